@@ -1,0 +1,358 @@
+"""The command line: verbs are functions; a verb's heavy imports happen when it is chosen, so ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ._version import __version__
+from .errors import TransfigureError, UserError, did_you_mean
+
+SECTIONS = ("data", "generator", "discriminator", "objective", "training")
+EPILOG = """\
+start here:
+  transfigure demo                                       train, translate and evaluate on drawn facades, in two minutes
+  transfigure train pix2pix FOLDER --out RUN             learn from a folder of image pairs
+  transfigure translate RUN INPUT OUTPUT                 a file, or a folder to a folder
+  transfigure evaluate RUN FOLDER                        how good is it, beside what anyone can reach
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code says what happened (0 done, 1 failed, 2 your input, 3 something missing, 130 Ctrl-C)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except TransfigureError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        return _fail("not enough memory for this: use a smaller --training.batch_size, --data.crop_size or --generator.width", 1)
+
+
+def _run(arguments: list[str]) -> int:
+    rest, overrides = take_overrides(arguments)
+    parser = _parser()
+    if not rest:
+        parser.print_help()
+        return 0
+    if not rest[0].startswith("-") and rest[0] not in VERBS:
+        raise UserError(f"there is no command {rest[0]!r}{did_you_mean(rest[0], VERBS)}")
+    options = parser.parse_args(rest)
+    if overrides and options.verb not in ("train", "evaluate"):
+        raise UserError(f"--{next(iter(overrides))} belongs to  transfigure train  (and, for data, to evaluate)")
+    for plugin in getattr(options, "plugins", []) or []:
+        from .registry import load_plugin
+
+        load_plugin(plugin)
+    verb: Callable[[argparse.Namespace, dict[str, Any]], int] = VERBS[options.verb][0]
+    return verb(options, overrides)
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"transfigure: {sentence}", file=sys.stderr)
+    return code
+
+
+def take_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Separate recipe flags (``--training.epochs 20``, ``--generator=resnet``, ``--data.flip``) from a verb's own arguments."""
+    rest: list[str] = []
+    overrides: dict[str, str] = {}
+    tokens = list(arguments)
+    while tokens:
+        token = tokens.pop(0)
+        key, equals, value = token.removeprefix("--").partition("=")
+        if not token.startswith("--") or ("." not in key and key not in SECTIONS):
+            rest.append(token)
+        elif equals:
+            overrides[key] = value
+        elif tokens and not (tokens[0].startswith("--") and len(tokens[0]) > 2):
+            overrides[key] = tokens.pop(0)
+        else:
+            overrides[key] = "true"
+    return rest, overrides
+
+
+# ---- verbs --------------------------------------------------------------------------------------------------------------
+
+
+def train(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Train a translator on image pairs."""
+    from .recipe import Recipe
+
+    if options.resume and options.recipe is None:
+        file = Path(_required(options.out, "--out RUN")) / "recipe.yaml"
+        if not file.is_file():
+            raise UserError(f"{options.out} holds no recipe.yaml to resume: give the directory of a run")
+        recipe = Recipe.load(file, overrides)
+    else:
+        if options.recipe is None:
+            raise UserError("no recipe is named: transfigure train RECIPE DATA --out RUN, e.g. pix2pix datasets/facades --out runs/facades")
+        if options.data is not None:
+            place = {"data.kind": "synthetic"} if options.data == "synthetic" else {"data.path": options.data}
+            overrides = {**place, **overrides}
+        for key, value in (("training.seed", options.seed), ("training.devices", options.devices)):
+            if value is not None:
+                overrides[key] = value
+        recipe = Recipe.load(options.recipe, overrides)
+    if options.print_config:
+        print(recipe.to_yaml(), end="")
+        return 0
+    out = _required(options.out, "--out RUN")
+    if recipe.data.path is None and recipe.data.kind != "synthetic":
+        raise UserError("no data: name a folder of image pairs, a manifest, or the word synthetic after the recipe")
+    from .training.loop import train as run_training
+
+    run = run_training(recipe, out, resume=options.resume, quiet=options.quiet)
+    if int(os.environ.get("LOCAL_RANK", "0")) == 0:  # processes that help the first one stay silent
+        from .reporting.page import report as write_report
+
+        print(f"trained: {run}\nreport:  {write_report(run)}")
+        print(f"next:    transfigure translate {run} INPUT OUTPUT   |   transfigure evaluate {run} DATA")
+    return 0
+
+
+def translate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Translate a file, or a folder to a folder."""
+    from .data.files import list_images
+    from .translation.folder import FORMATS
+
+    translator = _translator(options)
+    source, output = Path(options.input), Path(options.output)
+    if source.is_dir():
+        written = translator.translate_folder(
+            source, output, format=options.format or "png", half=options.half, alpha=options.alpha, quiet=options.quiet
+        )
+        print(f"{len(written)} of {len(list_images(source))} images written to {output}")
+        return 0
+    if output.is_dir() or options.output.endswith(("/", os.sep)):
+        suffix = source.suffix if options.format == "same" else f".{options.format or 'png'}"
+        output = output / f"{source.stem}{suffix}"
+    elif options.format and options.format != "same" and output.suffix.lower() != f".{options.format}":
+        raise UserError(f"--format {options.format} and the output {output} disagree: leave out one (formats: {', '.join(FORMATS)})")
+    translator.translate_file(source, output, alpha=options.alpha, half=options.half)
+    print(output)
+    return 0
+
+
+def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Score a translator, or a folder of images, against targets."""
+    chosen = options.metrics.split(",") if options.metrics else None
+    if options.generated or options.target:
+        from .evaluation.folders import evaluate_folders
+
+        if options.model:
+            raise UserError("give either a model and its data, or --generated and --target, not both")
+        generated, target = _required(options.generated, "--generated DIR"), _required(options.target, "--target DIR")
+        result = evaluate_folders(generated, target, source=options.source, metrics=chosen, out=options.out, quiet=options.quiet)
+    else:
+        from .evaluation.evaluate import evaluate as run_evaluation
+
+        if not options.model:
+            raise UserError("nothing to evaluate: give a model or run and its data, or --generated DIR --target DIR")
+        if foreign := [key for key in overrides if not key.startswith("data.")]:
+            raise UserError(f"--{foreign[0]} cannot be changed after training: only --data.* can")
+        translator = _translator(options)
+        out = options.out
+        if out is None and (Path(options.model) / "recipe.yaml").is_file():
+            out = str(Path(options.model) / "evaluation")
+        result = run_evaluation(
+            translator, options.data, split=options.split, metrics=chosen, out=out, overrides=overrides, quiet=options.quiet
+        )
+    if options.json:
+        print(json.dumps(result.to_dict(), indent=2))
+        return 0
+    print(
+        f"{len(result.names)} images, split: {result.about['split']}, resize: {result.about['resize']}, checkpoint: {result.about['checkpoint']}"
+    )
+    print(result.table())
+    print(f"worst by {result.about['ranked_by']}: {', '.join(result.about['worst'])}    best: {', '.join(result.about['best'])}")
+    return 0
+
+
+def report(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Write the report page of a run."""
+    from .reporting.page import report as write_report
+
+    print(write_report(Path(options.run), Path(options.out) if options.out else None))
+    return 0
+
+
+def demo(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Draw facades, train, translate, evaluate, and show."""
+    from .demo import run_demo
+
+    print(run_demo(Path(options.out), quiet=options.quiet))
+    return 0
+
+
+def list_(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Everything that can be named in a recipe."""
+    from .inventory import inventory, inventory_text
+
+    if options.kind is not None and options.kind not in inventory():
+        raise UserError(f"there is no kind {options.kind!r}{did_you_mean(options.kind, inventory())}")
+    shown = {kind: items for kind, items in inventory().items() if options.kind in (None, kind)}
+    print(json.dumps(shown, indent=2, default=str) if options.json else inventory_text(shown))
+    return 0
+
+
+def doctor(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """What is installed, what the machine has, and what is missing for which feature."""
+    from .doctor import examine, text
+
+    found = examine()
+    print(json.dumps(found, indent=2) if options.json else text(found))
+    return 0
+
+
+def _translator(options: argparse.Namespace) -> Any:
+    """A run's, a model directory's or a reference checkpoint's translator, run as the flags say."""
+    from .interop.open import open_translator
+
+    return open_translator(
+        options.model, checkpoint=options.checkpoint, device=options.device, norm=options.norm, noise=options.noise, seed=options.seed
+    )
+
+
+def _required(value: str | None, flag: str) -> str:
+    if not value:
+        raise UserError(f"{flag} is missing: say where")
+    return value
+
+
+# ---- flags --------------------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are our one sentence, with the nearest flag."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: "):
+            flag = message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0]
+            known = [name for action in self._every_action() for name in action.option_strings]
+            raise UserError(f"there is no option {flag}{did_you_mean(flag, known)}")
+        raise UserError(f"{message}; see  {self.prog} --help")
+
+    def _every_action(self) -> list[argparse.Action]:
+        actions = list(self._actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                actions += [inner for sub in action.choices.values() for inner in sub._actions]
+        return actions
+
+
+class _RecipeHelp(argparse.Action):
+    """``train RECIPE --help``: the verb's own flags, then every key of that recipe."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+        from .inventory import recipe_flags
+
+        parser.print_help()
+        print("\n" + recipe_flags(getattr(namespace, "recipe", None) or "pix2pix"))
+        parser.exit()
+
+
+VERBS: dict[str, tuple[Callable[[argparse.Namespace, dict[str, Any]], int], str]] = {
+    "demo": (demo, "train, translate and evaluate on drawn facades, in two minutes"),
+    "train": (train, "train a translator on image pairs"),
+    "translate": (translate, "translate a file, or a folder to a folder"),
+    "evaluate": (evaluate, "score a translator, or any two folders of images"),
+    "report": (report, "write the report page of a run"),
+    "list": (list_, "every network, loss, metric, dataset kind and recipe"),
+    "doctor": (doctor, "versions, devices, and what is missing for which feature"),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="transfigure",
+        description="Image-to-image translation with adversarial networks.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"transfigure {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", parser_class=_Parser)
+    added: dict[str, argparse.ArgumentParser] = {}
+    for name, (_, summary) in VERBS.items():
+        own_help = name == "train"
+        added[name] = verbs.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False, add_help=not own_help
+        )
+    for name in ("demo", "train", "translate", "evaluate"):
+        added[name].add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")
+    for name in ("train", "translate", "evaluate", "list"):
+        added[name].add_argument(
+            "--plugins", nargs="+", metavar="FILE", help="Python files that register more losses, networks, metrics ..."
+        )
+    for name in ("evaluate", "list", "doctor"):
+        added[name].add_argument("--json", action="store_true", help="for machines")
+
+    added["demo"].add_argument("--out", default="transfigure-demo", metavar="DIR", help="where to (default: %(default)s)")
+
+    command = added["train"]
+    command.add_argument("recipe", nargs="?", metavar="RECIPE", help="a shipped recipe (see: transfigure list recipe) or a YAML file")
+    command.add_argument("data", nargs="?", metavar="DATA", help="a folder of pairs, a manifest, or the word synthetic")
+    command.add_argument("--out", metavar="RUN", help="the run directory to write")
+    command.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint (RECIPE and DATA may be left out)")
+    command.add_argument("--seed", type=int, help="short for --training.seed")
+    command.add_argument("--devices", type=int, help="short for --training.devices")
+    command.add_argument("--print_config", action="store_true", help="print the complete recipe and stop")
+    command.add_argument("-h", "--help", nargs=0, action=_RecipeHelp, help="this, and every key of RECIPE as a flag")
+
+    for name in ("translate", "evaluate"):
+        command = added[name]
+        command.add_argument(
+            "model",
+            nargs="?" if name == "evaluate" else None,
+            metavar="MODEL",
+            help="a run, a model directory, or a .pth file of the PyTorch reference code",
+        )
+        command.add_argument("--checkpoint", choices=["last", "best"], default="last", help="of a run (default: %(default)s)")
+        command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+        command.add_argument(
+            "--norm", choices=["batch", "running"], help="statistics: of the image at hand, or gathered in training (default: the model's)"
+        )
+        command.add_argument("--noise", choices=["dropout", "none"], help="dropout as the noise z, or off (default: the model's)")
+        command.add_argument("--seed", type=int, help="of the noise (default: the model's)")
+
+    command = added["translate"]
+    command.add_argument("input", metavar="INPUT", help="an image or a folder of images")
+    command.add_argument("output", metavar="OUTPUT", help="the image or the folder to write")
+    command.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
+    command.add_argument("--half", choices=["left", "right"], help="translate this half of side-by-side files")
+    command.add_argument(
+        "--alpha",
+        choices=["refuse", "white", "black", "drop", "keep"],
+        default="refuse",
+        help="what to do with transparency (default: %(default)s)",
+    )
+
+    command = added["evaluate"]
+    command.add_argument("data", nargs="?", metavar="DATA", help="pairs as for train (default: the data it was trained on)")
+    command.add_argument("--generated", metavar="DIR", help="a folder of generated images, instead of MODEL")
+    command.add_argument("--target", metavar="DIR", help="the folder of what they should be")
+    command.add_argument("--source", metavar="DIR", help="the folder of their sources, for the bound of copying them")
+    command.add_argument("--split", choices=["train", "val", "test"], help="default: test, else val")
+    command.add_argument("--metrics", metavar="A,B", help="default: all that need nothing but the images")
+    command.add_argument(
+        "--out", metavar="DIR", help="write evaluation.json, per_image.csv and panels here (default for a run: RUN/evaluation)"
+    )
+
+    added["report"].add_argument("run", metavar="RUN", help="the run directory")
+    added["report"].add_argument("--out", metavar="FILE", help="default: RUN/report.html")
+
+    added["list"].add_argument("kind", nargs="?", metavar="KIND", help="only this kind, such as loss")
+    return parser

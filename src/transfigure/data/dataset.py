@@ -1,0 +1,309 @@
+"""From records to batches: decode once, jitter anew each epoch, in an order that two integers describe.
+
+Nothing here keeps a random state. The order of an epoch depends on ``(seed, epoch)`` and the jitter of a pair on
+``(seed, epoch, index)``, so workers, ranks, and stopping and resuming change no picture.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from ..errors import TransfigureError
+from . import pixels
+from .batch import Batch, Pair, collate
+from .images import Alpha
+from .pairs import Direction, Record, directed
+from .pixels import Array
+from .transforms import Geometry
+
+log = logging.getLogger(__name__)
+
+Arrays = tuple[Array, Array]
+Index = tuple[int, int]
+"""Epoch and index of a pair."""
+
+
+class Cache:
+    """Prepared pictures in their own type (uint8, uint16), up to a number of bytes; what does not fit is decoded again each time.
+
+    Args:
+        geometry: what :meth:`put` prepares with. Training and evaluation prepare differently and need a cache each.
+        max_bytes: the budget, 0 for no cache; with worker processes each has its share of it.
+    """
+
+    def __init__(self, geometry: Geometry, max_bytes: int = 2 * 2**30) -> None:
+        self.geometry = geometry
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        self.full = False
+        self._kept: dict[int, Arrays] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker that is spawned starts empty: sending it gigabytes takes longer than decoding."""
+        return {**self.__dict__, "_kept": {}, "bytes": 0, "full": False}
+
+    def get(self, index: int) -> Arrays | None:
+        """The prepared pair, if it is kept."""
+        return self._kept.get(index)
+
+    def put(self, index: int, source: Array, target: Array) -> Arrays:
+        """Prepare a decoded pair, keep it if it fits, and return it.
+
+        Args:
+            index: which record it is.
+            source: ``[H, W, C]`` as decoded.
+            target: ``[H, W, C']`` as decoded.
+        """
+        prepared = self.geometry.prepare(source, target)
+        size = sum(array.nbytes for array in prepared)
+        worker = get_worker_info()
+        if self.bytes + size <= self.max_bytes // (worker.num_workers if worker else 1):
+            prepared = _planar(prepared[0]), _planar(prepared[1])
+            self.bytes += size * (index not in self._kept)
+            self._kept[index] = prepared
+        elif not self.full and self.max_bytes > 0:
+            self.full = True
+            if worker is None or worker.id == 0:
+                log.warning(
+                    "the picture cache is full after %d pairs (%.1f GiB): the others are decoded in every epoch",
+                    len(self),
+                    self.bytes / 2**30,
+                )
+        return prepared
+
+
+def _planar(array: Array) -> Array:
+    """The same ``[H, W, C]`` in memory that lies channel by channel, as tensors do: three times faster to turn into one.
+
+    It is a copy, so that a half does not keep the whole decoded file alive.
+    """
+    planar: Array = array.transpose(2, 0, 1).copy().transpose(1, 2, 0)
+    return planar
+
+
+class PairDataset(Dataset[Pair]):
+    """Pairs as tensors, indexed by ``(epoch, index)``.
+
+    Args:
+        records: where the pictures are; not decoded before they are asked for.
+        geometry: how training pairs are resized, cropped and mirrored; evaluation uses ``geometry.evaluation()``.
+        direction: ``AtoB`` makes A the source, ``BtoA`` makes B the source.
+        alpha: what to do with transparency, as in :func:`images.read`.
+        source_channels: channels of every source; grey is repeated and RGB reduced to fit.
+        target_channels: channels of every target.
+        source_range: the values that become -1 and 1; None for the full range of the file's type.
+        target_range: the same for targets.
+        seed: of the jitter.
+        training: jitter; else the deterministic evaluation geometry, where the epoch has no effect and a plain index will do.
+        cache_bytes: budget of the cache of prepared pictures.
+        cache: one that is already filled, by :func:`check.inspect`; it must have been made with the same geometry and direction.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        geometry: Geometry,
+        *,
+        direction: Direction,
+        alpha: Alpha = "refuse",
+        source_channels: int,
+        target_channels: int,
+        source_range: tuple[float, float] | None = None,
+        target_range: tuple[float, float] | None = None,
+        seed: int = 0,
+        training: bool = True,
+        cache_bytes: int = 2 * 2**30,
+        cache: Cache | None = None,
+    ) -> None:
+        self.records = directed(records, direction)
+        self.geometry = geometry if training else geometry.evaluation()
+        self.alpha = alpha
+        self.channels = source_channels, target_channels
+        self.ranges = source_range, target_range
+        self.seed = seed
+        self.training = training
+        self.cache = cache if cache is not None else Cache(self.geometry, cache_bytes)
+        if self.cache.geometry != self.geometry:
+            raise ValueError(f"the cache was prepared with {self.cache.geometry}, this data set needs {self.geometry}")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: Index | int) -> Pair:
+        """The pair ``(epoch, index)``; tensors are ``[C, crop_size, crop_size]`` in [-1, 1].
+
+        Raises:
+            UserError: its files cannot be used.
+            TypeError: a training pair is asked for without its epoch.
+        """
+        if isinstance(key, tuple):
+            epoch, index = key
+        elif self.training:
+            raise TypeError("a training pair is jittered by its epoch: index it with (epoch, index)")
+        else:
+            epoch, index = 0, int(key)
+        record = self.records[index]
+        arrays = self.cache.get(index)
+        if arrays is None:
+            arrays = self.cache.put(index, *record.load(self.alpha))
+        rng = np.random.default_rng([self.seed, epoch, index]) if self.training else None
+        crop = self.geometry.draw(rng, *arrays[0].shape[:2])
+        source, target = (
+            # Cropping in the file's own type first leaves few values to convert.
+            pixels.to_tensor(pixels.convert_channels(self.geometry.apply(array, crop), channels), value_range, picture.label)
+            for array, channels, value_range, picture in zip(arrays, self.channels, self.ranges, (record.a, record.b))
+        )
+        return Pair(source, target, record.name)
+
+
+class PairSampler(Sampler[Index]):
+    """The order of one epoch, from ``(seed, epoch)`` alone.
+
+    Batch k of all ranks together is the k-th slice of one permutation, whatever the number of ranks; each rank takes every
+    ``world_size``-th of it, so ranks share no pair and are equally long. If there are fewer pairs than one batch of all ranks, or if
+    ``drop_last`` is off, no pair is dropped: the last batch is smaller, and up to ``world_size - 1`` pairs are seen by two ranks.
+
+    Args:
+        n: number of pairs.
+        batch_size: pairs in a batch of one rank.
+        seed: of the order.
+        epoch: which epoch, from 0.
+        start_batch: how many batches of this epoch are already done.
+        rank: which of the ranks this is.
+        world_size: how many ranks there are.
+        drop_last: leave out what does not fill a batch of all ranks (other pairs in each epoch).
+        shuffle: False keeps the order of the records.
+
+    Raises:
+        ValueError: no pairs, or a number out of its range.
+    """
+
+    _ORDER = 1  # sets the order's random stream apart from that of any pair's jitter, which has 0 here
+
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        *,
+        start_batch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = True,
+        shuffle: bool = True,
+    ) -> None:
+        if n < 1 or batch_size < 1 or not 0 <= rank < world_size or min(seed, epoch, start_batch) < 0:
+            raise ValueError(
+                f"cannot sample {n} pairs in batches of {batch_size} (seed {seed}, epoch {epoch}, rank {rank} of {world_size})"
+            )
+        self.batch_size, self.epoch, self.start_batch = batch_size, epoch, start_batch
+        order = np.random.default_rng([seed, epoch, 0, self._ORDER]).permutation(n) if shuffle else np.arange(n)
+        together = batch_size * world_size
+        length = n // together * together if drop_last and n >= together else -(-n // world_size) * world_size
+        self._indices: list[int] = np.resize(order, length)[rank::world_size].tolist()
+
+    @property
+    def batches(self) -> int:
+        """Batches of the whole epoch on this rank, those already done included."""
+        return -(-len(self._indices) // self.batch_size)
+
+    def __len__(self) -> int:
+        """Pairs that are still to come."""
+        return max(0, len(self._indices) - self.start_batch * self.batch_size)
+
+    def __iter__(self) -> Iterator[Index]:
+        return ((self.epoch, index) for index in self._indices[self.start_batch * self.batch_size :])
+
+
+class Loader:
+    """Batches from a data set, in this process or prepared ahead by workers that stay alive, with their caches, between epochs.
+
+    Args:
+        dataset: the pairs.
+        batch_size: pairs in a batch.
+        workers: number of processes; 0 for none.
+        start_method: how they are started (``fork``, ``spawn``, ``forkserver``); None for the platform's way.
+    """
+
+    def __init__(self, dataset: PairDataset, batch_size: int, workers: int = 0, start_method: str | None = None) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
+        self._order: Iterable[Index] = ()
+        self._ahead: DataLoader[Pair | TransfigureError] | None = None
+        if workers > 0:
+            self._ahead = DataLoader(
+                _Careful(dataset),
+                batch_sampler=_Batches(self),
+                num_workers=workers,
+                collate_fn=_collate,
+                persistent_workers=True,
+                multiprocessing_context=start_method,
+            )
+
+    def epoch(self, sampler: Iterable[Index]) -> Iterator[Batch]:
+        """The batches of one epoch (or of what is left of it), in the sampler's order. Starting another epoch ends this one.
+
+        Raises:
+            UserError: a pair's files cannot be used.
+        """
+        self._order = sampler
+        if self._ahead is None:
+            for keys in _batched(sampler, self.batch_size):
+                yield collate([self.dataset[key] for key in keys])
+            return
+        for batch in self._ahead:
+            if isinstance(batch, TransfigureError):
+                raise batch
+            yield batch
+
+
+class _Careful(Dataset[Pair | TransfigureError]):
+    """The data set as workers see it: errors are handed over, since one raised in a worker arrives as a traceback, not a sentence."""
+
+    def __init__(self, dataset: PairDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, key: Index) -> Pair | TransfigureError:
+        try:
+            return self.dataset[key]
+        except TransfigureError as error:
+            return error
+
+
+def _collate(items: list[Pair | TransfigureError]) -> Batch | TransfigureError:
+    pairs: list[Pair] = []
+    for item in items:
+        if isinstance(item, TransfigureError):
+            return item
+        pairs.append(item)
+    return collate(pairs)
+
+
+class _Batches:
+    """What the worker pool reads its orders from: always the sampler of the current epoch."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[list[Index]]:
+        return _batched(self.loader._order, self.loader.batch_size)
+
+
+def loader(dataset: PairDataset, sampler: Iterable[Index], batch_size: int, workers: int = 0) -> Iterator[Batch]:
+    """The batches of one epoch; to keep workers between epochs, hold a :class:`Loader`."""
+    return Loader(dataset, batch_size, workers).epoch(sampler)
+
+
+def _batched(keys: Iterable[Index], size: int) -> Iterator[list[Index]]:
+    iterator = iter(keys)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

@@ -1,0 +1,237 @@
+"""Files and folders: written whole or not at all, listed in the order a person would count them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..errors import RunFailure, TransfigureError, UserError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+_NOT_DATA = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_BAD_NAME = frozenset({errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOENT})
+
+
+def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
+    """Write a file so that a reader, or a crash at any moment, sees the old content or the new one, never half of either.
+
+    The bytes go to a hidden file in the same folder, reach the disk (fsync), and then take the name in one step.
+
+    Args:
+        path: the file; folders above it are created.
+        data: the bytes, or a function that writes them to the open binary stream it is given.
+
+    Raises:
+        UserError: the place cannot be written (permission, a folder of that name, a file where a folder should be).
+        RunFailure: the disk is full or failing.
+    """
+    temporary, written = None, 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The name is short on purpose: the final name may already be as long as the file system allows.
+        temporary = path.parent / f".{secrets.token_hex(8)}.part"
+        with temporary.open("xb") as stream:
+            try:
+                if callable(data):
+                    data(stream)
+                else:
+                    stream.write(data)
+                stream.flush()
+            finally:
+                with contextlib.suppress(OSError, ValueError):
+                    written = max(stream.tell(), len(data) if isinstance(data, bytes) else 0)
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        temporary = None
+        _sync_folder(path.parent)
+    except TransfigureError:
+        raise
+    except Exception as error:
+        # A writer may wrap the disk's answer: torch.save reports a full disk as a RuntimeError raised from the OSError.
+        if (cause := _os_error_behind(error)) is None:
+            raise
+        raise _worded(cause, path, written) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically, with the line ends it has."""
+    write_atomically(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: two-space indent, a newline at the end, NaN and infinity as null (JSON has no word for them)."""
+    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
+    """A sort key that counts: ``img2`` comes before ``img10``; names equal but for case or zeros keep one fixed order."""
+    pieces = re.split(r"([0-9]+)", name)
+    return tuple(int(piece) if i % 2 else piece.casefold() for i, piece in enumerate(pieces)), name
+
+
+def list_images(folder: Path, recursive: bool = True) -> list[Path]:
+    """Every image file of a folder, in natural order.
+
+    Hidden names, ``__MACOSX`` and ``Thumbs.db`` are passed over. Links to folders are followed, each real folder once.
+
+    Args:
+        folder: where to look.
+        recursive: look into its subfolders too.
+
+    Returns:
+        Paths that start with ``folder``; never empty.
+
+    Raises:
+        UserError: the folder does not exist, is not a folder, cannot be read, or holds no image.
+    """
+    if not folder.exists():
+        raise UserError(f"the folder {folder} does not exist: give a folder of {_suffix_words()} files")
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file, not a folder: give a folder of {_suffix_words()} files")
+    images: list[Path] = []
+    others: list[Path] = []
+    for path in _walk(folder, recursive):
+        (images if path.suffix.lower() in IMAGE_SUFFIXES else others).append(path)
+    if not images:
+        if others:
+            held = f"only {len(others)} other file{'s' * (len(others) > 1)}, such as {min(others).relative_to(folder)}"
+        else:
+            held = "no other file either"
+        where = "" if recursive else " (its subfolders were not searched)"
+        raise UserError(f"the folder {folder} holds no images, {held}{where}: accepted are {_suffix_words()} files")
+    return sorted(images, key=lambda path: [natural_key(part) for part in path.relative_to(folder).parts])
+
+
+def check_writable_folder(path: Path) -> None:
+    """Create a folder that is going to be written to, and find out now, not in an hour, whether that works.
+
+    Raises:
+        UserError: it cannot be created, or no file can be created in it.
+        RunFailure: the disk is full or failing.
+    """
+    probe = path / f".{secrets.token_hex(8)}.part"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        raise _worded(_os_error_behind(error) or OSError(errno.EINVAL, str(error)), path, 0) from error
+
+
+def safe_relative(root: Path, path: str | Path) -> Path:
+    """The place of a file within a folder, for building names that never leave it.
+
+    Args:
+        root: the folder.
+        path: a path as `list_images` gives it (starting with ``root``), an absolute one, or one relative to ``root``.
+
+    Returns:
+        The path relative to ``root``, without any ``..``; links are not followed, so a linked image keeps its given place.
+
+    Raises:
+        UserError: the path leads out of ``root``, or is ``root`` itself.
+    """
+    base = _absolute(root)
+    given = Path(path)
+    # Path.parts of "." is empty, so every relative path starts with it.
+    starts_with_root = given.is_absolute() or given.parts[: len(root.parts)] == root.parts
+    place = _absolute(given if starts_with_root else base / given)
+    if "\0" in str(path) or place == base or not place.is_relative_to(base):
+        raise UserError(f"{str(path)!r} does not name a file inside {root}: use a name that stays in that folder")
+    return place.relative_to(base)
+
+
+def _absolute(path: Path) -> Path:
+    """Without ``..`` and without following links, which Path.resolve would do."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _walk(folder: Path, recursive: bool) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise UserError(
+            f"cannot look into the folder {error.filename}: {error.strerror}; change its permissions or move it away"
+        ) from error
+
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link that leads back would never end
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if recursive and not _ignored(name))
+        found += [Path(place, name) for name in names if not _ignored(name)]
+    return found
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name in _NOT_DATA
+
+
+def _suffix_words() -> str:
+    *first, last = (suffix[1:] for suffix in IMAGE_SUFFIXES)
+    return f"{', '.join(first)} or {last}"
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's own types: tuples as lists, paths as text, numpy and torch scalars as numbers."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "item"):
+        return _plain(value.item())
+    return value
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself reach the disk; Windows and some network drives cannot, and the file is whole there too."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _os_error_behind(error: BaseException) -> OSError | None:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _worded(error: OSError, path: Path, written: int) -> TransfigureError:
+    """The sentence for an operating system's refusal to write ``path``."""
+    reason = (error.strerror or str(error)).lower()
+    if error.errno in _FULL:
+        kept = "; the previous file is intact" if path.is_file() else ""
+        size = f" ({written / 1e6:.1f} MB)" if written else ""
+        return RunFailure(f"the disk is full while writing {path}{size}: free some space and run again{kept}")
+    if error.errno in _FORBIDDEN:
+        detail = "" if error.errno == errno.EACCES else f" ({reason})"
+        return UserError(f"cannot write {path}: permission denied{detail}; choose another folder or change its permissions")
+    if error.errno in _BAD_NAME:
+        return UserError(f"cannot write {path}: {reason}; choose another name or folder")
+    return RunFailure(f"cannot write {path}: {reason}")

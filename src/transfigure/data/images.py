@@ -1,0 +1,376 @@
+"""The only place that opens or writes an image file.
+
+An image in memory is a numpy array ``[H, W, C]`` with C >= 1 in the numbers of its file: uint8, uint16 or float32. A file is
+what its first bytes say, never what its suffix says, and it is data: a size limit holds before anything is decoded, and
+whatever a decoder makes of damaged bytes ends as one sentence. Colour profiles are not applied.
+
+`pixels` turns arrays into tensors and back; its functions can be had from here too.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL.ImageFile import ImageFile
+
+from ..errors import TransfigureError, UserError
+from . import scientific
+from .files import write_atomically
+from .pixels import Array, convert_channels, resize, to_array, to_tensor
+
+__all__ = ["Alpha", "Array", "Header", "convert_channels", "read", "resize", "size_of", "split_halves", "to_array", "to_tensor", "write"]
+
+Alpha = Literal["refuse", "white", "black", "drop", "keep"]
+
+MAX_PIXELS = 178_956_970
+"""The largest image that is decoded, in pixels (of up to four channels); ``TRANSFIGURE_MAX_PIXELS`` overrides it."""
+
+# The plugins are called by name: Image.open would try its whole registry of formats and apply limits that belong to the process.
+_PLUGINS: dict[str, type[ImageFile]] = {
+    "PNG": PngImagePlugin.PngImageFile,
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+}
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
+_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"BM": "BMP",
+}
+_FOREIGN = {
+    b"GIF8": "GIF",
+    b"%PDF": "PDF",
+    b"<svg": "SVG",
+    b"<?xml": "XML",
+    b"<!DOCTYPE": "HTML",
+    b"PK\x03\x04": "ZIP",
+    b"\x93NUMPY": "NumPy",
+}
+
+_ANY = range(1, 1 << 16)
+_HOLDS: dict[str, dict[str, range | tuple[int, ...]]] = {
+    "PNG": {"uint8": (1, 3, 4), "uint16": (1, 3, 4)},
+    "JPEG": {"uint8": (1, 3)},
+    "WEBP": {"uint8": (1, 3, 4)},
+    "BMP": {"uint8": (1, 3)},
+    "TIFF": {"uint8": _ANY, "uint16": _ANY, "float32": _ANY},
+}
+_SAVE: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 4},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True, "exact": True},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+    "BMP": {},
+}
+_ORIENTATION, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES = 274, 258, 262, 338
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its image, upright, as `read` would give it.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        channels: without alpha.
+        dtype: ``uint8``, ``uint16`` or ``float32``.
+        format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF`` or ``BMP``.
+        transparent: the file also has an alpha channel (or a colour that stands for transparent).
+    """
+
+    width: int
+    height: int
+    channels: int
+    dtype: str
+    format: str
+    transparent: bool = False
+
+
+def read(path: str | Path, alpha: Alpha = "refuse") -> Array:
+    """Decode an image file.
+
+    EXIF orientation is applied; palettes and CMYK become RGB, 1-bit images 8-bit grey. 16-bit images stay 16-bit. In a TIFF
+    of many channels, the channels are samples, planes or pages; its signed or wide integers become float32.
+
+    Args:
+        path: a PNG, JPEG, WebP, TIFF or BMP file, whatever its suffix.
+        alpha: what to do with transparency: ``refuse`` files that have any (alpha that is opaque everywhere is dropped),
+            lay the image on ``white`` or ``black``, ``drop`` the alpha channel, or ``keep`` it as the last of 4 channels.
+
+    Returns:
+        ``[H, W, C]``, uint8, uint16 or float32.
+
+    Raises:
+        UserError: not there, not an image, damaged, too large, transparent, or not finite.
+        Missing: the extra ``science`` is needed for this file.
+    """
+    path = Path(path)
+    with _opened(path) as (stream, kind):
+        image = _pillow(stream, kind)
+        if image is None:
+            pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_size(path, found.width, found.height, found.channels))
+            transparent, orientation = layout.transparent, layout.orientation
+        else:
+            _check_size(path, image.width, image.height)
+            if kind == "PNG" and scientific.is_deep_png(_head(stream)):
+                pixels, transparent = scientific.read_png(stream, path)
+            else:
+                pixels, transparent = _decoded(image)
+            # After decoding: a PNG may bring its EXIF last, and a TIFF that Pillow has turned no longer asks for it.
+            orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
+        pixels = _upright(pixels, orientation)
+    if pixels.dtype == np.float32 and (broken := int((~np.isfinite(pixels)).sum())):
+        raise UserError(f"{path} holds {broken} values that are not finite (NaN or infinity): replace them, or leave this file out")
+    return _without_alpha(pixels, alpha, path) if transparent else pixels
+
+
+def size_of(path: str | Path) -> Header:
+    """What an image file holds, from its header alone: no pixel is decoded, and no size limit applies.
+
+    Raises:
+        UserError: not there, not an image, or its header is damaged.
+        Missing: the extra ``science`` is needed for this file.
+    """
+    path = Path(path)
+    with _opened(path) as (stream, kind):
+        image = _pillow(stream, kind)
+        if image is None:
+            layout = scientific.tiff_layout(stream, path)
+        else:
+            deep = kind == "PNG" and scientific.is_deep_png(_head(stream))
+            dtype = "uint16" if deep or image.mode.startswith("I") else "float32" if image.mode == "F" else "uint8"
+            grey = _mode(image) not in ("RGB", "RGBA") or (deep and _head(stream)[25] == 4)
+            transparent = image.has_transparency_data
+            orientation = 1 if kind == "TIFF" else Image.Image.getexif(image).get(_ORIENTATION, 1)  # Pillow turns TIFF sizes itself
+            layout = scientific.Layout(image.height, image.width, (1 if grey else 3) + transparent, dtype, transparent, orientation)
+        width, height = (layout.height, layout.width) if layout.orientation in (5, 6, 7, 8) else (layout.width, layout.height)
+        return Header(width, height, layout.channels - layout.transparent, layout.dtype, kind, layout.transparent)
+
+
+def write(path: str | Path, array: Array) -> None:
+    """Write an image in the format its suffix names; it appears whole or not at all.
+
+    PNG, WebP (lossless), TIFF and BMP give back exactly what was written, JPEG (quality 95, full colour resolution) nearly.
+    Four channels of uint8, or of uint16 in a PNG, are RGB and alpha; a 16-bit or float TIFF calls them just channels. WebP
+    knows only colour: a grey image comes back with three equal channels.
+
+    Args:
+        path: ends in png, jpg, jpeg, webp, tif, tiff or bmp; folders above it are created.
+        array: ``[H, W, C]`` uint8, uint16 or float32.
+
+    Raises:
+        UserError: the format cannot hold this image, or the place cannot be written.
+        RunFailure: the disk is full.
+        Missing: the extra ``science`` is needed for this image.
+    """
+    path = Path(path)
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(f"{path} names no image format that can be written: let it end in {', '.join(_FORMATS)}")
+    if array.ndim != 3 or 0 in array.shape:
+        raise UserError(f"{path} cannot be written from an array of shape {array.shape}: an image is [height, width, channels]")
+    channels, dtype = array.shape[2], array.dtype.name
+    if channels not in _HOLDS[kind].get(dtype, ()):
+        fits = [suffix for suffix in (".png", ".tif") if channels in _HOLDS[_FORMATS[suffix]].get(dtype, ())]
+        way_out = f"write a {' or '.join(fits)} file instead" if fits else "use uint8, uint16 or float32"
+        raise UserError(f"{path}: a {kind} file cannot hold {channels} channel{'s' * (channels > 1)} of {dtype}: {way_out}")
+    try:
+        encoded = _encoded(array, kind, path)
+    except TransfigureError:
+        raise
+    except Exception as error:  # e.g. sides beyond what the format can say
+        height, width, _ = array.shape
+        raise UserError(f"{path}: {width} x {height} pixels cannot be written as {kind} ({_reason(error)}): use png or tif") from error
+    write_atomically(path, encoded)
+
+
+def split_halves(array: Array, path: str | Path) -> tuple[Array, Array]:
+    """The left and the right half of a side-by-side pair.
+
+    Raises:
+        UserError: the width is odd.
+    """
+    width = array.shape[1]
+    if width % 2:
+        raise UserError(
+            f"{path} is {width} pixels wide: a side-by-side pair needs an even width "
+            "(use --data.kind two_folders if source and target are separate files)"
+        )
+    return array[:, : width // 2], array[:, width // 2 :]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
+    """An image file's stream and format; whatever goes wrong with it inside becomes a sentence."""
+    try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, not an image file: name one of the files in it")
+        if not path.exists():
+            raise UserError(f"{path} does not exist: check the name and the folder it should be in")
+        if not path.is_file():
+            raise UserError(f"{path} is not a regular file: save the image to disk first")
+        stream = path.open("rb")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"cannot read {path}: {reason.lower()}; check its name and permissions") from error
+    with stream:
+        kind = "image"
+        try:
+            kind = _sniffed(_head(stream), path)
+            yield stream, kind
+        except TransfigureError:
+            raise
+        except MemoryError as error:
+            raise UserError(f"{path} does not fit into memory: crop or tile it, or close other programs") from error
+        except Image.DecompressionBombError as error:
+            raise UserError(f"{path} is too large for Pillow ({_reason(error)}): crop it, or save it as PNG") from error
+        except Exception as error:  # on damaged bytes a decoder may raise anything at all
+            raise UserError(f"{path} is a damaged or unsupported {kind} file ({_reason(error)}): save or copy it again") from error
+
+
+def _head(stream: BinaryIO) -> bytes:
+    stream.seek(0)
+    head = stream.read(32)
+    stream.seek(0)
+    return head
+
+
+def _sniffed(head: bytes, path: Path) -> str:
+    if not head:
+        raise UserError(f"{path} is empty (0 bytes): copy it again, or leave it out")
+    for signature, kind in _SIGNATURES.items():
+        if head.startswith(signature):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    looks = next((f" (it looks like {kind})" for signature, kind in _FOREIGN.items() if head.startswith(signature)), "")
+    raise UserError(f"{path} is not a PNG, JPEG, WebP, TIFF or BMP file{looks}: convert it to PNG, or leave it out")
+
+
+def _pillow(stream: BinaryIO, kind: str) -> ImageFile | None:
+    """The image with its header read, or None for a TIFF that is tifffile's to read."""
+    if kind != "TIFF":
+        return _PLUGINS[kind](stream)
+    try:
+        image = TiffImagePlugin.TiffImageFile(stream)
+        return image if _shown_whole(image) else None
+    except Exception:  # Pillow knows fewer kinds of TIFF than tifffile, which will say what is wrong if it is damaged
+        return None
+
+
+def _shown_whole(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether Pillow gives all there is in this TIFF: no other page, no sample left out, no depth lost, no sign, no inversion."""
+    tags = image.tag_v2
+    bits, extra = tags.get(_BITS, (1,)), tags.get(_EXTRA_SAMPLES, ())
+    inverted = image.mode.startswith("I") and tags.get(_PHOTOMETRIC) == 0
+    large = image.width * image.height > (Image.MAX_IMAGE_PIXELS or MAX_PIXELS)  # Pillow would warn, process-wide
+    return (
+        image.n_frames == 1
+        and image.mode != "I"
+        and (len(bits) == 1 or (len(bits) <= 4 and max(bits) <= 8))
+        and 0 not in extra
+        and not inverted
+        and not large
+    )
+
+
+def _mode(image: Image.Image) -> str:
+    """The Pillow mode an image is decoded to: L, LA, RGB, RGBA, or its own if it is deep grey."""
+    if image.mode.startswith(("I", "F")):
+        return image.mode
+    grey = image.mode in ("1", "L", "LA", "La")
+    return ("L" if grey else "RGB") + ("A" if image.has_transparency_data else "")
+
+
+def _decoded(image: ImageFile) -> tuple[Array, bool]:
+    """The array of an image that Pillow can show whole, and whether its last channel is alpha."""
+    image.load()
+    mode = _mode(image)
+    pixels = np.array(image if image.mode == mode else image.convert(mode))
+    pixels = pixels.reshape(image.height, image.width, -1)
+    if mode.startswith("I"):
+        deep = pixels.astype(np.uint16)
+        clear = image.info.get("transparency")
+        if clear is None:
+            return deep, False
+        return np.concatenate([deep, np.where(deep == clear, 0, 65535).astype(np.uint16)], axis=2), True
+    return pixels, mode.endswith("A")
+
+
+def _upright(pixels: Array, orientation: object) -> Array:
+    """Undo the EXIF orientation (EXIF 2.3, tag 0x0112): 5 to 8 exchange rows and columns, then both kinds may be mirrored."""
+    if orientation not in range(2, 9):
+        return pixels
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _without_alpha(pixels: Array, alpha: Alpha, path: Path) -> Array:
+    top = 1 if pixels.dtype == np.float32 else int(np.iinfo(pixels.dtype).max)
+    colour, opacity = pixels[..., :-1], pixels[..., -1:]
+    if alpha == "keep":
+        return np.concatenate([np.repeat(colour, 3, axis=2), opacity], axis=2) if colour.shape[2] == 1 else pixels
+    if alpha == "drop" or bool((opacity == top).all()):
+        return np.ascontiguousarray(colour)
+    if alpha == "refuse":
+        raise UserError(
+            f"{path} is partly transparent: choose alpha = white or black (what lies behind it), "
+            "drop (ignore the transparency) or keep (as a fourth channel)"
+        )
+    behind = top if alpha == "white" else 0
+    blended: Array
+    if pixels.dtype == np.float32:
+        blended = colour * opacity + behind * (1 - opacity)
+    else:
+        c, a = colour.astype(np.uint32), opacity.astype(np.uint32)
+        blended = (c * a + np.uint32(behind) * (top - a) + top // 2) // top
+    return blended.astype(pixels.dtype)
+
+
+def _encoded(array: Array, kind: str, path: Path) -> bytes:
+    channels = array.shape[2]
+    if array.dtype == np.uint16 and channels > 1 and kind == "PNG":
+        return scientific.encode_png(array, path)
+    if channels not in (1, 3, 4) or (array.dtype != np.uint8 and channels > 1):
+        return scientific.encode_tiff(array, path)
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array)).save(stream, kind, **_SAVE[kind])
+    return stream.getvalue()
+
+
+def _check_size(path: Path, width: int, height: int, channels: int = 1) -> None:
+    given = os.environ.get("TRANSFIGURE_MAX_PIXELS", "")
+    if given and not given.isdecimal():
+        raise UserError(f"TRANSFIGURE_MAX_PIXELS is {given!r}: give a whole number of pixels, or unset it")
+    limit = int(given) if given else MAX_PIXELS
+    if width * height * max(1, channels / 4) > limit:
+        many = f" with {channels} channels" if channels > 4 else ""
+        raise UserError(
+            f"{path} is {width} x {height} pixels{many} ({width * height / 1e6:,.0f} million): larger than the limit of "
+            f"{limit / 1e6:,.0f} million; crop or tile it, or set TRANSFIGURE_MAX_PIXELS"
+        )
+
+
+def _reason(error: BaseException) -> str:
+    """A decoder's complaint, short and on one line."""
+    words = " ".join(str(error).split())
+    return (words[:120] or type(error).__name__).rstrip(".")

@@ -1,0 +1,171 @@
+"""From a recipe's data section to data sets ready to be read: found, divided, inspected and remembered."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..progress import Progress, say
+from ..recipe import Data, Recipe, options_of
+from .check import Findings, inspect, raise_if_bad
+from .dataset import Cache, PairDataset
+from .layouts import recognise
+from .pairs import SPLITS, Record, open_collection, split
+from .transforms import Geometry
+
+
+@dataclass(frozen=True)
+class OpenedData:
+    """The pairs of a recipe, inspected.
+
+    Attributes:
+        section: the recipe's data section, its kind settled.
+        train: training pairs, jittered, by ``(epoch, index)``.
+        train_plain: the same pairs without jitter, by index.
+        val: validation pairs; may be empty.
+        test: test pairs; may be empty.
+        source_channels, target_channels: channels of every source and target.
+        source_dtype, target_dtype: type of the files.
+    """
+
+    section: Data
+    train: PairDataset
+    train_plain: PairDataset
+    val: PairDataset
+    test: PairDataset
+    source_channels: int
+    target_channels: int
+    source_dtype: str
+    target_dtype: str
+
+    def settled(self, recipe: Recipe) -> Recipe:
+        """The recipe with the data section as it turned out to be, complete and re-runnable."""
+        return dataclasses.replace(recipe, data=self.section)
+
+
+def settle(section: Data) -> Data:
+    """The data section with its kind recognised, its path absolute and its options complete.
+
+    Raises:
+        UserError: no path, or a folder that looks like no kind of pairs.
+    """
+    if section.path == "synthetic" and section.kind == "auto":
+        section = dataclasses.replace(section, kind="synthetic", path=None)
+    if section.kind == "synthetic":
+        options = section.options if section.options.get("size") else {**section.options, "size": section.crop_size}
+    elif section.path is None:
+        raise UserError("no data: name a folder of image pairs, a manifest, or the word synthetic")
+    else:
+        path = Path(section.path).expanduser()
+        options = section.options
+        kind = recognise(path) if section.kind == "auto" else section.kind
+        known = options_of("dataset", kind)
+        if foreign := [key for key in options if key not in known]:
+            raise UserError(f"data.{foreign[0]} does not go with {kind} data, which {path} looks like: leave it out or set --data.kind")
+        section = dataclasses.replace(section, kind=kind, path=str(path.resolve()))
+    defaults = {name: parameter.default for name, parameter in options_of("dataset", section.kind).items()}
+    return dataclasses.replace(section, options={**defaults, **options})
+
+
+def geometry_of(section: Data) -> Geometry:
+    """How training pairs are resized, cropped and mirrored."""
+    return Geometry(section.load_size, section.crop_size, section.flip, section.source_resize, section.target_resize)
+
+
+def find_records(section: Data) -> tuple[dict[str, list[Record]], list[str]]:
+    """The records of each split of a settled section, and what a person should know about them.
+
+    Raises:
+        UserError: nothing usable there.
+    """
+    collection = open_collection(section.kind, section.path, **section.options)
+    return split(collection, section.val_fraction, section.test_fraction, section.split_seed), list(collection.notes)
+
+
+def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
+    """Find, divide and inspect the pairs; every problem of those used in training is said at once, before anything is trained.
+
+    Args:
+        section: the recipe's data section.
+        seed: of the jitter.
+        quiet: no notes and no progress.
+
+    Raises:
+        UserError: no pairs, or pairs that cannot be used: each with its file and its reason.
+    """
+    section = settle(section)
+    records, notes = find_records(section)
+    if not records["train"]:
+        found = ", ".join(name for name in SPLITS if records[name]) or "nothing"
+        raise UserError(f"{section.path} has no training pairs (found: {found}): add a train folder")
+    if section.limit is not None and section.limit < len(records["train"]):
+        chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
+        records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]
+    geometry = geometry_of(section)
+    budget = int(section.cache_gb * 2**30)
+    train_cache, val_cache = Cache(geometry, budget), Cache(geometry.evaluation(), budget)
+    findings = _inspect(section, records, train_cache, val_cache, quiet)
+    if not quiet:
+        for note in [*notes, *findings.warnings]:
+            say(f"note: {note}")
+
+    def dataset(name: str, cache: Cache | None, training: bool = False) -> PairDataset:
+        return PairDataset(
+            records[name],
+            geometry,
+            direction=section.direction,
+            alpha=section.alpha,
+            source_channels=findings.source_channels,
+            target_channels=findings.target_channels,
+            source_range=section.source_range,
+            target_range=section.target_range,
+            seed=seed,
+            training=training,
+            cache_bytes=0,
+            cache=cache,
+        )
+
+    return OpenedData(
+        section,
+        train=dataset("train", train_cache, training=True),
+        train_plain=dataset("train", None),
+        val=dataset("val", val_cache),
+        test=dataset("test", None),
+        source_channels=findings.source_channels,
+        target_channels=findings.target_channels,
+        source_dtype=findings.source_dtype,
+        target_dtype=findings.target_dtype,
+    )
+
+
+def _inspect(section: Data, records: dict[str, list[Record]], train_cache: Cache, val_cache: Cache, quiet: bool) -> Findings:
+    train, val = records["train"], records["val"]
+    with Progress(len(train) + len(val), "read data", "pair", quiet=quiet) as progress:
+
+        def look(name: str, cache: Cache, held_out: list[Record]) -> Findings:
+            return inspect(
+                records[name],
+                crop_size=section.crop_size,
+                direction=section.direction,
+                alpha=section.alpha,
+                held_out=held_out,
+                progress=lambda done, total: progress.advance(),
+                sink=cache.put,
+            )
+
+        findings = look("train", train_cache, [*val, *records["test"]])
+        if val:
+            validation = look("val", val_cache, [])
+            findings.errors += validation.errors
+            findings.unusable += validation.unusable
+            findings.count += validation.count
+            for side in ("source", "target"):
+                trained, validated = (getattr(one, f"{side}_channels") for one in (findings, validation))
+                if validated and trained and validated != trained and {validated, trained} != {1, 3}:
+                    findings.errors.append(f"the validation {side} pictures have {validated} channels, the training ones {trained}")
+    raise_if_bad(findings)
+    return findings

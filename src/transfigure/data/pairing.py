@@ -1,0 +1,170 @@
+"""Which file of one folder belongs to which file of the other: by name, never by position.
+
+The names are tried as they are, then without the part that all names of a side share (``12_A`` with ``12_B``, ``label_7`` with
+``photo_7``, ``7_leftImg8bit`` with ``7_gtFine_color``), and only then without regard to capitals. The first way that pairs anything is
+used for all. Pairing by sort order is not a way: one missing file would shift every pair after it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from ..errors import UserError
+from .files import natural_key
+
+Affix = tuple[str, str]
+"""What is taken off the front and the end of every name of a side."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which names belong together.
+
+    Attributes:
+        pairs: ``(index in a, index in b, name of the pair)``, in the natural order of the pairs' names.
+        only_a: names of the first side without a partner, in natural order.
+        only_b: names of the second side without a partner, in natural order.
+        affixes: what was taken off the names of each side before they were compared.
+        folded: whether capitals were ignored.
+    """
+
+    pairs: list[tuple[int, int, str]]
+    only_a: list[str]
+    only_b: list[str]
+    affixes: tuple[Affix, Affix] = (("", ""), ("", ""))
+    folded: bool = False
+
+    def notes(self, a: str, b: str) -> list[str]:
+        """One sentence for each thing worth knowing, with ``a`` and ``b`` as the words for the two sides."""
+        sentences = []
+        if self.affixes != (("", ""), ("", "")) or self.folded:
+            (a_front, a_end), (b_front, b_end) = self.affixes
+            capitals = ", capitals ignored" if self.folded else ""
+            sentences.append(f"paired {a_front}*{a_end} of {a} with {b_front}*{b_end} of {b}{capitals}")
+        for side, other, lonely in ((a, b, self.only_a), (b, a, self.only_b)):
+            if lonely:
+                total = len(self.pairs) + len(lonely)
+                verb = "has" if len(lonely) == 1 else "have"
+                sentences.append(f"{len(lonely)} of {total} files in {side} {verb} no partner in {other}: {listed(lonely)}")
+        return sentences
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """``x, y, z and 4 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def match(a: Sequence[str], b: Sequence[str]) -> Pairing:
+    """Pair two sides' file names.
+
+    The result does not depend on the order of either side.
+
+    Args:
+        a: file names of one side, relative to their folder, with ``/`` between folders.
+        b: file names of the other side.
+
+    Raises:
+        UserError: two files of one side could both belong to a file of the other.
+    """
+    stems = _stems(a), _stems(b)
+    for folded in (False, True):
+        sides = [[stem.casefold() for stem in side] if folded else side for side in stems]
+        for affixes in (None, *([_common_affixes(*sides)] if all(sides) else [])):
+            keys = [[_strip(stem, affix) for stem in side] for side, affix in zip(sides, affixes or (("", ""), ("", "")))]
+            found = _join(keys[0], keys[1], a, b)
+            if found:
+                return _pairing(found, a, b, affixes or (("", ""), ("", "")), folded)
+    return _pairing([], a, b, (("", ""), ("", "")), False)
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    return [str(PurePosixPath(name).with_suffix("")) for name in names]
+
+
+def _strip(stem: str, affix: Affix) -> str:
+    return stem[len(affix[0]) : len(stem) - len(affix[1])]
+
+
+def _pairing(found: list[tuple[int, int, str]], a: Sequence[str], b: Sequence[str], affixes: tuple[Affix, Affix], folded: bool) -> Pairing:
+    taken_a, taken_b = {i for i, _, _ in found}, {j for _, j, _ in found}
+    return Pairing(
+        sorted(found, key=lambda pair: natural_key(pair[2])),
+        sorted((name for i, name in enumerate(a) if i not in taken_a), key=natural_key),
+        sorted((name for j, name in enumerate(b) if j not in taken_b), key=natural_key),
+        affixes,
+        folded,
+    )
+
+
+def _join(keys_a: list[str], keys_b: list[str], a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Indices with equal keys. Files that share a key (``1.jpg`` beside ``1.png``) must agree in their whole names."""
+    groups: tuple[dict[str, list[int]], dict[str, list[int]]] = (defaultdict(list), defaultdict(list))
+    for group, keys in zip(groups, (keys_a, keys_b)):
+        for index, key in enumerate(keys):
+            group[key].append(index)
+    found = []
+    for key in groups[0].keys() & groups[1].keys():
+        mine, theirs = groups[0][key], groups[1][key]
+        if len(mine) == len(theirs) == 1:
+            found.append((mine[0], theirs[0], key))
+            continue
+        by_name = {b[j]: j for j in theirs}
+        if {a[i] for i in mine} != by_name.keys():
+            names = listed(sorted((a[i] for i in mine), key=natural_key)), listed(sorted(by_name, key=natural_key))
+            raise UserError(f"{names[0]} could each belong to {names[1]}: remove one, rename it, or list the pairs in a manifest")
+        found += [(i, by_name[a[i]], a[i]) for i in mine]
+    return found
+
+
+def _common_affixes(a: Sequence[str], b: Sequence[str]) -> tuple[Affix, Affix] | None:
+    """The affixes that pair the most names; of those, the shortest. None if no affix pairs anything."""
+    best: tuple[tuple[int, int], tuple[Affix, Affix]] | None = None
+    # A number that stands alone is more often a date or a scene than decoration, so affixes that stop before one are tried too.
+    for front, end in itertools.product((0, 1, 2), repeat=2):
+        affixes = _affix(a, front, end), _affix(b, front, end)
+        if len(a) == 1 or len(b) == 1:
+            # One name shares everything with itself, so a number may be its affix only if the other side has the same.
+            numbers = [re.findall(r"\d+", "_".join(affix)) for affix in affixes]
+            if all(numbers) and numbers[0] != numbers[1]:
+                continue
+        keys = [{_strip(stem, affix) for stem in side} for side, affix in zip((a, b), affixes)]
+        pairs = len(keys[0] & keys[1])
+        score = pairs, -sum(len(part) for affix in affixes for part in affix)
+        if pairs and (best is None or score > best[0]):
+            best = score, affixes
+    return best[1] if best else None
+
+
+def _affix(names: Sequence[str], front: int, end: int) -> Affix:
+    """Each end: 0 takes nothing, 1 all that the names share up to a number that stands alone, 2 all that they share."""
+    head = _shared_head(names, front)
+    rest = [name[len(head) :][::-1] for name in names]
+    return head, _shared_head(rest, end)[::-1]
+
+
+def _shared_head(names: Sequence[str], level: int) -> str:
+    """The longest common beginning that cuts no run of digits or letters in two and leaves something of every name."""
+    if level == 0:
+        return ""
+    shared = os.path.commonprefix(list(names))  # noqa: RUF071 - characters are what is meant
+    if level == 1:
+        number = re.search(r"(?<![^\W_])\d+(?![^\W_])", shared)
+        shared = shared[: number.start()] if number else shared
+    length = len(shared)
+    while length and not all(_boundary(name, length) for name in names):
+        length -= 1
+    return shared[:length]
+
+
+def _boundary(name: str, at: int) -> bool:
+    if at >= len(name):
+        return False
+    kinds = ["digit" if c.isdecimal() else "letter" if c.isalpha() else "mark" for c in name[at - 1 : at + 1]]
+    return kinds[0] != kinds[1] or kinds[0] == "mark"

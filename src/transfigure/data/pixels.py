@@ -1,0 +1,146 @@
+"""Pixel values: between the numbers of a file and the [-1, 1] of the networks, between sizes, between grey and colour.
+
+Arrays are ``[H, W, C]`` in a file's own dtype (uint8, uint16 or float32); tensors are float32 ``[C, H, W]`` in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import RunFailure, UserError
+
+Array: TypeAlias = NDArray[Any]
+"""``[H, W, C]`` of uint8, uint16 or float32."""
+
+# What a file's numbers mean when nobody says otherwise: black and white.
+NATURAL_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
+
+
+def to_tensor(array: Array, value_range: tuple[float, float] | None = None, name: str = "a float image") -> Tensor:
+    """An image as the networks see it. With `to_array`, the only place where [-1, 1] is made.
+
+    Args:
+        array: ``[H, W, C]``; by default uint8 maps 0..255, uint16 0..65535 and float32 0..1 to -1..1.
+        value_range: the (low, high) that become -1 and 1 instead; values beyond them are clipped.
+        name: what to call the image in an error.
+
+    Returns:
+        float32 ``[C, H, W]`` in [-1, 1].
+
+    Raises:
+        UserError: a float image leaves [0, 1] and no range is given, or the range is empty.
+    """
+    low, high = _range(array.dtype, value_range)
+    values = np.ascontiguousarray(array.transpose(2, 0, 1)).astype(np.float32)
+    if value_range is None and array.dtype == np.float32:
+        smallest, largest = float(values.min()), float(values.max())
+        if not (smallest >= 0 and largest <= 1):
+            raise UserError(
+                f"{name} holds values from {smallest:g} to {largest:g} where 0 to 1 is expected: "
+                f"give the value range that should become black and white, for example {smallest:g} {largest:g}"
+            )
+    tensor = torch.from_numpy(values).sub_(low).div_((high - low) / 2).sub_(1)
+    return tensor.clamp_(-1, 1)
+
+
+def to_array(tensor: Tensor, dtype: str = "uint8", value_range: tuple[float, float] | None = None) -> Array:
+    """An image as a file holds it: the inverse of `to_tensor`, exact for every uint8 and uint16 value.
+
+    Integers are rounded to the nearest. (The PyTorch pix2pix code truncates here, which darkens its results by half a
+    level on average and loses levels even when the network copies its input perfectly.)
+
+    Args:
+        tensor: ``[C, H, W]``; values beyond [-1, 1] are clipped.
+        dtype: ``uint8``, ``uint16`` or ``float32``.
+        value_range: what -1 and 1 become; by default the dtype's own black and white (float32: 0 and 1).
+
+    Returns:
+        ``[H, W, C]`` of that dtype.
+
+    Raises:
+        RunFailure: the tensor holds NaN or infinity.
+        UserError: an unknown dtype, or an empty range.
+    """
+    low, high = _range(np.dtype(dtype), value_range)
+    values = tensor.detach().to("cpu", torch.float32)
+    if not bool(torch.isfinite(values).all()):
+        broken = int((~torch.isfinite(values)).sum())
+        raise RunFailure(f"{broken} of the {values.numel()} values of a generated image are not finite: go back to an earlier checkpoint")
+    scaled = (values.clamp(-1, 1).add_(1).mul_((high - low) / 2).add_(low)).permute(1, 2, 0).contiguous().numpy()
+    return _as_dtype(scaled, np.dtype(dtype))
+
+
+def resize(array: Array, height: int, width: int, rule: Literal["bicubic", "nearest"]) -> Array:
+    """The image at another size, in the same dtype and channels; the input itself when the size is already right.
+
+    Args:
+        array: ``[H, W, C]``.
+        height: pixels.
+        width: pixels.
+        rule: ``bicubic`` widens its kernel when it shrinks (antialiased, as Pillow does); a float image stays within the
+            values it had. ``nearest`` takes the pixel under each new pixel's centre, so labels stay labels.
+    """
+    if min(height, width) < 1:
+        raise UserError(f"an image cannot be resized to {width} x {height} pixels: both sides must be at least 1")
+    old_height, old_width, _ = array.shape
+    if (height, width) == (old_height, old_width):
+        return array
+    if rule == "nearest":
+        rows = (2 * np.arange(height) + 1) * old_height // (2 * height)
+        columns = (2 * np.arange(width) + 1) * old_width // (2 * width)
+        chosen: Array = array[rows[:, None], columns]
+        return chosen
+    values = array if array.dtype == np.uint8 else array.astype(np.float32)
+    # torch.tensor copies: an array decoded by Pillow may be read-only, and a view of it would be writable.
+    pixels = torch.tensor(values).permute(2, 0, 1)[None]
+    resized = F.interpolate(pixels, size=(height, width), mode="bicubic", antialias=True)[0].permute(1, 2, 0).contiguous().numpy()
+    if array.dtype == np.float32:  # the cubic kernel overshoots at edges; no value should appear that the file could not hold
+        return resized.clip(values.min(), values.max()).astype(np.float32)
+    return _as_dtype(resized, array.dtype)
+
+
+def convert_channels(array: Array, channels: int) -> Array:
+    """Grey to colour (three equal channels) or colour to grey (ITU-R BT.601 luma, rounded); the input itself if it fits.
+
+    Raises:
+        UserError: any other change of the number of channels.
+    """
+    have = array.shape[2]
+    if have == channels:
+        return array
+    if (have, channels) == (1, 3):
+        return np.repeat(array, 3, axis=2)
+    if (have, channels) == (3, 1):
+        if array.dtype == np.float32:
+            grey = array @ np.array([0.299, 0.587, 0.114], np.float32)
+            # The weights add up to one only nearly; white must not leave [0, 1].
+            return grey.clip(array.min(axis=2), array.max(axis=2))[..., None]
+        luma = (array.astype(np.uint32) @ np.array([299, 587, 114], np.uint32) + 500) // 1000
+        return luma.astype(array.dtype)[..., None]
+    raise UserError(
+        f"an image of {have} channels cannot be turned into {channels}: only grey (1) and colour (3) convert into each other; "
+        f"set the number of channels to {have}, or prepare files with {channels}"
+    )
+
+
+def _range(dtype: np.dtype[np.generic], value_range: tuple[float, float] | None) -> tuple[float, float]:
+    if dtype.name not in NATURAL_RANGE:
+        raise UserError(f"images of dtype {dtype.name} are not used here: choose one of {', '.join(NATURAL_RANGE)}")
+    low, high = NATURAL_RANGE[dtype.name] if value_range is None else value_range
+    if not low < high:
+        raise UserError(f"the value range ({low:g}, {high:g}) is empty: give the lower value first")
+    return low, high
+
+
+def _as_dtype(values: NDArray[np.float32], dtype: np.dtype[np.generic]) -> Array:
+    if dtype.kind == "f":
+        return values
+    low, high = NATURAL_RANGE[dtype.name]
+    rounded: Array = np.rint(values).clip(low, high).astype(dtype)
+    return rounded

@@ -1,0 +1,110 @@
+"""Joint geometry of source and target: one draw moves both, so what lay on top of each other still does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from ..errors import UserError
+from . import pixels
+from .pixels import Array
+
+Rule = Literal["bicubic", "nearest"]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One random draw.
+
+    Attributes:
+        top: first row, in pixels.
+        left: first column, in pixels.
+        flipped: mirrored left to right, after cropping.
+    """
+
+    top: int
+    left: int
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Random jitter of pix2pix (Isola et al. 2017, section 6.2): enlarge to ``load_size``, cut out ``crop_size``, mirror.
+
+    The deterministic part (:meth:`prepare`) can be kept; the random part (:meth:`draw`, :meth:`apply`) only slices.
+
+    Attributes:
+        load_size: height and width that both pictures are resized to, whatever their proportions; None keeps their size, and only
+            enlarges those smaller than ``crop_size``, with their proportions, until the crop fits.
+        crop_size: height and width of what comes out.
+        flip: mirror every second pair, at random.
+        source_rule: how sources are resized; ``nearest`` for label maps, so that no colour is invented between two labels.
+        target_rule: how targets are resized.
+        random: False takes the middle crop and never mirrors.
+
+    Raises:
+        UserError: a size is not positive, or ``load_size`` is smaller than ``crop_size``.
+    """
+
+    load_size: int | None
+    crop_size: int
+    flip: bool = True
+    source_rule: Rule = "bicubic"
+    target_rule: Rule = "bicubic"
+    random: bool = True
+
+    def __post_init__(self) -> None:
+        if self.crop_size < 1:
+            raise UserError(f"crop_size is {self.crop_size}: it must be at least 1 pixel")
+        if self.load_size is not None and self.load_size < self.crop_size:
+            raise UserError(
+                f"load_size {self.load_size} is smaller than crop_size {self.crop_size}: a crop cannot be larger than its picture"
+            )
+
+    def evaluation(self) -> Geometry:
+        """The same pictures without chance: resized to ``crop_size``, or their middle at native size where ``load_size`` is None.
+
+        Native size is kept there because a network trained on native crops has never seen a reduced picture.
+        """
+        return replace(self, load_size=None if self.load_size is None else self.crop_size, flip=False, random=False)
+
+    def prepare(self, source: Array, target: Array) -> tuple[Array, Array]:
+        """Resize both, ``[H, W, C]`` in any type; the result has equal height and width, at least ``crop_size`` each.
+
+        Raises:
+            UserError: sizes differ where they are to be kept.
+        """
+        if self.load_size is not None:
+            height = width = self.load_size
+        else:
+            if source.shape[:2] != target.shape[:2]:
+                sizes = " and ".join(f"{array.shape[1]}x{array.shape[0]}" for array in (source, target))
+                raise UserError(f"source and target of a pair are {sizes}: they must have one size, or set load_size to resize both")
+            height, width = source.shape[:2]
+            scale = self.crop_size / min(height, width)
+            if scale > 1:
+                height, width = (max(self.crop_size, math.floor(side * scale + 0.5)) for side in (height, width))
+        return pixels.resize(source, height, width, self.source_rule), pixels.resize(target, height, width, self.target_rule)
+
+    def draw(self, rng: np.random.Generator | None, height: int, width: int) -> Crop:
+        """Where to crop a prepared pair of this size, and whether to mirror it; ``rng`` is not used if not ``random``.
+
+        Raises:
+            ValueError: the picture is smaller than the crop.
+        """
+        down, right = height - self.crop_size, width - self.crop_size
+        if min(down, right) < 0:
+            raise ValueError(f"a {width}x{height} picture is smaller than the crop of {self.crop_size}: prepare it first")
+        if not self.random or rng is None:
+            return Crop(down // 2, right // 2, False)
+        # Three numbers in every case, so that turning the mirror off does not move the crops.
+        top, left, mirror = rng.integers(down + 1), rng.integers(right + 1), rng.random() < 0.5
+        return Crop(int(top), int(left), bool(mirror) and self.flip)
+
+    def apply(self, array: Array, crop: Crop) -> Array:
+        """The ``[crop_size, crop_size, C]`` part of a prepared picture, as a view."""
+        part = array[crop.top : crop.top + self.crop_size, crop.left : crop.left + self.crop_size]
+        return part[:, ::-1] if crop.flipped else part

@@ -1,0 +1,72 @@
+"""``transfigure demo``: the whole life of a pair in two minutes, with nothing to download."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from .errors import UserError
+from .recipe import Recipe
+
+
+def run_demo(out: Path, quiet: bool = False) -> str:
+    """Train on drawn facades, translate the test pictures, evaluate, and write the report.
+
+    Args:
+        out: the run directory; an earlier demo in it is replaced, anything else is left alone.
+        quiet: no progress.
+
+    Returns:
+        What was done and where it lies, for a person.
+
+    Raises:
+        UserError: ``out`` holds something that is not a demo.
+    """
+    from .data import images
+    from .data.open import find_records, settle
+    from .data.pairs import directed
+    from .evaluation.evaluate import evaluate
+    from .reporting.page import report
+    from .reporting.panels import sheet
+    from .training.loop import train
+    from .translation.translator import Translator
+
+    recipe = Recipe.load("demo")
+    _clear_earlier(out)
+    train(recipe, out, quiet=quiet)
+    section = settle(recipe.data)
+    records, _ = find_records(section)
+    drawn = out / "demo"
+    for record in directed(records["test"], section.direction):
+        source, target = record.load()
+        images.write(drawn / "source" / f"{record.name}.png", source)
+        images.write(drawn / "target" / f"{record.name}.png", target)
+    translator = Translator.load(out)
+    written = translator.translate_folder(drawn / "source", drawn / "generated", quiet=quiet)
+    result = evaluate(translator, section, out=out / "evaluation", quiet=quiet)
+    rows = [[images.read(drawn / side / file.name) for side in ("source", "generated", "target")] for file in written[:8]]
+    images.write(out / "panels.png", sheet(rows, ["source", "generated", "target"], scale=2))
+    page = report(out)
+    return "\n".join(
+        [
+            result.table(),
+            "",
+            f"report:    {page}",
+            f"pictures:  {out / 'panels.png'}  (source, generated, target)",
+            f"translate: transfigure translate {out} INPUT OUTPUT",
+        ]
+    )
+
+
+def _clear_earlier(out: Path) -> None:
+    if not out.exists() or not any(out.iterdir()):
+        return
+    try:
+        name = yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))["name"]
+    except (OSError, yaml.YAMLError, TypeError, KeyError):
+        name = None
+    if name != "demo":
+        raise UserError(f"{out} is not empty and is not an earlier demo: choose another folder with --out")
+    shutil.rmtree(out)

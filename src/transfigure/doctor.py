@@ -1,0 +1,64 @@
+"""What is installed, what the machine has, and what is missing for which feature."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from typing import Any
+
+FEATURES = {
+    "tifffile": ("science", "TIFF with many channels or 16-bit colour"),
+    "png": ("science", "16-bit colour PNG"),
+    "tensorboard": ("tracking", "logging to TensorBoard"),
+    "mlflow": ("tracking", "logging to MLflow"),
+    "wandb": ("tracking", "logging to Weights & Biases"),
+}
+"""Optional module: the extra that brings it, and what it is for."""
+
+DISTRIBUTIONS = {"png": "pypng", "mlflow": "mlflow-skinny"}
+
+
+def examine() -> dict[str, Any]:
+    """Versions, devices, optional packages and advice, as plain values."""
+    import torch
+
+    from .training.allocator import keep_freed_memory
+    from .training.run_directory import environment
+    from .translation.translator import describe_devices
+
+    optional = {}
+    for module, (extra, purpose) in FEATURES.items():
+        there = importlib.util.find_spec(module) is not None
+        optional[module] = {"installed": _version(DISTRIBUTIONS.get(module, module)) if there else None, "extra": extra, "for": purpose}
+    required = ("torch", "numpy", "pillow", "safetensors", "lightning-fabric", "jsonargparse", "pyyaml", "tqdm", "matplotlib", "jinja2")
+    advice = [f"{item['for']}: pip install 'transfigure[{item['extra']}]'" for item in optional.values() if item["installed"] is None]
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        advice.append("no GPU: start with the recipe pix2pix_small; 256-pixel pix2pix makes about one image a second on two cores")
+    return {
+        "environment": environment(),
+        "devices": list(describe_devices()),
+        "packages": {name: _version(name) for name in required},
+        "optional": optional,
+        "faster memory (glibc)": keep_freed_memory(),
+        "advice": advice,
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    """The examination for a person."""
+    lines = [f"{key:12} {value}" for key, value in found["environment"].items()]
+    lines += ["", f"{'devices':12} {', '.join(found['devices'])}"]
+    lines += ["", *(f"{name:18} {version or 'MISSING'}" for name, version in found["packages"].items()), ""]
+    for name, item in found["optional"].items():
+        lines.append(f"{name:18} {item['installed'] or 'not installed':14} {item['for']}")
+    lines += ["", *(f"- {line}" for line in found["advice"])]
+    return "\n".join(lines)
+
+
+def _version(distribution: str) -> str | None:
+    for name in (distribution, distribution.removesuffix("-skinny")):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None

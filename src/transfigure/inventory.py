@@ -1,0 +1,73 @@
+"""What can be named: for ``transfigure list``, ``--help`` and the reference page, read from the catalog without importing it."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from typing import Any
+
+from . import registry
+from .recipe import Adversarial, Component, Data, Recipe, Training, options_of, section_class, shipped
+
+
+def inventory() -> dict[str, dict[str, dict[str, Any]]]:
+    """``{kind: {name: {summary, options, ...}}}`` for every registered thing and every shipped recipe."""
+    found: dict[str, dict[str, dict[str, Any]]] = {"recipe": {}}
+    for name, file in shipped().items():
+        comments = [line.lstrip("# ").strip() for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+        found["recipe"][name] = {"summary": " ".join(comments), "options": {}}
+    for kind in registry.KINDS:
+        found[kind] = {}
+        for name in registry.names(kind):
+            entry = registry.entry(kind, name)
+            options = {key: item.default for key, item in entry.options.items()}
+            found[kind][name] = {"summary": entry.summary, "options": options, **entry.extra}
+    return found
+
+
+def inventory_text(found: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """The inventory for a person."""
+    width = max(len(name) for items in found.values() for name in items)
+    lines: list[str] = []
+    for kind, items in found.items():
+        lines += ["", kind]
+        for name, item in items.items():
+            options = ", ".join(f"{key}={value}" for key, value in item["options"].items())
+            words = item["summary"] + (f" ({options})" if options else "")
+            lines += textwrap.wrap(words, 116, initial_indent=f"  {name.ljust(width)}  ", subsequent_indent=" " * (width + 4))
+    return "\n".join(lines[1:])
+
+
+def recipe_flags(name: str) -> str:
+    """Every key of a recipe as a flag, with its meaning and its value there."""
+    recipe = Recipe.load(name)
+    parts: list[tuple[str, Any, Any, dict[str, Any]]] = [
+        ("data", Data, options_of("dataset", recipe.data.kind), recipe.to_dict()["data"]),
+        ("generator", Component, registry.entry("generator", recipe.generator.name).options, recipe.to_dict()["generator"]),
+    ]
+    if recipe.discriminator is not None and recipe.objective.adversarial is not None:
+        adversarial = recipe.objective.adversarial
+        options = registry.entry("discriminator", recipe.discriminator.name).options
+        parts.append(("discriminator", Component, options, recipe.to_dict()["discriminator"]))
+        options = registry.entry("adversarial", adversarial.loss).options
+        parts.append(("objective.adversarial", Adversarial, options, recipe.to_dict()["objective"]["adversarial"]))
+    parts.append(("training", Training, {}, recipe.to_dict()["training"]))
+    lines = [f"keys of the recipe {recipe.name} (each is a key of its YAML file too):"]
+    for where, cls, options, values in parts:
+        made = section_class(cls, tuple(options.values()))
+        helps = registry.argument_help(made.__doc__ or "")
+        lines.append(f"\n{where}: {(made.__doc__ or '').splitlines()[0]}")
+        for item in dataclasses.fields(made):
+            value = values.get(item.name, options[item.name].default if item.name in options else None)
+            words = f"{helps.get(item.name, '')} [{_shown(value)}]"
+            lines += textwrap.wrap(words, 118, initial_indent=f"  --{where}.{item.name}  ", subsequent_indent=" " * 10)
+    terms = ", ".join(f"{{loss: {term['loss']}, weight: {term['weight']:g}}}" for term in recipe.objective.terms)
+    lines += ["", "objective.terms: The weighted loss terms beside the adversarial one.", f"  --objective.terms '[{terms}]'"]
+    lines += [f"  --objective.terms.{term['loss']}.weight {term['weight']:g}" for term in recipe.objective.terms]
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(list(value)) if isinstance(value, tuple) else str(value)

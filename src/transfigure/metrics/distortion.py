@@ -1,0 +1,104 @@
+"""Distortion: how far each prediction is from its own target, pixel by pixel or window by window.
+
+All are right for any number of channels and need no weights. Distortion and realism pull apart (Blau and Michaeli 2018): a blurred
+picture often scores best here, so read these beside a perceptual or a distribution metric.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from ..objectives import structural
+from ..registry import register
+from .metric import ImageMetric
+
+PSNR_CEILING = 100.0
+"""dB. Identical images have no finite PSNR; we call it 100 dB, an error of two thirds of a 16-bit step, so that means stay finite."""
+
+
+@register("metric", "l1")
+class L1(ImageMetric):
+    """Mean absolute error on the [0, 1] scale of values: 0.1 means off by a tenth of the range from black to white.
+
+    E|G(x) - y| / 2, for images in [-1, 1]; half the loss term ``l1``. In [0, 1].
+
+    Blind to where errors sit and what they look like; a grey blur scores well where the answer is uncertain.
+
+    Source: the L1 distance of Isola et al. 2017, equation 3, on the scale of image files.
+    """
+
+    name = "l1"
+    label = "L1"
+    better: ClassVar[Literal["lower", "higher"]] = "lower"
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Mean over channels and pixels, per image."""
+        return (prediction - target).abs().flatten(1).mean(1) / 2
+
+
+@register("metric", "psnr")
+class PSNR(ImageMetric):
+    """Peak signal-to-noise ratio in decibels: the full range of values against the root mean squared error.
+
+    10 log10(L^2 / MSE) with L = 2 for images in [-1, 1], which is 255 for 8-bit files: not the range that happens to occur in an
+    image. Each image gets its own value, and those are averaged. Never above 100 dB, the value of identical images.
+
+    Blind to structure: a small shift of the image, which nobody sees, costs more than a blur, which everybody sees.
+
+    Source: Huynh-Thu and Ghanbari 2008, "Scope of validity of PSNR in image/video quality assessment".
+    """
+
+    name = "psnr"
+    label = "PSNR"
+    unit = "dB"
+    better: ClassVar[Literal["lower", "higher"]] = "higher"
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """In dB, per image, over all channels and pixels."""
+        mean_squared_error = (prediction - target).square().flatten(1).mean(1)
+        smallest = 4 * 10 ** (-PSNR_CEILING / 10)
+        return 10 * (4 / mean_squared_error.clamp_min(smallest)).log10()
+
+
+@register("metric", "ssim")
+class SSIM(ImageMetric):
+    """Structural similarity: brightness, contrast and pattern compared in an 11-pixel Gaussian window; 1 is identical.
+
+    Data range 2 on [-1, 1] (255 for 8-bit files), population variances, the mean over windows wholly inside the image and over
+    channels. Images under 11 pixels take the largest odd window that fits. In [-1, 1].
+
+    Blind to structure larger than the window; channels are judged one by one, so wrong colour costs little.
+
+    Source: Wang et al. 2004, "Image quality assessment", equation 13.
+    """
+
+    name = "ssim"
+    label = "SSIM"
+    better: ClassVar[Literal["lower", "higher"]] = "higher"
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Per image; see :func:`transfigure.objectives.structural.ssim`."""
+        return structural.ssim(prediction, target)
+
+
+@register("metric", "ms_ssim")
+class MultiScaleSSIM(ImageMetric):
+    """Structural similarity over up to five scales, each half the size of the last; 1 is identical.
+
+    Five scales need 176 pixels; smaller images take fewer, and the result is then not comparable with published values. A scale
+    with a negative index (inverted patterns) makes the image's score 0. In [0, 1].
+
+    Blind to uniform shifts of brightness and colour, more so than ``ssim``: only the coarsest scale compares means.
+
+    Source: Wang, Simoncelli and Bovik 2003, "Multiscale structural similarity for image quality assessment", equation 7.
+    """
+
+    name = "ms_ssim"
+    label = "MS-SSIM"
+    better: ClassVar[Literal["lower", "higher"]] = "higher"
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Per image; see :func:`transfigure.objectives.structural.ms_ssim`."""
+        return structural.ms_ssim(prediction, target)

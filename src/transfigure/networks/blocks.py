@@ -1,0 +1,164 @@
+"""The pieces the architectures share: normalisation, up-sampling, and the encoder and decoder of Isola et al. 2017 (6.1.1)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import UserError, did_you_mean
+
+NORMS = ("batch", "instance", "none")
+UPSAMPLINGS = ("transposed", "resize")
+
+
+def stack(**parts: nn.Module | None) -> nn.Sequential:
+    """Named layers applied in the order given; ``None`` leaves a layer out. Its state-dict keys are ``conv.weight``, ``norm.bias`` ..."""
+    return nn.Sequential(OrderedDict((name, part) for name, part in parts.items() if part is not None))
+
+
+def norm_layer(norm: str, channels: int) -> nn.Module | None:
+    """The normalisation of a feature map of ``channels``; instance norm has no weights and keeps no running statistics.
+
+    Raises:
+        UserError: unknown ``norm``.
+    """
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if norm == "instance":
+        return nn.InstanceNorm2d(channels)
+    if norm == "none":
+        return None
+    raise UserError(f"there is no normalisation {norm!r}{did_you_mean(norm, NORMS)}")
+
+
+def needs_bias(norm: str) -> bool:
+    """Whether the convolutions of a network carry a bias: batch norm brings its own, so beside it they do not."""
+    return norm != "batch"
+
+
+def dropout_layer(probability: float) -> nn.Module | None:
+    """Element-wise dropout, or nothing at probability 0.
+
+    Raises:
+        UserError: the probability is outside [0, 1).
+    """
+    if not 0 <= probability < 1:
+        raise UserError(f"dropout is {probability}: it is a probability from 0 up to, but not including, 1")
+    return nn.Dropout(probability) if probability else None
+
+
+class ResizeConv(nn.Conv2d):
+    """Nearest-neighbour doubling, then a 3x3 convolution: every output pixel sees equally many weights, so no checkerboard.
+
+    Source: Odena, Dumoulin and Olah 2016, "Deconvolution and Checkerboard Artifacts".
+    """
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def upsample(upsampling: str, incoming: int, outgoing: int, kernel: int, bias: bool) -> nn.Module:
+    """A layer that doubles height and width: ``transposed`` (``kernel`` 3 or 4, stride 2) or ``resize`` (:class:`ResizeConv`).
+
+    Raises:
+        UserError: unknown ``upsampling``.
+    """
+    if upsampling == "transposed":
+        return nn.ConvTranspose2d(incoming, outgoing, kernel, stride=2, padding=1, output_padding=4 - kernel, bias=bias)
+    if upsampling == "resize":
+        return ResizeConv(incoming, outgoing, kernel_size=3, padding=1, bias=bias)
+    raise UserError(f"there is no upsampling {upsampling!r}{did_you_mean(upsampling, UPSAMPLINGS)}")
+
+
+def level_widths(width: int, depth: int) -> list[int]:
+    """Channels of the encoder's levels from the outside in: ``width`` doubles up to ``8 * width`` (64, 128, 256, 512, 512 ...).
+
+    Raises:
+        UserError: ``width`` below 1 or ``depth`` below 2.
+    """
+    if depth < 2:
+        raise UserError(f"generator depth is {depth}: it needs at least 2 levels (8 is the paper's, for 256x256 images)")
+    return [check_at_least(1, "width", width) * min(2**level, 8) for level in range(depth)]
+
+
+def check_at_least(least: int, what: str, value: int) -> int:
+    """``value`` itself.
+
+    Raises:
+        UserError: it is below ``least``.
+    """
+    if value < least:
+        raise UserError(f"{what} is {value}: it must be at least {least}")
+    return value
+
+
+def encoder(source_channels: int, widths: Sequence[int], norm: str) -> nn.ModuleList:
+    """``C64-C128-C256-C512-...``: 4x4 convolutions of stride 2, each but the first after a LeakyReLU of slope 0.2.
+
+    No normalisation on the first (the paper) and on the bottleneck, whose 1x1 map it would turn into zeros at batch 1 (errata, 6.3).
+    """
+    layers = nn.ModuleList()
+    for level, outgoing in enumerate(widths):
+        first, bottleneck = level == 0, level == len(widths) - 1
+        conv = nn.Conv2d(source_channels if first else widths[level - 1], outgoing, 4, stride=2, padding=1, bias=needs_bias(norm))
+        layers.append(
+            stack(
+                # Not in place: what comes in is also what a skip connection carries.
+                activation=None if first else nn.LeakyReLU(0.2),
+                conv=conv,
+                norm=None if first or bottleneck else norm_layer(norm, outgoing),
+            )
+        )
+    return layers
+
+
+def decoder(
+    target_channels: int,
+    widths: Sequence[int],
+    norm: str,
+    *,
+    dropout: float,
+    dropped: range,
+    upsampling: str,
+    skips: bool,
+) -> nn.ModuleList:
+    """``CD512-CD512-CD512-C512-C256-C128-C64``, then the image's channels: ReLU, up-sampling by 2, norm, dropout where ``dropped``.
+
+    With ``skips`` every layer but the innermost reads twice the channels: the decoder's own and the encoder's of the same level.
+    """
+    layers = nn.ModuleList()
+    for index, level in enumerate(reversed(range(len(widths)))):
+        innermost, last = index == 0, level == 0
+        incoming = widths[level] * (2 if skips and not innermost else 1)
+        outgoing = target_channels if last else widths[level - 1]
+        layers.append(
+            stack(
+                activation=nn.ReLU(inplace=True),
+                conv=upsample(upsampling, incoming, outgoing, kernel=4, bias=last or needs_bias(norm)),
+                norm=None if last else norm_layer(norm, outgoing),
+                dropout=dropout_layer(dropout) if index in dropped and not last else None,
+            )
+        )
+    return layers
+
+
+def check_image(image: Tensor, multiple: int, smallest: int) -> None:
+    """Refuse an image that would not come back at its own size.
+
+    Args:
+        image: ``[N, C, H, W]``.
+        multiple: what H and W must be divisible by.
+        smallest: the least H and W.
+
+    Raises:
+        UserError: with the size, and the way out.
+    """
+    height, width = image.shape[-2:]
+    if height % multiple or width % multiple or height < smallest or width < smallest:
+        raise UserError(
+            f"this generator got an image {width} pixels wide and {height} high: both must be multiples of {multiple} "
+            f"and at least {smallest} (a Translator pads and crops back by itself)"
+        )

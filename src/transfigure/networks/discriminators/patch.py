@@ -1,0 +1,89 @@
+"""The PatchGAN: a fully convolutional discriminator that judges patches, from single pixels to the whole image.
+
+Source: Isola et al. 2017 (arXiv:1611.07004v3), sections 3.2.2, 4.4 and 6.1.2.
+Where ours differs: it returns logits, the sigmoid being part of the loss; 34 and 142 pixels are added between the paper's 16, 70 and
+286. The paper's layers are all of stride 2; as in its public code, the last two are of stride 1, which is what gives these sizes.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+
+from ...errors import UserError
+from ...registry import register
+from ..blocks import check_at_least, needs_bias, norm_layer, stack
+
+_HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
+
+
+@register("discriminator", "patch")
+class PatchDiscriminator(nn.Module):
+    """Real or generated? One logit per patch of ``receptive_field`` pixels: it judges texture and leaves the layout to the other terms.
+
+    ``forward``: ``[N, channels, H, W]`` in [-1, 1] -> ``[N, 1, h, w]`` logits, 30x30 of them for 256x256 at the default; H and W must
+    be at least ``smallest_input``. 2,768,705 parameters at the defaults with 6 channels.
+
+    Args:
+        channels: channels of what it looks at (source and target together when conditional).
+        width: channels of the first layer; they double per layer up to 8 times this.
+        receptive_field: side of the patch behind one logit, in pixels: 1, 16, 34, 70, 142 or 286 (at 256x256 the whole image).
+        norm: batch, instance or none.
+
+    Raises:
+        UserError: a value outside these.
+
+    Example:
+        >>> import torch
+        >>> from transfigure.networks.discriminators.patch import PatchDiscriminator
+        >>> discriminator = PatchDiscriminator(6, width=8)
+        >>> discriminator.receptive_field, discriminator.smallest_input
+        (70, 24)
+        >>> discriminator(torch.zeros(2, 6, 64, 96)).shape
+        torch.Size([2, 1, 6, 10])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        width: int = 64,
+        receptive_field: Literal[1, 16, 34, 70, 142, 286] = 70,
+        norm: Literal["batch", "instance", "none"] = "batch",
+    ) -> None:
+        super().__init__()
+        if receptive_field not in _HALVINGS:
+            raise UserError(f"receptive_field is {receptive_field}: it can be {', '.join(map(str, _HALVINGS))} pixels")
+        check_at_least(1, "width", width)
+        self.channels = channels
+        self.receptive_field = receptive_field
+        halvings = _HALVINGS[receptive_field]
+        bias = needs_bias(norm)
+        if receptive_field == 1:
+            kernel, padding, widths, last_bias = 1, 0, [width, 2 * width], bias
+        else:
+            kernel, padding, widths, last_bias = 4, 1, [width * min(2**level, 8) for level in range(halvings + 1)], True
+
+        def conv(incoming: int, outgoing: int, stride: int, bias: bool) -> nn.Conv2d:
+            return nn.Conv2d(incoming, outgoing, kernel, stride, padding, bias=bias)
+
+        first = stack(conv=conv(channels, width, min(halvings, 1) + 1, bias=True), activation=nn.LeakyReLU(0.2, inplace=True))
+        self.layers = nn.ModuleList([first])
+        for level, (incoming, outgoing) in enumerate(pairwise(widths), start=1):
+            self.layers.append(
+                stack(
+                    conv=conv(incoming, outgoing, 2 if level < halvings else 1, bias),
+                    norm=norm_layer(norm, outgoing),
+                    activation=nn.LeakyReLU(0.2, inplace=True),
+                )
+            )
+        self.head = conv(widths[-1], 1, 1, last_bias)
+        # h = H / 2^n - 2 after n halvings and the two convolutions of stride 1. A norm layer needs two values to compare.
+        self.smallest_input = 3 * 2**halvings if halvings else (1 if norm == "none" else 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map of logits for a batch of images."""
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)  # type: ignore[no-any-return]

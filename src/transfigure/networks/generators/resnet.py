@@ -1,0 +1,107 @@
+"""The residual generator of CycleGAN.
+
+Source: Johnson, Alahi and Fei-Fei 2016 (arXiv:1603.08155); as in Zhu, Park, Isola and Efros 2017 (arXiv:1703.10593), section 7.2:
+``c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3``, with reflection padding and instance norm.
+Where ours differs: nothing by default. Options give any number of blocks, dropout inside them, and up-sampling by resize-convolution.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...registry import register
+from ..blocks import check_at_least, check_image, dropout_layer, needs_bias, norm_layer, stack, upsample
+
+
+class ResidualBlock(nn.Module):
+    """``x + f(x)``, f being two 3x3 convolutions with normalisation, and a ReLU (and dropout) between them."""
+
+    def __init__(self, channels: int, norm: str, dropout: float) -> None:
+        super().__init__()
+        self.first = stack(
+            conv=_reflected(channels, channels, 3, needs_bias(norm)),
+            norm=norm_layer(norm, channels),
+            activation=nn.ReLU(inplace=True),
+            dropout=dropout_layer(dropout),
+        )
+        self.second = stack(conv=_reflected(channels, channels, 3, needs_bias(norm)), norm=norm_layer(norm, channels))
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return x + self.second(self.first(x))  # type: ignore[no-any-return]
+
+
+@register("generator", "resnet")
+class ResNet(nn.Module):
+    """Two halvings, residual blocks at a quarter of the size, two doublings: keeps the source's layout, suits unpaired training.
+
+    ``forward``: ``[N, source_channels, H, W]`` in [-1, 1] -> ``[N, target_channels, H, W]`` in [-1, 1]; H and W must be multiples of 4
+    and at least 8 (a reflection needs a second row to mirror). 11,378,179 parameters at the defaults, 3 -> 3 channels.
+
+    Args:
+        source_channels: channels of the images that come in.
+        target_channels: channels of the images that go out.
+        width: channels at full size; the residual blocks have 4 times this.
+        blocks: residual blocks (9 for images of 256x256 and more, 6 for 128x128).
+        norm: batch, instance or none.
+        dropout: probability of the dropout inside every residual block.
+        upsampling: transposed convolution as the paper, or resize (nearest-neighbour doubling, then a convolution), which leaves no
+            checkerboard.
+
+    Raises:
+        UserError: a value outside these, or an image whose size does not fit.
+
+    Example:
+        >>> import torch
+        >>> from transfigure.networks.generators.resnet import ResNet
+        >>> generator = ResNet(3, 3, width=8, blocks=2)
+        >>> generator(torch.zeros(1, 3, 32, 20)).shape
+        torch.Size([1, 3, 32, 20])
+    """
+
+    def __init__(
+        self,
+        source_channels: int,
+        target_channels: int,
+        *,
+        width: int = 64,
+        blocks: int = 9,
+        norm: Literal["batch", "instance", "none"] = "instance",
+        dropout: float = 0.0,
+        upsampling: Literal["transposed", "resize"] = "transposed",
+    ) -> None:
+        super().__init__()
+        check_at_least(1, "width", width)
+        check_at_least(1, "blocks", blocks)
+        self.source_channels = source_channels
+        self.target_channels = target_channels
+        self.size_multiple = 4
+        self.smallest_input = 8
+        bias = needs_bias(norm)
+
+        def layer(conv: nn.Module, channels: int) -> nn.Sequential:
+            return stack(conv=conv, norm=norm_layer(norm, channels), activation=nn.ReLU(inplace=True))
+
+        self.stem = layer(_reflected(source_channels, width, 7, bias), width)
+        self.down = nn.ModuleList(
+            layer(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias), 2 * channels) for channels in (width, 2 * width)
+        )
+        self.blocks = nn.ModuleList(ResidualBlock(4 * width, norm, dropout) for _ in range(blocks))
+        self.up = nn.ModuleList(
+            layer(upsample(upsampling, 2 * channels, channels, kernel=3, bias=bias), channels) for channels in (2 * width, width)
+        )
+        self.head = _reflected(width, target_channels, 7, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate a batch of images."""
+        check_image(x, self.size_multiple, self.smallest_input)
+        x = self.stem(x)
+        for layer in (*self.down, *self.blocks, *self.up):
+            x = layer(x)
+        return torch.tanh(self.head(x))
+
+
+def _reflected(incoming: int, outgoing: int, kernel: int, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(incoming, outgoing, kernel, padding=kernel // 2, padding_mode="reflect", bias=bias)

@@ -1,0 +1,86 @@
+"""The U-Net of pix2pix.
+
+Source: Isola, Zhu, Zhou and Efros 2017 (arXiv:1611.07004v3), sections 3.2.1 and 6.1.1; after Ronneberger et al. 2015.
+Where ours differs: nothing by default. With batch norm no convolution but the last has a bias, as in both public implementations, so
+the parameter counts agree with theirs. Options reach the PyTorch implementation's variant (``dropout_skip=1``), instance norm, other
+depths, and up-sampling by resize-convolution.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...registry import register
+from ..blocks import check_image, decoder, encoder, level_widths
+
+
+@register("generator", "unet")
+class UNet(nn.Module):
+    """An encoder and a decoder with a skip connection at every level: what source and target share need not pass the bottleneck.
+
+    ``forward``: ``[N, source_channels, H, W]`` in [-1, 1] -> ``[N, target_channels, H, W]`` in [-1, 1]; H and W must be multiples of
+    ``size_multiple``, which is 2 to the power of ``depth``. 54,413,955 parameters at the defaults, 3 -> 3 channels.
+
+    Args:
+        source_channels: channels of the images that come in.
+        target_channels: channels of the images that go out.
+        width: channels of the outermost level; they double per level up to 8 times this.
+        depth: levels, each halving the image (default 8, which takes 256x256 down to 1x1; 7 is the usual choice for 128x128).
+        norm: batch, instance or none; at batch size 1, batch norm in training is instance norm with learned scales.
+        dropout: probability of the decoder's dropout, the only noise of pix2pix; 0 makes the generator deterministic.
+        dropout_skip: innermost decoder layers left without dropout (0 as the paper; the PyTorch implementation leaves out 1).
+        dropout_layers: decoder layers with dropout, counted outwards from there.
+        upsampling: transposed convolution as the paper, or resize (nearest-neighbour doubling, then a convolution), which leaves no
+            checkerboard.
+
+    Raises:
+        UserError: a value outside these, or an image whose size does not fit.
+
+    Example:
+        >>> import torch
+        >>> from transfigure.networks.generators.unet import UNet
+        >>> generator = UNet(3, 1, width=8, depth=5)
+        >>> generator.size_multiple
+        32
+        >>> generator(torch.zeros(2, 3, 64, 96)).shape
+        torch.Size([2, 1, 64, 96])
+    """
+
+    def __init__(
+        self,
+        source_channels: int,
+        target_channels: int,
+        *,
+        width: int = 64,
+        depth: int | None = None,
+        norm: Literal["batch", "instance", "none"] = "batch",
+        dropout: float = 0.5,
+        dropout_skip: int = 0,
+        dropout_layers: int = 3,
+        upsampling: Literal["transposed", "resize"] = "transposed",
+    ) -> None:
+        super().__init__()
+        widths = level_widths(width, 8 if depth is None else depth)
+        dropped = range(dropout_skip, dropout_skip + dropout_layers)
+        self.source_channels = source_channels
+        self.target_channels = target_channels
+        self.size_multiple = self.smallest_input = 2 ** len(widths)
+        self.down = encoder(source_channels, widths, norm)
+        self.up = decoder(target_channels, widths, norm, dropout=dropout, dropped=dropped, upsampling=upsampling, skips=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate a batch of images."""
+        check_image(x, self.size_multiple, self.smallest_input)
+        skips: list[Tensor] = []
+        for down in self.down:
+            x = down(x)
+            skips.append(x)
+        skips.pop()  # the bottleneck itself, which goes on as x
+        for up in self.up:
+            x = up(x)
+            if skips:
+                x = torch.cat([skips.pop(), x], dim=1)
+        return torch.tanh(x)

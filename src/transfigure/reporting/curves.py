@@ -1,0 +1,212 @@
+"""Curves and histograms as inline SVG: a few kilobytes each, text as text, colours left to the page so that dark mode is readable.
+
+Every figure is drawn at the width it is read at (350 units), on a laptop three in a row, on a phone one below the other.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+POINTS = 600
+WIDTH, HEIGHT = 350, 190
+HUGE = 1e30  # beyond it an axis has no meaning: treated as not finite
+
+# Okabe and Ito's palette, told apart by colour-blind readers. In the page each becomes var(--name), which dark mode redefines.
+COLOURS = {"blue": "#0072b2", "orange": "#d55e00", "green": "#009e73", "purple": "#cc79a7", "ink": "#5b6470", "rule": "#dfe3e8"}
+_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "transfigure", "font.size": 10.5}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A quantity over images seen; y may be NaN where it was not finite."""
+
+    points: Sequence[tuple[float, float]]
+    colour: str = "blue"
+
+
+def curve(
+    lines: Sequence[Line],
+    name: str,
+    *,
+    smooth: bool = True,
+    images_per_epoch: float | None = None,
+    level: float | None = None,
+    best: float | None = None,
+    floor: bool = False,
+) -> str:
+    """Lines over images seen, as an ``<svg>``.
+
+    Args:
+        lines: what to draw; each with its raw values faint and, if ``smooth``, their running mean over them.
+        name: unique on the page, [a-z0-9-]; it prefixes the ids inside the SVG.
+        smooth: False draws the values themselves, with dots where there are few.
+        images_per_epoch: where epochs end, for the ticks at the top.
+        level: a dashed horizontal reference line.
+        best: images seen at the point to be marked as the best.
+        floor: start the axis at 0.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure()
+        drawn: list[Array] = []
+        for line in lines:
+            x, y = np.asarray(line.points, np.float64).reshape(-1, 2).T
+            y = np.where(np.abs(y) < HUGE, y, math.nan)
+            colour = COLOURS[line.colour]
+            drawn.append(y)
+            if smooth and len(x) > 12:
+                axes.plot(*decimate(x, y), color=colour, alpha=0.28, linewidth=0.8, solid_joinstyle="round")
+                axes.plot(*decimate(x, running_mean(y)), color=colour, linewidth=1.7)
+            else:
+                axes.plot(*decimate(x, y), color=colour, linewidth=1.5, marker="o" if len(x) <= 60 else "", markersize=2.6)
+            if best is not None and (at := np.flatnonzero((x == best) & np.isfinite(y))).size:
+                axes.plot(
+                    x[at[-1]],
+                    y[at[-1]],
+                    marker="o",
+                    markersize=9,
+                    markerfacecolor="none",
+                    markeredgecolor=COLOURS["orange"],
+                    markeredgewidth=1.8,
+                )
+        if level is not None:
+            axes.axhline(level, color=COLOURS["ink"], linewidth=0.9, linestyle=(0, (4, 3)))
+        _height(axes, np.concatenate(drawn) if drawn else np.empty(0), level, floor)
+        _width(axes, lines, images_per_epoch)
+        return _svg(figure, name)
+
+
+def histogram(values: Sequence[float], name: str) -> str:
+    """Per-image scores as bars, with a dashed line at the median, as an ``<svg>``."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(height=140, head=8)
+        data = np.clip(np.asarray(values, np.float64), -HUGE, HUGE)
+        bins = int(np.clip(round(2 * len(data) ** 0.5), 6, 30)) if np.ptp(data) > 1e-9 * np.abs(data).max() else 1
+        axes.hist(data, bins=bins, color=COLOURS["blue"], alpha=0.75, rwidth=0.92)
+        axes.axvline(float(np.median(data)), color=COLOURS["orange"], linewidth=1.6, linestyle=(0, (4, 2)))
+        axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        return _svg(figure, name)
+
+
+def running_mean(y: Array, share: float = 0.04) -> Array:
+    """Exponential mean over about ``share`` of the points, unbiased at the start. NaN stays NaN and does not spread."""
+    keep = 1 - 1 / max(2.0, share * len(y))
+    total = weight = 0.0
+    smoothed = np.full(len(y), math.nan)
+    for at, value in enumerate(y):
+        if math.isfinite(value):
+            total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
+            smoothed[at] = total / weight
+    return smoothed
+
+
+def decimate(x: Array, y: Array, points: int = POINTS) -> tuple[Array, Array]:
+    """At most ``points`` points: of each stretch its lowest and its highest, so that no spike is lost. A stretch of NaN stays a gap."""
+    if len(x) <= points:
+        return x, y
+    chosen: set[int] = set()
+    for part in np.array_split(np.arange(len(x)), points // 2):
+        finite = part[np.isfinite(y[part])]
+        chosen.update((finite[np.argmin(y[finite])], finite[np.argmax(y[finite])]) if finite.size else (part[0],))
+    index = np.array(sorted(chosen))
+    return x[index], y[index]
+
+
+def short(value: float) -> str:
+    """A tick label: 1200000 -> 1.2M, 48000 -> 48k, 0.0002 -> 2e−4."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{unit}"
+    if 0 < abs(value) < 1e-3:
+        mantissa, _, power = f"{value:.2e}".partition("e")
+        return "0" if int(power) < -12 else f"{float(mantissa):g}e{int(power)}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")
+
+
+def _figure(height: int = HEIGHT, head: int = 24) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH / 72, height / 72))
+    FigureCanvasSVG(figure)
+    figure.patch.set_alpha(0)
+    axes = figure.add_axes((46 / WIDTH, 22 / height, (WIDTH - 56) / WIDTH, (height - 22 - head) / height))
+    axes.set_facecolor("none")
+    for side in ("top", "left", "right"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(COLOURS["ink"])
+    axes.grid(axis="y", color=COLOURS["rule"], linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=COLOURS["ink"], length=3, width=0.7)
+    axes.tick_params(axis="y", length=0)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    return figure, axes
+
+
+def _height(axes: Axes, y: Array, level: float | None, floor: bool) -> None:
+    """The y axis. A first spike must not flatten a whole run: far outliers leave the axis and are named instead."""
+    finite = y[np.isfinite(y)]
+    if finite.size == 0:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", va="center", color=COLOURS["ink"])
+        return
+    low, high, peak = float(finite.min()), float(finite.max()), float(finite.max())
+    if finite.size >= 50:
+        usual = float(np.percentile(finite, 98.5))
+        high = usual + 0.25 * (usual - low) if peak > usual + 1.5 * (usual - low) > low else high
+    if level is not None:
+        low, high = min(low, level), max(high, level)
+    if floor:
+        low = min(low, 0.0)
+    room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+    axes.set_ylim(low if floor and low == 0 else low - room, high + room)
+    if high < peak:
+        axes.text(0.99, 0.97, f"↑ peak {short(peak)}", transform=axes.transAxes, ha="right", va="top", color=COLOURS["ink"], fontsize=10)
+
+
+def _width(axes: Axes, lines: Sequence[Line], images_per_epoch: float | None) -> None:
+    """The x axis: images seen below, epochs above."""
+    last = max((point[0] for line in lines for point in line.points), default=1.0) or 1.0
+    axes.set_xlim(0, last * 1.015)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    epochs = last / images_per_epoch if images_per_epoch else 0.0
+    if images_per_epoch is None or not 1 <= epochs < 1e9:
+        return
+    every = next(step * 10**power for power in range(9) for step in (1, 2, 5) if epochs / (step * 10**power) <= 5)
+    ends = range(every, int(epochs + 1e-6) + 1, every)
+    top = axes.twiny()
+    top.set_facecolor("none")
+    for spine in top.spines.values():
+        spine.set_visible(False)
+    top.set_xlim(axes.get_xlim())
+    top.set_xticks([end * images_per_epoch for end in ends], [f"epoch {end:,}" if end == every else f"{end:,}" for end in ends])
+    top.tick_params(colors=COLOURS["ink"], length=3, width=0.7, pad=1, labelsize=10)
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """Inline SVG: no header, no size of its own, colours as CSS variables, ids that no other figure on the page has."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->|<style.*?</style>", "", text, flags=re.DOTALL)  # its style would be the whole page's
+    text = re.sub(r"\n\s*", "\n", text)
+    text = re.sub(r'^<svg[^>]*viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" role="img" aria-hidden="true">', text)
+    text = re.sub(r'\bid="', f'id="{name}-', text).replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
+    for colour, code in COLOURS.items():
+        text = text.replace(code, f"var(--{colour})")
+    return text.strip()

@@ -1,0 +1,358 @@
+"""The report of a run: one self-contained HTML page, made from whatever the run directory holds.
+
+Nothing on the page comes from elsewhere (pictures are data URIs, figures inline SVG), and its content security policy forbids the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from .._version import __version__
+from ..data.files import write_atomically
+from ..progress import duration
+from . import curves, words
+from .panels import Album, Picture
+from .run_files import Evaluation, Panel, Points, RunFiles, Sample, Score, number
+
+BUDGET = 4_500_000
+"""Bytes of pictures on a page. If the first of LEVELS (longest side in pixels, JPEG quality) weighs more, the next is tried."""
+LEVELS = ((512, 92), (384, 88), (256, 85), (160, 80))
+MOMENTS, STRIPS, PANELS = 6, 4, 12
+ENOUGH = 8  # per-image scores that make a histogram
+
+COMMANDS = (
+    ("Go on training from the last checkpoint", "transfigure train --out {run} --resume"),
+    ("Translate your own images", "transfigure translate {run} IMAGES --out translated"),
+    ("Measure it again", "transfigure evaluate {run}"),
+    ("Write this page again", "transfigure report {run}"),
+)
+CONTENTS = {
+    "recipe.yaml": "the complete recipe: training with it makes this run again",
+    "environment.json": "the machine and the versions",
+    "log.jsonl": "every logged step, one JSON object a line",
+    "samples": "the fixed examples over time",
+    "checkpoints": "all that an exact resume needs",
+    "model": "the translator as training left it",
+    "model_best": "the translator that validated best",
+    "evaluation": "the numbers above, per image, and the pictures",
+}
+ROLES = {"best": "best", "median": "median", "worst": "worst"}
+SCRIPT = """
+const box = document.querySelector("dialog"), large = box.querySelector("img"), words = box.querySelector("p");
+document.addEventListener("click", event => {
+  if (box.open) { box.close(); return; }
+  const image = event.target.closest("button.picture")?.querySelector("img");
+  if (!image) return;
+  large.src = image.src; large.alt = image.alt; large.className = image.className; words.textContent = image.alt;
+  box.showModal();
+});
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(part => part.open = true));
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Source, generated and target of one pair, with a heading."""
+
+    heading: str
+    note: str
+    pictures: list[Picture]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A fixed example over time: its pictures with a caption each."""
+
+    heading: str
+    pictures: list[tuple[str, Picture]]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Every picture of the page."""
+
+    hero: Row | None
+    rows: list[Row]
+    strips: list[Strip]
+    stretched: bool
+    weight: int
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An SVG with its title, a remark and a key of (colour, words)."""
+
+    title: str
+    svg: Markup
+    note: str = ""
+    key: tuple[tuple[str, str], ...] = ()
+
+
+def report(run_dir: Path, out: Path | None = None) -> Path:
+    """Write the report of a run as one self-contained HTML file.
+
+    Args:
+        run_dir: the directory a training wrote; any part of it may be missing, and the page says which.
+        out: where to write; by default ``report.html`` in the run directory.
+
+    Returns:
+        The file written. It appears whole or not at all.
+
+    Raises:
+        UserError: the directory is missing or is not a run.
+    """
+    files = RunFiles.read(Path(run_dir))
+    page = render(files)
+    path = Path(out) if out is not None else files.folder / "report.html"
+    write_atomically(path, page.encode("utf-8"))
+    return path
+
+
+def render(files: RunFiles) -> str:
+    """The page as text."""
+    gallery = next((made for level in LEVELS[:-1] if (made := _gallery(files, *level)).weight <= BUDGET), None) or _gallery(
+        files, *LEVELS[-1]
+    )
+    room = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    room.filters.update(plain=words.plain, capital=words.capital)
+    run = shlex.quote(str(files.folder))
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode("ascii")
+    return room.get_template("report.html").render(
+        files=files,
+        title=words.title(files),
+        summary=words.summary(files),
+        gallery=gallery,
+        table=_table(files.evaluation),
+        bounds=list(dict.fromkeys(name for row in _scores(files) for name in row.bounds)),
+        evaluated=_evaluated(files.evaluation),
+        histograms=list(_histograms(files.evaluation)),
+        figures=list(_figures(files)),
+        notices=_notices(files),
+        health=[(line, str(line.get("level") or "warning")) for line in files.log.health],
+        environment=[(key, _value(value)) for key, value in files.environment.items()],
+        contents=_contents(files.folder),
+        commands=[(what, command.format(run=run)) for what, command in COMMANDS],
+        colours=curves.COLOURS,
+        script=Markup(SCRIPT),
+        digest=digest,
+        version=__version__,
+    )
+
+
+# Pictures
+
+
+def _gallery(files: RunFiles, side: int, quality: int) -> Gallery:
+    album, moments = Album(side, quality), Album(min(side, 320), quality)
+    strips = [_strip(moments, sample) for sample in files.samples[:STRIPS]]
+    panels = list(files.evaluation.panels[:PANELS]) if files.evaluation else []
+    order = {"median": 0, "best": 1, "worst": 2}
+    panels.sort(key=lambda panel: order.get(panel.role, 3))
+    rows = [_row(album, panel, files.evaluation) for panel in panels]
+    hero = rows.pop(0) if rows else _latest(album, files.samples)
+    return Gallery(hero, rows, strips, album.stretched or moments.stretched, album.weight + moments.weight)
+
+
+def _row(album: Album, panel: Panel, evaluation: Evaluation | None) -> Row:
+    ranked = evaluation.ranked_by if evaluation else ""
+    heading = ROLES.get(panel.role, "example")
+    value = f"{ranked} {words.plain(panel.value)}".strip() if panel.value is not None else ""
+    return Row(
+        heading,
+        " · ".join(filter(None, (value, panel.name))),
+        album.triple(panel.source, panel.generated, panel.target, panel.name or heading),
+    )
+
+
+def _latest(album: Album, samples: list[Sample]) -> Row | None:
+    sample = next((sample for sample in samples if sample.moments), None) or next(iter(samples), None)
+    if sample is None:
+        return None
+    seen, generated = sample.moments[-1] if sample.moments else (0, None)
+    note = f"after {seen:,} images" if generated else "before the first pictures were generated"
+    return Row("fixed example", note, album.triple(sample.source, generated, sample.target, f"fixed example {sample.index}"))
+
+
+def _strip(album: Album, sample: Sample) -> Strip:
+    name = f"fixed example {sample.index}"
+    between = album.limits_of(sample.target)
+    pictures = [("source", album.picture(sample.source, f"{name}: source"))]
+    for seen, path in _chosen(sample.moments):
+        pictures.append((f"{seen:,}", album.picture(path, f"{name} after {seen:,} images", between)))
+    return Strip(name, [*pictures, ("target", album.picture(sample.target, f"{name}: target", between))])
+
+
+def _chosen(moments: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
+    """A few moments from first to last, denser at the beginning, where most happens."""
+    if len(moments) <= MOMENTS:
+        return moments
+    last = len(moments) - 1
+    picked = {round(last * (step / (MOMENTS - 1)) ** 1.6) for step in range(MOMENTS)}
+    return [moments[at] for at in sorted(picked)]
+
+
+# Numbers
+
+
+def _scores(files: RunFiles) -> list[Score]:
+    return files.evaluation.scores if files.evaluation else []
+
+
+def _table(evaluation: Evaluation | None) -> list[dict[str, Any]]:
+    """The rows of the metrics table, in words."""
+    rows = []
+    for score in evaluation.scores if evaluation else []:
+        places = words.decimals(score.value)
+        interval = f"{words.plain(score.low, places)} to {words.plain(score.high, places)}" if None not in (score.low, score.high) else ""
+        rows.append(
+            {
+                "score": score,
+                "arrow": {"higher": "↑", "lower": "↓"}.get(score.better, ""),
+                "value": words.plain(score.value, places) + (f" {score.unit}" if score.unit and score.value is not None else ""),
+                "interval": interval,
+                "bounds": {name: words.plain(bound, places) for name, bound in score.bounds.items()},
+                "beaten": score.beaten_by(),
+                "place": _place(score),
+            }
+        )
+    return rows
+
+
+def _place(score: Score) -> dict[str, Any] | None:
+    """Where the score lies between its bounds, in percent of a line on which better is always further right."""
+    known = [value for value in (score.value, score.low, score.high, *score.bounds.values()) if value is not None]
+    if score.value is None or score.better not in ("higher", "lower") or not any(bound is not None for bound in score.bounds.values()):
+        return None
+    low, high = min(known), max(known)
+
+    def at(value: float) -> float:
+        share = (value - low) / (high - low) if high > low else 0.5
+        return round(4 + 92 * (share if score.better == "higher" else 1 - share), 2)
+
+    ends = sorted((at(score.low), at(score.high))) if score.low is not None and score.high is not None else [at(score.value)] * 2
+    bounds = [(name, at(bound)) for name, bound in score.bounds.items() if bound is not None]
+    return {"value": at(score.value), "from": ends[0], "width": round(ends[1] - ends[0], 2), "bounds": bounds}
+
+
+def _evaluated(evaluation: Evaluation | None) -> str:
+    """How the numbers were made, in one line."""
+    if evaluation is None:
+        return ""
+    facts = evaluation.facts
+    n, rate, seconds = (number(facts.get(key)) for key in ("n", "images_per_second", "seconds"))
+    pieces = [
+        f"{n:,.0f} {facts.get('split') or ''} pairs".replace("  ", " ") if n else "",
+        f"checkpoint: {facts['checkpoint']}" if facts.get("checkpoint") else "",
+        f"model: {facts['model']}" if facts.get("model") else "",
+        f"resize: {facts['resize']}" if facts.get("resize") else "",
+        f"took {duration(seconds)}" if seconds else "",
+        f"{words.plain(rate)} images/s" if rate else "",
+    ]
+    return " · ".join(filter(None, pieces))
+
+
+def _histograms(evaluation: Evaluation | None) -> Iterator[Figure]:
+    labels = {score.metric: score for score in evaluation.scores} if evaluation else {}
+    for at, (metric, values) in enumerate(evaluation.per_image.items() if evaluation else ()):
+        if len(values) >= ENOUGH:
+            score = labels.get(metric)
+            title = f"{score.label}{f' ({score.unit})' if score.unit else ''}" if score else words.called(metric)
+            places = words.decimals(max(map(abs, values)))
+            low, middle, high = (words.plain(value, places) for value in (min(values), sorted(values)[len(values) // 2], max(values)))
+            note = f"{len(values):,} images: {low} to {high}, median {middle} (dashed)"
+            yield Figure(title, Markup(curves.histogram(values, f"hist{at}")), note)
+
+
+# Curves
+
+
+def _figures(files: RunFiles) -> Iterator[Figure]:
+    """Every curve there is something for, in the order they are read."""
+    log = files.log
+    labels = {score.metric: score for score in _scores(files)}
+
+    def figure(title: str, *lines: tuple[Points, str, str], note: str = "", **options: Any) -> Iterator[Figure]:
+        present = [(points, colour, key) for points, colour, key in lines if points]
+        if present:
+            name = "plot-" + hashlib.sha256(title.encode()).hexdigest()[:8]
+            drawn = [curves.Line(points, colour) for points, colour, _ in present]
+            svg = curves.curve(drawn, name, images_per_epoch=log.images_per_epoch, **options)
+            keys = tuple((colour, key) for _, colour, key in present if key)
+            yield Figure(title, Markup(svg), note, keys)
+
+    yield from figure("Generator, weighted total", (log.series("g"), "blue", ""))
+    yield from figure("Generator, adversarial", (log.series("adversarial"), "blue", ""))
+    for term in log.names("terms"):
+        yield from figure(f"{words.called(term)}, unweighted", (log.series(term, "terms"), "green", ""))
+    yield from figure("Discriminator loss", (log.series("d"), "purple", ""))
+    real, fake = (log.series("d_real"), "blue", "real"), (log.series("d_fake"), "orange", "generated")
+    yield from figure("D(real) and D(generated)", real, fake, note="dashed: 0.5", level=0.5)
+    for metric in log.names("metrics"):
+        score = labels.get(metric)
+        best = log.best
+        note = f"best: {best['images']:,} images (ring)" if best and metric in best.get("metrics", {}) else ""
+        title = f"Validation {score.label if score else words.called(metric)}" + (f" ({score.unit})" if score and score.unit else "")
+        yield from figure(
+            title, (log.validation(metric), "purple", ""), note=note, smooth=False, best=best["images"] if note and best else None
+        )
+    yield from figure("Learning rate", (log.series("learning_rate"), "green", ""), smooth=False, floor=True)
+    yield from figure("Images per second", (log.series("images_per_second"), "blue", ""), floor=True)
+
+
+# Words
+
+
+def _notices(files: RunFiles) -> list[str]:
+    """What a reader must know before trusting the page."""
+    notices = list(files.notes)
+    lost = [name for name, points in _losses(files) if any(math.isnan(value) for _, value in points)]
+    if lost:
+        notices.append(f"Not every logged value is finite: {', '.join(lost)}. The curves have gaps there.")
+    if files.log.marks and files.log.marks[-1]["kind"] != "end":
+        notices.append("The log has no end: training was still going on, or had been stopped, when this page was written.")
+    if warnings := [line for line in files.log.health if line.get("level") != "info"]:
+        last = warnings[-1]
+        said = "Training raised a warning" if len(warnings) == 1 else f"Training raised {len(warnings):,} warnings; the last"
+        notices.append(f"{said} at {last['images']:,} images. {last.get('message') or last.get('code')}")
+    for score in _scores(files):
+        if beaten := score.beaten_by():
+            notices.append(f"{score.label}: {' and '.join(beaten)} {'does' if len(beaten) == 1 else 'do'} better than the translator.")
+    return notices
+
+
+def _losses(files: RunFiles) -> Iterator[tuple[str, Points]]:
+    for name, key in (("G", "g"), ("G adversarial", "adversarial"), ("D", "d")):
+        yield name, files.log.series(key)
+    for term in files.log.names("terms"):
+        yield words.called(term), files.log.series(term, "terms")
+
+
+def _value(value: object) -> str:
+    return ", ".join(f"{key}: {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _contents(folder: Path) -> list[tuple[str, str, str]]:
+    """(name, size, what it is) of the run's files that are there."""
+    found = []
+    for name, meaning in CONTENTS.items():
+        path = folder / name
+        if path.exists():
+            inside = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]
+            found.append((name + ("/" if path.is_dir() else ""), words.weight(sum(item.stat().st_size for item in inside)), meaning))
+    return found

@@ -1,0 +1,183 @@
+"""Pictures for people: any image as 8 bits on a screen, as a data URI for a page, or many of them on a contact sheet."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from ..data import images
+from ..errors import TransfigureError
+
+Limits = tuple[float, float]
+PAPER, INK = (255, 255, 255), (70, 70, 74)
+SMALL = 128  # pictures up to this many pixels wide are enlarged with hard edges, so a pixel stays a pixel
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image ready for a page. ``problem`` says why there is none; then ``uri`` is empty."""
+
+    uri: str
+    width: int
+    height: int
+    alt: str
+    problem: str = ""
+
+    @property
+    def small(self) -> bool:
+        """Whether enlarging should keep the pixels visible."""
+        return self.width <= SMALL
+
+
+def limits(image: NDArray[np.generic]) -> Limits | None:
+    """The values to show as black and white: None (as they are) for 8 bits, else the 0.1 and 99.9 percentiles of what is shown."""
+    if image.dtype in (np.uint8, np.bool_):
+        return None
+    values = _channels(image).astype(np.float64)
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return (0.0, 1.0)
+    low, high = (float(value) for value in np.percentile(values, (0.1, 99.9)))
+    return (low, high if high > low else low + 1.0)
+
+
+def shown(image: NDArray[np.generic], between: Limits | None = None) -> NDArray[np.uint8]:
+    """An image as it can be seen: uint8 ``[H, W, 1 or 3]``.
+
+    Args:
+        image: ``[H, W]`` or ``[H, W, C]``, any number type. Of three or more channels the first three are shown, of two the first.
+        between: the values that become black and white; by default those of :func:`limits`.
+    """
+    seen = _channels(image)
+    if seen.dtype == np.bool_:
+        return seen.astype(np.uint8) * 255
+    if seen.dtype == np.uint8:
+        return seen.astype(np.uint8)
+    low, high = between or limits(image) or (0.0, 255.0)
+    scaled = (np.nan_to_num(seen.astype(np.float64), nan=low, posinf=high, neginf=low) - low) / (high - low)
+    return (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
+
+
+def _channels(image: NDArray[np.generic]) -> NDArray[np.generic]:
+    image = image[..., None] if image.ndim == 2 else image
+    return image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
+
+
+def _pillow(image: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def data_uri(image: NDArray[np.uint8], quality: int = 92) -> str:
+    """A uint8 ``[H, W, 1 or 3]`` image as a data URI: PNG where that is small, else JPEG without colour subsampling."""
+    picture = _pillow(image)
+    exact, close = io.BytesIO(), io.BytesIO()
+    picture.save(exact, "PNG", optimize=True)
+    picture.save(close, "JPEG", quality=quality, subsampling=0)
+    kind, data = ("png", exact) if exact.tell() <= 1.5 * close.tell() else ("jpeg", close)
+    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+
+
+class Album:
+    """Turns picture files into :class:`Picture` s of bounded size, and counts what they weigh.
+
+    Args:
+        side: longest side in pixels; larger pictures are shrunk.
+        quality: of the JPEGs, out of 100.
+    """
+
+    def __init__(self, side: int = 512, quality: int = 92) -> None:
+        self.side, self.quality = side, quality
+        self.weight = 0
+        self.stretched = False
+
+    def triple(self, source: Path | None, generated: Path | None, target: Path | None, name: str) -> list[Picture]:
+        """Source, generated and target; the last two are shown between the same values, so they can be compared."""
+        pictures = [self.picture(source, f"{name}: source")]
+        shared = self.limits_of(target)
+        return [*pictures, self.picture(generated, f"{name}: generated", shared), self.picture(target, f"{name}: target", shared)]
+
+    def limits_of(self, path: Path | None) -> Limits | None:
+        """The display limits of a file; None if it is 8-bit, absent or unreadable."""
+        try:
+            return limits(images.read(path, alpha="drop")) if path else None
+        except (TransfigureError, OSError, ValueError):
+            return None
+
+    def picture(self, path: Path | None, alt: str, between: Limits | None = None) -> Picture:
+        """One file as a picture; a missing or damaged one becomes a picture with a problem in words."""
+        if path is None:
+            return Picture("", 0, 0, alt, "no file")
+        try:
+            raw = images.read(path, alpha="drop")
+        except (TransfigureError, OSError, ValueError):
+            return Picture("", 0, 0, alt, f"{path.name} could not be read")
+        self.stretched = self.stretched or limits(raw) is not None
+        image = shown(raw, between)
+        height, width = image.shape[:2]
+        if max(height, width) > self.side:
+            scale = self.side / max(height, width)
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            image = np.atleast_3d(np.asarray(_pillow(image).resize(size, Image.Resampling.LANCZOS)))
+        uri = data_uri(image, self.quality)
+        self.weight += len(uri)
+        return Picture(uri, width, height, alt)
+
+
+def sheet(rows: Sequence[Sequence[NDArray[np.generic]]], labels: Sequence[str] | None = None, scale: int = 0) -> NDArray[np.uint8]:
+    """A contact sheet: one row of pictures per row, on white paper, with a caption above each column.
+
+    Args:
+        rows: images ``[H, W]`` or ``[H, W, C]`` as :func:`shown` takes them; sizes may differ, each is centred in its cell.
+        labels: one caption per column, e.g. ``["source", "generated", "target"]``; long ones are shortened to fit.
+        scale: whole-number enlargement with hard edges; 0 brings small images to about 192 pixels.
+
+    Returns:
+        uint8 ``[H, W, 3]``.
+
+    Raises:
+        ValueError: there is no picture, a negative scale, or more labels than columns.
+    """
+    cells = [[shown(image) for image in row] for row in rows]
+    sizes = [image.shape[:2] for row in cells for image in row]
+    if not sizes or scale < 0:
+        raise ValueError("a sheet needs at least one picture and a scale of 0 or more")
+    columns = max(len(row) for row in cells)
+    if labels is not None and len(labels) > columns:
+        raise ValueError(f"{len(labels)} labels for {columns} columns")
+    height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
+    scale = scale or max(1, round(192 / max(height, width)))
+    height, width = height * scale, width * scale
+    gap = max(4, width // 32)
+    letter = max(9, min(20, width // 11))
+    head = round(letter * 1.6) if labels else 0
+    paper = Image.new("RGB", (columns * (width + gap) + gap, head + len(cells) * (height + gap) + gap), PAPER)
+    font = ImageFont.load_default(size=letter)
+    draw = ImageDraw.Draw(paper)
+    for column, label in enumerate(labels or ()):
+        middle = gap + column * (width + gap) + width // 2
+        draw.text((middle, gap // 2 + head // 2), _fitted(label, font, width), fill=INK, font=font, anchor="mm")
+    for line, row in enumerate(cells):
+        for column, image in enumerate(row):
+            picture = _pillow(image).convert("RGB")
+            picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+            left = gap + column * (width + gap) + (width - picture.width) // 2
+            top = gap + head + line * (height + gap) + (height - picture.height) // 2
+            paper.paste(picture, (left, top))
+    return np.asarray(paper)
+
+
+def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """The text, or as much of its beginning as fits."""
+    text = " ".join(text.split())
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…" if text else ""

@@ -1,0 +1,143 @@
+"""Numbers and recipes in plain words, for the report."""
+
+from __future__ import annotations
+
+import math
+from pathlib import PurePath
+from typing import Any
+
+from ..progress import duration
+from .run_files import Evaluation, RunFiles, Score, number
+
+_NAMES = {
+    "unet": "U-Net",
+    "encoder_decoder": "encoder-decoder",
+    "resnet": "ResNet",
+    "l1": "L1",
+    "l2": "L2",
+    **{name: name.upper() for name in ("psnr", "ssim", "fid", "kid", "lpips", "dists", "mae", "mse", "rmse")},
+}
+_BOUNDS = {"source copied": "copying the source gives", "mean training target": "the mean training target gives"}
+
+
+def called(name: str) -> str:
+    """A registered name as people write it: ``unet`` -> U-Net, ``feature_matching`` -> feature matching."""
+    return _NAMES.get(name.lower(), name.replace("_", " "))
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def decimals(*values: float | None) -> int:
+    """Decimals that show three significant digits of the largest of the values."""
+    largest = max((abs(value) for value in values if value is not None), default=0.0)
+    return min(6, max(0, 2 - math.floor(math.log10(largest)))) if largest > 1e-9 else 2
+
+
+def plain(value: float | None, places: int | None = None) -> str:
+    """A number for reading: thousands separated, a true minus, three significant digits unless ``places`` is given."""
+    if value is None:
+        return "not a number"
+    if abs(value) >= 1e9 or (places is None and 0 < abs(value) < 1e-4):
+        return f"{value:.2e}".replace("-", "−")
+    return f"{value:,.{decimals(value) if places is None else places}f}".replace("-", "−")
+
+
+def count(value: float) -> str:
+    """1900000 -> 1.9 M."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f}"
+
+
+def weight(size: float) -> str:
+    """Bytes as 1.4 MB."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} bytes" if unit == "bytes" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def score(row: Score) -> str:
+    """``17.2 [16.9, 17.5] dB``."""
+    places = decimals(row.value)
+    between = f" [{plain(row.low, places)}, {plain(row.high, places)}]" if row.low is not None and row.high is not None else ""
+    return f"{plain(row.value, places)}{between}{' ' + row.unit if row.unit else ''}"
+
+
+def part(recipe: dict[str, Any], key: str) -> dict[str, Any]:
+    """A section of the recipe; empty if it is absent or something else."""
+    section = recipe.get(key)
+    return section if isinstance(section, dict) else {}
+
+
+def title(files: RunFiles) -> list[str]:
+    """Recipe name, data and size, as far as they are known; at least the name of the directory."""
+    data = part(files.recipe, "data")
+    name = files.recipe.get("name")
+    where = data.get("path") or data.get("kind")
+    size = data.get("crop_size") or data.get("load_size")
+    pieces = [
+        str(name) if name and name != "recipe" else files.folder.resolve().name,
+        PurePath(str(where)).stem if where else "",
+        f"{size} × {size} pixels" if size else "",
+    ]
+    return [piece for piece in pieces if piece]
+
+
+def summary(files: RunFiles) -> list[str]:
+    """One to three sentences that say what was trained, on what, and how good it is, from what the run directory holds."""
+    return [sentence for sentence in (_training(files), _judged(files.evaluation)) if sentence]
+
+
+def _training(files: RunFiles) -> str:
+    recipe, log = files.recipe, files.log
+    generator = part(recipe, "generator")
+    name = called(str(generator["name"])) if generator.get("name") else "generator"
+    sizes = log.fact("parameters")
+    parameters = number(sizes.get("generator")) if isinstance(sizes, dict) else number(sizes)
+    details = [f"{key} {generator[key]}" for key in ("depth", "blocks", "width") if number(generator.get(key)) is not None]
+    details += [f"{count(parameters)} parameters"] if parameters else []
+    text = f"{'An' if name[0].lower() in 'aeio' else 'A'} {name}" + (f" ({', '.join(details)})" if details else "")
+    against = _objective(recipe)
+    text += f" trained {against}" if against else " trained"
+    pairs = number(log.fact("pairs"))
+    text += f" on {pairs:,.0f} pairs" if pairs else ""
+    epochs = log.images / log.images_per_epoch if log.images and log.images_per_epoch else None
+    text += f" for {epochs:.3g} epoch{'s' if epochs != 1 else ''}" if epochs else ""
+    seconds = max((value for line in (*log.steps, *log.marks) if (value := number(line.get("seconds"))) is not None), default=None)
+    device = str(files.environment.get("device") or "")
+    spent = [f"{log.images:,} images" if log.images else "", duration(seconds) + (f" on {device}" if device else "") if seconds else ""]
+    text += f" ({', '.join(filter(None, spent))})" if any(spent) else ""
+    return text + "." if generator.get("name") or log.images else ""
+
+
+def _objective(recipe: dict[str, Any]) -> str:
+    objective = part(recipe, "objective")
+    adversarial = objective.get("adversarial")
+    terms = [term for term in objective.get("terms") or [] if isinstance(term, dict) and term.get("loss")]
+    sums = " + ".join(f"{number(term.get('weight', 1)) or 0:g} × {called(str(term['loss']))}" for term in terms)
+    if isinstance(adversarial, dict):
+        judge = part(recipe, "discriminator")
+        field = judge.get("receptive_field")
+        kind = f"{field}-pixel patch " if judge.get("name") == "patch" and field else ""
+        conditional = {True: "conditional ", False: "unconditional "}.get(adversarial.get("conditional", ""), "")
+        article = "an" if (conditional or kind or "d")[0] in "u8" else "a"
+        return f"against {article} {conditional}{kind}discriminator" + (f" with {sums}" if sums else " and nothing else")
+    return f"with {sums} and no discriminator" if sums else ""
+
+
+def _judged(evaluation: Evaluation | None) -> str:
+    best = next((row for row in evaluation.scores if row.value is not None), None) if evaluation else None
+    if evaluation is None or best is None:
+        return ""
+    n = best.n or number(evaluation.facts.get("n"))
+    split = str(evaluation.facts.get("split") or "")
+    on = f" on {n:,.0f} {split + ' ' if split else ''}pairs" if n else ""
+    places = decimals(best.value)
+    bounds = [f"{_BOUNDS.get(name, name + ' gives')} {plain(bound, places)}" for name, bound in best.bounds.items() if bound is not None]
+    return f"{best.label} {score(best)}{on}" + (f"; {', '.join(bounds)}" if bounds else "") + "."

@@ -1,0 +1,74 @@
+"""Everything exact resume needs, in one file that is there whole or not at all."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.files import write_atomically
+from ..errors import UserError
+
+FORMAT = 1
+
+
+def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint beside the old one, then take its place.
+
+    Raises:
+        UserError: no permission.
+        RunFailure: the disk is full; the old checkpoint is untouched.
+    """
+    write_atomically(file, lambda stream: torch.save({"format": FORMAT, **state}, stream))
+
+
+def load_checkpoint(file: Path) -> dict[str, Any]:
+    """Read a checkpoint. Only tensors and plain values are read, never code.
+
+    Raises:
+        UserError: missing, cut off, or not one of ours.
+    """
+    if not file.is_file():
+        raise UserError(f"there is no checkpoint at {file}: leave out --resume to start this training")
+    try:
+        state: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{file} is not a checkpoint (it is damaged, or holds code, which is never run): start anew with another --out"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{file} is damaged or cut off: restore it from a copy, or start anew with another --out "
+            f"(the model folder of this run still translates)"
+        ) from error
+    if not isinstance(state, dict) or "format" not in state or "position" not in state:
+        raise UserError(f"{file} is not a Transfigure checkpoint: give the folder of a run made by  transfigure train")
+    if state["format"] > FORMAT:
+        raise UserError(f"{file} was written by a newer version (format {state['format']}): update transfigure to resume it")
+    return state
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every global random number generator of this process."""
+    numpy_state: Any = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": [numpy_state[0], torch.from_numpy(np.asarray(numpy_state[1]).astype(np.int64)), *numpy_state[2:]],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Go on with the random numbers that would have come next."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,149 @@
+"""Devices, precision and processes: the only file that imports Fabric.
+
+Gradients are averaged here rather than by a DistributedDataParallel wrapper: in a GAN step the discriminator runs three times and is
+frozen for one of them, which a wrapper that expects one forward per backward handles badly (buffers broadcast in the middle of a step,
+reductions that wait for gradients that never come). One flat all-reduce after each backward is simple and exact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed
+from torch import Tensor, nn
+
+from ..errors import RunFailure, UserError
+from ..recipe import Training
+
+
+class Engine:
+    """Where and how a training computes.
+
+    Args:
+        training: the recipe's training section (devices, accelerator, precision, sync_batchnorm).
+
+    Raises:
+        UserError: an accelerator or a number of devices that this machine does not have.
+    """
+
+    def __init__(self, training: Training) -> None:
+        if training.accelerator == "cuda" and not torch.cuda.is_available():
+            raise UserError("training.accelerator is cuda, but torch sees no CUDA device here: use --training.accelerator cpu or auto")
+        if training.accelerator == "mps" and not torch.backends.mps.is_available():
+            raise UserError("training.accelerator is mps, but there is no Apple GPU here: use --training.accelerator cpu or auto")
+        logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from lightning_fabric import Fabric
+
+            distributed = training.devices > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
+            try:
+                self.fabric = Fabric(
+                    accelerator=training.accelerator,
+                    devices=training.devices,
+                    num_nodes=int(os.environ.get("TRANSFIGURE_NODES", "1")),
+                    strategy="ddp" if distributed else "auto",
+                    precision=training.precision,
+                )
+            except Exception as error:
+                raise UserError(f"cannot use {training.devices} x {training.accelerator}: {' '.join(str(error).split())}") from error
+            self.fabric.launch()
+        if training.sync_batchnorm and self.device.type != "cuda":
+            raise UserError("training.sync_batchnorm works on CUDA devices only: leave it out, or use --generator.norm instance")
+        self.sync_batchnorm = training.sync_batchnorm
+
+    @property
+    def device(self) -> torch.device:
+        """This process's device."""
+        return torch.device(self.fabric.device)
+
+    @property
+    def rank(self) -> int:
+        """This process's number; 0 writes the files."""
+        return int(self.fabric.global_rank)
+
+    @property
+    def world_size(self) -> int:
+        """How many processes train together."""
+        return int(self.fabric.world_size)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def place(self, network: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+        """The network on this process's device, equal on all ranks, with synchronised batch norm if asked for."""
+        if self.sync_batchnorm:
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        network = network.to(device=self.device, memory_format=memory_format)
+        if self.world_size > 1:
+            for tensor in network.state_dict().values():
+                torch.distributed.broadcast(tensor, src=0)
+        return network
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The recipe's precision for forward passes."""
+        return self.fabric.autocast()  # type: ignore[no-any-return]
+
+    def backward(self, loss: Tensor, network: nn.Module) -> None:
+        """Gradients of the loss for a network, averaged over all processes."""
+        self.fabric.backward(loss)
+        if self.world_size > 1:
+            gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            torch.distributed.all_reduce(flat)
+            flat /= self.world_size
+            for gradient, part in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of a small tensor over all processes."""
+        if self.world_size > 1:
+            values = values.clone()
+            torch.distributed.all_reduce(values)
+            values /= self.world_size
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process; all must ask together."""
+        if self.world_size == 1:
+            return flag
+        votes = torch.tensor([float(flag)], device=self.device)
+        torch.distributed.all_reduce(votes)
+        return bool(votes.item() > 0)
+
+    def gather(self, thing: Any) -> list[Any]:
+        """One object of every process, in rank order."""
+        if self.world_size == 1:
+            return [thing]
+        things: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(things, thing)
+        return things
+
+    def barrier(self) -> None:
+        """Wait for every process."""
+        if self.world_size > 1:
+            torch.distributed.barrier()
+
+    def check_in_step(self, networks: Sequence[nn.Module]) -> None:
+        """Every process must hold the same weights, bit for bit.
+
+        Raises:
+            RunFailure: they do not; averaging them further would train nothing.
+        """
+        if self.world_size == 1:
+            return
+        digest = hashlib.sha256()
+        for network in networks:
+            for parameter in network.parameters():
+                digest.update(parameter.detach().float().cpu().numpy().tobytes())
+        if len(set(self.gather(digest.hexdigest()))) > 1:
+            raise RunFailure("the processes' weights have drifted apart: resume from the last checkpoint on one device (--devices 1)")

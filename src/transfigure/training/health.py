@@ -1,0 +1,89 @@
+"""Is this training alive? Watches the numbers and says in words what a person with experience would see in them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+PATIENCE_IMAGES = 1000
+"""For how many images in a row a condition must hold before it is said."""
+
+
+@dataclass
+class Health:
+    """Collects signs and returns each finding once, until it has been better in between.
+
+    Attributes:
+        since: images seen when each present condition began.
+        told: conditions already reported.
+    """
+
+    since: dict[str, int] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+    def losses(self, images: int, real_won: bool | None) -> list[dict[str, Any]]:
+        """Look at one logged interval.
+
+        Args:
+            images: images seen so far.
+            real_won: whether D separated real from generated almost perfectly in this interval; None without a D.
+        """
+        return self._hold(
+            "d_wins",
+            bool(real_won),
+            images,
+            "The discriminator wins: it has told real from generated almost perfectly for {n:,} images, so the generator learns little "
+            "from it. Common remedies: a smaller --training.discriminator_learning_rate, --objective.adversarial.real_label 0.9, more data.",
+        )
+
+    def previews(self, images: int, fakes: Tensor, targets: Tensor) -> list[dict[str, Any]]:
+        """Look at what became of the fixed examples.
+
+        Args:
+            images: images seen so far.
+            fakes: generated, ``[N, C, H, W]`` in [-1, 1].
+            targets: what they should be.
+        """
+        if len(fakes) < 2:
+            return []
+        varied = variation(fakes) / max(variation(targets), 1e-6)
+        return self._hold(
+            "collapse",
+            varied < 0.05,
+            images,
+            f"Collapse: the pictures no longer vary with their sources (their variation is {varied:.1%} of the targets'), for {{n:,}} images. "
+            "Common remedies: a conditional discriminator, a reconstruction term such as l1, a lower learning rate.",
+        )
+
+    def _hold(self, code: str, present: bool, images: int, message: str) -> list[dict[str, Any]]:
+        if not present:
+            self.since.pop(code, None)
+            if code in self.told:
+                self.told.remove(code)
+            return []
+        start = self.since.setdefault(code, images)
+        if images - start < PATIENCE_IMAGES or code in self.told:
+            return []
+        self.told.append(code)
+        return [{"code": code, "level": "warning", "message": message.format(n=images - start)}]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything exact resume needs."""
+        return {"since": dict(self.since), "told": list(self.told)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.since, self.told = dict(state["since"]), list(state["told"])
+
+
+def variation(images: Tensor) -> float:
+    """How much images differ from one another: the standard deviation over images, averaged over pixels and channels."""
+    return float(images.float().std(dim=0, unbiased=False).mean())
+
+
+def broken(values: dict[str, float]) -> list[str]:
+    """The names of the values that are not finite numbers."""
+    return [name for name, value in values.items() if not math.isfinite(value)]

@@ -1,0 +1,462 @@
+"""The training loop: epochs of updates, and everything that is kept on the way.
+
+What happens here is order and bookkeeping; the mathematics of one update is ``step.py``. The state is a handful of tensors and the
+position (epoch, batch, images); everything else, such as the order of the pairs, every crop and every learning rate, is a function of
+the recipe and the position. That is why a run that was killed and resumed ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..data.batch import Batch
+from ..data.dataset import Loader, PairSampler
+from ..data.open import OpenedData, open_data
+from ..errors import Interrupted, RunFailure, UserError
+from ..networks.build import build_discriminator, build_generator
+from ..networks.model_file import Domain, ModelConfig, save_model
+from ..objectives.adversarial import Adversarial
+from ..objectives.objective import Objective
+from ..progress import Progress, duration, say
+from ..recipe import Recipe
+from ..registry import build
+from .allocator import keep_freed_memory
+from .checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from .ema import EMA
+from .engine import Engine
+from .health import Health, broken
+from .interruption import StopRequest
+from .log import RunLog
+from .optimiser import adam, schedule, set_learning_rate
+from .preview import Previews
+from .run_directory import RunDirectory, write_environment
+from .step import Losses, PairedStep
+from .validation import Validation
+
+CHECKPOINT_SECONDS = 600.0
+"""However long an epoch is, no more work than this is ever lost."""
+
+
+def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Path:
+    """Train a translator.
+
+    Args:
+        recipe: a recipe, or the name or file of one.
+        out: the run directory to write.
+        resume: go on with the run in ``out`` from its last checkpoint.
+        quiet: no progress on stderr.
+
+    Returns:
+        The run directory, ready for ``Translator.load``.
+
+    Raises:
+        UserError: the recipe, the data or the place cannot be used; nothing has been changed then.
+        RunFailure: a loss became NaN, or the disk is full; the last checkpoint is intact.
+        Interrupted: Ctrl-C or SIGTERM; the state has been saved.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    run = RunDirectory(Path(out))
+    saved = None
+    if resume:
+        saved = load_checkpoint(run.checkpoint)
+        run.check_same(recipe, Recipe.from_dict(saved["recipe"]))
+    keep_freed_memory()
+    engine = Engine(recipe.training)
+    quiet = quiet or not engine.leads
+    data = open_data(recipe.data, recipe.training.seed, quiet=quiet)
+    recipe = data.settled(recipe)
+    trainer = Trainer(recipe, run, engine, data, quiet=quiet)
+    if saved is None and engine.leads:
+        run.start(recipe)
+    engine.barrier()
+    with StopRequest() as stop:
+        trainer.run(stop, saved)
+    return run.path
+
+
+@dataclass
+class Position:
+    """How far a training is. ``batch`` counts within the epoch; ``seconds`` is time spent training."""
+
+    epoch: int = 0
+    batch: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    stale_validations: int = 0
+    best: float | None = None
+
+
+@dataclass
+class Averages:
+    """Sums of what each update measured since the last log line, left on the device."""
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, losses: Losses) -> None:
+        """Count one update."""
+        values = {name: getattr(losses, name) for name in ("g", "d", "adversarial", "d_real", "d_fake")}
+        values.update({f"terms.{name}": value for name, value in losses.terms.items()})
+        for name, value in values.items():
+            if value is not None:
+                self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+        self.count += 1
+
+
+class Trainer:
+    """One training run in one process.
+
+    Args:
+        recipe: what to do.
+        run: where to write.
+        engine: where to compute.
+        data: the pairs, opened and inspected.
+        quiet: no progress.
+    """
+
+    def __init__(self, recipe: Recipe, run: RunDirectory, engine: Engine, data: OpenedData, quiet: bool = False) -> None:
+        self.recipe, self.run_directory, self.engine, self.data, self.quiet = recipe, run, engine, data, quiet
+        training, objective = recipe.training, recipe.objective
+        torch.manual_seed(training.seed)
+        generator = build_generator(recipe.generator.name, data.source_channels, data.target_channels, recipe.generator.options)
+        self.size_multiple: int = generator.size_multiple  # type: ignore[assignment]
+        multiple = self.size_multiple
+        if recipe.data.crop_size % multiple:
+            raise UserError(
+                f"data.crop_size {recipe.data.crop_size} is not a multiple of {multiple}, which this {recipe.generator.name} needs: "
+                f"use {max(multiple, recipe.data.crop_size // multiple * multiple)}, or a smaller --generator.depth"
+            )
+        layout = self._memory_format(training.channels_last)
+        self.generator = engine.place(generator, layout)
+        self.discriminator: nn.Module | None = None
+        adversarial: Adversarial | None = None
+        if objective.adversarial is not None and recipe.discriminator is not None:
+            seen = data.target_channels + (data.source_channels if objective.adversarial.conditional else 0)
+            discriminator = build_discriminator(recipe.discriminator.name, seen, recipe.discriminator.options)
+            smallest: int = discriminator.smallest_input  # type: ignore[assignment]
+            if recipe.data.crop_size < smallest:
+                raise UserError(
+                    f"data.crop_size {recipe.data.crop_size} is too small for this discriminator, which needs {smallest} "
+                    "pixels: use a smaller --discriminator.receptive_field"
+                )
+            self.discriminator = engine.place(discriminator, layout)
+            adversarial = build("adversarial", objective.adversarial.loss, **objective.adversarial.options)
+        self.memory_format = layout
+        self.step = PairedStep(
+            generator=self.generator,
+            objective=Objective(objective.terms).to(engine.device),
+            optimiser_g=adam(self.generator, training.learning_rate, training),
+            engine=engine,
+            discriminator=self.discriminator,
+            adversarial=adversarial,
+            conditional=objective.adversarial.conditional if objective.adversarial else False,
+            adversarial_weight=objective.adversarial.weight if objective.adversarial else 0.0,
+            optimiser_d=adam(self.discriminator, self._discriminator_rate(), training) if self.discriminator is not None else None,
+        )
+        self.ema = EMA(self.generator, training.ema) if training.ema is not None else None
+        self.health = Health()
+        self.position = Position()
+        self.averages = Averages()
+        torch.manual_seed(training.seed + 1 + engine.rank)  # from here on each process draws its own dropout
+
+    # ---- the loop -------------------------------------------------------------------------------------------------------
+
+    def run(self, stop: StopRequest, saved: dict[str, Any] | None = None) -> None:
+        """Train from the beginning or from a saved state to the end.
+
+        Raises:
+            RunFailure, Interrupted: as :func:`train`.
+        """
+        keep = self._restore(saved) if saved is not None else None
+        training = self.recipe.training
+        leads = self.engine.leads
+        self.log = RunLog(self.run_directory.log, keep, tuple(training.trackers), self.recipe) if leads else None
+        self.previews = Previews(self.data, training.preview_count, self.run_directory.samples, self.engine.device)
+        self.validation = Validation(self.data, training.best_metric, self.engine.device)
+        if leads:
+            write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
+        if training.patience is not None and (not self.validation.possible or training.validate_every == 0):
+            raise UserError("training.patience needs validation pairs, and there are none: add a val folder, or leave patience out")
+        self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes())
+        self.started = self.saved_at = self.logged_at = time.monotonic()
+        sampler = self._sampler(0, 0)
+        self.batches = sampler.batches
+        self.loader = Loader(self.data.train, training.batch_size, self.recipe.data.workers)
+        total = training.epochs * len(sampler) * self.engine.world_size
+        try:
+            with Progress(total, "train", initial=self.position.images, quiet=self.quiet) as self.progress:
+                while self.position.epoch < training.epochs:
+                    self._epoch(stop)
+                    if self._ends_epoch():
+                        break
+            self._save()
+            self._write("end", seconds=self._seconds())
+        finally:
+            if self.log is not None:
+                self.log.close()
+
+    def _epoch(self, stop: StopRequest) -> None:
+        training, position = self.recipe.training, self.position
+        sampler = self._sampler(position.epoch, position.batch)
+        self.generator.train()
+        for batch in self.loader.epoch(sampler):
+            self._set_rates()
+            self.averages.add(self.step.update(self._placed(batch)))
+            if self.ema is not None:
+                self.ema.update(self.generator)
+            seen = len(batch) * self.engine.world_size
+            before = position.images
+            position.images += seen
+            position.batch += 1
+            self.progress.advance(seen)
+            if position.images // training.log_every > before // training.log_every or self.engine.device.type == "cpu":
+                self._check_finite()
+            if position.images // training.log_every > before // training.log_every:
+                self._log_step()
+            if training.preview_every and position.images // training.preview_every > before // training.preview_every:
+                self._preview()
+            if (
+                training.checkpoint_every and position.images // training.checkpoint_every > before // training.checkpoint_every
+            ) or self.engine.any(time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
+                self._save()
+            if self.engine.any(stop.signal is not None):
+                self._stop(stop)
+        position.epoch, position.batch = position.epoch + 1, 0
+
+    def _ends_epoch(self) -> bool:
+        """Previews, validation and a checkpoint at the end of an epoch; whether to stop early."""
+        training, position = self.recipe.training, self.position
+        if training.preview_every is None or position.epoch == training.epochs:
+            self._preview()
+        enough = False
+        if training.validate_every and position.epoch % training.validate_every == 0 and self.validation.possible:
+            enough = self._validate()
+        if training.checkpoint_every is None and position.epoch < training.epochs:
+            self._save()
+        return enough
+
+    def _stop(self, stop: StopRequest) -> None:
+        self._save()
+        path = self.run_directory.path
+        raise Interrupted(
+            f"stopped at {self.position.images:,} images; the state is saved: go on with  transfigure train --out {path} --resume",
+            stop.exit_code,
+        )
+
+    # ---- measuring ------------------------------------------------------------------------------------------------------
+
+    def _check_finite(self) -> None:
+        values = {name: float(value) for name, value in self.averages.sums.items()}
+        if bad := broken(values):
+            self._write("health", code="nan", level="error", message=f"{', '.join(bad)} became NaN or infinite: training stopped here.")
+            last = (
+                f"the last checkpoint is intact: {self.run_directory.checkpoint}"
+                if self.run_directory.checkpoint.exists()
+                else "no checkpoint yet"
+            )
+            raise RunFailure(
+                f"{', '.join(bad)} became NaN or infinite after {self.position.images:,} images ({last}): "
+                "lower --training.learning_rate or the weight of the term, and start again"
+            )
+
+    def _log_step(self) -> None:
+        position, averages = self.position, self.averages
+        names = list(averages.sums)
+        means = self.engine.mean(torch.stack([averages.sums[name].float() for name in names]) / averages.count).tolist()
+        values = dict(zip(names, means))
+        terms = {name.removeprefix("terms."): values.pop(name) for name in names if name.startswith("terms.")}
+        now = time.monotonic()
+        images = averages.count * self.recipe.training.batch_size * self.engine.world_size
+        rate = images / max(now - self.logged_at, 1e-9)
+        self.logged_at = now
+        self.averages = Averages()
+        self._write(
+            "step", epoch=position.epoch, **values, terms=terms, learning_rate=self._rate(), images_per_second=rate, seconds=self._seconds()
+        )
+        words = [f"{name} {value:.3f}" for name, value in terms.items()] + [f"G {values['g']:.2f}"]
+        won = None
+        if "d" in values:
+            words.append(f"D {values['d']:.2f} (real {values['d_real']:.2f}, fake {values['d_fake']:.2f})")
+            assert self.step.adversarial is not None
+            won = self.step.adversarial.won(values["d_real"], values["d_fake"])
+        self.progress.words(f"train  epoch {position.epoch + 1}/{self.recipe.training.epochs}", "  ".join(["", *words]))
+        self._tell(self.health.losses(position.images, won))
+
+    def _preview(self) -> None:
+        if self.engine.leads:
+            fakes, targets = self.previews.draw(self._model(), self.position.images)
+            self._tell(self.health.previews(self.position.images, fakes, targets))
+        self.logged_at = time.monotonic() if self.averages.count == 0 else self.logged_at
+
+    def _validate(self) -> bool:
+        training, position = self.recipe.training, self.position
+        metrics = self.validation.run(self._model(), quiet=self.quiet) if self.engine.leads else {}
+        metrics = self.engine.gather(metrics)[0]
+        value = metrics[training.best_metric]
+        better = position.best is None or (value < position.best if self.validation.lower_is_better else value > position.best)
+        if better:
+            position.best, position.stale_validations = value, 0
+            if self.engine.leads:
+                chosen = {"which": "best", "by": f"{training.best_metric} {value:.4g} on {len(self.data.val)} validation pairs"}
+                save_model(self.run_directory.best_model, self._model().state_dict(), self._config(chosen))
+        else:
+            position.stale_validations += 1
+        self._write("validation", epoch=position.epoch, metrics=metrics, best=better)
+        if training.patience is not None and position.stale_validations >= training.patience:
+            say(f"stopping early: {training.best_metric} has not improved for {training.patience} validations")
+            return True
+        return False
+
+    def _tell(self, findings: list[dict[str, Any]]) -> None:
+        for finding in findings:
+            self._write("health", **finding)
+            if not self.quiet:
+                say(f"{finding['level']}: {finding['message']}")
+
+    def _write(self, kind: str, **values: Any) -> None:
+        if self.log is not None:
+            self.log.write(kind, self.position.images, **values)
+
+    # ---- state ----------------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """The checkpoint and the model; refused while anything in the networks is not finite, so the last good state stays."""
+        networks = [network for network in (self.generator, self.discriminator) if network is not None]
+        for network in networks:
+            if not all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values()):
+                raise RunFailure(
+                    f"a network's weights are no longer finite after {self.position.images:,} images; the last good checkpoint is kept: "
+                    "lower --training.learning_rate and start again"
+                )
+        self.engine.check_in_step(networks)
+        self.position.seconds = self._seconds()
+        self.started = time.monotonic()
+        random_states = self.engine.gather(random_state())
+        if self.engine.leads:
+            assert self.log is not None
+            step = self.step
+            save_checkpoint(
+                self.run_directory.checkpoint,
+                {
+                    "recipe": self.recipe.to_dict(),
+                    "channels": [self.data.source_channels, self.data.target_channels],
+                    "generator": self.generator.state_dict(),
+                    "discriminator": self.discriminator.state_dict() if self.discriminator is not None else None,
+                    "optimiser_g": step.optimiser_g.state_dict(),
+                    "optimiser_d": step.optimiser_d.state_dict() if step.optimiser_d is not None else None,
+                    "ema": self.ema.state_dict() if self.ema is not None else None,
+                    "position": asdict(self.position),
+                    "pairs": len(self.data.train),
+                    "averages": {"sums": self.averages.sums, "count": self.averages.count},
+                    "health": self.health.state_dict(),
+                    "random": random_states,
+                    "log_bytes": self.log.size(),
+                },
+            )
+            save_model(
+                self.run_directory.model, self._model().state_dict(), self._config({"which": "last", "images": self.position.images})
+            )
+        self.engine.barrier()
+        self.saved_at = time.monotonic()
+
+    def _restore(self, saved: dict[str, Any]) -> int:
+        """Take up a saved state; the number of log bytes that belong to it."""
+        if saved["channels"] != [self.data.source_channels, self.data.target_channels] or saved["pairs"] != len(self.data.train):
+            raise UserError(
+                f"the data is not what this run was trained on: {saved['pairs']} pairs with {saved['channels']} channels then, "
+                f"{len(self.data.train)} pairs with {[self.data.source_channels, self.data.target_channels]} now"
+            )
+        self.generator.load_state_dict(saved["generator"])
+        self.step.optimiser_g.load_state_dict(saved["optimiser_g"])
+        if self.discriminator is not None and self.step.optimiser_d is not None:
+            self.discriminator.load_state_dict(saved["discriminator"])
+            self.step.optimiser_d.load_state_dict(saved["optimiser_d"])
+        if self.ema is not None:
+            self.ema.load_state_dict(saved["ema"])
+        self.position = Position(**saved["position"])
+        self.averages = Averages(
+            {name: value.to(self.engine.device) for name, value in saved["averages"]["sums"].items()}, saved["averages"]["count"]
+        )
+        self.health.load_state_dict(saved["health"])
+        if len(saved["random"]) != self.engine.world_size:
+            raise UserError(f"this run was trained by {len(saved['random'])} processes: resume it with --devices {len(saved['random'])}")
+        restore_random_state(saved["random"][self.engine.rank])
+        if not self.quiet:
+            say(
+                f"resumed at {self.position.images:,} images (epoch {self.position.epoch + 1}, {duration(self.position.seconds)} of training so far)"
+            )
+        return int(saved["log_bytes"])
+
+    def _config(self, checkpoint: dict[str, Any]) -> ModelConfig:
+        data, generator = self.recipe.data, self.recipe.generator
+        return ModelConfig(
+            generator=generator.name,
+            options=dict(generator.options),
+            source=Domain(self.data.source_channels, self.data.source_dtype, data.source_range),
+            target=Domain(self.data.target_channels, self.data.target_dtype, data.target_range),
+            size_multiple=self.size_multiple,
+            trained_size=data.crop_size,
+            checkpoint=checkpoint,
+            recipe=self.recipe.to_dict(),
+        )
+
+    def _model(self) -> nn.Module:
+        """The generator that is judged and kept: the average if there is one."""
+        return self.ema.generator if self.ema is not None else self.generator
+
+    # ---- small things ---------------------------------------------------------------------------------------------------
+
+    def _sampler(self, epoch: int, batch: int) -> PairSampler:
+        training = self.recipe.training
+        return PairSampler(
+            len(self.data.train),
+            training.batch_size,
+            training.seed,
+            epoch,
+            start_batch=batch,
+            rank=self.engine.rank,
+            world_size=self.engine.world_size,
+        )
+
+    def _placed(self, batch: Batch) -> Batch:
+        return batch.to(self.engine.device)
+
+    def _set_rates(self) -> None:
+        position = self.position
+        done = (position.epoch * self.batches + position.batch) / (self.recipe.training.epochs * self.batches)
+        self.factor = schedule(self.recipe.training.schedule, done)
+        set_learning_rate(self.step.optimiser_g, self.recipe.training.learning_rate * self.factor)
+        if self.step.optimiser_d is not None:
+            set_learning_rate(self.step.optimiser_d, self._discriminator_rate() * self.factor)
+
+    def _rate(self) -> float:
+        return self.recipe.training.learning_rate * self.factor
+
+    def _discriminator_rate(self) -> float:
+        training = self.recipe.training
+        return training.learning_rate if training.discriminator_learning_rate is None else training.discriminator_learning_rate
+
+    def _seconds(self) -> float:
+        return self.position.seconds + time.monotonic() - self.started
+
+    def _sizes(self) -> dict[str, int]:
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        return {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network is not None}
+
+    def _memory_format(self, wish: str) -> torch.memory_format:
+        """NHWC helps convolutions with batch norm on both CPU and GPU, and hurts instance norm (measured in benchmarks/training.py)."""
+        instance = self.recipe.generator.options.get("norm") == "instance"
+        last = wish == "yes" or (wish == "auto" and not instance)
+        return torch.channels_last if last else torch.contiguous_format
+
+
+def epochs_for(images: int, pairs: int) -> int:
+    """How many epochs of so many pairs come to at least so many images."""
+    return max(1, math.ceil(images / max(1, pairs)))

@@ -1,0 +1,38 @@
+"""How the networks move: Adam and its schedule."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from ..recipe import Training
+
+
+def adam(network: nn.Module, learning_rate: float, training: Training) -> Adam:
+    """Adam with the paper's momentum (section 3.3: 2e-4, 0.5, 0.999), as one fused kernel unless the recipe says otherwise.
+
+    The fused kernel does the same arithmetic in another order: its results differ in the last bits, and it is what makes a CPU step
+    about a fifth faster.
+    """
+    return Adam(network.parameters(), lr=learning_rate, betas=training.betas, fused=training.fused, foreach=False)
+
+
+def schedule(kind: str, progress: float) -> float:
+    """The factor of the learning rate when a share ``progress`` in [0, 1) of the training is done.
+
+    ``linear_decay`` is constant for the first half and then falls linearly to zero (Zhu et al. 2017, appendix; the reference code's
+    default for pix2pix too; the pix2pix paper itself kept it constant).
+    """
+    if kind == "constant":
+        return 1.0
+    if kind == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    return min(1.0, 2 * (1 - progress))
+
+
+def set_learning_rate(optimiser: Optimizer, learning_rate: float) -> None:
+    """Give every parameter group this learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate

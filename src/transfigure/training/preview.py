@@ -1,0 +1,58 @@
+"""Pictures of the same few examples as the training goes on: the first thing a person looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..data import images
+from ..data.open import OpenedData
+from ..networks.modes import inference
+
+
+class Previews:
+    """A fixed choice of examples, from the validation pairs if there are any, else test, else training pairs.
+
+    Args:
+        data: the opened data.
+        count: how many examples.
+        folder: ``samples/``; sources and targets go to ``fixed/``, generated pictures to a folder per moment.
+        device: where the generator is.
+    """
+
+    def __init__(self, data: OpenedData, count: int, folder: Path, device: torch.device) -> None:
+        pairs = data.val or data.test or data.train_plain
+        chosen = [round(i * (len(pairs) - 1) / max(1, count - 1)) for i in range(min(count, len(pairs)))]
+        self._pairs = [pairs[index] for index in chosen]
+        self._data, self._folder, self._device = data, folder, device
+
+    def draw(self, generator: nn.Module, seen: int) -> tuple[Tensor, Tensor]:
+        """Generate every example, each by itself, and write the pictures.
+
+        Args:
+            generator: G; its statistics and the random numbers of the training are left as they are.
+            seen: images seen so far, the name of the folder.
+
+        Returns:
+            Generated images and targets, ``[N, C, H, W]`` in [-1, 1], on the CPU.
+        """
+        if not self._pairs:
+            return torch.empty(0), torch.empty(0)
+        fakes = []
+        for pair in self._pairs:
+            with inference(generator, seed=0):
+                fakes.append(generator(pair.source[None].to(self._device))[0].float().cpu())
+        first = not (self._folder / "fixed").is_dir()
+        for index, (pair, fake) in enumerate(zip(self._pairs, fakes)):
+            if first:
+                self._write(f"fixed/{index}_source", pair.source, self._data.source_dtype, self._data.section.source_range)
+                self._write(f"fixed/{index}_target", pair.target, self._data.target_dtype, self._data.section.target_range)
+            self._write(f"{seen:08d}/{index}", fake, self._data.target_dtype, self._data.section.target_range)
+        return torch.stack(fakes), torch.stack([pair.target for pair in self._pairs])
+
+    def _write(self, name: str, image: Tensor, dtype: str, value_range: tuple[float, float] | None) -> None:
+        array = images.to_array(image, dtype, value_range)
+        plain = (array.shape[2] in (1, 3) and dtype == "uint8") or (array.shape[2] == 1 and dtype == "uint16")
+        images.write(self._folder / f"{name}.{'png' if plain else 'tif'}", array)

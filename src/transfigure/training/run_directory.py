@@ -1,0 +1,129 @@
+"""The directory a training writes, and what it says about itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from .._version import __version__
+from ..data.files import check_writable_folder, write_json, write_text
+from ..errors import UserError
+from ..recipe import FREE_ON_RESUME, Recipe
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where everything of a run lies.
+
+    Attributes:
+        path: the directory.
+    """
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The complete recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object per logged step."""
+        return self.path / "log.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Everything exact resume needs."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def model(self) -> Path:
+        """The last generator, as a translator loads it."""
+        return self.path / "model"
+
+    @property
+    def best_model(self) -> Path:
+        """The generator that validated best."""
+        return self.path / "model_best"
+
+    @property
+    def samples(self) -> Path:
+        """Pictures of fixed examples over time."""
+        return self.path / "samples"
+
+    def start(self, recipe: Recipe) -> None:
+        """Make an empty run directory and write the recipe into it.
+
+        Raises:
+            UserError: the place is taken, by a run or by something else, or cannot be written.
+        """
+        if self.checkpoint.exists():
+            raise UserError(f"{self.path} already holds a training: continue it with --resume, or choose another --out")
+        known = {"recipe.yaml", "environment.json", "log.jsonl", "samples", "checkpoints", "model", "model_best", "evaluation"}
+        if self.path.is_dir() and (others := sorted({item.name for item in self.path.iterdir()} - known)):
+            raise UserError(f"{self.path} is not empty ({others[0]} is in it): choose a new folder for --out")
+        check_writable_folder(self.path)
+        self.log.unlink(missing_ok=True)
+        write_text(self.recipe, recipe.to_yaml())
+
+    def check_same(self, recipe: Recipe, saved: Recipe) -> None:
+        """A resumed run goes on with the recipe it began with.
+
+        Raises:
+            UserError: a key differs that changes what is computed; the message names each.
+        """
+        longer_is_fine = {"training.epochs"} if saved.training.schedule == "constant" else set()
+        differing = {
+            key: values for key, values in recipe.differences(saved).items() if key not in FREE_ON_RESUME | longer_is_fine | {"name"}
+        }
+        if differing:
+            told = "; ".join(f"{key} is {now!r} but was {then!r}" for key, (now, then) in differing.items())
+            raise UserError(
+                f"cannot resume {self.path} with another recipe: {told}; use its own "
+                f"(transfigure train --out {shlex.quote(str(self.path))} --resume) or start a new run with another --out"
+            )
+
+
+def write_environment(run: RunDirectory, recipe: Recipe, device: torch.device, world_size: int) -> None:
+    """Say with what and where the run was made; a resumed run adds to it rather than replacing it."""
+    file = run.path / "environment.json"
+    entry = environment(device)
+    entry.update(devices=world_size, seed=recipe.training.seed, started=time.strftime("%Y-%m-%d %H:%M:%S %z"), command=shlex.join(sys.argv))
+    write_json(file, entry)
+
+
+def environment(device: torch.device | None = None) -> dict[str, Any]:
+    """Versions and hardware, as plain values."""
+    cuda = torch.cuda.is_available()
+    return {
+        "transfigure": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "device": str(device) if device is not None else "cpu",
+        "gpu": torch.cuda.get_device_name(0) if cuda else "none",
+        "cuda": str(torch.version.cuda) if cuda else "none",
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

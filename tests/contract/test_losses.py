@@ -1,0 +1,150 @@
+"""Every registered loss and adversarial objective, unasked: what each must do to be trained with.
+
+Losses that register ``needs=`` (weights on disk, say) are held to the documentation rules here and to the rest where they live.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, get_origin
+
+import pytest
+import torch
+from torch import Tensor
+
+from transfigure import registry
+from transfigure.data.batch import Batch
+from transfigure.objectives.adversarial import Adversarial
+from transfigure.objectives.objective import Objective
+
+LOSSES = [name for name in registry.names("loss") if registry.entry("loss", name).extra.get("needs", "nothing") == "nothing"]
+ADVERSARIALS = registry.names("adversarial")
+DOCUMENTED = [(kind, name) for kind in ("loss", "adversarial") for name in registry.names(kind)]
+
+
+def image(channels: int, seed: int, size: tuple[int, int] = (24, 24), n: int = 2) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return torch.rand(n, channels, *size, generator=random) * 2 - 1
+
+
+def with_fake(generated: Tensor, target: Tensor) -> Batch:
+    """A batch as a training step hands it over, with a source of its own and a map of logits that depends on the fake."""
+    n, _, height, width = target.shape
+    fake_map = generated.mean(1, keepdim=True)
+    return Batch(image(3, 99, (height, width), n), target, tuple(f"pair {i}" for i in range(n)), fake=generated, fake_map=fake_map)
+
+
+def term_value(name: str, generated: Tensor, target: Tensor) -> Tensor:
+    objective = Objective([{"loss": name}])
+    return objective.weigh(objective.values(with_fake(generated, target)))
+
+
+CASES: dict[str, tuple[Tensor, Tensor]] = {
+    "random": (image(3, 0), image(3, 1)),
+    "identical": (image(3, 0), image(3, 0)),
+    "opposite": (image(3, 0), -image(3, 0)),
+    "mid-grey, the zero vector": (torch.zeros(2, 3, 24, 24), torch.zeros(2, 3, 24, 24)),
+    "mid-grey against a picture": (torch.zeros(2, 3, 24, 24), image(3, 1)),
+    "a picture against mid-grey": (image(3, 1), torch.zeros(2, 3, 24, 24)),
+    "black against white": (-torch.ones(2, 3, 24, 24), torch.ones(2, 3, 24, 24)),
+    "black": (-torch.ones(2, 3, 24, 24), -torch.ones(2, 3, 24, 24)),
+    "one channel": (image(1, 0), image(1, 1)),
+    "five channels": (image(5, 0), image(5, 1)),
+    "one image": (image(3, 0, n=1), image(3, 1, n=1)),
+    "wide": (image(3, 0, (8, 40)), image(3, 1, (8, 40))),
+    "one pixel": (image(3, 0, (1, 1)), image(3, 1, (1, 1))),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_a_finite_scalar_with_a_finite_gradient(name: str, case: str) -> None:
+    generated, target = CASES[case]
+    generated = generated.clone().requires_grad_()
+    value = term_value(name, generated, target)
+    assert value.shape == () and value.isfinite() and value.dtype == torch.float32
+    value.backward()
+    assert generated.grad is not None and generated.grad.isfinite().all()
+    if case == "random":
+        assert generated.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_losss_gradient_is_its_derivative(name: str) -> None:
+    for channels, size in ((3, (5, 6)), (2, (22, 23))):
+        generated = image(channels, 0, size, n=1).double().requires_grad_()
+        target = (0.6 * image(channels, 0, size, n=1) + 0.4 * image(channels, 1, size, n=1)).double()
+        assert torch.autograd.gradcheck(lambda x, y=target: term_value(name, x, y), (generated,), fast_mode=True, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_gives_the_same_number_twice_and_leaves_its_batch_alone(name: str) -> None:
+    generated, target = image(3, 0), image(3, 1)
+    kept = generated.clone(), target.clone()
+    assert term_value(name, generated, target) == term_value(name, generated, target)
+    assert torch.equal(generated, kept[0]) and torch.equal(target, kept[1])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_prefers_the_target_to_noise(name: str) -> None:
+    target = image(3, 1)
+    assert term_value(name, target, target) <= term_value(name, image(3, 0), target) + 1e-6
+
+
+@pytest.mark.parametrize("name", ADVERSARIALS)
+@pytest.mark.parametrize("shape", [(2, 1, 5, 5), (3, 1), (1,)])
+@pytest.mark.parametrize("level", [-50.0, 0.0, 50.0, None])
+def test_an_adversarial_is_finite_for_any_verdict(name: str, shape: tuple[int, ...], level: float | None) -> None:
+    adversarial: Adversarial = registry.build("adversarial", name)
+    assert isinstance(adversarial, Adversarial)
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(0)) if level is None else torch.full(shape, level)
+    for side in (adversarial.real, adversarial.fake, adversarial.fool):
+        logits = values.clone().requires_grad_()
+        loss = side(logits)
+        assert loss.shape == () and loss.isfinite()
+        loss.backward()
+        assert logits.grad is not None and logits.grad.isfinite().all()
+    assert adversarial.score(values).shape == () and adversarial.score(values).isfinite()
+
+
+@pytest.mark.parametrize("name", ADVERSARIALS)
+@pytest.mark.parametrize("side", ["real", "fake", "fool"])
+def test_an_adversarials_gradient_is_its_derivative(name: str, side: str) -> None:
+    logits = torch.linspace(-2.3, 2.4, 8, dtype=torch.float64).view(2, 1, 2, 2).requires_grad_()
+    assert torch.autograd.gradcheck(getattr(registry.build("adversarial", name), side), (logits,))
+
+
+@pytest.mark.parametrize("name", ADVERSARIALS)
+def test_d_is_rewarded_for_telling_apart_and_g_for_passing(name: str) -> None:
+    adversarial: Adversarial = registry.build("adversarial", name)
+    low, high = torch.zeros(4), torch.ones(4)
+    assert adversarial.real(high) + adversarial.fake(low) < adversarial.real(low) + adversarial.fake(high)
+    assert adversarial.fool(high) < adversarial.fool(low)
+    assert adversarial.score(high) > adversarial.score(low)
+
+
+@pytest.mark.parametrize("name", ADVERSARIALS)
+def test_a_penalty_trains_the_judge_and_only_the_judge(name: str) -> None:
+    judge = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 4, 2, 1), torch.nn.LeakyReLU(0.2), torch.nn.Conv2d(4, 1, 4, 1, 1))
+    fake = image(3, 1).requires_grad_()
+    penalty = registry.build("adversarial", name).penalty(judge, image(3, 0), fake)
+    if penalty is not None:
+        assert penalty.shape == () and penalty.isfinite() and penalty >= 0
+        penalty.backward()
+        weight = judge[0].weight
+        assert isinstance(weight, Tensor) and weight.grad is not None and weight.grad.abs().max() > 0 and fake.grad is None
+
+
+@pytest.mark.parametrize(("kind", "name"), DOCUMENTED)
+def test_the_docstring_has_a_source_a_blind_spot_and_help_for_every_option(kind: str, name: str) -> None:
+    entry = registry.entry(kind, name)
+    assert re.search(r"\bSource: \S", entry.doc), "name the paper or study it comes from"
+    assert re.search(r"\bBlind\b", entry.doc), "say what it cannot see"
+    assert entry.summary.endswith(".") and len(entry.summary) < 160
+    for option, parameter in entry.options.items():
+        assert len(parameter.help) > 10, f"--{option} has no help"
+        assert parameter.annotation is not Any, f"{option} has no plain type"
+        assert option not in ("loss", "weight", "name", "conditional"), f"{option} is a key of the recipe's own"
+        plain = parameter.annotation in (int, float, bool, str)
+        assert not plain or isinstance(parameter.default, parameter.annotation)
+        assert plain or get_origin(parameter.annotation) in (Literal, tuple, type(int | None))

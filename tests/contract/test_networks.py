@@ -1,0 +1,217 @@
+"""What every registered generator and discriminator keeps, without being named here: a new one is tested unasked."""
+
+from __future__ import annotations
+
+import copy
+import doctest
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from transfigure import registry
+from transfigure.errors import UserError
+from transfigure.networks.build import build_discriminator, build_generator
+from transfigure.networks.modes import inference
+
+TINY = {"width": 4, "depth": 3, "blocks": 2}
+
+generators = pytest.mark.parametrize("name", registry.names("generator"))
+discriminators = pytest.mark.parametrize("name", registry.names("discriminator"))
+networks = pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in ("generator", "discriminator") for name in registry.names(kind)]
+)
+
+
+def tiny(kind: str, name: str, *channels: int, seed: int = 0, **more: Any) -> nn.Module:
+    known = registry.entry(kind, name).options
+    options = {key: value for key, value in (TINY | more).items() if key in known}
+    torch.manual_seed(seed)
+    build: Callable[..., nn.Module] = build_generator if kind == "generator" else build_discriminator
+    return build(name, *channels, options)
+
+
+def images(network: Any, channels: int, n: int = 2, seed: int = 0) -> Tensor:
+    """Small and not square: what a generator's multiple asks for, or a little more than a discriminator's least."""
+    multiple = getattr(network, "size_multiple", 1)
+    height = -(-network.smallest_input // multiple) * multiple
+    width = height + multiple if multiple > 1 else height + 7
+    return torch.rand(n, channels, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def built_and_fed(kind: str, name: str, **more: Any) -> tuple[nn.Module, Tensor]:
+    network = tiny(kind, name, *((3, 3) if kind == "generator" else (3,)), **more)
+    return network, images(network, 3)
+
+
+@generators
+@pytest.mark.parametrize(("source", "target"), [(3, 3), (1, 1), (5, 2)])
+def test_a_generator_answers_with_an_image_of_the_same_size_in_range(name: str, source: int, target: int) -> None:
+    generator: Any = tiny("generator", name, source, target)
+    assert (generator.source_channels, generator.target_channels) == (source, target)
+    x = images(generator, source)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.mul_(50)  # so that the range is the architecture's doing and not that of small weights
+        y = generator(x)
+    assert y.shape == (2, target, *x.shape[2:])
+    assert y.abs().max() <= 1
+    assert y.std() > 0
+    assert y.isfinite().all()
+
+
+@generators
+def test_a_generator_takes_a_square_of_its_multiple_and_refuses_other_sizes(name: str) -> None:
+    generator: Any = tiny("generator", name, 3, 3).eval()
+    side = max(generator.size_multiple, generator.smallest_input)
+    assert side % generator.size_multiple == 0
+    assert generator(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)
+    with pytest.raises(UserError, match=f"{side + 1} pixels wide and {side} high.*multiples of {generator.size_multiple}"):
+        generator(torch.zeros(1, 3, side, side + 1))
+    with pytest.raises(UserError, match=f"at least {generator.smallest_input}"):
+        generator(torch.zeros(1, 3, 0, side))
+
+
+@generators
+def test_a_generator_uses_the_whole_image_it_is_given(name: str) -> None:
+    generator = tiny("generator", name, 3, 3).double()
+    x = images(generator, 3, n=1).double().requires_grad_()
+    with torch.no_grad():
+        before = x.clone()
+    generator(x).square().sum().backward()
+    assert torch.equal(before, x.detach()), "the input was changed in place"
+    assert x.grad is not None
+    assert (x.grad != 0).all()
+
+
+@discriminators
+@pytest.mark.parametrize("channels", [1, 3, 7])
+def test_a_discriminator_answers_with_a_map_of_logits(name: str, channels: int) -> None:
+    discriminator: Any = tiny("discriminator", name, channels)
+    y = discriminator(images(discriminator, channels))
+    assert y.ndim == 4
+    assert y.shape[:2] == (2, 1)
+    assert y.isfinite().all()
+    assert isinstance(discriminator.receptive_field, int)
+    with torch.no_grad():
+        for parameter in discriminator.parameters():
+            parameter.mul_(50)
+        assert discriminator(images(discriminator, channels)).abs().max() > 1, "logits have no bounds: the sigmoid is the loss's"
+
+
+@discriminators
+def test_a_discriminator_takes_its_smallest_input_one_image_at_a_time_and_nothing_smaller(name: str) -> None:
+    registered = registry.entry("discriminator", name).options
+    fields = registered["receptive_field"].annotation.__args__ if "receptive_field" in registered else (None,)
+    for field in fields:
+        discriminator: Any = tiny("discriminator", name, 3, **({"receptive_field": field} if field else {}))
+        least = discriminator.smallest_input
+        assert discriminator(torch.rand(1, 3, least, least)).numel() >= 1
+        with pytest.raises((RuntimeError, ValueError)):
+            discriminator(torch.rand(1, 3, least - 1, least - 1))
+
+
+@networks
+def test_backward_reaches_every_parameter(kind: str, name: str) -> None:
+    network, x = built_and_fed(kind, name)
+    y = network(x)
+    (y * torch.rand(y.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
+    for key, parameter in network.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+        # The bias of a convolution before instance norm has no effect; every kernel has.
+        assert parameter.ndim == 1 or parameter.grad.abs().max() > 0, key
+
+
+@networks
+def test_a_seed_decides_the_weights_and_the_noise(kind: str, name: str) -> None:
+    (one, x), (same, _), (other, _) = (built_and_fed(kind, name, seed=seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True))
+    with inference(one, seed=3):
+        first = one(x)
+    with inference(same, seed=3):
+        assert torch.equal(same(x), first)
+    with inference(other, seed=3):
+        assert not torch.equal(other(x), first)
+
+
+@networks
+def test_images_of_a_batch_do_not_mix_in_eval_mode(kind: str, name: str) -> None:
+    network, x = built_and_fed(kind, name)
+    network(x)
+    network.double().eval()
+    together = network(x.double())
+    alone = torch.cat([network(image[None]) for image in x.double()])
+    assert torch.allclose(together, alone, atol=1e-12)
+
+
+@networks
+def test_weights_survive_a_file(kind: str, name: str) -> None:
+    network, x = built_and_fed(kind, name)
+    network(x)  # so that running statistics are not the initial ones
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    file.seek(0)
+    loaded, _ = built_and_fed(kind, name, seed=9)
+    loaded.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    assert torch.equal(loaded.eval()(x), network.eval()(x))
+
+
+@networks
+@pytest.mark.parametrize("double", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))], ids=["deepcopy", "pickle"])
+def test_a_copy_is_equal_and_independent(kind: str, name: str, double: Callable[[nn.Module], nn.Module]) -> None:
+    network, x = built_and_fed(kind, name)
+    network(x)
+    copied = double(network).eval()
+    before = network.eval()(x)
+    assert torch.equal(copied(x), before)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.zero_()
+    assert torch.equal(network(x), before)
+
+
+@generators
+def test_a_generator_exports_with_free_sizes(name: str) -> None:
+    generator: Any = tiny("generator", name, 3, 2).eval()
+    multiple = generator.size_multiple
+    least = max(2, -(-generator.smallest_input // multiple))  # a size of 1 somewhere inside would be taken for a constant
+    rows, columns = (multiple * torch.export.Dim(axis, min=least, max=64) for axis in ("rows", "columns"))
+    x = torch.rand(2, 3, least * multiple, (least + 1) * multiple)
+    program = torch.export.export(generator, (x,), dynamic_shapes=({0: torch.export.Dim("n", max=64), 2: rows, 3: columns},))
+    larger = torch.rand(3, 3, x.shape[2] + 2 * multiple, x.shape[3] + multiple)
+    for image in (x, larger):
+        assert torch.allclose(program.module()(image), generator(image), atol=1e-6)
+
+
+@networks
+def test_every_option_says_what_it_does(kind: str, name: str) -> None:
+    entry = registry.entry(kind, name)
+    assert entry.options
+    for key, parameter in entry.options.items():
+        assert len(parameter.help) > 10, f"{key} needs a line under Args"
+    assert entry.summary.endswith((".", "?")) or ":" in entry.summary
+    assert "Source:" in (__import__(entry.module, fromlist=["_"]).__doc__ or ""), "say where the architecture comes from"
+
+
+@networks
+def test_the_example_runs(kind: str, name: str) -> None:
+    entry = registry.entry(kind, name)
+    example = doctest.DocTestParser().get_doctest(entry.doc, {}, f"{kind} {name}", None, None)
+    assert example.examples, "the docstring ends in a runnable example"
+    out: list[str] = []
+    assert doctest.DocTestRunner().run(example, out=out.append).failed == 0, "".join(out)
+
+
+@networks
+def test_unknown_options_are_refused_with_the_nearest(kind: str, name: str) -> None:
+    channels = (3, 3) if kind == "generator" else (3,)
+    build: Callable[..., nn.Module] = build_generator if kind == "generator" else build_discriminator
+    with pytest.raises(UserError, match=r"widht.*did you mean 'width'"):
+        build(name, *channels, {"widht": 4})
+    with pytest.raises(UserError, match="width is 0"):
+        build(name, *channels, {"width": 0})

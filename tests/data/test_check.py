@@ -1,0 +1,158 @@
+"""All that is wrong with a data set is said at once, and nothing that is right is complained about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from transfigure.data import images
+from transfigure.data.check import Findings, inspect, raise_if_bad
+from transfigure.data.dataset import Cache, PairDataset
+from transfigure.data.pairs import FilePicture, Record, open_collection
+from transfigure.data.transforms import Geometry
+from transfigure.errors import UserError
+
+
+def noise(seed: int, height: int = 8, width: int = 8, channels: int = 3, dtype: str = "uint8") -> Any:
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
+
+
+def pair(folder: Path, name: str, source: Any, target: Any) -> Record:
+    for side, array in (("A", source), ("B", target)):
+        images.write(folder / side / f"{name}.png", array)
+    return Record(name, FilePicture((folder / "A" / f"{name}.png",)), FilePicture((folder / "B" / f"{name}.png",)))
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> list[Record]:
+    return [pair(tmp_path, f"good{n}", noise(n), noise(100 + n, channels=1)) for n in range(4)]
+
+
+def test_good_data(good: list[Record]) -> None:
+    findings = inspect(good, crop_size=8)
+    assert (findings.errors, findings.warnings, findings.count, findings.unusable) == ([], [], 4, 0)
+    assert (findings.source_channels, findings.target_channels) == (3, 1)
+    assert (findings.source_dtype, findings.target_dtype) == ("uint8", "uint8")
+    swapped = inspect(good, crop_size=8, direction="BtoA")
+    assert (swapped.source_channels, swapped.target_channels) == (1, 3)
+    raise_if_bad(findings)
+
+
+def test_everything_wrong_is_said_together(good: list[Record], tmp_path: Path) -> None:
+    truncated = pair(tmp_path, "truncated", noise(1, 64, 64), noise(2, 64, 64, 1))
+    for record in (truncated,):
+        for picture in (record.a, record.b):
+            data = picture.paths[0].read_bytes()
+            picture.paths[0].write_bytes(data[: len(data) // 2])
+    clear = noise(3, channels=4)
+    clear[..., 3] = 7
+    images.write(tmp_path / "odd.png", noise(4, width=9))
+    odd = Record("odd", FilePicture((tmp_path / "odd.png",), "left"), FilePicture((tmp_path / "odd.png",), "right"))
+    bad = [
+        truncated,
+        odd,
+        pair(tmp_path, "sizes", noise(5), noise(6, height=9, channels=1)),
+        pair(tmp_path, "alpha", clear, noise(7, channels=1)),
+        pair(tmp_path, "deep", noise(8), noise(9, channels=1, dtype="uint16")),
+        pair(tmp_path, "tiny", noise(10, 1, 1), noise(11, 1, 1, 1)),
+    ]
+    findings = inspect(good + bad, crop_size=1)
+    assert findings.unusable == len(bad)
+    expected = {
+        "A/truncated.png": "damaged", "B/truncated.png": "damaged", "odd.png": "9 pixels wide", "A/sizes.png": "is 8x8.*is 8x9",
+        "A/alpha.png": "transparent", "B/deep.png": "16-bit but most target pictures are 8-bit", "A/tiny.png": "1x1", "B/tiny.png": "1x1",
+    }  # fmt: skip
+    assert len(findings.errors) == len(expected)
+    for (file, reason), line in zip(expected.items(), findings.errors):
+        assert file in line
+        pytest.raises(UserError, raise_if_bad, Findings(errors=[line], count=1, unusable=1)).match(reason)
+    with pytest.raises(UserError, match="^6 of 10 training pairs cannot be used:\n  .*truncated"):
+        raise_if_bad(findings)
+
+
+def test_a_long_list_is_cut() -> None:
+    with pytest.raises(UserError) as caught:
+        raise_if_bad(Findings(errors=[f"file{n}.png is broken" for n in range(25)], count=30, unusable=25))
+    assert "file19.png" in str(caught.value)
+    assert "file20.png" not in str(caught.value)
+    assert "and 5 more" in str(caught.value)
+
+
+def test_grey_among_colour_is_only_a_warning(good: list[Record], tmp_path: Path) -> None:
+    findings = inspect([*good, pair(tmp_path, "grey", noise(1, channels=1), noise(2, channels=1))], crop_size=8)
+    assert findings.errors == []
+    assert findings.source_channels == 3
+    assert any("1 of 5 source pictures are grey" in line and "grey.png" in line for line in findings.warnings)
+
+
+def test_other_channel_counts_are_errors(tmp_path: Path) -> None:
+    records = [pair(tmp_path, str(n), noise(n), noise(n + 9)) for n in range(3)]
+    stacked = Record("stack", FilePicture((records[0].a.paths[0], records[1].a.paths[0])), records[0].b)
+    findings = inspect([*records, stacked], crop_size=8)
+    assert findings.unusable == 1
+    assert "has 6 channels but most source pictures have 3" in findings.errors[0]
+
+
+def test_warnings(good: list[Record], tmp_path: Path) -> None:
+    records = [
+        *good,
+        pair(tmp_path, "black", np.zeros((8, 8, 3), np.uint8), noise(1, channels=1)),
+        pair(tmp_path, "flat", noise(2), np.full((8, 8, 1), 9, np.uint8)),
+        pair(tmp_path, "small", noise(3, 4, 8), noise(4, 4, 8, 1)),
+        pair(tmp_path, "again", noise(0), noise(100, channels=1)),
+    ]
+    findings = inspect(records, crop_size=8)
+    assert findings.errors == []
+    assert [line.split(":")[0] for line in findings.warnings] == [
+        "1 of 8 pairs are smaller than the crop of 8 pixels and will be enlarged",
+        "1 of 8 source pictures hold one single value (1 of them black)",
+        "1 of 8 target pictures hold one single value",
+        "1 training pair has the same pixels as another, such as good0 and again",
+    ]
+
+
+def test_dark_16_bit_is_warned_about(tmp_path: Path) -> None:
+    records = [pair(tmp_path, str(n), noise(n, channels=1, dtype="uint16") // 16, noise(n, channels=1, dtype="uint16")) for n in range(3)]
+    findings = inspect(records, crop_size=8)
+    assert findings.errors == []
+    (warning,) = findings.warnings
+    assert "16-bit source pictures use only the values" in warning
+    assert findings.source_values[1] <= 4095
+
+
+def test_training_files_among_the_test_files(good: list[Record], tmp_path: Path) -> None:
+    copied = pair(tmp_path / "test", "copy", noise(1), noise(101, channels=1))
+    fresh = pair(tmp_path / "test", "fresh", noise(50), noise(51, channels=1))
+    only_label = pair(tmp_path / "test", "label", noise(52), noise(101, channels=1))
+    findings = inspect(good, crop_size=8, held_out=[copied, fresh, only_label])
+    assert findings.warnings == ["1 of 3 validation and test pairs are also in the training set, so their scores will be too good: copy"]
+
+
+def test_progress_and_sink_spare_a_second_decoding(good: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
+    geometry, steps = Geometry(8, 8), []
+    cache = Cache(geometry)
+    findings = inspect(good, crop_size=8, direction="BtoA", progress=lambda done, of: steps.append((done, of)), sink=cache.put)
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    plain = PairDataset(good, geometry, direction="BtoA", source_channels=1, target_channels=3)[0, 2]
+    monkeypatch.setattr(images, "read", lambda *_: pytest.fail("decoded again"))
+    channels = {"source_channels": findings.source_channels, "target_channels": findings.target_channels}
+    pair = PairDataset(good, geometry, direction="BtoA", cache=cache, **channels)[0, 2]
+    assert (pair.source == plain.source).all()
+    assert (pair.target == plain.target).all()
+
+
+def test_nothing_readable(tmp_path: Path) -> None:
+    record = Record("x", FilePicture((tmp_path / "none.png",)), FilePicture((tmp_path / "none.png",)))
+    findings = inspect([record], crop_size=8)
+    assert (findings.unusable, findings.source_channels, findings.source_dtype) == (1, 0, "")
+    assert len(findings.errors) == 1
+
+
+def test_real_data_is_clean(shared: Path) -> None:
+    found = open_collection("two_folders", shared / "data" / "facades_mini22").splits
+    findings = inspect(found["train"], crop_size=256, held_out=found["test"])
+    assert (findings.errors, findings.warnings) == ([], [])
+    assert (findings.source_channels, findings.target_channels, findings.source_dtype) == (3, 3, "uint8")

@@ -1,0 +1,383 @@
+"""Files of the reference implementation are recognised and loaded, or refused in one sentence.
+
+The layouts below are written down from the reference's own names (one function per network), not derived from the reader's.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from transfigure.errors import UserError
+from transfigure.interop.pytorch_cyclegan import (
+    Found,
+    convert_discriminator,
+    convert_generator,
+    load_discriminator,
+    load_generator,
+    read_state,
+    recognise,
+)
+from transfigure.networks.modes import inference
+
+State = dict[str, Tensor]
+
+
+def _norm(state: State, key: str, channels: int, norm: str, stale: bool = False) -> None:
+    if norm == "batch":
+        state[f"{key}.weight"] = 1 + torch.randn(channels) * 0.02
+        state[f"{key}.bias"] = torch.randn(channels)
+    if norm == "batch" or stale:
+        state[f"{key}.running_mean"] = torch.randn(channels)
+        state[f"{key}.running_var"] = 1 + torch.rand(channels)
+    if norm == "batch":
+        state[f"{key}.num_batches_tracked"] = torch.tensor(12)
+
+
+def _conv(state: State, key: str, shape: tuple[int, ...], bias: int) -> None:
+    state[f"{key}.weight"] = torch.randn(shape) * 0.05
+    if bias:
+        state[f"{key}.bias"] = torch.randn(bias)
+
+
+def reference_unet(source: int, target: int, width: int, depth: int, norm: str, *, stale: bool = False) -> State:
+    """Nested blocks, from the outside in: down conv, (norm), the block inside, up conv, norm."""
+    state: State = {}
+    biased = norm == "instance"
+    outer = width
+    _conv(state, "model.model.0", (width, source, 4, 4), width * biased)
+    prefix = "model.model.1.model"
+    ups = []
+    for level in range(1, depth):
+        inner = min(2 * outer, 8 * width)
+        _conv(state, f"{prefix}.1", (inner, outer, 4, 4), inner * biased)
+        if level < depth - 1:
+            _norm(state, f"{prefix}.2", inner, norm, stale)
+            ups.append((f"{prefix}.5", 2 * inner, outer, f"{prefix}.6"))
+            prefix += ".3.model"
+        else:
+            ups.append((f"{prefix}.3", inner, outer, f"{prefix}.4"))
+        outer = inner
+    for conv, incoming, outgoing, key in reversed(ups):
+        _conv(state, conv, (incoming, outgoing, 4, 4), outgoing * biased)
+        _norm(state, key, outgoing, norm, stale)
+    _conv(state, "model.model.3", (2 * width, target, 4, 4), target)
+    return state
+
+
+def reference_resnet(source: int, target: int, width: int, blocks: int, norm: str, *, dropout: bool, stale: bool = False) -> State:
+    state: State = {}
+    biased = norm == "instance"
+    place = 1
+    for outgoing, incoming, kernel in ((width, source, 7), (2 * width, width, 3), (4 * width, 2 * width, 3)):
+        _conv(state, f"model.{place}", (outgoing, incoming, kernel, kernel), outgoing * biased)
+        _norm(state, f"model.{place + 1}", outgoing, norm, stale)
+        place += 3
+    for _ in range(blocks):
+        for inside in (1, 6 if dropout else 5):
+            _conv(state, f"model.{place}.conv_block.{inside}", (4 * width, 4 * width, 3, 3), 4 * width * biased)
+            _norm(state, f"model.{place}.conv_block.{inside + 1}", 4 * width, norm, stale)
+        place += 1
+    for incoming, outgoing in ((4 * width, 2 * width), (2 * width, width)):
+        _conv(state, f"model.{place}", (incoming, outgoing, 3, 3), outgoing * biased)
+        _norm(state, f"model.{place + 1}", outgoing, norm, stale)
+        place += 3
+    _conv(state, f"model.{place + 1}", (target, width, 7, 7), target)
+    return state
+
+
+def reference_patch(channels: int, width: int, n_layers: int, norm: str, stale: bool = False) -> State:
+    state: State = {}
+    _conv(state, "model.0", (width, channels, 4, 4), width)
+    incoming = width
+    for layer in range(1, n_layers + 1):
+        outgoing = min(2 * incoming, 8 * width)
+        _conv(state, f"model.{3 * layer - 1}", (outgoing, incoming, 4, 4), outgoing * (norm == "instance"))
+        _norm(state, f"model.{3 * layer}", outgoing, norm, stale)
+        incoming = outgoing
+    _conv(state, f"model.{3 * n_layers + 2}", (1, incoming, 4, 4), 1)
+    return state
+
+
+def reference_pixel(channels: int, width: int, norm: str, stale: bool = False) -> State:
+    state: State = {}
+    _conv(state, "net.0", (width, channels, 1, 1), width)
+    _conv(state, "net.2", (2 * width, width, 1, 1), 2 * width * (norm == "instance"))
+    _norm(state, "net.3", 2 * width, norm, stale)
+    _conv(state, "net.5", (1, 2 * width, 1, 1), int(norm == "instance"))
+    return state
+
+
+def fits(state: State, found: Found) -> dict[str, Tensor]:
+    """Every number of the file ends up in our network, which takes nothing else but zeros."""
+    convert = convert_generator if found.kind == "generator" else convert_discriminator
+    converted = convert(state, found)
+    network = found.build()
+    network.load_state_dict(converted, strict=True)
+    used = {id(value) for value in converted.values()} | {value.data_ptr() for value in converted.values()}
+    stale = () if found.options["norm"] == "batch" else ("running_mean", "running_var", "num_batches_tracked")
+    for key, value in state.items():
+        assert key.endswith(stale or "\0") or value.data_ptr() in used, key
+    theirs = {value.data_ptr() for value in state.values()}
+    for key, value in converted.items():
+        assert value.data_ptr() in theirs or value.abs().max() == 0, key
+    return converted
+
+
+NORMS = st.sampled_from(["batch", "instance", "none"])
+CHANNELS = st.integers(1, 5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(source=CHANNELS, target=CHANNELS, width=st.integers(1, 3), depth=st.integers(5, 8), norm=NORMS, stale=st.booleans())
+def test_any_unet_is_recognised(**given_: Any) -> None:
+    stale = given_.pop("stale") and given_["norm"] == "instance"
+    state = reference_unet(**given_, stale=stale)
+    found = recognise(state)
+    assert (found.kind, found.name, found.source_channels, found.target_channels) == (
+        "generator",
+        "unet",
+        given_["source"],
+        given_["target"],
+    )
+    assert found.options == {
+        "width": given_["width"],
+        "depth": given_["depth"],
+        "norm": given_["norm"],
+        "dropout": 0.5,
+        "dropout_skip": 1,
+        "dropout_layers": given_["depth"] - 5,
+    }
+    fits(state, found)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    source=CHANNELS,
+    target=CHANNELS,
+    width=st.integers(1, 3),
+    blocks=st.sampled_from([1, 6, 9]),
+    norm=NORMS,
+    dropout=st.booleans(),
+    stale=st.booleans(),
+)
+def test_any_resnet_is_recognised(**given_: Any) -> None:
+    stale = given_.pop("stale") and given_["norm"] == "instance"
+    state = reference_resnet(**given_, stale=stale)
+    found = recognise(state)
+    assert (found.kind, found.name, found.source_channels, found.target_channels) == (
+        "generator",
+        "resnet",
+        given_["source"],
+        given_["target"],
+    )
+    dropout = 0.5 if given_["dropout"] else 0.0
+    assert found.options == {"width": given_["width"], "blocks": given_["blocks"], "norm": given_["norm"], "dropout": dropout}
+    fits(state, found)
+
+
+@settings(max_examples=25, deadline=None)
+@given(channels=CHANNELS, width=st.integers(1, 3), n_layers=st.integers(0, 5), norm=NORMS, stale=st.booleans())
+def test_any_patch_discriminator_is_recognised(channels: int, width: int, n_layers: int, norm: str, stale: bool) -> None:
+    stale = stale and norm == "instance"
+    state = reference_patch(channels, width, n_layers, norm, stale) if n_layers else reference_pixel(channels, width, norm, stale)
+    found = recognise(state)
+    field = {0: 1, 1: 16, 2: 34, 3: 70, 4: 142, 5: 286}[n_layers]
+    assert found == Found("discriminator", "patch", {"width": width, "receptive_field": field, "norm": norm}, channels=channels)
+    fits(state, found)
+
+
+def test_layers_end_up_where_they_belong() -> None:
+    unet = reference_unet(3, 3, 2, 8, "batch")
+    ours = convert_generator(unet, recognise(unet))
+    innermost = "model.model.1" + 6 * ".model.3" + ".model"
+    assert torch.equal(ours["down.7.conv.weight"], unet[f"{innermost}.1.weight"])
+    assert torch.equal(ours["up.0.conv.weight"], unet[f"{innermost}.3.weight"])
+    assert torch.equal(ours["up.0.norm.running_var"], unet[f"{innermost}.4.running_var"])
+    assert torch.equal(ours["up.6.conv.weight"], unet["model.model.1.model.5.weight"])
+    assert torch.equal(ours["down.2.norm.bias"], unet["model.model.1.model.3.model.2.bias"])
+    resnet = reference_resnet(3, 3, 2, 6, "instance", dropout=True)
+    ours = convert_generator(resnet, recognise(resnet))
+    assert torch.equal(ours["blocks.0.second.conv.weight"], resnet["model.10.conv_block.6.weight"])
+    assert torch.equal(ours["up.1.conv.bias"], resnet["model.19.bias"])
+    assert torch.equal(ours["head.weight"], resnet["model.23.weight"])
+    patch = reference_patch(6, 2, 3, "batch")
+    ours = convert_discriminator(patch, recognise(patch))
+    assert torch.equal(ours["layers.3.norm.running_mean"], patch["model.9.running_mean"])
+    assert torch.equal(ours["head.bias"], patch["model.11.bias"])
+
+
+def test_counters_missing_from_old_files_are_no_matter() -> None:
+    state = {key: value for key, value in reference_patch(6, 2, 3, "batch").items() if "num_batches" not in key}
+    assert convert_discriminator(state, recognise(state))["layers.1.norm.num_batches_tracked"] == 0
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_wrappers_are_dropped(tmp_path: Path, prefix: str) -> None:
+    state = reference_patch(6, 2, 1, "batch")
+    torch.save({prefix + key: value for key, value in state.items()}, tmp_path / "net_D.pth")
+    assert read_state(tmp_path / "net_D.pth").keys() == state.keys()
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "before-1.6"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+def test_a_file_becomes_a_network_in_float32(tmp_path: Path, old: bool, dtype: torch.dtype) -> None:
+    state = {key: value.to(dtype) if value.is_floating_point() else value for key, value in reference_unet(1, 2, 1, 5, "batch").items()}
+    torch.save(state, tmp_path / "latest_net_G.pth", _use_new_zipfile_serialization=not old)
+    network, found = load_generator(tmp_path / "latest_net_G.pth")
+    assert not network.training
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
+    assert network(torch.zeros(1, 1, 32, 32)).shape == (1, 2, 32, 32)
+    assert str(found).startswith("generator unet, 1 -> 2 channels, width 1, depth 5, norm batch")
+
+
+# ---- files that cannot be used ------------------------------------------------------------------------------------------
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return os.mkdir, ("executed",)
+
+
+def _good(path: Path, old: bool = False) -> bytes:
+    torch.save(reference_patch(6, 4, 3, "batch"), path, _use_new_zipfile_serialization=not old)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "before-1.6"])
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.9, 0.999])
+def test_a_file_cut_short_is_said_so(tmp_path: Path, old: bool, share: float) -> None:
+    path = tmp_path / "latest_net_D.pth"
+    whole = _good(path, old)
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(UserError, match=r"latest_net_D.pth is damaged.*download it again"):
+        read_state(path)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "before-1.6"])
+@pytest.mark.parametrize("content", [{"a": Hostile()}, Hostile(), torch.nn.Linear(1, 1), {"epoch": np.float64(3)}])
+def test_code_is_named_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bool, content: object) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, "net.pth", _use_new_zipfile_serialization=not old)
+    with pytest.raises(UserError, match=r"net.pth contains code \((posix.mkdir|nt.mkdir|torch.nn|numpy).*not loaded.*state_dict"):
+        read_state("net.pth")
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"<!DOCTYPE html>", b"\x89PNG\r\n\x1a\n", pickle.dumps({"a": Hostile()})])
+def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.pth").write_bytes(content)
+    with pytest.raises(UserError, match=r"net.pth is not a file of PyTorch weights \(it begins with"):
+        read_state("net.pth")
+    assert not Path("executed").exists()
+
+
+def test_missing_files_and_folders_are_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent.pth does not exist"):
+        read_state(tmp_path / "absent.pth")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_state(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [[torch.zeros(1)], torch.zeros(3), {}, {"G": {"a": torch.zeros(1)}}, {"epoch": 3}, {1: torch.zeros(1)}, 5]
+)
+def test_what_is_not_a_state_dict_is_said(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "net.pth")
+    with pytest.raises(UserError, match="not a state dict"):
+        read_state(tmp_path / "net.pth")
+
+
+def test_a_small_file_cannot_ask_for_all_memory(tmp_path: Path) -> None:
+    state = reference_patch(6, 2, 1, "batch") | {"model.0.weight": torch.zeros(1).expand(10**6, 10**4, 4, 4)}
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(UserError, match=r"'model.0.weight' claims more values than the file holds"):
+        read_state(tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("model.8.weight"), "needs"),
+        (lambda state: state.pop("model.11.bias"), "needs model.11.bias"),
+        (lambda state: state.update({"model.5.weight": torch.zeros(3, 4, 4, 4)}), r"model.5.weight is \[3, 4, 4, 4\] where"),
+        (lambda state: state.update({"extra.bias": torch.zeros(3)}), "extra.bias has no place"),
+        (lambda state: state.pop("model.6.running_var"), "needs model.6.running_var"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, change: Callable[[State], object], message: str) -> None:
+    state = reference_patch(6, 2, 3, "batch")
+    change(state)
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(UserError, match=rf"net.pth: .*{message}"):
+        load_discriminator(tmp_path / "net.pth")
+
+
+def test_foreign_networks_and_the_wrong_kind_are_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"begin with layer1.conv.weight, layer1.conv.bias"):
+        recognise({"layer1.conv.weight": torch.zeros(1, 1, 3, 3), "layer1.conv.bias": torch.zeros(1)})
+    with pytest.raises(UserError, match="nothing"):
+        recognise({})
+    with pytest.raises(UserError, match="6 layers"):
+        recognise(reference_patch(3, 1, 6, "batch"))
+    torch.save(reference_pixel(3, 2, "batch"), tmp_path / "net_D.pth")
+    with pytest.raises(UserError, match=r"net_D.pth: it is a discriminator patch.*give a generator"):
+        load_generator(tmp_path / "net_D.pth")
+
+
+# ---- the reference's own numbers ----------------------------------------------------------------------------------------
+
+
+def numbers(shared: Path, name: str) -> dict[str, Tensor]:
+    with np.load(shared / "reference" / f"{name}.npz") as file:
+        return {key: torch.from_numpy(file[key]) for key in file.files}
+
+
+@pytest.mark.parametrize("name", ["unet128_instance", "resnet9_instance_old"])
+def test_generators_compute_what_the_reference_computes(shared: Path, name: str) -> None:
+    expected = numbers(shared, name)
+    network, _ = load_generator(shared / "reference" / f"{name}.pth")
+    with inference(network, norm="running", noise="none"):
+        assert (network(expected["x"]) - expected["eval"]).abs().max() < 1e-5
+    with inference(network, norm="batch", noise="none"):
+        alone = torch.cat([network(image[None]) for image in expected["x"]])
+        assert (alone - expected["batchstats"]).abs().max() < 1e-5
+    assert expected["eval"].std() > 1e-3
+
+
+def test_the_discriminator_computes_what_the_reference_computes(shared: Path) -> None:
+    expected = numbers(shared, "d70")
+    network, found = load_discriminator(shared / "reference" / "d70.pth")
+    assert found.options["receptive_field"] == 70
+    with torch.no_grad():
+        assert (network.train()(expected["x"]) - expected["y"]).abs().max() < 1e-5
+    network, _ = load_discriminator(shared / "reference" / "d70.pth")
+    with inference(network, norm="batch"):
+        assert (network(expected["x"]) - expected["y"]).abs().max() < 1e-5
+
+
+def test_a_batch_norm_unet_computes_what_the_reference_computes(shared: Path) -> None:
+    """Through the L1 term of the first recorded training step, which its starting weights decide."""
+    state = torch.load(shared / "reference" / "train_lsgan_init.pth", weights_only=True)
+    found = recognise(state["G"])
+    assert found.options["norm"] == "batch"
+    assert found.options["depth"] == 7
+    generator = found.build()
+    generator.load_state_dict(convert_generator(state["G"], found), strict=True)
+    data = torch.rand(12, 2, 2, 3, 128, 128, generator=torch.Generator().manual_seed(9)) * 2 - 1
+    with inference(generator, norm="batch", noise="none"):
+        fake = generator(data[0, 0])
+    recorded = np.load(shared / "reference" / "train_lsgan.npz")
+    row = next(recorded[key] for key in recorded.files if recorded[key].ndim == 2)[0]
+    assert 10 * (fake - data[0, 1]).abs().mean().item() == pytest.approx(float(row[1]), abs=1e-5)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transfigure.errors import UserError
+from transfigure.networks.build import build_discriminator
+from transfigure.networks.discriminators.patch import PatchDiscriminator
+
+FIELDS = (1, 16, 34, 70, 142, 286)
+
+
+@pytest.mark.parametrize(("field", "parameters"), [(1, 9_024), (16, 139_585), (70, 2_768_705), (286, 11_159_361)])
+def test_parameter_counts_are_the_published_ones(field: int, parameters: int) -> None:
+    with torch.device("meta"):
+        network = PatchDiscriminator(6, receptive_field=field)  # type: ignore[arg-type]
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize(("field", "side"), [(1, 256), (16, 126), (70, 30), (286, 6)])
+def test_the_map_of_a_256_image_is_the_published_one(field: int, side: int) -> None:
+    network = build_discriminator("patch", 6, {"width": 1, "receptive_field": field})
+    assert network(torch.rand(1, 6, 256, 256)).shape == (1, 1, side, side)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_one_logit_sees_exactly_its_receptive_field(field: int) -> None:
+    network = build_discriminator("patch", 3, {"width": 4, "receptive_field": field}).double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_()  # nothing can cancel: a pixel that reaches the logit leaves a gradient
+    side = field + 2 * network.smallest_input
+    x = torch.rand(1, 3, side, side, dtype=torch.float64, requires_grad=True)
+    answer = network(x)
+    middle = answer.shape[-1] // 2
+    answer[0, 0, middle, middle].backward()
+    assert x.grad is not None
+    seen = (x.grad[0] != 0).any(0)
+    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
+    assert rows.numel() == columns.numel() == field
+    assert seen.sum() == field**2
+    assert rows[0] > 0, "the field must lie inside the image for this to measure it"
+    assert rows[-1] < side - 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    field=st.sampled_from(FIELDS),
+    more=st.tuples(st.integers(0, 40), st.integers(0, 40)),
+    norm=st.sampled_from(["batch", "instance", "none"]),
+)
+def test_any_size_from_the_smallest_gives_a_map(field: int, more: tuple[int, int], norm: str) -> None:
+    network = build_discriminator("patch", 2, {"width": 1, "receptive_field": field, "norm": norm})
+    height, width = (network.smallest_input + extra for extra in more)
+    expected = (height, width) if field == 1 else tuple(side // 2 ** FIELDS.index(field) - 2 for side in (height, width))
+    assert network(torch.rand(1, 2, height, width)).shape == (1, 1, *expected)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+@pytest.mark.parametrize("field", FIELDS)
+def test_nothing_is_normalised_on_the_way_in_and_out(field: int, norm: str) -> None:
+    network = build_discriminator("patch", 2, {"width": 2, "receptive_field": field, "norm": norm})
+    normed = [hasattr(layer, "norm") for layer in network.layers]
+    assert normed == [False] + [norm != "none"] * (len(normed) - 1)
+
+
+def test_an_unknown_field_names_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"receptive_field is 71.*70, 142"):
+        build_discriminator("patch", 3, {"receptive_field": 71})

@@ -1,0 +1,186 @@
+"""A run directory as training and evaluation write it, made in a moment and without either."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+RECIPE = """name: pix2pix_small
+data: {kind: side_by_side, path: datasets/facades, direction: BtoA, load_size: 286, crop_size: 256, flip: true}
+generator: {name: unet, depth: 6, width: 32, dropout: 0.5}
+discriminator: {name: patch, receptive_field: 70, width: 64}
+objective:
+  adversarial: {loss: vanilla, conditional: true, weight: 1.0}
+  terms: [{loss: l1, weight: 100.0}]
+training: {epochs: 20, batch_size: 1, learning_rate: 0.0002, seed: 0}
+"""
+
+Save = Callable[[Path, str, int, float], None]
+
+
+def scene(part: str, index: int, finished: float, side: int = 32) -> NDArray[np.uint8]:
+    """A window on a wall; the generated one starts as noise and comes to look like the target as ``finished`` goes to 1."""
+    noise = np.random.default_rng(index + 17).integers(0, 256, (side, side, 3))
+    target = np.empty((side, side, 3))
+    target[...] = (190 - 20 * index, 160, 120)
+    target[side // 4 : side // 2 + index, side // 4 : side // 2 + side // 8] = (40, 60, 90)
+    source = np.where(target[..., :1] < 100, (255, 255, 255), (0, 0, 120))
+    image = {"source": source, "target": target}.get(part, finished * target + (1 - finished) * noise)
+    return image.round().astype(np.uint8)
+
+
+def save_colour(path: Path, part: str, index: int, finished: float) -> None:
+    """An 8-bit RGB picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(scene(part, index, finished)).save(path)
+
+
+def log_lines(images: int = 8000, every: int = 50, pairs: int = 400) -> list[dict[str, Any]]:
+    """What a plausible training logs."""
+    random = np.random.default_rng(0)
+    lines: list[dict[str, Any]] = [
+        {"kind": "start", "images": 0, "seconds": 0.0, "pairs": pairs, "parameters": {"generator": 1_900_000, "discriminator": 700_000}}
+    ]
+    for seen in range(every, images + 1, every):
+        t = seen / images
+        l1 = 0.1 + 0.3 * math.exp(-5 * t) + 0.02 * random.normal()
+        adversarial = 1 + 1.5 * t + 0.3 * random.normal()
+        lines.append(
+            {
+                "kind": "step",
+                "images": seen,
+                "epoch": (seen - 1) // pairs,
+                "d": 0.69 * (1 - 0.5 * t) + 0.06 * random.normal(),
+                "g": adversarial + 100 * l1,
+                "adversarial": adversarial,
+                "terms": {"l1": l1},
+                "d_real": 0.5 + 0.25 * t + 0.05 * random.normal(),
+                "d_fake": 0.5 - 0.25 * t + 0.05 * random.normal(),
+                "learning_rate": 2e-4 * min(1.0, 2 - 2 * t),
+                "images_per_second": 110 + 4 * random.normal(),
+                "seconds": seen / 111,
+            }
+        )
+        if seen % pairs == 0:
+            best = seen == images * 3 // 4
+            metrics = {"l1": l1, "psnr": 10 + 7 * (1 - math.exp(-4 * t)) - 0.5 * t, "ssim": 0.1 + 0.33 * (1 - math.exp(-3 * t))}
+            lines.append({"kind": "validation", "images": seen, "epoch": seen // pairs, "metrics": metrics, "best": best})
+    lines.append(
+        {
+            "kind": "health",
+            "images": 3000,
+            "code": "d_wins",
+            "level": "warning",
+            "message": "The discriminator wins: D(real) 0.98, D(fake) 0.02.",
+        }
+    )
+    return [*lines, {"kind": "end", "images": images, "seconds": 72.0}]
+
+
+def write_run(run: Path, save: Save = save_colour, suffix: str = ".png") -> Path:
+    """A whole run directory; ``save(path, part, index, finished)`` writes its pictures."""
+    (run / "evaluation").mkdir(parents=True)
+    (run / "recipe.yaml").write_text(RECIPE)
+    environment = {
+        "transfigure": "0.1.0",
+        "python": "3.12.1",
+        "torch": "2.13.0",
+        "cpu": "two cores",
+        "threads": 2,
+        "device": "cpu",
+        "seed": 0,
+    }
+    (run / "environment.json").write_text(json.dumps(environment))
+    (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log_lines()))
+    for index in range(2):
+        for part in ("source", "target"):
+            save(run / "samples" / "fixed" / f"{index}_{part}{suffix}", part, index, 1.0)
+        for moment in range(1, 9):
+            save(run / "samples" / f"{moment * 1000:08d}" / f"{index}{suffix}", "generated", index, moment / 8)
+    panels = []
+    for index, (role, value) in enumerate((("best", 0.61), ("median", 0.43), ("worst", 0.21), ("example", 0.4), ("example", 0.5))):
+        files = {part: f"panels/{index:04d}_{part}{suffix}" for part in ("source", "generated", "target")}
+        for part, name in files.items():
+            save(run / "evaluation" / name, part, index, value + 0.3)
+        panels.append({"name": f"{index:04d}", "role": role, "value": value, **files})
+    bounds = {"source copied": 8.1, "mean training target": 12.3}
+    rows = [
+        {
+            "metric": "psnr",
+            "label": "PSNR",
+            "unit": "dB",
+            "better": "higher",
+            "value": 17.21,
+            "low": 16.9,
+            "high": 17.5,
+            "n": 128,
+            "bounds": bounds,
+        },
+        {
+            "metric": "ssim",
+            "label": "SSIM",
+            "unit": "",
+            "better": "higher",
+            "value": 0.431,
+            "low": 0.418,
+            "high": 0.445,
+            "n": 128,
+            "bounds": {"source copied": 0.12, "mean training target": 0.31},
+        },
+        {
+            "metric": "l1",
+            "label": "L1",
+            "unit": "",
+            "better": "lower",
+            "value": 0.113,
+            "low": 0.11,
+            "high": 0.116,
+            "n": 128,
+            "bounds": {"source copied": 0.52, "mean training target": 0.21},
+        },
+        {
+            "metric": "fid",
+            "label": "FID",
+            "skipped": "the Inception weights are not on this machine: put them where 'transfigure weights' says",
+        },
+    ]
+    evaluation = {
+        "split": "test",
+        "n": 128,
+        "resize": "none",
+        "checkpoint": "last (8,000 images)",
+        "model": "U-Net",
+        "rows": rows,
+        "ranked_by": "ssim",
+        "panels": panels,
+        "seconds": 12.3,
+        "images_per_second": 10.4,
+    }
+    (run / "evaluation" / "evaluation.json").write_text(json.dumps(evaluation))
+    random = np.random.default_rng(1)
+    with (run / "evaluation" / "per_image.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["name", "psnr", "ssim", "l1"])
+        table.writerows([f"{index:04d}", random.normal(17.2, 2), random.normal(0.43, 0.08), random.gamma(8, 0.014)] for index in range(128))
+    return run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A whole run directory with small colour pictures."""
+    return write_run(tmp_path / "runs" / "facades")
+
+
+@pytest.fixture
+def make_run() -> Callable[..., Path]:
+    """``write_run`` for tests that need other pictures."""
+    return write_run
