@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,8 @@ def test_everything_wrong_is_said_together(good: list[Record], tmp_path: Path) -
     assert len(findings.errors) == len(expected)
     for (file, reason), line in zip(expected.items(), findings.errors):
         assert file in line
-        pytest.raises(UserError, raise_if_bad, Findings(errors=[line], count=1, unusable=1)).match(reason)
-    with pytest.raises(UserError, match="^6 of 10 training pairs cannot be used:\n  .*truncated"):
+        assert re.search(reason, line)
+    with pytest.raises(UserError, match=r"^6 of 10 training pairs cannot be used:\n  .*truncated"):
         raise_if_bad(findings)
 
 

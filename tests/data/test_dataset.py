@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transfigure.data import images
 from transfigure.data.batch import Batch
 from transfigure.data.dataset import Cache, Loader, PairDataset, PairSampler, loader
-from transfigure.data.pairs import FilePicture, Record
+from transfigure.data.pairs import FilePicture, Record, open_collection
 from transfigure.data.transforms import Geometry
 from transfigure.errors import UserError
 
@@ -213,8 +213,6 @@ def test_a_data_set_travels_without_its_cache(records: list[Record]) -> None:
 
 
 def test_real_pairs(shared: Path) -> None:
-    from transfigure.data.pairs import open_collection
-
     found = open_collection("side_by_side", shared / "data" / "facade_windows").splits["train"][:6]
     data = PairDataset(found, Geometry(286, 256), direction="BtoA", source_channels=3, target_channels=3)
     (batch,) = loader(data, PairSampler(6, 6, 0, 0), 6)

@@ -146,9 +146,9 @@ class TestResize:
     @given(st.integers(1, 40), st.integers(1, 40))
     def test_nearest_is_torchs_nearest_exact(self, old: int, new: int) -> None:
         image = np.arange(old * 2, dtype=np.uint16).reshape(old, 2, 1)
-        if (2 * np.arange(new) + 1).max() * old % (2 * new):  # a centre exactly between two pixels is up to float rounding there
-            expected = torch.nn.functional.interpolate(to_tensor(image)[None], size=(new, 2), mode="nearest-exact")[0]
-            np.testing.assert_array_equal(resize(image, new, 2, "nearest"), to_array(expected, "uint16"))
+        expected = torch.nn.functional.interpolate(to_tensor(image)[None], size=(new, 2), mode="nearest-exact")[0]
+        between = (2 * np.arange(new) + 1) * old % (2 * new) == 0  # a centre on the border of two pixels: float rounding decides in torch
+        np.testing.assert_array_equal(resize(image, new, 2, "nearest")[~between], to_array(expected, "uint16")[~between])
 
     def test_read_only_arrays(self) -> None:
         image = smooth(8, 8)

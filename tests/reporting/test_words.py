@@ -12,7 +12,7 @@ from transfigure.reporting.words import count, plain, score, summary, title, wei
 
 def test_the_summary_of_a_whole_run(run: Path) -> None:
     assert summary(RunFiles.read(run)) == [
-        "A U-Net (depth 6, width 32, 1.9 M parameters) trained against a conditional 70-pixel patch discriminator with 100 × L1 "
+        "A U-Net (depth 6, width 32, 1.9 M parameters) trained against a conditional 70-pixel patch discriminator with 100\u00a0×\u00a0L1 "
         "on 400 pairs for 20 epochs (8,000 images, 1 min 12 s on cpu).",
         "PSNR 17.2 [16.9, 17.5] dB on 128 test pairs; copying the source gives 8.1, the mean training target gives 12.3.",
     ]
@@ -24,7 +24,7 @@ def test_the_summary_says_only_what_is_known(run: Path) -> None:
     (run / "evaluation" / "evaluation.json").unlink()
     (run / "environment.json").unlink()
     assert summary(RunFiles.read(run)) == [
-        "A U-Net (depth 6, width 32) trained against a conditional 70-pixel patch discriminator with 100 × L1."
+        "The recipe: a U-Net (depth 6, width 32) trained against a conditional 70-pixel patch discriminator with 100\u00a0×\u00a0L1."
     ]
     (run / "recipe.yaml").unlink()
     files = RunFiles.read(run)
@@ -36,7 +36,7 @@ def test_the_summary_says_only_what_is_known(run: Path) -> None:
     [
         (
             {"adversarial": None, "terms": [{"loss": "l1"}, {"loss": "ssim", "weight": 0.5}]},
-            "with 1 × L1 + 0.5 × SSIM and no discriminator",
+            "with 1\u00a0×\u00a0L1 + 0.5\u00a0×\u00a0SSIM and no discriminator",
         ),
         ({"adversarial": {"conditional": False}, "terms": []}, "against an unconditional 70-pixel patch discriminator and nothing else"),
         ({"adversarial": {"loss": "vanilla"}}, "against a 70-pixel patch discriminator and nothing else"),

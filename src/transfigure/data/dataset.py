@@ -236,13 +236,13 @@ class Loader:
     """
 
     def __init__(self, dataset: PairDataset, batch_size: int, workers: int = 0, start_method: str | None = None) -> None:
-        self.dataset, self.batch_size = dataset, batch_size
-        self._order: Iterable[Index] = ()
+        self.dataset = dataset
+        self._orders = _Orders(batch_size)
         self._ahead: DataLoader[Pair | TransfigureError] | None = None
         if workers > 0:
             self._ahead = DataLoader(
                 _Careful(dataset),
-                batch_sampler=_Batches(self),
+                batch_sampler=self._orders,
                 num_workers=workers,
                 collate_fn=_collate,
                 persistent_workers=True,
@@ -255,15 +255,23 @@ class Loader:
         Raises:
             UserError: a pair's files cannot be used.
         """
-        self._order = sampler
+        self._orders.sampler = sampler
         if self._ahead is None:
-            for keys in _batched(sampler, self.batch_size):
+            for keys in self._orders:
                 yield collate([self.dataset[key] for key in keys])
             return
         for batch in self._ahead:
             if isinstance(batch, TransfigureError):
-                raise batch
+                break
             yield batch
+        else:
+            return
+        self.close()
+        raise batch
+
+    def close(self) -> None:
+        """End the workers now; what is read afterwards is read in this process."""
+        self._ahead = None
 
 
 class _Careful(Dataset[Pair | TransfigureError]):
@@ -288,22 +296,23 @@ def _collate(items: list[Pair | TransfigureError]) -> Batch | TransfigureError:
     return collate(pairs)
 
 
-class _Batches:
-    """What the worker pool reads its orders from: always the sampler of the current epoch."""
+class _Orders:
+    """The current epoch's sampler, in batches. The worker pool keeps this object and reads it again for each epoch.
 
-    def __init__(self, loader: Loader) -> None:
-        self.loader = loader
+    It knows nothing of the loader: were there a circle, the pool would be left to the garbage collector, which closes its queues
+    before it can tell the workers to end, and then waits five seconds for each of them.
+    """
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.sampler: Iterable[Index] = ()
 
     def __iter__(self) -> Iterator[list[Index]]:
-        return _batched(self.loader._order, self.loader.batch_size)
+        keys = iter(self.sampler)
+        while batch := list(itertools.islice(keys, self.batch_size)):
+            yield batch
 
 
 def loader(dataset: PairDataset, sampler: Iterable[Index], batch_size: int, workers: int = 0) -> Iterator[Batch]:
     """The batches of one epoch; to keep workers between epochs, hold a :class:`Loader`."""
     return Loader(dataset, batch_size, workers).epoch(sampler)
-
-
-def _batched(keys: Iterable[Index], size: int) -> Iterator[list[Index]]:
-    iterator = iter(keys)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch

@@ -24,9 +24,10 @@ from PIL.ImageFile import ImageFile
 from ..errors import TransfigureError, UserError
 from . import scientific
 from .files import write_atomically
-from .pixels import Array, convert_channels, resize, to_array, to_tensor
+from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 
-__all__ = ["Alpha", "Array", "Header", "convert_channels", "read", "resize", "size_of", "split_halves", "to_array", "to_tensor", "write"]
+__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "from_pillow", "read", "resize", "size_of", "split_halves",
+           "to_array", "to_tensor", "write"]  # fmt: skip
 
 Alpha = Literal["refuse", "white", "black", "drop", "keep"]
 
@@ -76,7 +77,9 @@ _SAVE: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_adobe_deflate"},
     "BMP": {},
 }
-_ORIENTATION, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES = 274, 258, 262, 338
+_ORIENTATION, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 258, 262, 338, 339
+
+_SIGNED = 2
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,9 @@ def read(path: str | Path, alpha: Alpha = "refuse") -> Array:
                 pixels, transparent = _decoded(image)
             # After decoding: a PNG may bring its EXIF last, and a TIFF that Pillow has turned no longer asks for it.
             orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
-        pixels = _upright(pixels, orientation)
+        pixels = upright(pixels, orientation)
+        if 0 in pixels.shape:
+            raise ValueError("it holds no pixels")
     if pixels.dtype == np.float32 and (broken := int((~np.isfinite(pixels)).sum())):
         raise UserError(f"{path} holds {broken} values that are not finite (NaN or infinity): replace them, or leave this file out")
     return _without_alpha(pixels, alpha, path) if transparent else pixels
@@ -157,6 +162,8 @@ def size_of(path: str | Path) -> Header:
             transparent = image.has_transparency_data
             orientation = 1 if kind == "TIFF" else Image.Image.getexif(image).get(_ORIENTATION, 1)  # Pillow turns TIFF sizes itself
             layout = scientific.Layout(image.height, image.width, (1 if grey else 3) + transparent, dtype, transparent, orientation)
+        if 0 in (layout.width, layout.height, layout.channels):
+            raise ValueError("it holds no pixels")
         width, height = (layout.height, layout.width) if layout.orientation in (5, 6, 7, 8) else (layout.width, layout.height)
         return Header(width, height, layout.channels - layout.transparent, layout.dtype, kind, layout.transparent)
 
@@ -178,16 +185,9 @@ def write(path: str | Path, array: Array) -> None:
         Missing: the extra ``science`` is needed for this image.
     """
     path = Path(path)
-    kind = _FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise UserError(f"{path} names no image format that can be written: let it end in {', '.join(_FORMATS)}")
     if array.ndim != 3 or 0 in array.shape:
         raise UserError(f"{path} cannot be written from an array of shape {array.shape}: an image is [height, width, channels]")
-    channels, dtype = array.shape[2], array.dtype.name
-    if channels not in _HOLDS[kind].get(dtype, ()):
-        fits = [suffix for suffix in (".png", ".tif") if channels in _HOLDS[_FORMATS[suffix]].get(dtype, ())]
-        way_out = f"write a {' or '.join(fits)} file instead" if fits else "use uint8, uint16 or float32"
-        raise UserError(f"{path}: a {kind} file cannot hold {channels} channel{'s' * (channels > 1)} of {dtype}: {way_out}")
+    kind = check_format(path, array.shape[2], array.dtype.name)
     try:
         encoded = _encoded(array, kind, path)
     except TransfigureError:
@@ -196,6 +196,22 @@ def write(path: str | Path, array: Array) -> None:
         height, width, _ = array.shape
         raise UserError(f"{path}: {width} x {height} pixels cannot be written as {kind} ({_reason(error)}): use png or tif") from error
     write_atomically(path, encoded)
+
+
+def check_format(path: Path, channels: int, dtype: str) -> str:
+    """The format that a file's suffix names, if it can hold such an image: to be asked before the work of making one.
+
+    Raises:
+        UserError: it cannot, or the suffix names no format.
+    """
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(f"{path} names no image format that can be written: let it end in {', '.join(_FORMATS)}")
+    if channels not in _HOLDS[kind].get(dtype, ()):
+        fits = [suffix for suffix in (".png", ".tif") if channels in _HOLDS[_FORMATS[suffix]].get(dtype, ())]
+        way_out = f"write a {' or '.join(fits)} file instead" if fits else "use uint8, uint16 or float32"
+        raise UserError(f"{path}: a {kind} file cannot hold {channels} channel{'s' * (channels > 1)} of {dtype}: {way_out}")
+    return kind
 
 
 def split_halves(array: Array, path: str | Path) -> tuple[Array, Array]:
@@ -281,6 +297,7 @@ def _shown_whole(image: TiffImagePlugin.TiffImageFile) -> bool:
     return (
         image.n_frames == 1
         and image.mode != "I"
+        and _SIGNED not in tags.get(_SAMPLE_FORMAT, ())
         and (len(bits) == 1 or (len(bits) <= 4 and max(bits) <= 8))
         and 0 not in extra
         and not inverted
@@ -296,7 +313,7 @@ def _mode(image: Image.Image) -> str:
     return ("L" if grey else "RGB") + ("A" if image.has_transparency_data else "")
 
 
-def _decoded(image: ImageFile) -> tuple[Array, bool]:
+def _decoded(image: Image.Image) -> tuple[Array, bool]:
     """The array of an image that Pillow can show whole, and whether its last channel is alpha."""
     image.load()
     mode = _mode(image)
@@ -309,19 +326,6 @@ def _decoded(image: ImageFile) -> tuple[Array, bool]:
             return deep, False
         return np.concatenate([deep, np.where(deep == clear, 0, 65535).astype(np.uint16)], axis=2), True
     return pixels, mode.endswith("A")
-
-
-def _upright(pixels: Array, orientation: object) -> Array:
-    """Undo the EXIF orientation (EXIF 2.3, tag 0x0112): 5 to 8 exchange rows and columns, then both kinds may be mirrored."""
-    if orientation not in range(2, 9):
-        return pixels
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _without_alpha(pixels: Array, alpha: Alpha, path: Path) -> Array:
@@ -374,3 +378,19 @@ def _reason(error: BaseException) -> str:
     """A decoder's complaint, short and on one line."""
     words = " ".join(str(error).split())
     return (words[:120] or type(error).__name__).rstrip(".")
+
+
+def from_pillow(image: Image.Image, alpha: Alpha = "refuse") -> Array:
+    """The pixels of a Pillow image, as `read` would give them; the EXIF orientation is not applied, so the size stays.
+
+    Raises:
+        UserError: it cannot be decoded, is transparent, or holds integers beyond 16 bits.
+    """
+    name = Path(str(getattr(image, "filename", "")) or "this image")
+    try:
+        if image.mode == "I" and ((ends := np.array(image.getextrema())) != ends.astype(np.uint16)).any():
+            raise UserError(f"{name} holds integers from {ends[0]} to {ends[1]}: 16 bits hold 0 to 65535")
+        pixels, transparent = _decoded(image)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{name} cannot be decoded ({_reason(error)}): save or convert it again") from error
+    return _without_alpha(pixels, alpha, name) if transparent else pixels

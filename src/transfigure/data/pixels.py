@@ -129,6 +129,19 @@ def convert_channels(array: Array, channels: int) -> Array:
     )
 
 
+def upright(pixels: Array, orientation: object) -> Array:
+    """Undo the EXIF orientation (EXIF 2.3, tag 0x0112): 5 to 8 exchange rows and columns, then both kinds may be mirrored."""
+    if orientation not in range(2, 9):
+        return pixels
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
 def _range(dtype: np.dtype[np.generic], value_range: tuple[float, float] | None) -> tuple[float, float]:
     if dtype.name not in NATURAL_RANGE:
         raise UserError(f"images of dtype {dtype.name} are not used here: choose one of {', '.join(NATURAL_RANGE)}")
@@ -139,7 +152,7 @@ def _range(dtype: np.dtype[np.generic], value_range: tuple[float, float] | None)
 
 
 def _as_dtype(values: NDArray[np.float32], dtype: np.dtype[np.generic]) -> Array:
-    if dtype.kind == "f":
+    if dtype.kind == "f" or values.dtype == dtype:
         return values
     low, high = NATURAL_RANGE[dtype.name]
     rounded: Array = np.rint(values).clip(low, high).astype(dtype)

@@ -6,6 +6,7 @@ Both packages come with the extra ``science``. Only `images` calls this file; ar
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -123,6 +124,8 @@ def read_tiff(stream: BinaryIO, path: Path, check: Callable[[Layout], None]) -> 
     with _main_image(stream, path) as (series, order):
         layout = _layout(series, path)
         check(layout)
+        if len(series.keyframe.dataoffsets) < math.prod(series.keyframe.chunked):  # tifffile would fill the rest with black
+            raise ValueError("part of its pixels is missing")
         shape = series.get_shape(squeeze=False)
         pixels = series.asarray(maxworkers=1).reshape(shape).transpose(order).reshape(layout.height, layout.width, layout.channels)
         white_is_zero = series.keyframe.photometric == _WHITE_IS_ZERO
@@ -143,7 +146,9 @@ def encode_tiff(pixels: NDArray[Any], path: Path) -> bytes:
         tifffile.imwrite(stream, pixels, photometric="rgb", compression="zlib", metadata={"axes": "YXS"})
     else:
         pages = np.ascontiguousarray(pixels.transpose(2, 0, 1))
-        tifffile.imwrite(stream, pages, photometric="minisblack", compression="zlib", metadata={"axes": "CYX"})
+        # With its labels on, tifffile would fold a stack of one-pixel-wide pages into a single page.
+        labels = {"axes": "CYX"} if pages.shape[2] > 1 else None
+        tifffile.imwrite(stream, pages, photometric="minisblack", compression="zlib", metadata=labels)
     return stream.getvalue()
 
 
@@ -156,10 +161,22 @@ def _main_image(stream: BinaryIO, path: Path) -> Iterator[tuple[Any, list[int]]]
     closed = {"_multifile": False, "is_ome": False, "is_mmstack": False, "is_ndtiff": False}
     with tifffile.TiffFile(stream, name="image.tif", **closed) as tiff:
         images = [series for series in tiff.series if not series.keyframe.is_reduced]
-        if len(images) != 1:
+        if not images or _more_pages(tiff):
+            raise ValueError("some of its pages are missing")
+        if len(images) > 1:
             sizes = ", ".join(f"{one.keyframe.imagewidth} x {one.keyframe.imagelength}" for one in images[:4])
             raise UserError(f"{path} holds {len(images)} images of different kinds ({sizes}): save each as a file of its own")
         yield images[0], _order(images[0])
+
+
+def _more_pages(tiff: Any) -> bool:
+    """Whether the last page found announces another: tifffile makes do with the pages before the damage."""
+    file, form, last = tiff.filehandle, tiff.tiff, tiff.pages[-1]
+    file.seek(last.offset)
+    (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    file.seek(tags * form.tagsize, io.SEEK_CUR)
+    (following,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+    return bool(following)
 
 
 def _order(series: Any) -> list[int]:
@@ -182,7 +199,7 @@ def _layout(series: Any, path: Path) -> Layout:
     transparent = samples_only and others[-1] in (2, 4) and extra[-1:] in ((_ASSOCIATED_ALPHA,), (_UNASSOCIATED_ALPHA,))
     tag = page.tags.get(_ORIENTATION)
     kept = {"bool": "uint8", "uint8": "uint8", "uint16": "uint16"}
-    channels = int(np.prod(others, dtype=np.int64)) if others else 1
+    channels = math.prod(others)
     return Layout(height, width, channels, kept.get(series.dtype.name, "float32"), transparent, int(tag.value) if tag is not None else 1)
 
 

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from ..errors import UserError, did_you_mean
 from ..registry import register
-from .canvas import FINE, shrink
 from .images import Alpha
-from .materials import LUMA, Array
-from .painting import Painter
 from .pairs import Collection, Record
-from .scene import CLASSES, PALETTE, Scene
-from .street import draw_scene
+from .street.canvas import FINE, shrink
+from .street.houses import draw_scene
+from .street.materials import LUMA, Array
+from .street.painting import Painter
+from .street.scene import CLASSES, PALETTE, Scene
 
 __all__ = ["CLASSES", "PALETTE", "RENDERINGS", "Rendering", "Scene", "draw_scene", "render", "synthetic"]
 
@@ -122,7 +122,7 @@ def synthetic(
     path: Path | None,
     source: Literal["labels", "day", "night", "edges", "grey"] = "labels",
     target: Literal["labels", "day", "night", "edges", "grey"] = "day",
-    size: int = 256,
+    size: int | None = None,
     train: int = 400,
     val: int = 50,
     test: int = 100,
@@ -137,7 +137,7 @@ def synthetic(
         path: not used; None.
         source: the rendering to translate from.
         target: the rendering to translate to.
-        size: height and width in pixels that scenes are rendered at, before load_size; 16 or more.
+        size: height and width in pixels that scenes are rendered at, 16 or more; null is the recipe's crop_size (256 outside a recipe).
         train: number of scenes to train on.
         val: number of scenes to validate on.
         test: number of scenes to test on.
@@ -155,6 +155,7 @@ def synthetic(
     if source == target:
         others = ", ".join(name for name in RENDERINGS if name != source)
         raise UserError(f"data.source and data.target are both {source!r}, which leaves nothing to translate: set one of them to {others}")
+    size = 256 if size is None else size
     if size < 16:
         raise UserError(f"data.size is {size}: a street needs 16 pixels or more to be seen, 64 to be liked")
     if world_seed < 0:

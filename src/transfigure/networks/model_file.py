@@ -7,10 +7,11 @@ which statistics and which noise to use, the recipe and where in its training it
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import safetensors
 import safetensors.torch
@@ -19,11 +20,14 @@ from torch import Tensor, nn
 
 from .._version import __version__
 from ..data.files import write_atomically, write_json, write_text
+from ..data.pixels import NATURAL_RANGE
 from ..errors import UserError
 from .build import build_generator
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "generator.safetensors", "config.json", "README.md"
+Norm = Literal["batch", "running"]
+Noise = Literal["dropout", "none"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,23 @@ class Domain:
     dtype: str = "uint8"
     value_range: tuple[float, float] | None = None
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Domain:
+        """Read back what JSON made of it.
+
+        Raises:
+            KeyError, TypeError, ValueError: not a domain.
+        """
+        channels, dtype, limits = values["channels"], values.get("dtype", "uint8"), values.get("value_range")
+        if not _is_count(channels) or dtype not in NATURAL_RANGE:
+            raise ValueError(f"{channels!r} channels of {dtype!r} are no kind of image")
+        if limits is not None:
+            low, high = (float(limit) for limit in limits)
+            if not low < high or not math.isfinite(high - low):
+                raise ValueError(f"the value range {limits} is empty")
+            limits = low, high
+        return cls(channels, dtype, limits)
+
 
 @dataclass(frozen=True)
 class Inference:
@@ -49,11 +70,21 @@ class Inference:
         norm: ``batch``: statistics of the image at hand (the paper, section 3.4); ``running``: averages from training.
         noise: ``dropout``: the paper's noise z; ``none``: off, deterministic for any seed.
         seed: of the noise; the same image with the same seed gives the same result, whatever came before it.
+
+    Raises:
+        UserError: another word, or a seed beyond 64 bits.
     """
 
-    norm: Literal["batch", "running"] = "batch"
-    noise: Literal["dropout", "none"] = "dropout"
+    norm: Norm = "batch"
+    noise: Noise = "dropout"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, kind in (("norm", Norm), ("noise", Noise)):
+            if getattr(self, name) not in get_args(kind):
+                raise UserError(f"{name} is {getattr(self, name)!r}: choose {' or '.join(get_args(kind))}")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise UserError(f"the seed is {self.seed!r}: give a whole number from 0 to 2^63 - 1")
 
 
 @dataclass(frozen=True)
@@ -93,14 +124,19 @@ class ModelConfig:
         Raises:
             KeyError, TypeError, ValueError: not such a mapping.
         """
-        if values["format"] > FORMAT:
-            raise ValueError(f"format {values['format']} was written by a newer version ({values.get('transfigure')})")
+        if type(values["format"]) is not int or values["format"] < 1:
+            raise ValueError(f"its format is {values['format']!r}")
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        for side in ("source", "target"):
-            limits = known[side].get("value_range")
-            known[side] = Domain(**{**known[side], "value_range": None if limits is None else (float(limits[0]), float(limits[1]))})
-        known["inference"] = Inference(**known["inference"])
-        return cls(**known)
+        known |= {side: Domain.from_dict(values[side]) for side in ("source", "target")}
+        known["inference"] = Inference(**known.get("inference", {}))
+        config = cls(**known)
+        kinds = {"generator": str, "options": dict, "checkpoint": dict, "recipe": dict | None}
+        for name, kind in kinds.items():
+            if not isinstance(getattr(config, name), kind):
+                raise ValueError(f"its {name} is {getattr(config, name)!r}")
+        if not _is_count(config.size_multiple) or not (config.trained_size is None or _is_count(config.trained_size)):
+            raise ValueError(f"its size_multiple is {config.size_multiple!r} and its trained_size {config.trained_size!r}")
+        return config
 
 
 def save_model(folder: Path, weights: Mapping[str, Tensor], config: ModelConfig) -> None:
@@ -126,23 +162,43 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[nn.Mod
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder} is not a model directory: it has no {name}; give a run or the model folder inside it")
-    try:
-        config = ModelConfig.from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        raise UserError(f"{folder / CONFIG} cannot be read as a model's configuration: {error}; copy the model directory again") from error
-    with torch.random.fork_rng(devices=[]):  # initialisation that is about to be overwritten must not move anybody's random numbers
-        generator = build_generator(config.generator, config.source.channels, config.target.channels, config.options)
+    config = _read_config(folder / CONFIG)
     try:
         weights = safetensors.torch.load_file(folder / WEIGHTS, device=str(device))
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{folder / WEIGHTS} is damaged or cut off ({error}): copy it again, or train or resume the run anew") from error
     try:
+        with torch.random.fork_rng(devices=[]):  # initialisation that is about to be overwritten must not move anybody's random numbers
+            generator = build_generator(config.generator, config.source.channels, config.target.channels, config.options)
         generator.load_state_dict(weights)
-    except RuntimeError as error:
+    except UserError as error:  # e.g. a network from a plug-in that is not loaded
+        raise UserError(f"{folder / CONFIG} describes a generator that cannot be built: {error}") from error
+    except (RuntimeError, MemoryError, TypeError) as error:
+        reason = str(error).splitlines()[-1].strip()[:200]
         raise UserError(
-            f"{folder / WEIGHTS} does not fit the {config.generator} described in {CONFIG}: {str(error).splitlines()[-1].strip()}"
+            f"{folder / WEIGHTS} does not fit the {config.generator} described in {CONFIG} ({reason}): copy the model directory again"
         ) from error
     return generator.to(device), config
+
+
+def _read_config(file: Path) -> ModelConfig:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        newer = isinstance(values, dict) and isinstance(values.get("format"), int) and values["format"] > FORMAT
+        if not newer:
+            return ModelConfig.from_dict(values)
+    except KeyError as error:
+        raise UserError(f"{file} is not a model's configuration: it has no {error}; copy the model directory again") from error
+    except (TypeError, ValueError, AttributeError, RecursionError, OSError, UserError) as error:
+        raise UserError(f"{file} cannot be read as a model's configuration ({error}): copy the model directory again") from error
+    raise UserError(
+        f"{file} has format {values['format']} of transfigure {values.get('transfigure')}, which is newer than this one ({__version__}): "
+        "pip install --upgrade transfigure"
+    )
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value > 0
 
 
 def card(config: ModelConfig) -> str:
@@ -184,7 +240,8 @@ def card(config: ModelConfig) -> str:
         f"| Sizes | any; padded inside to a multiple of {config.size_multiple} and cropped back |",
         f"| Runs with | normalisation statistics: {config.inference.norm}; noise: {config.inference.noise}, seed {config.inference.seed} |",
         "",
-        "A translator only knows images like those it was trained on, and invents what the source does not say: not for measurement or diagnosis.",
+        "A translator only knows images like those it was trained on, and invents what the source does not say: "
+        "not for measurement or diagnosis.",
         "",
     ]
     return "\n".join(lines)

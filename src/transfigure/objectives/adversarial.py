@@ -95,9 +95,9 @@ class Vanilla(Adversarial):
         """E[D], in [0, 1]; 0.5 means that D cannot tell."""
         return _mean(torch.sigmoid(logits.detach()))
 
-    def won(self, real_score: float, fake_score: float) -> bool:
-        """Both means within 5 % of the labels."""
-        return real_score > 0.95 * self.real_label and fake_score < 0.05 * self.real_label
+    def won(self, real: float, fake: float) -> bool:
+        """Both means within 5 % of their labels."""
+        return real > 0.95 * self.real_label and fake < 0.05 * self.real_label
 
 
 @register("adversarial", "lsgan")
@@ -133,9 +133,9 @@ class LeastSquares(Adversarial):
         """E[(D - r)^2]."""
         return _mean((logits - self.real_label).square())
 
-    def won(self, real_score: float, fake_score: float) -> bool:
-        """Both means within 5 % of the labels."""
-        return real_score > 0.95 * self.real_label and fake_score < 0.05 * self.real_label
+    def won(self, real: float, fake: float) -> bool:
+        """Both means within 5 % of their labels."""
+        return real > 0.95 * self.real_label and fake < 0.05 * self.real_label
 
 
 @register("adversarial", "hinge")
@@ -158,20 +158,16 @@ class Hinge(Adversarial):
         """E[max(0, 1 + D)]."""
         return _mean(F.relu(1 + logits))
 
-    def won(self, real: float, fake: float) -> bool:
-        """Both means beyond their margins: no gradient is left for D."""
-        return real >= 1 and fake <= -1
-
     def fool(self, logits: Tensor) -> Tensor:
         """-E[D]."""
         return -_mean(logits)
 
-    def won(self, real_score: float, fake_score: float) -> bool:
-        """Both means beyond the margin, where D has nothing left to learn."""
-        return real_score > 1 and fake_score < -1
+    def won(self, real: float, fake: float) -> bool:
+        """Both means beyond their margins: no gradient is left for D."""
+        return real >= 1 and fake <= -1
 
 
-@register("adversarial", "wgan_gp")
+@register("adversarial", "wgan_gp", batch_norm=False)
 class WassersteinPenalty(Adversarial):
     """Wasserstein distance with gradient penalty: D is a critic whose slope is kept near 1 between real and fake.
 
@@ -206,13 +202,13 @@ class WassersteinPenalty(Adversarial):
         """E[D]."""
         return _mean(logits)
 
-    def won(self, real: float, fake: float) -> bool:
-        """Never: a critic has no scale, and its gradient does not vanish when it is right."""
-        return False
-
     def fool(self, logits: Tensor) -> Tensor:
         """-E[D]."""
         return -_mean(logits)
+
+    def won(self, real: float, fake: float) -> bool:
+        """Never: a critic has no scale, and its gradient does not vanish when it is right."""
+        return False
 
     def penalty(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor | None:
         """Lambda E[(||grad D(z)||_2 - 1)^2], z = e y + (1 - e) G(x), e ~ U[0, 1] per image; differentiable in D's weights.

@@ -220,6 +220,12 @@ def check_values(recipe: Recipe) -> None:
             raise UserError(
                 f"training.trackers: there is no tracker {tracker!r}{did_you_mean(tracker, ['tensorboard', 'mlflow', 'wandb'])}"
             )
+    game, judge = recipe.objective.adversarial, recipe.discriminator
+    if game is not None and judge is not None and judge.options.get("norm") == "batch":
+        if registry.entry("adversarial", game.loss).extra.get("batch_norm") is False:
+            raise UserError(
+                f"objective.adversarial.loss {game.loss} needs a discriminator that judges each image by itself: add --discriminator.norm instance"
+            )
     if recipe.objective.adversarial is None and not recipe.objective.terms:
         raise UserError("the objective is empty: set objective.adversarial, or at least one of objective.terms")
     for term in recipe.objective.terms:

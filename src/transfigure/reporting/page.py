@@ -9,6 +9,7 @@ import base64
 import hashlib
 import math
 import shlex
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ ENOUGH = 8  # per-image scores that make a histogram
 
 COMMANDS = (
     ("Go on training from the last checkpoint", "transfigure train --out {run} --resume"),
-    ("Translate your own images", "transfigure translate {run} IMAGES --out translated"),
+    ("Translate your own images", "transfigure translate {run} INPUT OUTPUT"),
     ("Measure it again", "transfigure evaluate {run}"),
     ("Write this page again", "transfigure report {run}"),
 )
@@ -258,10 +259,11 @@ def _evaluated(evaluation: Evaluation | None) -> str:
     n, rate, seconds = (number(facts.get(key)) for key in ("n", "images_per_second", "seconds"))
     pieces = [
         f"{n:,.0f} {facts.get('split') or ''} pairs".replace("  ", " ") if n else "",
+        f"data: {facts['data']}" if facts.get("data") else "",
         f"checkpoint: {facts['checkpoint']}" if facts.get("checkpoint") else "",
         f"model: {facts['model']}" if facts.get("model") else "",
         f"resize: {facts['resize']}" if facts.get("resize") else "",
-        f"took {duration(seconds)}" if seconds else "",
+        f"took {duration(seconds)}" if seconds and seconds >= 1 else "",
         f"{words.plain(rate)} images/s" if rate else "",
     ]
     return " · ".join(filter(None, pieces))
@@ -274,7 +276,7 @@ def _histograms(evaluation: Evaluation | None) -> Iterator[Figure]:
             score = labels.get(metric)
             title = f"{score.label}{f' ({score.unit})' if score.unit else ''}" if score else words.called(metric)
             places = words.decimals(max(map(abs, values)))
-            low, middle, high = (words.plain(value, places) for value in (min(values), sorted(values)[len(values) // 2], max(values)))
+            low, middle, high = (words.plain(value, places) for value in (min(values), statistics.median(values), max(values)))
             note = f"{len(values):,} images: {low} to {high}, median {middle} (dashed)"
             yield Figure(title, Markup(curves.histogram(values, f"hist{at}")), note)
 
@@ -330,9 +332,11 @@ def _notices(files: RunFiles) -> list[str]:
         last = warnings[-1]
         said = "Training raised a warning" if len(warnings) == 1 else f"Training raised {len(warnings):,} warnings; the last"
         notices.append(f"{said} at {last['images']:,} images. {last.get('message') or last.get('code')}")
+    better: dict[str, list[str]] = {}
     for score in _scores(files):
-        if beaten := score.beaten_by():
-            notices.append(f"{score.label}: {' and '.join(beaten)} {'does' if len(beaten) == 1 else 'do'} better than the translator.")
+        for bound in score.beaten_by():
+            better.setdefault(bound, []).append(score.label)
+    notices += [f"{words.capital(bound)} does better than the translator by {', '.join(labels)}." for bound, labels in better.items()]
     return notices
 
 

@@ -102,7 +102,8 @@ def _training(files: RunFiles) -> str:
     parameters = number(sizes.get("generator")) if isinstance(sizes, dict) else number(sizes)
     details = [f"{key} {generator[key]}" for key in ("depth", "blocks", "width") if number(generator.get(key)) is not None]
     details += [f"{count(parameters)} parameters"] if parameters else []
-    text = f"{'An' if name[0].lower() in 'aeio' else 'A'} {name}" + (f" ({', '.join(details)})" if details else "")
+    article = "an" if name[0].lower() in "aeio" else "a"
+    text = f"{capital(article) if log.images else f'The recipe: {article}'} {name}" + (f" ({', '.join(details)})" if details else "")
     against = _objective(recipe)
     text += f" trained {against}" if against else " trained"
     pairs = number(log.fact("pairs"))
@@ -120,7 +121,9 @@ def _objective(recipe: dict[str, Any]) -> str:
     objective = part(recipe, "objective")
     adversarial = objective.get("adversarial")
     terms = [term for term in objective.get("terms") or [] if isinstance(term, dict) and term.get("loss")]
-    sums = " + ".join(f"{number(term.get('weight', 1)) or 0:g} × {called(str(term['loss']))}" for term in terms)
+    sums = " + ".join(
+        f"{number(term.get('weight', 1)) or 0:g}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{called(str(term['loss']))}" for term in terms
+    )
     if isinstance(adversarial, dict):
         judge = part(recipe, "discriminator")
         field = judge.get("receptive_field")

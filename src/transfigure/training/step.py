@@ -89,9 +89,10 @@ class PairedStep:
         assert self.adversarial is not None and self.optimiser_d is not None
         # D's turn: no gradient reaches G, since D judges a detached image
         real_map, fake_map = self.judge(pair, pair.target), self.judge(pair, fake.detach())
-        d_loss = 0.5 * (self.adversarial.real(real_map) + self.adversarial.fake(fake_map))
+        d_loss = self.adversarial.real(real_map) + self.adversarial.fake(fake_map)
         penalty = self.adversarial.penalty(lambda image: self.judge(pair, image), pair.target, fake.detach())
-        self._descend(d_loss if penalty is None else d_loss + penalty, self.discriminator, self.optimiser_d)
+        d_loss = 0.5 * (d_loss if penalty is None else d_loss + penalty)
+        self._descend(d_loss, self.discriminator, self.optimiser_d)
 
         # G's turn, against the D just updated
         with frozen(self.discriminator):

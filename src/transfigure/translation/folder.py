@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..data import images
 from ..data.files import check_writable_folder, list_images
-from ..errors import UserError
+from ..data.pairing import listed
+from ..errors import Missing, UserError
 from ..progress import say, track
 
 if TYPE_CHECKING:
+    from ..data.images import Alpha
     from .translator import Translator
 
 FORMATS = ("png", "jpg", "webp", "tif", "bmp", "same")
@@ -22,9 +24,9 @@ def translate_folder(
     source: Path,
     output: Path,
     *,
-    format: str = "png",
+    format: str | None = None,
     half: Literal["left", "right"] | None = None,
-    alpha: str = "refuse",
+    alpha: Alpha = "refuse",
     quiet: bool = False,
     on_file: Callable[[Path], None] | None = None,
 ) -> list[Path]:
@@ -34,51 +36,82 @@ def translate_folder(
         translator: what translates.
         source: the folder; sub-folders are kept.
         output: the folder to write; created if absent, and not inside ``source``.
-        format: of the files written (``png``, ``jpg``, ``webp``, ``tif``, ``bmp``), or ``same`` as each input.
+        format: of the files written (``png``, ``jpg``, ``webp``, ``tif``, ``bmp``), or ``same`` as each input; None is ``png``, or
+            ``tif`` (and a line that says so) for a model whose images a PNG cannot hold.
         half: translate only this half of side-by-side files.
         alpha: what to do with transparency, see ``images.read``.
-        quiet: no progress line.
+        quiet: no progress line and no notes.
         on_file: called with every file written.
 
     Returns:
         The files written, in order.
 
     Raises:
-        UserError: nothing to translate, the output cannot be written, two inputs would have one output's name, or, at the end, the
-            files that could not be translated (all others have been).
+        UserError: before anything is translated: there is nothing to translate, the output cannot be written, the format cannot hold
+            the model's images, two inputs would have one output's name, or an output would replace an input; at the end: the files
+            that could not be translated (all others have been).
+        Missing: likewise at the end, if all that those files lack is an optional package.
     """
+    files = list_images(source)
+    places = _plan(translator, files, source, output, format or _usual_format(translator, quiet))
+    check_writable_folder(output)
+    runner = dataclasses.replace(translator, quiet=quiet or translator.quiet)
+    written: list[Path] = []
+    failed: dict[Path, UserError | Missing] = {}
+    for place, file in track(list(places.items()), len(places), "translate", quiet=quiet):
+        try:
+            runner.translate_file(file, place, alpha=alpha, half=half)
+        except (UserError, Missing) as error:
+            failed[file] = error
+            continue
+        written.append(place)
+        if on_file is not None:
+            on_file(place)
+    if failed:
+        _complain(failed, [file.relative_to(source).as_posix() for file in failed], len(files))
+    return written
+
+
+def _usual_format(translator: Translator, quiet: bool) -> str:
+    try:
+        translator.check_output(Path("image.png"))
+    except UserError:
+        target = translator.config.target
+        if not quiet:
+            say(f"note: the images are written as tif: a png cannot hold {target.channels} channels of {target.dtype}")
+        return "tif"
+    return "png"
+
+
+def _plan(translator: Translator, files: Sequence[Path], source: Path, output: Path, format: str) -> dict[Path, Path]:
+    """Which file is written for which input."""
     if format not in FORMATS:
         raise UserError(f"format {format!r} is not one of {', '.join(FORMATS)}")
-    files = list_images(source)
-    output = output.resolve()
-    if output.is_relative_to(source.resolve()):
+    if output.resolve().is_relative_to(source.resolve()):
         raise UserError(
             f"the output {output} lies inside the input {source}: its pictures would be translated next time; choose another folder"
         )
-    names: dict[Path, Path] = {}
+    inputs = {file.resolve() for file in files}
+    places: dict[Path, Path] = {}
     for file in files:
         relative = file.relative_to(source)
-        name = relative if format == "same" else relative.with_suffix(f".{format}")
-        if name in names:
-            raise UserError(f"{names[name]} and {file} would both be written as {name}: use --format same, or rename one")
-        names[name] = file
-    check_writable_folder(output)
-    written, failed = [], []
-    for name, file in track(list(names.items()), len(names), "translate", quiet=quiet):
-        try:
-            array = images.read(file, alpha)
-            if half is not None:
-                array = images.split_halves(array, file)[half == "right"]
-            images.write(output / name, translator.translate_array(array))
-        except UserError as error:
-            failed.append(str(error) if str(file) in str(error) else f"{file}: {error}")
-            continue
-        written.append(output / name)
-        if on_file is not None:
-            on_file(output / name)
-    if failed:
-        for line in failed[1:20]:
-            say(line)
-        more = f" (and {len(failed) - 1} more, see above)" if len(failed) > 1 else ""
-        raise UserError(f"{len(failed)} of {len(files)} files could not be translated, the others were: {failed[0]}{more}")
-    return written
+        place = output / (relative if format == "same" else relative.with_suffix(f".{format}"))
+        if place in places:
+            raise UserError(f"{places[place]} and {file} would both be written as {place}: use --format same, or rename one")
+        if place.resolve() in inputs:
+            raise UserError(f"{place} is one of the images to be translated, which would be lost: choose another output folder")
+        translator.check_output(place)
+        places[place] = file
+    return places
+
+
+def _complain(failed: dict[Path, UserError | Missing], names: Sequence[str], count: int) -> None:
+    """One sentence about all files that failed; where they are several, each one's own reason on a line before it."""
+    errors = list(failed.values())
+    for error in errors[1:]:
+        say(str(error))
+    what = "none of the images" if len(failed) == count else f"{len(failed)} of {count} images"
+    rest = "" if len(failed) == count else f" (the other {count - len(failed)} could)"
+    which = f"{listed(names, 10)}; the first: " if len(failed) > 1 else ""
+    kind = Missing if all(isinstance(error, Missing) for error in errors) else UserError
+    raise kind(f"{what} could not be translated{rest}: {which}{errors[0]}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -14,10 +15,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..data import images
-from ..data.pixels import convert_channels, to_array, to_tensor
+from ..data.pixels import NATURAL_RANGE, convert_channels, to_array, to_tensor
 from ..errors import UserError
-from ..networks.model_file import CONFIG, Inference, ModelConfig, load_model, save_model
+from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, load_model, save_model
 from ..networks.modes import inference
+from ..progress import say
 
 
 @dataclass
@@ -31,11 +33,16 @@ class Translator:
         generator: the ``torch.nn.Module``; ``[N, C, H, W]`` in [-1, 1] to the same, H and W multiples of ``config.size_multiple``.
         config: architecture, channels, ranges, recipe.
         inference: how it runs (statistics, noise, seed); begins as the model's stored choice.
+        origin: the file or folder it was loaded from.
+        quiet: do not say, once, that images were converted to what the model takes.
     """
 
     generator: nn.Module
     config: ModelConfig
     inference: Inference
+    origin: Path | None = None
+    quiet: bool = False
+    _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: Literal["last", "best"] = "last", device: str = "auto") -> Translator:
@@ -52,16 +59,15 @@ class Translator:
         folder = Path(path)
         if not folder.is_dir():
             raise UserError(f"{folder} {'is a file' if folder.exists() else 'does not exist'}: give a run directory or a model directory")
-        if not (folder / CONFIG).is_file():
+        if not (folder / CONFIG).is_file() and not (folder / WEIGHTS).is_file():
             inside = folder / ("model" if checkpoint == "last" else "model_best")
-            if not (inside / CONFIG).is_file():
+            if not inside.is_dir():
                 if checkpoint == "best" and (folder / "model" / CONFIG).is_file():
                     raise UserError(f"{folder} has no best model, since it was trained without validation pairs: use the last one")
                 raise UserError(f"there is no model in {folder}: a run has one from its first checkpoint on")
             folder = inside
-        place = pick_device(device)
-        generator, config = load_model(folder, place)
-        return cls(generator, config, config.inference)
+        generator, config = load_model(folder, pick_device(device))
+        return cls(generator, config, config.inference, origin=Path(path))
 
     def save(self, folder: str | Path) -> None:
         """Write a model directory; the present inference choices become its default."""
@@ -79,91 +85,170 @@ class Translator:
             image: a PIL image, or an array ``[H, W]`` or ``[H, W, C]`` of uint8, uint16 or float32 (in [0, 1]).
 
         Returns:
-            The same kind of thing: a PIL image, or an array ``[H, W, C]`` of the model's own type.
+            The same kind of thing: a PIL image (what the picture's EXIF data say of its orientation is left to you), or an array of
+            the model's own type, ``[H, W]`` if that was given and the model makes one channel, else ``[H, W, C]``.
 
         Raises:
             UserError: the wrong number of channels or type of values.
         """
-        if isinstance(image, Image.Image):
-            answer = self.translate_array(images.from_pillow(image))
-            if answer.shape[2] not in (1, 3, 4) or answer.dtype != np.uint8:
-                raise UserError(
-                    f"this model's answer has {answer.shape[2]} channels of {answer.dtype}, which a PIL image cannot hold: call it on an array"
-                )
-            return Image.fromarray(answer[:, :, 0] if answer.shape[2] == 1 else answer)
-        return self.translate_array(image)
+        if not isinstance(image, Image.Image):
+            answer = self.translate_array(image)
+            return answer[:, :, 0] if np.ndim(image) == 2 and answer.shape[2] == 1 else answer
+        answer = self.translate_array(images.from_pillow(image))
+        kind = answer.dtype.name, answer.shape[2]
+        if kind not in (("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1), ("float32", 1)):
+            raise UserError(f"this model makes {kind[1]} channels of {kind[0]}, which a PIL image cannot hold: call it on an array")
+        return Image.fromarray(answer[:, :, 0] if kind[1] == 1 else answer)
 
     def translate_array(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Translate an array ``[H, W, C]`` (or ``[H, W]``); the answer is ``[H, W, C']`` in the model's own type."""
-        image = image[:, :, None] if image.ndim == 2 else image
-        if image.ndim != 3 or image.dtype.name not in ("uint8", "uint16", "float32"):
-            raise UserError(
-                f"cannot translate an array of shape {image.shape} and type {image.dtype}: give [H, W, C] of uint8, uint16 or float32"
+        """Translate an array ``[H, W, C]`` (or ``[H, W]``); the answer is ``[H, W, C']`` in the model's own type.
+
+        Raises:
+            UserError: the wrong number of channels or type of values.
+        """
+        if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) or 0 in image.shape or image.dtype.name not in NATURAL_RANGE:
+            what = (
+                f"an array of shape {image.shape} and type {image.dtype}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
             )
-        source = self.config.source
+            raise UserError(f"cannot translate {what}: give [H, W] or [H, W, C] of uint8, uint16 or float32")
+        if image.dtype == np.float32 and not np.isfinite(image).all():
+            raise UserError("this float image holds values that are not finite (NaN or infinity): replace them first")
+        image = image[:, :, None] if image.ndim == 2 else image
+        source, target = self.config.source, self.config.target
         # a file of another depth keeps its own full range; the model's value range speaks of its own type of file
         limits = source.value_range if image.dtype.name == source.dtype else None
-        fake = self.translate_tensor(to_tensor(convert_channels(image, source.channels), limits)[None])[0]
-        return to_array(fake, self.config.target.dtype, self.config.target.value_range)
+        self._mention(image, source)
+        tensor = to_tensor(convert_channels(image, source.channels), limits, "this float image")
+        return to_array(self.translate_tensor(tensor[None])[0], target.dtype, target.value_range)
 
     def translate_tensor(self, source: Tensor) -> Tensor:
         """Translate ``[N, C, H, W]`` in [-1, 1], one image at a time, so that no image's result depends on its neighbours.
 
-        Height and width are padded by reflection to the generator's multiple, and the answer is cropped back.
+        Height and width are padded by reflection to what the generator can take, and the answer is cropped back.
+
+        Raises:
+            UserError: the wrong number of channels, or an image too large for the memory.
         """
-        device = next(self.generator.parameters()).device
+        if source.ndim != 4 or source.shape[1] != self.config.source.channels:
+            raise UserError(f"this model takes [N, {self.config.source.channels}, H, W]: it cannot translate {list(source.shape)}")
+        weight = next(self.generator.parameters(), torch.empty(0))
+        smallest = getattr(self.generator, "smallest_input", 1)
         how = self.inference
         answers = []
         for image in source:
             height, width = image.shape[-2:]
-            padded = pad_by_reflection(image, self.config.size_multiple)
-            with inference(self.generator, norm=how.norm, noise=how.noise, seed=how.seed):
-                answers.append(self.generator(padded[None].to(device))[0, :, :height, :width].float().cpu())
+            padded = pad_by_reflection(image, self.config.size_multiple, smallest)
+            try:
+                with inference(self.generator, norm=how.norm, noise=how.noise, seed=how.seed):
+                    answers.append(self.generator(padded[None].to(weight.device))[0, :, :height, :width].float().cpu())
+            except (MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
+                    raise
+                raise UserError(
+                    f"{width} x {height} pixels need more memory than there is: cut the image into parts, or choose another device"
+                ) from error
         return torch.stack(answers)
 
-    def translate_file(self, source: str | Path, output: str | Path, *, alpha: str = "refuse") -> None:
+    def _mention(self, image: NDArray[Any], source: Domain) -> None:
+        """Say, once for every kind, what is done to images that are not as the model was trained on."""
+        have, notes = image.shape[2], []
+        if {have, source.channels} == {1, 3}:
+            notes.append(
+                "grey images go to this colour model as three equal channels"
+                if have == 1
+                else "colour images are turned to grey for this model"
+            )
+        if image.dtype.name != source.dtype and source.value_range is not None:
+            notes.append(
+                f"{image.dtype.name} images are taken at their full range; the model's range {source.value_range} is for {source.dtype}"
+            )
+        for note in notes:
+            if not self.quiet and note not in self._said:
+                say(f"note: {note}")
+            self._said.add(note)
+
+    def translate_file(
+        self, source: str | Path, output: str | Path, *, alpha: images.Alpha = "refuse", half: Literal["left", "right"] | None = None
+    ) -> None:
         """Translate an image file into an image file, whose suffix chooses its format.
+
+        Args:
+            source: the image.
+            output: the image to write, of a format that can hold what the model makes.
+            alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
+            half: translate only this half of a side-by-side file.
 
         Raises:
             UserError: the file cannot be read, does not fit the model, or the output cannot be written.
         """
+        source, output = Path(source), Path(output)
+        self.check_output(output)
+        if output.exists() and source.exists() and output.samefile(source):
+            raise UserError(f"{output} is the image to be translated, which would be lost: choose another output")
         try:
-            images.write(Path(output), self.translate_array(images.read(Path(source), alpha)))
+            array = images.read(source, alpha)
+            if half is not None:
+                array = images.split_halves(array, source)[half == "right"]
+            images.write(output, self.translate_array(array))
         except UserError as error:
             raise UserError(str(error) if str(source) in str(error) or str(output) in str(error) else f"{source}: {error}") from error
 
+    def check_output(self, output: Path) -> None:
+        """Find out before the work whether a file of this name can hold what the model makes.
+
+        Raises:
+            UserError: it cannot; the message says what can.
+        """
+        images.check_format(output, self.config.target.channels, self.config.target.dtype)
+
     def translate_folder(
-        self, source: str | Path, output: str | Path, *, format: str = "png", on_file: Callable[[Path], None] | None = None, **options: Any
+        self,
+        source: str | Path,
+        output: str | Path,
+        *,
+        format: str | None = None,
+        on_file: Callable[[Path], None] | None = None,
+        **options: Any,
     ) -> list[Path]:
-        """Translate every image of a folder: same names, same order, any number. See :func:`transfigure.translation.folder.translate_folder`."""
+        """Translate every image of a folder: same names, same order, any number.
+
+        See :func:`transfigure.translation.folder.translate_folder`.
+        """
         from .folder import translate_folder
 
         return translate_folder(self, Path(source), Path(output), format=format, on_file=on_file, **options)
 
 
-def pad_by_reflection(image: Tensor, multiple: int) -> Tensor:
-    """Pad ``[C, H, W]`` on the right and below to multiples, mirroring the picture as often as it takes (a single pixel too)."""
+def pad_by_reflection(image: Tensor, multiple: int, smallest: int = 1) -> Tensor:
+    """Pad ``[C, H, W]`` on the right and below to multiples, mirroring the picture as often as it takes (a single pixel too).
+
+    Args:
+        image: at least one pixel.
+        multiple: what H and W shall be divisible by.
+        smallest: the least H and W.
+    """
     for dimension in (-2, -1):
         size = image.shape[dimension]
-        wanted = -(-size // multiple) * multiple
+        wanted = -(-max(size, smallest) // multiple) * multiple
         if wanted != size:
             period = max(1, 2 * size - 2)
-            steps = torch.arange(wanted) % period
+            steps = torch.arange(wanted, device=image.device) % period
             image = image.index_select(dimension, torch.where(steps < size, steps, period - steps))
     return image
 
 
 def pick_device(wish: str) -> torch.device:
-    """The device of this name; ``auto`` is the best there is.
+    """The device of this name (``cuda:1`` is the second GPU); ``auto`` is the best there is.
 
     Raises:
         UserError: the machine does not have it.
     """
-    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    have = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    kind, colon, index = wish.partition(":")
     if wish == "auto":
-        return torch.device("cuda" if have["cuda"] else "mps" if have["mps"] else "cpu")
-    if not have.get(wish.split(":", maxsplit=1)[0], False):
-        raise UserError(f"device {wish} is not available here: use one of auto, {', '.join(name for name, there in have.items() if there)}")
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if have[name]))
+    if not have.get(kind) or (colon and not (index.isdecimal() and int(index) < have[kind])):
+        raise UserError(f"device {wish} is not available here: use one of auto, {', '.join(name for name, count in have.items() if count)}")
     return torch.device(wish)
 
 

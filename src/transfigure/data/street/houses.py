@@ -298,7 +298,7 @@ class House:
         rng = self.rng
         bottom = self.ground - self.base - (number - 1) * self.storey
         height = self.window_height * self.storey * (1.0 if number < self.floors - 1 or self.floors < 4 else 0.85)
-        served = {"none": False, "single": True, "row": True, "middle": True}[self.balconies] and (number == 1 or rng.random() < 0.55)
+        served = self.balconies != "none" and (number == 1 or rng.random() < 0.55)
         french = served and rng.random() < 0.7
         boxes = self.dressing != "pediment" and rng.random() < 0.2
         for column, (a, b) in enumerate(pairwise(self.bays)):
@@ -307,12 +307,12 @@ class House:
             y0 = min(y1 - height, bottom - 0.2 * self.storey - 0.8 * height)
             self._window((x - half, y0, x + half, y1), sill=not french)
             if served and (self.balconies == "single" or (self.balconies == "middle" and column == self.columns // 2)):
-                self._balcony((x - 1.35 * half, bottom - 0.4 * self.storey, x + 1.35 * half, bottom + 0.008))
+                self.add("balcony", BALCONY, (x - 1.35 * half, bottom - 0.4 * self.storey, x + 1.35 * half, bottom + 0.008), 0.025)
             elif boxes and not served:
                 self.parts.append(_leafy(rng, "flowers", (x - 0.9 * half, y1 - 0.02, x + 0.9 * half, y1 + 0.004), 0.009))
         if served and self.balconies == "row":
             inset = 0.03 * (self.right - self.left)
-            self._balcony((self.left + inset, bottom - 0.38 * self.storey, self.right - inset, bottom + 0.008))
+            self.add("balcony", BALCONY, (self.left + inset, bottom - 0.38 * self.storey, self.right - inset, bottom + 0.008), 0.025)
 
     def _window(self, box: Box, sill: bool = True) -> None:
         x0, y0, x1, y1 = box
@@ -332,9 +332,6 @@ class House:
         self.add("window", WINDOW, box, -0.012, self.outline)
         if sill and self.dressing != "none":
             self.add("trim", TRIM, (x0 - wide, y1, x1 + wide, y1 + 0.01), 0.008)
-
-    def _balcony(self, box: Box) -> None:
-        self.add("balcony", BALCONY, box, 0.025)
 
     def _ground_floor(self) -> None:
         rng, ground = self.rng, self.ground

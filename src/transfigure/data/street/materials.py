@@ -34,7 +34,7 @@ TRIMS = ("f3efe4", "d8cbb0", "b7ad9c", "e9e4dc", "8f8b84", "6f4a38")
 FRAMES = {"white": "f4f2ee", "green": "2f4a3c", "brown": "5a3a26", "black": "26272a", "grey": "8f979c", "blue": "3c5a7a", "red": "7a2a2a"}
 PAINTS = ("2f5d50", "7a2f2b", "2c4a70", "b5832c", "4d6b3a", "8f9fae", "5a3b2a", "c9c2b0", "a34f6a", "33363c", "3f8f8a", "d9b44a")
 LEAVES = {
-    "spring": ("8fb35a", "a9c46a", "e8b9c6", "f0dfe2"),
+    "spring": ("8fb35a", "a9c46a", "d99fb2", "e0c3cc"),
     "summer": ("4f7d3a", "3f6b34", "6b8f45"),
     "autumn": ("c9822f", "b5532a", "d9ad3f", "8f7a3a"),
 }
@@ -207,9 +207,10 @@ def grain(height: int, width: int, seed: int) -> Array:
 
 
 def _between(at: Array, nodes: int) -> Array:
-    """``[len(at), nodes]``: weights that pass smoothly from each of ``nodes`` values, spread over [0, 1], to the next."""
-    hat = np.maximum(0, 1 - np.abs(at[:, None] * np.float32(nodes - 1) - np.arange(nodes, dtype=np.float32)[None]))
-    return np.asarray(hat * hat * (3 - 2 * hat), dtype=np.float32)
+    """``[len(at), nodes]``: weights of a quadratic spline between ``nodes`` values spread over [0, 1]."""
+    away = np.abs(at[:, None] * np.float32(nodes - 1) - np.arange(nodes, dtype=np.float32)[None])
+    spline = np.where(away < 0.5, 0.75 - away**2, 0.5 * np.maximum(1.5 - away, 0) ** 2)
+    return np.asarray(spline / spline.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def waves(ys: Array, xs: Array, nodes: Array, rows: int, cols: int) -> Array:
@@ -279,9 +280,7 @@ def wall(ys: Array, xs: Array, look: HouseLook, pixel: float, *, base: bool = Fa
     if material == "brick":
         height = max(look.course, 2.6 * pixel)
         gap = max(0.16 * height, 0.8 * pixel)
-        return courses(
-            ys, xs, first, second, look.mortar, height=height, length=2.4 * height, gap=max(0.16 * height, 0.8 * pixel), seed=seed
-        )
+        return courses(ys, xs, first, second, look.mortar, height=height, length=2.4 * height, gap=gap, seed=seed)
     if material == "stone":
         height = max(3.2 * look.course, 5 * pixel)
         paint = courses(
@@ -330,9 +329,8 @@ def roof(ys: Array, xs: Array, look: HouseLook, pixel: float, plain: bool = Fals
     height = max(0.8 * look.course, 2.6 * pixel)
     second, joint = look.roof * np.float32(0.72), look.roof * np.float32(0.45)
     if look.roof_round:
-        paint = courses(
-            ys, xs, look.roof, second, joint, height=1.4 * height, length=height, gap=0.0, seed=look.seed, bond=0.0, contrast=0.6
-        )
+        tall, seed = 1.4 * height, look.seed
+        paint = courses(ys, xs, look.roof, second, joint, height=tall, length=height, gap=0.0, seed=seed, bond=0.0, contrast=0.6)
         paint *= (np.float32(0.86) + np.float32(0.24) * np.sin(np.float32(2 * np.pi / height) * xs))[None, None, :]
         paint *= (1.05 - 0.25 * np.mod(ys / np.float32(tall), 1))[:, None]
         return paint

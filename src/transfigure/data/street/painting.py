@@ -63,7 +63,7 @@ class Painter(Canvas):
         clouds = np.add.reduce(
             [
                 materials.waves(y, x, nodes, *shape) * np.float32(weight)
-                for nodes, shape, weight in zip(look.waves, ((5, 4), (11, 8), (24, 20)), (0.5, 0.3, 0.16), strict=True)
+                for nodes, shape, weight in zip(look.waves, ((5, 4), (11, 8), (24, 20)), (0.7, 0.45, 0.28), strict=True)
             ]
         )
         cover = np.clip((clouds + np.float32(look.cloud_cover - 0.35)) * 2.2, 0, 1)[None]

@@ -1,0 +1,40 @@
+# Two commands do all the set-up: `make demo` runs the main job, `make test` passes the tests. Each makes its own .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_MARKS := $(if $(CI),not gpu,not slow and not gpu and not browser)
+
+.PHONY: demo test lint format benchmark clean
+
+demo: $(VENV)/.installed
+	$(BIN)/transfigure demo --out transfigure-demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "$(PYTEST_MARKS)" $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/data.py
+
+# torch first, by its exact version: a looser request may bring gigabytes of CUDA packages to a machine without a GPU
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[science,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) transfigure-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

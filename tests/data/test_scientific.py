@@ -1,0 +1,167 @@
+"""Deep colour and many channels, with the extra and without."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from transfigure.data.images import Header, read, size_of, write
+from transfigure.errors import Missing, UserError
+
+Pixels = np.ndarray[Any, Any]
+
+
+def gradient(height: int, width: int, channels: int, dtype: str = "uint8") -> Pixels:
+    count = np.arange(height * width * channels).reshape(height, width, channels)
+    if dtype == "float32":
+        return (count / count.size).astype(np.float32)
+    return (count * 7919 % (int(np.iinfo(dtype).max) + 1)).astype(dtype)
+
+
+class TestManyChannels:
+    def save(self, path: Path, array: Pixels, **options: Any) -> None:
+        tifffile.imwrite(path, array, **options)
+
+    @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+    def test_layouts(self, tmp_path: Path, dtype: str) -> None:
+        array = gradient(12, 10, 5, dtype)
+        planes = np.ascontiguousarray(array.transpose(2, 0, 1))
+        cases: dict[str, Callable[[Path], None]] = {
+            "named planes": lambda path: self.save(path, planes, photometric="minisblack", metadata={"axes": "CYX"}),
+            "nameless pages": lambda path: self.save(path, planes, photometric="minisblack", metadata=None),
+            "nameless planes": lambda path: self.save(path, planes, photometric="minisblack"),
+            "nameless channels last": lambda path: self.save(path, array, photometric="minisblack"),
+            "samples": lambda path: self.save(path, array, photometric="minisblack", planarconfig="contig", metadata=None),
+            "separate samples": lambda path: self.save(path, planes, photometric="minisblack", planarconfig="separate", metadata=None),
+            "big": lambda path: self.save(path, planes, photometric="minisblack", bigtiff=True),
+            "imagej": lambda path: self.save(path, planes, photometric="minisblack", imagej=True, metadata={"axes": "ZYX"}),
+            "ome": lambda path: self.save(path, planes, photometric="minisblack", ome=True, metadata={"axes": "CYX"}),
+        }
+        for name, save in cases.items():
+            path = tmp_path / "x.tif"
+            save(path)
+            np.testing.assert_array_equal(read(path), array, err_msg=name)
+            assert size_of(path) == Header(10, 12, 5, dtype, "TIFF"), name
+
+    def test_four_bands_that_are_not_alpha(self, tmp_path: Path) -> None:
+        array = gradient(6, 5, 4)
+        tifffile.imwrite(tmp_path / "x.tif", array, photometric="rgb", extrasamples=["unspecified"])
+        np.testing.assert_array_equal(read(tmp_path / "x.tif"), array)
+
+    def test_16_bit_rgb(self, tmp_path: Path) -> None:
+        array = gradient(6, 5, 3, "uint16")
+        for config in ("contig", "separate"):
+            pixels = array if config == "contig" else np.ascontiguousarray(array.transpose(2, 0, 1))
+            tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="rgb", planarconfig=config, compression="zlib", predictor=2)
+            np.testing.assert_array_equal(read(tmp_path / "x.tif"), array)
+
+    @pytest.mark.parametrize("dtype", ["int8", "int16", "uint32", "float16", "float64"])
+    def test_other_numbers_become_floats(self, tmp_path: Path, dtype: str) -> None:
+        array = np.array([[0, 1, 100]], dtype)
+        if not dtype.startswith("u"):
+            array[0, 0] = -3
+        tifffile.imwrite(tmp_path / "x.tif", array)
+        back = read(tmp_path / "x.tif")
+        assert back.dtype == np.float32
+        np.testing.assert_array_equal(back[..., 0], array)
+        assert size_of(tmp_path / "x.tif") == Header(3, 1, 1, "float32", "TIFF")
+
+    def test_integers_beyond_floats(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "x.tif", np.array([[0, 2**24 + 1]], np.uint32))
+        with pytest.raises(UserError, match=r"x\.tif holds integers from 0 to 16777217"):
+            read(tmp_path / "x.tif")
+
+    def test_complex(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "x.tif", np.zeros((2, 2), np.complex64))
+        with pytest.raises(UserError, match="complex64"):
+            read(tmp_path / "x.tif")
+
+    @pytest.mark.parametrize("channels", [1, 2])
+    def test_not_finite(self, tmp_path: Path, channels: int) -> None:
+        array = gradient(3, 3, channels, "float32")
+        array[0, 0, 0], array[1, 1, 0] = np.nan, -np.inf
+        write(tmp_path / "x.tif", array)
+        with pytest.raises(UserError, match=r"x\.tif holds 2 values that are not finite"):
+            read(tmp_path / "x.tif")
+
+    def test_pages_of_different_sizes(self, tmp_path: Path) -> None:
+        with tifffile.TiffWriter(tmp_path / "x.tif") as tiff:
+            tiff.write(np.zeros((4, 5), np.uint8))
+            tiff.write(np.zeros((6, 7), np.uint8))
+        with pytest.raises(UserError, match=r"holds 2 images of different kinds \(5 x 4, 7 x 6\)"):
+            read(tmp_path / "x.tif")
+
+    def test_a_preview_is_passed_over(self, tmp_path: Path) -> None:
+        array = gradient(8, 8, 3, "uint16")
+        with tifffile.TiffWriter(tmp_path / "x.tif") as tiff:
+            tiff.write(array, photometric="rgb")
+            tiff.write(array[::2, ::2], photometric="rgb", subfiletype=1)
+        np.testing.assert_array_equal(read(tmp_path / "x.tif"), array)
+
+    def test_deep_colours_we_cannot_read(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "x.tif", gradient(4, 4, 4, "uint16"), photometric="separated")
+        with pytest.raises(UserError, match=r"SEPARATED.*convert it to grey or RGB"):
+            read(tmp_path / "x.tif")
+
+    def test_a_file_never_opens_its_neighbours(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An OME-TIFF may name other files that hold the rest of it."""
+        secret = gradient(4, 4, 2, "uint16").transpose(2, 0, 1)
+        xml = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:a"><Image ID="Image:0">'
+            '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="4" SizeY="4" SizeC="2" SizeZ="1" SizeT="1">'
+            '<TiffData FirstC="0" IFD="0" PlaneCount="1"><UUID FileName="x.tif">urn:uuid:a</UUID></TiffData>'
+            '<TiffData FirstC="1" IFD="0" PlaneCount="1"><UUID FileName="secret.tif">urn:uuid:b</UUID></TiffData></Pixels></Image></OME>'
+        )
+        tifffile.imwrite(tmp_path / "x.tif", secret[:1].repeat(2, axis=0), description=xml, metadata=None, photometric="minisblack")
+        tifffile.imwrite(tmp_path / "secret.tif", secret[1])
+        monkeypatch.chdir(tmp_path)
+        opened: list[str] = []
+        plain_open = builtins.open
+
+        def noting(file: Any, *args: Any, **options: Any) -> Any:
+            opened.append(str(file))
+            return plain_open(file, *args, **options)
+
+        monkeypatch.setattr(builtins, "open", noting)
+        assert read(tmp_path / "x.tif").shape == (4, 4, 2)
+        assert not [name for name in opened if "secret" in name]
+
+
+class TestMissingExtra:
+    @pytest.fixture
+    def without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        plain_import = builtins.__import__
+
+        def refuse(name: str, *args: Any) -> Any:
+            if name in ("png", "tifffile"):
+                raise ImportError(name)
+            return plain_import(name, *args)
+
+        monkeypatch.setattr(builtins, "__import__", refuse)
+
+    def test_reading_and_writing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+        write(tmp_path / "x.png", gradient(2, 2, 3, "uint16"))
+        write(tmp_path / "x.tif", gradient(2, 2, 5))
+        request.getfixturevalue("without")
+        for action in (lambda: read(tmp_path / "x.png"), lambda: write(tmp_path / "y.png", gradient(2, 2, 3, "uint16"))):
+            with pytest.raises(Missing, match=r"16-bit colour PNG, needs the package 'pypng'.*transfigure\[science\]"):
+                action()
+        for path in ("x.tif", "y.tif"):
+            with pytest.raises(Missing, match=r"needs the package 'tifffile'.*transfigure\[science\]"):
+                read(tmp_path / path) if path == "x.tif" else write(tmp_path / path, gradient(2, 2, 5))
+
+    @pytest.mark.usefixtures("without")
+    @pytest.mark.parametrize(
+        ("suffix", "channels", "dtype"), [("png", 1, "uint16"), ("tif", 1, "uint16"), ("tif", 1, "float32"), ("tif", 3, "uint8")]
+    )
+    def test_the_base_is_enough_for(self, tmp_path: Path, suffix: str, channels: int, dtype: str) -> None:
+        array = gradient(3, 4, channels, dtype)
+        write(tmp_path / f"x.{suffix}", array)
+        np.testing.assert_array_equal(read(tmp_path / f"x.{suffix}"), array)
+        assert size_of(tmp_path / f"x.{suffix}") == Header(4, 3, channels, dtype, "PNG" if suffix == "png" else "TIFF")
