@@ -1,13 +1,28 @@
-"""Fixtures for every test."""
+"""Fixtures for every test, and what a machine must have for some."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, and say so, what this machine has no device or browser for."""
+    lacking = {
+        "gpu": None if torch.cuda.is_available() else "no CUDA device here",
+        "browser": None if any(shutil.which(name) for name in BROWSERS) else f"none of {', '.join(BROWSERS)} is installed",
+    }
+    for item in items:
+        for mark, reason in lacking.items():
+            if reason is not None and item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
@@ -19,5 +34,9 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _few_threads() -> None:
+def _one_thread() -> Iterator[None]:
+    """Tests are small: more threads cost more than they bring, and bits must not depend on how many cores a machine has."""
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 from ._version import __version__
 from .errors import TransfigureError, UserError, did_you_mean
 
-SECTIONS = ("data", "generator", "discriminator", "objective", "training")
+SECTIONS = ("name", "data", "generator", "discriminator", "objective", "training")
 EPILOG = """\
 start here:
   transfigure demo                                       train, translate and evaluate on drawn facades, in two minutes
@@ -27,7 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says what happened (0 done, 1 failed, 2 your input, 3 something missing, 130 Ctrl-C)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        sys.stdout.flush()  # a reader that has gone (| head) is noticed here, not at the interpreter's end
+        return code
+    except SystemExit as stop:  # --help, --version
+        return int(stop.code or 0)
     except TransfigureError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -35,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        yours = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+        return _fail(f"{error.filename}: {error.strerror}", 2 if isinstance(error, yours) else 1)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
             raise
@@ -43,19 +53,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     rest, overrides = take_overrides(arguments)
-    parser = _parser()
+    parser, verbs = _parsers()
     if not rest:
         parser.print_help()
         return 0
-    if not rest[0].startswith("-") and rest[0] not in VERBS:
+    if rest[0].startswith("-"):
+        parser.parse_args(rest[:1])  # --help and --version end here
+        raise UserError(f"no command is named before {rest[0]!r}: one of {', '.join(VERBS)}")
+    if rest[0] not in VERBS:
         raise UserError(f"there is no command {rest[0]!r}{did_you_mean(rest[0], VERBS)}")
-    options = parser.parse_args(rest)
+    options, unknown = verbs[rest[0]].parse_known_intermixed_args(rest[1:])
+    options.verb = rest[0]
+    if unknown:
+        raise UserError(_what_is(unknown[0].split("=")[0], verbs[options.verb]))
     if overrides and options.verb not in ("train", "evaluate"):
         raise UserError(f"--{next(iter(overrides))} belongs to  transfigure train  (and, for data, to evaluate)")
     for plugin in getattr(options, "plugins", []) or []:
         from .registry import load_plugin
 
         load_plugin(plugin)
+    if getattr(options, "help", False):  # only train's waits until here: its keys depend on the recipe, the flags and the plugins
+        from .inventory import recipe_flags
+
+        verbs[options.verb].print_help()
+        print("\n" + recipe_flags(options.recipe or "pix2pix", overrides))
+        return 0
     verb: Callable[[argparse.Namespace, dict[str, Any]], int] = VERBS[options.verb][0]
     return verb(options, overrides)
 
@@ -91,6 +113,9 @@ def train(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train a translator on image pairs."""
     from .recipe import Recipe
 
+    for key, value in (("training.seed", options.seed), ("training.devices", options.devices)):
+        if value is not None:
+            overrides[key] = value
     if options.resume and options.recipe is None:
         file = Path(_required(options.out, "--out RUN")) / "recipe.yaml"
         if not file.is_file():
@@ -102,9 +127,6 @@ def train(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         if options.data is not None:
             place = {"data.kind": "synthetic"} if options.data == "synthetic" else {"data.path": options.data}
             overrides = {**place, **overrides}
-        for key, value in (("training.seed", options.seed), ("training.devices", options.devices)):
-            if value is not None:
-                overrides[key] = value
         recipe = Recipe.load(options.recipe, overrides)
     if options.print_config:
         print(recipe.to_yaml(), end="")
@@ -154,6 +176,9 @@ def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
         if options.model:
             raise UserError("give either a model and its data, or --generated and --target, not both")
+        if overrides or options.split:
+            flag = "split" if options.split else next(iter(overrides))
+            raise UserError(f"--{flag} does not go with --generated and --target, which are compared as they are: leave it out")
         generated, target = _required(options.generated, "--generated DIR"), _required(options.target, "--target DIR")
         result = evaluate_folders(generated, target, source=options.source, metrics=chosen, out=options.out, quiet=options.quiet)
     else:
@@ -161,6 +186,8 @@ def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
         if not options.model:
             raise UserError("nothing to evaluate: give a model or run and its data, or --generated DIR --target DIR")
+        if options.source:
+            raise UserError("--source goes with --generated and --target: a model finds its sources in DATA")
         if foreign := [key for key in overrides if not key.startswith("data.")]:
             raise UserError(f"--{foreign[0]} cannot be changed after training: only --data.* can")
         translator = _translator(options)
@@ -236,32 +263,28 @@ def _required(value: str | None, flag: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are our one sentence, with the nearest flag."""
+    """An argument parser whose complaints are our one sentence."""
 
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments: "):
-            flag = message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0]
-            known = [name for action in self._every_action() for name in action.option_strings]
-            raise UserError(f"there is no option {flag}{did_you_mean(flag, known)}")
+            raise UserError(_what_is(message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0], self))
         raise UserError(f"{message}; see  {self.prog} --help")
 
-    def _every_action(self) -> list[argparse.Action]:
-        actions = list(self._actions)
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                actions += [inner for sub in action.choices.values() for inner in sub._actions]
-        return actions
 
+def _what_is(argument: str, parser: argparse.ArgumentParser) -> str:
+    """The sentence for an argument nobody takes: the nearest flag, ``--training.epochs`` for ``--epochs``, or one word too many."""
+    if not argument.startswith("-"):
+        places = " ".join(str(action.metavar) for action in parser._actions if not action.option_strings)
+        return f"{argument!r} is one argument too many: {parser.prog} takes {places or 'only flags'}"
+    flags = {name: name for action in parser._actions for name in action.option_strings}
+    if parser.prog.endswith(" train"):
+        from .recipe import Recipe, flatten
 
-class _RecipeHelp(argparse.Action):
-    """``train RECIPE --help``: the verb's own flags, then every key of that recipe."""
-
-    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
-        from .inventory import recipe_flags
-
-        parser.print_help()
-        print("\n" + recipe_flags(getattr(namespace, "recipe", None) or "pix2pix"))
-        parser.exit()
+        for key, _ in flatten(Recipe.load("pix2pix").to_dict()):
+            flags.setdefault(f"--{key.rpartition('.')[2]}", f"--{key}")
+    close = difflib.get_close_matches(argument, flags, n=1, cutoff=0.6)
+    hint = f" (did you mean {flags[close[0]]!r}?)" if close else f"; see  {parser.prog} --help"
+    return f"there is no option {argument}{hint}"
 
 
 VERBS: dict[str, tuple[Callable[[argparse.Namespace, dict[str, Any]], int], str]] = {
@@ -275,27 +298,31 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace, dict[str, Any]], int], str]
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser of the program, for its --help, and the parser of each verb."""
+    form = argparse.RawDescriptionHelpFormatter
+    commands = "\n".join(f"  {name:20}  {summary}" for name, (_, summary) in VERBS.items())
     parser = _Parser(
         prog="transfigure",
-        description="Image-to-image translation with adversarial networks.",
+        usage="transfigure COMMAND ...   |   transfigure COMMAND --help",
+        description=f"Image-to-image translation with adversarial networks.\n\ncommands:\n{commands}",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=form,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"transfigure {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", parser_class=_Parser)
-    added: dict[str, argparse.ArgumentParser] = {}
+    added: dict[str, _Parser] = {}
     for name, (_, summary) in VERBS.items():
-        own_help = name == "train"
-        added[name] = verbs.add_parser(
-            name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False, add_help=not own_help
-        )
+        description = summary[0].upper() + summary[1:] + "."
+        added[name] = _Parser(prog=f"transfigure {name}", description=description, allow_abbrev=False, add_help=name != "train")
     for name in ("demo", "train", "translate", "evaluate"):
         added[name].add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")
     for name in ("train", "translate", "evaluate", "list"):
         added[name].add_argument(
-            "--plugins", nargs="+", metavar="FILE", help="Python files that register more losses, networks, metrics ..."
+            "--plugins",
+            action="append",
+            metavar="FILE",
+            help="a Python file that registers more losses, networks, metrics ...; may be repeated",
         )
     for name in ("evaluate", "list", "doctor"):
         added[name].add_argument("--json", action="store_true", help="for machines")
@@ -310,7 +337,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, help="short for --training.seed")
     command.add_argument("--devices", type=int, help="short for --training.devices")
     command.add_argument("--print_config", action="store_true", help="print the complete recipe and stop")
-    command.add_argument("-h", "--help", nargs=0, action=_RecipeHelp, help="this, and every key of RECIPE as a flag")
+    command.add_argument("-h", "--help", action="store_true", help="this, and every key of RECIPE as a flag")
 
     for name in ("translate", "evaluate"):
         command = added[name]
@@ -355,4 +382,4 @@ def _parser() -> argparse.ArgumentParser:
     added["report"].add_argument("--out", metavar="FILE", help="default: RUN/report.html")
 
     added["list"].add_argument("kind", nargs="?", metavar="KIND", help="only this kind, such as loss")
-    return parser
+    return parser, added

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from . import registry
-from .recipe import Adversarial, Component, Data, Recipe, Training, options_of, section_class, shipped
+from .recipe import Adversarial, Component, Data, Recipe, Training, describe_type, options_of, section_class, shipped
 
 
 def inventory() -> dict[str, dict[str, dict[str, Any]]]:
@@ -38,9 +39,9 @@ def inventory_text(found: dict[str, dict[str, dict[str, Any]]]) -> str:
     return "\n".join(lines[1:])
 
 
-def recipe_flags(name: str) -> str:
-    """Every key of a recipe as a flag, with its meaning and its value there."""
-    recipe = Recipe.load(name)
+def recipe_flags(name: str, overrides: Mapping[str, Any] | None = None) -> str:
+    """Every key of a recipe as a flag, with its meaning, what it takes, and its value there."""
+    recipe = Recipe.load(name, overrides)
     parts: list[tuple[str, Any, Any, dict[str, Any]]] = [
         ("data", Data, options_of("dataset", recipe.data.kind), recipe.to_dict()["data"]),
         ("generator", Component, registry.entry("generator", recipe.generator.name).options, recipe.to_dict()["generator"]),
@@ -59,11 +60,14 @@ def recipe_flags(name: str) -> str:
         lines.append(f"\n{where}: {(made.__doc__ or '').splitlines()[0]}")
         for item in dataclasses.fields(made):
             value = values.get(item.name, options[item.name].default if item.name in options else None)
-            words = f"{helps.get(item.name, '')} [{_shown(value)}]"
+            takes = f" ({describe_type(item.type)})" if "Literal" in str(item.type) else ""
+            words = f"{helps.get(item.name, '').replace('``', '')}{takes} [{_shown(value)}]"
             lines += textwrap.wrap(words, 118, initial_indent=f"  --{where}.{item.name}  ", subsequent_indent=" " * 10)
-    terms = ", ".join(f"{{loss: {term['loss']}, weight: {term['weight']:g}}}" for term in recipe.objective.terms)
-    lines += ["", "objective.terms: The weighted loss terms beside the adversarial one.", f"  --objective.terms '[{terms}]'"]
-    lines += [f"  --objective.terms.{term['loss']}.weight {term['weight']:g}" for term in recipe.objective.terms]
+    terms = [", ".join(f"{key}: {_shown(value)}" for key, value in term.items()) for term in recipe.objective.terms]
+    lines += ["", "objective.terms: The weighted loss terms beside the adversarial one."]
+    lines += [f"  --objective.terms '[{', '.join(f'{{{term}}}' for term in terms)}]'"]
+    for term in recipe.objective.terms:
+        lines += [f"  --objective.terms.{term['loss']}.{key} {_shown(value)}" for key, value in term.items() if key != "loss"]
     return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import textwrap
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -88,10 +88,12 @@ def register(kind: str, name: str, **extra: Any) -> Callable[[T], T]:
 
     def decorate(thing: T) -> T:
         module = thing.__module__
-        builtin = catalog().get((kind, name))
-        if builtin is not None and (builtin.module, builtin.qualname) != (module, thing.__qualname__):
-            raise ValueError(f"{kind} {name!r} is already registered by {builtin.module}.{builtin.qualname}")
-        if builtin is None:
+        known = catalog().get((kind, name))
+        if known is not None and (known.module, known.qualname) != (module, thing.__qualname__):
+            raise ValueError(f"{kind} {name!r} is already registered by {known.module}.{known.qualname}")
+        if "<locals>" in thing.__qualname__:
+            raise ValueError(f"{kind} {name!r} is defined inside a function: register functions and classes of a file's top level")
+        if known is None:
             _plugins[kind, name] = _entry_of(kind, name, thing, extra)
         return thing
 
@@ -158,20 +160,25 @@ def load_plugin(path: str) -> None:
     Raises:
         UserError: the file is missing or fails to import.
     """
-    file = Path(path).resolve()
+    file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise UserError(f"plugin {path} does not exist: give the path of a Python file that registers something")
-    module_name = f"transfigure_plugin_{file.stem}"
+    if file.suffix != ".py":
+        raise UserError(f"plugin {path} is not a Python file: its name must end in .py")
+    module_name = f"transfigure_plugin_{file.stem}_{zlib.crc32(bytes(file)):08x}"  # two folders may hold files of one name
     if module_name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(module_name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
+    before = dict(_plugins)
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
+        _plugins.clear()
+        _plugins.update(before)
         raise UserError(f"plugin {path} cannot be imported: {type(error).__name__}: {error}") from error
 
 
@@ -231,8 +238,10 @@ def _parameters_in(node: ast.FunctionDef | ast.ClassDef, doc: str) -> dict[str, 
     }
 
 
-def _type_of(annotation: str) -> Any:
+def _type_of(annotation: Any) -> Any:
     """A recipe value's type from its annotation; anything that is not a plain value (a tensor, a batch) is ``Any``."""
+    if not isinstance(annotation, str):
+        return Any if annotation is REQUIRED else annotation
     try:
         return eval(annotation, {"__builtins__": builtins, "Literal": Literal, "Any": Any})
     except NameError:
@@ -240,11 +249,15 @@ def _type_of(annotation: str) -> Any:
 
 
 def _entry_of(kind: str, name: str, thing: Any, extra: dict[str, Any]) -> Entry:
-    source = textwrap.dedent(inspect.getsource(thing))
-    node = ast.parse(source).body[0]
-    assert isinstance(node, ast.FunctionDef | ast.ClassDef)
-    doc = inspect.getdoc(thing) or ""
-    return Entry(kind, name, thing.__module__, thing.__qualname__, _parameters_in(node, doc), doc, extra)
+    """A plugin's entry, from the thing itself: it is imported already, and its defaults may be any expression."""
+    doc = inspect.cleandoc(thing.__doc__ or "")
+    helps = argument_help(doc)
+    parameters = {
+        item.name: Parameter(item.name, _type_of(item.annotation), item.default, helps.get(item.name, ""))
+        for item in inspect.signature(thing).parameters.values()
+        if item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
+    }
+    return Entry(kind, name, thing.__module__, thing.__qualname__, parameters, doc, extra)
 
 
 def argument_help(doc: str) -> dict[str, str]:

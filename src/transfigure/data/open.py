@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..progress import Progress, say
-from ..recipe import Data, Recipe, options_of
+from ..recipe import Data, options_of
 from .check import Findings, inspect, raise_if_bad
 from .dataset import Cache, PairDataset
 from .layouts import recognise
@@ -41,10 +41,6 @@ class OpenedData:
     target_channels: int
     source_dtype: str
     target_dtype: str
-
-    def settled(self, recipe: Recipe) -> Recipe:
-        """The recipe with the data section as it turned out to be, complete and re-runnable."""
-        return dataclasses.replace(recipe, data=self.section)
 
 
 def settle(section: Data) -> Data:
@@ -90,14 +86,13 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
     """Find, divide and inspect the pairs; every problem of those used in training is said at once, before anything is trained.
 
     Args:
-        section: the recipe's data section.
+        section: the recipe's data section, settled.
         seed: of the jitter.
         quiet: no notes and no progress.
 
     Raises:
         UserError: no pairs, or pairs that cannot be used: each with its file and its reason.
     """
-    section = settle(section)
     records, notes = find_records(section)
     if not records["train"]:
         found = ", ".join(name for name in SPLITS if records[name]) or "nothing"

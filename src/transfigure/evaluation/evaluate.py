@@ -7,7 +7,6 @@ translator that does not clearly beat both has learnt nothing worth having by th
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,15 +17,19 @@ from torch import Tensor
 
 from ..data import images
 from ..data.dataset import PairDataset
-from ..data.files import write_json, write_text
+from ..data.batch import Pair
+from ..data.files import check_writable_folder
+from ..data.layouts import recognise
 from ..data.open import find_records, geometry_of, settle
 from ..data.pixels import to_array, to_tensor
 from ..errors import UserError
+from ..networks.model_file import Domain
 from ..progress import say, track
 from ..recipe import Data, Recipe
 from ..translation.translator import Translator
-from .result import Evaluation, Scores, as_target, complete, metric_names, table_rows
+from .result import Evaluation, Scores, as_target, metric_names, table_rows
 
+Pictures = tuple[Tensor, Tensor, Tensor]
 BOUND_IMAGES = 500
 """The mean training target is taken over at most this many training pairs, spread evenly."""
 
@@ -61,50 +64,52 @@ def evaluate(
     """
     started = time.monotonic()
     chosen = metric_names(metrics)
-    if isinstance(model, Translator):
-        translator, where = model, None
-    else:
-        translator = Translator.load(model, checkpoint=checkpoint)  # type: ignore[arg-type]
+    if not isinstance(model, Translator):
         where = Path(model)
+        model = Translator.load(where, checkpoint=checkpoint)  # type: ignore[arg-type]
         if out is None and (where / "recipe.yaml").is_file():
             out = where / "evaluation"
+    translator = model
     section = settle(_section_for(translator, data, overrides or {}))
     records, notes = find_records(section)
-    name = split or ("test" if records["test"] else "val" if records["val"] else "all pairs")
-    pairs = records["train"] if name == "all pairs" else records.get(name, [])
+    name = split or next((name for name in ("test", "val") if records[name]), "train")
+    pairs = records.get(name)
     if not pairs:
         have = ", ".join(key for key, value in records.items() if value) or "none"
         raise UserError(f"{section.path or 'the data'} has no {name} pairs (splits with pairs: {have}): choose another with --split")
-    if split is None and name != "test":
-        notes.append(f"there is no test split: these are the {name}{'' if name == 'val' else ' of the folder'}")
+    if split is None and name == "val":
+        notes.append("there is no test split: these are the val pairs, by which the best checkpoint was chosen")
+    elif split is None and name == "train":
+        notes.append("there is neither a test nor a val split: if these are the pairs it was trained on, the scores are too good")
+    elif split is None and data is not None:
+        notes.append(f"{len(pairs)} of {sum(map(len, records.values()))} pairs are scored: the {name} split")
+    dataset = _plain_dataset(section, translator, pairs)
+    notes += _conversions(dataset)
     if not quiet:
         for note in notes:
             say(f"note: {note}")
-    dataset = _plain_dataset(section, translator, pairs)
-    mean_target = _mean_target(section, translator, records["train"], quiet) if name != "all pairs" else None
+    if out is not None:
+        check_writable_folder(Path(out))
+    mean_target = _mean_target(section, translator, records["train"], quiet)
 
     generated, copied, mean = Scores(chosen), Scores(chosen), Scores(chosen)
-    kept: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+    kept: dict[str, Pictures] = {}
     spread = {pairs[round(i * (len(pairs) - 1) / 5)].name for i in range(6)}
-    target_domain = translator.config.target
     names_seen = []
     for pair in track(_read(dataset), len(dataset), "evaluate", quiet=quiet):
-        fake = translator.translate_tensor(pair.source[None])[0]
-        fake = to_tensor(to_array(fake, target_domain.dtype, target_domain.value_range), target_domain.value_range)
+        fake = as_written(translator.translate_tensor(pair.source[None])[0], translator.config.target)
         generated.update(fake, pair.target, pair.name)
         copy = as_target(pair.source, pair.target.shape[0])
         if copy is not None:
             copied.update(copy, pair.target, pair.name)
-        if mean_target is not None and mean_target.shape == pair.target.shape:
+        if mean_target is not None:
             mean.update(mean_target, pair.target, pair.name)
         names_seen.append(pair.name)
         if pair.name in spread:
             kept[pair.name] = (pair.source, fake, pair.target)
-    bounds = {"source copied": copied, "mean training target": mean}
-    rows = table_rows(generated, {label: scores for label, scores in bounds.items() if complete(scores, len(dataset))})
     size = f"{section.crop_size} x {section.crop_size}"
     result = Evaluation(
-        rows,
+        table_rows(generated, {"source copied": copied, "mean training target": mean}),
         generated.per_image(),
         names_seen,
         {
@@ -112,38 +117,53 @@ def evaluate(
             "data": str(section.path or section.kind),
             "resize": f"{section.source_resize} / {section.target_resize} to {size}" if section.load_size else f"middle {size}",
             "checkpoint": ", ".join(f"{value}" for value in translator.config.checkpoint.values()) or "unknown",
-            "model": str(where) if where else "in memory",
+            "model": str(translator.origin or "in memory"),
             "inference": dataclasses.asdict(translator.inference),
-            "ranked_by": "ssim" if "ssim" in chosen else chosen[0],
         },
     )
-    result.about["worst"], result.about["best"] = result.extremes(result.about["ranked_by"])
     if out is not None:
         _keep_panels(result, kept, dataset, translator, Path(out))
     result.about["seconds"] = round(time.monotonic() - started, 2)
     if out is not None:
-        write_text(Path(out) / "per_image.csv", result.csv())
-        write_json(Path(out) / "evaluation.json", result.to_dict())
+        result.save(Path(out))
     return result
+
+
+def as_written(image: Tensor, domain: Domain) -> Tensor:
+    """The image as its file will hold it, rounded and clipped."""
+    return to_tensor(to_array(image, domain.dtype, domain.value_range), domain.value_range)
 
 
 def _section_for(translator: Translator, data: str | Path | Data | None, overrides: dict[str, Any]) -> Data:
     """The data section to evaluate on: the model's own way of reading, at the place that was named."""
+    config = translator.config
+    recipe = Recipe.load("l1", {"generator.depth": 4})  # only its data section will be used
     if isinstance(data, Data):
-        return data
-    if translator.config.recipe is not None:
-        recipe = Recipe.from_dict(translator.config.recipe)
+        recipe, data = dataclasses.replace(recipe, data=data), None
+    elif config.recipe is not None and isinstance(config.recipe.get("data"), dict):
+        recipe = Recipe.from_dict({**recipe.to_dict(), "data": config.recipe["data"]})
     else:  # a model from elsewhere: squares of the size it was trained on
-        size = translator.config.trained_size or 256
-        recipe = Recipe.load("l1", {"data.load_size": size, "data.crop_size": size, "generator.depth": 4})
-    if data is not None:
-        text = str(data)
-        if text == "synthetic":
-            overrides = {"data.kind": "synthetic", **overrides}
-        elif recipe.data.path is None or Path(text).expanduser().resolve() != Path(recipe.data.path):
-            overrides = {"data.path": text, "data.kind": "auto", **overrides}
-    tree = recipe.updated(overrides) if overrides else recipe
-    return tree.data
+        size = config.trained_size or 256
+        recipe = recipe.updated({"data.load_size": size, "data.crop_size": size})
+        if data is None and not {"data.path", "data.kind"} & overrides.keys():
+            raise UserError("this model does not say what it was trained on: name the pairs to evaluate on")
+    if data is not None and str(data) == "synthetic":
+        overrides = {"data.kind": "synthetic", "data.path": None, **overrides}
+    elif data is not None:
+        place = Path(data).expanduser().resolve()
+        if str(place) != recipe.data.path:
+            overrides = {"data.kind": overrides.get("data.kind") or _kind_at(place, recipe.data), "data.path": str(place), **overrides}
+    return recipe.updated(overrides).data if overrides else recipe.data
+
+
+def _kind_at(place: Path, section: Data) -> str:
+    """What the pairs at another place look like; two folders of unusual names are recognised if the recipe names them."""
+    try:
+        return recognise(place)
+    except UserError:
+        if section.kind == "two_folders" and all((place / str(section.options.get(side))).is_dir() for side in "ab"):
+            return section.kind
+        raise
 
 
 def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any]) -> PairDataset:
@@ -162,9 +182,27 @@ def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any]
     )
 
 
-def _read(dataset: PairDataset) -> Iterator[Any]:
-    for index in range(len(dataset)):
-        yield dataset[index]
+def _read(dataset: PairDataset) -> Iterator[Pair]:
+    """Every pair, decoded once; what is wrong with one is said with its file."""
+    for index, record in enumerate(dataset.records):
+        try:
+            pair = dataset[index]
+        except UserError as error:
+            named = any(str(path) in str(error) for path in (*record.a.paths, *record.b.paths))
+            raise error if named else UserError(f"{record.a.label} and its target: {error}") from error
+        yield pair
+
+
+def _conversions(dataset: PairDataset) -> list[str]:
+    """What is done to pictures that do not have the model's channels, judged by the first pair."""
+    notes = []
+    for side, picture, channels in zip(("sources", "targets"), (dataset.records[0].a, dataset.records[0].b), dataset.channels):
+        have = images.size_of(picture.paths[0]).channels if len(picture.paths) == 1 else channels
+        if {have, channels} == {1, 3}:
+            notes.append(
+                f"the {side} are {'grey' if have == 1 else 'in colour'}: turned to {'colour' if have == 1 else 'grey'} for this model"
+            )
+    return notes
 
 
 def _mean_target(section: Data, translator: Translator, records: Sequence[Any], quiet: bool) -> Tensor | None:
@@ -177,23 +215,22 @@ def _mean_target(section: Data, translator: Translator, records: Sequence[Any], 
     for pair in track(_read(dataset), len(dataset), "mean target", quiet=quiet):
         total = pair.target.double() if total is None else total + pair.target
     assert total is not None
-    domain = translator.config.target
-    return to_tensor(to_array((total / len(dataset)).float(), domain.dtype, domain.value_range), domain.value_range)
+    return as_written((total / len(dataset)).float(), translator.config.target)
 
 
-def _keep_panels(result: Evaluation, kept: dict[str, Any], dataset: PairDataset, translator: Translator, out: Path) -> None:
+def _keep_panels(result: Evaluation, kept: dict[str, Pictures], dataset: PairDataset, translator: Translator, out: Path) -> None:
     """Write source, generated and target of the best, the median, the worst and a few evenly spread examples."""
     by = result.about["ranked_by"]
-    values = result.scores[by]
-    lower = next(row.better for row in result.rows if row.metric == by) == "lower"
-    order = sorted(range(len(values)), key=lambda index: values[index], reverse=not lower)
-    roles = {result.names[order[0]]: "best"}
-    roles.setdefault(result.names[order[len(order) // 2]], "median")
-    roles.setdefault(result.names[order[-1]], "worst")
+    roles: dict[str, str] = {}
+    if by is not None:
+        order = result.order(by)
+        for role, index in (("best", order[-1]), ("median", order[(len(order) - 1) // 2]), ("worst", order[0])):
+            roles.setdefault(result.names[index], role)
     for name in kept:
         roles.setdefault(name, "example")
     position = {name: index for index, name in enumerate(result.names)}
-    shutil.rmtree(out / "panels", ignore_errors=True)
+    for stale in (out / "panels").glob("[0-9][0-9]_*"):
+        stale.unlink()
     source, target = translator.config.source, translator.config.target
     for number, (name, role) in enumerate(roles.items()):
         if name in kept:
@@ -201,7 +238,7 @@ def _keep_panels(result: Evaluation, kept: dict[str, Any], dataset: PairDataset,
         else:
             pair = dataset[position[name]]
             pictures = (pair.source, translator.translate_tensor(pair.source[None])[0], pair.target)
-        panel: dict[str, Any] = {"name": name, "role": role, "value": values[position[name]]}
+        panel: dict[str, Any] = {"name": name, "role": role, "value": result.scores[by][position[name]] if by is not None else None}
         for side, picture, domain in zip(("source", "generated", "target"), pictures, (source, target, target)):
             array = to_array(picture, domain.dtype, domain.value_range)
             plain = (array.dtype == np.uint8 and array.shape[2] in (1, 3)) or (array.dtype == np.uint16 and array.shape[2] == 1)

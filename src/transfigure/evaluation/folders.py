@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..data import images
-from ..data.files import list_images, write_json, write_text
-from ..data.pairing import match
+from ..data.files import check_writable_folder, list_images
+from ..data.pairing import listed, match
 from ..data.pixels import to_tensor
 from ..errors import UserError
-from ..progress import track
-from .result import Evaluation, Scores, as_target, complete, metric_names, table_rows
+from ..progress import say, track
+from .result import Evaluation, Scores, as_target, metric_names, table_rows
 
 
 def evaluate_folders(
@@ -23,6 +23,7 @@ def evaluate_folders(
     source: str | Path | None = None,
     metrics: Sequence[str] | None = None,
     out: str | Path | None = None,
+    value_range: tuple[float, float] | None = None,
     quiet: bool = False,
 ) -> Evaluation:
     """Score a folder of generated images against a folder of targets, whoever made them; nothing is resized.
@@ -33,16 +34,19 @@ def evaluate_folders(
         source: folder of sources, for the bound of copying them.
         metrics: registered names; None is every metric that needs nothing but the images.
         out: a folder for ``evaluation.json`` and ``per_image.csv``.
+        value_range: the values that count as black and white, for files that do not use their type's full range.
         quiet: no progress.
 
     Raises:
-        UserError: a folder is missing or empty, an image has no partner, or two partners differ in size or channels.
+        UserError: a folder is missing or empty, an image has no partner, cannot be read, or differs from its partner in size or channels.
     """
     started = time.monotonic()
     chosen = metric_names(metrics)
     folders = {"generated": Path(generated), "target": Path(target)} | ({"source": Path(source)} if source is not None else {})
     files = {name: list_images(folder) for name, folder in folders.items()}
-    partners = {other: _partners(folders, files, other) for other in folders if other != "generated"}
+    partners = {other: _partners(folders, files, other, quiet) for other in folders if other != "generated"}
+    if out is not None:
+        check_writable_folder(Path(out))
     scores, copied = Scores(chosen), Scores(chosen)
     labels = []
     for index, file in enumerate(track(files["generated"], len(files["generated"]), "evaluate", quiet=quiet)):
@@ -50,16 +54,15 @@ def evaluate_folders(
         made, wanted = images.read(file), images.read(partners["target"][index])
         _check_alike(made, wanted, file, partners["target"][index])
         labels.append(label)
-        truth = to_tensor(wanted)
-        scores.update(to_tensor(made), truth, label)
+        truth = to_tensor(wanted, value_range, str(partners["target"][index]))
+        scores.update(to_tensor(made, value_range, str(file)), truth, label)
         if "source" in partners:
-            given = images.read(partners["source"][index])
-            copy = as_target(to_tensor(given), truth.shape[0])
+            given = partners["source"][index]
+            copy = as_target(to_tensor(images.read(given), value_range, str(given)), truth.shape[0])
             if copy is not None and copy.shape == truth.shape:
                 copied.update(copy, truth, label)
-    bounds = {"source copied": copied} if complete(copied, len(labels)) else {}
     result = Evaluation(
-        table_rows(scores, bounds),
+        table_rows(scores, {"source copied": copied}),
         scores.per_image(),
         labels,
         {
@@ -67,20 +70,17 @@ def evaluate_folders(
             "resize": "none",
             "checkpoint": "files",
             "model": str(folders["generated"]),
-            "ranked_by": "ssim" if "ssim" in chosen else chosen[0],
         },
     )
-    result.about["worst"], result.about["best"] = result.extremes(result.about["ranked_by"])
     result.about["seconds"] = round(time.monotonic() - started, 2)
     if out is not None:
-        write_text(Path(out) / "per_image.csv", result.csv())
-        write_json(Path(out) / "evaluation.json", result.to_dict())
+        result.save(Path(out))
     return result
 
 
-def _partners(folders: dict[str, Path], files: dict[str, list[Path]], other: str) -> list[Path]:
+def _partners(folders: dict[str, Path], files: dict[str, list[Path]], other: str, quiet: bool) -> list[Path]:
     """For every generated file its partner in another folder."""
-    mine, theirs = ([str(file.relative_to(folders[name])) for file in files[name]] for name in ("generated", other))
+    mine, theirs = ([file.relative_to(folders[name]).as_posix() for file in files[name]] for name in ("generated", other))
     pairing = match(mine, theirs)
     found = {a: files[other][b] for a, b, _ in pairing.pairs}
     if len(found) < len(mine) or (other == "target" and pairing.only_b):
@@ -88,8 +88,11 @@ def _partners(folders: dict[str, Path], files: dict[str, list[Path]], other: str
         where, elsewhere = ("generated", other) if len(found) < len(mine) else (other, "generated")
         raise UserError(
             f"{len(lonely)} of the images in {folders[where]} have no partner of the same name in {folders[elsewhere]} "
-            f"({', '.join(lonely[:3])}): scores over a part would mislead, so complete the folders first"
+            f"({listed(lonely)}): scores over a part would mislead, so complete the folders first"
         )
+    if not quiet:
+        for note in pairing.notes(str(folders["generated"]), str(folders[other])):
+            say(f"note: {note}")
     return [found[index] for index in range(len(mine))]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UserError
-from ..networks.model_file import Domain, Inference, ModelConfig
+from ..networks.model_file import CONFIG, Domain, Inference, ModelConfig, Noise, Norm
 from ..translation.translator import Translator, pick_device
 from .pytorch_cyclegan import load_generator
 
@@ -17,8 +17,8 @@ def open_translator(
     *,
     checkpoint: Literal["last", "best"] = "last",
     device: str = "auto",
-    norm: Literal["batch", "running"] | None = None,
-    noise: Literal["dropout", "none"] | None = None,
+    norm: Norm | None = None,
+    noise: Noise | None = None,
     seed: int | None = None,
 ) -> Translator:
     """Load whatever holds a generator, and choose how it runs.
@@ -32,7 +32,7 @@ def open_translator(
         seed: of the noise; None is the model's own.
 
     Raises:
-        UserError: nothing there, damaged, or not a generator.
+        UserError: nothing there, damaged, or not a generator; or a choice that there is not.
     """
     file = Path(path)
     translator = _reference(file, device) if file.is_file() else Translator.load(file, checkpoint=checkpoint, device=device)
@@ -43,7 +43,11 @@ def open_translator(
 
 def _reference(file: Path, device: str) -> Translator:
     if file.suffix.lower() not in (".pth", ".pt"):
-        raise UserError(f"{file} is not a model: give a run, a model directory, or a .pth file of the PyTorch reference implementation")
+        inside = f" (perhaps {file.parent})" if (file.parent / CONFIG).is_file() else ""
+        raise UserError(
+            f"{file} is not a model: give a run, a model directory{inside}, or a .pth file of the PyTorch reference implementation"
+        )
+    place = pick_device(device)
     generator, found = load_generator(file)
     size: int = generator.size_multiple  # type: ignore[assignment]
     config = ModelConfig(
@@ -56,4 +60,4 @@ def _reference(file: Path, device: str) -> Translator:
         inference=Inference(),
         checkpoint={"which": f"imported from {file.name}"},
     )
-    return Translator(generator.to(pick_device(device)), config, config.inference)
+    return Translator(generator.to(place), config, config.inference, origin=file)

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from .check import check_keys, check_values, options_of, read_mapping, read_section, read_terms, section_class, with_depth
+from .check import check_keys, check_values, describe_type, read_mapping, read_section, read_terms, read_training, section_class, with_depth
 from .sections import Adversarial, Component, Data, ObjectiveSection, Training, plain
-from .tree import flatten, override, parse_value, read_tree, shipped
+from .tree import GROUPS, flatten, lay, options_of, parse_overrides, parse_value, read_tree, shipped
 
 __all__ = [
     "Adversarial",
@@ -26,6 +26,7 @@ __all__ = [
     "ObjectiveSection",
     "Recipe",
     "Training",
+    "describe_type",
     "flatten",
     "options_of",
     "parse_value",
@@ -67,8 +68,7 @@ class Recipe:
             UserError: unknown recipe, key or name (with the nearest known one), or a value of the wrong type.
         """
         tree = read_tree(name_or_file)
-        for key, value in (overrides or {}).items():
-            override(tree, key, value)
+        lay(tree, parse_overrides(overrides or {}))
         return cls.from_dict(tree)
 
     @classmethod
@@ -81,23 +81,21 @@ class Recipe:
         tree = copy.deepcopy(dict(tree))
         check_keys("recipe", tree, [item.name for item in dataclasses.fields(cls)])
         name = str(tree.get("name") or "recipe")
-        data = read_section("data", tree.get("data"), Data, "dataset", "kind")
-        generator = read_section("generator", tree.get("generator") or "unet", Component, "generator", "name")
+        data = read_section("data", tree.get("data"), GROUPS["data"])
+        generator = read_section("generator", tree.get("generator"), GROUPS["generator"])
         objective = read_mapping("objective", tree.get("objective"))
         check_keys("objective", objective, ["adversarial", "terms"])
         adversarial = None
         if objective.get("adversarial") is not None:
-            adversarial = read_section("objective.adversarial", objective["adversarial"], Adversarial, "adversarial", "loss")
-        discriminator = None
-        if adversarial is not None:
-            discriminator = read_section("discriminator", tree.get("discriminator") or "patch", Component, "discriminator", "name")
+            adversarial = read_section("objective.adversarial", objective["adversarial"], GROUPS["objective.adversarial"])
+        discriminator = read_section("discriminator", tree.get("discriminator"), GROUPS["discriminator"])
         recipe = cls(
             name,
             data,
             with_depth(generator, data.crop_size),
-            discriminator,
+            None if adversarial is None else discriminator,
             ObjectiveSection(adversarial, read_terms(objective.get("terms"))),
-            read_section("training", tree.get("training"), Training),
+            read_training(tree.get("training")),
         )
         check_values(recipe)
         return recipe
@@ -124,8 +122,7 @@ class Recipe:
     def updated(self, overrides: Mapping[str, Any]) -> Recipe:
         """A copy with dotted overrides laid on top."""
         tree = self.to_dict()
-        for key, value in overrides.items():
-            override(tree, key, value)
+        lay(tree, parse_overrides(overrides))
         return Recipe.from_dict(tree)
 
     def differences(self, other: Recipe) -> dict[str, tuple[Any, Any]]:

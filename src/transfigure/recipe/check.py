@@ -10,12 +10,13 @@ import typing
 from collections.abc import Mapping
 from dataclasses import field
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from .. import registry
 from ..errors import UserError, did_you_mean
-from .sections import Component, Term, plain
-from .tree import parse_value
+from .sections import Component, Term, Training, plain
+from .tree import Group, flatten, options_of, parse_value
 
 if TYPE_CHECKING:
     from . import Recipe
@@ -38,31 +39,26 @@ def check_keys(where: str, given: Mapping[str, Any], known: list[str]) -> None:
             raise UserError(f"{label} is not a recipe key{did_you_mean(str(key), known)}")
 
 
-def read_section(where: str, value: Any, cls: Any, kind: str | None = None, name_key: str = "name") -> Any:
+def read_section(where: str, value: Any, group: Group) -> Any:
     """One section, typed: the dataclass's own fields plus the options of the registered thing it names."""
-    given = {name_key: value} if kind and isinstance(value, str) else read_mapping(where, value)
-    own = [item.name for item in dataclasses.fields(cls) if item.name != "options"]
-    if kind is None:
-        check_keys(where, given, own)
-        return cls(**_typed(where, cls, (), given))
-    name = given.get(name_key, next((f.default for f in dataclasses.fields(cls) if f.name == name_key), None))
-    options = options_of(kind, str(name))
+    given = {group.naming: value} if isinstance(value, str) else read_mapping(where, value)
+    name = given.setdefault(group.naming, group.default)
+    if not isinstance(name, str):
+        raise UserError(f"{where}.{group.naming} cannot be {shown(name)}: it takes the name of a {group.kind} (see: transfigure list)")
+    own = [item.name for item in dataclasses.fields(group.own) if item.name != "options"]
+    options = options_of(group.kind, name)
     check_keys(where, given, [*own, *options])
-    values = _typed(where, cls, tuple(options.values()), given)
+    values = _typed(where, group.own, tuple(options.values()), given)
     if name == "auto":  # the kind, and with it the defaults, is settled when the folder has been seen
         values = {key: item for key, item in values.items() if key in own or key in given}
-    return cls(**{key: values[key] for key in own}, options={key: values[key] for key in values if key not in own})
+    return group.own(**{key: values[key] for key in own}, options={key: values[key] for key in values if key not in own})
 
 
-def options_of(kind: str, name: str) -> dict[str, registry.Parameter]:
-    """The options a section may hold, given what it names; for ``auto`` data those of every kind that reads files."""
-    if kind == "dataset" and name == "auto":
-        merged: dict[str, registry.Parameter] = {}
-        for other in registry.names(kind):
-            if other != "synthetic":
-                merged.update(registry.entry(kind, other).options)
-        return merged
-    return registry.entry(kind, name).options
+def read_training(value: Any) -> Training:
+    """The training section, typed."""
+    given = read_mapping("training", value)
+    check_keys("training", given, [item.name for item in dataclasses.fields(Training)])
+    return Training(**_typed("training", Training, (), given))
 
 
 def section_class(cls: Any, options: tuple[registry.Parameter, ...] = ()) -> Any:
@@ -92,31 +88,52 @@ def _typed(where: str, cls: Any, options: tuple[registry.Parameter, ...], given:
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--section", type=made, default=made())
     types = {item.name: item.type for item in dataclasses.fields(made)}
-    given = {key: _wanted(types[key], value) for key, value in given.items()}
     try:
-        parsed = parser.parse_object({"section": given}).section
+        parsed = parser.parse_object({"section": {key: _wanted(types[key], value) for key, value in given.items()}}).section
     except (ArgumentError, TypeError, ValueError) as error:
         for key, value in given.items():  # which one was it? the parser's own message is many lines long
             try:
-                parser.parse_object({"section": {key: value}})
+                parser.parse_object({"section": {key: _wanted(types[key], value)}})
             except (ArgumentError, TypeError, ValueError):
-                raise UserError(f"{where}.{key} cannot be {value!r}: it takes {describe_type(types[key])}") from None
+                raise UserError(f"{where}.{key} cannot be {shown(value)}: it takes {describe_type(types[key])}") from None
         raise UserError(f"{where}: {' '.join(str(error).split())}") from None
     return {key: getattr(parsed, key) for key in types}
 
 
 def _wanted(annotation: Any, value: Any) -> Any:
-    """YAML 1.1 has ``no`` mean false and ``2e-4`` a word; read them as the key's type wants."""
+    """YAML 1.1 has ``no`` mean false and ``2e-4`` a word; read them as the key's type wants.
+
+    Raises:
+        ValueError: null where it has no meaning (the parser would let it pass).
+    """
+    if value is None and annotation is not Any and type(None) not in typing.get_args(annotation):
+        raise ValueError("null")
     if isinstance(value, bool) and "Literal" in str(annotation):
         return "yes" if value else "no"
     if isinstance(value, str) and "float" in str(annotation):
         return parse_value(value)
+    if isinstance(value, float) and value.is_integer() and annotation in (int, int | None):
+        return int(value)
+    if isinstance(value, PurePath):
+        return str(value)
     return list(value) if isinstance(value, tuple) else value
+
+
+def shown(value: Any) -> str:
+    """A value as YAML writes it: ``null``, not ``None``."""
+    return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
 
 
 def describe_type(annotation: Any) -> str:
     """A type in words: ``a whole number or null``."""
-    words = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "true or false", "NoneType": "null", "None": "null"}
+    words = {
+        "int": "a whole number",
+        "float": "a number",
+        "str": "a word (in quotes if it looks like a number)",
+        "bool": "true or false",
+        "NoneType": "null",
+        "None": "null",
+    }
     text = annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
     literals = re.findall(r"Literal\[(.*?)\]", text)
     if literals:
@@ -141,7 +158,7 @@ def read_terms(value: Any) -> tuple[dict[str, Any], ...]:
         term = {"loss": item} if isinstance(item, str) else read_mapping(where, item)
         if "loss" not in term:
             raise UserError(f"{where} names no loss: write it as {{loss: l1, weight: 100}}")
-        terms.append(plain(read_section(where, term, Term, "loss", "loss")))
+        terms.append(plain(read_section(where, term, Group("loss", "loss", "", Term))))
     return tuple(terms)
 
 
@@ -165,7 +182,12 @@ def check_values(recipe: Recipe) -> None:
     Raises:
         UserError: on the first one, with what to write instead.
     """
-    data, training = recipe.data, recipe.training
+    data, training, game, judge = recipe.data, recipe.training, recipe.objective.adversarial, recipe.discriminator
+    for key, value in flatten(recipe.to_dict()):
+        if any(isinstance(number, float) and math.isnan(number) for number in (value if isinstance(value, list) else [value])):
+            raise UserError(f"{key} is {value}: it must be a number")
+    if data.kind == "synthetic" and data.path not in (None, "synthetic"):
+        raise UserError(f"data.path is {data.path!r}, but data.kind is synthetic, which reads no files: leave out one of them")
     positive = {
         "data.crop_size": data.crop_size,
         "training.epochs": training.epochs,
@@ -173,7 +195,8 @@ def check_values(recipe: Recipe) -> None:
         "training.learning_rate": training.learning_rate,
         "training.devices": training.devices,
         "training.log_every": training.log_every,
-        **{f"generator.{key}": value for key, value in recipe.generator.options.items() if key in ("width", "depth")},
+        **{f"generator.{key}": value for key, value in recipe.generator.options.items() if key in ("width", "depth", "blocks")},
+        **{f"discriminator.{key}": value for key, value in (judge.options if judge else {}).items() if key == "width"},
         **{
             key: value
             for key, value in {
@@ -197,6 +220,9 @@ def check_values(recipe: Recipe) -> None:
     }.items():
         if count < 0:
             raise UserError(f"{key} is {count}: it cannot be negative")
+    for key, seed in {"training.seed": training.seed, "data.split_seed": data.split_seed}.items():
+        if not 0 <= seed < 2**63:
+            raise UserError(f"{key} is {seed}: a seed is a whole number from 0 to 2^63 - 1")
     if data.load_size is not None and data.load_size < data.crop_size:
         raise UserError(
             f"data.load_size {data.load_size} is smaller than data.crop_size {data.crop_size}: "
@@ -208,8 +234,8 @@ def check_values(recipe: Recipe) -> None:
     if data.val_fraction + data.test_fraction >= 1:
         raise UserError("data.val_fraction and data.test_fraction leave nothing to train on: their sum must stay below 1")
     for key, limits in {"data.source_range": data.source_range, "data.target_range": data.target_range}.items():
-        if limits is not None and not limits[0] < limits[1]:
-            raise UserError(f"{key} is {list(limits)}: the first value must be smaller than the second")
+        if limits is not None and not (limits[0] < limits[1] and math.isfinite(limits[1] - limits[0])):
+            raise UserError(f"{key} is {list(limits)}: the first value must be smaller than the second, and both finite")
     if training.ema is not None and not 0 < training.ema < 1:
         raise UserError(f"training.ema is {training.ema}: it is a decay between 0 and 1, such as 0.999")
     if not all(0 <= beta < 1 for beta in training.betas):
@@ -220,14 +246,17 @@ def check_values(recipe: Recipe) -> None:
             raise UserError(
                 f"training.trackers: there is no tracker {tracker!r}{did_you_mean(tracker, ['tensorboard', 'mlflow', 'wandb'])}"
             )
-    game, judge = recipe.objective.adversarial, recipe.discriminator
-    if game is not None and judge is not None and judge.options.get("norm") == "batch":
-        if registry.entry("adversarial", game.loss).extra.get("batch_norm") is False:
-            raise UserError(
-                f"objective.adversarial.loss {game.loss} needs a discriminator that judges each image by itself: add --discriminator.norm instance"
-            )
-    if recipe.objective.adversarial is None and not recipe.objective.terms:
-        raise UserError("the objective is empty: set objective.adversarial, or at least one of objective.terms")
-    for term in recipe.objective.terms:
-        if not (term["weight"] >= 0 and math.isfinite(term["weight"])):
-            raise UserError(f"objective.terms: the weight of {term['loss']} is {term['weight']}: it must be zero or more")
+    alone = game is not None and registry.entry("adversarial", game.loss).extra.get("batch_norm") is False
+    if game is not None and alone and judge is not None and judge.options.get("norm") == "batch":
+        raise UserError(
+            f"objective.adversarial.loss {game.loss} needs a discriminator that judges each image by itself: "
+            f"add --discriminator.norm instance"
+        )
+    weights = {f"objective.terms.{index}.weight": term["weight"] for index, term in enumerate(recipe.objective.terms)}
+    if game is not None:
+        weights["objective.adversarial.weight"] = game.weight
+    for key, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise UserError(f"{key} is {weight}: it must be zero or more")
+    if not any(weights.values()):
+        raise UserError("the objective is empty: set objective.adversarial, or at least one of objective.terms, with a weight above zero")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.dataset import Loader, PairSampler
-from ..data.open import OpenedData, open_data
+from ..data.open import OpenedData, open_data, settle
 from ..errors import Interrupted, RunFailure, UserError
 from ..networks.build import build_discriminator, build_generator
 from ..networks.model_file import Domain, ModelConfig, save_model
@@ -62,6 +62,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
         Interrupted: Ctrl-C or SIGTERM; the state has been saved.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    recipe = replace(recipe, data=settle(recipe.data))
     run = RunDirectory(Path(out))
     saved = None
     if resume:
@@ -71,7 +72,6 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     engine = Engine(recipe.training)
     quiet = quiet or not engine.leads
     data = open_data(recipe.data, recipe.training.seed, quiet=quiet)
-    recipe = data.settled(recipe)
     trainer = Trainer(recipe, run, engine, data, quiet=quiet)
     if saved is None and engine.leads:
         run.start(recipe)

@@ -1,0 +1,97 @@
+"""Two CPU processes train with their ranks in step."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from transfigure.errors import UserError
+from transfigure.recipe import Training
+from transfigure.training.checkpoint import load_checkpoint
+from transfigure.training.engine import Engine
+
+from .test_resume import TINY, recipe, weights
+
+# one process with batches of 2 and two processes with batches of 1 see the same pairs; without dropout and norm
+# (a bias before a norm has no gradient but rounding, which Adam would blow up) their mean gradients are the same but for rounding
+ALIKE = {
+    **TINY,
+    "generator.norm": "none",
+    "generator.dropout": "0.0",
+    "discriminator.norm": "none",
+    "training.epochs": "2",
+    "training.fused": "false",
+    "data.flip": "true",
+}
+
+
+def start(out: Path, *more: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    flags = [word for key, value in ALIKE.items() for word in (f"--{key}", str(value))]
+    command = [sys.executable, *launcher, "-m", "transfigure", "train", "demo", *flags, "--out", str(out), *more]
+    environment = {key: value for key, value in os.environ.items() if key not in ("MASTER_ADDR", "MASTER_PORT")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**environment, "OMP_NUM_THREADS": "1"}, check=False)
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
+    together = start(tmp_path / "two", "--devices", "2", "--training.batch_size", "1")
+    assert together.returncode == 0, together.stderr
+    assert together.stdout.count("trained:") == 1
+    alone = start(tmp_path / "one", "--training.batch_size", "2")
+    assert alone.returncode == 0, alone.stderr
+    state = load_checkpoint(tmp_path / "two" / "checkpoints" / "last.pt")
+    assert len(state["random"]) == 2, "each process's random numbers are kept"
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in one:
+        if name.startswith((".generator", ".discriminator")):
+            torch.testing.assert_close(one[name], two[name], atol=2e-5, rtol=1e-3, msg=name)
+    steps = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
+    assert [step["images"] for step in steps if step["kind"] == "end"] == [12]
+    # and it goes on with two, not with one
+    refused = start(tmp_path / "two", "--resume", "--training.batch_size", "1")
+    assert refused.returncode == 2 and "training.devices" in refused.stderr
+
+
+@pytest.mark.slow
+def test_torchrun_starts_it_too(tmp_path: Path) -> None:
+    run = start(
+        tmp_path / "run", "--devices", "2", launcher=("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29611")
+    )
+    assert run.returncode == 0, run.stderr
+    assert len(load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["random"]) == 2
+
+
+def test_one_process_needs_no_averaging() -> None:
+    engine = Engine(Training(accelerator="cpu"))
+    assert engine.world_size == 1 and engine.leads and engine.gather(3) == [3]
+    assert engine.mean(torch.tensor([2.0])).item() == 2.0
+    assert engine.any(True) and not engine.any(False)
+
+
+def test_what_the_machine_does_not_have_is_refused() -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="no CUDA device"):
+            Engine(Training(accelerator="cuda"))
+    with pytest.raises(UserError, match="sync_batchnorm"):
+        Engine(Training(accelerator="cpu", sync_batchnorm=True))
+
+
+def test_precision_is_that_of_the_recipe() -> None:
+    engine = Engine(Training(accelerator="cpu", precision="bf16-mixed"))
+    layer = torch.nn.Conv2d(1, 1, 3)
+    with engine.autocast():
+        assert layer(torch.zeros(1, 1, 8, 8)).dtype == torch.bfloat16
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu_in_bf16(tmp_path: Path) -> None:
+    from transfigure.training.loop import train
+
+    run = train(recipe(training__accelerator="cuda", training__precision="bf16-mixed"), tmp_path / "run", quiet=True)
+    assert (run / "model" / "generator.safetensors").is_file()

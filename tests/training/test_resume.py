@@ -1,0 +1,274 @@
+"""Nothing is lost: N steps, killed, resumed, are the same bits as 2N steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from transfigure.cli import main
+from transfigure.errors import Interrupted, RunFailure, UserError
+from transfigure.recipe import Recipe
+from transfigure.training import loop
+from transfigure.training.checkpoint import load_checkpoint
+from transfigure.training.loop import train
+
+TINY = {
+    "data.train": 6,
+    "data.val": 2,
+    "data.test": 1,
+    "data.crop_size": 32,
+    "data.load_size": 36,
+    "generator.depth": 4,
+    "generator.width": 4,
+    "discriminator.width": 4,
+    "discriminator.receptive_field": 16,
+    "training.accelerator": "cpu",
+    "training.epochs": 4,
+    "training.log_every": 4,
+    "training.preview_count": 2,
+    "training.validate_every": 1,
+    "training.ema": 0.99,
+}
+
+
+def recipe(**more: object) -> Recipe:
+    return Recipe.load("demo", {**TINY, **{key.replace("__", "."): value for key, value in more.items()}})
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state = load_checkpoint(run / "checkpoints" / "last.pt")
+    flat: dict[str, torch.Tensor] = {}
+
+    def walk(name: str, value: object) -> None:
+        if isinstance(value, torch.Tensor):
+            flat[name] = value
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                walk(f"{name}.{key}", item)
+        elif isinstance(value, list | tuple):
+            for key, item in enumerate(value):
+                walk(f"{name}.{key}", item)
+
+    walk("", {key: state[key] for key in ("generator", "discriminator", "optimiser_g", "optimiser_d", "ema", "random")})
+    return flat
+
+
+def assert_same_bits(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys() and len(first) > 50
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert different == []
+    model = "model/generator.safetensors"
+    assert (one / model).read_bytes() == (other / model).read_bytes()
+
+
+def numbers(run: Path) -> list[dict]:
+    """The log without what a clock says."""
+    kept = []
+    for line in (run / "log.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        for key in ("seconds", "images_per_second"):
+            entry.pop(key, None)
+        if entry["kind"] not in ("resume",):
+            kept.append(entry)
+    return kept
+
+
+def stop_after(images: int, monkeypatch: pytest.MonkeyPatch, how: type[BaseException]) -> None:
+    """Break into the run once so many images have been seen, as a crash would: nothing is saved on the way out."""
+    update = loop.PairedStep.update
+    seen = [0]
+
+    def counted(self, pair):  # type: ignore[no-untyped-def]
+        if seen[0] == images:
+            raise how("killed")
+        seen[0] += len(pair)
+        return update(self, pair)
+
+    monkeypatch.setattr(loop.PairedStep, "update", counted)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize(("killed_at", "checkpoint_every"), [(8, None), (10, 4), (22, 2)])
+def test_killed_and_resumed_is_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, killed_at: int, checkpoint_every: int | None
+) -> None:
+    chosen = recipe(training__batch_size=batch_size, training__checkpoint_every=checkpoint_every)
+    whole = train(chosen, tmp_path / "whole", quiet=True)
+    with monkeypatch.context() as patch:
+        stop_after(killed_at, patch, OSError)
+        with pytest.raises(OSError, match="killed"):
+            train(chosen, tmp_path / "killed", quiet=True)
+    torch.rand(7)  # other random numbers are drawn before it goes on
+    resumed = train(chosen, tmp_path / "killed", resume=True, quiet=True)
+    assert_same_bits(whole, resumed)
+    assert numbers(whole) == numbers(resumed)
+
+
+def test_loader_workers_change_nothing(tmp_path: Path) -> None:
+    train(recipe(), tmp_path / "none", quiet=True)
+    train(recipe(data__workers=2), tmp_path / "two", quiet=True)
+    assert_same_bits(tmp_path / "none", tmp_path / "two")
+
+
+def test_same_seed_same_bits_other_seed_other_bits(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(recipe(training__seed=seed, training__epochs=1), tmp_path / name, quiet=True)
+    assert_same_bits(tmp_path / "a", tmp_path / "b")
+    first, third = weights(tmp_path / "a"), weights(tmp_path / "c")
+    assert any(not torch.equal(first[name], third[name]) for name in first if name.startswith(".generator"))
+
+
+def test_validation_and_previews_leave_the_training_as_it_is(tmp_path: Path) -> None:
+    train(recipe(), tmp_path / "much", quiet=True)
+    train(recipe(training__validate_every=0, training__preview_count=1, training__preview_every=1000), tmp_path / "little", quiet=True)
+    assert_same_bits(tmp_path / "much", tmp_path / "little")
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train(recipe(), tmp_path / "whole", quiet=True)
+    update = loop.PairedStep.update
+    calls = [0]
+
+    def interrupted(self, pair):  # type: ignore[no-untyped-def]
+        calls[0] += 1
+        if calls[0] == 9:
+            signal.raise_signal(signal.SIGINT)
+        return update(self, pair)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.PairedStep, "update", interrupted)
+        with pytest.raises(Interrupted, match="--resume") as caught:
+            train(recipe(), tmp_path / "run", quiet=True)
+    assert caught.value.exit_code == 130
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["position"]["images"] == 9
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert_same_bits(whole, train(recipe(), tmp_path / "run", resume=True, quiet=True))
+
+
+def test_another_recipe_is_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
+    train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    with pytest.raises(UserError, match=r"training\.learning_rate is 0\.001 but was 0\.0002"):
+        train(recipe(training__epochs=1, training__learning_rate=1e-3), tmp_path / "run", resume=True, quiet=True)
+    with pytest.raises(UserError, match=r"generator\.width"):
+        train(recipe(training__epochs=1, generator__width=8), tmp_path / "run", resume=True, quiet=True)
+    # what only says where from and what is kept may change
+    train(recipe(training__epochs=1, training__log_every=7), tmp_path / "run", resume=True, quiet=True)
+
+
+def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    before = (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes()
+    with pytest.raises(UserError, match="--resume"):
+        train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match=r"thesis\.tex"):
+        train(recipe(training__epochs=1), tmp_path / "mine", quiet=True)
+    assert (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes() == before
+
+
+def test_resume_without_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no checkpoint"):
+        train(recipe(), tmp_path / "nothing", resume=True, quiet=True)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 5000])
+def test_a_checkpoint_cut_in_half(tmp_path: Path, kept: int) -> None:
+    train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    file = tmp_path / "run" / "checkpoints" / "last.pt"
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"last\.pt"):
+        train(recipe(training__epochs=1), tmp_path / "run", resume=True, quiet=True)
+
+
+class Bomb:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):  # type: ignore[no-untyped-def]
+        return (Path.touch, (self.marker,))
+
+
+def test_a_checkpoint_that_holds_code_is_never_run(tmp_path: Path) -> None:
+    train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    file = tmp_path / "run" / "checkpoints" / "last.pt"
+    torch.save({"format": 1, "position": Bomb(tmp_path / "exploded")}, file)
+    with pytest.raises(UserError, match="never run"):
+        train(recipe(training__epochs=1), tmp_path / "run", resume=True, quiet=True)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train(recipe(), tmp_path / "whole", quiet=True)
+    real = loop.save_checkpoint
+    saves = [0]
+
+    def full(file, state):  # type: ignore[no-untyped-def]
+        saves[0] += 1
+        if saves[0] == 2:
+            from transfigure.data.files import write_atomically
+
+            def half(stream):  # type: ignore[no-untyped-def]
+                stream.write(b"half of it")
+                raise OSError(28, "No space left on device")
+
+            write_atomically(file, half)
+        real(file, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", full)
+        with pytest.raises(RunFailure, match="disk is full"):
+            train(recipe(), tmp_path / "run", quiet=True)
+    assert [file.name for file in (tmp_path / "run" / "checkpoints").iterdir()] == ["last.pt"]
+    assert_same_bits(whole, train(recipe(), tmp_path / "run", resume=True, quiet=True))
+
+
+def test_nan_stops_and_keeps_the_last_good_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    update = loop.PairedStep.update
+    calls = [0]
+
+    def poisoned(self, pair):  # type: ignore[no-untyped-def]
+        calls[0] += 1
+        if calls[0] == 9:
+            with torch.no_grad():
+                next(self.generator.parameters()).fill_(float("nan"))
+        return update(self, pair)
+
+    monkeypatch.setattr(loop.PairedStep, "update", poisoned)
+    with pytest.raises(RunFailure, match="NaN") as caught:
+        train(recipe(), tmp_path / "run", quiet=True)
+    assert "last.pt" in str(caught.value)
+    state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert state["position"]["images"] == 6
+    assert all(torch.isfinite(tensor).all() for tensor in state["generator"].values())
+    assert '"code":"nan"' in (tmp_path / "run" / "log.jsonl").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_real_process_killed_and_resumed(tmp_path: Path, signal_sent: signal.Signals) -> None:
+    flags = [word for key, value in {**TINY, "training.epochs": 60, "training.checkpoint_every": 4}.items() for word in (f"--{key}", str(value))]
+    command = [sys.executable, "-m", "transfigure", "train", "demo", *flags]
+    assert main(["train", "demo", *flags, "--out", str(tmp_path / "whole"), "--quiet"]) == 0
+    process = subprocess.Popen([*command, "--out", str(tmp_path / "killed")], stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    checkpoint = tmp_path / "killed" / "checkpoints" / "last.pt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal_sent)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[signal_sent], said
+    assert b"Traceback" not in said
+    assert load_checkpoint(checkpoint)["position"]["images"] < 360
+    assert main(["train", "--out", str(tmp_path / "killed"), "--resume", "--quiet"]) == 0
+    assert_same_bits(tmp_path / "whole", tmp_path / "killed")
