@@ -200,11 +200,10 @@ def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if options.json:
         print(json.dumps(result.to_dict(), indent=2))
         return 0
-    print(
-        f"{len(result.names)} images, split: {result.about['split']}, resize: {result.about['resize']}, checkpoint: {result.about['checkpoint']}"
-    )
+    about = result.about
+    print(f"{len(result.names)} images, split: {about['split']}, resize: {about['resize']}, checkpoint: {about['checkpoint']}")
     print(result.table())
-    print(f"worst by {result.about['ranked_by']}: {', '.join(result.about['worst'])}    best: {', '.join(result.about['best'])}")
+    print(f"worst by {about['ranked_by']}: {', '.join(about['worst'])}    best: {', '.join(about['best'])}")
     return 0
 
 

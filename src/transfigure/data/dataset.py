@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from ..errors import TransfigureError
@@ -247,6 +248,7 @@ class Loader:
                 collate_fn=_collate,
                 persistent_workers=True,
                 multiprocessing_context=start_method,
+                generator=torch.Generator(),  # a pool draws a seed for its workers each epoch: not from the training's random numbers
             )
 
     def epoch(self, sampler: Iterable[Index]) -> Iterator[Batch]:

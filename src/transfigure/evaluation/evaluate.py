@@ -16,8 +16,8 @@ import numpy as np
 from torch import Tensor
 
 from ..data import images
-from ..data.dataset import PairDataset
 from ..data.batch import Pair
+from ..data.dataset import PairDataset
 from ..data.files import check_writable_folder
 from ..data.layouts import recognise
 from ..data.open import find_records, geometry_of, settle
@@ -26,6 +26,7 @@ from ..errors import UserError
 from ..networks.model_file import Domain
 from ..progress import say, track
 from ..recipe import Data, Recipe
+from ..recipe.sections import plain
 from ..translation.translator import Translator
 from .result import Evaluation, Scores, as_target, metric_names, table_rows
 
@@ -137,16 +138,18 @@ def as_written(image: Tensor, domain: Domain) -> Tensor:
 def _section_for(translator: Translator, data: str | Path | Data | None, overrides: dict[str, Any]) -> Data:
     """The data section to evaluate on: the model's own way of reading, at the place that was named."""
     config = translator.config
-    recipe = Recipe.load("l1", {"generator.depth": 4})  # only its data section will be used
+    given: dict[str, Any] = {}
     if isinstance(data, Data):
-        recipe, data = dataclasses.replace(recipe, data=data), None
-    elif config.recipe is not None and isinstance(config.recipe.get("data"), dict):
-        recipe = Recipe.from_dict({**recipe.to_dict(), "data": config.recipe["data"]})
+        given, data = plain(data), None
+    elif config.recipe is not None:
+        given = config.recipe.get("data") or {}
     else:  # a model from elsewhere: squares of the size it was trained on
         size = config.trained_size or 256
-        recipe = recipe.updated({"data.load_size": size, "data.crop_size": size})
+        given = {"load_size": size, "crop_size": size}
         if data is None and not {"data.path", "data.kind"} & overrides.keys():
             raise UserError("this model does not say what it was trained on: name the pairs to evaluate on")
+    # the data section alone is wanted; what the networks and the losses were is of no account here
+    recipe = Recipe.from_dict({"data": given, "generator": {"name": "unet", "depth": 4}, "objective": {"terms": ["l1"]}})
     if data is not None and str(data) == "synthetic":
         overrides = {"data.kind": "synthetic", "data.path": None, **overrides}
     elif data is not None:

@@ -24,6 +24,7 @@ def evaluate_folders(
     metrics: Sequence[str] | None = None,
     out: str | Path | None = None,
     value_range: tuple[float, float] | None = None,
+    alpha: images.Alpha = "refuse",
     quiet: bool = False,
 ) -> Evaluation:
     """Score a folder of generated images against a folder of targets, whoever made them; nothing is resized.
@@ -35,7 +36,8 @@ def evaluate_folders(
         metrics: registered names; None is every metric that needs nothing but the images.
         out: a folder for ``evaluation.json`` and ``per_image.csv``.
         value_range: the values that count as black and white, for files that do not use their type's full range.
-        quiet: no progress.
+        alpha: what to do with transparency, see ``images.read``.
+        quiet: no progress and no notes.
 
     Raises:
         UserError: a folder is missing or empty, an image has no partner, cannot be read, or differs from its partner in size or channels.
@@ -51,14 +53,14 @@ def evaluate_folders(
     labels = []
     for index, file in enumerate(track(files["generated"], len(files["generated"]), "evaluate", quiet=quiet)):
         label = file.relative_to(folders["generated"]).with_suffix("").as_posix()
-        made, wanted = images.read(file), images.read(partners["target"][index])
+        made, wanted = images.read(file, alpha), images.read(partners["target"][index], alpha)
         _check_alike(made, wanted, file, partners["target"][index])
         labels.append(label)
         truth = to_tensor(wanted, value_range, str(partners["target"][index]))
         scores.update(to_tensor(made, value_range, str(file)), truth, label)
         if "source" in partners:
             given = partners["source"][index]
-            copy = as_target(to_tensor(images.read(given), value_range, str(given)), truth.shape[0])
+            copy = as_target(to_tensor(images.read(given, alpha), value_range, str(given)), truth.shape[0])
             if copy is not None and copy.shape == truth.shape:
                 copied.update(copy, truth, label)
     result = Evaluation(
@@ -99,6 +101,6 @@ def _partners(folders: dict[str, Path], files: dict[str, list[Path]], other: str
 def _check_alike(made: Any, wanted: Any, file: Path, partner: Path) -> None:
     if made.shape != wanted.shape:
         raise UserError(
-            f"{file} is {made.shape[1]}x{made.shape[0]} with {made.shape[2]} channels but {partner} is "
+            f"{file} is {made.shape[1]}x{made.shape[0]} with {made.shape[2]} channel{'s' * (made.shape[2] > 1)} but {partner} is "
             f"{wanted.shape[1]}x{wanted.shape[0]} with {wanted.shape[2]}: bring them to one size and kind first, nothing is resized here"
         )

@@ -148,7 +148,7 @@ def save_model(folder: Path, weights: Mapping[str, Tensor], config: ModelConfig)
         config: what it is.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    write_atomically(folder / WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt", "transfigure": __version__}))
+    write_atomically(folder / WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
     write_text(folder / CARD, card(config))
     write_json(folder / CONFIG, config.to_dict())
 

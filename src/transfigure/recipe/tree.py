@@ -33,7 +33,7 @@ GROUPS = {
 }
 _TERMS = "objective.terms"
 _TERM = Group("loss", "loss", "", Term)
-_SECTIONS = ("data", "generator", "objective", "training")
+_SECTIONS = ("data", "generator", "discriminator", "objective", "training")
 
 
 def shipped() -> dict[str, Path]:

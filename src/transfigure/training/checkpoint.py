@@ -52,6 +52,13 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     return state
 
 
+def seed_everything(seed: int) -> None:
+    """Seed every global random number generator; ours all go through torch's, a plugin's loss may use another."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
 def random_state() -> dict[str, Any]:
     """The state of every global random number generator of this process."""
     numpy_state: Any = np.random.get_state(legacy=True)

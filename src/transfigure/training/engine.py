@@ -83,7 +83,7 @@ class Engine:
         """The network on this process's device, equal on all ranks, with synchronised batch norm if asked for."""
         if self.sync_batchnorm:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        network = network.to(device=self.device, memory_format=memory_format)
+        network = network.to(self.device).to(memory_format=memory_format)  # type: ignore[call-overload]
         if self.world_size > 1:
             for tensor in network.state_dict().values():
                 torch.distributed.broadcast(tensor, src=0)

@@ -35,8 +35,9 @@ class Health:
             "d_wins",
             bool(real_won),
             images,
-            "The discriminator wins: it has told real from generated almost perfectly for {n:,} images, so the generator learns little "
-            "from it. Common remedies: a smaller --training.discriminator_learning_rate, --objective.adversarial.real_label 0.9, more data.",
+            "The discriminator wins: it has told real from generated almost perfectly for {n:,} images, so the generator learns "
+            "little from it. Common remedies: a smaller --training.discriminator_learning_rate, "
+            "--objective.adversarial.real_label 0.9, more data.",
         )
 
     def previews(self, images: int, fakes: Tensor, targets: Tensor) -> list[dict[str, Any]]:
@@ -54,7 +55,7 @@ class Health:
             "collapse",
             varied < 0.05,
             images,
-            f"Collapse: the pictures no longer vary with their sources (their variation is {varied:.1%} of the targets'), for {{n:,}} images. "
+            f"Collapse: for {{n:,}} images the pictures have not varied with their sources ({varied:.1%} of the targets' variation). "
             "Common remedies: a conditional discriminator, a reconstruction term such as l1, a lower learning rate.",
         )
 

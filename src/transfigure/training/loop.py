@@ -7,37 +7,33 @@ the recipe and the position. That is why a run that was killed and resumed ends 
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..data.batch import Batch
 from ..data.dataset import Loader, PairSampler
 from ..data.open import OpenedData, open_data, settle
 from ..errors import Interrupted, RunFailure, UserError
-from ..networks.build import build_discriminator, build_generator
 from ..networks.model_file import Domain, ModelConfig, save_model
-from ..objectives.adversarial import Adversarial
-from ..objectives.objective import Objective
 from ..progress import Progress, duration, say
 from ..recipe import Recipe
-from ..registry import build
 from .allocator import keep_freed_memory
-from .checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from .checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint, seed_everything
 from .ema import EMA
 from .engine import Engine
 from .health import Health, broken
 from .interruption import StopRequest
 from .log import RunLog
-from .optimiser import adam, schedule, set_learning_rate
+from .optimiser import discriminator_rate, schedule, set_learning_rate
+from .position import Averages, Position
 from .preview import Previews
 from .run_directory import RunDirectory, write_environment
-from .step import Losses, PairedStep
+from .setup import build_step
 from .validation import Validation
 
 CHECKPOINT_SECONDS = 600.0
@@ -81,35 +77,6 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     return run.path
 
 
-@dataclass
-class Position:
-    """How far a training is. ``batch`` counts within the epoch; ``seconds`` is time spent training."""
-
-    epoch: int = 0
-    batch: int = 0
-    images: int = 0
-    seconds: float = 0.0
-    stale_validations: int = 0
-    best: float | None = None
-
-
-@dataclass
-class Averages:
-    """Sums of what each update measured since the last log line, left on the device."""
-
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    count: int = 0
-
-    def add(self, losses: Losses) -> None:
-        """Count one update."""
-        values = {name: getattr(losses, name) for name in ("g", "d", "adversarial", "d_real", "d_fake")}
-        values.update({f"terms.{name}": value for name, value in losses.terms.items()})
-        for name, value in values.items():
-            if value is not None:
-                self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
-        self.count += 1
-
-
 class Trainer:
     """One training run in one process.
 
@@ -123,48 +90,15 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, run: RunDirectory, engine: Engine, data: OpenedData, quiet: bool = False) -> None:
         self.recipe, self.run_directory, self.engine, self.data, self.quiet = recipe, run, engine, data, quiet
-        training, objective = recipe.training, recipe.objective
-        torch.manual_seed(training.seed)
-        generator = build_generator(recipe.generator.name, data.source_channels, data.target_channels, recipe.generator.options)
-        self.size_multiple: int = generator.size_multiple  # type: ignore[assignment]
-        multiple = self.size_multiple
-        if recipe.data.crop_size % multiple:
-            raise UserError(
-                f"data.crop_size {recipe.data.crop_size} is not a multiple of {multiple}, which this {recipe.generator.name} needs: "
-                f"use {max(multiple, recipe.data.crop_size // multiple * multiple)}, or a smaller --generator.depth"
-            )
-        layout = self._memory_format(training.channels_last)
-        self.generator = engine.place(generator, layout)
-        self.discriminator: nn.Module | None = None
-        adversarial: Adversarial | None = None
-        if objective.adversarial is not None and recipe.discriminator is not None:
-            seen = data.target_channels + (data.source_channels if objective.adversarial.conditional else 0)
-            discriminator = build_discriminator(recipe.discriminator.name, seen, recipe.discriminator.options)
-            smallest: int = discriminator.smallest_input  # type: ignore[assignment]
-            if recipe.data.crop_size < smallest:
-                raise UserError(
-                    f"data.crop_size {recipe.data.crop_size} is too small for this discriminator, which needs {smallest} "
-                    "pixels: use a smaller --discriminator.receptive_field"
-                )
-            self.discriminator = engine.place(discriminator, layout)
-            adversarial = build("adversarial", objective.adversarial.loss, **objective.adversarial.options)
-        self.memory_format = layout
-        self.step = PairedStep(
-            generator=self.generator,
-            objective=Objective(objective.terms).to(engine.device),
-            optimiser_g=adam(self.generator, training.learning_rate, training),
-            engine=engine,
-            discriminator=self.discriminator,
-            adversarial=adversarial,
-            conditional=objective.adversarial.conditional if objective.adversarial else False,
-            adversarial_weight=objective.adversarial.weight if objective.adversarial else 0.0,
-            optimiser_d=adam(self.discriminator, self._discriminator_rate(), training) if self.discriminator is not None else None,
-        )
+        training = recipe.training
+        seed_everything(training.seed)
+        self.step = build_step(recipe, data, engine)
+        self.generator, self.discriminator = self.step.generator, self.step.discriminator
         self.ema = EMA(self.generator, training.ema) if training.ema is not None else None
         self.health = Health()
         self.position = Position()
         self.averages = Averages()
-        torch.manual_seed(training.seed + 1 + engine.rank)  # from here on each process draws its own dropout
+        seed_everything(training.seed + 1 + engine.rank)  # from here on each process draws its own dropout
 
     # ---- the loop -------------------------------------------------------------------------------------------------------
 
@@ -199,6 +133,7 @@ class Trainer:
             self._save()
             self._write("end", seconds=self._seconds())
         finally:
+            self.loader.close()
             if self.log is not None:
                 self.log.close()
 
@@ -389,9 +324,8 @@ class Trainer:
             raise UserError(f"this run was trained by {len(saved['random'])} processes: resume it with --devices {len(saved['random'])}")
         restore_random_state(saved["random"][self.engine.rank])
         if not self.quiet:
-            say(
-                f"resumed at {self.position.images:,} images (epoch {self.position.epoch + 1}, {duration(self.position.seconds)} of training so far)"
-            )
+            position = self.position
+            say(f"resumed at {position.images:,} images (epoch {position.epoch + 1}, after {duration(position.seconds)} of training)")
         return int(saved["log_bytes"])
 
     def _config(self, checkpoint: dict[str, Any]) -> ModelConfig:
@@ -401,7 +335,7 @@ class Trainer:
             options=dict(generator.options),
             source=Domain(self.data.source_channels, self.data.source_dtype, data.source_range),
             target=Domain(self.data.target_channels, self.data.target_dtype, data.target_range),
-            size_multiple=self.size_multiple,
+            size_multiple=self.generator.size_multiple,  # type: ignore[arg-type]
             trained_size=data.crop_size,
             checkpoint=checkpoint,
             recipe=self.recipe.to_dict(),
@@ -434,14 +368,10 @@ class Trainer:
         self.factor = schedule(self.recipe.training.schedule, done)
         set_learning_rate(self.step.optimiser_g, self.recipe.training.learning_rate * self.factor)
         if self.step.optimiser_d is not None:
-            set_learning_rate(self.step.optimiser_d, self._discriminator_rate() * self.factor)
+            set_learning_rate(self.step.optimiser_d, discriminator_rate(self.recipe.training) * self.factor)
 
     def _rate(self) -> float:
         return self.recipe.training.learning_rate * self.factor
-
-    def _discriminator_rate(self) -> float:
-        training = self.recipe.training
-        return training.learning_rate if training.discriminator_learning_rate is None else training.discriminator_learning_rate
 
     def _seconds(self) -> float:
         return self.position.seconds + time.monotonic() - self.started
@@ -449,14 +379,3 @@ class Trainer:
     def _sizes(self) -> dict[str, int]:
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         return {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network is not None}
-
-    def _memory_format(self, wish: str) -> torch.memory_format:
-        """NHWC helps convolutions with batch norm on both CPU and GPU, and hurts instance norm (measured in benchmarks/training.py)."""
-        instance = self.recipe.generator.options.get("norm") == "instance"
-        last = wish == "yes" or (wish == "auto" and not instance)
-        return torch.channels_last if last else torch.contiguous_format
-
-
-def epochs_for(images: int, pairs: int) -> int:
-    """How many epochs of so many pairs come to at least so many images."""
-    return max(1, math.ceil(images / max(1, pairs)))

@@ -19,6 +19,11 @@ def adam(network: nn.Module, learning_rate: float, training: Training) -> Adam:
     return Adam(network.parameters(), lr=learning_rate, betas=training.betas, fused=training.fused, foreach=False)
 
 
+def discriminator_rate(training: Training) -> float:
+    """D's learning rate: its own if the recipe gives one (two time-scales; Heusel et al. 2017), else G's."""
+    return training.learning_rate if training.discriminator_learning_rate is None else training.discriminator_learning_rate
+
+
 def schedule(kind: str, progress: float) -> float:
     """The factor of the learning rate when a share ``progress`` in [0, 1) of the training is done.
 

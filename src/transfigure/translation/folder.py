@@ -106,12 +106,12 @@ def _plan(translator: Translator, files: Sequence[Path], source: Path, output: P
 
 
 def _complain(failed: dict[Path, UserError | Missing], names: Sequence[str], count: int) -> None:
-    """One sentence about all files that failed; where they are several, each one's own reason on a line before it."""
+    """One sentence about all files that failed; where they are several, the others' own reasons on lines before it."""
     errors = list(failed.values())
-    for error in errors[1:]:
+    for error in errors[1:20]:
         say(str(error))
-    what = "none of the images" if len(failed) == count else f"{len(failed)} of {count} images"
-    rest = "" if len(failed) == count else f" (the other {count - len(failed)} could)"
+    good = count - len(failed)
+    what = f"{len(failed)} of {count} images could not be translated (the other {good} could)" if good else "no image could be translated"
     which = f"{listed(names, 10)}; the first: " if len(failed) > 1 else ""
     kind = Missing if all(isinstance(error, Missing) for error in errors) else UserError
-    raise kind(f"{what} could not be translated{rest}: {which}{errors[0]}")
+    raise kind(f"{what}: {which}{errors[0]}")

@@ -1,0 +1,264 @@
+"""Any two folders of images: paired by name, nothing resized, and a sentence wherever a number would mislead."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tiny import noise_image, write_images
+from transfigure.data import images
+from transfigure.errors import UserError
+from transfigure.evaluation.folders import evaluate_folders
+from transfigure.evaluation.result import Evaluation, Row, metric_names
+
+NAMES = ["a.png", "b.png", "sub/c.png"]
+
+
+def near(folder: Path, like: Path, off: int = 20) -> Path:
+    """The images of a folder, a little darker or brighter."""
+    for index, file in enumerate(sorted(like.rglob("*.png"))):
+        picture = images.read(file).astype(int)
+        noise = np.random.default_rng(index).integers(-off, off + 1, picture.shape)
+        images.write(folder / file.relative_to(like), (picture + noise).clip(0, 255).astype(np.uint8))
+    return folder
+
+
+def value(result: Evaluation, metric: str) -> float:
+    return next(row.value for row in result.rows if row.metric == metric)
+
+
+def test_scores_are_of_the_files(tmp_path: Path) -> None:
+    target = write_images(tmp_path / "target", *NAMES)
+    made = near(tmp_path / "made", target)
+    result = evaluate_folders(made, target, quiet=True)
+    assert result.names == ["a", "b", "sub/c"]
+    pairs = [[images.read(folder / f"{name}.png") / 255 for folder in (made, target)] for name in result.names]
+    assert result.scores["l1"] == pytest.approx([np.abs(one - two).mean() for one, two in pairs], abs=1e-6)
+    assert result.scores["psnr"] == pytest.approx([-10 * np.log10(((one - two) ** 2).mean()) for one, two in pairs], abs=1e-4)
+    assert value(result, "l1") == pytest.approx(np.mean(result.scores["l1"]))
+    assert result.rows[0].bounds == {}
+
+
+def test_equal_folders_are_perfect(tmp_path: Path) -> None:
+    target = write_images(tmp_path / "target", *NAMES)
+    result = evaluate_folders(str(target), str(target), source=str(target), quiet=True)
+    assert {row.metric: round(row.value, 6) for row in result.rows} == {"l1": 0, "psnr": 100, "ssim": 1, "ms_ssim": 1}
+    for row in result.rows:
+        assert row.bounds == {"source copied": row.value}
+
+
+def test_partners_are_found_by_name_not_by_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = write_images(tmp_path / "target", "photo_1.png", "photo_2.png", "photo_10.png")
+    for name in ("1", "2", "10"):
+        (tmp_path / "made").mkdir(exist_ok=True)
+        (tmp_path / "made" / f"{name}_fake.tif").write_bytes(b"")
+        images.write(tmp_path / "made" / f"{name}_fake.tif", images.read(target / f"photo_{name}.png"))
+    result = evaluate_folders(tmp_path / "made", target)
+    assert result.names == ["1_fake", "2_fake", "10_fake"]
+    assert result.scores["l1"] == [0, 0, 0]
+    assert "photo_*" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lonely_side", ["made", "target"])
+def test_an_image_without_partner_is_named(tmp_path: Path, lonely_side: str) -> None:
+    for side in ("made", "target"):
+        write_images(tmp_path / side, *NAMES)
+    write_images(tmp_path / lonely_side, "extra.png")
+    with pytest.raises(UserError, match=r"1 of the images in .*extra\.png") as caught:
+        evaluate_folders(tmp_path / "made", tmp_path / "target", quiet=True)
+    assert str(tmp_path / lonely_side) in str(caught.value).split("have no partner", maxsplit=1)[0]
+
+
+def test_names_with_nothing_in_common(tmp_path: Path) -> None:
+    made, target = write_images(tmp_path / "made", "cat.png", "dog.png"), write_images(tmp_path / "target", "sun.png", "moon.png")
+    with pytest.raises(UserError, match="no partner of the same name"):
+        evaluate_folders(made, target, quiet=True)
+
+
+def test_more_sources_than_images_are_fine(tmp_path: Path) -> None:
+    for side in ("made", "target"):
+        write_images(tmp_path / side, "a.png")
+    result = evaluate_folders(tmp_path / "made", tmp_path / "target", source=write_images(tmp_path / "source", *NAMES), quiet=True)
+    assert set(result.rows[0].bounds) == {"source copied"}
+    with pytest.raises(UserError, match=r"c\.png.*complete"):
+        evaluate_folders(
+            write_images(tmp_path / "made", *NAMES), write_images(tmp_path / "target", *NAMES),
+            source=write_images(tmp_path / "few", "a.png", "b.png"), quiet=True,
+        )  # fmt: skip
+
+
+def test_a_source_that_cannot_be_copied_leaves_the_bound_out(tmp_path: Path) -> None:
+    for side in ("made", "target"):
+        write_images(tmp_path / side, *NAMES)
+    for name, options in (("many", {"channels": 5}), ("large", {"size": (40, 40)})):
+        source = write_images(tmp_path / name, *(name.replace("png", "tif") for name in NAMES), **options)
+        assert evaluate_folders(tmp_path / "made", tmp_path / "target", source=source, quiet=True).rows[0].bounds == {}
+    # one of them does not fit: a bound over the others would be another bound
+    write_images(tmp_path / "some", *NAMES)
+    images.write(tmp_path / "some" / "b.png", noise_image(50, 50))
+    assert evaluate_folders(tmp_path / "made", tmp_path / "target", source=tmp_path / "some", quiet=True).rows[0].bounds == {}
+
+
+def test_a_grey_source_is_compared_with_colour(tmp_path: Path) -> None:
+    target = write_images(tmp_path / "target", *NAMES)
+    source = write_images(tmp_path / "source", *NAMES, channels=1)
+    bound = next(row for row in evaluate_folders(target, target, source=source, quiet=True).rows if row.metric == "l1").bounds
+    pairs = [[images.read(folder / name) / 255 for folder in (source, target)] for name in NAMES]
+    assert bound["source copied"] == pytest.approx(np.mean([np.abs(one - two).mean() for one, two in pairs]), abs=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "words"), [((20, 25, 3), "25x20.*24x20"), ((20, 24, 1), "24x20 with 1 channel but.*with 3")], ids=str)
+def test_sizes_and_channels_that_differ(tmp_path: Path, shape: tuple[int, int, int], words: str) -> None:
+    target, made = write_images(tmp_path / "target", *NAMES), write_images(tmp_path / "made", *NAMES)
+    images.write(made / "b.png", noise_image(*shape))
+    with pytest.raises(UserError, match=rf"made/b\.png is {words}") as caught:
+        evaluate_folders(made, target, quiet=True)
+    assert "target/b.png" in str(caught.value)
+
+
+def test_one_image(tmp_path: Path) -> None:
+    target = write_images(tmp_path / "target", "a.png")
+    result = evaluate_folders(near(tmp_path / "made", target), target, quiet=True)
+    for row in result.rows:
+        assert row.low == row.value == row.high
+    assert result.about["best"] == result.about["worst"] == ["a"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (5, 7)], ids=str)
+def test_tiny_images(tmp_path: Path, size: tuple[int, int]) -> None:
+    target = write_images(tmp_path / "target", "a.png", size=size)
+    for row in evaluate_folders(near(tmp_path / "made", target), target, quiet=True).rows:
+        assert np.isfinite(row.value), row.metric
+
+
+def test_black_images(tmp_path: Path) -> None:
+    for side, level in (("made", 0), ("target", 0), ("white", 255)):
+        for name in ("a.png", "b.png"):
+            images.write(tmp_path / side / name, np.full((20, 24, 3), level, np.uint8))
+    same = evaluate_folders(tmp_path / "made", tmp_path / "target", quiet=True)
+    assert {row.metric: round(row.value, 6) for row in same.rows} == {"l1": 0, "psnr": 100, "ssim": 1, "ms_ssim": 1}
+    other = evaluate_folders(tmp_path / "made", tmp_path / "white", quiet=True)
+    assert value(other, "l1") == pytest.approx(1)
+    assert value(other, "psnr") == pytest.approx(0, abs=1e-5)
+    assert value(other, "ssim") == pytest.approx(0, abs=1e-3)
+    json.dumps(other.to_dict(), allow_nan=False)
+
+
+def test_float_images(tmp_path: Path) -> None:
+    for side in ("made", "target"):
+        write_images(tmp_path / side, "a.tif", "b.tif", channels=1, dtype="float32")
+    assert value(evaluate_folders(tmp_path / "made", tmp_path / "target", quiet=True), "l1") == 0
+    images.write(tmp_path / "made" / "b.tif", noise_image(20, 24, 1, "float32") * 100)
+    with pytest.raises(UserError, match=r"made/b\.tif holds values.*value range"):
+        evaluate_folders(tmp_path / "made", tmp_path / "target", quiet=True)
+    ranged = evaluate_folders(tmp_path / "made", tmp_path / "target", value_range=(0.0, 100.0), quiet=True)
+    difference = images.read(tmp_path / "made" / "b.tif") - images.read(tmp_path / "target" / "b.tif")
+    assert ranged.scores["l1"] == pytest.approx([0, np.abs(difference).mean() / 100], abs=1e-6)
+
+
+def test_values_that_are_not_finite(tmp_path: Path) -> None:
+    for side in ("made", "target"):
+        write_images(tmp_path / side, "a.tif", channels=1, dtype="float32")
+    broken = noise_image(20, 24, 1, "float32")
+    broken[0, 0] = np.nan
+    images.write(tmp_path / "made" / "a.tif", broken)
+    with pytest.raises(UserError, match=r"a\.tif holds 1 values that are not finite"):
+        evaluate_folders(tmp_path / "made", tmp_path / "target", quiet=True)
+
+
+def test_depths_may_differ(tmp_path: Path) -> None:
+    target = write_images(tmp_path / "target", "a.png")
+    images.write(tmp_path / "made" / "a.png", images.read(target / "a.png").astype(np.uint16) * 257)
+    assert value(evaluate_folders(tmp_path / "made", target, quiet=True), "l1") == pytest.approx(0, abs=1e-7)
+
+
+def test_transparency(tmp_path: Path) -> None:
+    target = write_images(tmp_path / "target", "a.png", channels=4)
+    with pytest.raises(UserError, match="transparent"):
+        evaluate_folders(target, target, quiet=True)
+    assert value(evaluate_folders(target, target, alpha="keep", quiet=True), "l1") == 0
+
+
+def test_broken_and_missing(tmp_path: Path) -> None:
+    for side in ("made", "target"):
+        write_images(tmp_path / side, *NAMES)
+    (tmp_path / "target" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(UserError, match=r"target/b\.png"):
+        evaluate_folders(tmp_path / "made", tmp_path / "target", quiet=True)
+    with pytest.raises(UserError, match="absent does not exist"):
+        evaluate_folders(tmp_path / "absent", tmp_path / "target", quiet=True)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no images"):
+        evaluate_folders(tmp_path / "made", tmp_path / "empty", quiet=True)
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    names = ['a, "b".png', "it's; ü.png", "=1.png"]
+    target = write_images(tmp_path / "target", *names)
+    result = evaluate_folders(near(tmp_path / "made", target), target, out=tmp_path / "out", quiet=True)
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "out" / "per_image.csv").read_text(encoding="utf-8"))))
+    assert [line["name"] for line in lines] == result.names
+    assert sorted(result.names) == sorted(name.removesuffix(".png") for name in names)
+    for metric, scores in result.scores.items():
+        assert [float(line[metric]) for line in lines] == pytest.approx(scores, rel=1e-5)
+
+    def no_constants(word: str) -> Any:
+        raise AssertionError(word)
+
+    loaded = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"), parse_constant=no_constants)
+    assert loaded["n"] == 3
+    assert loaded["model"] == str(tmp_path / "made")
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = write_images(tmp_path / "target", "a.png")
+    (tmp_path / "out").write_text("a file")
+    monkeypatch.setattr(images, "read", lambda *_: pytest.fail("an image was read"))
+    with pytest.raises(UserError, match="out"):
+        evaluate_folders(target, target, out=tmp_path / "out", quiet=True)
+
+
+# ---- the result itself --------------------------------------------------------------------------------------------------
+
+
+def result_of(scores: list[float], better: str = "lower") -> Evaluation:
+    row = Row("m", "M", "", better, float(np.mean(scores)), np.nan, np.inf, len(scores))
+    return Evaluation([row], {"m": scores}, [str(index) for index in range(len(scores))], {"split": "test"})
+
+
+@pytest.mark.parametrize(
+    ("better", "worst", "best"), [("lower", ["2", "0", "3"], ["4", "1", "3"]), ("higher", ["2", "4", "1"], ["0", "3", "1"])]
+)
+def test_extremes_and_scores_that_are_no_number(better: str, worst: list[str], best: list[str]) -> None:
+    result = result_of([5.0, 2.0, float("nan"), 3.0, 1.0], better)
+    assert result.extremes("m") == (worst, best)
+    assert (result.about["worst"], result.about["best"]) == (worst, best)
+
+
+def test_json_has_no_word_for_what_is_not_finite() -> None:
+    (row,) = result_of([1.0, 2.0]).to_dict()["rows"]
+    assert (row["value"], row["low"], row["high"]) == (1.5, None, None)
+    json.dumps(result_of([float("inf")]).to_dict(), allow_nan=False)
+
+
+def test_the_table_lines_up() -> None:
+    row = Row("psnr", "PSNR", "dB", "higher", 21.5, 20.0, 23.0, 4, {"source copied": 9.0})
+    other = Row("fid", "FID", "", "lower", 30.0, None, None, 4)
+    lines = Evaluation([row, other], {}, ["a"], {}).table().splitlines()
+    assert lines[0].split() == ["metric", "value", "95", "%", "interval", "source", "copied", "better"]
+    assert lines[1].split() == ["PSNR", "(dB)", "21.5000", "[20.0000,", "23.0000]", "9.0000", "higher"]
+    assert lines[2].split() == ["FID", "30.0000", "-", "-", "lower"]
+    assert lines[0].index("value") == lines[1].index("21.5") == lines[2].index("30.0")
+
+
+def test_metric_names() -> None:
+    assert metric_names(["ssim", "l1 ", "ssim"]) == ["ssim", "l1"]
+    assert {"l1", "psnr", "ssim", "ms_ssim"} <= set(metric_names(None))
+    with pytest.raises(UserError, match="did you mean"):
+        metric_names(["sim"])

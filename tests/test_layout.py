@@ -1,0 +1,139 @@
+"""The house keeps its shape: imports point up the list of rooms, files stay short, and nothing heavy slips in."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import transfigure
+
+PACKAGE = Path(transfigure.__file__).parent
+ROOMS = [
+    *("errors", "_version", "progress", "registry", "recipe", "data", "networks", "objectives", "metrics"),
+    *("training", "translation", "evaluation", "reporting", "interop"),
+    *("demo", "doctor", "inventory", "cli", "__main__", "__init__"),
+]
+"""In the order data flows; the package's own ``__init__`` comes last: its names are lazy, so it may name everything."""
+
+
+def imports(file: Path, root: Path) -> Iterator[tuple[int, str]]:
+    """Every module of the package, or outside it, that a file imports, anywhere in its text, as ``(line, dotted path)``.
+
+    A module of the package is written ``.data.images``, one from elsewhere ``torch.nn``. ``from x import y`` gives ``x.y``.
+    """
+    package = [*file.relative_to(root).parent.parts]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, _ours(alias.name, root.name)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if node.level:
+                    base = package[: len(package) - (node.level - 1)]
+                    yield node.lineno, "." + ".".join([*base, *([node.module] if node.module else []), alias.name])
+                else:
+                    yield node.lineno, _ours(f"{node.module}.{alias.name}", root.name)
+
+
+def _ours(path: str, package: str) -> str:
+    if path == package:
+        return ".__init__"
+    return path.removeprefix(package) if path.startswith(f"{package}.") else path
+
+
+def faults(root: Path, rooms: list[str], longest: int = 400) -> list[str]:
+    """What a package does against the rules, one line each."""
+    found = []
+    for file in sorted(root.rglob("*.py")):
+        name = file.relative_to(root)
+        room = name.parts[0].removesuffix(".py")
+        if room not in rooms:
+            found.append(f"{name} is in no room")
+            continue
+        if file.stem.startswith(("util", "helper", "misc")):
+            found.append(f"{name} has a name that says nothing")
+        if (lines := len(file.read_text(encoding="utf-8").splitlines())) > longest:
+            found.append(f"{name} has {lines} lines")
+        for line, path in imports(file, root):
+            if path.startswith("."):
+                target = path.split(".")[1]
+                target = target if target in rooms else "__init__"  # from . import evaluate: a name of the package itself
+                if rooms.index(target) > rooms.index(room):
+                    found.append(f"{name}:{line} imports {path}")
+            elif path.split(".")[0] == "torchvision":
+                found.append(f"{name}:{line} imports torchvision")
+            elif path.split(".")[0] == "lightning_fabric" and name.as_posix() != "training/engine.py":
+                found.append(f"{name}:{line} imports lightning_fabric")
+    return found
+
+
+def test_the_house() -> None:
+    assert faults(PACKAGE, ROOMS) == []
+
+
+def test_every_room_of_the_list_exists() -> None:
+    assert [room for room in ROOMS if not ((PACKAGE / room).is_dir() or (PACKAGE / f"{room}.py").is_file())] == []
+
+
+def test_the_walk_sees_the_imports() -> None:
+    """Not vacuously true: it finds imports we know of, relative ones, and ones inside functions."""
+    assert ".inventory.recipe_flags" in {path for _, path in imports(PACKAGE / "cli.py", PACKAGE)}
+    assert ".errors.UserError" in {path for _, path in imports(PACKAGE / "networks" / "discriminators" / "patch.py", PACKAGE)}
+    assert "lightning_fabric" in {path.split(".")[0] for _, path in imports(PACKAGE / "training" / "engine.py", PACKAGE)}
+    ours = [path for file in PACKAGE.rglob("*.py") for _, path in imports(file, PACKAGE) if path.startswith(".")]
+    assert len(ours) > 150
+
+
+MADE_UP = {
+    "errors.py": "import json",
+    "data/__init__.py": "",
+    "data/images.py": "from ..errors import UserError\nfrom . import pixels\nimport numpy",
+    "data/pixels.py": "",
+    "training/engine.py": "import lightning_fabric\nfrom ..data.images import read",
+    "cli.py": "def verb():\n    from .training.engine import Engine",
+}
+
+
+def _build(root: Path, changes: dict[str, str]) -> list[str]:
+    for name, text in {**MADE_UP, **changes}.items():
+        (root / "house" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "house" / name).write_text(text)
+    return faults(root / "house", ["errors", "data", "training", "cli", "__init__"], longest=10)
+
+
+def test_a_tidy_house_has_no_faults(tmp_path: Path) -> None:
+    assert _build(tmp_path, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "fault"),
+    [
+        ("data/pixels.py", "from ..training.engine import Engine", "data/pixels.py:1 imports .training.engine.Engine"),
+        ("data/pixels.py", "def f():\n    from ..training import engine", "data/pixels.py:2 imports .training.engine"),
+        ("data/pixels.py", "from .. import cli", "data/pixels.py:1 imports .cli"),
+        ("data/pixels.py", "from .. import evaluate", "data/pixels.py:1 imports .evaluate"),
+        ("data/pixels.py", "import house", "data/pixels.py:1 imports .__init__"),
+        ("data/pixels.py", "import house.cli as c", "data/pixels.py:1 imports .cli"),
+        ("data/pixels.py", "if 1:\n    from house.training.engine import E", "data/pixels.py:2 imports .training.engine.E"),
+        ("data/pixels.py", "from house import Recipe", "data/pixels.py:1 imports .Recipe"),
+        ("data/deep/er.py", "from ...training.engine import E", "data/deep/er.py:1 imports .training.engine.E"),
+        ("errors.py", "from .data import images", "errors.py:1 imports .data.images"),
+        ("data/pixels.py", "import torchvision.transforms as T", "data/pixels.py:1 imports torchvision"),
+        ("training/step.py", "def f():\n    from lightning_fabric import Fabric", "training/step.py:2 imports lightning_fabric"),
+        ("training/utils.py", "", "training/utils.py has a name that says nothing"),
+        ("training/long.py", "\n" * 11, "training/long.py has 11 lines"),
+        ("spare/room.py", "", "spare/room.py is in no room"),
+    ],
+)
+def test_every_fault_is_found(tmp_path: Path, file: str, text: str, fault: str) -> None:
+    assert _build(tmp_path, {file: text}) == [fault]
+
+
+def test_torchvision_is_nowhere_in_the_tests_either() -> None:
+    tests = Path(__file__).parent
+    modules = [path for file in tests.rglob("*.py") for _, path in imports(file, tests)]
+    assert len(modules) > 100
+    assert [path for path in modules if path.split(".")[0] == "torchvision"] == []

@@ -1,0 +1,267 @@
+"""A folder in, a folder out: what cannot work is said before the work, and one bad file stops no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tiny import copying, noise_image, tiny_config, tiny_translator, write_images
+from transfigure.data import images
+from transfigure.errors import Missing, RunFailure, UserError
+from transfigure.networks.model_file import Domain
+from transfigure.translation.folder import translate_folder
+from transfigure.translation.translator import Translator
+
+
+def below(folder: Path) -> list[str]:
+    """All files, hidden ones too, in the order of their names."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def refused_before_work(translator: Translator, source: Path, output: Path, **options: Any) -> str:
+    """The sentence; nothing was translated and nothing written."""
+    before = below(source.parent)
+    with pytest.raises(UserError) as caught:
+        translate_folder(translator, source, output, quiet=True, **options)
+    assert not translator.generator.seen
+    assert below(source.parent) == before
+    return str(caught.value)
+
+
+def test_every_image_is_translated_as_it_would_be_alone(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png", "b.png", "c.png")
+    translator = tiny_translator()
+    written = translate_folder(translator, source, tmp_path / "all", quiet=True)
+    assert [path.name for path in written] == ["a.png", "b.png", "c.png"]
+    for name in ("c.png", "a.png", "b.png"):
+        translator.translate_file(source / name, tmp_path / "alone" / name)
+        expected = (tmp_path / "alone" / name).read_bytes()
+        assert (tmp_path / "all" / name).read_bytes() == expected
+        lonely = tmp_path / f"only_{name}"
+        lonely.mkdir()
+        (source / name).rename(lonely / name)
+        translate_folder(translator, lonely, tmp_path / f"out_{name}", quiet=True)
+        assert (tmp_path / f"out_{name}" / name).read_bytes() == expected
+
+
+def test_names_order_and_sub_folders(tmp_path: Path) -> None:
+    names = ["img10.png", "img2.jpg", "img1.tif", "b/x.y.z.webp", "b/a/1.bmp"]
+    source = write_images(tmp_path / "in", *names)
+    (source / "notes.txt").write_text("not an image")
+    (source / ".hidden.png").write_bytes(b"")
+    told: list[Path] = []
+    written = translate_folder(copying(), source, tmp_path / "out", quiet=True, on_file=told.append)
+    order = ["b/a/1.png", "b/x.y.z.png", "img1.png", "img2.png", "img10.png"]
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in written] == order
+    assert told == written
+    assert below(tmp_path / "out") == sorted(order)
+    for name in names:
+        expected = images.convert_channels(images.read(source / name), 3)
+        assert np.array_equal(images.read((tmp_path / "out" / name).with_suffix(".png")), expected) or name.endswith("jpg")
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "webp", "tif", "bmp"])
+def test_formats(tmp_path: Path, format: str) -> None:
+    source = write_images(tmp_path / "in", "a.png", "b.jpg")
+    written = translate_folder(copying(), source, tmp_path / "out", format=format, quiet=True)
+    assert [path.name for path in written] == [f"a.{format}", f"b.{format}"]
+    assert {images.size_of(path).format for path in written} == {{"jpg": "JPEG", "tif": "TIFF"}.get(format, format.upper())}
+
+
+def test_same_format_keeps_every_name(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png", "a.JPG", "b.tiff")
+    written = translate_folder(copying(), source, tmp_path / "out", format="same", quiet=True)
+    assert sorted(path.name for path in written) == ["a.JPG", "a.png", "b.tiff"]
+
+
+def test_formats_that_there_are_not(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png")
+    for wrong in ("gif", "PNG", ".png"):
+        assert "not one of png, jpg" in refused_before_work(copying(), source, tmp_path / "out", format=wrong)
+
+
+def test_two_inputs_of_one_stem_are_found_before_the_work(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png", "sub/b.png", "sub/b.jpg")
+    sentence = refused_before_work(copying(), source, tmp_path / "out")
+    assert "b.png" in sentence
+    assert "b.jpg" in sentence
+    assert "--format same" in sentence
+
+
+def test_equal_stems_in_two_folders_are_fine(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "x/b.png", "y/b.jpg")
+    assert len(translate_folder(copying(), source, tmp_path / "out", quiet=True)) == 2
+
+
+def test_output_inside_input(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png")
+    (tmp_path / "link").symlink_to(source)
+    for output in (source, source / "out", tmp_path / "in" / ".." / "in" / "deep" / "out", tmp_path / "link" / "out"):
+        assert "inside the input" in refused_before_work(copying(), source, output)
+
+
+def test_an_output_that_would_replace_an_input(tmp_path: Path) -> None:
+    """The input lies inside the output, where a sub-folder of the same name leads the outputs back into it."""
+    source = write_images(tmp_path / "in", "a.png", "in/a.png")
+    assert "would be lost" in refused_before_work(copying(), source, tmp_path)
+
+
+def test_input_beside_other_things_in_the_output_folder(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "all" / "in", "a.png")
+    assert translate_folder(copying(), source, tmp_path / "all", quiet=True) == [tmp_path / "all" / "a.png"]
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png")
+    (tmp_path / "taken").write_text("a file")
+    for output in (tmp_path / "taken", tmp_path / "taken" / "out"):
+        assert str(output) in refused_before_work(copying(), source, output)
+
+
+def test_nothing_to_translate(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    assert "no images" in refused_before_work(copying(), tmp_path / "in", tmp_path / "out")
+    assert "does not exist" in refused_before_work(copying(), tmp_path / "absent", tmp_path / "out")
+
+
+# ---- files that cannot be translated ------------------------------------------------------------------------------------
+
+
+def test_bad_files_among_good_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png", "3.png", "sub/4.png")
+    whole = (source / "2.png").read_bytes()
+    (source / "2.png").write_bytes(whole[: len(whole) // 2])
+    (source / "3.png").write_bytes(b"")
+    images.write(source / "5.tif", noise_image(4, 4, 7))
+    with pytest.raises(UserError) as caught:
+        translate_folder(copying(), source, tmp_path / "out", quiet=True)
+    sentence = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert "\n" not in sentence
+    assert "3 of 5" in sentence
+    for name in ("2.png", "3.png", "5.tif"):
+        assert name in sentence
+    assert "1.png" not in sentence
+    said = capsys.readouterr().err
+    assert "3.png is empty" in said
+    assert "7 channels" in said
+    assert below(tmp_path / "out") == ["1.png", "sub/4.png"]
+
+
+def test_one_bad_file(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png")
+    (source / "1.png").write_bytes(b"GIF89a")
+    with pytest.raises(UserError, match=r"1 of 2 images .*the other 1 could.*1\.png is not a PNG.*GIF"):
+        translate_folder(copying(), source, tmp_path / "out", quiet=True)
+    assert below(tmp_path / "out") == ["2.png"]
+
+
+def test_only_bad_files(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", *(f"{index}.png" for index in range(30)), channels=1)
+    for file in source.iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(UserError, match=r"^no image could be translated: 0\.png, .*9\.png and 20 more; the first: .*0\.png is empty"):
+        translate_folder(copying(), source, tmp_path / "out", quiet=True)
+    assert below(tmp_path / "out") == []
+
+
+def test_a_missing_package_stops_only_the_files_that_need_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_images(tmp_path / "in", "a.png", "b.png", "c.png")
+    read = images.read
+
+    def without_tifffile(path: Path, alpha: images.Alpha = "refuse") -> Any:
+        if path.name == "a.png":
+            raise Missing.extra("tifffile", "science", f"reading {path}")
+        return read(path, alpha)
+
+    monkeypatch.setattr(images, "read", without_tifffile)
+    with pytest.raises(Missing, match="tifffile") as caught:
+        translate_folder(copying(), source, tmp_path / "out", quiet=True)
+    assert caught.value.exit_code == 3
+    assert below(tmp_path / "out") == ["b.png", "c.png"]
+
+
+def test_a_broken_model_is_no_fault_of_the_files(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png", "b.png")
+    translator = copying()
+    translator.generator.forward = lambda x: x * float("nan")
+    with pytest.raises(RunFailure, match="not finite"):
+        translate_folder(translator, source, tmp_path / "out", quiet=True)
+    assert below(tmp_path / "out") == []
+
+
+def test_an_interruption_leaves_whole_files(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png", "b.png", "c.png")
+
+    def stop(path: Path) -> None:
+        if path.name == "b.png":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        translate_folder(copying(), source, tmp_path / "out", quiet=True, on_file=stop)
+    assert below(tmp_path / "out") == ["a.png", "b.png"]
+
+
+# ---- halves, transparency, other depths ---------------------------------------------------------------------------------
+
+
+def test_halves(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png", size=(8, 20))
+    whole = images.read(source / "a.png")
+    for half, expected in (("left", whole[:, :10]), ("right", whole[:, 10:])):
+        (written,) = translate_folder(copying(), source, tmp_path / half, half=half, quiet=True)  # type: ignore[arg-type]
+        assert np.array_equal(images.read(written), expected)
+
+
+def test_transparency(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png", channels=4)
+    with pytest.raises(UserError, match="transparent"):
+        translate_folder(copying(), source, tmp_path / "out", quiet=True)
+    (written,) = translate_folder(copying(), source, tmp_path / "out", alpha="drop", quiet=True)
+    assert np.array_equal(images.read(written), images.read(source / "a.png", "drop"))
+
+
+def test_16_bit_models_write_png(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png", "b.tif", channels=1, dtype="uint16")
+    written = translate_folder(copying(Domain(1, "uint16")), source, tmp_path / "out", quiet=True)
+    assert [path.name for path in written] == ["a.png", "b.png"]
+    for path in written:
+        assert images.read(path).dtype == np.uint16
+
+
+@pytest.mark.parametrize("domain", [Domain(5), Domain(1, "float32", (-10.0, 10.0))], ids=str)
+def test_models_that_png_cannot_hold_write_tif_and_say_so(tmp_path: Path, domain: Domain, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_images(tmp_path / "in", "a.tif", channels=domain.channels, dtype=domain.dtype)
+    (written,) = translate_folder(copying(domain), source, tmp_path / "out")
+    assert written.name == "a.tif"
+    assert images.read(written).shape == images.read(source / "a.tif").shape
+    assert "written as tif" in capsys.readouterr().err
+    translate_folder(copying(domain), source, tmp_path / "again", quiet=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_format_that_cannot_hold_the_images_is_refused_before_the_work(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png", "b.jpg")
+    assert "tif" in refused_before_work(copying(5), source, tmp_path / "out", format="png")
+    deep = copying(Domain(3, "uint16"))
+    assert "png" in refused_before_work(deep, source, tmp_path / "out", format="jpg")
+    assert "b.jpg" in refused_before_work(deep, source, tmp_path / "out", format="same")
+
+
+def test_conversions_are_said_once_for_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_images(tmp_path / "in", "a.png", "b.png", "c.png", channels=1)
+    translator = tiny_translator(tiny_config(source=3))
+    translate_folder(translator, source, tmp_path / "out")
+    assert capsys.readouterr().err.count("note: grey") == 1
+    translate_folder(translator, source, tmp_path / "out", quiet=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_translator_s_own_method(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "a.png", size=(6, 8))
+    written = copying().translate_folder(str(source), str(tmp_path / "out"), format="bmp", half="left", quiet=True)
+    assert [path.name for path in written] == ["a.bmp"]
+    assert images.size_of(written[0]).width == 4
