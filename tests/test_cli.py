@@ -194,10 +194,9 @@ def test_train_help_follows_the_flags_beside_it(capsys: pytest.CaptureFixture[st
 
 
 def test_take_overrides() -> None:
-    taken = cli.take_overrides(
-        ["train", "pix2pix", "--training.epochs", "20", "--generator=resnet", "--data.flip", "--quiet", "data.v2", "--training.seed", "-1"]
-        + ["--out", "runs/a.b", "--objective.adversarial", "null", "--name", "x", "--data.path=a=b", "--data.cache_gb", "--out=c.d", "--"]
-    )
+    first = ["train", "pix2pix", "--training.epochs", "20", "--generator=resnet", "--data.flip", "--quiet", "data.v2"]
+    second = ["--training.seed", "-1", "--out", "runs/a.b", "--objective.adversarial", "null", "--name", "x", "--data.path=a=b"]
+    taken = cli.take_overrides([*first, *second, "--data.cache_gb", "--out=c.d", "--"])
     assert taken == (
         ["train", "pix2pix", "--quiet", "data.v2", "--out", "runs/a.b", "--out=c.d", "--"],
         {

@@ -87,7 +87,7 @@ def test_a_strange_name_gets_the_whole_list() -> None:
 def test_build_refuses_what_the_thing_does_not_take() -> None:
     with pytest.raises(UserError, match=r"widht is not a parameter of generator 'unet' \(did you mean 'width'\?\)"):
         registry.build("generator", "unet", 3, 3, widht=3)
-    with pytest.raises(UserError, match="generator.widht is not"):
+    with pytest.raises(UserError, match=r"generator\.widht is not"):
         registry.check_options("generator", "unet", {"width": 1, "widht": 3}, where="generator")
 
 

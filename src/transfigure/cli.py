@@ -75,8 +75,8 @@ def _run(arguments: list[str]) -> int:
     if getattr(options, "help", False):  # only train's waits until here: its keys depend on the recipe, the flags and the plugins
         from .inventory import recipe_flags
 
-        verbs[options.verb].print_help()
-        print("\n" + recipe_flags(options.recipe or "pix2pix", overrides))
+        flags = recipe_flags(options.recipe or "pix2pix", overrides)
+        print(f"{verbs[options.verb].format_help()}\n{flags}")
         return 0
     verb: Callable[[argparse.Namespace, dict[str, Any]], int] = VERBS[options.verb][0]
     return verb(options, overrides)

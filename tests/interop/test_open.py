@@ -181,6 +181,11 @@ def test_our_own_checkpoint_is_no_reference_file(tmp_path: Path) -> None:
     torch.save({"generator": {"down.0.conv.weight": torch.zeros(4, 3, 4, 4)}, "step": 3}, tmp_path / "last.pt")
     with pytest.raises(UserError, match=r"last\.pt"):
         open_translator(tmp_path / "last.pt")
+    tiny_translator().save(tmp_path / "run" / "model")
+    (tmp_path / "run" / "checkpoints").mkdir()
+    (tmp_path / "last.pt").rename(tmp_path / "run" / "checkpoints" / "last.pt")
+    with pytest.raises(UserError, match="give the run itself"):
+        open_translator(tmp_path / "run" / "checkpoints" / "last.pt")
 
 
 @pytest.mark.parametrize(("noise", "norm", "expected"), [("none", "batch", "batchstats"), ("none", "running", "eval")])

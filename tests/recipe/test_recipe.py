@@ -19,7 +19,7 @@ from transfigure.errors import UserError
 from transfigure.recipe import Adversarial, Component, Data, Recipe, Training, flatten, parse_value, section_class, shipped
 from transfigure.recipe.sections import Term
 
-QUICK = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+QUICK = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def _write(folder: Path, text: str, name: str = "mine.yaml") -> Path:
@@ -98,7 +98,7 @@ def test_whatever_was_set_comes_back_from_the_printed_recipe(tmp_path: Path, bas
     assert again == recipe
 
 
-@settings(QUICK, max_examples=150)
+@settings(QUICK, max_examples=60)
 @given(
     key=st.sampled_from(sorted({key for name in shipped() for key, _ in flatten(Recipe.load(name).to_dict())} | set(VALID)))
     | st.text(max_size=20),

@@ -47,6 +47,9 @@ def _reference(file: Path, device: str) -> Translator:
         raise UserError(
             f"{file} is not a model: give a run, a model directory{inside}, or a .pth file of the PyTorch reference implementation"
         )
+    run = file.resolve().parent.parent
+    if (run / "model" / CONFIG).is_file():
+        raise UserError(f"{file} is a checkpoint that training goes on from: give the run itself, {run}")
     place = pick_device(device)
     generator, found = load_generator(file)
     size: int = generator.size_multiple  # type: ignore[assignment]
