@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import transfigure
-from transfigure import cli, registry
+from transfigure import cli, flags, registry
 from transfigure.errors import Interrupted, Missing, RunFailure, UserError
 from transfigure.inventory import inventory
 from transfigure.recipe import Recipe, flatten, shipped
@@ -156,7 +156,7 @@ def test_the_public_names() -> None:
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_the_first_page_names_every_command(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     page = _printed(capsys, *arguments)
-    for verb, (_, summary) in cli.VERBS.items():
+    for verb, summary in flags.SUMMARIES.items():
         assert verb in page and summary in page
     assert "transfigure demo" in page
 
@@ -164,7 +164,7 @@ def test_the_first_page_names_every_command(capsys: pytest.CaptureFixture[str], 
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_explains_every_flag(capsys: pytest.CaptureFixture[str], verb: str) -> None:
     page = " ".join(_printed(capsys, verb, "--help").split())
-    _, verbs = cli._parsers()
+    _, verbs = flags.parsers()
     assert page.startswith(f"usage: transfigure {verb}")
     for action in verbs[verb]._actions:
         assert action.help, action.dest
@@ -376,7 +376,7 @@ def test_exit_codes(
     def fail(options: Any, overrides: Any) -> int:
         raise failure
 
-    monkeypatch.setitem(cli.VERBS, "doctor", (fail, "fails"))
+    monkeypatch.setitem(cli.VERBS, "doctor", fail)
     assert said in _said(capsys, "doctor", code=code)
 
 
@@ -385,7 +385,7 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch, bug: E
     def fail(options: Any, overrides: Any) -> int:
         raise bug
 
-    monkeypatch.setitem(cli.VERBS, "doctor", (fail, "fails"))
+    monkeypatch.setitem(cli.VERBS, "doctor", fail)
     with pytest.raises(type(bug)):
         cli.main(["doctor"])
 

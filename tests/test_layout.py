@@ -14,7 +14,7 @@ PACKAGE = Path(transfigure.__file__).parent
 ROOMS = [
     *("errors", "_version", "progress", "registry", "recipe", "data", "networks", "objectives", "metrics"),
     *("training", "translation", "evaluation", "reporting", "interop"),
-    *("demo", "doctor", "inventory", "cli", "__main__", "__init__"),
+    *("demo", "doctor", "inventory", "flags", "cli", "__main__", "__init__"),
 ]
 """In the order data flows; the package's own ``__init__`` comes last: its names are lazy, so it may name everything."""
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from ._version import __version__
 from .errors import TransfigureError, UserError, did_you_mean
+from .flags import parsers, what_is
 
 SECTIONS = ("name", "data", "generator", "discriminator", "objective", "training")
-EPILOG = """\
-start here:
-  transfigure demo                                       train, translate and evaluate on drawn facades, in two minutes
-  transfigure train pix2pix FOLDER --out RUN             learn from a folder of image pairs
-  transfigure translate RUN INPUT OUTPUT                 a file, or a folder to a folder
-  transfigure evaluate RUN FOLDER                        how good is it, beside what anyone can reach
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     rest, overrides = take_overrides(arguments)
-    parser, verbs = _parsers()
+    parser, verbs = parsers()
     if not rest:
         parser.print_help()
         return 0
@@ -65,7 +57,7 @@ def _run(arguments: list[str]) -> int:
     options, unknown = verbs[rest[0]].parse_known_intermixed_args(rest[1:])
     options.verb = rest[0]
     if unknown:
-        raise UserError(_what_is(unknown[0].split("=")[0], verbs[options.verb]))
+        raise UserError(what_is(unknown[0].split("=")[0], verbs[options.verb]))
     if overrides and options.verb not in ("train", "evaluate"):
         raise UserError(f"--{next(iter(overrides))} belongs to  transfigure train  (and, for data, to evaluate)")
     for plugin in getattr(options, "plugins", []) or []:
@@ -78,7 +70,7 @@ def _run(arguments: list[str]) -> int:
         flags = recipe_flags(options.recipe or "pix2pix", overrides)
         print(f"{verbs[options.verb].format_help()}\n{flags}")
         return 0
-    verb: Callable[[argparse.Namespace, dict[str, Any]], int] = VERBS[options.verb][0]
+    verb: Callable[[argparse.Namespace, dict[str, Any]], int] = VERBS[options.verb]
     return verb(options, overrides)
 
 
@@ -154,7 +146,7 @@ def translate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     source, output = Path(options.input), Path(options.output)
     if source.is_dir():
         written = translator.translate_folder(
-            source, output, format=options.format or "png", half=options.half, alpha=options.alpha, quiet=options.quiet
+            source, output, format=options.format, half=options.half, alpha=options.alpha, quiet=options.quiet
         )
         print(f"{len(written)} of {len(list_images(source))} images written to {output}")
         return 0
@@ -180,7 +172,17 @@ def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
             flag = "split" if options.split else next(iter(overrides))
             raise UserError(f"--{flag} does not go with --generated and --target, which are compared as they are: leave it out")
         generated, target = _required(options.generated, "--generated DIR"), _required(options.target, "--target DIR")
-        result = evaluate_folders(generated, target, source=options.source, metrics=chosen, out=options.out, quiet=options.quiet)
+        limits = tuple(options.value_range) if options.value_range else None
+        result = evaluate_folders(
+            generated,
+            target,
+            source=options.source,
+            metrics=chosen,
+            out=options.out,
+            value_range=limits,
+            alpha=options.alpha,
+            quiet=options.quiet,
+        )
     else:
         from .evaluation.evaluate import evaluate as run_evaluation
 
@@ -203,7 +205,8 @@ def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     about = result.about
     print(f"{len(result.names)} images, split: {about['split']}, resize: {about['resize']}, checkpoint: {about['checkpoint']}")
     print(result.table())
-    print(f"worst by {about['ranked_by']}: {', '.join(about['worst'])}    best: {', '.join(about['best'])}")
+    if about["ranked_by"] is not None:
+        print(f"worst by {about['ranked_by']}: {', '.join(about['worst'])}    best: {', '.join(about['best'])}")
     return 0
 
 
@@ -258,127 +261,12 @@ def _required(value: str | None, flag: str) -> str:
     return value
 
 
-# ---- flags --------------------------------------------------------------------------------------------------------------
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are our one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments: "):
-            raise UserError(_what_is(message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0], self))
-        raise UserError(f"{message}; see  {self.prog} --help")
-
-
-def _what_is(argument: str, parser: argparse.ArgumentParser) -> str:
-    """The sentence for an argument nobody takes: the nearest flag, ``--training.epochs`` for ``--epochs``, or one word too many."""
-    if not argument.startswith("-"):
-        places = " ".join(str(action.metavar) for action in parser._actions if not action.option_strings)
-        return f"{argument!r} is one argument too many: {parser.prog} takes {places or 'only flags'}"
-    flags = {name: name for action in parser._actions for name in action.option_strings}
-    if parser.prog.endswith(" train"):
-        from .recipe import Recipe, flatten
-
-        for key, _ in flatten(Recipe.load("pix2pix").to_dict()):
-            flags.setdefault(f"--{key.rpartition('.')[2]}", f"--{key}")
-    close = difflib.get_close_matches(argument, flags, n=1, cutoff=0.6)
-    hint = f" (did you mean {flags[close[0]]!r}?)" if close else f"; see  {parser.prog} --help"
-    return f"there is no option {argument}{hint}"
-
-
-VERBS: dict[str, tuple[Callable[[argparse.Namespace, dict[str, Any]], int], str]] = {
-    "demo": (demo, "train, translate and evaluate on drawn facades, in two minutes"),
-    "train": (train, "train a translator on image pairs"),
-    "translate": (translate, "translate a file, or a folder to a folder"),
-    "evaluate": (evaluate, "score a translator, or any two folders of images"),
-    "report": (report, "write the report page of a run"),
-    "list": (list_, "every network, loss, metric, dataset kind and recipe"),
-    "doctor": (doctor, "versions, devices, and what is missing for which feature"),
+VERBS: dict[str, Callable[[argparse.Namespace, dict[str, Any]], int]] = {
+    "demo": demo,
+    "train": train,
+    "translate": translate,
+    "evaluate": evaluate,
+    "report": report,
+    "list": list_,
+    "doctor": doctor,
 }
-
-
-def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
-    """The parser of the program, for its --help, and the parser of each verb."""
-    form = argparse.RawDescriptionHelpFormatter
-    commands = "\n".join(f"  {name:20}  {summary}" for name, (_, summary) in VERBS.items())
-    parser = _Parser(
-        prog="transfigure",
-        usage="transfigure COMMAND ...   |   transfigure COMMAND --help",
-        description=f"Image-to-image translation with adversarial networks.\n\ncommands:\n{commands}",
-        epilog=EPILOG,
-        formatter_class=form,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"transfigure {__version__}")
-    added: dict[str, _Parser] = {}
-    for name, (_, summary) in VERBS.items():
-        description = summary[0].upper() + summary[1:] + "."
-        added[name] = _Parser(prog=f"transfigure {name}", description=description, allow_abbrev=False, add_help=name != "train")
-    for name in ("demo", "train", "translate", "evaluate"):
-        added[name].add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")
-    for name in ("train", "translate", "evaluate", "list"):
-        added[name].add_argument(
-            "--plugins",
-            action="append",
-            metavar="FILE",
-            help="a Python file that registers more losses, networks, metrics ...; may be repeated",
-        )
-    for name in ("evaluate", "list", "doctor"):
-        added[name].add_argument("--json", action="store_true", help="for machines")
-
-    added["demo"].add_argument("--out", default="transfigure-demo", metavar="DIR", help="where to (default: %(default)s)")
-
-    command = added["train"]
-    command.add_argument("recipe", nargs="?", metavar="RECIPE", help="a shipped recipe (see: transfigure list recipe) or a YAML file")
-    command.add_argument("data", nargs="?", metavar="DATA", help="a folder of pairs, a manifest, or the word synthetic")
-    command.add_argument("--out", metavar="RUN", help="the run directory to write")
-    command.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint (RECIPE and DATA may be left out)")
-    command.add_argument("--seed", type=int, help="short for --training.seed")
-    command.add_argument("--devices", type=int, help="short for --training.devices")
-    command.add_argument("--print_config", action="store_true", help="print the complete recipe and stop")
-    command.add_argument("-h", "--help", action="store_true", help="this, and every key of RECIPE as a flag")
-
-    for name in ("translate", "evaluate"):
-        command = added[name]
-        command.add_argument(
-            "model",
-            nargs="?" if name == "evaluate" else None,
-            metavar="MODEL",
-            help="a run, a model directory, or a .pth file of the PyTorch reference code",
-        )
-        command.add_argument("--checkpoint", choices=["last", "best"], default="last", help="of a run (default: %(default)s)")
-        command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
-        command.add_argument(
-            "--norm", choices=["batch", "running"], help="statistics: of the image at hand, or gathered in training (default: the model's)"
-        )
-        command.add_argument("--noise", choices=["dropout", "none"], help="dropout as the noise z, or off (default: the model's)")
-        command.add_argument("--seed", type=int, help="of the noise (default: the model's)")
-
-    command = added["translate"]
-    command.add_argument("input", metavar="INPUT", help="an image or a folder of images")
-    command.add_argument("output", metavar="OUTPUT", help="the image or the folder to write")
-    command.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
-    command.add_argument("--half", choices=["left", "right"], help="translate this half of side-by-side files")
-    command.add_argument(
-        "--alpha",
-        choices=["refuse", "white", "black", "drop", "keep"],
-        default="refuse",
-        help="what to do with transparency (default: %(default)s)",
-    )
-
-    command = added["evaluate"]
-    command.add_argument("data", nargs="?", metavar="DATA", help="pairs as for train (default: the data it was trained on)")
-    command.add_argument("--generated", metavar="DIR", help="a folder of generated images, instead of MODEL")
-    command.add_argument("--target", metavar="DIR", help="the folder of what they should be")
-    command.add_argument("--source", metavar="DIR", help="the folder of their sources, for the bound of copying them")
-    command.add_argument("--split", choices=["train", "val", "test"], help="default: test, else val")
-    command.add_argument("--metrics", metavar="A,B", help="default: all that need nothing but the images")
-    command.add_argument(
-        "--out", metavar="DIR", help="write evaluation.json, per_image.csv and panels here (default for a run: RUN/evaluation)"
-    )
-
-    added["report"].add_argument("run", metavar="RUN", help="the run directory")
-    added["report"].add_argument("--out", metavar="FILE", help="default: RUN/report.html")
-
-    added["list"].add_argument("kind", nargs="?", metavar="KIND", help="only this kind, such as loss")
-    return parser, added

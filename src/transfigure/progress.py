@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -10,6 +11,20 @@ from typing import TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
+_FORMAT = "{desc}  [{bar:16}] {n_fmt}/{total_fmt}  {rate_fmt}  {remaining} left"
+
+
+class _Lines(io.TextIOBase):
+    """stderr where there is no terminal to redraw a line on: each state of the bar is a line of its own."""
+
+    def write(self, text: str) -> int:
+        words = text.strip("\r\n ")
+        if words:
+            sys.stderr.write(words + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def say(message: str) -> None:
@@ -45,7 +60,7 @@ class Progress:
             initial=initial,
             desc=what,
             unit=f" {unit}",
-            file=sys.stderr,
+            file=sys.stderr if interactive else _Lines(),
             disable=quiet,
             leave=interactive,
             dynamic_ncols=interactive,
@@ -53,7 +68,7 @@ class Progress:
             mininterval=0.2 if interactive else 15.0,
             maxinterval=15.0,
             delay=1.0,
-            bar_format="{desc}  [{bar:16}] {n_fmt}/{total_fmt}  {rate_fmt}  {remaining} left{postfix}",
+            bar_format=_FORMAT,
         )
 
     def advance(self, units: int = 1) -> None:
@@ -64,7 +79,7 @@ class Progress:
         """Change the words before and after the bar."""
         if what is not None:
             self._bar.set_description_str(what, refresh=False)
-        self._bar.set_postfix_str(after, refresh=False)
+        self._bar.bar_format = f"{_FORMAT}{after}".rstrip()
 
     def close(self) -> None:
         """Finish the line."""

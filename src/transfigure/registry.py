@@ -119,7 +119,8 @@ def entry(kind: str, name: str) -> Entry:
     try:
         return catalog()[kind, name]
     except KeyError:
-        raise UserError(f"there is no {kind} named {name!r}{did_you_mean(name, names(kind))}") from None
+        plugin = "; if a plugin registers it, give its file with --plugins"
+        raise UserError(f"there is no {kind} named {name!r}{did_you_mean(name, names(kind))}{plugin}") from None
 
 
 def resolve(kind: str, name: str) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ the recipe and the position. That is why a run that was killed and resumed ends 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -67,8 +68,14 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     keep_freed_memory()
     engine = Engine(recipe.training)
     quiet = quiet or not engine.leads
-    data = open_data(recipe.data, recipe.training.seed, quiet=quiet)
-    trainer = Trainer(recipe, run, engine, data, quiet=quiet)
+    if saved is None and engine.leads:
+        run.reserve()  # before the data is read, which can take a while
+    try:
+        trainer = Trainer(recipe, run, engine, open_data(recipe.data, recipe.training.seed, quiet=quiet), quiet=quiet)
+    except UserError:
+        with contextlib.suppress(OSError):
+            run.path.rmdir()  # if it is empty
+        raise
     if saved is None and engine.leads:
         run.start(recipe)
     engine.barrier()

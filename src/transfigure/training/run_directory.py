@@ -60,8 +60,8 @@ class RunDirectory:
         """Pictures of fixed examples over time."""
         return self.path / "samples"
 
-    def start(self, recipe: Recipe) -> None:
-        """Make an empty run directory and write the recipe into it.
+    def reserve(self) -> None:
+        """Make an empty run directory.
 
         Raises:
             UserError: the place is taken, by a run or by something else, or cannot be written.
@@ -72,6 +72,9 @@ class RunDirectory:
         if self.path.is_dir() and (others := sorted({item.name for item in self.path.iterdir()} - known)):
             raise UserError(f"{self.path} is not empty ({others[0]} is in it): choose a new folder for --out")
         check_writable_folder(self.path)
+
+    def start(self, recipe: Recipe) -> None:
+        """Write the recipe into a reserved directory; what a run left there that died before its first checkpoint is dropped."""
         self.log.unlink(missing_ok=True)
         write_text(self.recipe, recipe.to_yaml())
 

@@ -1,0 +1,149 @@
+"""The flags of each verb, and what is said to a word that is none of them."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from typing import NoReturn
+
+from ._version import __version__
+from .errors import UserError
+
+ALPHA = ("refuse", "white", "black", "drop", "keep")
+EPILOG = """\
+start here:
+  transfigure demo                                       train, translate and evaluate on drawn facades, in two minutes
+  transfigure train pix2pix FOLDER --out RUN             learn from a folder of image pairs
+  transfigure translate RUN INPUT OUTPUT                 a file, or a folder to a folder
+  transfigure evaluate RUN FOLDER                        how good is it, beside what anyone can reach
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are our one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Complain in one sentence."""
+        if message.startswith("unrecognized arguments: "):
+            raise UserError(what_is(message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0], self))
+        raise UserError(f"{message}; see  {self.prog} --help")
+
+
+def what_is(argument: str, parser: argparse.ArgumentParser) -> str:
+    """The sentence for an argument nobody takes: the nearest flag, ``--training.epochs`` for ``--epochs``, or one word too many."""
+    if not argument.startswith("-"):
+        places = " ".join(str(action.metavar) for action in parser._actions if not action.option_strings)
+        return f"{argument!r} is one argument too many: {parser.prog} takes {places or 'only flags'}"
+    flags = {name: name for action in parser._actions for name in action.option_strings}
+    if parser.prog.endswith(" train"):
+        from .recipe import Recipe, flatten
+
+        for key, _ in flatten(Recipe.load("pix2pix").to_dict()):
+            flags.setdefault(f"--{key.rpartition('.')[2]}", f"--{key}")
+    close = difflib.get_close_matches(argument, flags, n=1, cutoff=0.6)
+    hint = f" (did you mean {flags[close[0]]!r}?)" if close else f"; see  {parser.prog} --help"
+    return f"there is no option {argument}{hint}"
+
+
+SUMMARIES = {
+    "demo": "train, translate and evaluate on drawn facades, in two minutes",
+    "train": "train a translator on image pairs",
+    "translate": "translate a file, or a folder to a folder",
+    "evaluate": "score a translator, or any two folders of images",
+    "report": "write the report page of a run",
+    "list": "every network, loss, metric, dataset kind and recipe",
+    "doctor": "versions, devices, and what is missing for which feature",
+}
+
+
+def parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the program, for its --help, and the parser of each verb."""
+    form = argparse.RawDescriptionHelpFormatter
+    commands = "\n".join(f"  {name:20}  {summary}" for name, summary in SUMMARIES.items())
+    parser = Parser(
+        prog="transfigure",
+        usage="transfigure COMMAND ...   |   transfigure COMMAND --help",
+        description=f"Image-to-image translation with adversarial networks.\n\ncommands:\n{commands}",
+        epilog=EPILOG,
+        formatter_class=form,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"transfigure {__version__}")
+    added: dict[str, Parser] = {}
+    for name, summary in SUMMARIES.items():
+        description = summary[0].upper() + summary[1:] + "."
+        added[name] = Parser(prog=f"transfigure {name}", description=description, allow_abbrev=False, add_help=name != "train")
+    for name in ("demo", "train", "translate", "evaluate"):
+        added[name].add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")
+    for name in ("train", "translate", "evaluate", "list"):
+        added[name].add_argument(
+            "--plugins",
+            action="append",
+            metavar="FILE",
+            help="a Python file that registers more losses, networks, metrics ...; may be repeated",
+        )
+    for name in ("evaluate", "list", "doctor"):
+        added[name].add_argument("--json", action="store_true", help="for machines")
+
+    added["demo"].add_argument("--out", default="transfigure-demo", metavar="DIR", help="where to (default: %(default)s)")
+
+    command = added["train"]
+    command.add_argument("recipe", nargs="?", metavar="RECIPE", help="a shipped recipe (see: transfigure list recipe) or a YAML file")
+    command.add_argument("data", nargs="?", metavar="DATA", help="a folder of pairs, a manifest, or the word synthetic")
+    command.add_argument("--out", metavar="RUN", help="the run directory to write")
+    command.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint (RECIPE and DATA may be left out)")
+    command.add_argument("--seed", type=int, help="short for --training.seed")
+    command.add_argument("--devices", type=int, help="short for --training.devices")
+    command.add_argument("--print_config", action="store_true", help="print the complete recipe and stop")
+    command.add_argument("-h", "--help", action="store_true", help="this, and every key of RECIPE as a flag")
+
+    for name in ("translate", "evaluate"):
+        command = added[name]
+        command.add_argument(
+            "model",
+            nargs="?" if name == "evaluate" else None,
+            metavar="MODEL",
+            help="a run, a model directory, or a .pth file of the PyTorch reference code",
+        )
+        command.add_argument("--checkpoint", choices=["last", "best"], default="last", help="of a run (default: %(default)s)")
+        command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+        command.add_argument(
+            "--norm", choices=["batch", "running"], help="statistics: of the image at hand, or gathered in training (default: the model's)"
+        )
+        command.add_argument("--noise", choices=["dropout", "none"], help="dropout as the noise z, or off (default: the model's)")
+        command.add_argument("--seed", type=int, help="of the noise (default: the model's)")
+
+    command = added["translate"]
+    command.add_argument("input", metavar="INPUT", help="an image or a folder of images")
+    command.add_argument("output", metavar="OUTPUT", help="the image or the folder to write")
+    command.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
+    command.add_argument("--half", choices=["left", "right"], help="translate this half of side-by-side files")
+    command.add_argument(
+        "--alpha",
+        choices=ALPHA,
+        default="refuse",
+        help="what to do with transparency (default: %(default)s)",
+    )
+
+    command = added["evaluate"]
+    command.add_argument("data", nargs="?", metavar="DATA", help="pairs as for train (default: the data it was trained on)")
+    command.add_argument("--generated", metavar="DIR", help="a folder of generated images, instead of MODEL")
+    command.add_argument("--target", metavar="DIR", help="the folder of what they should be")
+    command.add_argument("--source", metavar="DIR", help="the folder of their sources, for the bound of copying them")
+    command.add_argument(
+        "--value_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="values of the folders' files that are black and white"
+    )
+    command.add_argument(
+        "--alpha", choices=ALPHA, default="refuse", help="what to do with transparency in the folders (default: %(default)s)"
+    )
+    command.add_argument("--split", choices=["train", "val", "test"], help="default: test, else val")
+    command.add_argument("--metrics", metavar="A,B", help="default: all that need nothing but the images")
+    command.add_argument(
+        "--out", metavar="DIR", help="write evaluation.json, per_image.csv and panels here (default for a run: RUN/evaluation)"
+    )
+
+    added["report"].add_argument("run", metavar="RUN", help="the run directory")
+    added["report"].add_argument("--out", metavar="FILE", help="default: RUN/report.html")
+
+    added["list"].add_argument("kind", nargs="?", metavar="KIND", help="only this kind, such as loss")
+    return parser, added
