@@ -35,7 +35,7 @@ def test_ema_is_the_weighted_mean_of_what_it_saw() -> None:
     for update in range(1, 6):
         with torch.no_grad():
             for parameter in network.parameters():
-                parameter += 1
+                parameter.add_(1)
         network[1].running_mean += 3  # type: ignore[operator]
         ema.update(network)
         decay = min(0.5, (1 + update) / (10 + update))

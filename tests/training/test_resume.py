@@ -37,6 +37,9 @@ TINY = {
     "training.preview_count": 2,
     "training.validate_every": 1,
     "training.ema": 0.99,
+    "training.batch_size": 1,
+    "training.learning_rate": 4e-4,
+    "training.preview_every": "null",
 }
 
 
@@ -157,7 +160,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.
 
 def test_another_recipe_is_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
     train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
-    with pytest.raises(UserError, match=r"training\.learning_rate is 0\.001 but was 0\.0002"):
+    with pytest.raises(UserError, match=r"training\.learning_rate is 0\.001 but was 0\.0004"):
         train(recipe(training__epochs=1, training__learning_rate=1e-3), tmp_path / "run", resume=True, quiet=True)
     with pytest.raises(UserError, match=r"generator\.width"):
         train(recipe(training__epochs=1, generator__width=8), tmp_path / "run", resume=True, quiet=True)

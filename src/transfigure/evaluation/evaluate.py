@@ -23,7 +23,7 @@ from ..data.layouts import recognise
 from ..data.open import find_records, geometry_of, settle
 from ..data.pixels import to_array, to_tensor
 from ..errors import UserError
-from ..networks.model_file import Domain
+from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
 from ..recipe import Data, Recipe
 from ..recipe.sections import plain
@@ -117,7 +117,7 @@ def evaluate(
             "split": name,
             "data": str(section.path or section.kind),
             "resize": f"{section.source_resize} / {section.target_resize} to {size}" if section.load_size else f"middle {size}",
-            "checkpoint": ", ".join(f"{value}" for value in translator.config.checkpoint.values()) or "unknown",
+            "checkpoint": describe_checkpoint(translator.config.checkpoint),
             "model": str(translator.origin or "in memory"),
             "inference": dataclasses.asdict(translator.inference),
         },

@@ -194,6 +194,7 @@ def check_values(recipe: Recipe) -> None:
         "training.batch_size": training.batch_size,
         "training.learning_rate": training.learning_rate,
         "training.devices": training.devices,
+        "training.nodes": training.nodes,
         "training.log_every": training.log_every,
         **{f"generator.{key}": value for key, value in recipe.generator.options.items() if key in ("width", "depth", "blocks")},
         **{f"discriminator.{key}": value for key, value in (judge.options if judge else {}).items() if key == "width"},

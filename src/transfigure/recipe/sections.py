@@ -108,7 +108,8 @@ class Training:
         validate_every: epochs between two validations; 0 is never.
         best_metric: the metric by which ``best`` is chosen on the validation pairs.
         patience: stop after this many validations without a better one; null never stops early.
-        devices: processes to train with, one per device.
+        devices: processes to train with on each machine, one per device.
+        nodes: machines to train with (started by torchrun or SLURM on each).
         accelerator: where to compute.
         precision: number format of the computation.
         sync_batchnorm: batch statistics over all devices (GPU only).
@@ -133,6 +134,7 @@ class Training:
     best_metric: str = "ssim"
     patience: int | None = None
     devices: int = 1
+    nodes: int = 1
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     sync_batchnorm: bool = False

@@ -43,12 +43,12 @@ class Engine:
             warnings.simplefilter("ignore")
             from lightning_fabric import Fabric
 
-            distributed = training.devices > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
+            distributed = training.devices * training.nodes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
             try:
                 self.fabric = Fabric(
                     accelerator=training.accelerator,
                     devices=training.devices,
-                    num_nodes=int(os.environ.get("TRANSFIGURE_NODES", "1")),
+                    num_nodes=training.nodes,
                     strategy="ddp" if distributed else "auto",
                     precision=training.precision,
                 )
