@@ -2,8 +2,8 @@
 
     python benchmarks/data.py [--pairs 40] [--rounds 5]
 
-Both make the same thing from side-by-side JPEG files of 512 x 256: resize to 286, crop to 256 at random, mirror, float tensors in [-1, 1]. The files are drawn
-facades, written to a temporary folder.
+Both make the same thing from side-by-side JPEG files of 512 x 256: resize to 286, crop to 256 at random, mirror, float tensors in
+[-1, 1]. The files are drawn facades, written to a temporary folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image
 
 from transfigure.data import images
 from transfigure.data.dataset import PairDataset
-from transfigure.data.pairs import open_collection
+from transfigure.data.open import open_collection
 from transfigure.data.synthetic import draw_scene, render
 from transfigure.data.transforms import Geometry
 
@@ -34,10 +34,9 @@ def plain(file: Path) -> tuple[torch.Tensor, torch.Tensor]:
     left, top, mirror = random.randint(0, 30), random.randint(0, 30), random.random() < 0.5
     tensors = []
     for half in halves:
-        half = half.resize((286, 286), Image.Resampling.BICUBIC).crop((left, top, left + 256, top + 256))
-        if mirror:
-            half = half.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        tensors.append(torch.from_numpy(np.asarray(half).copy()).permute(2, 0, 1).float() / 127.5 - 1)
+        part = half.resize((286, 286), Image.Resampling.BICUBIC).crop((left, top, left + 256, top + 256))
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else part
+        tensors.append(torch.from_numpy(np.asarray(part).copy()).permute(2, 0, 1).float() / 127.5 - 1)
     return tensors[0], tensors[1]
 
 
@@ -70,9 +69,8 @@ def main() -> None:
             ratios.append(ours[-1] / theirs[-1])
     print(f"Pillow, each item anew  {statistics.median(theirs):8.0f} pairs/s")
     print(f"ours, first epoch       {first:8.0f} pairs/s   {first / statistics.median(theirs):.1f} x")
-    print(
-        f"ours, cached            {statistics.median(ours):8.0f} pairs/s   {statistics.median(ratios):.1f} x (rounds: {min(ratios):.1f} to {max(ratios):.1f})"
-    )
+    spread = f"(rounds: {min(ratios):.1f} to {max(ratios):.1f})"
+    print(f"ours, cached            {statistics.median(ours):8.0f} pairs/s   {statistics.median(ratios):.1f} x {spread}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python benchmarks/training.py [--rounds 5] [--steps 6] [--size 256] [--width 64] [--layouts]
 
 "Plain" is what a careful person writes first: the same U-Net and PatchGAN, ``torch.optim.Adam`` as it comes (unfused), contiguous
-memory, glibc's allocator as it is. Each measurement is a process of its own, since the allocator's setting belongs to a process; the two take
-turns, so that whatever else the machine does hurts both. Printed are images a second (median over rounds), their ratio, and peak memory.
+memory, glibc's allocator as it is. Each measurement is a process of its own, since the allocator's setting belongs to a process; they
+take turns, so that whatever else the machine does hurts both. Printed are images a second (median over rounds), their ratio, and
+peak memory.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -37,7 +39,7 @@ def measure_ours(steps: int, size: int, width: int, layout: str, norm: str) -> d
     class Channels:
         source_channels = target_channels = 3
 
-    overrides = {"data.crop_size": size, "data.load_size": size, "generator.width": width, "discriminator.width": width}
+    overrides: dict[str, object] = {"data.crop_size": size, "data.load_size": size, "generator.width": width, "discriminator.width": width}
     overrides |= {"training.channels_last": layout, "training.accelerator": "cpu", "generator.norm": norm}
     recipe = Recipe.load("pix2pix", overrides)
     keep_freed_memory()
@@ -48,7 +50,6 @@ def measure_ours(steps: int, size: int, width: int, layout: str, norm: str) -> d
 
 
 def measure_plain(steps: int, size: int, width: int, norm: str) -> dict[str, float]:
-    from torch import nn
     from torch.nn import functional as F
 
     from transfigure.networks.build import build_discriminator, build_generator
@@ -70,18 +71,18 @@ def measure_plain(steps: int, size: int, width: int, norm: str) -> dict[str, flo
         fake = generator(source)
         adam_d.zero_grad()
         real_map, fake_map = discriminator(torch.cat([source, target], 1)), discriminator(torch.cat([source, fake.detach()], 1))
-        (0.5 * (gan(real_map, True) + gan(fake_map, False))).backward()
+        (0.5 * (gan(real_map, True) + gan(fake_map, False))).backward()  # type: ignore[no-untyped-call]
         adam_d.step()
         discriminator.requires_grad_(False)
         adam_g.zero_grad()
-        (gan(discriminator(torch.cat([source, fake], 1)), True) + 100 * nn.functional.l1_loss(fake, target)).backward()
+        (gan(discriminator(torch.cat([source, fake], 1)), True) + 100 * F.l1_loss(fake, target)).backward()  # type: ignore[no-untyped-call]
         adam_g.step()
         discriminator.requires_grad_(True)
 
     return timed(update, steps)
 
 
-def timed(update, steps: int) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def timed(update: Callable[[], object], steps: int) -> dict[str, float]:
     for _ in range(2):
         update()
     seconds = []
@@ -119,22 +120,21 @@ def main() -> None:
         print(json.dumps(found))
         return
     ways = ["plain", "ours", *(["ours, NCHW", "ours, NHWC"] if options.layouts else [])]
-    found = {way: [] for way in ways}  # type: ignore[var-annotated]
+    measured: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for number in range(options.rounds):
         for way in ways:
-            found[way].append(child(way, options))
-            latest = found[way][-1]
+            measured[way].append(child(way, options))
+            latest = measured[way][-1]
             print(
                 f"round {number + 1}/{options.rounds}  {way:12} {latest['images_per_second']:.3f} img/s  {latest['peak_mib']:.0f} MiB",
                 file=sys.stderr,
             )
-    print(
-        f"pix2pix step, {options.size} x {options.size}, width {options.width}, batch 1, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    size = f"{options.size} x {options.size}, width {options.width}"
+    print(f"pix2pix step, {size}, batch 1, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for way in ways:
-        rate = statistics.median(item["images_per_second"] for item in found[way])
-        peak = max(item["peak_mib"] for item in found[way])
-        ratios = [a["images_per_second"] / b["images_per_second"] for a, b in zip(found[way], found["plain"])]
+        rate = statistics.median(item["images_per_second"] for item in measured[way])
+        peak = max(item["peak_mib"] for item in measured[way])
+        ratios = [a["images_per_second"] / b["images_per_second"] for a, b in zip(measured[way], measured["plain"])]
         spread = f"(rounds: {min(ratios):.2f} to {max(ratios):.2f})"
         print(f"{way:12} {rate:.3f} images/s   {statistics.median(ratios):.2f} x plain {spread}   peak {peak:.0f} MiB")
 

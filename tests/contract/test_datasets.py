@@ -11,7 +11,8 @@ import pytest
 
 from transfigure import registry
 from transfigure.data import images
-from transfigure.data.pairs import Collection, open_collection, split
+from transfigure.data.open import open_collection
+from transfigure.data.pairs import Collection, split
 
 
 def _picture(path: Path, seed: int, width: int = 16) -> None:

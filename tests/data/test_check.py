@@ -12,7 +12,8 @@ import pytest
 from transfigure.data import images
 from transfigure.data.check import Findings, inspect, raise_if_bad
 from transfigure.data.dataset import Cache, PairDataset
-from transfigure.data.pairs import FilePicture, Record, open_collection
+from transfigure.data.open import open_collection
+from transfigure.data.pairs import FilePicture, Record
 from transfigure.data.transforms import Geometry
 from transfigure.errors import UserError
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from transfigure.data import images
 from transfigure.data.batch import Batch
 from transfigure.data.dataset import Cache, Loader, PairDataset, PairSampler, loader
-from transfigure.data.pairs import FilePicture, Record, open_collection
+from transfigure.data.open import open_collection
+from transfigure.data.pairs import FilePicture, Record
 from transfigure.data.transforms import Geometry
 from transfigure.errors import UserError
 

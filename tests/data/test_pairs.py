@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from transfigure.data import images
 from transfigure.data.layouts import recognise
-from transfigure.data.pairs import Collection, FilePicture, Record, directed, open_collection, split
+from transfigure.data.open import open_collection
+from transfigure.data.pairs import Collection, FilePicture, Record, directed, split
 from transfigure.errors import UserError
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
+from .. import registry
 from ..errors import UserError
 from ..progress import Progress, say
 from ..recipe import Data, options_of
 from .check import Findings, inspect, raise_if_bad
 from .dataset import Cache, PairDataset
 from .layouts import recognise
-from .pairs import SPLITS, Record, open_collection, split
+from .pairs import SPLITS, Collection, Record, split
 from .transforms import Geometry
 
 
@@ -70,6 +72,20 @@ def settle(section: Data) -> Data:
 def geometry_of(section: Data) -> Geometry:
     """How training pairs are resized, cropped and mirrored."""
     return Geometry(section.load_size, section.crop_size, section.flip, section.source_resize, section.target_resize)
+
+
+def open_collection(kind: str, path: str | Path | None, **options: Any) -> Collection:
+    """The records of a data set of a registered kind, or of the kind that ``path`` looks like when ``kind`` is ``auto``.
+
+    Raises:
+        UserError: unknown kind or option, or nothing usable at ``path``.
+    """
+    folder = Path(path).expanduser() if path is not None else None
+    if kind == "auto":
+        if folder is None:
+            raise UserError("no data path is given: name a folder or a manifest with --data.path, or use --data.kind synthetic")
+        kind = recognise(folder)
+    return cast(Collection, registry.build("dataset", kind, folder, **options))
 
 
 def find_records(section: Data) -> tuple[dict[str, list[Record]], list[str]]:

@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, Protocol
 
 import numpy as np
 
-from .. import registry
 from ..errors import UserError
 from . import images
 from .files import natural_key
@@ -149,22 +148,6 @@ class Collection:
 
     splits: dict[str, list[Record]]
     notes: list[str] = field(default_factory=list)
-
-
-def open_collection(kind: str, path: str | Path | None, **options: Any) -> Collection:
-    """The records of a data set of a registered kind, or of the kind that ``path`` looks like when ``kind`` is ``auto``.
-
-    Raises:
-        UserError: unknown kind or option, or nothing usable at ``path``.
-    """
-    folder = Path(path).expanduser() if path is not None else None
-    if kind == "auto":
-        from .layouts import recognise
-
-        if folder is None:
-            raise UserError("no data path is given: name a folder or a manifest with --data.path, or use --data.kind synthetic")
-        kind = recognise(folder)
-    return cast(Collection, registry.build("dataset", kind, folder, **options))
 
 
 def split(collection: Collection, val_fraction: float, test_fraction: float, seed: int) -> dict[str, list[Record]]:

@@ -91,7 +91,7 @@ class Engine:
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The recipe's precision for forward passes."""
-        return self.fabric.autocast()  # type: ignore[no-any-return]
+        return self.fabric.autocast()
 
     def backward(self, loss: Tensor, network: nn.Module) -> None:
         """Gradients of the loss for a network, averaged over all processes."""

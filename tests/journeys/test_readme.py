@@ -1,0 +1,280 @@
+"""What the pages tell people to type is typed here, in the order they tell it, in an empty folder with a person's few files in it.
+
+The commands are read from the pages, not copied; only the size of what is trained is made small. The network is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from numpy.typing import NDArray
+
+from tests.interop.test_pytorch_cyclegan import reference_unet
+from tests.journeys.commands import ROOT, blocks, done, links, shell_lines
+from tests.tiny import noise_image
+from transfigure import registry
+from transfigure.cli import VERBS
+from transfigure.data import images
+from transfigure.data.synthetic import draw_scene, render
+from transfigure.recipe import Recipe, shipped, tree
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SMALL = {
+    "data.limit": 2,
+    "generator.width": 2,
+    "discriminator.width": 2,
+    "training.epochs": 1,
+    "training.preview_count": 1,
+    "training.accelerator": "cpu",
+}
+DRAWN = {"data.train": 2, "data.val": 1, "data.test": 2}
+NAMES = ("1", "street 2", "deep/3")
+
+
+def _ids(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as a reader of the pages has it, on a machine without a network, and a demo that takes a second."""
+    for split, count in {"train": 3, "val": 1, "test": 2}.items():
+        for index in range(count):
+            scene = draw_scene(0, index)
+            pair = np.concatenate([render(scene, "day", 32), render(scene, "labels", 32)], axis=1)
+            images.write(tmp_path / "datasets" / "facades" / split / f"{index}.png", pair)
+    for index, name in enumerate(NAMES):
+        images.write(tmp_path / "labels" / f"{name}.png", render(draw_scene(1, index), "labels", 24 + 9 * index))
+        images.write(tmp_path / "their_output" / f"{name}.png", noise_image(24 + 9 * index, 24 + 9 * index, seed=index))
+    torch.save(reference_unet(3, 3, 2, 5, "batch"), tmp_path / "latest_net_G.pth")
+    small = {"extends": str(shipped()["demo"]), **{key: value for key, value in SMALL.items() if key != "data.limit"}, "data.train": 8}
+    (tmp_path / ".demo").mkdir()
+    (tmp_path / ".demo" / "demo.yaml").write_text(yaml.safe_dump(_nested(small)))
+    known = {**shipped(), "demo": tmp_path / ".demo" / "demo.yaml"}
+    monkeypatch.setattr(tree, "shipped", lambda: known)
+    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(socket.socket, "connect", _no_network)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _no_network(*_: object) -> None:
+    raise AssertionError("a command of the pages wants the network")
+
+
+def _nested(flat: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, last = key.split(".")
+        here = tree
+        for part in path:
+            here = here.setdefault(part, {})
+        here[last] = value
+    return tree
+
+
+# ---- the pages ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_ids)
+def test_a_page_can_be_followed(desk: Path, capsys: pytest.CaptureFixture[str], page: Path) -> None:
+    for block in blocks(page):
+        if block.file is not None:
+            (desk / block.file).write_text(block.text)
+        elif block.language == "bash":
+            for line in shell_lines(block.text):
+                follow(capsys, line)
+        elif block.language == "python":
+            names: dict[str, Any] = {}
+            exec(compile(block.text, str(page), "exec"), names)
+            _python(names, capsys.readouterr().out)
+
+
+def test_the_pages_were_read() -> None:
+    """Not vacuously true: the README uses every command, and there are blocks of every language."""
+    readme = blocks(ROOT / "README.md")
+    typed = [line for block in readme if block.language == "bash" for line in shell_lines(block.text)]
+    assert {shlex.split(line)[1] for line in typed if line.startswith("transfigure ")} == set(VERBS)
+    assert {block.language for page in PAGES for block in blocks(page)} >= {"bash", "python", "yaml", "json"}
+    assert {block.file for page in PAGES for block in blocks(page)} >= {"mine.yaml", "my_losses.py"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_ids)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert [target for target in links(page) if not (page.parent / target).exists()] == []
+
+
+# ---- commands: what each one promises -----------------------------------------------------------------------------------
+
+
+def follow(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    """Do what a line of a page says, and look for what it promises."""
+    program, *words = shlex.split(line, comments=True)
+    if program == "make":
+        rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
+        assert set(words) <= set(rules), line
+    elif program == "pip":
+        _installs(words)
+    else:
+        assert program == "transfigure", f"no test knows how to follow: {line}"
+        globals()[f"_{words[0]}"](capsys, line, words[1:])
+
+
+def _installs(words: list[str]) -> None:
+    assert words[0] == "install"
+    for word in words[1:]:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        named = re.fullmatch(r"(\.|transfigure)(?:\[([\w,]+)\])?", word)
+        assert named, word
+        assert set((named[2] or "dev").split(",")) <= set(project["optional-dependencies"]), word
+
+
+def _value(words: list[str], flag: str) -> str:
+    return words[words.index(flag) + 1]
+
+
+def _demo(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    said = done(capsys, line)
+    out = Path("transfigure-demo")
+    assert str(out / "report.html") in said and "SSIM" in said
+    _trained(out)
+    assert images.read(out / "panels.png").shape[1] > 3 * 64
+    assert len(list((out / "demo" / "generated").iterdir())) == len(list((out / "demo" / "source").iterdir())) == 24
+
+
+def _train(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    if "--help" in words:
+        assert "--data.crop_size" in done(capsys, line)
+        return
+    if "--print_config" in words:
+        printed = Recipe.from_dict(yaml.safe_load(done(capsys, line)))
+        assert printed == Recipe.load(words[0], _overrides(words) | {"data.kind": "synthetic"})
+        assert not Path(_value(words, "--out")).exists()
+        return
+    out = Path(_value(words, "--out"))
+    if "--resume" in words:
+        before = (out / "model" / "generator.safetensors").read_bytes()
+        done(capsys, line)
+        assert (out / "model" / "generator.safetensors").read_bytes() == before
+        assert [json.loads(entry)["kind"] for entry in (out / "log.jsonl").read_text().splitlines()][-2:] == ["resume", "end"]
+        return
+    small = SMALL | (DRAWN if "synthetic" in words else {})
+    said = done(capsys, " ".join([line, *(f"--{key} {value}" for key, value in small.items())]))
+    assert str(out / "report.html") in said
+    _trained(out)
+    kind = "synthetic" if "synthetic" in words else "auto"
+    typed = Recipe.load(words[0], {"data.kind": kind, **_overrides(words), **small})
+    differing = Recipe.load(out / "recipe.yaml").differences(typed).keys() - {"data.kind", "data.path", "data.size"}
+    assert differing == set(), "the run's recipe is what was typed"
+
+
+def _overrides(words: list[str]) -> dict[str, str]:
+    flags = [index for index, word in enumerate(words) if word.startswith("--") and "." in word]
+    return {words[index].removeprefix("--"): words[index + 1] for index in flags}
+
+
+def _trained(out: Path) -> None:
+    wanted = ["recipe.yaml", "environment.json", "log.jsonl", "checkpoints/last.pt", "report.html", "samples"]
+    wanted += [f"model/{name}" for name in ("generator.safetensors", "config.json", "README.md")]
+    assert [name for name in wanted if not (out / name).exists()] == []
+    page = (out / "report.html").read_text()
+    assert not re.search(r"""(?:src|href)=["']?(?!#|data:)\w+:""", page), "the report fetches nothing"
+
+
+def _translate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    done(capsys, line)
+    source, output = (Path(word) for word in [word for word in words if not word.startswith("--")][1:3])
+    for file in (path for path in source.rglob("*") if path.is_file()):
+        made = images.read(output / file.relative_to(source).with_suffix(".png"))
+        assert made.shape == images.read(file).shape
+
+
+def _evaluate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    said = done(capsys, line)
+    if "--json" in words:
+        rows, bounds = json.loads(said)["rows"], set()
+        assert json.loads(said)["n"] == len(NAMES)
+    else:
+        assert "95 % interval" in said and "worst by ssim" in said
+        found = json.loads((Path(words[0]) / "evaluation" / "evaluation.json").read_text())
+        rows, bounds = found["rows"], {"source copied", "mean training target"}
+        assert found["n"] == 2 and found["split"] == "test"
+        assert len((Path(words[0]) / "evaluation" / "per_image.csv").read_text().splitlines()) == 3
+    assert {"ssim", "psnr"} <= {row["metric"] for row in rows}
+    assert all(row["bounds"].keys() == bounds for row in rows)
+
+
+def _report(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    (Path(words[0]) / "report.html").unlink()
+    assert done(capsys, line).strip() == str(Path(words[0]) / "report.html")
+    _trained(Path(words[0]))
+
+
+def _list(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    said = done(capsys, line).split()
+    assert set(shipped()) | {name for _, name in registry.catalog()} <= set(said)
+
+
+def _doctor(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    assert torch.__version__ in done(capsys, line)
+
+
+def _python(names: dict[str, Any], said: str) -> None:
+    """What the README's comments say of the values beside them."""
+    assert (names["photo"].size, names["photo"].mode) == ((100, 75), "RGB")
+    assert isinstance(names["translator"].generator, torch.nn.Module)
+    assert names["result"].table() in said
+    assert (names["run"] / "evaluation" / "evaluation.json").is_file()
+
+
+# ---- make demo ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_demo_learns_to_follow_its_input(tmp_path: Path) -> None:
+    """The demo as it is shipped, without a terminal: better than both bounds, and each picture is a picture of its own source."""
+    result = subprocess.run(
+        [sys.executable, "-m", "transfigure", "demo", "--out", "transfigure-demo"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=1800,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr and "Traceback" not in result.stderr
+    out = tmp_path / "transfigure-demo"
+    rows = {row["metric"]: row for row in json.loads((out / "evaluation" / "evaluation.json").read_text())["rows"]}
+    for metric in ("ssim", "ms_ssim"):
+        assert set(rows[metric]["bounds"]) == {"source copied", "mean training target"}
+        assert rows[metric]["low"] > max(rows[metric]["bounds"].values()), rows[metric]
+
+    generated, targets = _pictures(out / "demo" / "generated"), _pictures(out / "demo" / "target")
+    assert len(generated) == len(targets) == 24
+    alike = np.array([[_correlation(one, other) for other in targets] for one in generated])
+    own = np.diag(alike)
+    assert (own == alike.max(axis=1)).mean() > 0.9, "a generated picture is most like the target of its own source"
+    among = np.array([[_correlation(one, other) for other in generated] for one in generated])
+    assert np.median(among[~np.eye(24, dtype=bool)]) < np.median(own), "and they differ from one another"
+
+
+def _pictures(folder: Path) -> list[NDArray[np.float64]]:
+    return [images.read(file).astype(np.float64) for file in sorted(folder.iterdir())]
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
