@@ -71,7 +71,7 @@ def test_one_process_needs_no_averaging() -> None:
     engine = Engine(Training(accelerator="cpu"))
     assert engine.world_size == 1 and engine.leads and engine.gather(3) == [3]
     assert engine.mean(torch.tensor([2.0])).item() == 2.0
-    assert engine.any(True) and not engine.any(False)
+    assert engine.any(True, False) == (True, False)
 
 
 def test_what_the_machine_does_not_have_is_refused() -> None:

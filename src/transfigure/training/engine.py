@@ -112,13 +112,13 @@ class Engine:
             values /= self.world_size
         return values
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process; all must ask together."""
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Whether each flag is set in any process; all must ask together."""
         if self.world_size == 1:
-            return flag
-        votes = torch.tensor([float(flag)], device=self.device)
+            return flags
+        votes = torch.tensor([float(flag) for flag in flags], device=self.device)
         torch.distributed.all_reduce(votes)
-        return bool(votes.item() > 0)
+        return tuple(vote > 0 for vote in votes.tolist())
 
     def gather(self, thing: Any) -> list[Any]:
         """One object of every process, in rank order."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from .health import Health, broken
 from .interruption import StopRequest
 from .log import RunLog
 from .optimiser import discriminator_rate, schedule, set_learning_rate
-from .position import Averages, Position
+from .position import Averages, Position, passed
 from .preview import Previews
 from .run_directory import RunDirectory, write_environment
 from .setup import build_step
@@ -133,10 +134,11 @@ class Trainer:
         total = training.epochs * len(sampler) * self.engine.world_size
         try:
             with Progress(total, "train", initial=self.position.images, quiet=self.quiet) as self.progress:
-                while self.position.epoch < training.epochs:
+                while self.position.epoch < training.epochs and not self._patience_is_over():
                     self._epoch(stop)
-                    if self._ends_epoch():
-                        break
+                    self._end_epoch()
+            if self._patience_is_over() and not self.quiet:
+                say(f"stopped early: {training.best_metric} has not improved for {training.patience} validations")
             self._save()
             self._write("end", seconds=self._seconds())
         finally:
@@ -158,31 +160,33 @@ class Trainer:
             position.images += seen
             position.batch += 1
             self.progress.advance(seen)
-            if position.images // training.log_every > before // training.log_every or self.engine.device.type == "cpu":
+            log_due = passed(training.log_every, before, position.images)
+            if log_due or (self.engine.device.type == "cpu" and self.engine.world_size == 1):  # elsewhere asking costs a wait
                 self._check_finite()
-            if position.images // training.log_every > before // training.log_every:
+            if log_due:
                 self._log_step()
-            if training.preview_every and position.images // training.preview_every > before // training.preview_every:
+            if passed(training.preview_every, before, position.images):
                 self._preview()
-            if (
-                training.checkpoint_every and position.images // training.checkpoint_every > before // training.checkpoint_every
-            ) or self.engine.any(time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
+            stop_asked, long_ago = self.engine.any(stop.signal is not None, time.monotonic() - self.saved_at > CHECKPOINT_SECONDS)
+            if passed(training.checkpoint_every, before, position.images) or long_ago:
                 self._save()
-            if self.engine.any(stop.signal is not None):
+            if stop_asked:
                 self._stop(stop)
         position.epoch, position.batch = position.epoch + 1, 0
 
-    def _ends_epoch(self) -> bool:
-        """Previews, validation and a checkpoint at the end of an epoch; whether to stop early."""
+    def _end_epoch(self) -> None:
+        """Previews, validation and a checkpoint at the end of an epoch."""
         training, position = self.recipe.training, self.position
         if training.preview_every is None or position.epoch == training.epochs:
             self._preview()
-        enough = False
         if training.validate_every and position.epoch % training.validate_every == 0 and self.validation.possible:
-            enough = self._validate()
+            self._validate()
         if training.checkpoint_every is None and position.epoch < training.epochs:
             self._save()
-        return enough
+
+    def _patience_is_over(self) -> bool:
+        patience = self.recipe.training.patience
+        return patience is not None and self.position.stale_validations >= patience
 
     def _stop(self, stop: StopRequest) -> None:
         self._save()
@@ -195,8 +199,9 @@ class Trainer:
     # ---- measuring ------------------------------------------------------------------------------------------------------
 
     def _check_finite(self) -> None:
-        values = {name: float(value) for name, value in self.averages.sums.items()}
-        if bad := broken(values):
+        bad = broken({name: float(value) for name, value in self.averages.sums.items()})
+        if self.engine.any(bool(bad))[0]:  # every process stops with the one that saw it
+            bad = bad or ["a loss"]
             self._write("health", code="nan", level="error", message=f"{', '.join(bad)} became NaN or infinite: training stopped here.")
             last = (
                 f"the last checkpoint is intact: {self.run_directory.checkpoint}"
@@ -231,16 +236,24 @@ class Trainer:
         self.progress.words(f"train  epoch {position.epoch + 1}/{self.recipe.training.epochs}", "  ".join(["", *words]))
         self._tell(self.health.losses(position.images, won))
 
+    @contextlib.contextmanager
+    def _off_the_clock(self) -> Iterator[None]:
+        """What is done meanwhile does not count in images per second."""
+        start = time.monotonic()
+        yield
+        self.logged_at += time.monotonic() - start
+
     def _preview(self) -> None:
         if self.engine.leads:
-            fakes, targets = self.previews.draw(self._model(), self.position.images)
+            with self._off_the_clock():
+                fakes, targets = self.previews.draw(self._model(), self.position.images)
             self._tell(self.health.previews(self.position.images, fakes, targets))
-        self.logged_at = time.monotonic() if self.averages.count == 0 else self.logged_at
 
-    def _validate(self) -> bool:
+    def _validate(self) -> None:
         training, position = self.recipe.training, self.position
-        metrics = self.validation.run(self._model(), quiet=self.quiet) if self.engine.leads else {}
-        metrics = self.engine.gather(metrics)[0]
+        with self._off_the_clock():
+            metrics = self.validation.run(self._model(), quiet=self.quiet) if self.engine.leads else {}
+            metrics = self.engine.gather(metrics)[0]
         value = metrics[training.best_metric]
         better = position.best is None or (value < position.best if self.validation.lower_is_better else value > position.best)
         if better:
@@ -251,10 +264,6 @@ class Trainer:
         else:
             position.stale_validations += 1
         self._write("validation", epoch=position.epoch, metrics=metrics, best=better)
-        if training.patience is not None and position.stale_validations >= training.patience:
-            say(f"stopping early: {training.best_metric} has not improved for {training.patience} validations")
-            return True
-        return False
 
     def _tell(self, findings: list[dict[str, Any]]) -> None:
         for finding in findings:
@@ -270,6 +279,7 @@ class Trainer:
 
     def _save(self) -> None:
         """The checkpoint and the model; refused while anything in the networks is not finite, so the last good state stays."""
+        start = time.monotonic()
         networks = [network for network in (self.generator, self.discriminator) if network is not None]
         for network in networks:
             if not all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values()):
@@ -307,6 +317,7 @@ class Trainer:
             )
         self.engine.barrier()
         self.saved_at = time.monotonic()
+        self.logged_at += self.saved_at - start
 
     def _restore(self, saved: dict[str, Any]) -> int:
         """Take up a saved state; the number of log bytes that belong to it."""

@@ -36,3 +36,8 @@ class Averages:
             if value is not None:
                 self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
         self.count += 1
+
+
+def passed(every: int | None, before: int, now: int) -> bool:
+    """Whether a count has reached or passed a multiple of ``every``, also when it moves in steps that do not divide it."""
+    return every is not None and now // every > before // every
