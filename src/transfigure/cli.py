@@ -144,6 +144,8 @@ def translate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     translator = _translator(options)
     source, output = Path(options.input), Path(options.output)
+    if not source.exists():
+        raise UserError(f"{source} does not exist: give an image or a folder of images")
     if source.is_dir():
         written = translator.translate_folder(
             source, output, format=options.format, half=options.half, alpha=options.alpha, quiet=options.quiet
@@ -228,8 +230,11 @@ def demo(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
 def list_(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Everything that can be named in a recipe."""
-    from .inventory import inventory, inventory_text
+    from .inventory import inventory, inventory_text, reference
 
+    if options.markdown:
+        print(reference(), end="")
+        return 0
     if options.kind is not None and options.kind not in inventory():
         raise UserError(f"there is no kind {options.kind!r}{did_you_mean(options.kind, inventory())}")
     shown = {kind: items for kind, items in inventory().items() if options.kind in (None, kind)}

@@ -145,5 +145,6 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     added["report"].add_argument("run", metavar="RUN", help="the run directory")
     added["report"].add_argument("--out", metavar="FILE", help="default: RUN/report.html")
 
+    added["list"].add_argument("--markdown", action="store_true", help="all of it as the reference page, options explained")
     added["list"].add_argument("kind", nargs="?", metavar="KIND", help="only this kind, such as loss")
     return parser, added

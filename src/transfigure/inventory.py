@@ -39,6 +39,34 @@ def inventory_text(found: dict[str, dict[str, dict[str, Any]]]) -> str:
     return "\n".join(lines[1:])
 
 
+def reference() -> str:
+    """The reference page: every registered thing with its whole docstring's first part and its options, as Markdown."""
+    lines = [
+        "# Reference",
+        "",
+        "Everything that can be named in a recipe. Written by `transfigure list --markdown`; a test keeps it true.",
+    ]
+    for kind, items in inventory().items():
+        lines += ["", f"## {kind}"]
+        for name, item in items.items():
+            lines += ["", f"### `{name}`", "", _code(item["summary"])]
+            if kind != "recipe" and (options := registry.entry(kind, name).options):
+                lines += ["", "| option | default | |", "|---|---|---|"]
+                lines += [f"| `{key}` | `{_shown(option.default)}` | {_code(option.help)} |" for key, option in options.items()]
+    for where, cls in (("data", Data), ("objective.adversarial", Adversarial), ("training", Training)):
+        made = section_class(cls)
+        helps = registry.argument_help(made.__doc__ or "")
+        lines += ["", f"## Keys of `{where}`", "", _code((made.__doc__ or "").splitlines()[0]), "", "| key | default | |", "|---|---|---|"]
+        for field in dataclasses.fields(made):
+            default = field.default if field.default is not dataclasses.MISSING else []
+            lines.append(f"| `{where}.{field.name}` | `{_shown(default)}` | {_code(helps.get(field.name, ''))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _code(text: str) -> str:
+    return text.replace("``", "`").replace("|", "\\|")
+
+
 def recipe_flags(name: str, overrides: Mapping[str, Any] | None = None) -> str:
     """Every key of a recipe as a flag, with its meaning, what it takes, and its value there."""
     recipe = Recipe.load(name, overrides)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ TINY = (
 """Flags that make a training of pix2pix a matter of a second."""
 
 
+UNSEEN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""Warnings that Python does not print unless it is asked to."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command said."""
@@ -33,12 +38,15 @@ class Answer:
 
 
 def type_in(capsys: pytest.CaptureFixture[str], line: str) -> Answer:
-    """Type one line ``transfigure ...``; a traceback would fail the test by itself."""
+    """Type one line ``transfigure ...``; a traceback would fail the test by itself, and so does a warning of some library."""
     program, *words = shlex.split(line, comments=True)
     assert program == "transfigure", line
     capsys.readouterr()
-    code = cli.main(words)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        code = cli.main(words)
     said = capsys.readouterr()
+    assert [str(item.message) for item in warned if not issubclass(item.category, UNSEEN)] == [], "Python would print these"
     return Answer(code, said.out, said.err)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -243,7 +244,8 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"cannot read {path}: {reason.lower()}; check its name and permissions") from error
-    with stream:
+    with stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a decoder's asides on damaged bytes; what matters is raised
         kind = "image"
         try:
             kind = _sniffed(_head(stream), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -147,10 +148,9 @@ def recognise(path: Path) -> str:
     files = [file for folder in (_split_folders(path) or {"all": path}).values() for file in _images(folder, [])]
     if not files:
         children = sorted(child.name for child in path.iterdir())
-        raise UserError(f"{path} holds {listed(children) if children else 'nothing'} and no images: {_THREE_LAYOUTS}")
-    looked = [files[0], files[len(files) // 2], files[-1]]
-    sizes = [(header.width, header.height) for header in map(size_of, looked)]
-    odd = [(file, size) for file, size in zip(looked, sizes) if not 1.9 <= size[0] / size[1] <= 2.1]
+        raise UserError(f"{path} holds {f'{listed(children)} and no images' if children else 'nothing'}: {_THREE_LAYOUTS}")
+    sizes = _sizes([files[0], files[len(files) // 2], files[-1]])
+    odd = [(file, (width, height)) for file, (width, height) in sizes.items() if not 1.9 <= width / height <= 2.1]
     if odd:
         (file, (width, height)) = odd[0]
         raise UserError(
@@ -158,6 +158,16 @@ def recognise(path: Path) -> str:
             "if these are double-width pairs of pictures that are not square, say so with --data.kind side_by_side"
         )
     return "side_by_side"
+
+
+def _sizes(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Width and height of those that can be read; what is wrong with the others is said later, together with all else."""
+    sizes = {}
+    for file in files:
+        with contextlib.suppress(UserError):
+            header = size_of(file)
+            sizes[file] = header.width, header.height
+    return sizes
 
 
 # ---- folders ------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Both packages come with the extra ``science``. Only `images` calls this file; ar
 from __future__ import annotations
 
 import io
+import logging
 import math
 import struct
 import zlib
@@ -233,4 +234,5 @@ def _tifffile(purpose: str) -> Any:
         import tifffile
     except ImportError as error:
         raise Missing.extra("tifffile", "science", purpose) from error
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its asides on damaged files would come before our sentence
     return tifffile

@@ -67,7 +67,7 @@ class Inference:
     """How the generator runs: two choices that ``.eval()`` would make silently, and a seed.
 
     Attributes:
-        norm: ``batch``: statistics of the image at hand (the paper, section 3.4); ``running``: averages from training.
+        norm: ``batch``: statistics of the image at hand (the paper, section 3.3); ``running``: averages from training.
         noise: ``dropout``: the paper's noise z; ``none``: off, deterministic for any seed.
         seed: of the noise; the same image with the same seed gives the same result, whatever came before it.
 

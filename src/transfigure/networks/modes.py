@@ -30,8 +30,8 @@ def inference(
     Args:
         module: any network.
         norm: ``batch`` normalises with the statistics of the images at hand (at batch size 1 this is instance norm; Isola et al. 2017,
-            section 3.4), ``running`` with those gathered in training.
-        noise: ``dropout`` keeps dropout on, the z of the paper (section 3.4); ``none`` turns it off.
+            section 3.3), ``running`` with those gathered in training.
+        noise: ``dropout`` keeps dropout on, the z of the paper (end of section 3.1); ``none`` turns it off.
         seed: makes the noise repeatable, on the CPU and on the device of the module's weights. ``None`` draws from (and so moves) the
             global random numbers.
 

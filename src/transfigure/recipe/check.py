@@ -212,7 +212,7 @@ def check_values(recipe: Recipe) -> None:
     }
     for key, value in positive.items():
         if not (value > 0 and math.isfinite(value)):
-            raise UserError(f"{key} is {value}: it must be greater than zero")
+            raise UserError(f"{key} is {value}: it must be {'greater than zero' if value < math.inf else 'finite'}")
     for key, count in {
         "data.workers": data.workers,
         "data.cache_gb": data.cache_gb,

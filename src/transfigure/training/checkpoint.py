@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(f"there is no checkpoint at {file}: leave out --resume to start this training")
     try:
-        state: Any = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch wonders about some files before it refuses them
+            warnings.simplefilter("ignore")
+            state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{file} is not a checkpoint (it is damaged, or holds code, which is never run): start anew with another --out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
@@ -97,10 +98,15 @@ class RunDirectory:
 
 
 def write_environment(run: RunDirectory, recipe: Recipe, device: torch.device, world_size: int) -> None:
-    """Say with what and where the run was made; a resumed run adds to it rather than replacing it."""
+    """Say with what and where the run was made; what an earlier session of a resumed run had stands under ``earlier``."""
     file = run.path / "environment.json"
     entry = environment(device)
     entry.update(devices=world_size, seed=recipe.training.seed, started=time.strftime("%Y-%m-%d %H:%M:%S %z"), command=shlex.join(sys.argv))
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+        entry["earlier"] = [*before.pop("earlier", []), before]
+    except (OSError, ValueError, AttributeError):
+        entry["earlier"] = []  # the first time, or a damaged file: only the present is known
     write_json(file, entry)
 
 
