@@ -146,7 +146,7 @@ def render(files: RunFiles) -> str:
         figures=list(_figures(files)),
         notices=_notices(files),
         health=[(line, str(line.get("level") or "warning")) for line in files.log.health],
-        environment=[(key, _value(value)) for key, value in files.environment.items()],
+        environment=[(key, _value(value)) for key, value in files.environment.items() if not isinstance(value, list)],
         contents=_contents(files.folder),
         commands=[(what, command.format(run=run)) for what, command in COMMANDS],
         colours=curves.COLOURS,
