@@ -71,7 +71,7 @@ def test_everything_wrong_is_said_together(good: list[Record], tmp_path: Path) -
     for (file, reason), line in zip(expected.items(), findings.errors):
         assert file in line
         assert re.search(reason, line)
-    with pytest.raises(UserError, match=r"^6 of 10 training pairs cannot be used:\n  .*truncated"):
+    with pytest.raises(UserError, match=r"^6 of 10 pairs cannot be used:\n  .*truncated"):
         raise_if_bad(findings)
 
 

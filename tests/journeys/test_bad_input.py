@@ -148,7 +148,7 @@ def test_training_does_not_begin(capsys: pytest.CaptureFixture[str], bad: Bad) -
     file = pairs(Path("data")) / bad.name
     bad.make(file)
     said = refused(capsys, train("data"))
-    assert said.startswith(f"1 of {GOOD + 1} training pairs cannot be used:\n")
+    assert said.startswith(f"1 of {GOOD + 1} pairs cannot be used:\n")
     assert str(file.absolute()) in said and bad.said in said and bad.way_out in said
     assert said.endswith("repair these files, or move them (with their partners) out of the data set")
     assert not Path("new").exists()
@@ -159,7 +159,7 @@ def test_wherever_the_bad_file_stands(capsys: pytest.CaptureFixture[str], name: 
     """The layout is recognised by a few files; a broken one among them is a problem of the data like any other."""
     _text(pairs(Path("data")) / name)
     said = refused(capsys, train("data"))
-    assert said.startswith(f"1 of {GOOD + 1} training pairs cannot be used:\n") and name in said
+    assert said.startswith(f"1 of {GOOD + 1} pairs cannot be used:\n") and name in said
 
 
 @pytest.mark.parametrize("bad", UNREADABLE, ids=_id)
@@ -263,7 +263,7 @@ def test_everything_that_is_wrong_is_said_at_once(capsys: pytest.CaptureFixture[
         bad.make(pairs(Path("data")) / f"{number}bad{Path(bad.name).suffix}")
     images.write(Path("data/deep.png"), noise_image(32, 64, 1, "uint16"))
     said = refused(capsys, train("data")).splitlines()
-    assert said[0] == f"{len(every) + 1} of {GOOD + len(every) + 1} training pairs cannot be used:"
+    assert said[0] == f"{len(every) + 1} of {GOOD + len(every) + 1} pairs cannot be used:"
     assert len(said) == len(every) + 5, "two halves of one pixel, and two of 16 bits, are two problems each"
     for bad in every:
         assert any(bad.said in line for line in said[1:-1]), bad

@@ -134,7 +134,7 @@ def raise_if_bad(findings: Findings) -> None:
     """
     if not findings.errors:
         return
-    lines = [f"{findings.unusable} of {findings.count} training pairs cannot be used:"]
+    lines = [f"{findings.unusable} of {findings.count} pairs cannot be used:"]
     lines += [f"  {error}" for error in findings.errors[:SHOWN]]
     if len(findings.errors) > SHOWN:
         lines.append(f"  and {len(findings.errors) - SHOWN} more")

@@ -232,8 +232,6 @@ def _keep_panels(result: Evaluation, kept: dict[str, Pictures], dataset: PairDat
     for name in kept:
         roles.setdefault(name, "example")
     position = {name: index for index, name in enumerate(result.names)}
-    for stale in (out / "panels").glob("[0-9][0-9]_*"):
-        stale.unlink()
     source, target = translator.config.source, translator.config.target
     for number, (name, role) in enumerate(roles.items()):
         if name in kept:
@@ -249,3 +247,7 @@ def _keep_panels(result: Evaluation, kept: dict[str, Pictures], dataset: PairDat
             images.write(out / file, array)
             panel[side] = file.as_posix()
         result.panels.append(panel)
+    named = {out / panel[side] for panel in result.panels for side in ("source", "generated", "target")}
+    for stale in (out / "panels").glob("[0-9][0-9]_*"):  # an earlier evaluation's, and only now that the new ones are there
+        if stale not in named:
+            stale.unlink()
