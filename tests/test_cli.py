@@ -363,6 +363,7 @@ FAILURES: list[tuple[BaseException, int, str]] = [
     (KeyboardInterrupt(), 130, "interrupted"),
     (MemoryError(), 1, "not enough memory"),
     (RuntimeError("CUDA out of memory. Tried to allocate"), 1, "not enough memory"),
+    (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."), 1, "--resume and fewer --data.workers"),
     (PermissionError(errno.EACCES, "Permission denied", "/locked"), 2, "/locked: Permission denied"),
     (IsADirectoryError(errno.EISDIR, "Is a directory", "/dir"), 2, "/dir: Is a directory"),
     (OSError(errno.ENOSPC, "No space left on device", "/full"), 1, "/full: No space left on device"),
@@ -380,7 +381,9 @@ def test_exit_codes(
     assert said in _said(capsys, "doctor", code=code)
 
 
-@pytest.mark.parametrize("bug", [RuntimeError("shapes differ"), KeyError("x"), OSError("no file is named")])
+@pytest.mark.parametrize(
+    "bug", [RuntimeError("shapes differ"), RuntimeError("an illegal memory access"), KeyError("x"), OSError("no file is named")]
+)
 def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch, bug: Exception) -> None:
     def fail(options: Any, overrides: Any) -> int:
         raise bug

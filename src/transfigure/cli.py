@@ -38,7 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         yours = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
         return _fail(f"{error.filename}: {error.strerror}", 2 if isinstance(error, yours) else 1)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+        if "DataLoader worker" in str(error):  # torch raises this wherever the main thread happens to be
+            return _fail("a loader process was ended, perhaps for lack of (shared) memory: go on with --resume and fewer --data.workers", 1)
+        full = ("out of memory", "allocate memory", "not enough memory")  # as torch words it for GPUs, Linux and Windows
+        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in full):
             raise
         return _fail("not enough memory for this: use a smaller --training.batch_size, --data.crop_size or --generator.width", 1)
 
@@ -129,7 +132,9 @@ def train(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from .training.loop import train as run_training
 
     run = run_training(recipe, out, resume=options.resume, quiet=options.quiet)
-    if int(os.environ.get("LOCAL_RANK", "0")) == 0:  # processes that help the first one stay silent
+    from torch import distributed
+
+    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0:  # the others stay silent
         from .reporting.page import report as write_report
 
         print(f"trained: {run}\nreport:  {write_report(run)}")

@@ -12,10 +12,11 @@ import pytest
 from transfigure.data import images
 from transfigure.data.check import Findings, inspect, raise_if_bad
 from transfigure.data.dataset import Cache, PairDataset
-from transfigure.data.open import open_collection
+from transfigure.data.open import open_collection, open_data, settle
 from transfigure.data.pairs import FilePicture, Record
 from transfigure.data.transforms import Geometry
 from transfigure.errors import UserError
+from transfigure.recipe import Data
 
 
 def noise(seed: int, height: int = 8, width: int = 8, channels: int = 3, dtype: str = "uint8") -> Any:
@@ -41,6 +42,22 @@ def test_good_data(good: list[Record]) -> None:
     swapped = inspect(good, crop_size=8, direction="BtoA")
     assert (swapped.source_channels, swapped.target_channels) == (1, 3)
     raise_if_bad(findings)
+
+
+def test_squeezing_is_said(tmp_path: Path) -> None:
+    records = [pair(tmp_path, "wide", noise(1, 8, 16), noise(2, 8, 16)), pair(tmp_path, "square", noise(3), noise(4))]
+    (warning,) = inspect(records, crop_size=8, load_size=8).warnings
+    assert warning.startswith("1 of 2 pairs are not square and will be squeezed to 8x8 pixels") and "wide" in warning
+    assert inspect(records, crop_size=8).warnings == []
+
+
+def test_validation_pictures_of_another_depth(tmp_path: Path) -> None:
+    for split, dtype in (("train", "uint8"), ("val", "uint16")):
+        for side in "AB":
+            images.write(tmp_path / f"{split}{side}" / "1.png", noise(1, 16, 16, 1, dtype))
+    section = settle(Data(path=str(tmp_path), crop_size=16, load_size=16))
+    with pytest.raises(UserError, match="validation source pictures are uint16, the training ones uint8"):
+        open_data(section, quiet=True)
 
 
 def test_everything_wrong_is_said_together(good: list[Record], tmp_path: Path) -> None:

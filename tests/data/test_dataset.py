@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
+import multiprocessing
+import os
 import pickle
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,7 @@ from transfigure.data.dataset import Cache, Loader, PairDataset, PairSampler, lo
 from transfigure.data.open import open_collection
 from transfigure.data.pairs import FilePicture, Record
 from transfigure.data.transforms import Geometry
-from transfigure.errors import UserError
+from transfigure.errors import RunFailure, UserError
 
 GEOMETRY = Geometry(12, 8)
 
@@ -195,6 +199,28 @@ def test_workers_change_nothing(records: list[Record], start_method: str) -> Non
     next(abandoned)
     resumed = list(crowd.epoch(PairSampler(7, 2, 0, 2, start_batch=1)))
     assert all(map(same, resumed, list(alone.epoch(PairSampler(7, 2, 0, 2)))[1:]))
+
+
+def test_ctrl_c_and_sigterm_do_not_end_the_workers(records: list[Record]) -> None:
+    crowd = Loader(dataset(records), 1, workers=2)
+    batches = crowd.epoch(PairSampler(7, 1, 0, 0))
+    next(batches), next(batches)  # one of each worker, so both are at work
+    for worker in multiprocessing.active_children():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(worker.pid or 0, number)
+    assert len(list(batches)) == 5
+    crowd.close()
+
+
+def test_a_worker_that_is_killed_is_a_sentence() -> None:
+    def dying() -> Iterator[Batch]:
+        yield Batch(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), ("a",))
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    batches = Loader._prepared(dying())
+    next(batches)
+    with pytest.raises(RunFailure, match=r"fewer --data\.workers"):
+        next(batches)
 
 
 def test_an_error_in_a_worker_is_still_a_sentence(records: list[Record]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from torch import nn
 from transfigure.errors import Missing, RunFailure
 from transfigure.recipe import Recipe
 from transfigure.training.allocator import keep_freed_memory
+from transfigure.training.checkpoint import random_state, restore_random_state
 from transfigure.training.ema import EMA
 from transfigure.training.health import PATIENCE_IMAGES, Health, broken, variation
 from transfigure.training.log import RunLog
@@ -110,6 +113,7 @@ def test_a_log_on_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log.jsonl")
     with pytest.raises(RunFailure, match="No space left"):
         log.write("step", 1)
+    log.close()  # what could not be written is tried once more; that must not hide the sentence
 
 
 def test_tensorboard_gets_every_number(tmp_path: Path) -> None:
@@ -174,6 +178,30 @@ def test_an_absent_tracker_names_its_extra(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(Missing, match=r"transfigure\[tracking\]") as caught:
         RunLog(tmp_path / "log.jsonl", trackers=(tracker,))
     assert caught.value.exit_code == 3
+
+
+def test_random_numbers_go_on_where_they_were() -> None:
+    cpu = torch.device("cpu")
+    state = random_state(cpu)
+    first = torch.rand(3), np.random.rand(3), random.random()
+    restore_random_state(state, cpu)
+    again = torch.rand(3), np.random.rand(3), random.random()
+    assert torch.equal(first[0], again[0]) and np.array_equal(first[1], again[1]) and first[2] == again[2]
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_the_random_numbers_of_the_device_in_use_are_kept(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    told: list[object] = []
+    module = getattr(torch, kind)
+    monkeypatch.setattr(module, "get_rng_state", lambda: torch.tensor([7], dtype=torch.uint8))
+    monkeypatch.setattr(module, "set_rng_state", told.append)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    device = torch.device(kind, 0)
+    state = random_state(device)
+    restore_random_state(state, torch.device("cpu"))  # it may go on elsewhere
+    assert told == []
+    restore_random_state(state, device)
+    assert told == [state["device"]]
 
 
 def test_the_allocator_setting_is_harmless() -> None:

@@ -180,6 +180,65 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes() == before
 
 
+def test_a_model_without_its_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
+    run = train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    (run / "checkpoints" / "last.pt").unlink()  # they are large, and the model translates without them
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    with pytest.raises(UserError, match="holds the model"):
+        train(recipe(training__epochs=1), run, quiet=True)
+    assert before == {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("name", ["samples/mine.png", "recipe.yaml"])
+def test_a_person_s_own_files_are_left_alone(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "run" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    with pytest.raises(UserError, match="not empty"):
+        train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    assert file.read_text() == "mine"
+
+
+def test_a_run_that_died_before_its_first_checkpoint_can_begin_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(4, patch, OSError)
+        with pytest.raises(OSError, match="killed"):
+            train(recipe(training__preview_every=2), tmp_path / "run", quiet=True)
+    for name in (".0123.part", "tensorboard/events", "model_best/config.json"):
+        (tmp_path / "run" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "run" / name).write_text("of the dead")
+    source = tmp_path / "run" / "samples" / "fixed" / "0_source.png"
+    (other,) = {source.read_bytes()}
+    run = train(recipe(training__epochs=1, training__validate_every=0, data__world_seed=5), tmp_path / "run", quiet=True)
+    assert not (run / ".0123.part").exists() and not (run / "model_best").exists()
+    assert source.read_bytes() != other, "the fixed examples are those of the new data"
+
+
+def test_what_was_half_written_is_swept_away_on_resume(tmp_path: Path) -> None:
+    run = train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    (run / "checkpoints" / ".0123456789abcdef.part").write_bytes(b"half of a checkpoint")
+    train(recipe(training__epochs=1), run, resume=True, quiet=True)
+    assert [file.name for file in (run / "checkpoints").iterdir()] == ["last.pt"]
+
+
+def test_the_rate_after_a_resume_counts_only_what_was_done_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = recipe(training__log_every=6, training__checkpoint_every=5, training__epochs=1)
+    with monkeypatch.context() as patch:
+        stop_after(5, patch, OSError)
+        with pytest.raises(OSError, match="killed"):
+            train(chosen, tmp_path / "run", quiet=True)
+    update = PairedStep.update
+
+    def slow(self, pair):  # type: ignore[no-untyped-def]
+        time.sleep(0.2)
+        return update(self, pair)
+
+    monkeypatch.setattr(PairedStep, "update", slow)
+    run = train(chosen, tmp_path / "run", resume=True, quiet=True)
+    (step,) = (entry for line in (run / "log.jsonl").read_text().splitlines() if (entry := json.loads(line))["kind"] == "step")
+    assert step["images_per_second"] <= 5
+
+
 def test_resume_without_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint"):
         train(recipe(), tmp_path / "nothing", resume=True, quiet=True)

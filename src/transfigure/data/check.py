@@ -70,6 +70,7 @@ def inspect(
     records: Sequence[Record],
     *,
     crop_size: int,
+    load_size: int | None = None,
     direction: Direction = "AtoB",
     alpha: Alpha = "refuse",
     held_out: Sequence[Record] = (),
@@ -81,6 +82,7 @@ def inspect(
     Args:
         records: the training pairs.
         crop_size: smaller pictures are warned about, since they will be enlarged.
+        load_size: side of the square that pictures are resized to, if they are: those that are not square are warned about.
         direction: which side is the source.
         alpha: what to do with transparency, as in :func:`images.read`.
         held_out: validation and test pairs; a training file among them is warned about.
@@ -110,7 +112,8 @@ def inspect(
 
     found.source_dtype, found.source_channels, found.source_values = _agree("source", seen[0], bad, found.warnings)
     found.target_dtype, found.target_channels, found.target_values = _agree("target", seen[1], bad, found.warnings)
-    _warn_of_values(found, seen, crop_size)
+    _warn_of_shapes(found, seen[0], crop_size, load_size)
+    _warn_of_values(found, seen)
     repeated = [names for names in contents.values() if len(names) > 1]
     if repeated:
         extra = sum(len(names) - 1 for names in repeated)
@@ -210,12 +213,21 @@ def _most(values: Iterable[T]) -> T:
     return Counter(values).most_common(1)[0][0]
 
 
-def _warn_of_values(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]], crop_size: int) -> None:
-    small = [one.label for one in seen[0] if min(one.size) < crop_size]
+def _warn_of_shapes(found: Findings, sources: Sequence[_Seen], crop_size: int, load_size: int | None) -> None:
+    small = [one.label for one in sources if min(one.size) < crop_size]
     if small:
         found.warnings.append(
-            f"{len(small)} of {len(seen[0])} pairs are smaller than the crop of {crop_size} pixels and will be enlarged: {listed(small)}"
+            f"{len(small)} of {len(sources)} pairs are smaller than the crop of {crop_size} pixels and will be enlarged: {listed(small)}"
         )
+    oblong = [one.label for one in sources if one.size[0] != one.size[1]]
+    if load_size is not None and oblong:
+        found.warnings.append(
+            f"{len(oblong)} of {len(sources)} pairs are not square and will be squeezed to {load_size}x{load_size} pixels: "
+            f"{listed(oblong)} (--data.load_size null cuts squares out of them instead)"
+        )
+
+
+def _warn_of_values(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> None:
     values = (found.source_dtype, found.source_values), (found.target_dtype, found.target_values)
     for name, side, (dtype, (low, high)) in zip(SIDES, seen, values):
         flat = [one for one in side if one.low == one.high]

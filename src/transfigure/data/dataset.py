@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from ..errors import TransfigureError
+from ..errors import RunFailure, TransfigureError
 from . import pixels
 from .batch import Batch, Pair, collate
 from .images import Alpha
@@ -247,6 +248,7 @@ class Loader:
                 num_workers=workers,
                 collate_fn=_collate,
                 persistent_workers=True,
+                worker_init_fn=_leave_signals_to_the_training,
                 multiprocessing_context=start_method,
                 generator=torch.Generator(),  # a pool draws a seed for its workers each epoch: not from the training's random numbers
             )
@@ -256,13 +258,15 @@ class Loader:
 
         Raises:
             UserError: a pair's files cannot be used.
+            RunFailure: a worker was ended from outside.
         """
         self._orders.sampler = sampler
         if self._ahead is None:
             for keys in self._orders:
                 yield collate([self.dataset[key] for key in keys])
             return
-        for batch in self._ahead:
+        batches = self._prepared(self._ahead)
+        for batch in batches:
             if isinstance(batch, TransfigureError):
                 break
             yield batch
@@ -271,9 +275,26 @@ class Loader:
         self.close()
         raise batch
 
+    @staticmethod
+    def _prepared(ahead: Iterable[Batch | TransfigureError]) -> Iterator[Batch | TransfigureError]:
+        try:
+            yield from ahead
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RunFailure(
+                "a loader process was ended from outside, perhaps for lack of (shared) memory: go on with --resume and fewer --data.workers"
+            ) from error
+
     def close(self) -> None:
         """End the workers now; what is read afterwards is read in this process."""
         self._ahead = None
+
+
+def _leave_signals_to_the_training(worker: int) -> None:
+    """Ctrl-C and a batch system's SIGTERM reach every process; the training still needs its workers to come to a safe point."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Careful(Dataset[Pair | TransfigureError]):

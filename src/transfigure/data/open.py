@@ -161,6 +161,7 @@ def _inspect(section: Data, records: dict[str, list[Record]], train_cache: Cache
             return inspect(
                 records[name],
                 crop_size=section.crop_size,
+                load_size=section.load_size,
                 direction=section.direction,
                 alpha=section.alpha,
                 held_out=held_out,
@@ -178,5 +179,10 @@ def _inspect(section: Data, records: dict[str, list[Record]], train_cache: Cache
                 trained, validated = (getattr(one, f"{side}_channels") for one in (findings, validation))
                 if validated and trained and validated != trained and {validated, trained} != {1, 3}:
                     findings.errors.append(f"the validation {side} pictures have {validated} channels, the training ones {trained}")
+                trained, validated = (getattr(one, f"{side}_dtype") for one in (findings, validation))
+                if validated and trained and validated != trained:
+                    findings.errors.append(
+                        f"the validation {side} pictures are {validated}, the training ones {trained}: save all with one depth"
+                    )
     raise_if_bad(findings)
     return findings

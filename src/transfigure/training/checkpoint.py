@@ -62,23 +62,30 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def random_state() -> dict[str, Any]:
-    """The state of every global random number generator of this process."""
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The state of every global random number generator of this process: the CPU's and its own device's."""
     numpy_state: Any = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
         "numpy": [numpy_state[0], torch.from_numpy(np.asarray(numpy_state[1]).astype(np.int64)), *numpy_state[2:]],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "device": _of_device(device).get_rng_state() if device.type != "cpu" else None,
     }
 
 
-def restore_random_state(state: dict[str, Any]) -> None:
+def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
     """Go on with the random numbers that would have come next."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
     torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if device.type != "cpu" and state.get("device") is not None:  # a run may go on elsewhere than it began
+        _of_device(device).set_rng_state(state["device"])
+
+
+def _of_device(device: torch.device) -> Any:
+    """``torch.cuda`` or ``torch.mps``, with this device as the current one."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return getattr(torch, device.type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -51,7 +52,8 @@ class RunLog:
 
     def close(self) -> None:
         """Close the file and the trackers."""
-        self._stream.close()
+        with contextlib.suppress(OSError):  # what a full disk refused is tried once more; the failure itself has been told
+            self._stream.close()
         for tracker in self._trackers:
             tracker.close()
 

@@ -66,6 +66,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     if resume:
         saved = load_checkpoint(run.checkpoint)
         run.check_same(recipe, Recipe.from_dict(saved["recipe"]))
+        run.sweep()
     keep_freed_memory()
     engine = Engine(recipe.training)
     quiet = quiet or not engine.leads
@@ -220,7 +221,7 @@ class Trainer:
         values = dict(zip(names, means))
         terms = {name.removeprefix("terms."): values.pop(name) for name in names if name.startswith("terms.")}
         now = time.monotonic()
-        images = averages.count * self.recipe.training.batch_size * self.engine.world_size
+        images = (averages.count - averages.untimed) * self.recipe.training.batch_size * self.engine.world_size
         rate = images / max(now - self.logged_at, 1e-9)
         self.logged_at = now
         self.averages = Averages()
@@ -290,7 +291,7 @@ class Trainer:
         self.engine.check_in_step(networks)
         self.position.seconds = self._seconds()
         self.started = time.monotonic()
-        random_states = self.engine.gather(random_state())
+        random_states = self.engine.gather(random_state(self.engine.device))
         if self.engine.leads:
             assert self.log is not None
             step = self.step
@@ -334,13 +335,12 @@ class Trainer:
         if self.ema is not None:
             self.ema.load_state_dict(saved["ema"])
         self.position = Position(**saved["position"])
-        self.averages = Averages(
-            {name: value.to(self.engine.device) for name, value in saved["averages"]["sums"].items()}, saved["averages"]["count"]
-        )
+        sums, count = saved["averages"]["sums"], saved["averages"]["count"]
+        self.averages = Averages({name: value.to(self.engine.device) for name, value in sums.items()}, count, untimed=count)
         self.health.load_state_dict(saved["health"])
         if len(saved["random"]) != self.engine.world_size:
             raise UserError(f"this run was trained by {len(saved['random'])} processes: resume it with --devices {len(saved['random'])}")
-        restore_random_state(saved["random"][self.engine.rank])
+        restore_random_state(saved["random"][self.engine.rank], self.engine.device)
         if not self.quiet:
             position = self.position
             say(f"resumed at {position.images:,} images (epoch {position.epoch + 1}, after {duration(position.seconds)} of training)")

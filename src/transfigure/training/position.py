@@ -23,10 +23,11 @@ class Position:
 
 @dataclass
 class Averages:
-    """Sums of what each update measured since the last log line, left on the device."""
+    """Sums of what each update measured since the last log line, left on the device; ``untimed`` updates were made before a resume."""
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     count: int = 0
+    untimed: int = 0
 
     def add(self, losses: Losses) -> None:
         """Count one update."""

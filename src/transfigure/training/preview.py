@@ -44,9 +44,8 @@ class Previews:
         for pair in self._pairs:
             with inference(generator, seed=0):
                 fakes.append(generator(pair.source[None].to(self._device))[0].float().cpu())
-        first = not (self._folder / "fixed").is_dir()
         for index, (pair, fake) in enumerate(zip(self._pairs, fakes)):
-            if first:
+            if not any((self._folder / "fixed").glob(f"{index}_target.*")):
                 self._write(f"fixed/{index}_source", pair.source, self._data.source_dtype, self._data.section.source_range)
                 self._write(f"fixed/{index}_target", pair.target, self._data.target_dtype, self._data.section.target_range)
             self._write(f"{seen:08d}/{index}", fake, self._data.target_dtype, self._data.section.target_range)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from .._version import __version__
 from ..data.files import check_writable_folder, write_json, write_text
 from ..errors import UserError
 from ..recipe import FREE_ON_RESUME, Recipe
+
+_TRACKED = ("tensorboard", "wandb")
+"""Folders that outside trackers make in a run."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,27 @@ class RunDirectory:
         """
         if self.checkpoint.exists():
             raise UserError(f"{self.path} already holds a training: continue it with --resume, or choose another --out")
-        known = {"recipe.yaml", "environment.json", "log.jsonl", "samples", "checkpoints", "model", "model_best", "evaluation"}
-        if self.path.is_dir() and (others := sorted({item.name for item in self.path.iterdir()} - known)):
+        if self.model.exists():  # a run makes it after its first checkpoint
+            raise UserError(f"{self.path} holds the model of a training (without its checkpoint): choose another --out, or move it away")
+        known = {"recipe.yaml", "environment.json", "log.jsonl", "samples", "checkpoints", "model_best", *_TRACKED}
+        found = {item.name for item in self.path.iterdir() if item.suffix != ".part"} if self.path.is_dir() else set()
+        if others := sorted(found - known if {"recipe.yaml", "log.jsonl"} <= found else found):  # samples alone may be a person's own
             raise UserError(f"{self.path} is not empty ({others[0]} is in it): choose a new folder for --out")
         check_writable_folder(self.path)
 
     def start(self, recipe: Recipe) -> None:
         """Write the recipe into a reserved directory; what a run left there that died before its first checkpoint is dropped."""
         self.log.unlink(missing_ok=True)
+        for leftover in (self.samples, self.best_model):  # or they would be taken for this run's
+            shutil.rmtree(leftover, ignore_errors=True)
+        self.sweep()
         write_text(self.recipe, recipe.to_yaml())
+
+    def sweep(self) -> None:
+        """Remove the unfinished files of a process that was killed while it wrote them; each can be as large as a checkpoint."""
+        for folder in (self.path, self.checkpoint.parent, self.model, self.best_model):
+            for unfinished in folder.glob(".*.part"):
+                unfinished.unlink(missing_ok=True)
 
     def check_same(self, recipe: Recipe, saved: Recipe) -> None:
         """A resumed run goes on with the recipe it began with.
