@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -90,7 +89,12 @@ def timed(update: Callable[[], object], steps: int) -> dict[str, float]:
         start = time.perf_counter()
         update()
         seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    try:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    except ImportError:  # Windows
+        peak = float("nan")
     return {"images_per_second": 1 / statistics.median(seconds), "peak_mib": peak}
 
 

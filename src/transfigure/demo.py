@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
-
-import yaml
 
 from .errors import UserError
 from .recipe import Recipe
+
+MADE = {
+    *("recipe.yaml", "environment.json", "log.jsonl", "samples", "checkpoints", "model", "model_best"),
+    *("evaluation", "report.html", "demo", "panels.png"),
+}
+"""What a demo leaves in its folder."""
 
 
 def run_demo(out: Path, quiet: bool = False) -> str:
@@ -34,7 +39,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     from .translation.translator import Translator
 
     recipe = Recipe.load("demo")
-    _clear_earlier(out)
+    _clear_earlier(out, recipe)
     train(recipe, out, quiet=quiet)
     section = settle(recipe.data)
     records, _ = find_records(section)
@@ -60,13 +65,18 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     )
 
 
-def _clear_earlier(out: Path) -> None:
+def _clear_earlier(out: Path, recipe: Recipe) -> None:
+    """Remove an earlier demo, and only that: a run of this very recipe with nothing beside it that a demo does not make."""
+    from .data.open import settle
+
     if not out.exists() or not any(out.iterdir()):
         return
+    others = sorted({item.name for item in out.iterdir()} - MADE)
     try:
-        name = yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))["name"]
-    except (OSError, yaml.YAMLError, TypeError, KeyError):
-        name = None
-    if name != "demo":
-        raise UserError(f"{out} is not empty and is not an earlier demo: choose another folder with --out")
+        same = not others and not Recipe.load(out / "recipe.yaml").differences(replace(recipe, data=settle(recipe.data)))
+    except UserError:
+        same = False
+    if not same:
+        what = f"{others[0]} is in it" if others else "it is not an earlier demo"
+        raise UserError(f"{out} is not empty and will not be overwritten ({what}): choose another folder with --out")
     shutil.rmtree(out)

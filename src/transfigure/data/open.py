@@ -171,7 +171,9 @@ def _inspect(section: Data, records: dict[str, list[Record]], train_cache: Cache
 
         findings = look("train", train_cache, [*val, *records["test"]])
         if val:
+            val_cache.max_bytes = max(0, train_cache.max_bytes - train_cache.bytes)  # one budget for both
             validation = look("val", val_cache, [])
+            findings.warnings += [f"validation: {warning}" for warning in validation.warnings]
             findings.errors += validation.errors
             findings.unusable += validation.unusable
             findings.count += validation.count

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +122,14 @@ class _WandB:
 
 
 TRACKERS: dict[str, Any] = {"tensorboard": _TensorBoard, "mlflow": _MLflow, "wandb": _WandB}
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse a tracker whose library is not installed, before anything else is done.
+
+    Raises:
+        Missing: it is not; the message names the extra that brings it.
+    """
+    for name in names:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            raise Missing.extra(name, "tracking", f"logging to {name}")

@@ -8,9 +8,11 @@ the recipe and the position. That is why a run that was killed and resumed ends 
 from __future__ import annotations
 
 import contextlib
+import math
+import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +23,22 @@ from ..data.batch import Batch
 from ..data.dataset import Loader, PairSampler
 from ..data.open import OpenedData, open_data, settle
 from ..errors import Interrupted, RunFailure, UserError
-from ..networks.model_file import Domain, ModelConfig, save_model
-from ..progress import Progress, duration, say
+from ..networks.model_file import save_model
+from ..progress import Progress, say
 from ..recipe import Recipe
 from .allocator import keep_freed_memory
-from .checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint, seed_everything
+from .checkpoint import load_checkpoint, random_state, save_checkpoint, seed_everything
 from .ema import EMA
 from .engine import Engine
 from .health import Health, broken
 from .interruption import StopRequest
-from .log import RunLog
+from .log import RunLog, check_trackers
 from .optimiser import discriminator_rate, schedule, set_learning_rate
 from .position import Averages, Position, passed
 from .preview import Previews
 from .run_directory import RunDirectory, write_environment
 from .setup import build_step
+from .state import capture, model_config, restore
 from .validation import Validation
 
 CHECKPOINT_SECONDS = 600.0
@@ -67,6 +70,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
         saved = load_checkpoint(run.checkpoint)
         run.check_same(recipe, Recipe.from_dict(saved["recipe"]))
         run.sweep()
+    check_trackers(recipe.training.trackers)
     keep_freed_memory()
     engine = Engine(recipe.training)
     quiet = quiet or not engine.leads
@@ -100,6 +104,8 @@ class Trainer:
     def __init__(self, recipe: Recipe, run: RunDirectory, engine: Engine, data: OpenedData, quiet: bool = False) -> None:
         self.recipe, self.run_directory, self.engine, self.data, self.quiet = recipe, run, engine, data, quiet
         training = recipe.training
+        if training.patience is not None and (len(data.val) == 0 or training.validate_every == 0):
+            raise UserError("training.patience needs validation pairs, and there are none: add a val folder, or leave patience out")
         seed_everything(training.seed)
         self.step = build_step(recipe, data, engine)
         self.generator, self.discriminator = self.step.generator, self.step.discriminator
@@ -117,7 +123,7 @@ class Trainer:
         Raises:
             RunFailure, Interrupted: as :func:`train`.
         """
-        keep = self._restore(saved) if saved is not None else None
+        keep = restore(self, saved) if saved is not None else None
         training = self.recipe.training
         leads = self.engine.leads
         self.log = RunLog(self.run_directory.log, keep, tuple(training.trackers), self.recipe) if leads else None
@@ -125,8 +131,6 @@ class Trainer:
         self.validation = Validation(self.data, training.best_metric, self.engine.device)
         if leads:
             write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
-        if training.patience is not None and (not self.validation.possible or training.validate_every == 0):
-            raise UserError("training.patience needs validation pairs, and there are none: add a val folder, or leave patience out")
         self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes())
         self.started = self.saved_at = self.logged_at = time.monotonic()
         sampler = self._sampler(0, 0)
@@ -191,7 +195,7 @@ class Trainer:
 
     def _stop(self, stop: StopRequest) -> None:
         self._save()
-        path = self.run_directory.path
+        path = shlex.quote(str(self.run_directory.path))
         raise Interrupted(
             f"stopped at {self.position.images:,} images; the state is saved: go on with  transfigure train --out {path} --resume",
             stop.exit_code,
@@ -256,12 +260,14 @@ class Trainer:
             metrics = self.validation.run(self._model(), quiet=self.quiet) if self.engine.leads else {}
             metrics = self.engine.gather(metrics)[0]
         value = metrics[training.best_metric]
-        better = position.best is None or (value < position.best if self.validation.lower_is_better else value > position.best)
+        better = math.isfinite(value) and (
+            position.best is None or (value < position.best if self.validation.lower_is_better else value > position.best)
+        )
         if better:
             position.best, position.stale_validations = value, 0
             if self.engine.leads:
                 chosen = {"which": "best", "by": f"{training.best_metric} {value:.4g} on {len(self.data.val)} validation pairs"}
-                save_model(self.run_directory.best_model, self._model().state_dict(), self._config(chosen))
+                save_model(self.run_directory.best_model, self._model().state_dict(), model_config(self, chosen))
         else:
             position.stale_validations += 1
         self._write("validation", epoch=position.epoch, metrics=metrics, best=better)
@@ -294,70 +300,13 @@ class Trainer:
         random_states = self.engine.gather(random_state(self.engine.device))
         if self.engine.leads:
             assert self.log is not None
-            step = self.step
-            save_checkpoint(
-                self.run_directory.checkpoint,
-                {
-                    "recipe": self.recipe.to_dict(),
-                    "channels": [self.data.source_channels, self.data.target_channels],
-                    "generator": self.generator.state_dict(),
-                    "discriminator": self.discriminator.state_dict() if self.discriminator is not None else None,
-                    "optimiser_g": step.optimiser_g.state_dict(),
-                    "optimiser_d": step.optimiser_d.state_dict() if step.optimiser_d is not None else None,
-                    "ema": self.ema.state_dict() if self.ema is not None else None,
-                    "position": asdict(self.position),
-                    "pairs": len(self.data.train),
-                    "averages": {"sums": self.averages.sums, "count": self.averages.count},
-                    "health": self.health.state_dict(),
-                    "random": random_states,
-                    "log_bytes": self.log.size(),
-                },
-            )
+            save_checkpoint(self.run_directory.checkpoint, capture(self, random_states, self.log.size()))
             save_model(
-                self.run_directory.model, self._model().state_dict(), self._config({"which": "last", "images": self.position.images})
+                self.run_directory.model, self._model().state_dict(), model_config(self, {"which": "last", "images": self.position.images})
             )
         self.engine.barrier()
         self.saved_at = time.monotonic()
         self.logged_at += self.saved_at - start
-
-    def _restore(self, saved: dict[str, Any]) -> int:
-        """Take up a saved state; the number of log bytes that belong to it."""
-        if saved["channels"] != [self.data.source_channels, self.data.target_channels] or saved["pairs"] != len(self.data.train):
-            raise UserError(
-                f"the data is not what this run was trained on: {saved['pairs']} pairs with {saved['channels']} channels then, "
-                f"{len(self.data.train)} pairs with {[self.data.source_channels, self.data.target_channels]} now"
-            )
-        self.generator.load_state_dict(saved["generator"])
-        self.step.optimiser_g.load_state_dict(saved["optimiser_g"])
-        if self.discriminator is not None and self.step.optimiser_d is not None:
-            self.discriminator.load_state_dict(saved["discriminator"])
-            self.step.optimiser_d.load_state_dict(saved["optimiser_d"])
-        if self.ema is not None:
-            self.ema.load_state_dict(saved["ema"])
-        self.position = Position(**saved["position"])
-        sums, count = saved["averages"]["sums"], saved["averages"]["count"]
-        self.averages = Averages({name: value.to(self.engine.device) for name, value in sums.items()}, count, untimed=count)
-        self.health.load_state_dict(saved["health"])
-        if len(saved["random"]) != self.engine.world_size:
-            raise UserError(f"this run was trained by {len(saved['random'])} processes: resume it with --devices {len(saved['random'])}")
-        restore_random_state(saved["random"][self.engine.rank], self.engine.device)
-        if not self.quiet:
-            position = self.position
-            say(f"resumed at {position.images:,} images (epoch {position.epoch + 1}, after {duration(position.seconds)} of training)")
-        return int(saved["log_bytes"])
-
-    def _config(self, checkpoint: dict[str, Any]) -> ModelConfig:
-        data, generator = self.recipe.data, self.recipe.generator
-        return ModelConfig(
-            generator=generator.name,
-            options=dict(generator.options),
-            source=Domain(self.data.source_channels, self.data.source_dtype, data.source_range),
-            target=Domain(self.data.target_channels, self.data.target_dtype, data.target_range),
-            size_multiple=self.generator.size_multiple,  # type: ignore[arg-type]
-            trained_size=data.crop_size,
-            checkpoint=checkpoint,
-            recipe=self.recipe.to_dict(),
-        )
 
     def _model(self) -> nn.Module:
         """The generator that is judged and kept: the average if there is one."""

@@ -29,7 +29,7 @@ def build_step(recipe: Recipe, data: OpenedData, engine: Engine) -> PairedStep:
             f"data.crop_size {crop} is not a multiple of {multiple}, which this {recipe.generator.name} needs: "
             f"use {max(multiple, crop // multiple * multiple)}, or a smaller --generator.depth"
         )
-    layout = memory_format(recipe)
+    layout = memory_format(recipe, engine.device.type)
     generator = engine.place(generator, layout)
     terms = Objective(objective.terms).to(engine.device)
     optimiser_g = adam(generator, training.learning_rate, training)
@@ -59,8 +59,12 @@ def build_step(recipe: Recipe, data: OpenedData, engine: Engine) -> PairedStep:
     )
 
 
-def memory_format(recipe: Recipe) -> torch.memory_format:
-    """The layout that is faster: NHWC helps convolutions with batch norm, and hurts instance norm (benchmarks/training.py)."""
+def memory_format(recipe: Recipe, device: str) -> torch.memory_format:
+    """The layout asked for; ``auto`` is NHWC on CUDA, whose tensor cores want it, and NCHW elsewhere.
+
+    On CPUs which one is faster differs by a few per cent from one to the next (``benchmarks/training.py --layouts``), and with instance
+    norm NHWC is clearly slower.
+    """
     wish = recipe.training.channels_last
-    last = wish == "yes" or (wish == "auto" and recipe.generator.options.get("norm") != "instance")
+    last = wish == "yes" or (wish == "auto" and device == "cuda" and recipe.generator.options.get("norm") != "instance")
     return torch.channels_last if last else torch.contiguous_format
