@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_MARKS := $(if $(CI),not gpu,not slow and not gpu and not browser)
+PYTEST_ARGS ?= -n auto --dist loadfile
 
 .PHONY: demo test lint format benchmark clean
 
