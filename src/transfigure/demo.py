@@ -77,6 +77,5 @@ def _clear_earlier(out: Path, recipe: Recipe) -> None:
     except UserError:
         same = False
     if not same:
-        what = f"{others[0]} is in it" if others else "it is not an earlier demo"
-        raise UserError(f"{out} is not empty and will not be overwritten ({what}): choose another folder with --out")
+        raise UserError(f"{out} is not empty and is not an earlier demo: choose another folder with --out")
     shutil.rmtree(out)

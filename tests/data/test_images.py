@@ -62,6 +62,8 @@ class TestWriteThenRead:
         path = tmp_path / f"x.{suffix}"
         write(path, array)
         back = read(path, "keep")
+        if suffix == "webp" and array.shape[2] == 4 and (array[..., 3] == 255).all():
+            array = array[..., :3]  # WebP does not store an alpha channel that is opaque everywhere
         assert back.dtype == array.dtype
         np.testing.assert_array_equal(back, array)
         check_header(path)

@@ -276,7 +276,7 @@ def test_a_hundred_problems_are_counted_not_poured_out(capsys: pytest.CaptureFix
     for number in range(30):
         _text(Path(f"data/{number}t.jpg"))
     said = refused(capsys, train("data")).splitlines()
-    assert said[0].startswith(f"30 of {GOOD + 30} training pairs")
+    assert said[0].startswith(f"30 of {GOOD + 30} pairs")
     assert said[-2] == "  and 10 more" and len(said) == 1 + 20 + 1 + 1
 
 

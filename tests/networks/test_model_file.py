@@ -112,7 +112,7 @@ def test_card_says_what_it_is(tmp_path: Path) -> None:
         "# pix2pix",
         "3-channel 8-bit image into a 1-channel 16-bit image",
         "conditional adversarial (vanilla) + 100 x l1",
-        "images 12",
+        "last (12 images)",
         "multiple of 16",
         "statistics: batch; noise: dropout, seed 0",
     ):

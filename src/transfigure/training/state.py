@@ -57,7 +57,7 @@ def restore(trainer: Trainer, saved: dict[str, Any]) -> int:
     then, now = (saved["pairs"], saved["channels"]), (len(data.train), [data.source_channels, data.target_channels])
     if then != now:
         raise UserError(
-            f"the data is not what this run was trained on: {then[0]} pairs with {then[1]} channels then, {now[0]} with {now[1]} now"
+            f"the data is not what this run was trained on: {then[0]} pairs with {then[1]} channels then, {now[0]} pairs with {now[1]} now"
         )
     if saved["identity"] != identity(data):
         raise UserError(f"the data is not what this run was trained on: {now[0]} pairs as then, but of other names; put the old ones back")
