@@ -110,9 +110,7 @@ class _WandB:
             import wandb
         except ImportError as error:
             raise Missing.extra("wandb", "tracking", "logging to Weights & Biases") from error
-        self._run = wandb.init(
-            project="transfigure", name=run.name, dir=str(run), config=recipe.to_dict() if recipe else None, resume="allow"
-        )
+        self._run = wandb.init(project="transfigure", name=run.name, dir=str(run), config=recipe.to_dict() if recipe else None)
 
     def log(self, values: dict[str, float], images: int) -> None:
         self._run.log({**values, "images": images})

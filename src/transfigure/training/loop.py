@@ -180,12 +180,12 @@ class Trainer:
         position.epoch, position.batch = position.epoch + 1, 0
 
     def _end_epoch(self) -> None:
-        """Previews, validation and a checkpoint at the end of an epoch."""
+        """Validation, previews and a checkpoint at the end of an epoch."""
         training, position = self.recipe.training, self.position
-        if training.preview_every is None or position.epoch == training.epochs:
-            self._preview()
         if training.validate_every and position.epoch % training.validate_every == 0 and self.validation.possible:
             self._validate()
+        if training.preview_every is None or position.epoch == training.epochs or self._patience_is_over():
+            self._preview()
         if training.checkpoint_every is None and position.epoch < training.epochs:
             self._save()
 
