@@ -19,6 +19,7 @@ from transfigure.recipe import Recipe
 from transfigure.training import loop
 from transfigure.training.checkpoint import load_checkpoint
 from transfigure.training.loop import train
+from transfigure.training.run_directory import RunDirectory
 from transfigure.training.step import PairedStep
 
 TINY = {
@@ -237,6 +238,18 @@ def test_the_rate_after_a_resume_counts_only_what_was_done_since(tmp_path: Path,
     run = train(chosen, tmp_path / "run", resume=True, quiet=True)
     (step,) = (entry for line in (run / "log.jsonl").read_text().splitlines() if (entry := json.loads(line))["kind"] == "step")
     assert step["images_per_second"] <= 5
+
+
+def test_two_processes_do_not_train_into_one_directory(tmp_path: Path) -> None:
+    run = train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    before = (run / "log.jsonl").read_bytes()
+    with RunDirectory(run).held(), pytest.raises(UserError, match="another process"):
+        train(recipe(training__epochs=1), run, resume=True, quiet=True)
+    assert (run / "log.jsonl").read_bytes() == before
+    with pytest.raises(UserError, match="width"):
+        train(recipe(training__epochs=1, generator__width=8), run, resume=True, quiet=True)
+    train(recipe(training__epochs=1), run, resume=True, quiet=True)  # let go: it goes on
+    assert not (run / ".lock").exists()
 
 
 def test_resume_without_a_checkpoint(tmp_path: Path) -> None:

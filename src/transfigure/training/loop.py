@@ -69,24 +69,27 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     if resume:
         saved = load_checkpoint(run.checkpoint)
         run.check_same(recipe, Recipe.from_dict(saved["recipe"]))
-        run.sweep()
     check_trackers(recipe.training.trackers)
     keep_freed_memory()
     engine = Engine(recipe.training)
     quiet = quiet or not engine.leads
-    if saved is None and engine.leads:
-        run.reserve()  # before the data is read, which can take a while
-    try:
-        trainer = Trainer(recipe, run, engine, open_data(recipe.data, recipe.training.seed, quiet=quiet), quiet=quiet)
-    except UserError:
-        with contextlib.suppress(OSError):
-            run.path.rmdir()  # if it is empty
-        raise
-    if saved is None and engine.leads:
-        run.start(recipe)
-    engine.barrier()
-    with StopRequest() as stop:
-        trainer.run(stop, saved)
+    with contextlib.ExitStack() as held:
+        if engine.leads:
+            if saved is None:
+                run.reserve()  # before the data is read, which can take a while
+            held.enter_context(run.held())
+        try:
+            trainer = Trainer(recipe, run, engine, open_data(recipe.data, recipe.training.seed, quiet=quiet), quiet=quiet)
+        except UserError:
+            held.close()
+            with contextlib.suppress(OSError):
+                run.path.rmdir()  # if it is empty
+            raise
+        if engine.leads:
+            run.sweep() if saved is not None else run.start(recipe)
+        engine.barrier()
+        with StopRequest() as stop:
+            trainer.run(stop, saved)
     return run.path
 
 

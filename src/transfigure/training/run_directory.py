@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import platform
@@ -9,9 +11,11 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy
 import torch
@@ -23,6 +27,9 @@ from ..recipe import FREE_ON_RESUME, Recipe
 
 _TRACKED = ("tensorboard", "wandb")
 """Folders that outside trackers make in a run."""
+
+
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -76,10 +83,30 @@ class RunDirectory:
         if self.model.exists():  # a run makes it after its first checkpoint
             raise UserError(f"{self.path} holds the model of a training (without its checkpoint): choose another --out, or move it away")
         known = {"recipe.yaml", "environment.json", "log.jsonl", "samples", "checkpoints", "model_best", *_TRACKED}
-        found = {item.name for item in self.path.iterdir() if item.suffix != ".part"} if self.path.is_dir() else set()
+        found = {item.name for item in self.path.iterdir() if item.suffix != ".part" and item.name != LOCK} if self.path.is_dir() else set()
         if others := sorted(found - known if {"recipe.yaml", "log.jsonl"} <= found else found):  # samples alone may be a person's own
             raise UserError(f"{self.path} is not empty ({others[0]} is in it): choose a new folder for --out")
         check_writable_folder(self.path)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process from training into this directory; the system lets go when this one ends, however it ends.
+
+        Raises:
+            UserError: another process trains here.
+        """
+        with (self.path / LOCK).open("a+b") as stream:
+            try:
+                _lock(stream)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                    raise UserError(f"{self.path} is being trained by another process: wait for it, or choose another --out") from error
+                # else a file system that knows no locks: go on without
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # Windows removes no open file; it is found free next time
+                    (self.path / LOCK).unlink()
 
     def start(self, recipe: Recipe) -> None:
         """Write the recipe into a reserved directory; what a run left there that died before its first checkpoint is dropped."""
@@ -111,6 +138,18 @@ class RunDirectory:
                 f"cannot resume {self.path} with another recipe: {told}; use its own "
                 f"(transfigure train --out {shlex.quote(str(self.path))} --resume) or start a new run with another --out"
             )
+
+
+def _lock(stream: BinaryIO) -> None:
+    """Lock an open file for this process, or raise OSError at once."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_environment(run: RunDirectory, recipe: Recipe, device: torch.device, world_size: int) -> None:
