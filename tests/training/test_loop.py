@@ -155,3 +155,11 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
     answer = translator(images.read(tmp_path / "data" / "A" / "0.png"))
     assert answer.dtype == np.uint16 and answer.max() <= 4095 and answer.std() > 0
     assert images.read(tmp_path / "run" / "samples" / "fixed" / "0_source.png").dtype == np.uint16
+
+
+def test_without_a_place_a_run_finds_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = recipe(training__epochs=1, training__validate_every=0)
+    assert [train(made, quiet=True), train(made, quiet=True)] == [Path("runs/demo"), Path("runs/demo-2")]
+    with pytest.raises(UserError, match="without a place"):
+        train(made, resume=True, quiet=True)

@@ -36,7 +36,7 @@ from .log import RunLog, check_trackers
 from .optimiser import discriminator_rate, schedule, set_learning_rate
 from .position import Averages, Position, passed
 from .preview import Previews
-from .run_directory import RunDirectory, write_environment
+from .run_directory import RunDirectory, free_place, write_environment
 from .setup import build_step
 from .state import capture, model_config, restore
 from .validation import Validation
@@ -45,12 +45,12 @@ CHECKPOINT_SECONDS = 600.0
 """However long an epoch is, no more work than this is ever lost."""
 
 
-def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Path:
+def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume: bool = False, quiet: bool = False) -> Path:
     """Train a translator.
 
     Args:
         recipe: a recipe, or the name or file of one.
-        out: the run directory to write.
+        out: the run directory to write; None is ``runs/`` and the recipe's name, numbered if that is taken.
         resume: go on with the run in ``out`` from its last checkpoint.
         quiet: no progress on stderr.
 
@@ -64,7 +64,9 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     recipe = replace(recipe, data=settle(recipe.data))
-    run = RunDirectory(Path(out))
+    if resume and out is None:
+        raise UserError("there is nothing to resume without a place: name the run's directory")
+    run = RunDirectory(Path(out) if out is not None else free_place(recipe.name))
     saved = None
     if resume:
         saved = load_checkpoint(run.checkpoint)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import sys
@@ -138,6 +140,13 @@ class RunDirectory:
                 f"cannot resume {self.path} with another recipe: {told}; use its own "
                 f"(transfigure train --out {shlex.quote(str(self.path))} --resume) or start a new run with another --out"
             )
+
+
+def free_place(name: str) -> Path:
+    """``runs/NAME``, or the first of ``runs/NAME-2``, ``runs/NAME-3``, ... that does not exist."""
+    name = re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "run"
+    places = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
+    return next(place for place in places if not place.exists())
 
 
 def _lock(stream: BinaryIO) -> None:
