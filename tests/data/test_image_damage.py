@@ -7,12 +7,11 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -20,21 +19,7 @@ from transfigure.data import images
 from transfigure.data.images import read, size_of, write
 from transfigure.errors import UserError
 
-Pixels = np.ndarray[Any, Any]
-in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-
-
-def gradient(height: int, width: int, channels: int, dtype: str = "uint8") -> Pixels:
-    count = np.arange(height * width * channels).reshape(height, width, channels)
-    if dtype == "float32":
-        return (count / count.size).astype(np.float32)
-    return (count * 7919 % (int(np.iinfo(dtype).max) + 1)).astype(dtype)
-
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
+from .pictures import encoded, gradient, in_one_folder
 
 
 def png_chunk(name: bytes, data: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ import numpy as np
 import png
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageOps
@@ -18,21 +17,7 @@ from PIL import Image, ImageOps
 from transfigure.data.images import Header, read, size_of, split_halves, write
 from transfigure.errors import UserError
 
-Pixels = np.ndarray[Any, Any]
-in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-
-
-def gradient(height: int, width: int, channels: int, dtype: str = "uint8") -> Pixels:
-    count = np.arange(height * width * channels).reshape(height, width, channels)
-    if dtype == "float32":
-        return (count / count.size).astype(np.float32)
-    return (count * 7919 % (int(np.iinfo(dtype).max) + 1)).astype(dtype)
-
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
+from .pictures import Pixels, encoded, gradient, in_one_folder
 
 
 def check_header(path: Path) -> None:

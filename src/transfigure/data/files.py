@@ -132,34 +132,6 @@ def check_writable_folder(path: Path) -> None:
         raise _worded(_os_error_behind(error) or OSError(errno.EINVAL, str(error)), path, 0) from error
 
 
-def safe_relative(root: Path, path: str | Path) -> Path:
-    """The place of a file within a folder, for building names that never leave it.
-
-    Args:
-        root: the folder.
-        path: a path as `list_images` gives it (starting with ``root``), an absolute one, or one relative to ``root``.
-
-    Returns:
-        The path relative to ``root``, without any ``..``; links are not followed, so a linked image keeps its given place.
-
-    Raises:
-        UserError: the path leads out of ``root``, or is ``root`` itself.
-    """
-    base = _absolute(root)
-    given = Path(path)
-    # Path.parts of "." is empty, so every relative path starts with it.
-    starts_with_root = given.is_absolute() or given.parts[: len(root.parts)] == root.parts
-    place = _absolute(given if starts_with_root else base / given)
-    if "\0" in str(path) or place == base or not place.is_relative_to(base):
-        raise UserError(f"{str(path)!r} does not name a file inside {root}: use a name that stays in that folder")
-    return place.relative_to(base)
-
-
-def _absolute(path: Path) -> Path:
-    """Without ``..`` and without following links, which Path.resolve would do."""
-    return Path(os.path.abspath(path))  # noqa: PTH100
-
-
 def _walk(folder: Path, recursive: bool) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise UserError(
