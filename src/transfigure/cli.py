@@ -169,7 +169,18 @@ def translate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
 def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Score a translator, or a folder of images, against targets."""
-    chosen = options.metrics.split(",") if options.metrics else None
+    from .evaluation.choice import options_from_flags
+
+    of_metrics = {key: overrides.pop(key) for key in list(overrides) if key.startswith("metric.")}
+    common = {
+        "metrics": options.metrics.split(",") if options.metrics else None,
+        "require": options.require.split(",") if options.require else (),
+        "options": options_from_flags(of_metrics),
+        "segmenter": options.segmenter,
+        "palette": options.palette,
+        "weights": _named_files(options.weights),
+        "quiet": options.quiet,
+    }
     if options.generated or options.target:
         from .evaluation.folders import evaluate_folders
 
@@ -178,34 +189,32 @@ def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         if overrides or options.split:
             flag = "split" if options.split else next(iter(overrides))
             raise UserError(f"--{flag} does not go with --generated and --target, which are compared as they are: leave it out")
-        generated, target = _required(options.generated, "--generated DIR"), _required(options.target, "--target DIR")
-        limits = tuple(options.value_range) if options.value_range else None
         result = evaluate_folders(
-            generated,
-            target,
+            _required(options.generated, "--generated DIR"),
+            _required(options.target, "--target DIR"),
             source=options.source,
-            metrics=chosen,
+            labels=options.labels,
+            unpaired=options.unpaired,
             out=options.out,
-            value_range=limits,
+            value_range=tuple(options.value_range) if options.value_range else None,
             alpha=options.alpha,
-            quiet=options.quiet,
+            **common,
         )
     else:
         from .evaluation.evaluate import evaluate as run_evaluation
 
         if not options.model:
             raise UserError("nothing to evaluate: give a model or run and its data, or --generated DIR --target DIR")
-        if options.source:
-            raise UserError("--source goes with --generated and --target: a model finds its sources in DATA")
+        for flag in ("source", "labels", "unpaired"):
+            if getattr(options, flag):
+                raise UserError(f"--{flag} goes with --generated and --target: a model finds its pairs in DATA")
         if foreign := [key for key in overrides if not key.startswith("data.")]:
-            raise UserError(f"--{foreign[0]} cannot be changed after training: only --data.* can")
+            raise UserError(f"--{foreign[0]} cannot be changed after training: only --data.* and --metric.* can")
         translator = _translator(options)
         out = options.out
         if out is None and (Path(options.model) / "recipe.yaml").is_file():
             out = str(Path(options.model) / "evaluation")
-        result = run_evaluation(
-            translator, options.data, split=options.split, metrics=chosen, out=out, overrides=overrides, quiet=options.quiet
-        )
+        result = run_evaluation(translator, options.data, split=options.split, out=out, overrides=overrides, **common)
     if options.json:
         print(json.dumps(result.to_dict(), indent=2))
         return 0
@@ -214,6 +223,50 @@ def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     print(result.table())
     if about["ranked_by"] is not None:
         print(f"worst by {about['ranked_by']}: {', '.join(about['worst'])}    best: {', '.join(about['best'])}")
+    return 0
+
+
+def weights(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """List the weights that metrics need, or get some."""
+    from .metrics import download
+    from .metrics.weights import listing, listing_text
+
+    if options.action == "get":
+        if not options.names:
+            raise UserError("no weights are named: transfigure weights get NAME (see: transfigure weights list)")
+        for name in options.names:
+            print(download.get(name, quiet=options.quiet))
+        return 0
+    rows = listing()
+    print(json.dumps(rows, indent=2) if options.json else listing_text(rows))
+    return 0
+
+
+def segmenter(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Train a segmenter on real photos and their label maps."""
+    from .evaluation.segmenter_training import train_segmenter
+
+    keys = ("palette", "photos", "size", "epochs", "seed", "quiet")
+    facts = train_segmenter(options.data, options.out, **{key: getattr(options, key) for key in keys if getattr(options, key) is not None})
+    print(json.dumps(facts, indent=2) if options.json else "\n".join(f"{key:16} {value}" for key, value in facts.items()))
+    return 0
+
+
+def statistics(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Store the feature statistics of a folder."""
+    from .evaluation.unpaired import statistics_of
+
+    found = statistics_of(
+        options.folder,
+        options.features,
+        options.resize,
+        weights=_named_files(options.weights),
+        value_range=tuple(options.value_range) if options.value_range else None,
+        alpha=options.alpha,
+        quiet=options.quiet,
+    )
+    found.save(Path(options.out))
+    print(f"{options.out}: {found.count} images, {found.network}")
     return 0
 
 
@@ -265,6 +318,17 @@ def _translator(options: argparse.Namespace) -> Any:
     )
 
 
+def _named_files(pairs: list[str] | None) -> dict[str, str]:
+    """``["inception=FILE"]`` as ``{"inception": "FILE"}``."""
+    named = {}
+    for pair in pairs or []:
+        name, equals, file = pair.partition("=")
+        if not (name and equals and file):
+            raise UserError(f"--weights {pair!r} is not NAME=FILE, as inception=pt_inception-2015-12-05-6726825d.pth")
+        named[name] = file
+    return named
+
+
 def _required(value: str | None, flag: str) -> str:
     if not value:
         raise UserError(f"{flag} is missing: say where")
@@ -277,6 +341,9 @@ VERBS: dict[str, Callable[[argparse.Namespace, dict[str, Any]], int]] = {
     "translate": translate,
     "evaluate": evaluate,
     "report": report,
+    "weights": weights,
+    "segmenter": segmenter,
+    "statistics": statistics,
     "list": list_,
     "doctor": doctor,
 }

@@ -51,6 +51,9 @@ SUMMARIES = {
     "translate": "translate a file, or a folder to a folder",
     "evaluate": "score a translator, or any two folders of images",
     "report": "write the report page of a run",
+    "weights": "the weights that metrics need: where they are, and get them",
+    "segmenter": "train what reads label maps back from photos, for the FCN-score",
+    "statistics": "store a folder's feature statistics, to evaluate against",
     "list": "every network, loss, metric, dataset kind and recipe",
     "doctor": "versions, devices, and what is missing for which feature",
 }
@@ -73,7 +76,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     for name, summary in SUMMARIES.items():
         description = summary[0].upper() + summary[1:] + "."
         added[name] = Parser(prog=f"transfigure {name}", description=description, allow_abbrev=False, add_help=name != "train")
-    for name in ("demo", "train", "translate", "evaluate"):
+    for name in ("demo", "train", "translate", "evaluate", "weights", "segmenter", "statistics"):
         added[name].add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")
     for name in ("train", "translate", "evaluate", "list"):
         added[name].add_argument(
@@ -82,7 +85,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
             metavar="FILE",
             help="a Python file that registers more losses, networks, metrics ...; may be repeated",
         )
-    for name in ("evaluate", "list", "doctor"):
+    for name in ("evaluate", "list", "doctor", "weights", "segmenter"):
         added[name].add_argument("--json", action="store_true", help="for machines")
 
     added["demo"].add_argument("--out", default="transfigure-demo", metavar="DIR", help="where to (default: %(default)s)")
@@ -125,22 +128,8 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
         help="what to do with transparency (default: %(default)s)",
     )
 
-    command = added["evaluate"]
-    command.add_argument("data", nargs="?", metavar="DATA", help="pairs as for train (default: the data it was trained on)")
-    command.add_argument("--generated", metavar="DIR", help="a folder of generated images, instead of MODEL")
-    command.add_argument("--target", metavar="DIR", help="the folder of what they should be")
-    command.add_argument("--source", metavar="DIR", help="the folder of their sources, for the bound of copying them")
-    command.add_argument(
-        "--value_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="values of the folders' files that are black and white"
-    )
-    command.add_argument(
-        "--alpha", choices=ALPHA, default="refuse", help="what to do with transparency in the folders (default: %(default)s)"
-    )
-    command.add_argument("--split", choices=["train", "val", "test"], help="default: test, else val")
-    command.add_argument("--metrics", metavar="A,B", help="default: all that need nothing but the images")
-    command.add_argument(
-        "--out", metavar="DIR", help="write evaluation.json, per_image.csv and panels here (default for a run: RUN/evaluation)"
-    )
+    _evaluate(added["evaluate"])
+    _around_evaluation(added)
 
     added["report"].add_argument("run", metavar="RUN", help="the run directory")
     added["report"].add_argument("--out", metavar="FILE", help="default: RUN/report.html")
@@ -148,3 +137,68 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     added["list"].add_argument("--markdown", action="store_true", help="all of it as the reference page, options explained")
     added["list"].add_argument("kind", nargs="?", metavar="KIND", help="only this kind, such as loss")
     return parser, added
+
+
+def _evaluate(command: Parser) -> None:
+    command.add_argument("data", nargs="?", metavar="DATA", help="pairs as for train (default: the data it was trained on)")
+    command.add_argument("--generated", metavar="DIR", help="a folder of generated images, instead of MODEL")
+    command.add_argument("--target", metavar="DIR", help="the folder of what they should be, or a file of stored statistics (.npz)")
+    command.add_argument("--source", metavar="DIR", help="the folder of their sources, for the bound of copying them")
+    command.add_argument("--labels", metavar="DIR", help="the folder of their label maps, for the FCN-score (default: the sources)")
+    command.add_argument("--unpaired", action="store_true", help="the folders are two sets: compare distributions only")
+    command.add_argument(
+        "--value_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="values of the folders' files that are black and white"
+    )
+    command.add_argument(
+        "--alpha", choices=ALPHA, default="refuse", help="what to do with transparency in the folders (default: %(default)s)"
+    )
+    command.add_argument("--split", choices=["train", "val", "test"], help="default: test, else val")
+    command.add_argument("--metrics", metavar="A,B", help="default: all; those that lack weights or a segmenter say so")
+    command.add_argument("--require", metavar="A,B", help="metrics that must not be skipped (else exit code 3)")
+    command.add_argument(
+        "--segmenter", metavar="WHAT", help="for the FCN-score: a file (see: transfigure segmenter), .onnx or module:function"
+    )
+    command.add_argument("--palette", metavar="NAME", help="of the label maps: facades, cityscapes, synthetic, learn, or a JSON file")
+    _weights(command)
+    command.add_argument(
+        "--out", metavar="DIR", help="write evaluation.json, per_image.csv and panels here (default for a run: RUN/evaluation)"
+    )
+    command.epilog = "A metric's own options: --metric.NAME.OPTION VALUE, as --metric.fid.resize clean (see: transfigure list metric)."
+
+
+def _around_evaluation(added: dict[str, Parser]) -> None:
+    command = added["weights"]
+    command.add_argument("action", metavar="ACTION", choices=["list", "get"], help="list, or get NAME")
+    command.add_argument("names", nargs="*", metavar="NAME", help="which weights to get, such as inception")
+
+    command = added["segmenter"]
+    command.add_argument("action", metavar="ACTION", choices=["train"], help="train")
+    command.add_argument("data", metavar="DATA", help="pairs of photos and label maps, as for train")
+    command.add_argument("--out", required=True, metavar="FILE", help="the file to write, such as segmenter.safetensors")
+    command.add_argument(
+        "--palette", metavar="NAME", help="of the label maps: facades, cityscapes, synthetic or a JSON file (default: learnt)"
+    )
+    command.add_argument("--photos", choices=["A", "B"], help="which side the photos are (default: the side without flat colours)")
+    command.add_argument("--size", type=int, metavar="PIXELS", help="side of the pictures it is trained on (default: 128)")
+    command.add_argument("--epochs", type=int, help="passes over the training pairs (default: enough for about two minutes on two cores)")
+    command.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+
+    command = added["statistics"]
+    command.add_argument("folder", metavar="DIR", help="the folder of images")
+    command.add_argument("--out", required=True, metavar="FILE", help="the .npz file to write")
+    command.add_argument(
+        "--features", choices=["inception", "random"], default="inception", help="for FID, KID and PRDC, or for random_frechet"
+    )
+    command.add_argument("--resize", choices=["tf1", "clean"], default="tf1", help="how Inception is fed (default: %(default)s)")
+    command.add_argument("--value_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="values of the files that are black and white")
+    command.add_argument("--alpha", choices=ALPHA, default="refuse", help="what to do with transparency (default: %(default)s)")
+    _weights(command)
+
+
+def _weights(command: Parser) -> None:
+    command.add_argument(
+        "--weights",
+        action="append",
+        metavar="NAME=FILE",
+        help="a file of a feature network's weights; may be repeated (see: transfigure weights)",
+    )

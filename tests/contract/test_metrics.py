@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 
 import pytest
 import torch
@@ -14,9 +15,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transfigure import registry
-from transfigure.metrics.metric import ImageMetric, Metric
+from transfigure.metrics.metric import TARGET_ITSELF, Beside, ImageMetric, Metric, Skipped
 
 EVERY = registry.names("metric")
+
+NO_RANK = {
+    "variation_across_inputs": "says how much outputs differ from each other: noise differs, and a blurred copy hardly differs less",
+    "diversity": "says how much an image's own samples differ, and looks at no target",
+}
+"""Values for which a blurred copy need not be worse than the target, nor noise worse than either."""
+
+BLIND_TO_BLUR = {
+    "own_target_nearest": "a blurred copy tells its input as surely as a sharp one: both may have the full value",
+}
+"""Values for which a blurred copy may be as good as the target, but noise is worse."""
 
 
 def _class(name: str) -> type[Metric]:
@@ -25,7 +37,7 @@ def _class(name: str) -> type[Metric]:
     return found
 
 
-FREE = [name for name in EVERY if _class(name).needs == "nothing"]
+FREE = [name for name in EVERY if _class(name).needs in ("nothing", "samples")]
 PER_IMAGE = [name for name in FREE if issubclass(_class(name), ImageMetric)]
 
 
@@ -44,35 +56,130 @@ def noise(images: Tensor) -> Tensor:
     return torch.rand(images.shape, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
 
-def evaluate(name: str, prediction: Tensor, target: Tensor, batch: int = 8, order: Tensor | None = None) -> dict[str, float]:
+def seen(name: str, prediction: Tensor, target: Tensor, batch: int = 8, order: Tensor | None = None) -> Metric:
+    """A metric that has taken in everything, with all that may be known beside it."""
     metric: Metric = registry.build("metric", name)
+    samples = torch.stack([prediction, 0.5 * prediction, prediction * prediction.detach().abs()])
     order = torch.arange(len(prediction)) if order is None else order
     for chosen in order.split(batch):
-        metric.update(prediction[chosen], target[chosen], [f"image {i}" for i in chosen.tolist()])
-    return metric.compute()
+        beside = Beside(source=-target[chosen], samples=samples[:, chosen])
+        metric.update(prediction[chosen], target[chosen], [f"image {i}" for i in chosen.tolist()], beside)
+    return metric
+
+
+def evaluate(name: str, prediction: Tensor, target: Tensor, batch: int = 8, order: Tensor | None = None) -> dict[str, float]:
+    return seen(name, prediction, target, batch, order).compute()
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_facts_a_table_needs(name: str) -> None:
     metric, entry = _class(name), registry.entry("metric", name)
     assert metric.name == name
-    assert metric.label and metric.unit is not None and metric.better in ("lower", "higher")
-    assert metric.needs in ("nothing", "weights", "labels")
-    assert entry.extra.get("needs", metric.needs) == metric.needs
+    assert metric.label and isinstance(metric.unit, str) and metric.better in ("lower", "higher")
+    assert metric.needs in ("nothing", "weights", "labels", "samples")
+    assert entry.extra.get("needs", "nothing") == metric.needs, "a lister reads it from the decorator"
+    assert isinstance(metric.bounded_by, tuple) and set(metric.bounded_by) <= {"source copied", "mean training target"}
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", key) and heading for key, heading in metric.values.items())
+    assert len({*metric.values.values()}) == len(metric.values), "two columns of one head"
     assert re.search(r"\bSource: \S", entry.doc), "name the paper it comes from"
-    assert re.search(r"\bBlind\b", entry.doc), "say what it cannot see"
+    assert re.search(r"\bBlind to\b", entry.doc), "say what it cannot see"
     assert entry.summary.endswith(".") and len(entry.summary) < 160
     for option, parameter in entry.options.items():
         assert len(parameter.help) > 10, f"--{option} has no help"
+    assert set(entry.parameters) == set(entry.options), "a metric is built without arguments"
+
+
+def test_no_two_metrics_share_the_name_of_a_value() -> None:
+    names = Counter(value for name in EVERY for value in (_class(name).values or (name,)))
+    assert [value for value, times in names.items() if times > 1] == []
+    assert set(NO_RANK) | set(BLIND_TO_BLUR) <= set(names), "an exception for a value that is no more"
 
 
 @pytest.mark.parametrize("name", FREE)
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_the_target_beats_a_blurred_copy_beats_noise(name: str, channels: int) -> None:
     target = scenes(channels=channels)
-    best, middle, worst = (evaluate(name, prediction, target)[name] for prediction in (target, blurred(target), noise(target)))
-    assert all(math.isfinite(value) for value in (best, middle, worst))
-    assert best < middle < worst if _class(name).better == "lower" else best > middle > worst
+    try:
+        best, middle, worst = (evaluate(name, prediction, target) for prediction in (target, blurred(target), noise(target)))
+    except Skipped as why:
+        assert channels != 3 and str(why), "colour pictures are for every metric, and a reason is owed for the others"
+        return
+    assert set(best) == set(middle) == set(worst)
+    for value in best:
+        scores = [best[value], middle[value], worst[value]]
+        assert all(map(math.isfinite, scores))
+        a, b, c = scores if _class(name).better == "higher" else [-score for score in scores]
+        if value in BLIND_TO_BLUR:
+            assert a >= b > c
+        elif value not in NO_RANK:
+            assert a > b > c, value
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_the_values_have_their_names(name: str) -> None:
+    metric = seen(name, blurred(scenes()), scenes())
+    named = _class(name).values
+    assert set(metric.compute()) == (set(named) or {name})
+    assert all(type(value) is float for value in metric.compute().values())
+    grey = scenes(channels=1)
+    try:
+        fewer = evaluate(name, blurred(grey), grey)
+    except Skipped:
+        return
+    assert fewer and set(fewer) <= (set(named) or {name})
+
+
+@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("change", [blurred, noise, torch.clone, lambda images: images.roll(1, 0)])
+def test_an_interval_holds_its_value(name: str, change) -> None:  # type: ignore[no-untyped-def]
+    target = scenes(9)
+    metric = seen(name, change(target), target)
+    values, intervals = metric.compute(), metric.interval()
+    assert set(intervals) <= set(values)
+    for value, (low, high) in intervals.items():
+        assert math.isfinite(low) and math.isfinite(high)
+        slack = 1e-9 * max(1, abs(values[value]))  # a mean of equal scores is rounded once more than they are
+        assert low - slack <= values[value] <= high + slack
+    assert intervals == metric.interval(), "not twice the same"
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_one_image_is_enough_or_the_reason_is_given(name: str) -> None:
+    target = scenes(1)
+    metric = seen(name, blurred(target), target)
+    try:
+        values = metric.compute()
+    except Skipped as why:
+        assert not issubclass(_class(name), ImageMetric) and str(why)
+        return
+    assert all(map(math.isfinite, values.values()))
+    assert set(metric.interval()) <= set(values)
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_what_it_says_beside_its_values(name: str) -> None:
+    target = scenes()
+    metric = seen(name, blurred(target), target)
+    for bound, values in metric.bounds().items():
+        assert bound == TARGET_ITSELF
+        assert values and set(values) <= set(metric.compute()) and all(map(math.isfinite, values.values()))
+    assert set(metric.facts()) <= {"network", "weights", "resize"} and all(metric.facts().values())
+    assert isinstance(metric.caution(), str) and "\n" not in metric.caution()
+
+
+@pytest.mark.parametrize("name", PER_IMAGE)
+def test_perfect_is_what_the_target_scores(name: str) -> None:
+    metric = seen(name, scenes(), scenes())
+    assert isinstance(metric, ImageMetric)
+    assert metric.scores == pytest.approx([metric.perfect] * 8, abs=1e-4)
+    assert metric.bounds() == {TARGET_ITSELF: {name: metric.perfect}}
+
+
+@pytest.mark.parametrize("name", [name for name in FREE if _class(name).better == "lower"])
+def test_a_distance_of_the_target_to_itself_is_none(name: str) -> None:
+    target = scenes()
+    none, far = evaluate(name, target, target), evaluate(name, noise(target), target)
+    assert all(abs(none[value]) < 1e-5 * far[value] for value in far if value not in NO_RANK)
 
 
 @pytest.mark.parametrize("name", FREE)
@@ -87,13 +194,15 @@ def test_neither_batch_size_nor_order_matters(name: str) -> None:
 @pytest.mark.parametrize("name", FREE)
 def test_reset_forgets(name: str) -> None:
     target = scenes()
-    metric: Metric = registry.build("metric", name)
-    metric.update(noise(target), target)
+    metric = seen(name, noise(target), target)
     metric.reset()
     with pytest.raises(ValueError, match=r"\w"):
         metric.compute()
-    metric.update(blurred(target), target)
-    assert metric.compute() == pytest.approx(evaluate(name, blurred(target), target))
+    metric.update(blurred(target), target, beside=Beside(samples=torch.stack([target, blurred(target)])))
+    fresh: Metric = registry.build("metric", name)
+    fresh.update(blurred(target), target, beside=Beside(samples=torch.stack([target, blurred(target)])))
+    assert metric.compute() == pytest.approx(fresh.compute())
+    assert metric.interval() == fresh.interval() and metric.caution() == fresh.caution()
 
 
 @pytest.mark.parametrize("name", FREE)
@@ -102,6 +211,10 @@ def test_unequal_shapes_are_refused(name: str) -> None:
     for bad in (torch.rand(2, 1, 16, 16), torch.rand(2, 3, 16, 15), torch.rand(3, 16, 16)):
         with pytest.raises(ValueError, match="shape"):
             metric.update(torch.rand(2, 3, 16, 16), bad)
+    with pytest.raises(ValueError, match="as many names"):
+        metric.update(torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16), ["one"])
+    with pytest.raises(ValueError, match=r"\w"):  # nothing of it was taken in
+        metric.compute()
 
 
 @pytest.mark.parametrize("name", FREE)
@@ -113,6 +226,17 @@ def test_images_are_left_alone(name: str) -> None:
     assert torch.equal(prediction, kept[0]) and torch.equal(target, kept[1])
 
 
+@pytest.mark.parametrize("name", FREE)
+def test_half_precision_is_lifted_and_gradients_are_left_behind(name: str) -> None:
+    target, prediction = scenes().bfloat16(), blurred(scenes()).bfloat16()
+    metric: Metric = registry.build("metric", name)
+    halves = torch.stack([prediction, target])
+    metric.update(prediction.clone().requires_grad_(), target, beside=Beside(samples=halves.clone().requires_grad_()))
+    exact: Metric = registry.build("metric", name)
+    exact.update(prediction.float(), target.float(), beside=Beside(samples=halves.float()))
+    assert metric.compute() == pytest.approx(exact.compute(), rel=1e-6)
+
+
 @pytest.mark.parametrize("name", PER_IMAGE)
 @pytest.mark.parametrize("size", [1, 2, 11, 30])
 def test_one_small_image_has_a_finite_score_and_a_name(name: str, size: int) -> None:
@@ -122,3 +246,15 @@ def test_one_small_image_has_a_finite_score_and_a_name(name: str, size: int) -> 
         metric.update(target, target, ["b"])
     assert all(map(math.isfinite, metric.scores)) and metric.names == ["a", "b"] * 3
     assert metric.compute()[name] == pytest.approx(sum(metric.scores) / 6, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in FREE if name not in PER_IMAGE])
+@pytest.mark.parametrize("size", [1, 2, 11, 30])
+def test_small_images_have_finite_values_or_a_reason(name: str, size: int) -> None:
+    target = scenes(size=size)
+    try:
+        values = evaluate(name, noise(target), target)
+    except Skipped as why:
+        assert str(why)
+        return
+    assert all(map(math.isfinite, values.values()))

@@ -31,6 +31,7 @@ from transfigure.recipe import Data, Recipe
 from transfigure.translation.translator import Translator
 
 SIZE = 32
+PLAIN = ["l1", "psnr", "ssim", "ms_ssim"]
 
 
 @pytest.fixture(autouse=True)
@@ -83,13 +84,14 @@ def test_test_pairs_by_default(tmp_path: Path) -> None:
     result = evaluate(model_on(two_folders(tmp_path)), quiet=True)
     assert result.about["split"] == "test"
     assert result.names == ["0", "1", "2", "3"]
-    assert {one.metric for one in result.rows} >= {"l1", "psnr", "ssim", "ms_ssim"}
-    for one in result.rows:
+    assert {one.of for one in result.rows} == set(registry.names("metric"))
+    assert set(result.scores) >= set(PLAIN)
+    for one in (one for one in result.rows if one.metric in result.scores):
         assert one.n == 4
         assert one.low is not None and one.high is not None
         assert one.low <= one.value <= one.high
         assert one.value == pytest.approx(np.mean(result.scores[one.metric]))
-        assert set(one.bounds) == {"source copied", "mean training target"}
+        assert set(one.bounds) == {"source copied", "mean training target", "target itself"}
 
 
 @pytest.mark.parametrize(("counts", "split"), [({"train": 2, "val": 3}, "val"), ({"train": 2}, "train"), ({"test": 2}, "test")], ids=str)
@@ -102,7 +104,7 @@ def test_what_is_scored_without_a_test_split_is_said(
     said = capsys.readouterr().err
     assert ("no test split" in said) == (split == "val")
     assert ("too good" in said) == (split == "train")
-    assert ("mean training target" in result.rows[0].bounds) == ("train" in counts)
+    assert ("mean training target" in row(result, "l1").bounds) == ("train" in counts)
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -285,7 +287,7 @@ def test_a_perfect_translator_scores_perfectly(tmp_path: Path) -> None:
             (tmp_path / f"{split}B" / file.name).write_bytes(file.read_bytes())
     translator = model_on(tmp_path)
     translator.generator = Copy()
-    result = evaluate(translator, quiet=True)
+    result = evaluate(translator, metrics=PLAIN, quiet=True)
     assert {one.metric: round(one.value, 5) for one in result.rows} == {"l1": 0, "psnr": 100, "ssim": 1, "ms_ssim": 1}
     for one in result.rows:
         assert one.bounds["source copied"] == pytest.approx(one.value)
@@ -503,7 +505,7 @@ class Spread(Metric):
     def __init__(self) -> None:
         self.seen = 0
 
-    def update(self, prediction: Any, target: Any, names: Any = None) -> None:
+    def update(self, prediction: Any, target: Any, names: Any = None, beside: Any = None) -> None:
         self.seen += len(prediction)
 
     def compute(self) -> dict[str, float]:
@@ -520,7 +522,7 @@ def test_metrics_without_a_score_per_image(tmp_path: Path, monkeypatch: pytest.M
 
     build = registry.build
     monkeypatch.setattr(results, "build", lambda kind, name: Spread() if name == "spread" else build(kind, name))
-    monkeypatch.setattr(module, "metric_names", lambda wanted: chosen)
+    monkeypatch.setattr(module.Choice, "of", classmethod(lambda cls, *given: cls(tuple(chosen))))
     result = evaluate(model_on(two_folders(tmp_path / "data", train=2, test=3)), out=tmp_path / "out", quiet=True)
     assert row(result, "spread").value == 3
     assert row(result, "spread").low is None
@@ -533,21 +535,18 @@ def test_metrics_without_a_score_per_image(tmp_path: Path, monkeypatch: pytest.M
     assert [len(line) for line in csv.reader(io.StringIO(result.csv()))] == [len(chosen)] * 4
 
 
-def test_nothing_is_cached_beyond_need(tmp_path: Path) -> None:
+def test_nothing_is_cached_beyond_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The data set of an evaluation keeps no pictures."""
     kept: list[int] = []
-    original = PairDataset.__getitem__
+    original = PairDataset.with_files
 
-    def watched(self: PairDataset, key: Any) -> Any:
-        pair = original(self, key)
+    def watched(self: PairDataset, index: int) -> Any:
+        pair = original(self, index)
         kept.append(len(self.cache))
         return pair
 
-    PairDataset.__getitem__ = watched  # type: ignore[method-assign]
-    try:
-        evaluate(model_on(two_folders(tmp_path)), quiet=True)
-    finally:
-        PairDataset.__getitem__ = original  # type: ignore[method-assign]
+    monkeypatch.setattr(PairDataset, "with_files", watched)
+    evaluate(model_on(two_folders(tmp_path)), quiet=True)
     assert set(kept) == {0}
 
 
@@ -556,6 +555,6 @@ def test_scores_of_copies_are_scores_of_the_sources(tmp_path: Path) -> None:
     translator = model_on(two_folders(tmp_path))
     translator.generator = Copy()
     for one in evaluate(translator, quiet=True).rows:
-        assert one.value == pytest.approx(one.bounds["source copied"], abs=1e-7)
+        assert one.skipped or one.of == "diversity" or one.value == pytest.approx(one.bounds["source copied"], abs=1e-7)
     assert to_tensor(images.read(tmp_path / "testA" / "0.png")).shape == (3, SIZE, SIZE)
     assert copying(3)(images.read(tmp_path / "testA" / "0.png")).shape == (SIZE, SIZE, 3)

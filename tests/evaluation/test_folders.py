@@ -15,7 +15,8 @@ from tests.tiny import noise_image, write_images
 from transfigure.data import images
 from transfigure.errors import UserError
 from transfigure.evaluation.folders import evaluate_folders
-from transfigure.evaluation.result import Evaluation, Row, metric_names
+from transfigure.evaluation.choice import Choice
+from transfigure.evaluation.result import Evaluation, Row
 
 NAMES = ["a.png", "b.png", "sub/c.png"]
 
@@ -27,6 +28,10 @@ def near(folder: Path, like: Path, off: int = 20) -> Path:
         noise = np.random.default_rng(index).integers(-off, off + 1, picture.shape)
         images.write(folder / file.relative_to(like), (picture + noise).clip(0, 255).astype(np.uint8))
     return folder
+
+
+PLAIN = ["l1", "psnr", "ssim", "ms_ssim"]
+"""Metrics whose values can be said without computing, for images that are equal, black or white."""
 
 
 def value(result: Evaluation, metric: str) -> float:
@@ -42,15 +47,15 @@ def test_scores_are_of_the_files(tmp_path: Path) -> None:
     assert result.scores["l1"] == pytest.approx([np.abs(one - two).mean() for one, two in pairs], abs=1e-6)
     assert result.scores["psnr"] == pytest.approx([-10 * np.log10(((one - two) ** 2).mean()) for one, two in pairs], abs=1e-4)
     assert value(result, "l1") == pytest.approx(np.mean(result.scores["l1"]))
-    assert result.rows[0].bounds == {}
+    assert result.rows[0].bounds == {"target itself": 0}
 
 
 def test_equal_folders_are_perfect(tmp_path: Path) -> None:
     target = write_images(tmp_path / "target", *NAMES)
-    result = evaluate_folders(str(target), str(target), source=str(target), quiet=True)
+    result = evaluate_folders(str(target), str(target), source=str(target), metrics=PLAIN, quiet=True)
     assert {row.metric: round(row.value, 6) for row in result.rows} == {"l1": 0, "psnr": 100, "ssim": 1, "ms_ssim": 1}
     for row in result.rows:
-        assert row.bounds == {"source copied": row.value}
+        assert row.bounds == {"source copied": row.value, "target itself": pytest.approx(row.value)}
 
 
 def test_partners_are_found_by_name_not_by_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +90,7 @@ def test_more_sources_than_images_are_fine(tmp_path: Path) -> None:
     for side in ("made", "target"):
         write_images(tmp_path / side, "a.png")
     result = evaluate_folders(tmp_path / "made", tmp_path / "target", source=write_images(tmp_path / "source", *NAMES), quiet=True)
-    assert set(result.rows[0].bounds) == {"source copied"}
+    assert set(result.rows[0].bounds) == {"source copied", "target itself"}
     with pytest.raises(UserError, match=r"c\.png.*complete"):
         evaluate_folders(
             write_images(tmp_path / "made", *NAMES), write_images(tmp_path / "target", *NAMES),
@@ -98,11 +103,13 @@ def test_a_source_that_cannot_be_copied_leaves_the_bound_out(tmp_path: Path) -> 
         write_images(tmp_path / side, *NAMES)
     for name, options in (("many", {"channels": 5}), ("large", {"size": (40, 40)})):
         source = write_images(tmp_path / name, *(name.replace("png", "tif") for name in NAMES), **options)
-        assert evaluate_folders(tmp_path / "made", tmp_path / "target", source=source, quiet=True).rows[0].bounds == {}
+        for row in evaluate_folders(tmp_path / "made", tmp_path / "target", source=source, quiet=True).rows:
+            assert "source copied" not in row.bounds
     # one of them does not fit: a bound over the others would be another bound
     write_images(tmp_path / "some", *NAMES)
     images.write(tmp_path / "some" / "b.png", noise_image(50, 50))
-    assert evaluate_folders(tmp_path / "made", tmp_path / "target", source=tmp_path / "some", quiet=True).rows[0].bounds == {}
+    for row in evaluate_folders(tmp_path / "made", tmp_path / "target", source=tmp_path / "some", quiet=True).rows:
+        assert "source copied" not in row.bounds
 
 
 def test_a_grey_source_is_compared_with_colour(tmp_path: Path) -> None:
@@ -126,7 +133,8 @@ def test_one_image(tmp_path: Path) -> None:
     target = write_images(tmp_path / "target", "a.png")
     result = evaluate_folders(near(tmp_path / "made", target), target, quiet=True)
     for row in result.rows:
-        assert row.low == row.value == row.high
+        assert row.skipped or row.low == row.value == row.high or row.of == "lab_histogram", row
+    assert "at least 2" in next(row.skipped for row in result.rows if row.of == "random_frechet")
     assert result.about["best"] == result.about["worst"] == ["a"]
 
 
@@ -134,14 +142,14 @@ def test_one_image(tmp_path: Path) -> None:
 def test_tiny_images(tmp_path: Path, size: tuple[int, int]) -> None:
     target = write_images(tmp_path / "target", "a.png", size=size)
     for row in evaluate_folders(near(tmp_path / "made", target), target, quiet=True).rows:
-        assert np.isfinite(row.value), row.metric
+        assert row.skipped or np.isfinite(row.value), row.metric
 
 
 def test_black_images(tmp_path: Path) -> None:
     for side, level in (("made", 0), ("target", 0), ("white", 255)):
         for name in ("a.png", "b.png"):
             images.write(tmp_path / side / name, np.full((20, 24, 3), level, np.uint8))
-    same = evaluate_folders(tmp_path / "made", tmp_path / "target", quiet=True)
+    same = evaluate_folders(tmp_path / "made", tmp_path / "target", metrics=PLAIN, quiet=True)
     assert {row.metric: round(row.value, 6) for row in same.rows} == {"l1": 0, "psnr": 100, "ssim": 1, "ms_ssim": 1}
     other = evaluate_folders(tmp_path / "made", tmp_path / "white", quiet=True)
     assert value(other, "l1") == pytest.approx(1)
@@ -257,8 +265,13 @@ def test_the_table_lines_up() -> None:
     assert lines[0].index("value") == lines[1].index("21.5") == lines[2].index("30.0")
 
 
-def test_metric_names() -> None:
-    assert metric_names(["ssim", "l1 ", "ssim"]) == ["ssim", "l1"]
-    assert {"l1", "psnr", "ssim", "ms_ssim"} <= set(metric_names(None))
-    with pytest.raises(UserError, match="did you mean"):
-        metric_names(["sim"])
+def test_skipped_metrics_and_cautions_stand_below_the_table() -> None:
+    rows = [
+        Row("l1", "L1", "", "lower", 0.1, 0.09, 0.11, 4, {"target itself": 0.0}),
+        Row("random_frechet", "Fréchet", "", "lower", 3.0, None, None, 4, caution="of 4 images"),
+        *(Row(name, name.upper(), "", "lower", None, None, None, 0, skipped="no weights") for name in ("fid", "kid")),
+    ]
+    lines = Evaluation(rows, {}, ["a"], {}).table().splitlines()
+    assert len(lines) == 5
+    assert lines[2].startswith("Fréchet *")
+    assert lines[3:] == ["* Fréchet: of 4 images", "skipped: FID, KID: no weights"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,3 +75,15 @@ def collate(pairs: Sequence[Pair]) -> Batch:
         torch.stack([pair.target for pair in pairs]),
         tuple(pair.name for pair in pairs),
     )
+
+
+def chunks(items: Iterable[T], size: int, kind: Callable[[T], object]) -> Iterator[list[T]]:
+    """Neighbours of one kind (one shape, say), at most ``size`` at a time, in their order."""
+    held: list[T] = []
+    for item in items:
+        if held and (len(held) == size or kind(item) != kind(held[0])):
+            yield held
+            held = []
+        held.append(item)
+    if held:
+        yield held

@@ -153,10 +153,27 @@ class PairDataset(Dataset[Pair]):
             raise TypeError("a training pair is jittered by its epoch: index it with (epoch, index)")
         else:
             epoch, index = 0, int(key)
-        record = self.records[index]
         arrays = self.cache.get(index)
         if arrays is None:
-            arrays = self.cache.put(index, *record.load(self.alpha))
+            arrays = self.cache.put(index, *self.records[index].load(self.alpha))
+        return self._tensors(epoch, index, arrays)
+
+    def with_files(self, index: int) -> tuple[Pair, Arrays]:
+        """A pair without jitter, and both its pictures as their files hold them: what the tensors show, but never resized.
+
+        Raises:
+            UserError: its files cannot be used.
+        """
+        arrays = self.records[index].load(self.alpha)
+        prepared = self.geometry.prepare(*arrays)
+        pair = self._tensors(0, index, prepared)
+        if self.geometry.load_size is not None:
+            return pair, arrays
+        crop = self.geometry.draw(None, *prepared[0].shape[:2])
+        return pair, (self.geometry.apply(prepared[0], crop), self.geometry.apply(prepared[1], crop))
+
+    def _tensors(self, epoch: int, index: int, arrays: Arrays) -> Pair:
+        record = self.records[index]
         rng = np.random.default_rng([self.seed, epoch, index]) if self.training else None
         crop = self.geometry.draw(rng, *arrays[0].shape[:2])
         source, target = (

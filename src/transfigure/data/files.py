@@ -9,6 +9,7 @@ import math
 import os
 import re
 import secrets
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -207,3 +208,15 @@ def _worded(error: OSError, path: Path, written: int) -> TransfigureError:
     if error.errno in _BAD_NAME:
         return UserError(f"cannot write {path}: {reason}; choose another name or folder")
     return RunFailure(f"cannot write {path}: {reason}")
+
+
+def lock_file(stream: BinaryIO) -> None:
+    """Lock an open file for this process until it is closed; OSError at once if another process holds it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

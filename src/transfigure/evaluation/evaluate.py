@@ -1,38 +1,44 @@
 """How good is it? A translator on held-out pairs, through every metric, beside bounds that anyone can reach.
 
-A score alone says little. Beside each stand what copying the source would score, and what the mean training target would: a
-translator that does not clearly beat both has learnt nothing worth having by that metric.
+A score alone says little. Beside each stand what copying the source would score, what the mean training target would, and what the
+targets score against themselves: a translator that does not clearly beat the first two has learnt nothing worth having by that metric.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
-from ..data import images
-from ..data.batch import Pair
+from ..data.batch import chunks
 from ..data.dataset import PairDataset
 from ..data.files import check_writable_folder
-from ..data.layouts import recognise
-from ..data.open import find_records, geometry_of, settle
-from ..data.pixels import to_array, to_tensor
-from ..errors import UserError
+from ..data.pixels import Array, to_array, to_tensor
+from ..metrics import weights as weight_files
+from ..metrics.metric import Beside
+from ..metrics.palettes import learn_palette
 from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
-from ..recipe import Data, Recipe
-from ..recipe.sections import plain
+from ..recipe import Data
 from ..translation.translator import Translator
-from .result import Evaluation, Scores, as_target, metric_names, table_rows
+from .choice import Choice
+from .held_out import HeldOut, held_out, read
+from .panels import keep_panels, spread
+from .result import Evaluation, Scores, as_target, table_rows
 
 Pictures = tuple[Tensor, Tensor, Tensor]
+BATCH = 8
+"""Pairs that go through the metrics together."""
 BOUND_IMAGES = 500
 """The mean training target is taken over at most this many training pairs, spread evenly."""
+SAMPLED_IMAGES, SAMPLES = 32, 4
+"""For the diversity, this many images, spread evenly, are translated this many times."""
 
 
 def evaluate(
@@ -41,6 +47,11 @@ def evaluate(
     *,
     split: str | None = None,
     metrics: Sequence[str] | None = None,
+    require: Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    segmenter: Any = None,
+    palette: Any = None,
+    weights: Mapping[str, str | Path] | None = None,
     out: str | Path | None = None,
     checkpoint: str = "last",
     overrides: dict[str, Any] | None = None,
@@ -54,7 +65,12 @@ def evaluate(
         model: a translator, or a run or model directory.
         data: a folder, a manifest, the word ``synthetic`` or a data section; None is the data of the model's own recipe.
         split: ``test`` (default; ``val`` if there is no test split, and it is said so), ``val`` or ``train``.
-        metrics: registered names; None is every metric that needs nothing but the images.
+        metrics: registered names; None is every metric, and those that lack something (weights, a segmenter) say so in their row.
+        require: metrics that must not be skipped.
+        options: per metric, values for its options, such as ``{"fid": {"resize": "clean"}}``.
+        segmenter: for the FCN-score, what reads label maps back from generated photos: a file, ``module:function`` or a callable.
+        palette: for the FCN-score, how label maps are coloured: a shipped name, a JSON file, ``learn`` or a ``Palette``.
+        weights: files of feature networks, by name (see ``transfigure weights list``).
         out: a folder for ``evaluation.json``, ``per_image.csv`` and the panels; for a run directory the default is its ``evaluation``.
         checkpoint: of a run: ``last`` or ``best``.
         overrides: dotted data keys laid on top of the recipe's, such as ``{"data.direction": "BtoA"}``.
@@ -62,72 +78,80 @@ def evaluate(
 
     Raises:
         UserError: no model, no pairs, or pairs that do not fit the model.
+        Missing: a required metric cannot be computed.
     """
     started = time.monotonic()
-    chosen = metric_names(metrics)
+    choice = Choice.of(metrics, require, options)
     if not isinstance(model, Translator):
         where = Path(model)
         model = Translator.load(where, checkpoint=checkpoint)  # type: ignore[arg-type]
         if out is None and (where / "recipe.yaml").is_file():
             out = where / "evaluation"
     translator = model
-    section = settle(_section_for(translator, data, overrides or {}))
-    records, notes = find_records(section)
-    name = split or next((name for name in ("test", "val") if records[name]), "train")
-    pairs = records.get(name)
-    if not pairs:
-        have = ", ".join(key for key, value in records.items() if value) or "none"
-        raise UserError(f"{section.path or 'the data'} has no {name} pairs (splits with pairs: {have}): choose another with --split")
-    if split is None and name == "val":
-        notes.append("there is no test split: these are the val pairs, by which the best checkpoint was chosen")
-    elif split is None and name == "train":
-        notes.append("there is neither a test nor a val split: if these are the pairs it was trained on, the scores are too good")
-    elif split is None and data is not None:
-        notes.append(f"{len(pairs)} of {sum(map(len, records.values()))} pairs are scored: the {name} split")
-    dataset = _plain_dataset(section, translator, pairs)
-    notes += _conversions(dataset)
+    found = held_out(translator, data, split, overrides or {})
     if not quiet:
-        for note in notes:
+        for note in found.notes:
             say(f"note: {note}")
     if out is not None:
         check_writable_folder(Path(out))
-    mean_target = _mean_target(section, translator, records["train"], quiet)
-
-    generated, copied, mean = Scores(chosen), Scores(chosen), Scores(chosen)
-    kept: dict[str, Pictures] = {}
-    spread = {pairs[round(i * (len(pairs) - 1) / 5)].name for i in range(6)}
-    names_seen = []
-    for pair in track(_read(dataset), len(dataset), "evaluate", quiet=quiet):
-        fake = as_written(translator.translate_tensor(pair.source[None])[0], translator.config.target)
-        generated.update(fake, pair.target, pair.name)
-        copy = as_target(pair.source, pair.target.shape[0])
-        if copy is not None:
-            copied.update(copy, pair.target, pair.name)
-        if mean_target is not None:
-            mean.update(mean_target, pair.target, pair.name)
-        names_seen.append(pair.name)
-        if pair.name in spread:
-            kept[pair.name] = (pair.source, fake, pair.target)
-    size = f"{section.crop_size} x {section.crop_size}"
-    result = Evaluation(
-        table_rows(generated, {"source copied": copied, "mean training target": mean}),
-        generated.per_image(),
-        names_seen,
-        {
-            "split": name,
-            "data": str(section.path or section.kind),
-            "resize": f"{section.source_resize} / {section.target_resize} to {size}" if section.load_size else f"middle {size}",
-            "checkpoint": describe_checkpoint(translator.config.checkpoint),
-            "model": str(translator.origin or "in memory"),
-            "inference": dataclasses.asdict(translator.inference),
-        },
-    )
+    choice = with_labels(choice, segmenter, palette, _label_maps(found, segmenter))
+    about = {
+        "split": found.split,
+        "data": str(found.section.path or found.section.kind),
+        "resize": found.resize,
+        "checkpoint": describe_checkpoint(translator.config.checkpoint),
+        "model": str(translator.origin or "in memory"),
+        "inference": dataclasses.asdict(translator.inference),
+    }
+    with weight_files.explicit(weights or {}):
+        generated, bounds = Scores(choice), {name: Scores(choice, name) for name in ("source copied", "mean training target")}
+        mean_target = _mean_target(found, translator, quiet)
+        kept: dict[str, Pictures] = {}
+        examples = spread([record.name for record in found.pairs.records])
+        step = max(1, len(found.pairs) // SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
+        names: list[str] = []
+        progress = track(read(found.pairs), len(found.pairs), "evaluate", quiet=quiet)
+        for chunk in chunks(progress, BATCH, lambda item: item[0].source.shape):
+            pairs, files = zip(*chunk, strict=True)
+            source, target = torch.stack([pair.source for pair in pairs]), torch.stack([pair.target for pair in pairs])
+            raw = translator.translate_tensor(source)
+            fake = torch.stack([as_written(image, translator.config.target) for image in raw])
+            here = [pair.name for pair in pairs]
+            labels = [pictures[0 if segmenter else 1] for pictures in files]
+            sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
+            samples = _samples(translator, source[sampled], raw[sampled]) if sampled else None
+            generated.update(fake, target, here, Beside(source, samples, labels))
+            copied = as_target(source, target.shape[1])
+            if copied is not None:
+                bounds["source copied"].update(copied, target, here, Beside(source))
+            if mean_target is not None:
+                bounds["mean training target"].update(mean_target.expand_as(target), target, here, Beside(source))
+            names += here
+            kept |= {pair.name: (pair.source, fake[at], pair.target) for at, pair in enumerate(pairs) if pair.name in examples}
+        rows = table_rows(choice, generated, bounds, about, quiet)
+    result = Evaluation(rows, generated.per_image(), names, about)
     if out is not None:
-        _keep_panels(result, kept, dataset, translator, Path(out))
+        keep_panels(result, Path(out), kept, _pictures_of(kept, found.pairs, translator))
     result.about["seconds"] = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
     return result
+
+
+def with_labels(choice: Choice, segmenter: Any, palette: Any, label_maps: Iterator[Any]) -> Choice:
+    """The choice with the segmenter and the palette of the FCN-score laid in; a palette to be learnt is learnt from ``label_maps``."""
+    if segmenter is not None:
+        choice = choice.with_option("fcn_score", "segmenter", segmenter)
+    if isinstance(palette, str) and palette == "learn":
+        palette = learn_palette(label_maps)
+    return choice if palette is None else choice.with_option("fcn_score", "palette", palette)
+
+
+def _label_maps(found: HeldOut, segmenter: Any) -> Iterator[Any]:
+    """The label maps of some training pairs as their files hold them: sources if photos are generated, else targets."""
+    dataset = found.training or found.pairs
+    for _, pictures in read(dataset, max(1, len(dataset) // 64)):
+        yield pictures[0 if segmenter else 1]
 
 
 def as_written(image: Tensor, domain: Domain) -> Tensor:
@@ -135,119 +159,43 @@ def as_written(image: Tensor, domain: Domain) -> Tensor:
     return to_tensor(to_array(image, domain.dtype, domain.value_range), domain.value_range)
 
 
-def _section_for(translator: Translator, data: str | Path | Data | None, overrides: dict[str, Any]) -> Data:
-    """The data section to evaluate on: the model's own way of reading, at the place that was named."""
-    config = translator.config
-    given: dict[str, Any] = {}
-    if isinstance(data, Data):
-        given, data = plain(data), None
-    elif config.recipe is not None:
-        given = config.recipe.get("data") or {}
-    else:  # a model from elsewhere: squares of the size it was trained on
-        size = config.trained_size or 256
-        given = {"load_size": size, "crop_size": size}
-        if data is None and not {"data.path", "data.kind"} & overrides.keys():
-            raise UserError("this model does not say what it was trained on: name the pairs to evaluate on")
-    # the data section alone is wanted; what the networks and the losses were is of no account here
-    recipe = Recipe.from_dict({"data": given, "generator": {"name": "unet", "depth": 4}, "objective": {"terms": ["l1"]}})
-    if data is not None and str(data) == "synthetic":
-        overrides = {"data.kind": "synthetic", "data.path": None, **overrides}
-    elif data is not None:
-        place = Path(data).expanduser().resolve()
-        if str(place) != recipe.data.path:
-            overrides = {"data.kind": overrides.get("data.kind") or _kind_at(place, recipe.data), "data.path": str(place), **overrides}
-    return recipe.updated(overrides).data if overrides else recipe.data
+def _wants_samples(scores: Scores, translator: Translator) -> bool:
+    return translator.inference.noise == "dropout" and any(metric.needs == "samples" for metric in scores.metrics.values())
 
 
-def _kind_at(place: Path, section: Data) -> str:
-    """What the pairs at another place look like; two folders of unusual names are recognised if the recipe names them."""
-    try:
-        return recognise(place)
-    except UserError:
-        if section.kind == "two_folders" and all((place / str(section.options.get(side))).is_dir() for side in "ab"):
-            return section.kind
-        raise
+def _samples(translator: Translator, source: Tensor, first: Tensor) -> Tensor:
+    """The same sources under other noise, ``[SAMPLES, N, C, H, W]``; the first answer is one of them."""
+    answers = [first]
+    for number in range(1, SAMPLES):
+        other = copy.copy(translator)
+        other.inference = dataclasses.replace(translator.inference, seed=(translator.inference.seed or 0) + number)
+        answers.append(other.translate_tensor(source))
+    return torch.stack(answers)
 
 
-def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any]) -> PairDataset:
-    config = translator.config
-    return PairDataset(
-        records,
-        geometry_of(section),
-        direction=section.direction,
-        alpha=section.alpha,
-        source_channels=config.source.channels,
-        target_channels=config.target.channels,
-        source_range=section.source_range,
-        target_range=section.target_range,
-        training=False,
-        cache_bytes=0,
-    )
-
-
-def _read(dataset: PairDataset) -> Iterator[Pair]:
-    """Every pair, decoded once; what is wrong with one is said with its file."""
-    for index, record in enumerate(dataset.records):
-        try:
-            pair = dataset[index]
-        except UserError as error:
-            named = any(str(path) in str(error) for path in (*record.a.paths, *record.b.paths))
-            raise error if named else UserError(f"{record.a.label} and its target: {error}") from error
-        yield pair
-
-
-def _conversions(dataset: PairDataset) -> list[str]:
-    """What is done to pictures that do not have the model's channels, judged by the first pair."""
-    notes = []
-    for side, picture, channels in zip(("sources", "targets"), (dataset.records[0].a, dataset.records[0].b), dataset.channels):
-        have = images.size_of(picture.paths[0]).channels if len(picture.paths) == 1 else channels
-        if {have, channels} == {1, 3}:
-            notes.append(
-                f"the {side} are {'grey' if have == 1 else 'in colour'}: turned to {'colour' if have == 1 else 'grey'} for this model"
-            )
-    return notes
-
-
-def _mean_target(section: Data, translator: Translator, records: Sequence[Any], quiet: bool) -> Tensor | None:
+def _mean_target(found: HeldOut, translator: Translator, quiet: bool) -> Tensor | None:
     """The mean of the training targets: the best constant answer by L2."""
-    if not records:
+    if found.training is None:
         return None
-    step = max(1, -(-len(records) // BOUND_IMAGES))
-    dataset = _plain_dataset(section, translator, records[::step])
-    total: Tensor | None = None
-    for pair in track(_read(dataset), len(dataset), "mean target", quiet=quiet):
-        total = pair.target.double() if total is None else total + pair.target
-    assert total is not None
-    return as_written((total / len(dataset)).float(), translator.config.target)
+    every = max(1, -(-len(found.training) // BOUND_IMAGES))
+    total, count = torch.zeros(()).double(), 0
+    for pair, _ in track(read(found.training, every), len(range(0, len(found.training), every)), "mean target", quiet=quiet):
+        total, count = total + pair.target, count + 1
+    return as_written((total / count).float(), translator.config.target)
 
 
-def _keep_panels(result: Evaluation, kept: dict[str, Pictures], dataset: PairDataset, translator: Translator, out: Path) -> None:
-    """Write source, generated and target of the best, the median, the worst and a few evenly spread examples."""
-    by = result.about["ranked_by"]
-    roles: dict[str, str] = {}
-    if by is not None:
-        order = result.order(by)
-        for role, index in (("best", order[-1]), ("median", order[(len(order) - 1) // 2]), ("worst", order[0])):
-            roles.setdefault(result.names[index], role)
-    for name in kept:
-        roles.setdefault(name, "example")
-    position = {name: index for index, name in enumerate(result.names)}
+def _pictures_of(kept: dict[str, Pictures], pairs: PairDataset, translator: Translator) -> Callable[[str], dict[str, Array]]:
+    """How to get the pictures of a pair as their files would hold them; those not kept are translated again."""
+    position = {record.name: index for index, record in enumerate(pairs.records)}
     source, target = translator.config.source, translator.config.target
-    for number, (name, role) in enumerate(roles.items()):
+
+    def pictures_of(name: str) -> dict[str, Array]:
         if name in kept:
-            pictures = kept[name]
+            given, made, wanted = kept[name]
         else:
-            pair = dataset[position[name]]
-            pictures = (pair.source, translator.translate_tensor(pair.source[None])[0], pair.target)
-        panel: dict[str, Any] = {"name": name, "role": role, "value": result.scores[by][position[name]] if by is not None else None}
-        for side, picture, domain in zip(("source", "generated", "target"), pictures, (source, target, target)):
-            array = to_array(picture, domain.dtype, domain.value_range)
-            plain = (array.dtype == np.uint8 and array.shape[2] in (1, 3)) or (array.dtype == np.uint16 and array.shape[2] == 1)
-            file = Path("panels") / f"{number:02d}_{side}.{'png' if plain else 'tif'}"
-            images.write(out / file, array)
-            panel[side] = file.as_posix()
-        result.panels.append(panel)
-    named = {out / panel[side] for panel in result.panels for side in ("source", "generated", "target")}
-    for stale in (out / "panels").glob("[0-9][0-9]_*"):  # an earlier evaluation's, and only now that the new ones are there
-        if stale not in named:
-            stale.unlink()
+            pair = pairs[position[name]]
+            given, made, wanted = pair.source, translator.translate_tensor(pair.source[None])[0], pair.target
+        sides = (("source", given, source), ("generated", made, target), ("target", wanted, target))
+        return {side: to_array(picture, domain.dtype, domain.value_range) for side, picture, domain in sides}
+
+    return pictures_of

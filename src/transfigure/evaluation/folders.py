@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ..data import images
+from ..data.batch import chunks
 from ..data.files import check_writable_folder, list_images
 from ..data.pairing import listed, match
-from ..data.pixels import to_tensor
+from ..data.pixels import Array, to_tensor
 from ..errors import UserError
+from ..metrics import weights as weight_files
+from ..metrics.metric import Beside
+from ..metrics.statistics import Statistics
 from ..progress import say, track
-from .result import Evaluation, Scores, as_target, metric_names, table_rows
+from .choice import Choice
+from .evaluate import BATCH, with_labels
+from .panels import keep_panels, spread
+from .result import Evaluation, Scores, as_target, table_rows
+from .unpaired import Sets, compare_sets
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Files that belong together: a generated image, its target, and what else is known of it."""
+
+    name: str
+    generated: Path
+    target: Path
+    source: Path | None = None
+    labels: Path | None = None
 
 
 def evaluate_folders(
@@ -21,7 +44,14 @@ def evaluate_folders(
     target: str | Path,
     *,
     source: str | Path | None = None,
+    labels: str | Path | None = None,
+    unpaired: bool = False,
     metrics: Sequence[str] | None = None,
+    require: Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    segmenter: Any = None,
+    palette: Any = None,
+    weights: Mapping[str, str | Path] | None = None,
     out: str | Path | None = None,
     value_range: tuple[float, float] | None = None,
     alpha: images.Alpha = "refuse",
@@ -31,53 +61,137 @@ def evaluate_folders(
 
     Args:
         generated: folder of generated images.
-        target: folder of what they should be; paired by name as two-folder data is.
+        target: folder of what they should be, paired by name as two-folder data is; or a file of stored statistics (``.npz``).
         source: folder of sources, for the bound of copying them.
-        metrics: registered names; None is every metric that needs nothing but the images.
-        out: a folder for ``evaluation.json`` and ``per_image.csv``.
+        labels: folder of label maps for the FCN-score, of any size; default: the sources, or without a segmenter the targets.
+        unpaired: the folders are two sets without correspondence, of any lengths and sizes: only distributions are compared.
+        metrics, require, options, segmenter, palette, weights: as for :func:`.evaluate.evaluate`.
+        out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
         value_range: the values that count as black and white, for files that do not use their type's full range.
         alpha: what to do with transparency, see ``images.read``.
         quiet: no progress and no notes.
 
     Raises:
         UserError: a folder is missing or empty, an image has no partner, cannot be read, or differs from its partner in size or channels.
+        Missing: a required metric cannot be computed.
     """
     started = time.monotonic()
-    chosen = metric_names(metrics)
-    folders = {"generated": Path(generated), "target": Path(target)} | ({"source": Path(source)} if source is not None else {})
-    files = {name: list_images(folder) for name, folder in folders.items()}
-    partners = {other: _partners(folders, files, other, quiet) for other in folders if other != "generated"}
-    if out is not None:
-        check_writable_folder(Path(out))
-    scores, copied = Scores(chosen), Scores(chosen)
-    labels = []
-    for index, file in enumerate(track(files["generated"], len(files["generated"]), "evaluate", quiet=quiet)):
-        label = file.relative_to(folders["generated"]).with_suffix("").as_posix()
-        made, wanted = images.read(file, alpha), images.read(partners["target"][index], alpha)
-        _check_alike(made, wanted, file, partners["target"][index])
-        labels.append(label)
-        truth = to_tensor(wanted, value_range, str(partners["target"][index]))
-        scores.update(to_tensor(made, value_range, str(file)), truth, label)
-        if "source" in partners:
-            given = partners["source"][index]
-            copy = as_target(to_tensor(images.read(given, alpha), value_range, str(given)), truth.shape[0])
-            if copy is not None and copy.shape == truth.shape:
-                copied.update(copy, truth, label)
-    result = Evaluation(
-        table_rows(scores, {"source copied": copied}),
-        scores.per_image(),
-        labels,
-        {
-            "split": f"{folders['generated']} against {folders['target']}",
-            "resize": "none",
-            "checkpoint": "files",
-            "model": str(folders["generated"]),
-        },
-    )
+    choice = Choice.of(metrics, require, options)
+    stored = Path(target).suffix.lower() == ".npz"
+    about = {"split": f"{generated} against {target}", "resize": "none", "checkpoint": "files", "model": str(generated)}
+    with weight_files.explicit(weights or {}):
+        if unpaired or stored:
+            if labels is not None:
+                raise UserError("--labels needs pairs: leave it out, or leave out --unpaired and give --target a folder")
+            sets = Sets(
+                list_images(Path(generated)),
+                Statistics.load(Path(target)) if stored else list_images(Path(target)),
+                list_images(Path(source)) if source is not None else None,
+            )
+            _prepare(out)
+            result = compare_sets(choice, sets, about | {"split": f"{about['split']}, unpaired"}, value_range, alpha, quiet)
+        else:
+            files = _matched(generated, target, source, labels, segmenter is not None, quiet)
+            _prepare(out)
+            choice = with_labels(choice, segmenter, palette, (images.read(one.labels, alpha) for one in files[:64] if one.labels))
+            result = _compare_pairs(choice, files, about, value_range, alpha, quiet)
+            if out is not None:
+                keep_panels(result, Path(out), spread(result.names), _pictures_of(files, alpha))
     result.about["seconds"] = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
     return result
+
+
+def _prepare(out: str | Path | None) -> None:
+    if out is not None:
+        check_writable_folder(Path(out))
+
+
+def _compare_pairs(
+    choice: Choice,
+    files: Sequence[_Files],
+    about: dict[str, Any],
+    value_range: tuple[float, float] | None,
+    alpha: images.Alpha,
+    quiet: bool,
+) -> Evaluation:
+    scores, copied = Scores(choice), Scores(choice, "source copied")
+    read = (_read(one, value_range, alpha) for one in track(files, len(files), "evaluate", quiet=quiet))
+    for chunk in chunks(read, BATCH, lambda one: (one.generated.shape, None if one.copied is None else one.copied.shape)):
+        names = [one.name for one in chunk]
+        prediction, truth = torch.stack([one.generated for one in chunk]), torch.stack([one.target for one in chunk])
+        answers = [one.copied for one in chunk if one.copied is not None]
+        source = torch.stack(answers) if answers else None
+        labels = [one.labels for one in chunk if one.labels is not None]
+        scores.update(prediction, truth, names, Beside(source, labels=labels if len(labels) == len(chunk) else None))
+        if source is not None:
+            copied.update(source, truth, names)
+    rows = table_rows(choice, scores, {"source copied": copied}, about, quiet)
+    return Evaluation(rows, scores.per_image(), [one.name for one in files], about)
+
+
+def _pictures_of(files: Sequence[_Files], alpha: images.Alpha) -> Callable[[str], dict[str, Array]]:
+    by_name = {one.name: one for one in files}
+
+    def pictures_of(name: str) -> dict[str, Array]:
+        one = by_name[name]
+        sides = {"source": one.source, "generated": one.generated, "target": one.target}
+        return {side: images.read(path, alpha) for side, path in sides.items() if path is not None}
+
+    return pictures_of
+
+
+@dataclass(frozen=True, eq=False)
+class _Pictures:
+    name: str
+    generated: Tensor
+    target: Tensor
+    copied: Tensor | None
+    labels: Array | None
+
+
+def _read(files: _Files, value_range: tuple[float, float] | None, alpha: images.Alpha) -> _Pictures:
+    """One pair, each file decoded once."""
+    made, wanted = images.read(files.generated, alpha), images.read(files.target, alpha)
+    if made.shape != wanted.shape:
+        (height, width, channels), (high, wide, layers) = made.shape, wanted.shape
+        raise UserError(
+            f"{files.generated} is {width}x{height} with {channels} channel{'s' * (channels > 1)} but {files.target} is "
+            f"{wide}x{high} with {layers}: bring them to one size and kind first, nothing is resized here"
+        )
+    truth = to_tensor(wanted, value_range, str(files.target))
+    given = images.read(files.source, alpha) if files.source is not None else None
+    copied = None
+    if given is not None and given.shape[:2] == wanted.shape[:2]:
+        copied = as_target(to_tensor(given, value_range, str(files.source)), truth.shape[0])
+    decoded = {files.target: wanted, files.source: given}
+    labels = None
+    if files.labels is not None:
+        known = decoded.get(files.labels)
+        labels = known if known is not None else images.read(files.labels, alpha)
+    return _Pictures(files.name, to_tensor(made, value_range, str(files.generated)), truth, copied, labels)
+
+
+def _matched(
+    generated: str | Path, target: str | Path, source: str | Path | None, labels: str | Path | None, photos: bool, quiet: bool
+) -> list[_Files]:
+    """Every generated file with its partners in the other folders."""
+    given = {"generated": generated, "target": target, "source": source, "labels": labels}
+    folders = {name: Path(folder) for name, folder in given.items() if folder is not None}
+    files = {name: list_images(folder) for name, folder in folders.items()}
+    partners = {other: _partners(folders, files, other, quiet) for other in folders if other != "generated"}
+    label_maps = partners.get("labels") or partners.get("source" if photos else "target")
+    return [
+        _Files(
+            file.relative_to(folders["generated"]).with_suffix("").as_posix(),
+            file,
+            partners["target"][index],
+            partners["source"][index] if "source" in partners else None,
+            label_maps[index] if label_maps else None,
+        )
+        for index, file in enumerate(files["generated"])
+    ]
 
 
 def _partners(folders: dict[str, Path], files: dict[str, list[Path]], other: str, quiet: bool) -> list[Path]:
@@ -90,17 +204,9 @@ def _partners(folders: dict[str, Path], files: dict[str, list[Path]], other: str
         where, elsewhere = ("generated", other) if len(found) < len(mine) else (other, "generated")
         raise UserError(
             f"{len(lonely)} of the images in {folders[where]} have no partner of the same name in {folders[elsewhere]} "
-            f"({listed(lonely)}): scores over a part would mislead, so complete the folders first"
+            f"({listed(lonely)}): scores over a part would mislead, so complete the folders first, or compare them as sets with --unpaired"
         )
     if not quiet:
         for note in pairing.notes(str(folders["generated"]), str(folders[other])):
             say(f"note: {note}")
     return [found[index] for index in range(len(mine))]
-
-
-def _check_alike(made: Any, wanted: Any, file: Path, partner: Path) -> None:
-    if made.shape != wanted.shape:
-        raise UserError(
-            f"{file} is {made.shape[1]}x{made.shape[0]} with {made.shape[2]} channel{'s' * (made.shape[2] > 1)} but {partner} is "
-            f"{wanted.shape[1]}x{wanted.shape[0]} with {wanted.shape[2]}: bring them to one size and kind first, nothing is resized here"
-        )

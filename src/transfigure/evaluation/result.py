@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,35 +14,49 @@ from typing import Any
 from torch import Tensor
 
 from ..data.files import write_json, write_text
-from ..errors import UserError
-from ..metrics.interval import bootstrap_interval
-from ..metrics.metric import ImageMetric, Metric
-from ..registry import build, catalog, entry, names
+from ..errors import Missing
+from ..metrics.metric import NOTHING, Beside, ImageMetric, Metric, Skipped
+from ..progress import track
+from ..registry import build, resolve
+from .choice import Choice
 
 
 @dataclass(frozen=True)
 class Row:
-    """One metric's line of the table.
+    """One line of the table: one value of a metric, with all that is needed to make it again.
 
     Attributes:
-        metric: registered name (of a metric with several values, the value's own).
+        metric: the value's name; for most metrics the registered name.
         label, unit: for a person.
         better: ``higher`` or ``lower``.
-        value: the mean over n images, or one value for all of them.
-        low, high: the 95 % bootstrap interval of a mean; None where no image has a score of its own.
+        value: the mean over n images, or one value for all of them; None if it was skipped.
+        low, high: the 95 % interval over images; None where there is none.
         n: images.
-        bounds: the same metric for the source copied and for the mean training target, where they exist.
+        bounds: the same value for answers that need no translator, and for the targets themselves.
+        network, weights: of a metric on features: which, and the SHA-256 of its file.
+        resize: what was done to the sizes of images on their way from the file to this value.
+        checkpoint: which state of the model this is, and by what it was chosen.
+        caution: why the value should be read with care.
+        skipped: why there is no value, and what would help.
+        of: the registered name of the metric.
     """
 
     metric: str
     label: str
     unit: str
     better: str
-    value: float
+    value: float | None
     low: float | None
     high: float | None
     n: int
     bounds: dict[str, float] = field(default_factory=dict)
+    network: str = ""
+    weights: str = ""
+    resize: str = ""
+    checkpoint: str = ""
+    caution: str = ""
+    skipped: str = ""
+    of: str = ""
 
 
 @dataclass
@@ -75,21 +89,28 @@ class Evaluation:
         return {key: _plain(value) for key, value in values.items()}
 
     def table(self) -> str:
-        """The table for a terminal."""
-        bounds = list(dict.fromkeys(name for row in self.rows for name in row.bounds))
+        """The table for a terminal, and below it what was left out and what to beware of."""
+        shown = [row for row in self.rows if not row.skipped]
+        bounds = list(dict.fromkeys(name for row in shown for name in row.bounds))
         head = ["metric", "value", "95 % interval", *bounds, "better"]
         lines = [
             [
-                f"{row.label}{f' ({row.unit})' if row.unit else ''}",
+                f"{row.label}{f' ({row.unit})' if row.unit else ''}{' *' if row.caution else ''}",
                 f"{row.value:.4f}",
                 f"[{row.low:.4f}, {row.high:.4f}]" if row.low is not None and row.high is not None else "-",
                 *(f"{row.bounds[name]:.4f}" if name in row.bounds else "-" for name in bounds),
                 row.better,
             ]
-            for row in self.rows
+            for row in shown
         ]
         widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [head, *lines])
+        written = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [head, *lines]]
+        for mark, key in (("* ", "caution"), ("skipped: ", "skipped")):
+            reasons: dict[str, list[str]] = {}
+            for row in self.rows:
+                reasons.setdefault(getattr(row, key), []).append(row.label)
+            written += [f"{mark}{', '.join(dict.fromkeys(labels))}: {reason}" for reason, labels in reasons.items() if reason]
+        return "\n".join(written)
 
     def extremes(self, by: str, count: int = 3) -> tuple[list[str], list[str]]:
         """The names of the worst and of the best images by one metric, the very worst and the very best first."""
@@ -130,56 +151,129 @@ def _plain(value: Any) -> Any:
 
 
 class Scores:
-    """The metrics on one way of answering: the model's, or a bound's."""
+    """The chosen metrics on one way of answering: the model's, or a bound's.
 
-    def __init__(self, chosen: Sequence[str]) -> None:
-        self.metrics: dict[str, Metric] = {name: build("metric", name) for name in chosen}
+    Args:
+        choice: which metrics, with their options.
+        bound: the bound these are for: only the metrics that it says something about take part. None is the answer to be judged.
+
+    Attributes:
+        metrics: those that can be computed.
+        skipped: for the others, why not.
+        count: images taken in.
+    """
+
+    def __init__(self, choice: Choice, bound: str | None = None) -> None:
+        self.metrics: dict[str, Metric] = {}
+        self.skipped: dict[str, str] = {}
         self.count = 0
+        for name in choice.metrics:
+            try:
+                metric: Metric = build("metric", name, **choice.options.get(name, {}))
+            except (Missing, Skipped) as reason:
+                if bound is None and name in choice.require:
+                    raise Missing(f"{name} is required: {reason}") from reason
+                self.skipped[name] = str(reason)
+                continue
+            if bound is None or bound in metric.bounded_by:
+                self.metrics[name] = metric
+        self._required = choice.require if bound is None else ()
 
-    def update(self, prediction: Tensor, target: Tensor, name: str) -> None:
-        """Take in one image, ``[C, H, W]`` in [-1, 1]."""
-        self.count += 1
-        for metric in self.metrics.values():
-            metric.update(prediction[None], target[None], [name])
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str], beside: Beside = NOTHING) -> None:
+        """Take in a batch, ``[N, C, H, W]`` in [-1, 1]."""
+        self.count += len(names)
+        self.each(lambda metric: metric.update(prediction, target, names, beside))
+
+    def only(self, kind: type[Any], reason: str) -> None:
+        """Skip every metric that is not of this kind."""
+        for name, metric in list(self.metrics.items()):
+            if not isinstance(metric, kind):
+                self._try(name, lambda _: _skip(reason))
+
+    def each(self, act: Callable[[Any], object]) -> None:
+        """Do something with every metric; one that cannot is skipped."""
+        for name in list(self.metrics):
+            self._try(name, act)
+
+    def compute(self, name: str) -> dict[str, float]:
+        """A metric's values; empty, and the metric skipped, if it cannot be computed on what it has seen."""
+        values: list[dict[str, float]] = []
+        self._try(name, lambda metric: values.append(metric.compute()))
+        return values[0] if values else {}
 
     def values(self) -> dict[str, float]:
-        """The mean, or the one value, of each metric."""
-        return {name: value for metric in self.metrics.values() for name, value in metric.compute().items()}
+        """The values of every metric."""
+        return {name: value for metric in list(self.metrics) for name, value in self.compute(metric).items()}
 
     def per_image(self) -> dict[str, list[float]]:
         """The scores of each metric that scores single images."""
         return {name: list(metric.scores) for name, metric in self.metrics.items() if isinstance(metric, ImageMetric)}
 
+    def _try(self, name: str, act: Callable[[Metric], object]) -> None:
+        try:
+            act(self.metrics[name])
+        except Skipped as reason:
+            if name in self._required:
+                raise Missing(f"{name} is required: {reason}") from reason
+            self.skipped[name] = str(reason)
+            del self.metrics[name]
 
-def metric_names(wanted: Sequence[str] | None) -> list[str]:
-    """The metrics that were asked for, or all that need nothing but the images."""
-    if wanted is None:
-        return [name for name in names("metric") if catalog()["metric", name].extra.get("needs", "nothing") == "nothing"]
-    chosen = [name.strip() for name in wanted]
-    for name in chosen:
-        entry("metric", name)
-    if not chosen:
-        raise UserError(f"no metric is chosen: name some of {', '.join(names('metric'))}, or leave the choice out")
-    return list(dict.fromkeys(chosen))
+
+def _skip(reason: str) -> None:
+    raise Skipped(reason)
 
 
 def as_target(source: Tensor, channels: int) -> Tensor | None:
-    """The source as an answer, if its channels can be made the target's."""
-    if source.shape[0] == channels:
+    """The sources ``[..., C, H, W]`` as answers, if their channels can be made the targets'."""
+    have = source.shape[-3]
+    if have == channels:
         return source
-    if {source.shape[0], channels} == {1, 3}:
-        grey = source.mean(dim=0, keepdim=True)
-        return grey.expand(channels, -1, -1)
+    if {have, channels} == {1, 3}:
+        grey = source.mean(dim=-3, keepdim=True)
+        return grey.expand(*grey.shape[:-3], channels, -1, -1)
     return None
 
 
-def table_rows(scores: Scores, bounds: dict[str, Scores]) -> list[Row]:
-    """The table's lines, each with its interval, and with the bounds that could answer for every image."""
+def table_rows(choice: Choice, scores: Scores, bounds: Mapping[str, Scores], about: Mapping[str, Any], quiet: bool = False) -> list[Row]:
+    """The table's lines, each with its interval, its origin, and the bounds that could answer for every image.
+
+    Args:
+        choice: the metrics, in order.
+        scores: of the answer to be judged.
+        bounds: of the answers that need no translator.
+        about: facts of the evaluation; ``resize`` and ``checkpoint`` go into every row.
+        quiet: no progress.
+    """
     reached = {label: bound.values() for label, bound in bounds.items() if bound.count == scores.count}
-    rows = []
-    for metric in scores.metrics.values():
-        for name, value in metric.compute().items():
-            low, high = bootstrap_interval(metric.scores) if isinstance(metric, ImageMetric) else (None, None)
-            limits = {label: values[name] for label, values in reached.items()}
-            rows.append(Row(name, metric.label, metric.unit, metric.better, value, low, high, scores.count, limits))
+    rows: list[Row] = []
+    for name in track(choice.metrics, len(choice.metrics), "compute", unit="metric", quiet=quiet):
+        values = scores.compute(name) if name in scores.metrics else {}
+        if not values:
+            cls: type[Metric] = resolve("metric", name)  # type: ignore[assignment]
+            rows.append(Row(name, cls.label, cls.unit, cls.better, None, None, None, 0, skipped=scores.skipped[name], of=name))
+            continue
+        metric = scores.metrics[name]
+        intervals, own, facts = metric.interval(), metric.bounds(), metric.facts()
+        for key, value in values.items():
+            low, high = intervals.get(key, (None, None))
+            known = {label: found[key] for label, found in [*own.items(), *reached.items()] if key in found}
+            rows.append(
+                Row(
+                    key,
+                    metric.values.get(key, metric.label),
+                    metric.unit,
+                    metric.better,
+                    value,
+                    low,
+                    high,
+                    scores.count,
+                    known,
+                    network=facts.get("network", ""),
+                    weights=facts.get("weights", ""),
+                    resize="; ".join(filter(None, (str(about.get("resize", "")), facts.get("resize", "")))),
+                    checkpoint=str(about.get("checkpoint", "")),
+                    caution=metric.caution(),
+                    of=name,
+                )
+            )
     return rows

@@ -31,6 +31,7 @@ class L1(ImageMetric):
 
     name = "l1"
     label = "L1"
+    perfect = 0.0
     better: ClassVar[Literal["lower", "higher"]] = "lower"
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -52,6 +53,7 @@ class PSNR(ImageMetric):
 
     name = "psnr"
     label = "PSNR"
+    perfect = PSNR_CEILING
     unit = "dB"
     better: ClassVar[Literal["lower", "higher"]] = "higher"
 
@@ -76,6 +78,7 @@ class SSIM(ImageMetric):
 
     name = "ssim"
     label = "SSIM"
+    perfect = 1.0
     better: ClassVar[Literal["lower", "higher"]] = "higher"
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -97,6 +100,7 @@ class MultiScaleSSIM(ImageMetric):
 
     name = "ms_ssim"
     label = "MS-SSIM"
+    perfect = 1.0
     better: ClassVar[Literal["lower", "higher"]] = "higher"
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:

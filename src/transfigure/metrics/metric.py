@@ -1,44 +1,85 @@
-"""What a metric is: it sees predictions and targets, batch by batch, and says at the end what they are worth."""
+"""What a metric is: it sees predictions and targets, batch by batch, and says at the end what they are worth and how sure that is.
+
+Three ways to get there, by what an image contributes: a score of its own (:class:`ImageMetric`), a tally that only means something
+summed over images (:class:`TallyMetric`), or features whose distribution is compared (:class:`.distribution.FeatureMetric`).
+"""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from .interval import bootstrap_interval, bootstrap_of_sums
+
+Interval = tuple[float, float]
+TARGET_ITSELF = "target itself"
+"""The bound every metric knows: what the targets score against themselves."""
+
+
+class Skipped(Exception):
+    """A metric that cannot be computed on what it is given; the message says why, and what would help."""
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What is known of a batch beside its predictions and targets; a metric takes what it needs.
+
+    Attributes:
+        source: what the predictions were made from, ``[N, C', H, W]`` in [-1, 1].
+        samples: further predictions of the same sources under other noise, ``[S, N, C, H, W]`` in [-1, 1].
+        labels: per image the label map as its file holds it, ``[H', W', C'']`` uint8 or uint16, never resized.
+    """
+
+    source: Tensor | None = None
+    samples: Tensor | None = None
+    labels: Sequence[NDArray[np.generic]] | None = None
+
+
+NOTHING = Beside()
 
 
 class Metric(ABC):
     """A number, or a few, about a set of predictions and the targets they were meant to be.
 
     Attributes:
-        name: the registered name, and the key of the (first) value.
+        name: the registered name, and the key of the value if there is but one.
         label: what a table's head says.
         unit: of the value; empty for a pure number.
         better: which way is good.
-        needs: ``nothing``, ``weights`` of a network that must be on disk, or ``labels`` beside the images.
+        needs: ``nothing``, ``weights`` of a network that must be on disk, ``labels`` beside the images, or ``samples`` under other noise.
+        values: of a metric with several values, the name of each and what a table calls it.
+        bounded_by: the answers without a translator that it is worth comparing with (see ``evaluation.evaluate``).
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
     unit: ClassVar[str] = ""
     better: ClassVar[Literal["lower", "higher"]]
-    needs: ClassVar[Literal["nothing", "weights", "labels"]] = "nothing"
+    needs: ClassVar[Literal["nothing", "weights", "labels", "samples"]] = "nothing"
+    values: ClassVar[Mapping[str, str]] = {}
+    bounded_by: ClassVar[tuple[str, ...]] = ("source copied", "mean training target")
 
     @abstractmethod
-    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None) -> None:
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:
         """Take in one batch.
 
         Args:
             prediction: ``[N, C, H, W]`` in [-1, 1].
             target: the same shape.
             names: what the N images are called.
+            beside: what else is known of them.
 
         Raises:
             ValueError: the shapes do not fit each other.
+            Skipped: this metric has nothing to say about such images.
         """
 
     @abstractmethod
@@ -47,11 +88,28 @@ class Metric(ABC):
 
         Raises:
             ValueError: nothing was taken in.
+            Skipped: too little was taken in.
         """
 
     @abstractmethod
     def reset(self) -> None:
         """Forget everything taken in."""
+
+    def interval(self) -> dict[str, Interval]:
+        """The 95 % interval of each value that has one. It speaks of the choice of images, not of another training."""
+        return {}
+
+    def bounds(self) -> dict[str, dict[str, float]]:
+        """What this metric itself knows to compare with, such as the targets against themselves: ``{bound: {value's name: value}}``."""
+        return {}
+
+    def facts(self) -> dict[str, str]:
+        """What a reader needs to make the number again: ``network``, the SHA-256 of its ``weights``, ``resize``; those that apply."""
+        return {}
+
+    def caution(self) -> str:
+        """Why the value should be read with care, in one sentence; empty if there is no reason."""
+        return ""
 
 
 class ImageMetric(Metric):
@@ -60,7 +118,12 @@ class ImageMetric(Metric):
     Attributes:
         scores: one per image seen, in order.
         names: what those images are called; an image given without a name is called by its number.
+        perfect: the score of an image that equals its target.
+        at_once: images scored together; one image of ordinary size fits a processor's cache, many do not.
     """
+
+    perfect: ClassVar[float]
+    at_once: ClassVar[int] = 1
 
     def __init__(self) -> None:
         self.scores: list[float] = []
@@ -70,23 +133,75 @@ class ImageMetric(Metric):
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """One score per image: float32 ``[N, C, H, W]`` in [-1, 1], twice, to ``[N]``."""
 
-    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None) -> None:
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:
         """Score a batch and remember each image's score."""
         check_images(prediction, target, names)
         with torch.no_grad():
-            scores: list[float] = self.score(_lifted(prediction), _lifted(target)).tolist()
+            pairs = zip(lifted(prediction).split(self.at_once), lifted(target).split(self.at_once), strict=True)
+            scores: list[float] = [score for pair in pairs for score in self.score(*pair).tolist()]
         self.names += names if names is not None else [str(len(self.scores) + index) for index in range(len(scores))]
         self.scores += scores
 
     def compute(self) -> dict[str, float]:
         """``{name: mean}``; the mean is summed exactly, so it does not depend on the order of the images."""
-        if not self.scores:
-            raise ValueError(f"{self.label} has seen no images: call update(prediction, target) first")
+        self._check_seen()
         return {self.name: _mean(self.scores)}
+
+    def interval(self) -> dict[str, Interval]:
+        """The bootstrap interval of the mean."""
+        self._check_seen()
+        return {self.name: bootstrap_interval(self.scores)}
+
+    def bounds(self) -> dict[str, dict[str, float]]:
+        """The score of the target itself, which needs no computing."""
+        return {TARGET_ITSELF: {self.name: self.perfect}}
 
     def reset(self) -> None:
         """Forget all scores and names."""
         self.scores, self.names = [], []
+
+    def _check_seen(self) -> None:
+        if not self.scores:
+            raise ValueError(f"{self.label} has seen no images: call update(prediction, target) first")
+
+
+class TallyMetric(Metric):
+    """A metric of tallies (histograms, confusion matrices) that are summed over all images before anything is divided.
+
+    Attributes:
+        tallies: one per image seen, any one shape, float64.
+    """
+
+    def __init__(self) -> None:
+        self.tallies: list[Tensor] = []
+
+    @abstractmethod
+    def tally(self, prediction: Tensor, target: Tensor, beside: Beside) -> Tensor:
+        """One tally per image: ``[N, C, H, W]`` in [-1, 1], twice, to ``[N, ...]``."""
+
+    @abstractmethod
+    def finish(self, total: Tensor) -> dict[str, float]:
+        """The values from a weighted sum of tallies, float64."""
+
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:
+        """Tally a batch."""
+        check_images(prediction, target, names)
+        with torch.no_grad():
+            self.tallies += self.tally(lifted(prediction), lifted(target), beside).double().cpu().unbind()
+
+    def compute(self) -> dict[str, float]:
+        """The values over all images. Counts are whole numbers, so neither order nor batches matter."""
+        if not self.tallies:
+            raise ValueError(f"{self.label} has seen no images: call update(prediction, target) first")
+        return self.finish(torch.stack(self.tallies).sum(0))
+
+    def interval(self) -> dict[str, Interval]:
+        """The bootstrap interval of each value, over images."""
+        return bootstrap_of_sums(self.tallies, self.finish)
+
+    def reset(self) -> None:
+        """Forget all tallies."""
+        self.tallies = []
 
 
 def check_images(prediction: Tensor, target: Tensor, names: Sequence[str] | None = None) -> None:
@@ -105,8 +220,20 @@ def check_images(prediction: Tensor, target: Tensor, names: Sequence[str] | None
         raise ValueError(f"{len(prediction)} images need a list of as many names: got {names!r}")
 
 
-def _lifted(images: Tensor) -> Tensor:
+def lifted(images: Tensor) -> Tensor:
+    """At least float32: half precision is for networks, not for sums."""
     return images.to(torch.promote_types(images.dtype, torch.float32))
+
+
+def in_colour(images: Tensor, what: str) -> Tensor:
+    """``[N, 3, H, W]`` from colour or grey images.
+
+    Raises:
+        Skipped: neither one nor three channels.
+    """
+    if images.shape[1] not in (1, 3):
+        raise Skipped(f"{what} sees colour or grey pictures, and these have {images.shape[1]} channels")
+    return images.expand(-1, 3, -1, -1)
 
 
 def _mean(scores: Sequence[float]) -> float:

@@ -15,7 +15,18 @@ from typing import Any
 
 import yaml
 
-from .check import check_keys, check_values, describe_type, read_mapping, read_section, read_terms, read_training, section_class, with_depth
+from .check import (
+    check_keys,
+    check_values,
+    describe_type,
+    read_mapping,
+    read_options,
+    read_section,
+    read_terms,
+    read_training,
+    section_class,
+    with_depth,
+)
 from .sections import Adversarial, Component, Data, ObjectiveSection, Training, plain
 from .tree import GROUPS, flatten, lay, options_of, parse_overrides, parse_value, read_tree, shipped
 
@@ -30,6 +41,7 @@ __all__ = [
     "flatten",
     "options_of",
     "parse_value",
+    "read_options",
     "section_class",
     "shipped",
 ]

@@ -54,6 +54,25 @@ def read_section(where: str, value: Any, group: Group) -> Any:
     return group.own(**{key: values[key] for key in own}, options={key: values[key] for key in values if key not in own})
 
 
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """Nothing but the options of a registered thing."""
+
+
+def read_options(where: str, kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options given for a registered thing, typed.
+
+    Raises:
+        UserError: an unknown option (with the nearest known one), or a value of the wrong type.
+    """
+    registry.check_options(kind, name, dict(given), where)
+    options = options_of(kind, name)
+    plain_text = {key for key, option in options.items() if option.annotation in (str, str | None)}
+    read = {key: parse_value(value) if isinstance(value, str) and key not in plain_text else value for key, value in given.items()}
+    values = _typed(where, _Options, tuple(options.values()), read)
+    return {key: values[key] for key in given}
+
+
 def read_training(value: Any) -> Training:
     """The training section, typed."""
     given = read_mapping("training", value)

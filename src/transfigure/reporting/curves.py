@@ -89,17 +89,27 @@ def curve(
         return _svg(figure, name)
 
 
-def histogram(values: Sequence[float], name: str) -> str:
-    """Per-image scores as bars, with a dashed line at the median, as an ``<svg>``."""
+def histogram(values: Sequence[float], name: str, ends: tuple[str, str] | None = None) -> str:
+    """Per-image scores as bars, with a dashed line at the median, as an ``<svg>``.
+
+    Args:
+        values: at least one.
+        name: unique on the page, as for :func:`curve`.
+        ends: words for the lowest and the highest value, written above them.
+    """
     with mpl.rc_context(_STYLE):
-        figure, axes = _figure(height=140, head=8)
+        figure, axes = _figure(height=140, head=22 if ends else 8)
         data = np.clip(np.asarray(values, np.float64), -HUGE, HUGE)
-        bins = int(np.clip(round(2 * len(data) ** 0.5), 6, 30)) if np.ptp(data) > 1e-9 * np.abs(data).max() else 1
+        varied = np.ptp(data) > 1e-9 * np.abs(data).max()
+        bins = int(np.clip(round(2 * len(data) ** 0.5), 6, 30)) if varied else 1
         axes.hist(data, bins=bins, color=COLOURS["blue"], alpha=0.75, rwidth=0.92)
         axes.axvline(float(np.median(data)), color=COLOURS["orange"], linewidth=1.6, linestyle=(0, (4, 2)))
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        for at, words, side in zip((data.min(), data.max()), ends if ends and varied else (), ("left", "right")):
+            axes.axvline(float(at), color=COLOURS["ink"], linewidth=0.9)
+            axes.annotate(words, (float(at), 1), (0, 3), axes.get_xaxis_transform(), "offset points", ha=side, color=COLOURS["ink"])
         return _svg(figure, name)
 
 

@@ -1,4 +1,4 @@
-"""The report of a run: one self-contained HTML page, made from whatever the run directory holds.
+"""The report of a run, or of an evaluation alone: one self-contained HTML page, made from whatever its directory holds.
 
 Nothing on the page comes from elsewhere (pictures are data URIs, figures inline SVG), and its content security policy forbids the rest.
 """
@@ -20,10 +20,10 @@ from markupsafe import Markup
 
 from .._version import __version__
 from ..data.files import write_atomically
-from ..progress import duration
-from . import curves, words
+from . import curves, numbers, words
 from .panels import Album, Picture
-from .run_files import Evaluation, Panel, Points, RunFiles, Sample, Score, number
+from .run_files import Points, RunFiles, Sample
+from .scores import Evaluation, Panel, Score
 
 BUDGET = 4_500_000
 """Bytes of pictures on a page. If the first of LEVELS (longest side in pixels, JPEG quality) weighs more, the next is tried."""
@@ -47,6 +47,13 @@ CONTENTS = {
     "model_best": "the translator that validated best",
     "evaluation": "the numbers above, per image, and the pictures",
 }
+CONTENTS_ALONE = {
+    "evaluation.json": "the numbers above, and more of how they were made",
+    "per_image.csv": "the score of every image",
+    "panels": "the pictures above",
+}
+ELSEWHERE = ("rows", "panels", "worst", "best")
+"""Facts of an evaluation that the page shows in places of their own."""
 ROLES = {"best": "best", "median": "median", "worst": "worst"}
 SCRIPT = """
 const box = document.querySelector("dialog"), large = box.querySelector("img"), words = box.querySelector("p");
@@ -63,11 +70,11 @@ addEventListener("beforeprint", () => document.querySelectorAll("details").forEa
 
 @dataclass(frozen=True)
 class Row:
-    """Source, generated and target of one pair, with a heading."""
+    """Source (where there is one), generated and target of one pair, each with a caption, and a heading."""
 
     heading: str
     note: str
-    pictures: list[Picture]
+    pictures: list[tuple[str, Picture]]
 
 
 @dataclass(frozen=True)
@@ -100,22 +107,23 @@ class Figure:
 
 
 def report(run_dir: Path, out: Path | None = None) -> Path:
-    """Write the report of a run as one self-contained HTML file.
+    """Write the report of a run, or of an evaluation alone, as one self-contained HTML file.
 
     Args:
-        run_dir: the directory a training wrote; any part of it may be missing, and the page says which.
-        out: where to write; by default ``report.html`` in the run directory.
+        run_dir: the directory a training wrote; any part of it may be missing, and the page says which. Or a directory with an
+            ``evaluation.json`` at its top, as ``transfigure evaluate --out`` writes it: then nothing is missing that training would write.
+        out: where to write; by default ``report.html`` in that directory.
 
     Returns:
         The file written. It appears whole or not at all.
 
     Raises:
-        UserError: the directory is missing or is not a run.
+        UserError: the directory is missing, or is neither a run nor an evaluation.
     """
     files = RunFiles.read(Path(run_dir))
     page = render(files)
     path = Path(out) if out is not None else files.folder / "report.html"
-    write_atomically(path, page.encode("utf-8"))
+    write_atomically(path, page.encode("utf-8", "replace"))
     return path
 
 
@@ -139,15 +147,15 @@ def render(files: RunFiles) -> str:
         title=words.title(files),
         summary=words.summary(files),
         gallery=gallery,
-        table=_table(files.evaluation),
-        bounds=list(dict.fromkeys(name for row in _scores(files) for name in row.bounds)),
-        evaluated=_evaluated(files.evaluation),
+        table=numbers.table(files.evaluation),
+        evaluated=numbers.evaluated(files.evaluation),
         histograms=list(_histograms(files.evaluation)),
         figures=list(_figures(files)),
         notices=_notices(files),
         health=[(line, str(line.get("level") or "warning")) for line in files.log.health],
-        environment=[(key, _value(value)) for key, value in files.environment.items() if not isinstance(value, list)],
-        contents=_contents(files.folder),
+        environment=_facts(files.environment),
+        facts=_facts(files.evaluation.facts if files.evaluation else {}, ELSEWHERE),
+        contents=_contents(files.folder, CONTENTS_ALONE if files.alone else CONTENTS),
         commands=[(what, command.format(run=run)) for what, command in COMMANDS],
         colours=curves.COLOURS,
         script=Markup(SCRIPT),
@@ -177,7 +185,7 @@ def _row(album: Album, panel: Panel, evaluation: Evaluation | None) -> Row:
     return Row(
         heading,
         " · ".join(filter(None, (value, panel.name))),
-        album.triple(panel.source, panel.generated, panel.target, panel.name or heading),
+        album.row(panel.files, panel.name or heading),
     )
 
 
@@ -187,7 +195,8 @@ def _latest(album: Album, samples: list[Sample]) -> Row | None:
         return None
     seen, generated = sample.moments[-1] if sample.moments else (0, None)
     note = f"after {seen:,} images" if generated else "before the first pictures were generated"
-    return Row("fixed example", note, album.triple(sample.source, generated, sample.target, f"fixed example {sample.index}"))
+    files = {"source": sample.source, "generated": generated, "target": sample.target}
+    return Row("fixed example", note, album.row(files, f"fixed example {sample.index}"))
 
 
 def _strip(album: Album, sample: Sample) -> Strip:
@@ -208,80 +217,36 @@ def _chosen(moments: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
     return [moments[at] for at in sorted(picked)]
 
 
-# Numbers
+# Figures
+
+
+def _histograms(evaluation: Evaluation | None) -> Iterator[Figure]:
+    """The scores of single images, metric by metric as the table has them."""
+    if evaluation is None:
+        return
+    labels = {score.metric: score for score in evaluation.scores}
+    order = [*(name for name in labels if name in evaluation.per_image), *(name for name in evaluation.per_image if name not in labels)]
+    for at, metric in enumerate(order):
+        values = evaluation.per_image[metric]
+        if len(values) >= ENOUGH:
+            score = labels.get(metric)
+            ends = {"higher": ("worst", "best"), "lower": ("best", "worst")}.get(score.better) if score else None
+            ranks = ends if metric == evaluation.ranking else None
+            places = words.decimals(max(map(abs, values)))
+            low, middle, high = (words.plain(value, places) for value in (min(values), statistics.median(values), max(values)))
+            note = f"{len(values):,} images: {low} to {high}, median {middle} (dashed)" + (
+                "; the pictures are chosen by it" if ranks else ""
+            )
+            yield Figure(_titled(metric, score), Markup(curves.histogram(values, f"hist{at}", ranks)), note)
+
+
+def _titled(metric: str, score: Score | None) -> str:
+    """A metric as the table calls it, with its unit."""
+    return f"{score.label}{f' ({score.unit})' if score.unit else ''}" if score else words.called(metric)
 
 
 def _scores(files: RunFiles) -> list[Score]:
     return files.evaluation.scores if files.evaluation else []
-
-
-def _table(evaluation: Evaluation | None) -> list[dict[str, Any]]:
-    """The rows of the metrics table, in words."""
-    rows = []
-    for score in evaluation.scores if evaluation else []:
-        places = words.decimals(score.value)
-        interval = f"{words.plain(score.low, places)} to {words.plain(score.high, places)}" if None not in (score.low, score.high) else ""
-        rows.append(
-            {
-                "score": score,
-                "arrow": {"higher": "↑", "lower": "↓"}.get(score.better, ""),
-                "value": words.plain(score.value, places) + (f" {score.unit}" if score.unit and score.value is not None else ""),
-                "interval": interval,
-                "bounds": {name: words.plain(bound, places) for name, bound in score.bounds.items()},
-                "beaten": score.beaten_by(),
-                "place": _place(score),
-            }
-        )
-    return rows
-
-
-def _place(score: Score) -> dict[str, Any] | None:
-    """Where the score lies between its bounds, in percent of a line on which better is always further right."""
-    known = [value for value in (score.value, score.low, score.high, *score.bounds.values()) if value is not None]
-    if score.value is None or score.better not in ("higher", "lower") or not any(bound is not None for bound in score.bounds.values()):
-        return None
-    low, high = min(known), max(known)
-
-    def at(value: float) -> float:
-        share = (value - low) / (high - low) if high > low else 0.5
-        return round(4 + 92 * (share if score.better == "higher" else 1 - share), 2)
-
-    ends = sorted((at(score.low), at(score.high))) if score.low is not None and score.high is not None else [at(score.value)] * 2
-    bounds = [(name, at(bound)) for name, bound in score.bounds.items() if bound is not None]
-    return {"value": at(score.value), "from": ends[0], "width": round(ends[1] - ends[0], 2), "bounds": bounds}
-
-
-def _evaluated(evaluation: Evaluation | None) -> str:
-    """How the numbers were made, in one line."""
-    if evaluation is None:
-        return ""
-    facts = evaluation.facts
-    n, rate, seconds = (number(facts.get(key)) for key in ("n", "images_per_second", "seconds"))
-    pieces = [
-        f"{n:,.0f} {facts.get('split') or ''} pairs".replace("  ", " ") if n else "",
-        f"data: {facts['data']}" if facts.get("data") else "",
-        f"checkpoint: {facts['checkpoint']}" if facts.get("checkpoint") else "",
-        f"model: {facts['model']}" if facts.get("model") else "",
-        f"resize: {facts['resize']}" if facts.get("resize") else "",
-        f"took {duration(seconds)}" if seconds and seconds >= 1 else "",
-        f"{words.plain(rate)} images/s" if rate else "",
-    ]
-    return " · ".join(filter(None, pieces))
-
-
-def _histograms(evaluation: Evaluation | None) -> Iterator[Figure]:
-    labels = {score.metric: score for score in evaluation.scores} if evaluation else {}
-    for at, (metric, values) in enumerate(evaluation.per_image.items() if evaluation else ()):
-        if len(values) >= ENOUGH:
-            score = labels.get(metric)
-            title = f"{score.label}{f' ({score.unit})' if score.unit else ''}" if score else words.called(metric)
-            places = words.decimals(max(map(abs, values)))
-            low, middle, high = (words.plain(value, places) for value in (min(values), statistics.median(values), max(values)))
-            note = f"{len(values):,} images: {low} to {high}, median {middle} (dashed)"
-            yield Figure(title, Markup(curves.histogram(values, f"hist{at}")), note)
-
-
-# Curves
 
 
 def _figures(files: RunFiles) -> Iterator[Figure]:
@@ -306,10 +271,9 @@ def _figures(files: RunFiles) -> Iterator[Figure]:
     real, fake = (log.series("d_real"), "blue", "real"), (log.series("d_fake"), "orange", "generated")
     yield from figure("D(real) and D(generated)", real, fake, note="dashed: 0.5", level=0.5)
     for metric in log.names("metrics"):
-        score = labels.get(metric)
         best = log.best
         note = f"best: {best['images']:,} images (ring)" if best and metric in best.get("metrics", {}) else ""
-        title = f"Validation {score.label if score else words.called(metric)}" + (f" ({score.unit})" if score and score.unit else "")
+        title = f"Validation {_titled(metric, labels.get(metric))}"
         yield from figure(
             title, (log.validation(metric), "purple", ""), note=note, smooth=False, best=best["images"] if note and best else None
         )
@@ -335,8 +299,10 @@ def _notices(files: RunFiles) -> list[str]:
     better: dict[str, list[str]] = {}
     for score in _scores(files):
         for bound in score.beaten_by():
-            better.setdefault(bound, []).append(score.label)
-    notices += [f"{words.capital(bound)} does better than the translator by {', '.join(labels)}." for bound, labels in better.items()]
+            if score.label not in better.setdefault(bound, []):
+                better[bound].append(score.label)
+    made = "the generated images" if files.evaluation and files.evaluation.of_files else "the translator"
+    notices += [f"{words.capital(bound)} does better than {made} by {', '.join(labels)}." for bound, labels in better.items()]
     return notices
 
 
@@ -351,10 +317,15 @@ def _value(value: object) -> str:
     return ", ".join(f"{key}: {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
 
 
-def _contents(folder: Path) -> list[tuple[str, str, str]]:
-    """(name, size, what it is) of the run's files that are there."""
+def _facts(given: dict[str, Any], without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """What can be said in a line each."""
+    return [(key, _value(value)) for key, value in given.items() if key not in without and not isinstance(value, list)]
+
+
+def _contents(folder: Path, meanings: dict[str, str]) -> list[tuple[str, str, str]]:
+    """(name, size, what it is) of the files that are there."""
     found = []
-    for name, meaning in CONTENTS.items():
+    for name, meaning in meanings.items():
         path = folder / name
         if path.exists():
             inside = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,11 +97,10 @@ class Album:
         self.weight = 0
         self.stretched = False
 
-    def triple(self, source: Path | None, generated: Path | None, target: Path | None, name: str) -> list[Picture]:
-        """Source, generated and target; the last two are shown between the same values, so they can be compared."""
-        pictures = [self.picture(source, f"{name}: source")]
-        shared = self.limits_of(target)
-        return [*pictures, self.picture(generated, f"{name}: generated", shared), self.picture(target, f"{name}: target", shared)]
+    def row(self, files: Mapping[str, Path | None], name: str) -> list[tuple[str, Picture]]:
+        """The sides of a pair with their names; generated and target are shown between the same values, so they can be compared."""
+        shared = self.limits_of(files.get("target"))
+        return [(side, self.picture(file, f"{name}: {side}", None if side == "source" else shared)) for side, file in files.items()]
 
     def limits_of(self, path: Path | None) -> Limits | None:
         """The display limits of a file; None if it is 8-bit, absent or unreadable."""

@@ -1,8 +1,10 @@
-"""What a run directory holds, read with forgiveness: a missing part is ``None`` or empty, a damaged one becomes a note in words."""
+"""What a run directory holds, read with forgiveness: a missing part is ``None`` or empty, a damaged one becomes a note in words.
+
+A directory that holds an evaluation alone is read the same way, and nothing is missing from it.
+"""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
@@ -14,30 +16,13 @@ import yaml
 
 from ..data.files import IMAGE_SUFFIXES
 from ..errors import UserError
+from .scores import Entry, Evaluation, mapping, number, read_json
 
-LOOKED_FOR = ("recipe.yaml", "environment.json", "log.jsonl", "samples", "evaluation/evaluation.json")
+LOOKED_FOR = ("recipe.yaml", "environment.json", "log.jsonl", "samples", "evaluation/evaluation.json", "evaluation.json")
+OF_A_RUN = ("recipe.yaml", "log.jsonl", "evaluation/evaluation.json")
+"""One of these makes a directory a run, even beside an ``evaluation.json`` at its top."""
 
-Entry = dict[str, Any]
 Points = list[tuple[float, float]]
-
-
-def number(value: object) -> float | None:
-    """The value as a finite float; None for anything else (NaN, text, booleans, absent)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        real = float(value)
-    except OverflowError:
-        return None
-    return real if math.isfinite(real) else None
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 @dataclass(frozen=True)
@@ -94,7 +79,7 @@ class Log:
     def names(self, inside: str) -> list[str]:
         """Every loss term (``"terms"``) or validation metric (``"metrics"``), in order of first appearance."""
         lines = self.validations if inside == "metrics" else self.steps
-        return list(dict.fromkeys(name for line in lines for name in _mapping(line.get(inside))))
+        return list(dict.fromkeys(name for line in lines for name in mapping(line.get(inside))))
 
     @property
     def images(self) -> int | None:
@@ -121,80 +106,11 @@ class Log:
     def _points(lines: list[Entry], key: str, inside: str | None) -> Points:
         points = []
         for line in lines:
-            holder = _mapping(line.get(inside)) if inside else line
+            holder = mapping(line.get(inside)) if inside else line
             if key in holder:
                 value = number(holder[key])
                 points.append((float(line["images"]), math.nan if value is None else value))
         return points
-
-
-@dataclass(frozen=True)
-class Score:
-    """One row of the metrics table. ``skipped`` is the reason there is no value."""
-
-    metric: str
-    label: str
-    unit: str
-    better: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int | None
-    bounds: dict[str, float | None]
-    skipped: str | None
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> Score:
-        """From a row of evaluation.json."""
-        metric = str(row.get("metric", "?"))
-        n = number(row.get("n"))
-        return cls(
-            metric,
-            str(row.get("label") or metric),
-            str(row.get("unit") or ""),
-            str(row.get("better") or ""),
-            number(row.get("value")),
-            number(row.get("low")),
-            number(row.get("high")),
-            None if n is None else int(n),
-            {name: number(bound) for name, bound in _mapping(row.get("bounds")).items()},
-            str(row["skipped"]) if row.get("skipped") else None,
-        )
-
-    def beaten_by(self) -> list[str]:
-        """The bounds that do better than the translator: a translator worth having is beaten by none."""
-        if self.value is None or self.better not in ("higher", "lower"):
-            return []
-        sign = 1 if self.better == "higher" else -1
-        return [name for name, bound in self.bounds.items() if bound is not None and sign * bound > sign * self.value]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One evaluated pair as picture files (None: the file is not there)."""
-
-    name: str
-    role: str
-    value: float | None
-    source: Path | None
-    generated: Path | None
-    target: Path | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """evaluation/evaluation.json, with the per-image scores beside it (finite ones only)."""
-
-    facts: Entry
-    scores: list[Score]
-    panels: list[Panel]
-    per_image: dict[str, list[float]]
-
-    @property
-    def ranked_by(self) -> str:
-        """The metric that chose best, median and worst, in its table words."""
-        name = str(self.facts.get("ranked_by") or "")
-        return next((score.label for score in self.scores if score.metric == name), name)
 
 
 @dataclass(frozen=True)
@@ -209,7 +125,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Everything a report can be made from. ``notes`` says in words what was damaged or void."""
+    """Everything a report can be made from.
+
+    Attributes:
+        notes: in words, what was damaged or void.
+        alone: whether this is an evaluation and no run, such as one of two folders.
+    """
 
     folder: Path
     recipe: Entry
@@ -219,28 +140,34 @@ class RunFiles:
     samples: list[Sample]
     evaluation: Evaluation | None
     notes: list[str]
+    alone: bool = False
 
     @classmethod
     def read(cls, run_dir: Path) -> RunFiles:
-        """Read a run directory.
+        """Read a run directory, or one that ``transfigure evaluate --out`` wrote.
 
         Raises:
-            UserError: there is no such directory, or nothing in it is a part of a run.
+            UserError: there is no such directory, or nothing in it is a part of a run or of an evaluation.
         """
         folder = Path(run_dir)
         if not folder.is_dir():
-            raise UserError(f"{folder} is not a directory: give the directory that 'transfigure train' wrote")
+            raise UserError(
+                f"{folder} is not a directory: give the directory that 'transfigure train' or 'transfigure evaluate --out' wrote"
+            )
         if not any((folder / name).exists() for name in LOOKED_FOR):
-            raise UserError(f"{folder} is not a run directory: it holds none of {', '.join(LOOKED_FOR)}")
+            raise UserError(f"{folder} is neither a run directory nor an evaluation: it holds none of {', '.join(LOOKED_FOR)}")
         notes: list[str] = []
+        if (folder / "evaluation.json").is_file() and not any((folder / name).exists() for name in OF_A_RUN):
+            return cls(folder, {}, "", {}, Log(), [], Evaluation.read(folder, notes), notes, alone=True)
         recipe, text = _recipe(folder / "recipe.yaml", notes)
-        environment = _json(folder / "environment.json", notes) or {}
+        environment = read_json(folder / "environment.json", notes) or {}
         log = Log.read(folder / "log.jsonl")
         if log.damaged:
             notes.append(f"log.jsonl: {_lines(log.damaged)} could not be read and {'was' if log.damaged == 1 else 'were'} left out.")
         if log.replaced:
             notes.append(f"log.jsonl: {_lines(log.replaced)} logged after the checkpoint that a resume started from, left out.")
-        return cls(folder, recipe, text, environment, log, _samples(folder / "samples"), _evaluation(folder / "evaluation", notes), notes)
+        evaluation = Evaluation.read(folder / "evaluation", notes)
+        return cls(folder, recipe, text, environment, log, _samples(folder / "samples"), evaluation, notes)
 
 
 def _lines(count: int) -> str:
@@ -252,74 +179,10 @@ def _recipe(path: Path, notes: list[str]) -> tuple[Entry, str]:
         return {}, ""
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        return _mapping(yaml.safe_load(text)), text
+        return mapping(yaml.safe_load(text)), text
     except (yaml.YAMLError, RecursionError, ValueError):
         notes.append("recipe.yaml is not valid YAML: it is shown as text only.")
         return {}, text
-
-
-def _json(path: Path, notes: list[str]) -> Entry | None:
-    if not path.is_file():
-        return None
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except (ValueError, RecursionError):
-        loaded = None
-    if not isinstance(loaded, dict):
-        notes.append(f"{path.name} could not be read: it is not one JSON object.")
-        return None
-    return loaded
-
-
-def _inside(folder: Path, name: object) -> Path | None:
-    """The file of that name, if it exists and lies in the folder: a name in a JSON file must not reach anything else on this machine."""
-    if not isinstance(name, str) or not name:
-        return None
-    try:
-        path = (folder / name).resolve()
-        return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
-    except (OSError, ValueError):
-        return None
-
-
-def _evaluation(folder: Path, notes: list[str]) -> Evaluation | None:
-    facts = _json(folder / "evaluation.json", notes)
-    if facts is None:
-        return None
-    panels = []
-    for panel in filter(None, map(_mapping, _list(facts.get("panels")))):
-        source, generated, target = (_inside(folder, panel.get(part)) for part in ("source", "generated", "target"))
-        name, role = str(panel.get("name", "")), str(panel.get("role") or "example")
-        panels.append(Panel(name, role, number(panel.get("value")), source, generated, target))
-    scores = [Score.of(row) for row in map(_mapping, _list(facts.get("rows"))) if row]
-    return Evaluation(facts, scores, panels, _per_image(folder / "per_image.csv", notes))
-
-
-def _per_image(path: Path, notes: list[str]) -> dict[str, list[float]]:
-    columns: dict[str, list[float]] = {}
-    if not path.is_file():
-        return columns
-    lost = 0
-    try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            for row in csv.DictReader(file):
-                for metric, cell in row.items():
-                    if metric in (None, "", "name"):
-                        continue
-                    scores = columns.setdefault(metric, [])
-                    try:
-                        value = number(float(cell))
-                    except (TypeError, ValueError):
-                        value = None
-                    if value is None:
-                        lost += 1
-                    else:
-                        scores.append(value)
-    except csv.Error:
-        notes.append("evaluation/per_image.csv could not be read to its end.")
-    if lost:
-        notes.append(f"evaluation/per_image.csv: {lost:,} {'score is' if lost == 1 else 'scores are'} not a finite number and left out.")
-    return columns
 
 
 def _samples(folder: Path) -> list[Sample]:

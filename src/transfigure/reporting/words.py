@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import PurePath
 from typing import Any
 
 from ..progress import duration
-from .run_files import Evaluation, RunFiles, Score, number
+from .run_files import RunFiles
+from .scores import CEILINGS, Evaluation, Score, number
 
 _NAMES = {
     "unet": "U-Net",
@@ -15,9 +17,17 @@ _NAMES = {
     "resnet": "ResNet",
     "l1": "L1",
     "l2": "L2",
+    "ms_ssim": "MS-SSIM",
     **{name: name.upper() for name in ("psnr", "ssim", "fid", "kid", "lpips", "dists", "mae", "mse", "rmse")},
 }
-_BOUNDS = {"source copied": "copying the source gives", "mean training target": "the mean training target gives"}
+_BOUNDS = {
+    "source copied": "copying the source gives",
+    "mean training target": "the mean training target gives",
+    "target itself": "the targets themselves give",
+    "real photos": "real photos give",
+}
+_SUMS_UP = ("ssim", "l1")
+"""The metrics that a summary prefers, the first first; without them it takes the first that has a value."""
 
 
 def called(name: str) -> str:
@@ -45,6 +55,17 @@ def plain(value: float | None, places: int | None = None) -> str:
     return f"{value:,.{decimals(value) if places is None else places}f}".replace("-", "−")
 
 
+def beside(value: float | None, places: int) -> str:
+    """A number beside one of so many decimals; a small one gets more, so that only zero is written as zero."""
+    lost = value is not None and value != 0 and abs(value) < 0.5 * 10.0**-places
+    return plain(value, decimals(value) if lost else places)
+
+
+def short_hash(weights: str) -> str:
+    """The first 12 digits of a hash; what is no hash stays."""
+    return weights[:12] if re.fullmatch(r"[0-9a-fA-F]{32,}", weights) else weights
+
+
 def count(value: float) -> str:
     """1900000 -> 1.9 M."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
@@ -69,6 +90,15 @@ def score(row: Score) -> str:
     return f"{plain(row.value, places)}{between}{' ' + row.unit if row.unit else ''}"
 
 
+def amount(evaluation: Evaluation, n: float) -> str:
+    """What was evaluated: ``128 test pairs``; of sets without pairs ``200 generated and 500 target images``."""
+    if evaluation.of_sets:
+        targets = number(evaluation.facts.get("against"))
+        return f"{n:,.0f} generated and {targets:,.0f} target images" if targets is not None else f"{n:,.0f} images"
+    split = "" if evaluation.of_files else str(evaluation.facts.get("split") or "")
+    return f"{n:,.0f} {split + ' ' if split else ''}pairs"
+
+
 def part(recipe: dict[str, Any], key: str) -> dict[str, Any]:
     """A section of the recipe; empty if it is absent or something else."""
     section = recipe.get(key)
@@ -77,6 +107,8 @@ def part(recipe: dict[str, Any], key: str) -> dict[str, Any]:
 
 def title(files: RunFiles) -> list[str]:
     """Recipe name, data and size, as far as they are known; at least the name of the directory."""
+    if files.alone:
+        return _title_alone(files)
     data = part(files.recipe, "data")
     name = files.recipe.get("name")
     where = data.get("path") or data.get("kind")
@@ -87,6 +119,13 @@ def title(files: RunFiles) -> list[str]:
         f"{size} × {size} pixels" if size else "",
     ]
     return [piece for piece in pieces if piece]
+
+
+def _title_alone(files: RunFiles) -> list[str]:
+    folder = files.folder.resolve()
+    name = (folder.parent if folder.name == "evaluation" else folder).name
+    data = files.evaluation.facts.get("data") if files.evaluation else None
+    return [name or "evaluation", *filter(None, [PurePath(str(data or "")).stem])]
 
 
 def summary(files: RunFiles) -> list[str]:
@@ -135,12 +174,17 @@ def _objective(recipe: dict[str, Any]) -> str:
 
 
 def _judged(evaluation: Evaluation | None) -> str:
-    best = next((row for row in evaluation.scores if row.value is not None), None) if evaluation else None
+    best = _summing_up(evaluation.scores) if evaluation else None
     if evaluation is None or best is None:
         return ""
     n = best.n or number(evaluation.facts.get("n"))
-    split = str(evaluation.facts.get("split") or "")
-    on = f" on {n:,.0f} {split + ' ' if split else ''}pairs" if n else ""
+    on = f" on {amount(evaluation, n)}" if n else ""
     places = decimals(best.value)
-    bounds = [f"{_BOUNDS.get(name, name + ' gives')} {plain(bound, places)}" for name, bound in best.bounds.items() if bound is not None]
-    return f"{best.label} {score(best)}{on}" + (f"; {', '.join(bounds)}" if bounds else "") + "."
+    bounds = sorted(best.telling().items(), key=lambda bound: bound[0] in CEILINGS)
+    said = [f"{_BOUNDS.get(name, name + ' gives')} {beside(bound, places)}" for name, bound in bounds]
+    return f"{best.label} {score(best)}{on}" + (f"; {', '.join(said)}" if said else "") + "."
+
+
+def _summing_up(scores: list[Score]) -> Score | None:
+    valued = [row for row in scores if row.value is not None and not row.skipped]
+    return next((row for name in _SUMS_UP for row in valued if row.metric == name), next(iter(valued), None))

@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy
 import torch
 
 from .._version import __version__
-from ..data.files import check_writable_folder, write_json, write_text
+from ..data.files import check_writable_folder, lock_file, write_json, write_text
 from ..errors import UserError
 from ..recipe import FREE_ON_RESUME, Recipe
 
@@ -99,7 +99,7 @@ class RunDirectory:
         """
         with (self.path / LOCK).open("a+b") as stream:
             try:
-                _lock(stream)
+                lock_file(stream)
             except OSError as error:
                 if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
                     raise UserError(f"{self.path} is being trained by another process: wait for it, or choose another --out") from error
@@ -147,18 +147,6 @@ def free_place(name: str) -> Path:
     name = re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "run"
     places = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
     return next(place for place in places if not place.exists())
-
-
-def _lock(stream: BinaryIO) -> None:
-    """Lock an open file for this process, or raise OSError at once."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_environment(run: RunDirectory, recipe: Recipe, device: torch.device, world_size: int) -> None:

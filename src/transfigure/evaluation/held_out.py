@@ -1,0 +1,148 @@
+"""Which pairs a translator is judged on, and how they are read: as in its training, without chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data import images
+from ..data.batch import Pair
+from ..data.dataset import Arrays, PairDataset
+from ..data.layouts import recognise
+from ..data.open import find_records, geometry_of, settle
+from ..errors import UserError
+from ..recipe import Data, Recipe
+from ..recipe.sections import plain
+from ..translation.translator import Translator
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The pairs to judge on.
+
+    Attributes:
+        section: the data section they come from, settled.
+        split: which part.
+        pairs: those to be scored.
+        training: the training pairs of the same data, for bounds and palettes; None if there are none.
+        notes: what a person should know about the choice.
+    """
+
+    section: Data
+    split: str
+    pairs: PairDataset
+    training: PairDataset | None
+    notes: list[str]
+
+    @property
+    def resize(self) -> str:
+        """What is done to the pictures' sizes, in words."""
+        size = f"{self.section.crop_size} x {self.section.crop_size}"
+        return f"{self.section.source_resize} / {self.section.target_resize} to {size}" if self.section.load_size else f"middle {size}"
+
+
+def held_out(translator: Translator, data: str | Path | Data | None, split: str | None, overrides: dict[str, Any]) -> HeldOut:
+    """Find the pairs to judge a translator on.
+
+    Args:
+        translator: it says which channels and ranges its images have, and what it was trained on.
+        data: a folder, a manifest, the word ``synthetic`` or a data section; None is the data of the model's own recipe.
+        split: ``test`` (default; ``val`` if there is no test split, and it is noted), ``val`` or ``train``.
+        overrides: dotted data keys laid on top of the recipe's.
+
+    Raises:
+        UserError: no pairs, or none in that split.
+    """
+    section = settle(_section_for(translator, data, overrides))
+    records, notes = find_records(section)
+    name = split or next((name for name in ("test", "val") if records[name]), "train")
+    pairs = records.get(name)
+    if not pairs:
+        have = ", ".join(key for key, value in records.items() if value) or "none"
+        raise UserError(f"{section.path or 'the data'} has no {name} pairs (splits with pairs: {have}): choose another with --split")
+    if split is None and name == "val":
+        notes.append("there is no test split: these are the val pairs, by which the best checkpoint was chosen")
+    elif split is None and name == "train":
+        notes.append("there is neither a test nor a val split: if these are the pairs it was trained on, the scores are too good")
+    elif split is None and data is not None:
+        notes.append(f"{len(pairs)} of {sum(map(len, records.values()))} pairs are scored: the {name} split")
+    dataset = _plain_dataset(section, translator, pairs)
+    notes += _conversions(dataset)
+    training = _plain_dataset(section, translator, records["train"]) if records["train"] else None
+    return HeldOut(section, name, dataset, training, notes)
+
+
+def read(dataset: PairDataset, every: int = 1) -> Iterator[tuple[Pair, Arrays]]:
+    """Every pair (or each so many-th) with its pictures as their files hold them; what is wrong with one is said with its file."""
+    for index in range(0, len(dataset), every):
+        record = dataset.records[index]
+        try:
+            pair = dataset.with_files(index)
+        except UserError as error:
+            named = any(str(path) in str(error) for path in (*record.a.paths, *record.b.paths))
+            raise error if named else UserError(f"{record.a.label} and its target: {error}") from error
+        yield pair
+
+
+def _section_for(translator: Translator, data: str | Path | Data | None, overrides: dict[str, Any]) -> Data:
+    """The data section to evaluate on: the model's own way of reading, at the place that was named."""
+    config = translator.config
+    given: dict[str, Any] = {}
+    if isinstance(data, Data):
+        given, data = plain(data), None
+    elif config.recipe is not None:
+        given = config.recipe.get("data") or {}
+    else:  # a model from elsewhere: squares of the size it was trained on
+        size = config.trained_size or 256
+        given = {"load_size": size, "crop_size": size}
+        if data is None and not {"data.path", "data.kind"} & overrides.keys():
+            raise UserError("this model does not say what it was trained on: name the pairs to evaluate on")
+    # the data section alone is wanted; what the networks and the losses were is of no account here
+    recipe = Recipe.from_dict({"data": given, "generator": {"name": "unet", "depth": 4}, "objective": {"terms": ["l1"]}})
+    if data is not None and str(data) == "synthetic":
+        overrides = {"data.kind": "synthetic", "data.path": None, **overrides}
+    elif data is not None:
+        place = Path(data).expanduser().resolve()
+        if str(place) != recipe.data.path:
+            overrides = {"data.kind": overrides.get("data.kind") or _kind_at(place, recipe.data), "data.path": str(place), **overrides}
+    return recipe.updated(overrides).data if overrides else recipe.data
+
+
+def _kind_at(place: Path, section: Data) -> str:
+    """What the pairs at another place look like; two folders of unusual names are recognised if the recipe names them."""
+    try:
+        return recognise(place)
+    except UserError:
+        if section.kind == "two_folders" and all((place / str(section.options.get(side))).is_dir() for side in "ab"):
+            return section.kind
+        raise
+
+
+def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any]) -> PairDataset:
+    config = translator.config
+    return PairDataset(
+        records,
+        geometry_of(section),
+        direction=section.direction,
+        alpha=section.alpha,
+        source_channels=config.source.channels,
+        target_channels=config.target.channels,
+        source_range=section.source_range,
+        target_range=section.target_range,
+        training=False,
+        cache_bytes=0,
+    )
+
+
+def _conversions(dataset: PairDataset) -> list[str]:
+    """What is done to pictures that do not have the model's channels, judged by the first pair."""
+    notes = []
+    for side, picture, channels in zip(("sources", "targets"), (dataset.records[0].a, dataset.records[0].b), dataset.channels):
+        have = images.size_of(picture.paths[0]).channels if len(picture.paths) == 1 else channels
+        if {have, channels} == {1, 3}:
+            notes.append(
+                f"the {side} are {'grey' if have == 1 else 'in colour'}: turned to {'colour' if have == 1 else 'grey'} for this model"
+            )
+    return notes

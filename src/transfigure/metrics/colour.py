@@ -1,0 +1,145 @@
+"""Colour: do the generated images, as a set, hold the colours of the targets?
+
+Where a colour is uncertain, a pixel loss answers with the mean of the possible ones, which is greyer than any of them. Histograms in
+Lab show it: lightness in one channel, and in two what a grey answer lacks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..registry import register
+from .interval import jackknife_interval
+from .metric import TARGET_ITSELF, Beside, Interval, TallyMetric, in_colour
+
+_PRIMARIES = torch.tensor([[0.64, 0.33], [0.30, 0.60], [0.15, 0.06]], dtype=torch.float64)
+"""x and y of red, green and blue (IEC 61966-2-1, table 1)."""
+
+_WHITE = torch.tensor([0.95047, 1.0, 1.08883], dtype=torch.float64)
+"""X, Y and Z of D65 for the 2 degree observer (CIE 15)."""
+
+_CHROMA_REACH = 110.0
+"""sRGB's own colours reach from -86 to 98 in a and from -108 to 94 in b."""
+
+
+def _linear_to_xyz() -> Tensor:
+    """``[3, 3]`` to X, Y, Z, each as a share of white's: the primaries, in the amounts that add up to white."""
+    x, y = _PRIMARIES.unbind(1)
+    primaries = torch.stack([x / y, torch.ones_like(x), (1 - x - y) / y])
+    amounts: Tensor = torch.linalg.solve(primaries, _WHITE)
+    return primaries * amounts / _WHITE[:, None]
+
+
+_TO_XYZ = _linear_to_xyz()
+
+
+def rgb_to_lab(images: Tensor) -> Tensor:
+    """CIE Lab of sRGB images, for daylight (D65) and the 2 degree observer.
+
+    White is CIE's tabulated D65, and the matrix follows from the primaries and that white, so that a grey is exactly grey: a = b = 0.
+    The four-digit matrix that the standard prints gives values up to 0.02 away.
+
+    Args:
+        images: ``[N, 3, H, W]`` in [-1, 1]; what lies outside is clipped.
+
+    Returns:
+        ``[N, 3, H, W]``: L in [0, 100], a (green to red) in [-87, 99], b (blue to yellow) in [-108, 95].
+
+    Raises:
+        ValueError: not three channels.
+
+    Source: IEC 61966-2-1:1999, section 5.2 (sRGB); CIE 15:2004, section 8.2.1 (Lab).
+    """
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"Lab is of red, green and blue, [N, 3, H, W]: got {tuple(images.shape)}")
+    coded = (images.clamp(-1, 1) + 1) / 2
+    linear = torch.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    xyz = torch.einsum("oc,nchw->nohw", _TO_XYZ.to(linear), linear)
+    edge = 6 / 29
+    x, y, z = torch.where(xyz > edge**3, xyz ** (1 / 3), xyz / (3 * edge**2) + 4 / 29).unbind(1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+
+
+@register("metric", "lab_histogram")
+class LabHistogram(TallyMetric):
+    """How far the colours of all generated and all target pixels overlap, channel by channel in Lab; 1 is the same histogram.
+
+    Per channel sum_k min(p_k, q_k), with p and q the normalised histograms of all pixels of the set, generated and target. L has
+    ``bins`` bins over [0, 100]; those of a and b are twice as wide and reach past all of sRGB, with grey in the middle of one.
+    Grey images have L only. The paper does not print its bins: values with others are not comparable with its own. In [0, 1].
+
+    Blind to where a colour is, and to which image has it. More images fill the histograms and raise the value for the same
+    translator: compare on the same images. That is also why the interval is a jackknife's, as resampled images would lower it.
+
+    Source: Isola et al. 2017, section 4.2 and figure 7(d).
+
+    Args:
+        bins: how many for L, at least 1; half as many per unit of a and b.
+    """
+
+    name = "lab_histogram"
+    label = "Lab histogram"
+    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    values: ClassVar = {
+        "lab_histogram_l": "Lab histogram, L",
+        "lab_histogram_a": "Lab histogram, a",
+        "lab_histogram_b": "Lab histogram, b",
+    }
+
+    def __init__(self, bins: int = 100) -> None:
+        super().__init__()
+        if bins < 1:
+            raise UserError(f"bins is {bins}: a histogram needs at least 1")
+        self._width = 100 / bins
+        chroma = 2 * math.ceil(_CHROMA_REACH / (2 * self._width) - 0.5) + 1
+        self._bins = [bins, chroma, chroma]
+        self._coloured = False
+
+    def tally(self, prediction: Tensor, target: Tensor, beside: Beside) -> Tensor:
+        """``[N, 2, bins of L, a and b]``: counts of the prediction's and the target's pixels.
+
+        Raises:
+            Skipped: neither colour nor grey pictures.
+        """
+        both = [self._counts(rgb_to_lab(in_colour(images, self.label))) for images in (prediction, target)]
+        self._coloured |= prediction.shape[1] == 3
+        return torch.stack(both, 1)
+
+    def finish(self, total: Tensor) -> dict[str, float]:
+        """The overlap of each channel; a and b only if there was a colour image."""
+        overlaps = [(torch.minimum(p, q).sum() / p.sum()).item() for p, q in torch.split(total, self._bins, -1)]
+        return dict(zip(self.values, overlaps if self._coloured else overlaps[:1], strict=False))
+
+    def interval(self) -> dict[str, Interval]:
+        """Delete-a-group jackknife over images, within [0, 1]."""
+        value = self.compute()
+        tallies = torch.stack(self.tallies)
+        found = jackknife_interval(len(tallies), value, lambda kept: self.finish(tallies[kept].sum(0)))
+        return {name: (max(low, 0.0), min(high, 1.0)) for name, (low, high) in found.items()}
+
+    def bounds(self) -> dict[str, dict[str, float]]:
+        """The targets overlap with themselves entirely."""
+        return {TARGET_ITSELF: dict.fromkeys(self.compute(), 1.0)}
+
+    def reset(self) -> None:
+        """Forget all tallies, and whether there was colour."""
+        super().reset()
+        self._coloured = False
+
+    def _counts(self, lab: Tensor) -> Tensor:
+        """``[N, 3, H, W]`` to ``[N, bins of L, a and b]``."""
+        lightness, a, b = lab.unbind(1)
+        grey = self._bins[1] // 2
+        chosen = (lightness / self._width).floor(), (a / self._width / 2).round() + grey, (b / self._width / 2).round() + grey
+        channels = []
+        for numbers, bins in zip(chosen, self._bins, strict=True):
+            inside = numbers.long().clamp(0, bins - 1).flatten(1)
+            channels.append(torch.stack([image.bincount(minlength=bins) for image in inside]))
+        counts = torch.cat(channels, 1).double()
+        counts[lab.isnan().flatten(1).any(1)] = math.nan  # a broken translator must not pass for a black one
+        return counts
