@@ -128,6 +128,13 @@ class TestResize:
         assert resized.max() == top
         to_tensor(resized)
 
+    def test_one_column_is_one_row_turned(self) -> None:
+        tall = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+        for array in (tall, tall / np.float32(255)):
+            column, row = resize(array, 20, 1, "bicubic"), resize(array.transpose(1, 0, 2), 1, 20, "bicubic")
+            assert np.allclose(column, row.transpose(1, 0, 2), atol=1e-6)
+            assert len(np.unique(column)) > 20
+
     def test_the_right_size_is_the_same_object(self) -> None:
         image = smooth(5, 6)
         assert resize(image, 5, 6, "bicubic") is image

@@ -15,7 +15,6 @@ from tests.tiny import noise_image, write_images
 from transfigure.data import images
 from transfigure.errors import UserError
 from transfigure.evaluation.folders import evaluate_folders
-from transfigure.evaluation.choice import Choice
 from transfigure.evaluation.result import Evaluation, Row
 
 NAMES = ["a.png", "b.png", "sub/c.png"]

@@ -102,6 +102,12 @@ def test_points_and_moments_agree_whatever_the_rank(n: int, m: int) -> None:
     assert frechet(x, y) == pytest.approx(float(_compute_fid(*moments)), rel=1e-5)
 
 
+def test_rounding_never_makes_it_negative() -> None:
+    sets = [normal(n, 8, seed=n) for n in range(4, 40)]
+    assert min(frechet(x, x.flip(0)) for x in sets) == 0
+    assert min(frechet_from_moments(x.mean(0), covariance(x), x.mean(0), covariance(x)) for x in sets) == 0
+
+
 def test_too_few_images_make_it_too_large() -> None:
     few, many = (
         frechet(normal(40, 32), normal(40, 32, seed=0)[:20]),
@@ -207,6 +213,11 @@ def test_prdc_is_the_loops(n: int, m: int, k: int) -> None:
     found = prdc(x, y, k)
     assert found == pytest.approx(naive_prdc(x, y, k), abs=1e-12)
     assert list(found) == ["precision", "recall", "density", "coverage"]
+
+
+def test_distances_survive_an_offset_common_to_all() -> None:
+    x, y = normal(30, 3, shift=0.4), normal(40, 3, seed=1)
+    assert prdc(x + 1e7, y + 1e7, 3) == prdc(x, y, 3)
 
 
 def line(*points: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""A run directory as training and evaluation write it, made in a moment and without either."""
+"""A run directory as training and evaluation write it, and an evaluation of folders, made in a moment and without either."""
 
 from __future__ import annotations
 
@@ -178,7 +178,9 @@ INCEPTION, ALEX, HEADS = "6726825d" + "0f" * 28, "ab" * 32, "0123456789abcdef" *
 PRINTED = {"split": "test", "n": 128, "resize": "bicubic to 256 x 256", "checkpoint": "best (ssim 0.41 on 50 validation pairs)"}
 
 
-def row_of(metric: str, label: str, better: str, value: float | None, *, bounds: dict[str, float] | None = None, **more: Any) -> dict[str, Any]:
+def row_of(
+    metric: str, label: str, better: str, value: float | None, *, bounds: dict[str, float] | None = None, **more: Any
+) -> dict[str, Any]:
     """A row of evaluation.json, complete as evaluation writes it; its interval is a tenth of the value to both sides."""
     ends = (None, None) if value is None else (value - abs(value) / 10, value + abs(value) / 10)
     said = {"network": "", "weights": "", "resize": PRINTED["resize"], "checkpoint": PRINTED["checkpoint"], "caution": "", "skipped": ""}
@@ -188,52 +190,64 @@ def row_of(metric: str, label: str, better: str, value: float | None, *, bounds:
 
 def rows_of_every_kind() -> list[dict[str, Any]]:
     """Every metric as a table may have it: of images, of pixels, of sets, of classes, with cautions, and skipped."""
-
-    def bounds(*values: float, names: str = "source copied, mean training target, target itself") -> dict[str, float]:
-        return dict(zip(names.split(", ")[-len(values) :] if len(values) < 3 else names.split(", "), values))
-
     fed = {"network": "Inception v3 of 2015-12-05, pooled features", "weights": INCEPTION}
     fed["resize"] = f"{PRINTED['resize']}; bilinear to 299 x 299 as TensorFlow 1 does"
-    random = {"network": "3 random convolutions, 256 features", "weights": "seed 0"}
+    few = "of 128 images, where {} are the least: too large, and not comparable with published values"
+    absent = "the Inception weights are not on this machine: put pt_inception-2015-12-05-6726825d.pth into ~/.cache/transfigure/weights"
+    segmented = {"of": "fcn_score", "network": "DRN of 2 classes", "weights": ALEX}
+    random = {"network": "3 random convolutions, 256 features", "weights": "seed 0", "caution": few.format("256")}
     seen = {"network": "AlexNet, LPIPS 0.1 heads", "weights": f"{ALEX} + {HEADS}"}
-    few = "of 128 images, where 2,048 are the least: too large, and not comparable with published values"
-    shown = "the Inception weights are not on this machine: put pt_inception-2015-12-05-6726825d.pth into ~/.cache/transfigure/weights"
-    sets = "source copied, target itself"
-    copied = lambda copy, itself: {"source copied": copy, "target itself": itself}  # noqa: E731
+
+    def bounds(copied: float, mean: float | None, itself: float) -> dict[str, float]:
+        """In the order they come: what a metric knows itself, then the answers without a translator."""
+        known = {"target itself": itself, "source copied": copied, "mean training target": mean}
+        return {name: value for name, value in known.items() if value is not None}
+
     return [
-        row_of("variation_across_inputs", "Variation across inputs", "higher", 0.91, bounds=copied(1.2, 1.0), of="dependence"),
-        row_of("own_target_nearest", "Own target nearest", "higher", 0.973, bounds=copied(0.81, 1.0), of="dependence"),
-        row_of("dists", "DISTS", "lower", None, skipped="DISTS needs dists.pt: transfigure weights get dists"),
+        row_of("variation_across_inputs", "Variation across inputs", "higher", 0.91, bounds=bounds(0.84, None, 1.0), of="dependence"),
+        row_of("own_target_nearest", "Own target nearest", "higher", 0.973, bounds=bounds(0.81, None, 1.0), of="dependence"),
+        row_of("dists", "DISTS", "lower", None, skipped=absent),
         row_of("diversity", "Diversity", "higher", 0.0123, caution="on 32 of 128 images"),
-        row_of("fid", "FID", "lower", 142.1, bounds=copied(301.2, 88.3), caution=few, **fed),
-        row_of("kid", "KID x 1,000", "lower", 31.2, bounds=copied(190.4, -0.031), **fed),
-        row_of("fcn_pixel_accuracy", "FCN-score, per-pixel accuracy", "higher", 0.61, bounds={"source copied": 0.12, "real photos": 0.79}, of="fcn_score", network="DRN of 2 classes", weights=ALEX),
+        row_of("fid", "FID", "lower", 142.1, bounds=bounds(301.2, None, 88.3), caution=few.format("2,048"), **fed),
+        row_of("kid", "KID x 1,000", "lower", 31.2, bounds=bounds(190.4, None, -0.031), **fed),
+        row_of("fcn_accuracy", "Per-pixel accuracy", "higher", 0.61, bounds={"real photos": 0.79, "source copied": 0.12}, **segmented),
         row_of("l1", "L1", "lower", 0.113, bounds=bounds(0.52, 0.21, 0.0)),
         row_of("lab_histogram_l", "Lab histogram, L", "higher", 0.83, bounds=bounds(0.31, 0.44, 1.0), of="lab_histogram"),
         row_of("lab_histogram_a", "Lab histogram, a", "higher", 0.71, bounds=bounds(0.22, 0.18, 1.0), of="lab_histogram"),
         row_of("lab_histogram_b", "Lab histogram, b", "higher", 0.69, bounds=bounds(0.25, 0.21, 1.0), of="lab_histogram"),
         row_of("lpips", "LPIPS", "lower", 0.287, bounds=bounds(0.61, 0.55, 0.0), **seen),
-        row_of("precision", "Precision", "higher", None, skipped=shown, of="prdc"),
-        row_of("recall", "Recall", "higher", None, skipped=shown, of="prdc"),
+        row_of("ms_ssim", "MS-SSIM", "higher", None, skipped="needs images of 176 pixels and more"),
+        row_of("prdc", "precision, recall, density, coverage", "higher", None, skipped=absent),
         row_of("psnr", "PSNR", "higher", 17.21, unit="dB", bounds=bounds(8.1, 12.3, 100.0)),
-        row_of("random_frechet", "Fréchet, random features", "lower", 3.4, bounds=copied(12.1, 0.42), caution=few.replace("2,048", "256"), **random),
+        row_of("random_frechet", "Fréchet, random features", "lower", 3.4, bounds=bounds(12.1, None, 0.42), **random),
         row_of("ssim", "SSIM", "higher", 0.431, bounds=bounds(0.12, 0.31, 1.0)),
     ]
 
 
-def write_folders(folder: Path, save: Save = save_colour, **facts: Any) -> Path:
-    """An evaluation of two folders of images, without sources: nothing of a run."""
+def write_folders(folder: Path, save: Save = save_colour) -> Path:
+    """An evaluation of two folders of 20 images each, without sources: nothing of a run."""
     panels = []
-    for index, role in enumerate(("best", "median", "worst", "example")):
+    for index, (role, value) in enumerate((("best", 0.58), ("median", 0.38), ("worst", 0.2), ("example", 0.4))):
         files = {part: f"panels/{index:02d}_{part}.png" for part in ("generated", "target")}
         for part, name in files.items():
             save(folder / name, part, index, 0.6)
-        panels.append({"name": f"{index:04d}", "role": role, "value": 0.5 - index / 10, **files})
-    rows = [{**row, "checkpoint": "files", "resize": "none"} for row in rows_of_every_kind() if "source copied" not in row["bounds"] or row["of"] == "ssim"]
+        panels.append({"name": f"{index:04d}", "role": role, "value": value, **files})
     about = {"split": "made/facades against data/targets", "resize": "none", "checkpoint": "files", "model": "made/facades"}
-    evaluation = {**about, "ranked_by": "ssim", "worst": ["0002"], "best": ["0000"], "seconds": 3.1, "n": 20, "rows": rows, "panels": panels}
-    (folder / "evaluation.json").write_text(json.dumps({**evaluation, **facts}))
-    (folder / "per_image.csv").write_text("name,ssim\n" + "".join(f"{index:04d},{0.2 + index / 50}\n" for index in range(20)))
+    rows = [{**row, **{key: about[key] for key in ("resize", "checkpoint")}, "n": 20} for row in rows_of_every_kind()]
+    for row in rows:
+        row["bounds"] = {name: value for name, value in row["bounds"].items() if name == "target itself"}
+    evaluation = {
+        **about,
+        "ranked_by": "ssim",
+        "worst": ["0002"],
+        "best": ["0000"],
+        "seconds": 3.1,
+        "n": 20,
+        "rows": rows,
+        "panels": panels,
+    }
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    (folder / "per_image.csv").write_text("name,l1,ssim\n" + "".join(f"{at:04d},{0.1 + at / 90},{0.2 + at / 50}\n" for at in range(20)))
     return folder
 
 

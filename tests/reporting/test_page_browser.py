@@ -14,6 +14,8 @@ import pytest
 
 from transfigure.reporting.page import report
 
+from .conftest import rows_of_every_kind
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ("disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
 PROBE = """<script>
@@ -29,7 +31,8 @@ addEventListener("load", async () => {
     widths: pictures.map(image => image.naturalWidth), opened, closed: !dialog.open,
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     figures: [...document.querySelectorAll("svg")].map(figure => figure.getBoundingClientRect().height),
-    curve: getComputedStyle(document.querySelector("svg path[style*='stroke: var(--blue)']")).stroke,
+    curve: getComputedStyle(document.querySelector("svg path[style*='stroke: var(--blue)']") ?? document.body).stroke,
+    hidden: [...document.querySelectorAll(".wide")].map(box => box.scrollWidth - box.clientWidth),
     violations: window.violations,
   };
   document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
@@ -66,6 +69,19 @@ def test_every_picture_decodes_and_the_page_fits(run: Path, tmp_path: Path) -> N
     dark = visit(page, tmp_path / "profile", "--window-size=500,900", "--blink-settings=preferredColorScheme=0")
     assert dark["overflow"] == 0 and dark["widths"] == [32] * 31
     assert dark["curve"] == "rgb(98, 178, 234)"
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_long_table_fits_a_laptop_and_a_phone(folders: Path, tmp_path: Path) -> None:
+    path = folders / "evaluation.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "rows": rows_of_every_kind()}))
+    page = report(folders)
+    page.write_text(page.read_text(encoding="utf-8").replace("<details>", "<details open>"), encoding="utf-8")
+    for size in ("1280,900", "820,900", "500,900"):
+        found = visit(page, tmp_path / "profile", f"--window-size={size}")
+        assert found["overflow"] == 0 and found["violations"] == [] and found["widths"] == [32] * 8
+        assert found["hidden"] == [0, 0], f"nothing of the tables has to be scrolled for at {size}"
 
 
 @pytest.mark.browser

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfigure.errors import UserError
-from transfigure.reporting.run_files import LOOKED_FOR, Log, RunFiles, Score, number
+from transfigure.reporting.run_files import LOOKED_FOR, Log, RunFiles
 
 
 def test_everything_is_read(run: Path) -> None:
@@ -35,9 +35,21 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_no_run_says_what_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "holiday.png").touch()
-    with pytest.raises(UserError, match="is not a run directory") as caught:
+    with pytest.raises(UserError, match="is neither a run directory nor an evaluation") as caught:
         RunFiles.read(tmp_path)
     assert all(name in str(caught.value) for name in LOOKED_FOR)
+
+
+def test_an_evaluation_alone_is_told_from_a_run(folders: Path, run: Path) -> None:
+    files = RunFiles.read(folders)
+    assert files.alone and files.evaluation is not None and files.evaluation.of_files and not files.evaluation.of_sets
+    assert [list(panel.files) for panel in files.evaluation.panels] == [["generated", "target"]] * 4
+    assert files.notes == [] and files.log.images is None and files.samples == []
+    assert RunFiles.read(run / "evaluation").alone and not RunFiles.read(run).alone
+    (run / "evaluation.json").write_text("{}")
+    assert not RunFiles.read(run).alone, "a stray file does not make a run an evaluation"
+    (folders / "samples").mkdir()
+    assert RunFiles.read(folders).alone, "nor an empty folder an evaluation a run"
 
 
 def test_damaged_lines_are_counted_and_the_others_kept(run: Path) -> None:
@@ -67,20 +79,6 @@ def test_values_that_are_not_finite_become_gaps(tmp_path: Path) -> None:
     assert [math.isnan(value) for _, value in points] == [True] * 6 + [False]
 
 
-def test_a_panel_cannot_reach_out_of_the_run(run: Path) -> None:
-    secret = run.parent / "secret.png"
-    secret.write_bytes(b"x")
-    (run / "evaluation" / "link.png").symlink_to(secret)
-    path = run / "evaluation" / "evaluation.json"
-    evaluation = json.loads(path.read_text())
-    evaluation["panels"] = [{"name": "a", "source": "../../secret.png", "generated": str(secret), "target": "link.png"}]
-    path.write_text(json.dumps(evaluation))
-    files = RunFiles.read(run)
-    assert files.evaluation is not None
-    (panel,) = files.evaluation.panels
-    assert (panel.source, panel.generated, panel.target) == (None, None, None)
-
-
 @pytest.mark.parametrize("content", ["", "[]", "{", "[[[[", "\x00"])
 def test_damaged_json_and_yaml_become_notes(run: Path, content: str) -> None:
     for name in ("environment.json", "evaluation/evaluation.json"):
@@ -90,25 +88,6 @@ def test_damaged_json_and_yaml_become_notes(run: Path, content: str) -> None:
     assert files.environment == {} and files.evaluation is None and files.recipe == {}
     assert len(files.notes) == 3
     assert files.recipe_text.startswith("a: [1")
-
-
-def test_scores_that_are_not_finite_are_left_out_and_counted(run: Path) -> None:
-    (run / "evaluation" / "per_image.csv").write_text("name,psnr\na,1.5\nb,nan\nc,\nd,inf\ne\nf,2.5\n")
-    files = RunFiles.read(run)
-    assert files.evaluation is not None and files.evaluation.per_image == {"psnr": [1.5, 2.5]}
-    assert any("4 scores" in note for note in files.notes)
-
-
-def test_what_beats_the_translator() -> None:
-    higher = Score.of({"metric": "psnr", "better": "higher", "value": 10, "bounds": {"copied": 12, "mean": 8, "odd": None}})
-    lower = Score.of({"metric": "l1", "better": "lower", "value": 10, "bounds": {"copied": 12, "mean": 8}})
-    assert higher.beaten_by() == ["copied"] and lower.beaten_by() == ["mean"]
-    assert Score.of({"metric": "psnr", "better": "higher", "value": math.nan, "bounds": {"copied": 12}}).beaten_by() == []
-
-
-def test_number() -> None:
-    assert number(3) == 3.0
-    assert [number(value) for value in (None, True, "3", math.nan, -math.inf, 10**400, [])] == [None] * 7
 
 
 json_values = st.recursive(

@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transfigure.reporting.run_files import RunFiles, Score
-from transfigure.reporting.words import count, plain, score, summary, title, weight
+from transfigure.reporting.run_files import RunFiles
+from transfigure.reporting.scores import Score
+from transfigure.reporting.words import beside, count, plain, score, short_hash, summary, title, weight
 
 
 def test_the_summary_of_a_whole_run(run: Path) -> None:
     assert summary(RunFiles.read(run)) == [
         "A U-Net (depth 6, width 32, 1.9 M parameters) trained against a conditional 70-pixel patch discriminator with 100\u00a0×\u00a0L1 "
         "on 400 pairs for 20 epochs (8,000 images, 1 min 12 s on cpu).",
-        "PSNR 17.2 [16.9, 17.5] dB on 128 test pairs; copying the source gives 8.1, the mean training target gives 12.3.",
+        "SSIM 0.431 [0.418, 0.445] on 128 test pairs; copying the source gives 0.120, the mean training target gives 0.310.",
     ]
     assert title(RunFiles.read(run)) == ["pix2pix_small", "facades", "256 × 256 pixels"]
 
@@ -29,6 +30,11 @@ def test_the_summary_says_only_what_is_known(run: Path) -> None:
     (run / "recipe.yaml").unlink()
     files = RunFiles.read(run)
     assert summary(files) == [] and title(files) == ["facades"]
+
+
+def test_an_evaluation_alone_is_called_after_its_directory(folders: Path, run: Path) -> None:
+    assert title(RunFiles.read(folders)) == ["compared"]
+    assert title(RunFiles.read(run / "evaluation")) == ["facades"]
 
 
 @pytest.mark.parametrize(
@@ -58,3 +64,19 @@ def test_numbers_are_written_for_people() -> None:
     assert [weight(value) for value in (512, 1400, 217_000_000, 3e12)] == ["512 bytes", "1.4 kB", "217 MB", "3e+03 GB"]
     assert score(Score.of({"value": 17.21, "low": 16.9, "high": 17.54, "unit": "dB"})) == "17.2 [16.9, 17.5] dB"
     assert score(Score.of({"value": math.nan})) == "not a number"
+
+
+def test_numbers_beside_others() -> None:
+    assert [beside(value, 1) for value in (8.1, 0.0, 0.04, -0.031, 0.05, None)] == [
+        "8.1",
+        "0.0",
+        "0.0400",
+        "−0.0310",
+        "0.1",
+        "not a number",
+    ]
+
+
+def test_only_a_hash_is_shortened() -> None:
+    assert short_hash("ab" * 32) == "ab" * 6
+    assert [short_hash(text) for text in ("seed 0", "", "0" * 31, "x" * 64)] == ["seed 0", "", "0" * 31, "x" * 64]

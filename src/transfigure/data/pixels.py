@@ -99,10 +99,17 @@ def resize(array: Array, height: int, width: int, rule: Literal["bicubic", "near
     values = array if array.dtype == np.uint8 else array.astype(np.float32)
     # torch.tensor copies: an array decoded by Pillow may be read-only, and a view of it would be writable.
     pixels = torch.tensor(values).permute(2, 0, 1)[None]
-    resized = F.interpolate(pixels, size=(height, width), mode="bicubic", antialias=True)[0].permute(1, 2, 0).contiguous().numpy()
+    resized = bicubic(pixels, height, width)[0].permute(1, 2, 0).contiguous().numpy()
     if array.dtype == np.float32:  # the cubic kernel overshoots at edges; no value should appear that the file could not hold
         return resized.clip(values.min(), values.max()).astype(np.float32)
     return _as_dtype(resized, array.dtype)
+
+
+def bicubic(images: Tensor, height: int, width: int) -> Tensor:
+    """``[N, C, H, W]`` at another size by the antialiased cubic kernel with a = -0.5, uint8 or float; floats may overshoot at edges."""
+    if width == 1 < height:  # the CPU kernel of torch repeats the first value over the whole height of such a result
+        return bicubic(images.mT, width, height).mT
+    return F.interpolate(images, (height, width), mode="bicubic", antialias=True)
 
 
 def convert_channels(array: Array, channels: int) -> Array:

@@ -11,7 +11,6 @@ from ..errors import UserError
 from ..recipe import read_options
 from ..registry import catalog, entry, names
 
-
 FAMILIES = ("distortion", "perceptual", "distribution", "colour", "segmentation", "dependence")
 """The files of metrics in the order of the table; those of other files come last."""
 

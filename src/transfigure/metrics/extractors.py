@@ -17,9 +17,6 @@ from .resizing import clean_bicubic, tf1_bilinear
 from .trunks.inception import SIZE, Inception
 from .trunks.random_features import SEED, RandomFeatures
 
-_AT_ONCE = 16
-"""Images that go through a network together: bounds the memory, and more would not be faster."""
-
 _REMEMBERED = 6
 """Batches whose features are kept: generated, real and source images, for two tables that are filled side by side."""
 
@@ -34,7 +31,8 @@ class Extractor:
         name: what a table calls the network.
         weights: the SHA-256 of its file, or the seed it was drawn with.
         resize: how images are brought to its size, in words for a table.
-        network: float32 ``[n, C, H, W]`` in [-1, 1], on the device of choice, to ``[n, D]``.
+        network: float32 ``[n, C, H, W]`` in [-1, 1], on a GPU if there is one, to ``[n, D]``.
+        at_once: images that go through it together, which bounds the memory.
 
     Attributes:
         name: as given.
@@ -42,9 +40,9 @@ class Extractor:
         resize: as given.
     """
 
-    def __init__(self, name: str, weights: str, resize: str, network: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, name: str, weights: str, resize: str, network: Callable[[Tensor], Tensor], at_once: int = 16) -> None:
         self.name, self.weights, self.resize = name, weights, resize
-        self._network = network
+        self._network, self._at_once = network, at_once
         self._seen: deque[tuple[Tensor, int, Tensor]] = deque(maxlen=_REMEMBERED)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -75,7 +73,7 @@ class Extractor:
         # Full float32 whatever the caller chose for speed: published distances are of that.
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         with torch.no_grad(), torch.autocast(_device(), enabled=False), exact:
-            parts = [self._network(part.to(_device(), torch.float32)).float().cpu() for part in torch.split(images, _AT_ONCE)]
+            parts = [self._network(part.to(_device(), torch.float32)).float().cpu() for part in torch.split(images, self._at_once)]
         return torch.cat(parts)
 
 
@@ -123,7 +121,9 @@ def _inception_features(resize: Literal["tf1", "clean"], network: Inception, ima
 
 @lru_cache(maxsize=1)
 def _random() -> Extractor:
-    return Extractor("fixed random filters", f"seed {SEED}", "none", lambda images: _random_filters(images.shape[1])(images))
+    # One image fits a processor's cache, and is about twice as fast as sixteen.
+    at_once = 16 if _device() == "cuda" else 1
+    return Extractor("fixed random filters", f"seed {SEED}", "none", lambda images: _random_filters(images.shape[1])(images), at_once)
 
 
 @lru_cache(maxsize=4)

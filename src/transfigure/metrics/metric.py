@@ -137,7 +137,7 @@ class ImageMetric(Metric):
         """Score a batch and remember each image's score."""
         check_images(prediction, target, names)
         with torch.no_grad():
-            pairs = zip(lifted(prediction).split(self.at_once), lifted(target).split(self.at_once), strict=True)
+            pairs = zip(torch.split(lifted(prediction), self.at_once), torch.split(lifted(target), self.at_once), strict=True)
             scores: list[float] = [score for pair in pairs for score in self.score(*pair).tolist()]
         self.names += names if names is not None else [str(len(self.scores) + index) for index in range(len(scores))]
         self.scores += scores

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from ..data.pixels import bicubic
 
 
 def tf1_bilinear(images: Tensor, height: int, width: int) -> Tensor:
@@ -55,6 +56,4 @@ def clean_bicubic(images: Tensor, height: int, width: int) -> Tensor:
 
     Source: Parmar, Zhang and Zhu 2022, "On aliased resizing and surprising subtleties in GAN evaluation", section 3.
     """
-    if width == 1 < height:  # the CPU kernel of torch repeats the first value over the whole height of such a result
-        return clean_bicubic(images.mT, width, height).mT
-    return F.interpolate(images, (height, width), mode="bicubic", antialias=True)
+    return bicubic(images, height, width)

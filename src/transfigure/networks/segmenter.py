@@ -31,7 +31,7 @@ class SegmentationNetwork(nn.Module):
     """A U-Net that classifies pixels.
 
     ``forward``: ``[N, channels, H, W]`` in [-1, 1] -> logits ``[N, classes, H, W]``, for any H and W: it pads to a multiple of
-    ``2 ** (depth - 1)`` by repeating the border, and crops back. 493,376 parameters at the defaults with 16 classes.
+    ``2 ** (depth - 1)`` by repeating the border, and crops back. 488,256 parameters at the defaults with 16 classes.
 
     Args:
         classes: what a pixel can be.
@@ -40,7 +40,7 @@ class SegmentationNetwork(nn.Module):
         depth: levels, each half the size of the one before.
 
     Raises:
-        UserError: a value below 1 (``classes``: below 2).
+        UserError: a value below 1 (``classes``: below 2), or a ``depth`` above 12.
     """
 
     def __init__(self, classes: int, channels: int = 3, width: int = 16, depth: int = 4) -> None:
@@ -48,6 +48,8 @@ class SegmentationNetwork(nn.Module):
         check_at_least(2, "the segmenter's number of classes", classes)
         for what, value in (("channels", channels), ("width", width), ("depth", depth)):
             check_at_least(1, f"the segmenter's {what}", value)
+        if depth > 12:
+            raise UserError(f"the segmenter's depth is {depth}: no picture can be halved that often (4 is usual)")
         self.classes, self.channels, self.width, self.depth = classes, channels, width, depth
         widths = [width * 2**level for level in range(depth)]
         self.down = nn.ModuleList(_twice(incoming, outgoing) for incoming, outgoing in zip([channels, *widths], widths))
@@ -104,18 +106,16 @@ def load_segmenter(path: Path) -> tuple[SegmentationNetwork, dict[str, Any]]:
         raise UserError(f"{path} is a file of weights, but not of a segmenter made by this program: train one with its own palette")
     try:
         facts = json.loads(about)
-        if facts["format"] > FORMAT:
-            raise UserError(
-                f"{path} was made by transfigure {facts.get('transfigure')}, newer than this one ({__version__}): pip install --upgrade transfigure"
-            )
+        if facts["format"] != FORMAT:
+            raise ValueError(f"its format is {facts['format']!r} of transfigure {facts.get('transfigure')}, and this is {__version__}")
         sizes = {name: int(facts["network"][name]) for name in _BUILT}
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):  # only the file's own weights shall fill memory
+        with torch.device("meta"):  # only the file's own weights shall fill memory
             network = SegmentationNetwork(**sizes)
         network.load_state_dict(weights, assign=True)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RecursionError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError, OverflowError, UserError) as error:
         reason = str(error).splitlines()[-1].strip()[:200]
         raise UserError(f"{path} does not hold the segmenter that it describes ({reason}): copy it again, or train one anew") from error
-    return network.eval(), facts
+    return network.float().eval(), facts
 
 
 def sha256(path: Path) -> str:

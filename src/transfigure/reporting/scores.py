@@ -184,13 +184,12 @@ def _per_image(path: Path, notes: list[str]) -> dict[str, list[float]] | None:
     lost = 0
     try:
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            for row in csv.DictReader(file):
-                for metric, cell in row.items():
-                    if metric in (None, "", "name"):
-                        continue
-                    scores = columns.setdefault(metric, [])
+            table = csv.DictReader(file)
+            columns |= {metric: [] for metric in table.fieldnames or () if metric not in ("", "name")}
+            for row in table:
+                for metric, scores in columns.items():
                     try:
-                        value = number(float(cell))
+                        value = number(float(row[metric]))
                     except (TypeError, ValueError):
                         value = None
                     if value is None:

@@ -44,6 +44,7 @@ class RandomFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[N, C, H, W]`` in [-1, 1] to ``[N, 2 C + 176]``."""
+        x = x.contiguous(memory_format=torch.channels_last)  # twice as fast as planes on a CPU
         features = [_COLOUR_GAIN * _moments(x)]
         for stage, filters in enumerate(self.filters):
             x = F.avg_pool2d(x, 2, ceil_mode=True) if stage else x

@@ -1,0 +1,159 @@
+"""Does every metric rank what it should? Five answers to the same label maps, whose order is known, and what each metric says of them.
+
+    python benchmarks/ranking.py [--images 200] [--size 64] [--seed 0] [--weights NAME=FILE ...] [--segmenter FILE]
+
+Drawn facades: label maps are the sources, day photos the targets. The answers, from the best to the worst: the target itself, lightly
+blurred, heavily blurred, the label map copied, and the photo that belongs to another label map. The last column names the neighbours
+in this order that a value puts otherwise. Which should, and why, is in docs/results/ranking.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfigure.data.synthetic import draw_scene, render
+from transfigure.evaluation.choice import Choice
+from transfigure.evaluation.result import Scores
+from transfigure.metrics import weights
+from transfigure.metrics.metric import Beside, Metric
+from transfigure.progress import track
+from transfigure.registry import resolve
+
+CLAIM = ("target itself", "light blur", "heavy blur", "source copied", "shuffled targets")
+"""The answers, from the best to the worst."""
+
+LIGHT, HEAVY = 0.7, 2.5
+"""Standard deviations of the blurs, in pixels of an image of 64; others in proportion."""
+
+BATCH = 16
+SAME = 1e-6
+"""Values this near, as a share of the spread over the answers, are equal up to rounding."""
+
+
+class Facades(NamedTuple):
+    """Drawn pairs: ``[N, 3, size, size]`` in [-1, 1] twice, and the label maps as their files would hold them."""
+
+    sources: Tensor
+    targets: Tensor
+    labels: list[NDArray[np.uint8]]
+
+
+def drawn(images: int, size: int, seed: int = 0) -> Facades:
+    """So many facades of one world."""
+    scenes = [draw_scene(seed, index) for index in range(images)]
+    labels, photos = ([render(scene, rendering, size) for scene in scenes] for rendering in ("labels", "day"))
+    sources, targets = (torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2).float() / 127.5 - 1 for side in (labels, photos))
+    return Facades(sources, targets, labels)
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """Under a Gaussian; borders repeat."""
+    reach = int(4 * sigma + 1)
+    weight = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    weight /= weight.sum()
+    padded, channels = F.pad(images, (reach,) * 4, mode="replicate"), images.shape[1]
+    across = F.conv2d(padded, weight.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)
+    return F.conv2d(across, weight.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
+
+
+def answers(facades: Facades) -> dict[str, Tensor]:
+    """Each answer of :data:`CLAIM` to all label maps. Shuffled: each gets the photo of the one before."""
+    targets, pixel = facades.targets, facades.targets.shape[-1] / 64
+    made = targets, blurred(targets, LIGHT * pixel), blurred(targets, HEAVY * pixel), facades.sources, targets.roll(1, 0)
+    return dict(zip(CLAIM, made, strict=True))
+
+
+class Measured(NamedTuple):
+    """What the metrics said: ``{value: {answer: number}}``; the metric that each value is of; and of those that said nothing, why."""
+
+    values: dict[str, dict[str, float]]
+    metrics: dict[str, type[Metric]]
+    skipped: dict[str, str]
+
+
+def measure(choice: Choice, facades: Facades, quiet: bool = False) -> Measured:
+    """Every value of the chosen metrics for every answer."""
+    made = answers(facades)
+    scores = {answer: Scores(choice) for answer in made}
+    batches = torch.arange(len(facades.targets)).split(BATCH)
+    for numbers in track(batches, len(batches), "measure", unit="batch", quiet=quiet):
+        target, source = facades.targets[numbers], facades.sources[numbers]
+        beside = Beside(source=source, labels=[facades.labels[number] for number in numbers.tolist()])
+        for answer, images in made.items():
+            # The same tensor where it is the same picture: features are computed once for each.
+            same = {"target itself": target, "source copied": source}
+            scores[answer].update(same.get(answer, images[numbers]), target, [str(number) for number in numbers.tolist()], beside)
+    values: dict[str, dict[str, float]] = {}
+    metrics: dict[str, type[Metric]] = {}
+    for name in choice.metrics:
+        for answer, seen in scores.items():
+            for value, number in seen.compute(name).items() if name in seen.metrics else ():
+                values.setdefault(value, {})[answer] = number
+                metrics[value] = resolve("metric", name)  # type: ignore[assignment]
+    return Measured(values, metrics, {name: why for seen in scores.values() for name, why in seen.skipped.items()})
+
+
+def order(numbers: Mapping[str, float], better: str) -> str:
+    """The answers from the best to the worst, as ``a > b = c``: a better than b, and c as good as b, up to rounding."""
+    sign = 1 if better == "higher" else -1
+    same = SAME * (max(numbers.values()) - min(numbers.values()))
+    ranked = sorted(numbers, key=lambda answer: -sign * numbers[answer])
+    groups = [[ranked[0]]]
+    for before, answer in itertools.pairwise(ranked):
+        if abs(numbers[before] - numbers[answer]) <= same:
+            groups[-1].append(answer)
+        else:
+            groups.append([answer])
+    return " > ".join(" = ".join(sorted(group, key=CLAIM.index)) for group in groups)
+
+
+def verdict(numbers: Mapping[str, float], better: str) -> str:
+    """Whether the value ranks as claimed, or which neighbours in the claim it puts otherwise."""
+    pairs = [(answer, following) for answer, following in itertools.pairwise(CLAIM)]
+    found = [order({answer: numbers[answer] for answer in pair}, better) for pair in pairs]
+    # Two answers alone have no spread to be small against: what is equal among all five is equal.
+    same = SAME * (max(numbers.values()) - min(numbers.values()))
+    found = [" = ".join(pair) if abs(numbers[pair[0]] - numbers[pair[1]]) <= same else text for pair, text in zip(pairs, found)]
+    return "; ".join(text for pair, text in zip(pairs, found) if text != " > ".join(pair)) or "ranks as claimed"
+
+
+def table(measured: Measured) -> str:
+    """In Markdown; below it, what was skipped and why."""
+    lines = [["metric", "better", *CLAIM, "against the claim"], ["---"] * (len(CLAIM) + 3)]
+    for value, numbers in measured.values.items():
+        metric = measured.metrics[value]
+        unit = f" ({metric.unit})" if metric.unit else ""
+        cells = [f"{numbers[answer]:.4g}" for answer in CLAIM]
+        lines.append([f"{metric.values.get(value, metric.label)}{unit}", metric.better, *cells, verdict(numbers, metric.better)])
+    written = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([*written, "", *(f"- skipped: `{name}`: {why}" for name, why in measured.skipped.items())])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0, help="of the world the facades are drawn from")
+    parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE", help="weights that are not where they are looked for")
+    parser.add_argument("--segmenter", help="for the FCN-score: one that knows the classes of the drawn facades")
+    options = parser.parse_args(arguments)
+    named = dict(item.split("=", 1) for item in options.weights)
+    choice = Choice.of()
+    if options.segmenter is not None and "fcn_score" in choice.metrics:
+        choice = choice.with_option("fcn_score", "segmenter", options.segmenter)
+    with weights.explicit(named):
+        measured = measure(choice, drawn(options.images, options.size, options.seed))
+    print(table(measured))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Segmentation: does a photo show what its labels say, and does a label map say what its photo shows?
+
+The FCN-score of Isola et al. 2017: a network that was trained on real photos names the class of every generated pixel, and the answers
+are counted against the labels that the photo was made from. A translator that draws label maps needs no network: its colours are
+decoded and counted against the true labels.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ..data import pixels
+from ..errors import UserError
+from ..registry import register
+from .metric import TARGET_ITSELF, Beside, Skipped, TallyMetric, in_colour
+from .palettes import IGNORE, Palette, load_palette
+from .segmenters import open_segmenter
+
+REAL_PHOTOS = "real photos"
+"""The bound of the FCN-score: what the segmenter makes of the real photos; the last row of the paper's tables."""
+
+
+def confusion(truth: Tensor, prediction: Tensor, classes: int) -> Tensor:
+    """How often each class was taken for each.
+
+    Args:
+        truth: class indices of any shape; :data:`~.palettes.IGNORE` is left out.
+        prediction: the same shape, from 0 to ``classes - 1`` wherever truth counts.
+        classes: K.
+
+    Returns:
+        int64 ``[K, K]``: rows are the truth, columns the prediction.
+
+    Raises:
+        ValueError: the shapes differ, or a class is out of range.
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth and prediction must have one shape: got {tuple(truth.shape)} and {tuple(prediction.shape)}")
+    counted = truth != IGNORE
+    rows, columns = truth[counted].long(), prediction[counted].long()
+    if len(rows) and not 0 <= min(int(rows.min()), int(columns.min())) <= max(int(rows.max()), int(columns.max())) < classes:
+        raise ValueError(f"classes must lie from 0 to {classes - 1}: got {int(rows.max())} in truth and {int(columns.max())} in prediction")
+    return torch.bincount(rows * classes + columns, minlength=classes * classes).reshape(classes, classes)
+
+
+def scores(matrix: Tensor, absent: Literal["zero", "skip"] = "zero") -> dict[str, float]:
+    """The three FCN-scores of a confusion matrix n, where t is the sum of a row and p that of a column.
+
+    Pixel accuracy: sum_i n_ii / sum_i t_i. Class accuracy: mean_i n_ii / t_i. Class IoU: mean_i n_ii / (t_i + p_i - n_ii).
+
+    Args:
+        matrix: ``[K, K]``, rows are the truth.
+        absent: ``zero``: every quotient has 1e-12 below the line, as in the paper's own evaluation, so a class that does not occur is 0
+            in the means over all K; ``skip``: quotients of 0 by 0 are left out of the means.
+
+    Returns:
+        ``pixel_accuracy``, ``class_accuracy`` and ``class_iou``, in [0, 1].
+    """
+    counts = matrix.double()
+    right, truth, predicted = counts.diag(), counts.sum(1), counts.sum(0)
+    least = 1e-12 if absent == "zero" else 0.0
+    return {
+        "pixel_accuracy": float(right.sum() / (counts.sum() + least)),
+        "class_accuracy": float((right / (truth + least)).nanmean()),
+        "class_iou": float((right / (truth + predicted - right + least)).nanmean()),
+    }
+
+
+@register("metric", "fcn_score", needs="labels")
+class FCNScore(TallyMetric):
+    """FCN-score: does a segmentation network see in a generated photo the labels it was made from? Or are drawn labels the true ones?
+
+    One K x K matrix n counts over all images how often class i was taken for j; t and p are its row and column sums. Pixel accuracy:
+    sum n_ii / sum t_i. Class accuracy: mean of n_ii / t_i. Class IoU: mean of n_ii / (t_i + p_i - n_ii). Labels are never resized: the
+    network's answer is brought to their size by nearest neighbour. Real photos through the same network are the score to reach.
+
+    Blind to everything that leaves classes as they are: blur, colour and artefacts count only as far as they mislead this one network,
+    and scores from two networks cannot be compared.
+
+    Source: Isola et al. 2017, section 4.1 and table 1 (table 6 for drawn labels); Long et al. 2015, section 5, for the three scores.
+
+    Args:
+        segmenter: a file that train_segmenter wrote, an .onnx file, or module:function (from Python, an open one too); empty for
+            translators that draw label maps.
+        palette: of the label maps: facades, cityscapes, synthetic or a JSON file (from Python, a Palette too); empty takes that of the
+            segmenter.
+        absent: classes that do not occur count as zero in the means, as in the paper, or are left out (skip).
+
+    Raises:
+        Skipped: neither a segmenter nor a palette is given.
+        UserError: one of them cannot be used, or they have different numbers of classes.
+
+    Attributes:
+        labels_from: which side's label file ``beside.labels`` must hold: the ``source`` of generated photos, or the ``target``.
+    """
+
+    name = "fcn_score"
+    label = "FCN-score"
+    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    needs = "labels"
+    values: ClassVar = {"pixel_accuracy": "Pixel accuracy", "class_accuracy": "Class accuracy", "class_iou": "Class IoU"}
+    bounded_by: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, segmenter: str = "", palette: str = "", absent: Literal["zero", "skip"] = "zero") -> None:
+        super().__init__()
+        if segmenter == "" and palette == "":
+            raise Skipped(
+                "it compares with label maps: give --segmenter FILE for translators that make photos of labels, "
+                "or --palette NAME for translators that draw label maps"
+            )
+        if absent not in ("zero", "skip"):
+            raise UserError(f"absent is {absent!r}: choose zero or skip")
+        self.absent = absent
+        self.segmenter = open_segmenter(segmenter) if segmenter != "" else None
+        self.labels_from: Literal["source", "target"] = "target" if self.segmenter is None else "source"
+        self.palette = self._palette(palette)
+        if self.segmenter is not None and self.segmenter.classes not in (None, len(self.palette.classes)):
+            raise UserError(
+                f"the segmenter {self.segmenter.name} knows {self.segmenter.classes} classes and the palette {self.palette.name} "
+                f"{len(self.palette.classes)}: give the palette of the label maps that it was trained on"
+            )
+
+    def tally(self, prediction: Tensor, target: Tensor, beside: Beside) -> Tensor:
+        """Two confusion matrices per image, ``[N, 2, K, K]``: of the prediction, and of the target in its place."""
+        if beside.labels is None:
+            raise Skipped("there are no label maps beside these images: it needs the label files that the photos belong to")
+        if len(beside.labels) != len(prediction):
+            raise ValueError(f"{len(prediction)} images need as many label maps: got {len(beside.labels)}")
+        classes = len(self.palette.classes)
+        truths = [torch.from_numpy(self.palette.decode(labels)) for labels in beside.labels]
+        tallies = []
+        for made in (self._classes(prediction), self._classes(target)):
+            if (largest := int(made.max())) >= classes:
+                raise UserError(f"the segmenter answers with class {largest}, and the palette {self.palette.name} has {classes} classes")
+            tallies.append([confusion(truth, _resized(found, *truth.shape), classes) for truth, found in zip(truths, made)])
+        return torch.stack([torch.stack(pair) for pair in zip(*tallies)])
+
+    def finish(self, total: Tensor) -> dict[str, float]:
+        """The scores of the predictions."""
+        return scores(total[0], self.absent)
+
+    def compute(self) -> dict[str, float]:
+        """The three scores over all images."""
+        values = super().compute()
+        if not self._total().any():
+            raise Skipped(f"no pixel of these label maps has a class of the palette {self.palette.name}")
+        return values
+
+    def bounds(self) -> dict[str, dict[str, float]]:
+        """The scores of the targets: real photos through the segmenter, or true label maps at the size that is compared."""
+        return {TARGET_ITSELF if self.segmenter is None else REAL_PHOTOS: scores(self._total()[1], self.absent)} if self.tallies else {}
+
+    def facts(self) -> dict[str, str]:
+        """The segmenter, its file, the palette, and what is resized how."""
+        found = {"palette": f"{self.palette.name}, {len(self.palette.classes)} classes", "absent": self.absent}
+        if self.segmenter is None:
+            return {"resize": "classes to the size of the labels, nearest", **found}
+        weights = {"weights": self.segmenter.sha256} if self.segmenter.sha256 else {}
+        fed = f"{self.segmenter.feeding}; " if self.segmenter.feeding else ""
+        return {"network": self.segmenter.name, **weights, "resize": f"{fed}classes to the size of the labels, nearest", **found}
+
+    def caution(self) -> str:
+        """Classes that occur nowhere pull the means down."""
+        if not self.tallies or self.absent == "skip":
+            return ""
+        total = self._total()[0]
+        missing = int((total.sum(1) == 0).sum())
+        known = len(self.palette.classes)
+        return f"{missing} of {known} classes are in none of these label maps and count as 0 in the means" if missing else ""
+
+    def _classes(self, images: Tensor) -> Tensor:
+        if self.segmenter is not None:
+            return self.segmenter(in_colour(images, self.label))
+        if images.shape[1] not in (1, 3):
+            raise Skipped(f"{self.label} reads label maps in grey or colour, and these have {images.shape[1]} channels")
+        return self.palette.decode_tensor(images)
+
+    def _palette(self, palette: object) -> Palette:
+        if isinstance(palette, Palette):
+            return palette
+        if palette != "":
+            return load_palette(str(palette))
+        assert self.segmenter is not None
+        if self.segmenter.palette is None:
+            raise UserError(f"the segmenter {self.segmenter.name} does not say which colour is which class: give --palette as well")
+        return self.segmenter.palette
+
+    def _total(self) -> Tensor:
+        return torch.stack(self.tallies).sum(0)
+
+
+def _resized(classes: Tensor, height: int, width: int) -> Tensor:
+    """``[h, w]`` at another size, by nearest neighbour."""
+    return torch.from_numpy(pixels.resize(classes[..., None].numpy(), height, width, "nearest")[..., 0])
