@@ -3,8 +3,8 @@
     python benchmarks/ranking.py [--images 200] [--size 64] [--seed 0] [--weights NAME=FILE ...] [--segmenter FILE]
 
 Drawn facades: label maps are the sources, day photos the targets. The answers, from the best to the worst: the target itself, lightly
-blurred, heavily blurred, the label map copied, and the photo that belongs to another label map. The last column names the neighbours
-in this order that a value puts otherwise. Which should, and why, is in docs/results/ranking.md.
+blurred, heavily blurred, the label map copied, and the photo that belongs to another label map. The last column says the order by each
+value, where it is another. Which values should rank otherwise, and why, is in docs/results/ranking.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfigure.data.synthetic import draw_scene, render
+from transfigure.data.synthetic import synthetic
 from transfigure.evaluation.choice import Choice
 from transfigure.evaluation.result import Scores
 from transfigure.metrics import weights
@@ -48,11 +48,11 @@ class Facades(NamedTuple):
 
 
 def drawn(images: int, size: int, seed: int = 0) -> Facades:
-    """So many facades of one world."""
-    scenes = [draw_scene(seed, index) for index in range(images)]
-    labels, photos = ([render(scene, rendering, size) for scene in scenes] for rendering in ("labels", "day"))
+    """So many test facades of one world."""
+    records = synthetic(None, "labels", "day", size, test=images, world_seed=seed).splits["test"]
+    labels, photos = zip(*((record.a.read(), record.b.read()) for record in records), strict=True)
     sources, targets = (torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2).float() / 127.5 - 1 for side in (labels, photos))
-    return Facades(sources, targets, labels)
+    return Facades(sources, targets, list(labels))
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
@@ -116,24 +116,16 @@ def order(numbers: Mapping[str, float], better: str) -> str:
     return " > ".join(" = ".join(sorted(group, key=CLAIM.index)) for group in groups)
 
 
-def verdict(numbers: Mapping[str, float], better: str) -> str:
-    """Whether the value ranks as claimed, or which neighbours in the claim it puts otherwise."""
-    pairs = [(answer, following) for answer, following in itertools.pairwise(CLAIM)]
-    found = [order({answer: numbers[answer] for answer in pair}, better) for pair in pairs]
-    # Two answers alone have no spread to be small against: what is equal among all five is equal.
-    same = SAME * (max(numbers.values()) - min(numbers.values()))
-    found = [" = ".join(pair) if abs(numbers[pair[0]] - numbers[pair[1]]) <= same else text for pair, text in zip(pairs, found)]
-    return "; ".join(text for pair, text in zip(pairs, found) if text != " > ".join(pair)) or "ranks as claimed"
-
-
 def table(measured: Measured) -> str:
     """In Markdown; below it, what was skipped and why."""
-    lines = [["metric", "better", *CLAIM, "against the claim"], ["---"] * (len(CLAIM) + 3)]
+    lines = [["metric", "better", *CLAIM, "order"], ["---"] * (len(CLAIM) + 3)]
     for value, numbers in measured.values.items():
         metric = measured.metrics[value]
         unit = f" ({metric.unit})" if metric.unit else ""
         cells = [f"{numbers[answer]:.4g}" for answer in CLAIM]
-        lines.append([f"{metric.values.get(value, metric.label)}{unit}", metric.better, *cells, verdict(numbers, metric.better)])
+        found = order(numbers, metric.better)
+        cells.append("ranks as claimed" if found == " > ".join(CLAIM) else found)
+        lines.append([f"{metric.values.get(value, metric.label)}{unit}", metric.better, *cells])
     written = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([*written, "", *(f"- skipped: `{name}`: {why}" for name, why in measured.skipped.items())])
 

@@ -14,6 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from transfigure.reporting import curves
+
 RECIPE = """name: pix2pix_small
 data: {kind: side_by_side, path: datasets/facades, direction: BtoA, load_size: 286, crop_size: 256, flip: true}
 generator: {name: unet, depth: 6, width: 32, dropout: 0.5}
@@ -267,3 +269,10 @@ def run(tmp_path: Path) -> Path:
 def make_run() -> Callable[..., Path]:
     """``write_run`` for tests that need other pictures."""
     return write_run
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves take most of the time of a page; a test about something else goes without."""
+    for draw in ("curve", "histogram"):
+        monkeypatch.setattr(curves, draw, lambda *_, **__: "<svg></svg>")

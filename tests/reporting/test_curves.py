@@ -67,9 +67,16 @@ def test_a_histogram_holds_every_value() -> None:
     assert "30" in texts(svg) and len(svg) < 20_000
 
 
+def test_a_histogram_names_its_ends_if_it_has_two() -> None:
+    ranked = texts(histogram([0.1, 0.2, 0.3, 0.5] * 4, "h", ("worst", "best")))
+    assert {"worst", "best"} <= set(ranked)
+    assert "worst" not in texts(histogram([0.1, 0.5] * 4, "h")) and "worst" not in texts(histogram([0.5] * 8, "h", ("worst", "best")))
+
+
 @pytest.mark.parametrize("values", [[0.0] * 8, [1e16, 1e16 + 2] * 4, [1e300, -1e300] * 4, [1e-300] * 7 + [2e-300]])
 def test_histograms_of_strange_values(values: list[float]) -> None:
     assert histogram(values, "h").startswith("<svg")
+    assert histogram(values, "h", ("worst", "best")).startswith("<svg")
 
 
 numbers = st.floats(-1e6, 1e6) | st.just(math.nan)

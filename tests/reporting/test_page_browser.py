@@ -50,8 +50,10 @@ def visit(page: Path, profile: Path, *options: str) -> Any:
     copy.write_text(source.replace("</head>", WATCH + "</head>").replace("</body>", PROBE + "</body>"), encoding="utf-8")
     command = [str(CHROMIUM), "--headless", "--no-sandbox", *(f"--{name}" for name in QUIET), f"--user-data-dir={profile}"]
     command += ["--virtual-time-budget=4000", "--dump-dom", *options, copy.as_uri()]
-    dom = subprocess.run(command, capture_output=True, timeout=120, check=True).stdout.decode()
-    found = re.search(r'<pre id="found">(.*?)</pre>', dom, re.DOTALL)
+    for _ in range(4):  # the browser's time may run out before a busy machine has decoded the pictures
+        dom = subprocess.run(command, capture_output=True, timeout=120, check=True).stdout.decode()
+        if found := re.search(r'<pre id="found">(.*?)</pre>', dom, re.DOTALL):
+            break
     assert found, dom[-2000:]
     return json.loads(html.unescape(found[1]))
 

@@ -96,7 +96,8 @@ def resize(array: Array, height: int, width: int, rule: Literal["bicubic", "near
         columns = (2 * np.arange(width) + 1) * old_width // (2 * width)
         chosen: Array = array[rows[:, None], columns]
         return chosen
-    values = array if array.dtype == np.uint8 else array.astype(np.float32)
+    # torch's kernel for bytes misreads memory where a side is a single pixel (2.13); its kernel for floats does not
+    values = array if array.dtype == np.uint8 and min(height, width, old_height, old_width) > 1 else array.astype(np.float32)
     # torch.tensor copies: an array decoded by Pillow may be read-only, and a view of it would be writable.
     pixels = torch.tensor(values).permute(2, 0, 1)[None]
     resized = bicubic(pixels, height, width)[0].permute(1, 2, 0).contiguous().numpy()

@@ -36,7 +36,7 @@ from ..translation.translator import pick_device
 BATCH = 8
 LEARNING_RATE = 5e-3
 BUDGET = 48_000_000
-"""Pixels of photos seen by default, about two minutes on two cores; never fewer than 4 epochs nor more than 100."""
+"""Pixels of photos seen by default, about two minutes on two cores; never fewer than 4 epochs nor more than 300."""
 _SAMPLE = 32  # label maps that a palette is learnt from
 
 
@@ -56,9 +56,10 @@ def train_segmenter(
 ) -> dict[str, Any]:
     """Train a segmentation network on the photos of the training pairs, score it on held-out ones, and write it as one file.
 
-    On a processor the same data, options and seed give the same weights, unless ``minutes`` cut it short. Photos are resized to squares, their labels by
-    nearest neighbour, and both are mirrored and shifted by up to a sixteenth at random. Adam on the cross-entropy of every labelled
-    pixel; rare classes weigh more (the fourth root of their rarity). The learning rate falls to zero along half a cosine.
+    Photos are resized to squares, their labels by nearest neighbour, and both are mirrored and shifted by up to a sixteenth at random.
+    Adam on the cross-entropy of every labelled pixel, where rare classes weigh more (the fourth root of their rarity); the learning
+    rate falls to zero along half a cosine. On a processor the same data, options and seed give the same weights, unless ``minutes``
+    cuts the training short.
 
     Args:
         data: a folder of pairs, a manifest, the word ``synthetic``, or a data section.
@@ -105,7 +106,7 @@ def train_segmenter(
 
     examples = _Examples(section, records["train"], side, known)
     frequency = examples.frequencies(quiet)
-    total = epochs if epochs is not None else min(max(round(BUDGET / (len(examples) * section.crop_size**2)), 4), 100)
+    total = epochs if epochs is not None else min(max(round(BUDGET / (len(examples) * section.crop_size**2)), 4), 300)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SegmentationNetwork(len(known.classes), width=width)

@@ -138,7 +138,6 @@ def _locked(lock: Path, tell: Callable[[str], None]) -> BinaryIO:
         time.sleep(0.2)
 
 
-
 # ---- the download --------------------------------------------------------------------------------------------------------
 
 

@@ -224,6 +224,7 @@ def _peaks(colours: NDArray[np.uint8], counts: NDArray[np.int64], most: int) -> 
     cell = (colours // 8).astype(np.int64) @ np.array([1024, 32, 1])
     peaks: list[NDArray[np.float64]] = []
     tight = rest = 0.0
+    least = max(2e-4 * total, 8)  # pixels; anything is tight around itself
     while len(peaks) <= most and left.any():
         inside = cell == np.bincount(cell, left).argmax()
         centre = left[inside] @ points[inside] / left[inside].sum()
@@ -234,7 +235,7 @@ def _peaks(colours: NDArray[np.uint8], counts: NDArray[np.int64], most: int) -> 
             centre = left[near] @ points[near] / left[near].sum()
         distance = ((points - centre) ** 2).sum(1)
         around = distance < 24**2
-        if (weight := left[around].sum()) < 2e-4 * total:
+        if (weight := left[around].sum()) < least:
             break
         if peaks:  # not the first
             tight, rest = tight + left[distance < 8**2].sum(), rest + weight

@@ -109,7 +109,7 @@ def open_segmenter(what: str | Path | Segmenter | Callable[[Tensor], Any]) -> Se
     if isinstance(what, Segmenter):
         return what
     if not isinstance(what, str | Path):
-        return _of_function(what, str(getattr(what, "__qualname__", type(what).__qualname__)))
+        return _of_function(what, str(getattr(what, "__name__", type(what).__name__)))
     path = Path(what).expanduser()
     if path.is_file():
         with path.open("rb") as stream:
@@ -133,23 +133,19 @@ _ACCEPTED = "give a .safetensors file made by transfigure, an .onnx file, or mod
 def _own(path: Path) -> Segmenter:
     network, facts = load_segmenter(path)
     try:
-        height, width = (int(side) for side in facts["size"])
+        size = None if facts["size"] is None else (int(facts["size"][0]), int(facts["size"][1]))
         palette = Palette.from_dict(facts["palette"])
-        if min(height, width) < 1 or len(palette.classes) != network.classes or network.channels != 3:
-            raise ValueError(
-                f"{network.channels} channels, {len(palette.classes)} colours for {network.classes} classes, size {height} x {width}"
-            )
-    except (KeyError, TypeError, ValueError, UserError) as error:
+        if (size and min(size) < 1) or len(palette.classes) != network.classes or network.channels != 3:
+            raise ValueError(f"{network.channels} channels, {len(palette.classes)} colours for {network.classes} classes, size {size}")
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, UserError) as error:
         raise UserError(f"{path} does not say what its classes and its size are ({error}): train it anew") from error
 
     def run(images: Tensor) -> Tensor:
         logits: Tensor = network(images)
         return logits
 
-    size = height, width
-    return Segmenter(
-        run, path.name, network.classes, palette, size, sha256(path), f"bilinear to {width} x {height}, the size it was trained on"
-    )
+    feeding = f"bilinear to {size[1]} x {size[0]}, the size it was trained on" if size else "at its own size"
+    return Segmenter(run, path.name, network.classes, palette, size, sha256(path), feeding)
 
 
 def _of_function(function: Any, name: str) -> Segmenter:
@@ -270,7 +266,8 @@ class _Feeding:
         """For the facts of a score."""
         usual = "ImageNet's " if (self.mean, self.std) == IMAGENET else ""
         plain = self.mean == (0.0,) * 3 and self.std == (1.0,) * 3
-        norm = "" if plain else f", less {usual}mean {_list(self.mean)}, over {usual}std {_list(self.std)}"
+        over = "" if self.std == (1.0,) * 3 else f", over {usual}std {_list(self.std)}"
+        norm = "" if plain else f", less {usual}mean {_list(self.mean)}{over}"
         size = f", bilinear to {self.size[1]} x {self.size[0]}" if self.size else ""
         return f"{self.order} values from {self.range[0]:g} to {self.range[1]:g}{norm}{size}"
 

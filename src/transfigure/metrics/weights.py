@@ -288,7 +288,9 @@ def listing_text(rows: list[dict[str, Any]]) -> str:
     """The listing for a person."""
     lines = []
     for row in rows:
-        state = row["problem"] or (f"{row['found']}{'' if row['published'] else ' (not the published file)'}" if row["found"] else "not here")
+        state = row["problem"] or (
+            f"{row['found']}{'' if row['published'] else ' (not the published file)'}" if row["found"] else "not here"
+        )
         lines += [f"{row['name']:14} for {row['purpose']}", f"{'':14} {row['file']}: {state}"]
     lines += ["", "looked for in:", *(f"  {folder}  ({why})" for folder, why in places())]
     return "\n".join([*lines, "", "get one with  transfigure weights get NAME  or name a file with  --weights NAME=FILE"])

@@ -87,7 +87,7 @@ def save_segmenter(path: Path, network: SegmentationNetwork, facts: Mapping[str,
     built = {name: getattr(network, name) for name in _BUILT}
     about = json.dumps({**facts, "format": FORMAT, "transfigure": __version__, "network": built}, ensure_ascii=False)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomically(path, safetensors.torch.save(tensors, metadata={"format": "pt", "segmenter": about}))
+    write_atomically(path, safetensors.torch.save(tensors, metadata={"segmenter": about}))  # two keys would take turns
 
 
 def load_segmenter(path: Path) -> tuple[SegmentationNetwork, dict[str, Any]]:

@@ -182,7 +182,8 @@ def _judged(evaluation: Evaluation | None) -> str:
     places = decimals(best.value)
     bounds = sorted(best.telling().items(), key=lambda bound: bound[0] in CEILINGS)
     said = [f"{_BOUNDS.get(name, name + ' gives')} {beside(bound, places)}" for name, bound in bounds]
-    return f"{best.label} {score(best)}{on}" + (f"; {', '.join(said)}" if said else "") + "."
+    beware = f" Read with care: {best.caution.rstrip('.')}." if best.caution else ""
+    return f"{best.label} {score(best)}{on}" + (f"; {', '.join(said)}" if said else "") + "." + beware
 
 
 def _summing_up(scores: list[Score]) -> Score | None:

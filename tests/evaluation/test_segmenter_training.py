@@ -1,0 +1,193 @@
+"""Training a segmenter: which side holds the photos, what is learnt, and what is left on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from transfigure.data import images
+from transfigure.data.synthetic import draw_scene, render
+from transfigure.errors import UserError
+from transfigure.evaluation import segmenter_training
+from transfigure.evaluation.segmenter_training import train_segmenter
+from transfigure.metrics.metric import Beside
+from transfigure.metrics.palettes import IGNORE, load_palette
+from transfigure.metrics.segmentation import FCNScore
+from transfigure.metrics.segmenters import open_segmenter
+from transfigure.recipe import Data
+
+TINY: dict[str, Any] = {"size": 16, "epochs": 1, "width": 2, "quiet": True, "device": "cpu"}
+
+
+def streets(train: int = 6, test: int = 3, **more: Any) -> Data:
+    return Data(kind="synthetic", load_size=32, crop_size=32, options={"train": train, "val": 0, "test": test, **more})
+
+
+def boxes(folder: Path, n: int = 12, size: int = 48, photos_first: bool = True, suffix: str = "png") -> Path:
+    """Pairs of a noisy photo with bright boxes on a dark ground, and the boxes in red on blue."""
+    for split in ("train", "test"):
+        for index in range(n):
+            random = np.random.default_rng([index, split == "test"])
+            inside = np.zeros((size, size), bool)
+            for top, left in random.integers(0, size - 16, (3, 2)):
+                inside[top : top + 14, left : left + 10] = True
+            photo = (np.where(inside, 170, 60)[..., None] + random.normal(0, 18, (size, size, 3))).clip(0, 255).astype(np.uint8)
+            labels = np.where(inside[..., None], [250, 0, 0], [0, 0, 250]).astype(np.uint8)
+            halves = [photo, labels] if photos_first else [labels, photo]
+            images.write(folder / split / f"{index}.{suffix}", np.concatenate(halves, axis=1))
+    return folder
+
+
+@pytest.mark.parametrize("photos_first", [True, False])
+def test_two_colours_are_found_and_told_apart_in_photos(tmp_path: Path, photos_first: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = boxes(tmp_path / "boxes", photos_first=photos_first, suffix="jpg")
+    options = {**TINY, "size": 32, "epochs": 50, "width": 4, "quiet": False}
+    found = train_segmenter(folder, tmp_path / "judge.safetensors", **options)
+    assert found["photos"] == ("A" if photos_first else "B") and found["palette"]["name"] == "boxes"
+    assert len(found["palette"]["classes"]) == 2
+    assert found["n"] == 12 and found["split"] == "test" and found["images"] == 50 * 8
+    assert found["pixel_accuracy"] > 0.8 and found["class_iou"] > 0.6
+    assert f"photos are side {found['photos']}; the labels have 2 classes" in capsys.readouterr().err
+    judge = open_segmenter(tmp_path / "judge.safetensors")
+    assert judge.sha256 == found["sha256"] and judge.size == (32, 32)
+
+    metric = FCNScore(segmenter=str(tmp_path / "judge.safetensors"))
+    for file in sorted((folder / "test").iterdir()):
+        halves = images.split_halves(images.read(file), file)
+        photo, labels = halves if photos_first else halves[::-1]
+        real = images.to_tensor(photo)[None]
+        metric.update(torch.zeros_like(real), real, None, Beside(labels=[labels]))
+    real_row = metric.bounds()["real photos"]
+    assert real_row["pixel_accuracy"] == pytest.approx(found["pixel_accuracy"], abs=0.02), "what evaluation will say of real photos"
+    assert metric.compute()["class_iou"] < real_row["class_iou"] - 0.1
+
+
+def test_the_same_seed_gives_the_same_file(tmp_path: Path) -> None:
+    first, second, other = (
+        train_segmenter(streets(), tmp_path / name, **{**TINY, "seed": seed}) for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert first["sha256"] == second["sha256"] != other["sha256"]
+    assert first["palette"]["name"] == "synthetic" and first["photos"] == "B" and first["data"] == "synthetic"
+    assert json.dumps(first)
+    state = torch.random.get_rng_state()
+    train_segmenter(streets(), tmp_path / "a", **TINY)
+    assert torch.equal(torch.random.get_rng_state(), state), "nobody else's random numbers move"
+
+
+def test_sides_of_the_synthetic_world(tmp_path: Path) -> None:
+    assert train_segmenter(streets(source="night", target="labels"), tmp_path / "a", **TINY)["photos"] == "A"
+    with pytest.raises(UserError, match="--data[.]source labels"):
+        train_segmenter(streets(source="day", target="night"), tmp_path / "a", **TINY)
+
+
+def test_photos_at_their_own_size(tmp_path: Path) -> None:
+    section = dataclasses.replace(streets(size=40), load_size=None)
+    found = train_segmenter(section, tmp_path / "judge", **TINY)
+    assert found["size"] is None and open_segmenter(tmp_path / "judge").size is None
+    assert 0 <= found["class_iou"] <= found["class_accuracy"] <= 1
+
+
+def test_photos_and_labels_move_together_and_labels_are_only_copied(tmp_path: Path) -> None:
+    """The photo is the label map itself here, so what is seen must decode to what is asked for, wherever a label is."""
+    for index in range(4):
+        labels = render(draw_scene(0, index), "labels", 40)
+        images.write(tmp_path / "data" / "train" / f"{index}.png", np.concatenate([labels, labels], axis=1))
+    known = load_palette("synthetic")
+    section = segmenter_training._section(tmp_path / "data", 40)
+    side, palette = segmenter_training._labels_and_palette(section, [], known, "A")
+    assert (side, palette) == (1, known)
+    records = segmenter_training.find_records(section)[0]["train"]
+    examples = segmenter_training._Examples(section, records, side, palette)
+    seen, mirrored = set(), 0
+    for epoch in range(12):
+        photo, classes = examples.jittered(0, epoch, 1)
+        labelled = classes != IGNORE
+        assert torch.equal(known.decode_tensor(photo[None])[0][labelled], classes[labelled])
+        assert 0 <= (~labelled).float().mean() <= 0.11
+        plain = known.decode(render(draw_scene(0, 1), "labels", 40))
+        mirrored += int(
+            np.mean(classes.numpy()[4:-4, 4:-4] == plain[4:-4, ::-1][:, 4:-4]) > np.mean(classes.numpy()[4:-4, 4:-4] == plain[4:-4, 4:-4])
+        )
+        seen.add(classes.numpy().tobytes())
+    assert len(seen) > 6 and 0 < mirrored < 12
+    again = examples.jittered(0, 3, 1)
+    assert torch.equal(again[1], segmenter_training._Examples(section, records, side, palette).jittered(0, 3, 1)[1])
+
+
+def test_a_given_palette_and_its_file(tmp_path: Path) -> None:
+    folder = boxes(tmp_path / "boxes", 4)
+    (tmp_path / "mine.json").write_text('{"classes": {"wall": [0, 0, 255], "box": [255, 0, 0], "never": [0, 255, 0]}}')
+    found = train_segmenter(folder, tmp_path / "judge", palette=str(tmp_path / "mine.json"), **TINY)
+    assert list(found["palette"]["classes"]) == ["wall", "box", "never"] and found["photos"] == "A"
+    with pytest.raises(UserError, match="no pixel of the label maps"):
+        numbers = '{"classes": {"a": null, "b": null}, "numbers": {"300": "a", "301": "b"}}'
+        (tmp_path / "numbers.json").write_text(numbers)
+        for file in (folder / "train").iterdir():
+            images.write(file, images.read(file)[..., :1])
+        train_segmenter(folder, tmp_path / "judge", palette=str(tmp_path / "numbers.json"), photos="A", **TINY)
+
+
+def test_sides_that_cannot_be_told(tmp_path: Path) -> None:
+    photos, labels = tmp_path / "photos", tmp_path / "labels"
+    for index in range(3):
+        day, night, map_ = (render(draw_scene(0, index), what, 48) for what in ("day", "night", "labels"))
+        images.write(photos / "train" / f"{index}.png", np.concatenate([day, night], axis=1))
+        images.write(labels / "train" / f"{index}.png", np.concatenate([map_, map_[::-1]], axis=1))
+    with pytest.raises(UserError, match=r"neither side .* --photos A or --photos B"):
+        train_segmenter(photos, tmp_path / "judge", **TINY)
+    with pytest.raises(UserError, match="both sides"):
+        train_segmenter(labels, tmp_path / "judge", **TINY)
+    with pytest.raises(UserError, match=r"side A .* --photos A"):
+        train_segmenter(photos, tmp_path / "judge", photos="B", **TINY)
+    assert train_segmenter(labels, tmp_path / "judge", photos="B", **TINY)["split"] in ("test", "val", "train")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"size": 8}, "16 pixels or more"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"minutes": -1.0}, "minutes is -1"),
+        ({"photos": "left"}, "photos is 'left'"),
+        ({"palette": "facade"}, "did you mean 'facades'"),
+        ({"device": "tpu"}, "device tpu"),
+    ],
+)
+def test_values_that_are_refused(tmp_path: Path, options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        train_segmenter(streets(), tmp_path / "judge", **{**TINY, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="name the file"):
+        train_segmenter(streets(), tmp_path, **TINY)
+    with pytest.raises(UserError, match="no training pairs"):
+        train_segmenter(streets(train=0), tmp_path / "judge", **TINY)
+
+
+def test_stopping_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(segmenter_training, "_cross_entropy", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_segmenter(streets(), tmp_path / "judge", **TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_minutes_end_it_and_still_save(tmp_path: Path) -> None:
+    found = train_segmenter(streets(), tmp_path / "judge", **{**TINY, "epochs": 100_000, "minutes": 0.005})
+    assert 0 < found["images"] < 600_000 and open_segmenter(tmp_path / "judge").classes == 16
+
+
+@pytest.mark.slow
+def test_the_synthetic_world_is_learnt(tmp_path: Path) -> None:
+    found = train_segmenter(streets(100, 24), tmp_path / "judge", size=32, epochs=30, quiet=True, device="cpu")
+    assert found["pixel_accuracy"] > 0.65 and found["class_iou"] > 0.3
