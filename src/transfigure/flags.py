@@ -50,7 +50,7 @@ SUMMARIES = {
     "train": "train a translator on image pairs",
     "translate": "translate a file, or a folder to a folder",
     "evaluate": "score a translator, or any two folders of images",
-    "report": "write the report page of a run",
+    "report": "write the report page of a run, or of an evaluation",
     "weights": "the weights that metrics need: where they are, and get them",
     "segmenter": "train what reads label maps back from photos, for the FCN-score",
     "statistics": "store a folder's feature statistics, to evaluate against",
@@ -131,7 +131,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     _evaluate(added["evaluate"])
     _around_evaluation(added)
 
-    added["report"].add_argument("run", metavar="RUN", help="the run directory")
+    added["report"].add_argument("run", metavar="RUN", help="the run directory, or what evaluate --out wrote")
     added["report"].add_argument("--out", metavar="FILE", help="default: RUN/report.html")
 
     added["list"].add_argument("--markdown", action="store_true", help="all of it as the reference page, options explained")

@@ -94,7 +94,8 @@ def evaluate(
             say(f"note: {note}")
     if out is not None:
         check_writable_folder(Path(out))
-    choice = with_labels(choice, segmenter, palette, _label_maps(found, segmenter))
+    choice = with_labels(choice, segmenter, palette, lambda photos: _label_maps(found, photos))
+    photos = bool(choice.options.get("fcn_score", {}).get("segmenter"))
     about = {
         "split": found.split,
         "data": str(found.section.path or found.section.kind),
@@ -117,7 +118,7 @@ def evaluate(
             raw = translator.translate_tensor(source)
             fake = torch.stack([as_written(image, translator.config.target) for image in raw])
             here = [pair.name for pair in pairs]
-            labels = [pictures[0 if segmenter else 1] for pictures in files]
+            labels = [pictures[0 if photos else 1] for pictures in files]
             sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
             samples = _samples(translator, source[sampled], raw[sampled]) if sampled else None
             generated.update(fake, target, here, Beside(source, samples, labels))
@@ -138,20 +139,28 @@ def evaluate(
     return result
 
 
-def with_labels(choice: Choice, segmenter: Any, palette: Any, label_maps: Iterator[Any]) -> Choice:
-    """The choice with the segmenter and the palette of the FCN-score laid in; a palette to be learnt is learnt from ``label_maps``."""
-    if segmenter is not None:
-        choice = choice.with_option("fcn_score", "segmenter", segmenter)
-    if isinstance(palette, str) and palette == "learn":
-        palette = learn_palette(label_maps)
-    return choice if palette is None else choice.with_option("fcn_score", "palette", palette)
+def with_labels(choice: Choice, segmenter: Any, palette: Any, label_maps: Callable[[bool], Iterator[Any]]) -> Choice:
+    """The choice with the segmenter and the palette of the FCN-score laid in.
+
+    Args:
+        choice: the metrics and their options.
+        segmenter, palette: as in :func:`evaluate`; None leaves the options as they are.
+        label_maps: the label maps to learn the palette ``learn`` from; it is told whether photos are generated, or label maps.
+    """
+    for option, value in (("segmenter", segmenter), ("palette", palette)):
+        if value is not None:
+            choice = choice.with_option("fcn_score", option, value)
+    given = choice.options.get("fcn_score", {})
+    if isinstance(given.get("palette"), str) and given["palette"] == "learn":
+        choice = choice.with_option("fcn_score", "palette", learn_palette(label_maps(bool(given.get("segmenter")))))
+    return choice
 
 
-def _label_maps(found: HeldOut, segmenter: Any) -> Iterator[Any]:
+def _label_maps(found: HeldOut, photos: bool) -> Iterator[Any]:
     """The label maps of some training pairs as their files hold them: sources if photos are generated, else targets."""
     dataset = found.training or found.pairs
     for _, pictures in read(dataset, max(1, len(dataset) // 64)):
-        yield pictures[0 if segmenter else 1]
+        yield pictures[0 if photos else 1]
 
 
 def as_written(image: Tensor, domain: Domain) -> Tensor:

@@ -91,9 +91,10 @@ def evaluate_folders(
             _prepare(out)
             result = compare_sets(choice, sets, about | {"split": f"{about['split']}, unpaired"}, value_range, alpha, quiet)
         else:
-            files = _matched(generated, target, source, labels, segmenter is not None, quiet)
+            photos = segmenter is not None or bool(choice.options.get("fcn_score", {}).get("segmenter"))
+            files = _matched(generated, target, source, labels, photos, quiet)
             _prepare(out)
-            choice = with_labels(choice, segmenter, palette, (images.read(one.labels, alpha) for one in files[:64] if one.labels))
+            choice = with_labels(choice, segmenter, palette, lambda _: (images.read(one.labels, alpha) for one in files[:64] if one.labels))
             result = _compare_pairs(choice, files, about, value_range, alpha, quiet)
             if out is not None:
                 keep_panels(result, Path(out), spread(result.names), _pictures_of(files, alpha))

@@ -219,6 +219,11 @@ class Scores:
             del self.metrics[name]
 
 
+def _steps(*resizes: str) -> str:
+    """What is done to an image's size one after another; ``none`` if nothing is."""
+    return ", then ".join(dict.fromkeys(step for step in resizes if step not in ("", "none"))) or "none"
+
+
 def _skip(reason: str) -> None:
     raise Skipped(reason)
 
@@ -270,7 +275,7 @@ def table_rows(choice: Choice, scores: Scores, bounds: Mapping[str, Scores], abo
                     known,
                     network=facts.get("network", ""),
                     weights=facts.get("weights", ""),
-                    resize="; ".join(filter(None, (str(about.get("resize", "")), facts.get("resize", "")))),
+                    resize=_steps(str(about.get("resize", "")), facts.get("resize", "")),
                     checkpoint=str(about.get("checkpoint", "")),
                     caution=metric.caution(),
                     of=name,

@@ -253,7 +253,7 @@ class PRDC(FeatureMetric):
     Source: Kynkäänniemi et al. 2019, "Improved precision and recall metric"; Naeem et al. 2020, equations 5 to 8.
 
     Args:
-        neighbours: k.
+        neighbours: k, which of its own set's neighbours a ball reaches to.
         resize: ``tf1``, the bilinear resize of the original graph, or ``clean``, antialiased bicubic (Parmar et al. 2022).
     """
 

@@ -71,7 +71,7 @@ def scores(matrix: Tensor, absent: Literal["zero", "skip"] = "zero") -> dict[str
 
 @register("metric", "fcn_score", needs="labels")
 class FCNScore(TallyMetric):
-    """FCN-score: does a segmentation network see in a generated photo the labels it was made from? Or are drawn labels the true ones?
+    """FCN-score: how much of a label map a segmentation network finds again in the photo made from it, or how right drawn labels are.
 
     One K x K matrix n counts over all images how often class i was taken for j; t and p are its row and column sums. Pixel accuracy:
     sum n_ii / sum t_i. Class accuracy: mean of n_ii / t_i. Class IoU: mean of n_ii / (t_i + p_i - n_ii). Labels are never resized: the
