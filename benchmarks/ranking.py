@@ -84,7 +84,7 @@ def measure(choice: Choice, facades: Facades, quiet: bool = False) -> Measured:
     """Every value of the chosen metrics for every answer."""
     made = answers(facades)
     scores = {answer: Scores(choice) for answer in made}
-    batches = torch.arange(len(facades.targets)).split(BATCH)
+    batches = torch.split(torch.arange(len(facades.targets)), BATCH)
     for numbers in track(batches, len(batches), "measure", unit="batch", quiet=quiet):
         target, source = facades.targets[numbers], facades.sources[numbers]
         beside = Beside(source=source, labels=[facades.labels[number] for number in numbers.tolist()])
@@ -138,11 +138,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE", help="weights that are not where they are looked for")
     parser.add_argument("--segmenter", help="for the FCN-score: one that knows the classes of the drawn facades")
     options = parser.parse_args(arguments)
-    named = dict(item.split("=", 1) for item in options.weights)
     choice = Choice.of()
     if options.segmenter is not None and "fcn_score" in choice.metrics:
         choice = choice.with_option("fcn_score", "segmenter", options.segmenter)
-    with weights.explicit(named):
+    with weights.explicit(dict(item.partition("=")[::2] for item in options.weights)):
         measured = measure(choice, drawn(options.images, options.size, options.seed))
     print(table(measured))
 

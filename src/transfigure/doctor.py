@@ -9,6 +9,7 @@ from typing import Any
 FEATURES = {
     "tifffile": ("science", "TIFF with many channels or 16-bit colour"),
     "png": ("science", "16-bit colour PNG"),
+    "onnxruntime": ("export", "the FCN-score with a segmenter in an ONNX file"),
     "tensorboard": ("tracking", "logging to TensorBoard"),
     "mlflow": ("tracking", "logging to MLflow"),
     "wandb": ("tracking", "logging to Weights & Biases"),

@@ -29,6 +29,8 @@ from transfigure import registry
 from transfigure.cli import VERBS
 from transfigure.data import images
 from transfigure.data.synthetic import draw_scene, render
+from transfigure.metrics import download
+from transfigure.metrics.weights import CATALOGUE
 from transfigure.recipe import Recipe, shipped, tree
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -67,6 +69,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     known = {**shipped(), "demo": tmp_path / ".demo" / "demo.yaml"}
     monkeypatch.setattr(tree, "shipped", lambda: known)
     monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / ".torch"))
     monkeypatch.setattr(socket.socket, "connect", _no_network)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -205,17 +208,44 @@ def _translate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) 
 
 def _evaluate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
     said = done(capsys, line)
+    if _value(words, "--metrics") if "--metrics" in words else "":
+        assert _value(words, "--metrics") in said or "Fréchet" in said
+        return
     if "--json" in words:
-        rows, bounds = json.loads(said)["rows"], set()
+        rows, bounds = json.loads(said)["rows"], {"target itself"}
         assert json.loads(said)["n"] == len(NAMES)
     else:
-        assert "95 % interval" in said and "worst by ssim" in said
+        assert "95 % interval" in said and "worst by ssim" in said and "skipped: FID" in said
         found = json.loads((Path(words[0]) / "evaluation" / "evaluation.json").read_text())
-        rows, bounds = found["rows"], {"source copied", "mean training target"}
+        rows, bounds = found["rows"], {"source copied", "mean training target", "target itself"}
         assert found["n"] == 2 and found["split"] == "test"
         assert len((Path(words[0]) / "evaluation" / "per_image.csv").read_text().splitlines()) == 3
-    assert {"ssim", "psnr"} <= {row["metric"] for row in rows}
-    assert all(row["bounds"].keys() == bounds for row in rows)
+    for metric in ("l1", "psnr", "ssim", "ms_ssim"):
+        assert next(row for row in rows if row["metric"] == metric)["bounds"].keys() == bounds
+    if "--segmenter" in words:
+        score = next(row for row in rows if row["metric"] == "class_iou")
+        assert 0 <= score["value"] <= 1 and score["bounds"].keys() == {"real photos"}
+
+
+def _segmenter(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    done(capsys, f"{line} --epochs 1 --size 32")
+    assert Path(_value(words, "--out")).is_file()
+
+
+def _statistics(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    assert f"{len(NAMES)} images" in done(capsys, line)
+    assert Path(_value(words, "--out")).is_file()
+
+
+def _weights(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    if words[0] == "list":
+        assert set(CATALOGUE) <= set(done(capsys, line).split())
+        return
+    asked: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:  # the desk has no network
+        patch.setattr(download, "get", lambda name, quiet: asked.append(name))
+        done(capsys, line)
+    assert asked == words[1:] and set(asked) <= set(CATALOGUE)
 
 
 def _report(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
@@ -261,8 +291,8 @@ def test_the_demo_learns_to_follow_its_input(tmp_path: Path) -> None:
     out = tmp_path / "transfigure-demo"
     rows = {row["metric"]: row for row in json.loads((out / "evaluation" / "evaluation.json").read_text())["rows"]}
     for metric in ("ssim", "ms_ssim"):
-        assert set(rows[metric]["bounds"]) == {"source copied", "mean training target"}
-        assert rows[metric]["value"] > max(rows[metric]["bounds"].values()), rows[metric]
+        bounds = rows[metric]["bounds"]
+        assert rows[metric]["value"] > max(bounds["source copied"], bounds["mean training target"]), rows[metric]
 
     generated, targets = _pictures(out / "demo" / "generated"), _pictures(out / "demo" / "target")
     assert len(generated) == len(targets) == 24

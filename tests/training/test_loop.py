@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from transfigure.data import images
-from transfigure.errors import UserError
+from transfigure.errors import Missing, UserError
 from transfigure.recipe import Recipe
 from transfigure.training import loop
 from transfigure.training.loop import train
@@ -69,6 +69,18 @@ def test_best_is_the_best_and_not_the_last(tmp_path: Path, monkeypatch: pytest.M
     best, last = Translator.load(run, checkpoint="best"), Translator.load(run)
     assert best.config.checkpoint["which"] == "best" and "ssim 0.5" in best.config.checkpoint["by"]
     assert any(not torch.equal(a, b) for a, b in zip(best.generator.parameters(), last.generator.parameters()))
+
+
+@pytest.mark.parametrize(("metric", "error"), [("dependence", UserError), ("random_frechet", UserError), ("lpips", Missing)])
+def test_best_by_what_cannot_be_had_is_refused_before_training(
+    metric: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with pytest.raises(error, match=metric if error is UserError else "alexnet"):
+        train(recipe(training__best_metric=metric), tmp_path / "run", quiet=True)
+    assert not list((tmp_path / "run").glob("log.jsonl")), "nothing was begun"
+    train(recipe(), tmp_path / "run", quiet=True)
+
 
 
 def test_a_metric_that_should_fall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,9 +131,9 @@ class Trainer:
         keep = restore(self, saved) if saved is not None else None
         training = self.recipe.training
         leads = self.engine.leads
+        self.validation = Validation(self.data, training.best_metric, self.engine.device)
         self.log = RunLog(self.run_directory.log, keep, tuple(training.trackers), self.recipe) if leads else None
         self.previews = Previews(self.data, training.preview_count, self.run_directory.samples, self.engine.device)
-        self.validation = Validation(self.data, training.best_metric, self.engine.device)
         if leads:
             write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
         self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes())

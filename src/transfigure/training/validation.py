@@ -1,4 +1,4 @@
-"""The validation pairs, scored during training by metrics that need nothing but the two images."""
+"""The validation pairs, scored during training by metrics that score single images."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from ..data.open import OpenedData
-from ..metrics.metric import Metric
+from ..errors import UserError
+from ..metrics.metric import ImageMetric
 from ..networks.modes import inference
 from ..progress import track
-from ..registry import build
+from ..registry import build, names, resolve
 
 ALWAYS = ("l1", "psnr", "ssim")
 
@@ -21,11 +22,18 @@ class Validation:
         data: the opened data.
         best_metric: the metric by which ``best`` is chosen; it is scored beside the usual three.
         device: where the generator is.
+
+    Raises:
+        UserError: the metric does not score single images.
+        Missing: the metric's weights are not there.
     """
 
     def __init__(self, data: OpenedData, best_metric: str, device: torch.device) -> None:
         self._pairs, self._device = data.val, device
-        self._metrics: dict[str, Metric] = {name: build("metric", name) for name in dict.fromkeys((*ALWAYS, best_metric))}
+        if not issubclass(resolve("metric", best_metric), ImageMetric):  # type: ignore[arg-type]
+            fit = [name for name in names("metric") if issubclass(resolve("metric", name), ImageMetric)]  # type: ignore[arg-type]
+            raise UserError(f"training.best_metric cannot be {best_metric}, which scores no single images: choose from {', '.join(fit)}")
+        self._metrics: dict[str, ImageMetric] = {name: build("metric", name) for name in dict.fromkeys((*ALWAYS, best_metric))}
         self.lower_is_better = self._metrics[best_metric].better == "lower"
         self.possible = len(data.val) > 0
 
