@@ -22,7 +22,7 @@ from torch import nn
 from ..data.batch import Batch
 from ..data.dataset import Loader, PairSampler
 from ..data.open import OpenedData, open_data, settle
-from ..errors import Interrupted, RunFailure, UserError
+from ..errors import Interrupted, Missing, RunFailure, UserError
 from ..networks.model_file import save_model
 from ..progress import Progress, say
 from ..recipe import Recipe
@@ -82,7 +82,7 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
             held.enter_context(run.held())
         try:
             trainer = Trainer(recipe, run, engine, open_data(recipe.data, recipe.training.seed, quiet=quiet), quiet=quiet)
-        except UserError:
+        except (UserError, Missing):
             held.close()
             with contextlib.suppress(OSError):
                 run.path.rmdir()  # if it is empty
@@ -111,6 +111,7 @@ class Trainer:
         training = recipe.training
         if training.patience is not None and (len(data.val) == 0 or training.validate_every == 0):
             raise UserError("training.patience needs validation pairs, and there are none: add a val folder, or leave patience out")
+        self.validation = Validation(data, training.best_metric, engine.device)
         seed_everything(training.seed)
         self.step = build_step(recipe, data, engine)
         self.generator, self.discriminator = self.step.generator, self.step.discriminator
@@ -131,7 +132,6 @@ class Trainer:
         keep = restore(self, saved) if saved is not None else None
         training = self.recipe.training
         leads = self.engine.leads
-        self.validation = Validation(self.data, training.best_metric, self.engine.device)
         self.log = RunLog(self.run_directory.log, keep, tuple(training.trackers), self.recipe) if leads else None
         self.previews = Previews(self.data, training.preview_count, self.run_directory.samples, self.engine.device)
         if leads:
