@@ -246,9 +246,14 @@ def segmenter(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train a segmenter on real photos and their label maps."""
     from .evaluation.segmenter_training import train_segmenter
 
-    keys = ("palette", "photos", "size", "epochs", "seed", "quiet")
+    keys = ("palette", "photos", "size", "epochs", "minutes", "width", "device", "seed", "quiet")
     facts = train_segmenter(options.data, options.out, **{key: getattr(options, key) for key in keys if getattr(options, key) is not None})
-    print(json.dumps(facts, indent=2) if options.json else "\n".join(f"{key:16} {value}" for key, value in facts.items()))
+    if options.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    print(f"{facts['file']}: {len(facts['palette']['classes'])} classes, {facts['size']} pixels, photos are side {facts['photos']}")
+    for score in ("pixel_accuracy", "class_accuracy", "class_iou"):
+        print(f"{score.replace('_', ' '):16} {facts[score]:.3f}  on the real photos of {facts['n']} {facts['split']} pairs")
     return 0
 
 

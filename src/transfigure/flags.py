@@ -179,8 +179,13 @@ def _around_evaluation(added: dict[str, Parser]) -> None:
         "--palette", metavar="NAME", help="of the label maps: facades, cityscapes, synthetic or a JSON file (default: learnt)"
     )
     command.add_argument("--photos", choices=["A", "B"], help="which side the photos are (default: the side without flat colours)")
-    command.add_argument("--size", type=int, metavar="PIXELS", help="side of the pictures it is trained on (default: 128)")
-    command.add_argument("--epochs", type=int, help="passes over the training pairs (default: enough for about two minutes on two cores)")
+    command.add_argument(
+        "--size", type=int, metavar="PIXELS", help="side of the pictures it is trained on (default: 128; drawn facades: 64)"
+    )
+    command.add_argument("--epochs", type=int, help="passes over the training pairs (default: about three minutes on one core)")
+    command.add_argument("--minutes", type=float, help="stop in time for this")
+    command.add_argument("--width", type=int, help="filters of the outermost level (default: 16)")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="default: %(default)s")
 
     command = added["statistics"]

@@ -38,7 +38,7 @@ LEARNING_RATE = 5e-3
 RARITY = 0.25
 """Classes weigh by the inverse of their frequency to this power: 0 counts every pixel alike, 1 every class."""
 BUDGET = 48_000_000
-"""Pixels of photos seen by default, about two minutes on two cores; never fewer than 4 epochs nor more than 300."""
+"""Pixels of photos seen by default, about three minutes of one core; never fewer than 4 epochs nor more than 300."""
 _SAMPLE = 32  # label maps that a palette is learnt from
 
 
@@ -71,7 +71,7 @@ def train_segmenter(
             sides has a palette.
         size: side in pixels of the squares the network sees; None is the data section's ``crop_size``, or 128. A section whose
             ``load_size`` is null keeps photos at their own size and takes crops of them.
-        epochs: passes over the training pairs; None is what takes about two minutes on two cores.
+        epochs: passes over the training pairs; None is what takes about three minutes on one core.
         minutes: stop after this long, even if epochs are left; the learning rate falls in time.
         width: filters of the network's outermost level.
         seed: of initialisation, order and jitter.

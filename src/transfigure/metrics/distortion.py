@@ -71,7 +71,8 @@ class SSIM(ImageMetric):
     Data range 2 on [-1, 1] (255 for 8-bit files), population variances, the mean over windows wholly inside the image and over
     channels. Images under 11 pixels take the largest odd window that fits. In [-1, 1].
 
-    Blind to structure larger than the window; channels are judged one by one, so wrong colour costs little.
+    Blind to structure larger than the window, which is 11 pixels whatever the image's size, so that large images are judged by their
+    texture alone; channels are judged one by one, so wrong colour costs little.
 
     Source: Wang et al. 2004, "Image quality assessment", equation 13.
     """

@@ -77,8 +77,8 @@ class FCNScore(TallyMetric):
     sum n_ii / sum t_i. Class accuracy: mean of n_ii / t_i. Class IoU: mean of n_ii / (t_i + p_i - n_ii). Labels are never resized: the
     network's answer is brought to their size by nearest neighbour. Real photos through the same network are the score to reach.
 
-    Blind to everything that leaves classes as they are: blur, colour and artefacts count only as far as they mislead this one network,
-    and scores from two networks cannot be compared.
+    Blind to everything that leaves classes as they are: blur, colour and artefacts count only as far as they mislead this one network
+    (a label map shown as a photo can score well), and scores from two networks cannot be compared.
 
     Source: Isola et al. 2017, section 4.1 and table 1 (table 6 for drawn labels); Long et al. 2015, section 5, for the three scores.
 

@@ -1,0 +1,215 @@
+"""Every metric has a page, and what the pages tell people to type works, and prints what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import re
+import shlex
+import socket
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.journeys.commands import ROOT, Answer, Block, blocks, links, shell_lines, type_in
+from transfigure import registry
+from transfigure.evaluation.choice import Choice, options_from_flags
+from transfigure.evaluation.segmenter_training import train_segmenter
+from transfigure.flags import parsers
+from transfigure.metrics import download
+from transfigure.metrics.metric import Metric
+from transfigure.metrics.weights import CATALOGUE
+from transfigure.recipe import shipped, tree
+from transfigure.recipe.sections import Data
+
+FOLDER = ROOT / "docs" / "metrics"
+OVERVIEW = FOLDER / "README.md"
+NAMES = registry.names("metric")
+PAGES = sorted(FOLDER.glob("*.md"))
+HEADINGS = ["What it sees", "What it is blind to", "How ours differs", "Use"]
+TINY = {
+    "generator": {"width": 2},
+    "discriminator": {"width": 2},
+    "training": {"epochs": 1, "preview_count": 1, "accelerator": "cpu"},
+    "data": {"train": 4, "test": 6},
+}
+"""The demo in a second."""
+
+
+def metric_class(name: str) -> type[Metric]:
+    found = registry.resolve("metric", name)
+    assert isinstance(found, type) and issubclass(found, Metric)
+    return found
+
+
+def page_of(name: str) -> str:
+    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+
+
+def parts_of(name: str) -> tuple[str, str, dict[str, str]]:
+    """The title, the definition below it, and the sections by heading."""
+    head, *rest = re.split(r"^## +(.+)$", page_of(name), flags=re.M)
+    title, _, definition = head.partition("\n")
+    return title, definition.strip(), dict(zip(rest[::2], rest[1::2], strict=True))
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+
+
+# ---- a page for every metric ---------------------------------------------------------------------------------------------
+
+
+def test_every_metric_has_a_page_and_every_page_a_metric() -> None:
+    assert {page.stem for page in PAGES} == {*NAMES, "README"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_has_its_title_its_definition_and_its_sections(name: str) -> None:
+    title, definition, sections = parts_of(name)
+    metric = metric_class(name)
+    assert re.fullmatch(rf"# .+ \({re.escape(metric.label)}\)", title)
+    assert [value for value in metric.values or [name] if f"`{value}`" not in definition] == []
+    assert "\n\n" not in definition and len(definition) < 600, "a sentence or two"
+    assert list(sections) == HEADINGS
+    words = {heading: len(without_code(text).split()) for heading, text in sections.items() if heading != "Use"}
+    assert [heading for heading, count in words.items() if count < 20] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_mentions_every_option_and_every_value(name: str) -> None:
+    words = {*registry.entry("metric", name).options, *metric_class(name).values}
+    assert [word for word in sorted(words) if f"`{word}`" not in page_of(name)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_shows_its_metric_typed(name: str) -> None:
+    use = parts_of(name)[2]["Use"]
+    typed = [shlex.split(line) for block in re.findall(r"^```bash\n(.*?)^```$", use, re.M | re.S) for line in shell_lines(block)]
+    chosen = [words[words.index("--metrics") + 1].split(",") for words in typed if words[1] == "evaluate"]
+    assert any(name in metrics for metrics in chosen)
+
+
+def test_the_overview_lists_every_metric_and_what_it_needs() -> None:
+    rows = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) \| (.+) \| (\w+) \| (\w+) \|$", OVERVIEW.read_text(encoding="utf-8"), re.M)
+    found = {name: (page, needs, better) for name, page, _, needs, better in rows}
+    assert len(rows) == len(found)
+    assert found == {name: (name, metric_class(name).needs, metric_class(name).better) for name in NAMES}
+    assert {Path(link).stem for link in links(OVERVIEW)} >= set(NAMES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_options_on_a_page_exist_with_these_values(page: Path) -> None:
+    flags = re.findall(r"--(metric\.[\w.]+)[ =]([\w.]+)", page.read_text(encoding="utf-8"))
+    for flag, value in flags:
+        Choice.of(options=options_from_flags({flag: value}))  # a UserError otherwise
+    assert page != OVERVIEW or flags
+
+
+# ---- followed ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with what a demo leaves behind, on a machine without weights or a network."""
+    folder = tmp_path_factory.mktemp("desk")
+    recipe = tmp_path_factory.mktemp("recipe") / "demo.yaml"
+    recipe.write_text(yaml.safe_dump({"extends": str(shipped()["demo"]), **TINY}))
+    known = {**shipped(), "demo": recipe}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "shipped", lambda: known)
+        patch.setattr(socket.socket, "connect", _no_network)
+        patch.setattr(download, "get", lambda name, quiet: CATALOGUE[name].file)
+        patch.setenv("TORCH_HOME", str(folder / ".torch"))
+        patch.delenv("TRANSFIGURE_WEIGHTS", raising=False)
+        patch.chdir(folder)
+        with contextlib.redirect_stdout(io.StringIO()):
+            from transfigure import cli
+
+            assert cli.main(["demo", "--quiet"]) == 0
+        small = Data(kind="synthetic", crop_size=16, load_size=16, options={"train": 2, "val": 0, "test": 1})
+        train_segmenter(small, "street.safetensors", palette="synthetic", epochs=1, width=2, quiet=True)
+        yield folder
+
+
+def _no_network(*_: object) -> None:
+    raise AssertionError("a command of the pages wants the network")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_do_what_they_say(desk: Path, capsys: pytest.CaptureFixture[str], page: Path) -> None:
+    lines = [line for block in blocks(page) if block.language == "bash" for line in shell_lines(block.text)]
+    assert lines
+    for line in lines:
+        words = shlex.split(line)
+        if words[1] == "demo":
+            continue
+        if words[1] == "segmenter":  # minutes; the fixture made one
+            given = parsers()[1]["segmenter"].parse_args(words[2:])
+            assert (desk / given.out).is_file()
+            continue
+        answer = type_in(capsys, line)
+        if "--require" in words:
+            assert answer.code == 3 and "is required" in answer.err
+            continue
+        assert answer.code == 0, f"{line}\n{answer.err}"
+        assert _promised(words, answer), line
+
+
+def _promised(words: list[str], answer: Answer) -> bool:
+    """Whether an evaluation speaks of every metric it was asked for: a row, or the weights that are missing."""
+    if words[1] != "evaluate" or "--metrics" not in words:
+        return bool(answer.out)
+    metrics = [metric_class(name) for name in words[words.index("--metrics") + 1].split(",")]
+    skipped = {metric.label for metric in metrics if re.search(rf"skipped: .*{re.escape(metric.label)}.*: the weights", answer.out)}
+    rows = {metric.label for metric in metrics for label in metric.values.values() or [metric.label] if f"\n{label} " in answer.out}
+    return skipped == {metric.label for metric in metrics if metric.needs == "weights"} and skipped | rows == {m.label for m in metrics}
+
+
+def programs() -> list[tuple[str, Block, str | None]]:
+    """The programs of all pages, each with its page and what it is said to print."""
+    found = []
+    for page in PAGES:
+        for block, after in itertools.zip_longest(blocks(page), blocks(page)[1:]):
+            if block.language == "python":
+                found.append((page.stem, block, after.text if after is not None and after.language == "text" else None))
+    return found
+
+
+PROGRAMS = programs()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "program", "printed"), PROGRAMS, ids=[f"{page}-{at}" for at, (page, _, _) in enumerate(PROGRAMS)])
+def test_programs_print_what_the_page_says(
+    desk: Path, capsys: pytest.CaptureFixture[str], page: str, program: Block, printed: str | None
+) -> None:
+    capsys.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other people's code on import
+        exec(compile(program.text, f"{page}.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert said
+    if printed is not None:
+        assert _words(said) == _words(printed)
+        numbers, expected = _numbers(said), _numbers(printed)
+        assert numbers == [pytest.approx(number, rel=0.01, abs=2e-3) for number in expected]
+
+
+_NUMBER = r"(?<![\w.])-?\d+\.\d+"
+
+
+def _words(text: str) -> str:
+    return re.sub(_NUMBER, "#", text)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(_NUMBER, text)]
+
+
+def test_most_programs_say_what_they_print() -> None:
+    assert sum(printed is not None for _, _, printed in PROGRAMS) >= 10
