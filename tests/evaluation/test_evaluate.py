@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.tiny import Copy, copying, noise_image, tiny_config, tiny_translator
 from transfigure import registry
@@ -558,3 +559,19 @@ def test_scores_of_copies_are_scores_of_the_sources(tmp_path: Path) -> None:
         assert one.skipped or one.of in ("diversity", "dependence") or one.value == pytest.approx(one.bounds["source copied"], abs=1e-7)
     assert to_tensor(images.read(tmp_path / "testA" / "0.png")).shape == (3, SIZE, SIZE)
     assert copying(3)(images.read(tmp_path / "testA" / "0.png")).shape == (SIZE, SIZE, 3)
+
+
+def test_diversity_is_measured_on_a_part_of_many_images_and_says_so(tmp_path: Path) -> None:
+    for side, start in (("A", 0), ("B", 900)):
+        for index in range(70):
+            images.write(tmp_path / f"test{side}" / f"{index}.png", noise_image(SIZE, SIZE, seed=start + index))
+    translator = model_on(tmp_path)
+    for layer in translator.generator.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.normal_(layer.weight, 0, 0.3)
+    assert any(isinstance(layer, torch.nn.Dropout) for layer in translator.generator.modules())
+    noisy = row(evaluate(translator, metrics=["diversity"], quiet=True), "diversity")
+    assert noisy.value > 0
+    assert noisy.caution == "on 35 of 70 images"
+    translator.inference = Inference(noise="none")
+    assert "takes noise" in row(evaluate(translator, metrics=["diversity"], quiet=True), "diversity").skipped

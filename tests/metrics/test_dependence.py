@@ -206,7 +206,7 @@ def test_batches_without_samples_contribute_nothing_and_are_owned_up_to() -> Non
 
 def test_samples_that_do_not_fit_are_refused_and_leave_no_trace() -> None:
     metric, images = Diversity(), pictures(3)
-    for bad in (images[None], images, torch.stack([images, images])[:, :2], torch.stack([images, images])[..., :-1]):
+    for bad in (images[None], images, torch.stack([images, images]).repeat(1, 2, 1, 1, 1), torch.stack([images, images])[..., :-1]):
         with pytest.raises(ValueError, match="at least two samples"):
             metric.update(images, images, beside=Beside(samples=bad))
     with pytest.raises(ValueError, match="no images"):

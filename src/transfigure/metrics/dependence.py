@@ -134,7 +134,7 @@ class Diversity(Metric):
         self.reset()
 
     def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:
-        """Score each image's samples; a batch without any contributes nothing.
+        """Score the samples of each image that has some; a batch without any contributes nothing.
 
         Raises:
             ValueError: the shapes do not fit each other, or there is but one sample.
@@ -142,9 +142,10 @@ class Diversity(Metric):
         check_images(prediction, target, names)
         samples = beside.samples
         if samples is not None:
-            if samples.ndim != 5 or samples.shape[1:] != prediction.shape or len(samples) < 2:
+            fits = samples.ndim == 5 and samples.shape[2:] == prediction.shape[1:] and samples.shape[1] <= len(prediction)
+            if not fits or len(samples) < 2:
                 raise ValueError(
-                    f"diversity compares at least two samples [S, N, C, H, W] of the shape of the predictions: "
+                    f"diversity compares at least two samples [S, M, C, H, W] of the shape of the predictions, M of the N at most: "
                     f"got {tuple(samples.shape)} and {tuple(prediction.shape)}"
                 )
             with torch.no_grad():

@@ -34,7 +34,7 @@ class Beside:
 
     Attributes:
         source: what the predictions were made from, ``[N, C', H, W]`` in [-1, 1].
-        samples: further predictions of the same sources under other noise, ``[S, N, C, H, W]`` in [-1, 1].
+        samples: S predictions of M <= N of the sources, each under other noise, ``[S, M, C, H, W]`` in [-1, 1].
         labels: per image the label map as its file holds it, ``[H', W', C'']`` uint8 or uint16, never resized.
     """
 
