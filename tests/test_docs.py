@@ -18,6 +18,7 @@ from transfigure import registry
 from transfigure.cli import VERBS, take_overrides
 from transfigure.data.open import find_records, geometry_of, settle
 from transfigure.errors import UserError
+from transfigure.evaluation.choice import Choice, options_from_flags
 from transfigure.flags import parsers
 from transfigure.inventory import inventory
 from transfigure.recipe import Recipe
@@ -25,7 +26,7 @@ from transfigure.recipe import Recipe
 PACKAGE = ROOT / "src" / "transfigure"
 TOUR = ROOT / "docs" / "tour.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-OVERRIDDEN = {"train": ("",), "evaluate": ("data.",)}
+OVERRIDDEN = {"train": ("",), "evaluate": ("data.", "metric.")}
 """Which recipe keys are flags of which verb, by how they begin."""
 ROOMS = {"recipe", "data", "networks", "objectives", "training", "translation", "evaluation", "reporting"}
 
@@ -235,6 +236,8 @@ def complaint(words: list[str]) -> str | None:
             registry.load_plugin(plugin)
         if foreign := [key for key in overrides if not key.startswith(OVERRIDDEN.get(rest[0], ()))]:
             return f"{rest[0]} takes no --{foreign[0]}"
+        of_metrics = {key: overrides.pop(key) for key in list(overrides) if key.startswith("metric.")}
+        Choice.of(options=options_from_flags(of_metrics))
         if rest[0] in ("train", "evaluate"):
             recipe = getattr(options, "recipe", None)
             kind = {"data.kind": "synthetic"} if options.data == "synthetic" else {}

@@ -22,7 +22,7 @@ from transfigure.evaluation.segmenter_training import train_segmenter
 from transfigure.flags import parsers
 from transfigure.metrics import download
 from transfigure.metrics.metric import Metric
-from transfigure.metrics.weights import CATALOGUE
+from transfigure.metrics.published import CATALOGUE
 from transfigure.recipe import shipped, tree
 from transfigure.recipe.sections import Data
 

@@ -212,14 +212,15 @@ def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
             raise UserError(f"--{foreign[0]} cannot be changed after training: only --data.* and --metric.* can")
         translator = _translator(options)
         out = options.out
-        if out is None and (Path(options.model) / "recipe.yaml").is_file():
+        if out is None and not (options.metrics or options.require) and (Path(options.model) / "recipe.yaml").is_file():
             out = str(Path(options.model) / "evaluation")
         result = run_evaluation(translator, options.data, split=options.split, out=out, overrides=overrides, **common)
     if options.json:
         print(json.dumps(result.to_dict(), indent=2))
         return 0
     about = result.about
-    print(f"{len(result.names)} images, split: {about['split']}, resize: {about['resize']}, checkpoint: {about['checkpoint']}")
+    facts = (f"{len(result.names)} images", *(f"{key}: {about[key]}" for key in ("split", "data", "resize", "checkpoint") if about[key]))
+    print(", ".join(facts))
     print(result.table())
     if about["ranked_by"] is not None:
         print(f"worst by {about['ranked_by']}: {', '.join(about['worst'])}    best: {', '.join(about['best'])}")
@@ -261,6 +262,8 @@ def statistics(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Store the feature statistics of a folder."""
     from .evaluation.unpaired import statistics_of
 
+    if Path(options.out).suffix.lower() != ".npz":
+        raise UserError(f"--out {options.out} must end in .npz, by which evaluate --target knows it: call it {options.out}.npz")
     found = statistics_of(
         options.folder,
         options.features,

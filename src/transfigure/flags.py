@@ -144,7 +144,11 @@ def _evaluate(command: Parser) -> None:
     command.add_argument("--generated", metavar="DIR", help="a folder of generated images, instead of MODEL")
     command.add_argument("--target", metavar="DIR", help="the folder of what they should be, or a file of stored statistics (.npz)")
     command.add_argument("--source", metavar="DIR", help="the folder of their sources, for the bound of copying them")
-    command.add_argument("--labels", metavar="DIR", help="the folder of their label maps, for the FCN-score (default: the sources)")
+    command.add_argument(
+        "--labels",
+        metavar="DIR",
+        help="the folder of label maps for the FCN-score (default: the sources, or the targets without --segmenter)",
+    )
     command.add_argument("--unpaired", action="store_true", help="the folders are two sets: compare distributions only")
     command.add_argument(
         "--value_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="values of the folders' files that are black and white"
@@ -168,7 +172,7 @@ def _evaluate(command: Parser) -> None:
 
 def _around_evaluation(added: dict[str, Parser]) -> None:
     command = added["weights"]
-    command.add_argument("action", metavar="ACTION", choices=["list", "get"], help="list, or get NAME")
+    command.add_argument("action", nargs="?", default="list", metavar="ACTION", choices=["list", "get"], help="list (default), or get NAME")
     command.add_argument("names", nargs="*", metavar="NAME", help="which weights to get, such as inception")
 
     command = added["segmenter"]
@@ -194,7 +198,7 @@ def _around_evaluation(added: dict[str, Parser]) -> None:
     command.add_argument(
         "--features", choices=["inception", "random"], default="inception", help="for FID, KID and PRDC, or for random_frechet"
     )
-    command.add_argument("--resize", choices=["tf1", "clean"], default="tf1", help="how Inception is fed (default: %(default)s)")
+    command.add_argument("--resize", choices=["tf1", "clean"], help="how Inception is fed (default: tf1)")
     command.add_argument("--value_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="values of the files that are black and white")
     command.add_argument("--alpha", choices=ALPHA, default="refuse", help="what to do with transparency (default: %(default)s)")
     _weights(command)

@@ -572,6 +572,20 @@ def test_diversity_is_measured_on_a_part_of_many_images_and_says_so(tmp_path: Pa
     assert any(isinstance(layer, torch.nn.Dropout) for layer in translator.generator.modules())
     noisy = row(evaluate(translator, metrics=["diversity"], quiet=True), "diversity")
     assert noisy.value > 0
-    assert noisy.caution == "on 35 of 70 images"
+    assert noisy.caution == "on 24 of 70 images"
     translator.inference = Inference(noise="none")
     assert "takes noise" in row(evaluate(translator, metrics=["diversity"], quiet=True), "diversity").skipped
+
+
+def test_a_choice_of_metrics_does_not_replace_the_whole_table(tmp_path: Path) -> None:
+    home = two_folders(tmp_path / "data")
+    run = tmp_path / "run"
+    translator = model_on(home)
+    translator.save(run / "model")
+    (run / "recipe.yaml").write_text("name: recipe\n")
+    evaluate(run, quiet=True)
+    whole = (run / "evaluation" / "evaluation.json").read_text()
+    evaluate(run, metrics=["ssim"], quiet=True)
+    assert (run / "evaluation" / "evaluation.json").read_text() == whole
+    evaluate(run, metrics=["ssim"], out=run / "evaluation", quiet=True)
+    assert (run / "evaluation" / "evaluation.json").read_text() != whole

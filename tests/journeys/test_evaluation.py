@@ -40,7 +40,7 @@ def test_what_is_absent_is_skipped_with_the_file_and_the_place(sets: Path, capsy
     assert str(sets / "torch" / "hub" / "checkpoints") in skipped
     assert "transfigure weights get inception" in skipped
     assert "KID" in skipped
-    for words in ("alexnet", "vgg16", "--segmenter", "target itself", "source copied"):
+    for words in ("'alexnet' and 'lpips_alex'", "transfigure weights get vgg16 dists", "--segmenter", "target itself", "source copied"):
         assert words in told
 
 
@@ -70,6 +70,8 @@ def test_statistics_are_stored_and_used_again(sets: Path, capsys: pytest.Capture
     line = "transfigure evaluate --generated made --target {} --metrics random_frechet --json --quiet"
     values = [json.loads(done(capsys, line.format(target)))["rows"][0]["value"] for target in ("real.npz", "real", "real --unpaired")]
     assert values[0] == pytest.approx(values[1], rel=1e-4) == pytest.approx(values[2], rel=1e-4)
+    assert "must end in .npz" in refused(capsys, "transfigure statistics real --features random --out real --quiet")
+    assert "leave it out" in refused(capsys, "transfigure statistics real --features random --resize clean --out real.npz --quiet")
     assert "pt_inception" in refused(capsys, "transfigure statistics real --out real.npz --quiet", code=3)
     skipped = done(capsys, "transfigure evaluate --generated made --target real.npz --metrics l1,random_frechet --quiet")
     assert "skipped: L1: needs pairs" in skipped
@@ -114,6 +116,7 @@ def test_a_report_of_two_folders(sets: Path, capsys: pytest.CaptureFixture[str])
         ("--generated made --target real --palette facade", "facade"),
         ("--generated made --target real --segmenter absent.safetensors", "absent.safetensors"),
         ("--generated made --target real --palette learn --labels real", "flat colours"),
+        ("--generated made --target real --palette facades --metrics l1", "--palette is for the metric fcn_score, which is not chosen"),
     ],
 )
 def test_bad_words_are_refused_in_a_sentence(sets: Path, capsys: pytest.CaptureFixture[str], line: str, words: str) -> None:
@@ -147,6 +150,7 @@ def test_black_images_and_one_image(sets: Path, capsys: pytest.CaptureFixture[st
 
 def test_weights_are_listed_and_nothing_is_fetched(sets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = done(capsys, "transfigure weights list")
+    assert done(capsys, "transfigure weights") == told
     for words in ("inception", "pt_inception-2015-12-05-6726825d.pth: not here", "looked for in:", "transfigure weights get NAME"):
         assert words in told
     listed = json.loads(done(capsys, "transfigure weights list --json"))

@@ -30,7 +30,7 @@ from transfigure.cli import VERBS
 from transfigure.data import images
 from transfigure.data.synthetic import draw_scene, render
 from transfigure.metrics import download
-from transfigure.metrics.weights import CATALOGUE
+from transfigure.metrics.published import CATALOGUE
 from transfigure.recipe import Recipe, shipped, tree
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

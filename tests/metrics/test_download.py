@@ -19,7 +19,7 @@ import pytest
 
 from transfigure.errors import Interrupted, Missing, RunFailure, UserError
 from transfigure.metrics import download, weights
-from transfigure.metrics.weights import CATALOGUE, Weights
+from transfigure.metrics.published import CATALOGUE, Weights
 
 NAME, FILE = "toy", "toy.pth"
 CONTENT = os.urandom(1_300_000)

@@ -92,6 +92,20 @@ def test_drawn_label_maps_against_the_target_file() -> None:
     assert low <= values["pixel_accuracy"] <= high and low < 0.9 and high == pytest.approx(1)
 
 
+def test_photos_taken_for_label_maps_are_doubted() -> None:
+    labels, image = street(0)
+    photo = torch.from_numpy(render(draw_scene(0, 0), "day", 64)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    metric = FCNScore(palette="facades")
+    metric.update(photo, image, None, Beside(labels=[labels]))
+    assert "are these label maps?" in metric.caution()
+    metric.reset()
+    facades = load_palette("facades")
+    assert facades.colours is not None
+    drawn = torch.from_numpy(facades.colours[np.arange(144).reshape(12, 12) % 12]).permute(2, 0, 1)[None].float() / 127.5 - 1
+    metric.update(drawn + 0.1 * torch.randn_like(drawn), drawn, None, Beside(labels=[labels]))
+    assert "are these label maps?" not in metric.caution()
+
+
 def test_the_bound_of_drawn_maps_is_what_their_size_allows() -> None:
     """Fine labels cannot be told at a quarter of the size, and the labels are not made coarser to hide it."""
     fine = render(draw_scene(0, 3), "labels", 128)

@@ -17,7 +17,8 @@ import torch
 
 from transfigure.errors import Missing, UserError
 from transfigure.metrics import weights
-from transfigure.metrics.weights import CATALOGUE, Weights, explicit, find, load, places
+from transfigure.metrics.published import CATALOGUE, Weights
+from transfigure.metrics.weights import explicit, find, load, places
 
 NAME, FILE, OTHER = "toy", "toy-published.pth", "any.pth"
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.0, 2.0])}

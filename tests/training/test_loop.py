@@ -82,7 +82,6 @@ def test_best_by_what_cannot_be_had_is_refused_before_training(
     train(recipe(), tmp_path / "run", quiet=True)
 
 
-
 def test_a_metric_that_should_fall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [0.5, 0.2, 0.3, 0.1], "l1")
     run = train(recipe(training__best_metric="l1"), tmp_path / "run", quiet=True)

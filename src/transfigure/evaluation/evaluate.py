@@ -20,6 +20,7 @@ from ..data.batch import chunks
 from ..data.dataset import PairDataset
 from ..data.files import check_writable_folder
 from ..data.pixels import Array, to_array, to_tensor
+from ..errors import UserError
 from ..metrics import weights as weight_files
 from ..metrics.metric import Beside
 from ..metrics.palettes import learn_palette
@@ -71,7 +72,8 @@ def evaluate(
         segmenter: for the FCN-score, what reads label maps back from generated photos: a file, ``module:function`` or a callable.
         palette: for the FCN-score, how label maps are coloured: a shipped name, a JSON file, ``learn`` or a ``Palette``.
         weights: files of feature networks, by name (see ``transfigure weights list``).
-        out: a folder for ``evaluation.json``, ``per_image.csv`` and the panels; for a run directory the default is its ``evaluation``.
+        out: a folder for ``evaluation.json``, ``per_image.csv`` and the panels; for a run directory the default is its ``evaluation``,
+            unless metrics are chosen: a part shall not take the place of the whole.
         checkpoint: of a run: ``last`` or ``best``.
         overrides: dotted data keys laid on top of the recipe's, such as ``{"data.direction": "BtoA"}``.
         quiet: no progress.
@@ -85,7 +87,7 @@ def evaluate(
     if not isinstance(model, Translator):
         where = Path(model)
         model = Translator.load(where, checkpoint=checkpoint)  # type: ignore[arg-type]
-        if out is None and (where / "recipe.yaml").is_file():
+        if out is None and metrics is None and not require and (where / "recipe.yaml").is_file():
             out = where / "evaluation"
     translator = model
     found = held_out(translator, data, split, overrides or {})
@@ -109,7 +111,7 @@ def evaluate(
         mean_target = _mean_target(found, translator, quiet)
         kept: dict[str, Pictures] = {}
         examples = spread([record.name for record in found.pairs.records])
-        step = max(1, len(found.pairs) // SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
+        step = -(-len(found.pairs) // SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
         names: list[str] = []
         progress = track(read(found.pairs), len(found.pairs), "evaluate", quiet=quiet)
         for chunk in chunks(progress, BATCH, lambda item: item[0].source.shape):
@@ -149,6 +151,10 @@ def with_labels(choice: Choice, segmenter: Any, palette: Any, label_maps: Callab
     """
     for option, value in (("segmenter", segmenter), ("palette", palette)):
         if value is not None:
+            if "fcn_score" not in choice.metrics:
+                raise UserError(
+                    f"--{option} is for the metric fcn_score, which is not chosen: add it to --metrics, or leave --{option} out"
+                )
             choice = choice.with_option("fcn_score", option, value)
     given = choice.options.get("fcn_score", {})
     if isinstance(given.get("palette"), str) and given["palette"] == "learn":

@@ -78,7 +78,7 @@ def evaluate_folders(
     started = time.monotonic()
     choice = Choice.of(metrics, require, options)
     stored = Path(target).suffix.lower() == ".npz"
-    about = {"split": f"{generated} against {target}", "resize": "none", "checkpoint": "files", "model": str(generated)}
+    about = {"split": "", "data": f"{generated} against {target}", "resize": "none", "checkpoint": "files", "model": str(generated)}
     with weight_files.explicit(weights or {}):
         if unpaired or stored:
             if labels is not None:
@@ -89,7 +89,7 @@ def evaluate_folders(
                 list_images(Path(source)) if source is not None else None,
             )
             _prepare(out)
-            result = compare_sets(choice, sets, about | {"split": f"{about['split']}, unpaired"}, value_range, alpha, quiet)
+            result = compare_sets(choice, sets, about | {"data": f"{about['data']}, unpaired"}, value_range, alpha, quiet)
         else:
             photos = segmenter is not None or bool(choice.options.get("fcn_score", {}).get("segmenter"))
             files = _matched(generated, target, source, labels, photos, quiet)

@@ -13,7 +13,7 @@ from ..data import images
 from ..data.batch import chunks
 from ..data.files import list_images
 from ..data.pixels import to_tensor
-from ..errors import Missing
+from ..errors import Missing, UserError
 from ..metrics import weights as weight_files
 from ..metrics.distribution import FeatureMetric
 from ..metrics.extractors import inception, random_network
@@ -86,7 +86,7 @@ def compare_sets(
 def statistics_of(
     folder: str | Path,
     features: Literal["inception", "random"] = "inception",
-    resize: Literal["tf1", "clean"] = "tf1",
+    resize: Literal["tf1", "clean"] | None = None,
     *,
     weights: Mapping[str, str | Path] | None = None,
     value_range: tuple[float, float] | None = None,
@@ -98,7 +98,7 @@ def statistics_of(
     Args:
         folder: the images.
         features: ``inception`` for FID, KID and PRDC, or ``random`` for ``random_frechet``.
-        resize: how Inception is fed.
+        resize: how Inception is fed; None is ``tf1``.
         weights: files of feature networks, by name.
         value_range: the values that count as black and white.
         alpha: what to do with transparency.
@@ -108,9 +108,11 @@ def statistics_of(
         UserError: no images, or some that cannot be read or have no features.
         Missing: the network's weights are not there.
     """
+    if features == "random" and resize is not None:
+        raise UserError(f"--resize {resize} is Inception's: the random network sees images at their own size, so leave it out")
     files = list_images(Path(folder))
     with weight_files.explicit(weights or {}):
-        extractor = inception(resize) if features == "inception" else random_network()
+        extractor = inception(resize or "tf1") if features == "inception" else random_network()
         found: list[torch.Tensor] = []
         try:
             _features(files, value_range, alpha, lambda batch: found.append(extractor(batch)), "features", quiet)

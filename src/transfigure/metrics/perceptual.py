@@ -98,6 +98,7 @@ class PerceptualMetric(ImageMetric):
     def __init__(self, network: str, heads: str) -> None:
         super().__init__()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        weights.need(network, heads)
         self.sight, digest = _sight(network, self.device)
         seen = self.sight.trunk.network
         state, heads_digest = weights.load(heads)

@@ -19,6 +19,9 @@ from .metric import TARGET_ITSELF, Beside, Skipped, TallyMetric, in_colour
 from .palettes import IGNORE, Palette, load_palette
 from .segmenters import open_segmenter
 
+FAR, STRANGE_SHARE = 60.0, 0.2
+"""Drawn label maps are doubted if more than this share of their pixels is farther than this (of 255, in RGB) from every colour."""
+
 REAL_PHOTOS = "real photos"
 """The bound of the FCN-score: what the segmenter makes of the real photos; the last row of the paper's tables."""
 
@@ -117,6 +120,7 @@ class FCNScore(TallyMetric):
         self.segmenter = open_segmenter(segmenter) if segmenter != "" else None
         self.labels_from: Literal["source", "target"] = "target" if self.segmenter is None else "source"
         self.palette = self._palette(palette)
+        self._strange = self._pixels = 0
         if self.segmenter is not None and self.segmenter.classes not in (None, len(self.palette.classes)):
             raise UserError(
                 f"the segmenter {self.segmenter.name} knows {self.segmenter.classes} classes and the palette {self.palette.name} "
@@ -132,11 +136,18 @@ class FCNScore(TallyMetric):
         classes = len(self.palette.classes)
         truths = [torch.from_numpy(self.palette.decode(labels)) for labels in beside.labels]
         tallies = []
-        for made in (self._classes(prediction), self._classes(target)):
+        found = self._classes(prediction)
+        self._count_strange(prediction, found)
+        for made in (found, self._classes(target)):
             if (largest := int(made.max())) >= classes:
                 raise UserError(f"the segmenter answers with class {largest}, and the palette {self.palette.name} has {classes} classes")
-            tallies.append([confusion(truth, _resized(found, *truth.shape), classes) for truth, found in zip(truths, made)])
+            tallies.append([confusion(truth, _resized(one, *truth.shape), classes) for truth, one in zip(truths, made)])
         return torch.stack([torch.stack(pair) for pair in zip(*tallies)])
+
+    def reset(self) -> None:
+        """Forget everything taken in."""
+        super().reset()
+        self._strange = self._pixels = 0
 
     def finish(self, total: Tensor) -> dict[str, float]:
         """The scores of the predictions."""
@@ -163,7 +174,10 @@ class FCNScore(TallyMetric):
         return {"network": self.segmenter.name, **weights, "resize": f"{fed}classes to the size of the labels, nearest", **found}
 
     def caution(self) -> str:
-        """Classes that occur nowhere pull the means down."""
+        """What is decoded may be no label map; and classes that occur nowhere pull the means down."""
+        if self._pixels and self._strange / self._pixels > STRANGE_SHARE:
+            share = self._strange / self._pixels
+            return f"{share:.0%} of the generated pixels are far from every colour of the palette: are these label maps?"
         if not self.tallies or self.absent == "skip":
             return ""
         total = self._total()[0]
@@ -177,6 +191,14 @@ class FCNScore(TallyMetric):
         if images.shape[1] not in (1, 3):
             raise Skipped(f"{self.label} reads label maps in grey or colour, and these have {images.shape[1]} channels")
         return self.palette.decode_tensor(images)
+
+    def _count_strange(self, images: Tensor, classes: Tensor) -> None:
+        """Count the pixels of would-be label maps that are none of the palette's colours, by far."""
+        if self.segmenter is None and self.palette.colours is not None and images.shape[1] == 3:
+            colours = torch.from_numpy(self.palette.colours).float()[classes].permute(0, 3, 1, 2)
+            away = ((images.float() + 1) * 127.5 - colours).square().sum(1).sqrt()
+            self._strange += int((away > FAR).sum())
+            self._pixels += away.numel()
 
     def _palette(self, palette: object) -> Palette:
         if isinstance(palette, Palette):
