@@ -282,7 +282,7 @@ def test_an_explicit_kind_goes_before_the_guess(capsys: pytest.CaptureFixture[st
     ("line", "said"),
     [
         ("trian", "there is no command 'trian' (did you mean 'train'?)"),
-        ("help", "there is no command 'help' (known: demo, doctor, "),
+        ("help", "there is no command 'help' (known: ablate, compare, "),
         ("--hepl", "there is no option --hepl (did you mean '--help'?)"),
         ("--quiet train", "there is no option --quiet"),
         ("-- train", "there is no option --"),
@@ -406,7 +406,7 @@ def test_list_shows_every_name_with_its_summary(capsys: pytest.CaptureFixture[st
 
 def test_list_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(_printed(capsys, "list", "--json"))
-    assert set(found) == {"recipe", *registry.KINDS}
+    assert set(found) == {"recipe", "grid", *registry.KINDS}
     assert found["generator"]["unet"]["options"]["width"] == 64
     assert all(item["summary"] for items in found.values() for item in items.values())
     assert set(found["recipe"]) == set(shipped())

@@ -13,8 +13,8 @@ import transfigure
 PACKAGE = Path(transfigure.__file__).parent
 ROOMS = [
     *("errors", "_version", "progress", "registry", "recipe", "data", "networks", "objectives", "metrics"),
-    *("training", "translation", "evaluation", "reporting", "interop"),
-    *("demo", "doctor", "inventory", "flags", "cli", "__main__", "__init__"),
+    *("training", "translation", "evaluation", "experiments", "reporting", "interop"),
+    *("demo", "doctor", "inventory", "flags", "verbs", "cli", "__main__", "__init__"),
 ]
 """In the order data flows; the package's own ``__init__`` comes last: its names are lazy, so it may name everything."""
 

@@ -51,6 +51,8 @@ SUMMARIES = {
     "translate": "translate a file, or a folder to a folder",
     "evaluate": "score a translator, or any two folders of images",
     "report": "write the report page of a run, or of an evaluation",
+    "ablate": "train a grid of recipes and compare them: which loss does what?",
+    "compare": "lay runs side by side: tables, curves, pictures",
     "weights": "the weights that metrics need: where they are, and get them",
     "segmenter": "train what reads label maps back from photos, for the FCN-score",
     "statistics": "store a folder's feature statistics, to evaluate against",
@@ -76,16 +78,16 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     for name, summary in SUMMARIES.items():
         description = summary[0].upper() + summary[1:] + "."
         added[name] = Parser(prog=f"transfigure {name}", description=description, allow_abbrev=False, add_help=name != "train")
-    for name in ("demo", "train", "translate", "evaluate", "weights", "segmenter", "statistics"):
+    for name in ("demo", "train", "translate", "evaluate", "ablate", "weights", "segmenter", "statistics"):
         added[name].add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")
-    for name in ("train", "translate", "evaluate", "list"):
+    for name in ("train", "translate", "evaluate", "ablate", "list"):
         added[name].add_argument(
             "--plugins",
             action="append",
             metavar="FILE",
             help="a Python file that registers more losses, networks, metrics ...; may be repeated",
         )
-    for name in ("evaluate", "list", "doctor", "weights", "segmenter"):
+    for name in ("evaluate", "ablate", "compare", "list", "doctor", "weights", "segmenter"):
         added[name].add_argument("--json", action="store_true", help="for machines")
 
     added["demo"].add_argument("--out", default="transfigure-demo", metavar="DIR", help="where to (default: %(default)s)")
@@ -130,6 +132,10 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
 
     _evaluate(added["evaluate"])
     _around_evaluation(added)
+    _ablate(added["ablate"])
+    command = added["compare"]
+    command.add_argument("runs", nargs="+", metavar="RUN", help="run directories, or the folder of one ablation")
+    command.add_argument("--out", metavar="FILE", help="the page to write, with .csv and .json beside it (default: comparison.html)")
 
     added["report"].add_argument("run", metavar="RUN", help="the run directory, or what evaluate --out wrote")
     added["report"].add_argument("--out", metavar="FILE", help="default: RUN/report.html")
@@ -168,6 +174,23 @@ def _evaluate(command: Parser) -> None:
         "--out", metavar="DIR", help="write evaluation.json, per_image.csv and panels here (default for a run: RUN/evaluation)"
     )
     command.epilog = "A metric's own options: --metric.NAME.OPTION VALUE, as --metric.fid.resize clean (see: transfigure list metric)."
+
+
+def _ablate(command: Parser) -> None:
+    command.add_argument("grid", metavar="GRID", help="a shipped grid (see: transfigure list grid) or a YAML file")
+    command.add_argument("data", nargs="?", metavar="DATA", help="a folder of pairs, a manifest, or the word synthetic")
+    command.add_argument("--out", metavar="DIR", help="the folder to write: a run per cell, and comparison.html")
+    command.add_argument("--seeds", metavar="0,1,2", help="train each variation once with each (default: the grid's)")
+    command.add_argument("--base", metavar="RECIPE", help="the recipe that is varied (default: the grid's)")
+    command.add_argument("--resume", action="store_true", help="go on in DIR: finished cells are kept, failed ones tried again")
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at a time, each with its share of the cores (default: 1)")
+    command.add_argument("--together", action="store_true", help="all cells in this one process")
+    command.add_argument("--metrics", metavar="A,B", help="to compare (default: the grid's)")
+    command.add_argument("--segmenter", metavar="WHAT", help="for the FCN-score, as for evaluate; train: one is trained on DATA first")
+    command.add_argument("--palette", metavar="NAME", help="of the label maps, as for evaluate")
+    command.add_argument("--print_config", action="store_true", help="print the complete grid and stop")
+    _weights(command)
+    command.epilog = "Recipe flags change the base of all variations: --training.epochs 20, --data.direction BtoA ..."
 
 
 def _around_evaluation(added: dict[str, Parser]) -> None:

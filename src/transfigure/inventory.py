@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from . import registry
+from .experiments.grid import shipped as shipped_grids
 from .recipe import Adversarial, Component, Data, Recipe, Training, describe_type, options_of, section_class, shipped
 
 
 def inventory() -> dict[str, dict[str, dict[str, Any]]]:
-    """``{kind: {name: {summary, options, ...}}}`` for every registered thing and every shipped recipe."""
+    """``{kind: {name: {summary, options, ...}}}`` for every registered thing and every shipped recipe and grid."""
     found: dict[str, dict[str, dict[str, Any]]] = {"recipe": {}}
     for name, file in shipped().items():
-        comments = [line.lstrip("# ").strip() for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-        found["recipe"][name] = {"summary": " ".join(comments), "options": {}}
+        found["recipe"][name] = {"summary": _comments(file), "options": {}}
+    found["grid"] = {name: {"summary": _comments(file), "options": {}} for name, file in shipped_grids().items()}
     for kind in registry.KINDS:
         found[kind] = {}
         for name in registry.names(kind):
@@ -24,6 +26,11 @@ def inventory() -> dict[str, dict[str, dict[str, Any]]]:
             options = {key: item.default for key, item in entry.options.items()}
             found[kind][name] = {"summary": entry.summary, "options": options, **entry.extra}
     return found
+
+
+def _comments(file: Path) -> str:
+    """What a shipped file says of itself in its comments."""
+    return " ".join(line.lstrip("# ").strip() for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
 
 
 def inventory_text(found: dict[str, dict[str, dict[str, Any]]]) -> str:
@@ -50,7 +57,7 @@ def reference() -> str:
         lines += ["", f"## {kind}"]
         for name, item in items.items():
             lines += ["", f"### `{name}`", "", _code(item["summary"])]
-            if kind != "recipe" and (options := registry.entry(kind, name).options):
+            if kind not in ("recipe", "grid") and (options := registry.entry(kind, name).options):
                 lines += ["", "| option | default | |", "|---|---|---|"]
                 lines += [f"| `{key}` | `{_shown(option.default)}` | {_code(option.help)} |" for key, option in options.items()]
     for where, cls in (("data", Data), ("objective.adversarial", Adversarial), ("training", Training)):

@@ -22,6 +22,7 @@ EVERY = registry.names("metric")
 NO_RANK = {
     "variation_across_inputs": "says how much outputs differ from each other: noise differs, and a blurred copy hardly differs less",
     "diversity": "says how much an image's own samples differ, and looks at no target",
+    "detail": "1 is best, and noise has more detail than any target: the value is higher, which is not better",
 }
 """Values for which a blurred copy need not be worse than the target, nor noise worse than either."""
 

@@ -29,6 +29,7 @@ from transfigure import registry
 from transfigure.cli import VERBS
 from transfigure.data import images
 from transfigure.data.synthetic import draw_scene, render
+from transfigure.experiments.grid import Grid
 from transfigure.metrics import download
 from transfigure.metrics.published import CATALOGUE
 from transfigure.recipe import Recipe, shipped, tree
@@ -225,6 +226,22 @@ def _evaluate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -
     if "--segmenter" in words:
         score = next(row for row in rows if row["metric"] == "class_iou")
         assert 0 <= score["value"] <= 1 and score["bounds"].keys() == {"real photos"}
+
+
+def _ablate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    said = done(capsys, " ".join([line, "--seeds 0 --together", *(f"--{key} {value}" for key, value in SMALL.items())]))
+    out = Path(_value(words, "--out"))
+    cells = json.loads((out / "ablation.json").read_text())["cells"]
+    assert [cell["variation"] for cell in cells] == list(Grid.load(words[0]).variations)
+    assert {cell["state"] for cell in cells} == {"done"}
+    assert str(out / "comparison.html") in said and all(cell["variation"] in said for cell in cells)
+
+
+def _compare(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    said = done(capsys, line)
+    page = Path(words[0]) / "comparison.html"
+    assert str(page) in said and page.stat().st_size > 10_000
+    assert page.with_suffix(".csv").is_file() and page.with_suffix(".json").is_file()
 
 
 def _segmenter(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:

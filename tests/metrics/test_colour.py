@@ -97,6 +97,17 @@ def test_bins_hold_all_of_srgb_and_none_is_lost() -> None:
         assert len(inner[0]) == bins and 0.4 * 220 * bins / 100 < len(inner[1]) < 0.6 * 220 * bins / 100 + 3
 
 
+@pytest.mark.parametrize("bins", [1, 7, 100])
+def test_the_edges_are_those_of_the_bins(bins: int) -> None:
+    metric = LabHistogram(bins=bins)
+    images = pictures(3)
+    lab = rgb_to_lab(images)
+    for channel, (counts, edges) in enumerate(zip(metric.by_channel(metric.counts(images).sum(0)), metric.edges(), strict=True)):
+        assert len(edges) == len(counts) + 1
+        assert counts.tolist() == np.histogram(lab[:, channel].double(), edges)[0].tolist()
+    assert metric.edges()[0][-1] == 100 and metric.edges()[1][-1] == -metric.edges()[1][0] >= 110
+
+
 def test_pictures_with_known_answers() -> None:
     red, blue = one_colour(1, -1, -1), one_colour(-1, -1, 1)
     assert values(red, red) == {L: 1, A: 1, B: 1}

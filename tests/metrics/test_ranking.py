@@ -63,6 +63,10 @@ EXCEPTIONS: dict[str, tuple[str, str]] = {
         "it says how much outputs differ from each other, and 1 is as much as targets: label maps differ more, and more is not better",
         "source copied > target itself = shuffled targets > light blur > heavy blur",
     ),
+    "detail": (
+        "1 is as much fine detail as targets have, wherever it is and whosever: label maps have harder edges, and more is not better",
+        "source copied > target itself = shuffled targets > light blur > heavy blur",
+    ),
     "own_target_nearest": (
         "it is about which input an output belongs to, on 16 x 16 pixels: a blurred copy tells that as surely as a sharp one",
         "target itself = light blur >= heavy blur > source copied > shuffled targets",

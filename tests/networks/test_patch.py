@@ -69,3 +69,17 @@ def test_nothing_is_normalised_on_the_way_in_and_out(field: int, norm: str) -> N
 def test_an_unknown_field_names_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"receptive_field is 71.*70, 142"):
         build_discriminator("patch", 3, {"receptive_field": 71})
+
+
+def test_a_field_larger_than_the_image_is_padded_with_zeros() -> None:
+    torch.manual_seed(0)
+    padded, plain = (PatchDiscriminator(3, width=2, receptive_field=286, zero_pad=pad, norm="none") for pad in (True, False))
+    padded.load_state_dict(plain.state_dict())
+    image = torch.randn(2, 3, 64, 70)
+    assert (padded.smallest_input, plain.smallest_input) == (1, 96)
+    framed = torch.zeros(2, 3, 96, 96)
+    framed[:, :, 16:80, 13:83] = image
+    assert torch.equal(padded(image), plain(framed))
+    assert padded(image).shape == (2, 1, 1, 1)
+    large = torch.randn(1, 3, 128, 128)
+    assert torch.equal(padded(large), plain(large)), "an image that is large enough is left alone"

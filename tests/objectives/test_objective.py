@@ -160,3 +160,28 @@ def test_choices_and_shapes_of_plugins_are_checked(plugin: None, batch: Batch) -
 def test_terms_can_be_called_by_hand(batch: Batch) -> None:
     value: Tensor = Objective([{"loss": "l1"}]).terms["l1"](batch)
     torch.testing.assert_close(value, l1(batch))
+
+
+def test_a_term_like_another_has_its_length_and_its_own_direction(batch: Batch) -> None:
+    objective = Objective([{"loss": "l2", "weight": 5, "like": "l1"}])
+    values = objective.values(batch)
+    (pull,) = torch.autograd.grad(objective.weigh(values, batch=batch), batch.generated, retain_graph=True)
+    (own,) = torch.autograd.grad(l2(batch), batch.generated, retain_graph=True)
+    (model,) = torch.autograd.grad(l1(batch), batch.generated)
+    assert pull.norm() == pytest.approx(5 * float(model.norm()), rel=1e-5)
+    torch.testing.assert_close(pull / pull.norm(), own / own.norm())
+    with pytest.raises(ValueError, match="needs the batch"):
+        objective.weigh(values)
+
+
+def test_a_term_without_a_pull_stays_without_one(batch: Batch) -> None:
+    same = batch.with_fake(batch.target.clone().requires_grad_())
+    objective = Objective([{"loss": "l2", "like": "l1"}])
+    value = objective.weigh(objective.values(same), batch=same)
+    (pull,) = torch.autograd.grad(value, same.generated)
+    assert torch.equal(pull, torch.zeros_like(pull))
+
+
+def test_like_what_does_not_exist(batch: Batch) -> None:
+    with pytest.raises(UserError, match="did you mean 'l1'"):
+        Objective([{"loss": "l2", "like": "l11"}])

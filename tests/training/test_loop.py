@@ -36,12 +36,16 @@ def test_a_run_directory_holds_all_that_was_promised(tmp_path: Path) -> None:
     for step in steps:
         assert set(step) == {
             *("kind", "images", "epoch", "g", "d", "adversarial", "d_real", "d_fake"),
-            *("terms", "learning_rate", "images_per_second", "seconds"),
+            *("terms", "gradients", "learning_rate", "images_per_second", "seconds"),
         }
+        assert step["gradients"].keys() == {"adversarial", "l1"} and min(step["gradients"].values()) > 0
         assert step["g"] == pytest.approx(step["adversarial"] + 100 * step["terms"]["l1"], rel=1e-4)
         assert 0 <= step["d_real"] <= 1 and 0 <= step["d_fake"] <= 1
     assert [step["learning_rate"] for step in steps[:3]] == [4e-4] * 3
     assert steps[-1]["learning_rate"] == pytest.approx(4e-4 * 2 / 24)
+    previews = entries(run, "preview")
+    assert [entry["images"] for entry in previews] == [6, 12, 18, 24]
+    assert all(entry["detail"] > 0 and entry["variation"] > 0 for entry in previews)
     assert len(entries(run, "validation")) == 4 and len(entries(run, "end")) == 1
     assert (run / "samples" / "fixed" / "0_source.png").is_file()
     assert {path.name for path in (run / "samples").iterdir()} == {"fixed", "00000006", "00000012", "00000018", "00000024"}

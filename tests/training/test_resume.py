@@ -92,11 +92,11 @@ def stop_after(images: int, monkeypatch: pytest.MonkeyPatch, how: type[BaseExcep
     update = PairedStep.update
     seen = [0]
 
-    def counted(self, pair):  # type: ignore[no-untyped-def]
+    def counted(self, pair, measure=False):  # type: ignore[no-untyped-def]
         if seen[0] == images:
             raise how("killed")
         seen[0] += len(pair)
-        return update(self, pair)
+        return update(self, pair, measure)
 
     monkeypatch.setattr(PairedStep, "update", counted)
 
@@ -143,11 +143,11 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.
     update = PairedStep.update
     calls = [0]
 
-    def interrupted(self, pair):  # type: ignore[no-untyped-def]
+    def interrupted(self, pair, measure=False):  # type: ignore[no-untyped-def]
         calls[0] += 1
         if calls[0] == 9:
             signal.raise_signal(signal.SIGINT)
-        return update(self, pair)
+        return update(self, pair, measure)
 
     with monkeypatch.context() as patch:
         patch.setattr(PairedStep, "update", interrupted)
@@ -230,9 +230,9 @@ def test_the_rate_after_a_resume_counts_only_what_was_done_since(tmp_path: Path,
             train(chosen, tmp_path / "run", quiet=True)
     update = PairedStep.update
 
-    def slow(self, pair):  # type: ignore[no-untyped-def]
+    def slow(self, pair, measure=False):  # type: ignore[no-untyped-def]
         time.sleep(0.2)
-        return update(self, pair)
+        return update(self, pair, measure)
 
     monkeypatch.setattr(PairedStep, "update", slow)
     run = train(chosen, tmp_path / "run", resume=True, quiet=True)
@@ -312,12 +312,12 @@ def test_nan_stops_and_keeps_the_last_good_state(tmp_path: Path, monkeypatch: py
     update = PairedStep.update
     calls = [0]
 
-    def poisoned(self, pair):  # type: ignore[no-untyped-def]
+    def poisoned(self, pair, measure=False):  # type: ignore[no-untyped-def]
         calls[0] += 1
         if calls[0] == 9:
             with torch.no_grad():
                 next(self.generator.parameters()).fill_(float("nan"))
-        return update(self, pair)
+        return update(self, pair, measure)
 
     monkeypatch.setattr(PairedStep, "update", poisoned)
     with pytest.raises(RunFailure, match="NaN") as caught:

@@ -172,3 +172,36 @@ def test_overfitting_one_pair_brings_the_answer_to_the_target() -> None:
     for _ in range(60):
         last = float(step.update(pair).terms["l1"])
     assert last < 0.5 * first
+
+
+# ---- how hard each term pulls ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("adversarial", ["vanilla", None])
+def test_measuring_changes_nothing(adversarial: str | None) -> None:
+    plain, measured = (make_step(adversarial) for _ in range(2))
+    for seed in range(3):
+        torch.manual_seed(seed)
+        one = plain.update(make_pair(seed))
+        torch.manual_seed(seed)
+        other = measured.update(make_pair(seed), measure=True)
+        assert torch.equal(one.g, other.g) and one.gradients == {}
+        assert set(other.gradients) == {"l1", *(["adversarial"] if adversarial else [])}
+        assert all(float(norm) > 0 for norm in other.gradients.values())
+    for ours, theirs in zip(plain.generator.parameters(), measured.generator.parameters()):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_pull_of_l1_is_its_weight_over_the_root_of_the_number_of_values(count: int) -> None:
+    """d |x| / dx is 1 / n for each of n values of an image: a vector of length 1 / sqrt(n), whatever the batch."""
+    losses = make_step().update(make_pair(0, count), measure=True)
+    assert float(losses.gradients["l1"]) == pytest.approx(100 / (3 * 32 * 32) ** 0.5, rel=1e-4)
+
+
+def test_a_term_like_another_pulls_as_hard() -> None:
+    step = make_step(terms=[{"loss": "cosine", "weight": 100, "like": "l1"}, {"loss": "l1", "weight": 0}])
+    for seed in range(2):
+        losses = step.update(make_pair(seed), measure=True)
+        assert float(losses.gradients["cosine"]) == pytest.approx(100 / (3 * 32 * 32) ** 0.5, rel=1e-3)
+        assert float(losses.terms["cosine"]) <= 2, "the term itself is logged as it is"

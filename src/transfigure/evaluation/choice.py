@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..recipe import read_options
 from ..registry import catalog, entry, names
 
-FAMILIES = ("distortion", "perceptual", "distribution", "colour", "segmentation", "dependence")
+FAMILIES = ("distortion", "perceptual", "distribution", "colour", "detail", "segmentation", "dependence")
 """The files of metrics in the order of the table; those of other files come last."""
 
 

@@ -106,14 +106,18 @@ class LabHistogram(TallyMetric):
         Raises:
             Skipped: neither colour nor grey pictures.
         """
-        both = [self._counts(rgb_to_lab(in_colour(images, self.label))) for images in (prediction, target)]
+        both = [self.counts(in_colour(images, self.label)) for images in (prediction, target)]
         self._coloured |= prediction.shape[1] == 3
         return torch.stack(both, 1)
 
     def finish(self, total: Tensor) -> dict[str, float]:
         """The overlap of each channel; a and b only if there was a colour image."""
-        overlaps = [(torch.minimum(p, q).sum() / p.sum()).item() for p, q in torch.split(total, self._bins, -1)]
+        overlaps = [(torch.minimum(p, q).sum() / p.sum()).item() for p, q in self.by_channel(total)]
         return dict(zip(self.values, overlaps if self._coloured else overlaps[:1], strict=False))
+
+    def by_channel(self, tally: Tensor) -> tuple[Tensor, ...]:
+        """A tally's counts of L, of a and of b, ``[..., bins]`` each."""
+        return torch.split(tally, self._bins, -1)
 
     def interval(self) -> dict[str, Interval]:
         """Delete-a-group jackknife over images, within [0, 1]."""
@@ -126,13 +130,26 @@ class LabHistogram(TallyMetric):
         """The targets overlap with themselves entirely."""
         return {TARGET_ITSELF: dict.fromkeys(self.compute(), 1.0)}
 
+    def edges(self) -> list[Tensor]:
+        """Where the bins of L, of a and of b begin and end, ``[bins + 1]`` each; what lies beyond is counted in the outermost."""
+        lightness, *chroma = (torch.arange(bins + 1, dtype=torch.float64) for bins in self._bins)
+        return [
+            lightness * self._width,
+            *((steps - bins / 2) * 2 * self._width for steps, bins in zip(chroma, self._bins[1:], strict=True)),
+        ]
+
     def reset(self) -> None:
         """Forget all tallies, and whether there was colour."""
         super().reset()
         self._coloured = False
 
-    def _counts(self, lab: Tensor) -> Tensor:
-        """``[N, 3, H, W]`` to ``[N, bins of L, a and b]``."""
+    def counts(self, images: Tensor) -> Tensor:
+        """Each image's pixels by bin: ``[N, 3, H, W]`` in [-1, 1] to ``[N, bins of L, a and b]``.
+
+        Raises:
+            ValueError: not three channels.
+        """
+        lab = rgb_to_lab(images)
         lightness, a, b = lab.unbind(1)
         grey = self._bins[1] // 2
         chosen = (lightness / self._width).floor(), (a / self._width / 2).round() + grey, (b / self._width / 2).round() + grey

@@ -29,11 +29,13 @@ class Objective:
 
     Args:
         terms: one mapping per term: ``loss`` (a registered name), ``weight`` (default 1), and that loss's own options. A weight of 0
-            measures the term without training on it. A loss listed twice is called ``l1`` and ``l1_2``.
+            measures the term without training on it. A loss listed twice is called ``l1`` and ``l1_2``. ``like`` names another loss,
+            whose pull the term takes on: see :meth:`weighted`.
 
     Attributes:
         terms: name to ``term(batch) -> scalar``, in the recipe's order.
         weights: name to weight.
+        models: name to the loss it pulls like, for the terms that do.
 
     Raises:
         UserError: no such loss or option, or a value that it cannot take.
@@ -42,14 +44,17 @@ class Objective:
     def __init__(self, terms: Sequence[Mapping[str, Any]]) -> None:
         self.terms: dict[str, Term] = {}
         self.weights: dict[str, float] = {}
+        self.models: dict[str, Term] = {}
         for index, given in enumerate(terms):
             where = f"objective.terms.{index}"
             if not isinstance(given, Mapping) or not isinstance(given.get("loss"), str):
                 raise UserError(f"{where} is {given!r}: a term names its loss, as in {{loss: l1, weight: 100}}")
-            options = {key: value for key, value in given.items() if key not in ("loss", "weight")}
+            options = {key: value for key, value in given.items() if key not in ("loss", "weight", "like")}
             name = self._free_name(given["loss"])
             self.terms[name] = _build(given["loss"], options, where)
             self.weights[name] = _weight(given.get("weight", 1.0), f"{where}.weight")
+            if given.get("like") is not None:
+                self.models[name] = _build(given["like"], {}, f"{where}.like")
 
     def values(self, batch: Batch) -> dict[str, Tensor]:
         """Every term's value on a batch that holds generated images: scalars, not weighted, with gradient where the weight is not 0.
@@ -65,10 +70,28 @@ class Objective:
                 raise UserError(f"loss {name!r} returned a tensor of shape {tuple(values[name].shape)}: a loss returns one number")
         return values
 
-    def weigh(self, values: Mapping[str, Tensor], device: torch.device | str | None = None) -> Tensor:
-        """The weighted sum of what :meth:`values` returned; a zero (on ``device``, if there are no values) when nothing has weight."""
+    def weighted(self, values: Mapping[str, Tensor], batch: Batch | None = None) -> dict[str, Tensor]:
+        """Each value times its weight, those of weight 0 left out.
+
+        A term with ``like`` is also scaled so that its gradient at the generated images is as long as that of the loss it is like:
+        w L ||dM / dG(x)|| / ||dL / dG(x)||, the quotient taken as a constant. So losses of other scales can be compared at equal
+        strength: a cosine at weight 100, like ``l1``, pulls as hard as 100 L1 in every update, in its own direction.
+
+        Args:
+            values: what :meth:`values` returned.
+            batch: the batch that they are of; needed if a term is like another.
+        """
+        weighted = {name: self.weights[name] * value for name, value in values.items() if self.weights[name] != 0}
+        for name in self.models.keys() & weighted.keys():
+            if batch is None:
+                raise ValueError(f"term {name!r} pulls like another loss, which needs the batch: weigh(values, batch=batch)")
+            weighted[name] = weighted[name] * _quotient(self.models[name], values[name], batch)
+        return weighted
+
+    def weigh(self, values: Mapping[str, Tensor], device: torch.device | str | None = None, batch: Batch | None = None) -> Tensor:
+        """The sum of :meth:`weighted`; a zero (on ``device``, if there are no values) when nothing has weight."""
         zero = next(iter(values.values())).new_zeros(()) if values else torch.zeros((), device=device)
-        return sum((self.weights[name] * value for name, value in values.items() if self.weights[name] != 0), zero)
+        return sum(self.weighted(values, batch).values(), zero)
 
     def to(self, device: torch.device | str) -> Objective:
         """Move the terms that hold weights of their own, in place."""
@@ -83,6 +106,18 @@ class Objective:
             count += 1
             name = f"{loss}_{count}"
         return name
+
+
+def _quotient(model: Term, value: Tensor, batch: Batch) -> Tensor:
+    """How much longer the model's gradient at the generated images is than the value's; 0 where the value has none."""
+    generated = batch.generated
+    if not value.requires_grad:
+        return value.new_zeros(())
+    (own,) = torch.autograd.grad(value, generated, retain_graph=True)
+    alone = generated.detach().requires_grad_()
+    (wanted,) = torch.autograd.grad(model(batch.with_fake(alone, batch.fake_map)), alone)
+    length = own.norm()
+    return torch.where(length > 0, wanted.norm() / length.clamp_min(1e-30), 0.0)
 
 
 def _build(loss: str, options: dict[str, Any], where: str) -> Term:

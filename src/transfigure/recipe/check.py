@@ -177,7 +177,12 @@ def read_terms(value: Any) -> tuple[dict[str, Any], ...]:
         term = {"loss": item} if isinstance(item, str) else read_mapping(where, item)
         if "loss" not in term:
             raise UserError(f"{where} names no loss: write it as {{loss: l1, weight: 100}}")
-        terms.append(plain(read_section(where, term, Group("loss", "loss", "", Term))))
+        whole = plain(read_section(where, term, Group("loss", "loss", "", Term)))
+        if whole["like"] is None:
+            del whole["like"]
+        else:
+            registry.entry("loss", whole["like"])
+        terms.append(whole)
     return tuple(terms)
 
 

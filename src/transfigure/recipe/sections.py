@@ -150,10 +150,12 @@ class Term:
     Args:
         loss: the registered loss (see ``transfigure list``).
         weight: its factor in the objective.
+        like: another loss: the term is scaled in every update so that its gradient at the generated image is as long as that loss's.
     """
 
     loss: str
     weight: float = 1.0
+    like: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 

@@ -26,8 +26,12 @@ WIDTH, HEIGHT = 350, 190
 HUGE = 1e30  # beyond it an axis has no meaning: treated as not finite
 
 # Okabe and Ito's palette, told apart by colour-blind readers. In the page each becomes var(--name), which dark mode redefines.
-COLOURS = {"blue": "#0072b2", "orange": "#d55e00", "green": "#009e73", "purple": "#cc79a7", "ink": "#5b6470", "rule": "#dfe3e8"}
-_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "transfigure", "font.size": 10.5}
+COLOURS = {
+    **{"blue": "#0072b2", "orange": "#d55e00", "green": "#009e73", "purple": "#cc79a7"},
+    **{"amber": "#e69f00", "sky": "#56b4e9", "brown": "#7a4b2a", "olive": "#6b7a12"},
+    **{"ink": "#5b6470", "rule": "#dfe3e8"},
+}
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "transfigure", "font.size": 10.5}
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ def curve(
         best: images seen at the point to be marked as the best.
         floor: start the axis at 0.
     """
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure()
+    with mpl.rc_context(STYLE):
+        figure, axes = canvas()
         drawn: list[Array] = []
         for line in lines:
             x, y = np.asarray(line.points, np.float64).reshape(-1, 2).T
@@ -84,9 +88,10 @@ def curve(
                 )
         if level is not None:
             axes.axhline(level, color=COLOURS["ink"], linewidth=0.9, linestyle=(0, (4, 3)))
-        _height(axes, np.concatenate(drawn) if drawn else np.empty(0), level, floor)
-        _width(axes, lines, images_per_epoch)
-        return _svg(figure, name)
+        fit_height(axes, np.concatenate(drawn) if drawn else np.empty(0), level, floor)
+        last = max((point[0] for line in lines for point in line.points), default=1.0) or 1.0
+        fit_width(axes, last, images_per_epoch)
+        return inline(figure, name)
 
 
 def histogram(values: Sequence[float], name: str, ends: tuple[str, str] | None = None) -> str:
@@ -97,8 +102,8 @@ def histogram(values: Sequence[float], name: str, ends: tuple[str, str] | None =
         name: unique on the page, as for :func:`curve`.
         ends: words for the lowest and the highest value, written above them.
     """
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(height=140, head=22 if ends else 8)
+    with mpl.rc_context(STYLE):
+        figure, axes = canvas(height=140, head=22 if ends else 8)
         data = np.clip(np.asarray(values, np.float64), -HUGE, HUGE)
         varied = np.ptp(data) > 1e-9 * np.abs(data).max()
         bins = int(np.clip(round(2 * len(data) ** 0.5), 6, 30)) if varied else 1
@@ -110,7 +115,7 @@ def histogram(values: Sequence[float], name: str, ends: tuple[str, str] | None =
         for at, words, side in zip((data.min(), data.max()), ends if ends and varied else (), ("left", "right")):
             axes.axvline(float(at), color=COLOURS["ink"], linewidth=0.9)
             axes.annotate(words, (float(at), 1), (0, 3), axes.get_xaxis_transform(), "offset points", ha=side, color=COLOURS["ink"])
-        return _svg(figure, name)
+        return inline(figure, name)
 
 
 def running_mean(y: Array, share: float = 0.04) -> Array:
@@ -148,7 +153,8 @@ def short(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
-def _figure(height: int = HEIGHT, head: int = 24) -> tuple[Figure, Axes]:
+def canvas(height: int = HEIGHT, head: int = 24) -> tuple[Figure, Axes]:
+    """An empty figure with one pair of axes, in the look of all."""
     figure = Figure(figsize=(WIDTH / 72, height / 72))
     FigureCanvasSVG(figure)
     figure.patch.set_alpha(0)
@@ -166,7 +172,7 @@ def _figure(height: int = HEIGHT, head: int = 24) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _height(axes: Axes, y: Array, level: float | None, floor: bool) -> None:
+def fit_height(axes: Axes, y: Array, level: float | None, floor: bool) -> None:
     """The y axis. A first spike must not flatten a whole run: far outliers leave the axis and are named instead."""
     finite = y[np.isfinite(y)]
     if finite.size == 0:
@@ -187,9 +193,8 @@ def _height(axes: Axes, y: Array, level: float | None, floor: bool) -> None:
         axes.text(0.99, 0.97, f"↑ peak {short(peak)}", transform=axes.transAxes, ha="right", va="top", color=COLOURS["ink"], fontsize=10)
 
 
-def _width(axes: Axes, lines: Sequence[Line], images_per_epoch: float | None) -> None:
-    """The x axis: images seen below, epochs above."""
-    last = max((point[0] for line in lines for point in line.points), default=1.0) or 1.0
+def fit_width(axes: Axes, last: float, images_per_epoch: float | None) -> None:
+    """The x axis up to the last value: images seen below, epochs above."""
     axes.set_xlim(0, last * 1.015)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
@@ -207,7 +212,7 @@ def _width(axes: Axes, lines: Sequence[Line], images_per_epoch: float | None) ->
     top.tick_params(colors=COLOURS["ink"], length=3, width=0.7, pad=1, labelsize=10)
 
 
-def _svg(figure: Figure, name: str) -> str:
+def inline(figure: Figure, name: str) -> str:
     """Inline SVG: no header, no size of its own, colours as CSS variables, ids that no other figure on the page has."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -5,7 +5,6 @@ Nothing on the page comes from elsewhere (pictures are data URIs, figures inline
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import math
 import shlex
@@ -15,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from .._version import __version__
 from ..data.files import write_atomically
 from . import curves, numbers, words
 from .panels import Album, Picture
 from .run_files import Points, RunFiles, Sample
 from .scores import Evaluation, Panel, Score
+from .shell import fill
 
 BUDGET = 4_500_000
 """Bytes of pictures on a page. If the first of LEVELS (longest side in pixels, JPEG quality) weighs more, the next is tried."""
@@ -55,17 +53,6 @@ CONTENTS_ALONE = {
 ELSEWHERE = ("rows", "panels", "worst", "best")
 """Facts of an evaluation that the page shows in places of their own."""
 ROLES = {"best": "best", "median": "median", "worst": "worst"}
-SCRIPT = """
-const box = document.querySelector("dialog"), large = box.querySelector("img"), words = box.querySelector("p");
-document.addEventListener("click", event => {
-  if (box.open) { box.close(); return; }
-  const image = event.target.closest("button.picture")?.querySelector("img");
-  if (!image) return;
-  large.src = image.src; large.alt = image.alt; large.className = image.className; words.textContent = image.alt;
-  box.showModal();
-});
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(part => part.open = true));
-"""
 
 
 @dataclass(frozen=True)
@@ -132,17 +119,9 @@ def render(files: RunFiles) -> str:
     gallery = next((made for level in LEVELS[:-1] if (made := _gallery(files, *level)).weight <= BUDGET), None) or _gallery(
         files, *LEVELS[-1]
     )
-    room = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    room.filters.update(plain=words.plain, capital=words.capital)
     run = shlex.quote(str(files.folder))
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode("ascii")
-    return room.get_template("report.html").render(
+    return fill(
+        "report.html",
         files=files,
         title=words.title(files),
         summary=words.summary(files),
@@ -157,10 +136,6 @@ def render(files: RunFiles) -> str:
         facts=_facts(files.evaluation.facts if files.evaluation else {}, ELSEWHERE),
         contents=_contents(files.folder, CONTENTS_ALONE if files.alone else CONTENTS),
         commands=[(what, command.format(run=run)) for what, command in COMMANDS],
-        colours=curves.COLOURS,
-        script=Markup(SCRIPT),
-        digest=digest,
-        version=__version__,
     )
 
 

@@ -40,6 +40,7 @@ class Log:
     marks: list[Entry] = field(default_factory=list)
     damaged: int = 0
     replaced: int = 0
+    previews: list[Entry] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> Log:
@@ -66,7 +67,7 @@ class Log:
         def of(*kinds: str) -> list[Entry]:
             return [entry for entry in entries if entry["kind"] in kinds]
 
-        return cls(of("step"), of("validation"), of("health"), of("start", "resume", "end"), damaged, replaced)
+        return cls(of("step"), of("validation"), of("health"), of("start", "resume", "end"), damaged, replaced, of("preview"))
 
     def series(self, key: str, inside: str | None = None) -> Points:
         """(images, value) of a step's quantity, e.g. ``series("d")`` or ``series("l1", inside="terms")``; NaN where it was not finite."""
@@ -76,8 +77,12 @@ class Log:
         """(images, value) of a validation metric."""
         return self._points(self.validations, metric, "metrics")
 
+    def preview(self, key: str) -> Points:
+        """(images, value) of what the fixed examples were measured to have, ``detail`` or ``variation``."""
+        return self._points(self.previews, key, None)
+
     def names(self, inside: str) -> list[str]:
-        """Every loss term (``"terms"``) or validation metric (``"metrics"``), in order of first appearance."""
+        """Every loss term (``"terms"``), pull (``"gradients"``) or validation metric (``"metrics"``), in order of first appearance."""
         lines = self.validations if inside == "metrics" else self.steps
         return list(dict.fromkeys(name for line in lines for name in mapping(line.get(inside))))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..metrics.detail import high_frequency_energy
+
 PATIENCE_IMAGES = 1000
 """For how many images in a row a condition must hold before it is said."""
 
@@ -50,7 +52,7 @@ class Health:
         """
         if len(fakes) < 2:
             return []
-        varied = variation(fakes) / max(variation(targets), 1e-6)
+        varied = signs(fakes, targets)["variation"]
         return self._hold(
             "collapse",
             varied < 0.05,
@@ -83,6 +85,22 @@ class Health:
 def variation(images: Tensor) -> float:
     """How much images differ from one another: the standard deviation over images, averaged over pixels and channels."""
     return float(images.float().std(dim=0, unbiased=False).mean())
+
+
+def signs(fakes: Tensor, targets: Tensor) -> dict[str, float]:
+    """What the fixed examples show beside their targets: 1 is as much as the targets have.
+
+    Args:
+        fakes: generated, ``[N, C, H, W]`` in [-1, 1].
+        targets: what they should be.
+
+    Returns:
+        ``detail``: high-frequency energy (less is blur); ``variation`` over the examples (0 is the same picture for every source).
+    """
+    if len(fakes) == 0:
+        return {}
+    energy = [float(high_frequency_energy(images).sum()) for images in (fakes, targets)]
+    return {"detail": energy[0] / max(energy[1], 1e-12), "variation": variation(fakes) / max(variation(targets), 1e-6)}
 
 
 def broken(values: dict[str, float]) -> list[str]:

@@ -30,7 +30,7 @@ from .allocator import keep_freed_memory
 from .checkpoint import load_checkpoint, random_state, save_checkpoint, seed_everything
 from .ema import EMA
 from .engine import Engine
-from .health import Health, broken
+from .health import Health, broken, signs
 from .interruption import StopRequest
 from .log import RunLog, check_trackers
 from .optimiser import discriminator_rate, schedule, set_learning_rate
@@ -162,15 +162,15 @@ class Trainer:
         self.generator.train()
         for batch in self.loader.epoch(sampler):
             self._set_rates()
-            self.averages.add(self.step.update(self._placed(batch)))
-            if self.ema is not None:
-                self.ema.update(self.generator)
             seen = len(batch) * self.engine.world_size
             before = position.images
+            log_due = passed(training.log_every, before, before + seen)
+            self.averages.add(self.step.update(self._placed(batch), measure=log_due))
+            if self.ema is not None:
+                self.ema.update(self.generator)
             position.images += seen
             position.batch += 1
             self.progress.advance(seen)
-            log_due = passed(training.log_every, before, position.images)
             if log_due or (self.engine.device.type == "cpu" and self.engine.world_size == 1):  # elsewhere asking costs a wait
                 self._check_finite()
             if log_due:
@@ -225,18 +225,19 @@ class Trainer:
 
     def _log_step(self) -> None:
         position, averages = self.position, self.averages
-        names = list(averages.sums)
-        means = self.engine.mean(torch.stack([averages.sums[name].float() for name in names]) / averages.count).tolist()
-        values = dict(zip(names, means))
-        terms = {name.removeprefix("terms."): values.pop(name) for name in names if name.startswith("terms.")}
+        measured = averages.means()
+        values = dict(zip(measured, self.engine.mean(torch.stack(list(measured.values()))).tolist()))
+        terms, gradients = (
+            {name.removeprefix(group): values.pop(name) for name in measured if name.startswith(group)}
+            for group in ("terms.", "gradients.")
+        )
         now = time.monotonic()
         images = (averages.count - averages.untimed) * self.recipe.training.batch_size * self.engine.world_size
         rate = images / max(now - self.logged_at, 1e-9)
         self.logged_at = now
         self.averages = Averages()
-        self._write(
-            "step", epoch=position.epoch, **values, terms=terms, learning_rate=self._rate(), images_per_second=rate, seconds=self._seconds()
-        )
+        speed = {"images_per_second": rate, "seconds": self._seconds()}
+        self._write("step", epoch=position.epoch, **values, terms=terms, gradients=gradients, learning_rate=self._rate(), **speed)
         words = [f"{name} {value:.3f}" for name, value in terms.items()] + [f"G {values['g']:.2f}"]
         won = None
         if "d" in values:
@@ -257,6 +258,7 @@ class Trainer:
         if self.engine.leads:
             with self._off_the_clock():
                 fakes, targets = self.previews.draw(self._model(), self.position.images)
+            self._write("preview", epoch=self.position.epoch, **signs(fakes, targets))
             self._tell(self.health.previews(self.position.images, fakes, targets))
 
     def _validate(self) -> None:

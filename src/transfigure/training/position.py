@@ -23,11 +23,15 @@ class Position:
 
 @dataclass
 class Averages:
-    """Sums of what each update measured since the last log line, left on the device; ``untimed`` updates were made before a resume."""
+    """Sums of what each update measured since the last log line, left on the device; ``untimed`` updates were made before a resume.
+
+    ``last`` holds what only the last update before a log line measures, and is no sum.
+    """
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     count: int = 0
     untimed: int = 0
+    last: dict[str, Tensor] = field(default_factory=dict)
 
     def add(self, losses: Losses) -> None:
         """Count one update."""
@@ -36,7 +40,12 @@ class Averages:
         for name, value in values.items():
             if value is not None:
                 self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+        self.last = {f"gradients.{name}": value for name, value in losses.gradients.items()}
         self.count += 1
+
+    def means(self) -> dict[str, Tensor]:
+        """The mean of each sum, and what the last update measured."""
+        return {**{name: value.float() / self.count for name, value in self.sums.items()}, **self.last}
 
 
 def passed(every: int | None, before: int, now: int) -> bool:

@@ -11,7 +11,7 @@ Isola et al. 2017, section 3. With source x, target y and generated G(x) (the no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -29,7 +29,8 @@ from .engine import Engine
 class Losses:
     """What one update measured, detached. The terms are unweighted; ``g`` is the weighted total that G descended.
 
-    Without a discriminator ``d``, ``adversarial``, ``d_real`` and ``d_fake`` are None.
+    Without a discriminator ``d``, ``adversarial``, ``d_real`` and ``d_fake`` are None. ``gradients`` is empty unless it was asked for:
+    how hard each term, with its weight, pulls at the generated images (see :func:`pulls`).
     """
 
     g: Tensor
@@ -38,6 +39,7 @@ class Losses:
     adversarial: Tensor | None = None
     d_real: Tensor | None = None
     d_fake: Tensor | None = None
+    gradients: dict[str, Tensor] = field(default_factory=dict)
 
 
 @contextmanager
@@ -48,6 +50,25 @@ def frozen(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         network.requires_grad_(True)
+
+
+def pulls(weighted: Mapping[str, Tensor], fake: Tensor) -> dict[str, Tensor]:
+    """How hard each weighted term pulls at the generator's output: the norm of its gradient there.
+
+    ||d L_k / d G(x)||_2 over all values of an image, averaged over the batch (whose mean in L_k is undone). Terms on other scales, such
+    as L1 and a cosine, can be compared by it: it is what reaches the generator of each. The graph stays usable.
+
+    Args:
+        weighted: the terms as they are summed; one that depends on nothing is left out.
+        fake: the generated images, ``[N, C, H, W]``, as the terms saw them.
+    """
+    norms = {}
+    for name, value in weighted.items():
+        if value.requires_grad:
+            (gradient,) = torch.autograd.grad(value, fake, retain_graph=True, allow_unused=True)
+            if gradient is not None:
+                norms[name] = gradient.detach().float().flatten(1).norm(dim=1).mean() * len(fake)
+    return norms
 
 
 @dataclass
@@ -76,15 +97,22 @@ class PairedStep:
     adversarial_weight: float = 1.0
     optimiser_d: Optimizer | None = None
 
-    def update(self, pair: Batch) -> Losses:
-        """One step on D with real and generated images, then one step on G against the updated D."""
+    def update(self, pair: Batch, measure: bool = False) -> Losses:
+        """One step on D with real and generated images, then one step on G against the updated D.
+
+        Args:
+            pair: a batch of pairs.
+            measure: also how hard each term pulls at the generated images; changes nothing else.
+        """
         with self.engine.autocast():
             fake = self.generator(pair.source)
         if self.discriminator is None:
-            values = self.objective.values(pair.with_fake(fake))
-            g_loss = self.objective.weigh(values)
+            answered = pair.with_fake(fake)
+            values = self.objective.values(answered)
+            g_loss = self.objective.weigh(values, batch=answered)
+            gradients = pulls(self.objective.weighted(values, answered), fake) if measure else {}
             self._descend(g_loss, self.generator, self.optimiser_g)
-            return Losses(g_loss.detach(), {name: value.detach() for name, value in values.items()})
+            return Losses(g_loss.detach(), {name: value.detach() for name, value in values.items()}, gradients=gradients)
 
         assert self.adversarial is not None and self.optimiser_d is not None
         # D's turn: no gradient reaches G, since D judges a detached image
@@ -100,7 +128,9 @@ class PairedStep:
             assert judged.fake_map is not None
             fool = self.adversarial.fool(judged.fake_map)
             values = self.objective.values(judged)
-            g_loss = self.adversarial_weight * fool + self.objective.weigh(values)
+            g_loss = self.adversarial_weight * fool + self.objective.weigh(values, batch=judged)
+            if measure:
+                gradients = pulls({"adversarial": self.adversarial_weight * fool, **self.objective.weighted(values, judged)}, fake)
             self._descend(g_loss, self.generator, self.optimiser_g)
 
         return Losses(
@@ -110,6 +140,7 @@ class PairedStep:
             adversarial=fool.detach(),
             d_real=self.adversarial.score(real_map.detach()),
             d_fake=self.adversarial.score(fake_map.detach()),
+            gradients=gradients if measure else {},
         )
 
     def judge(self, pair: Batch, image: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import UserError
@@ -31,6 +32,8 @@ class PatchDiscriminator(nn.Module):
         width: channels of the first layer; they double per layer up to 8 times this.
         receptive_field: side of the patch behind one logit, in pixels: 1, 16, 34, 70, 142 or 286 (at 256x256 the whole image).
         norm: batch, instance or none.
+        zero_pad: lay images that are smaller than ``smallest_input`` would be into the middle of zeros, so that a field larger than the
+            image can be used ("larger receptive fields are padded with zeros", Isola et al. 2017, table 3).
 
     Raises:
         UserError: a value outside these.
@@ -51,6 +54,7 @@ class PatchDiscriminator(nn.Module):
         width: int = 64,
         receptive_field: Literal[1, 16, 34, 70, 142, 286] = 70,
         norm: Literal["batch", "instance", "none"] = "batch",
+        zero_pad: bool = False,
     ) -> None:
         super().__init__()
         if receptive_field not in _HALVINGS:
@@ -80,10 +84,14 @@ class PatchDiscriminator(nn.Module):
             )
         self.head = conv(widths[-1], 1, 1, last_bias)
         # h = H / 2^n - 2 after n halvings and the two convolutions of stride 1. A norm layer needs two values to compare.
-        self.smallest_input = 3 * 2**halvings if halvings else (1 if norm == "none" else 2)
+        self._whole = 3 * 2**halvings if halvings else (1 if norm == "none" else 2)
+        self.smallest_input = 1 if zero_pad else self._whole
 
     def forward(self, x: Tensor) -> Tensor:
         """The map of logits for a batch of images."""
+        if self.smallest_input < self._whole:
+            down, right = (max(0, self._whole - side) for side in x.shape[-2:])
+            x = F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
         for layer in self.layers:
             x = layer(x)
         return self.head(x)  # type: ignore[no-any-return]

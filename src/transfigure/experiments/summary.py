@@ -1,0 +1,339 @@
+"""Variants side by side in numbers: each metric's mean over seeds with its interval, which is best and whether that is more than chance.
+
+The interval over seeds is Student's: mean +- t(0.975, n - 1) s / sqrt(n), s the sample standard deviation of one value per seed. It speaks
+of another training with another seed, where the interval in ``evaluation.json`` speaks of other test images. A best variant is told from
+the rest only where its interval lies apart from every other's: a cautious rule, for intervals may overlap a little and still differ.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import UserError
+from .cost import Cost, cost_of
+from .study import Cell, Study, Variant, finite, of_runs, read_ablation, read_object
+
+__all__ = [
+    "Cell",
+    "Column",
+    "Cost",
+    "Line",
+    "Study",
+    "Summary",
+    "Value",
+    "Variant",
+    "of_runs",
+    "read_ablation",
+    "student",
+    "summarise",
+    "to_csv",
+    "to_dict",
+]
+
+Row = dict[str, Any]
+EQUAL = 1e-3
+"""Bounds of two evaluations of the same pairs agree within this share; a GPU sums in another order."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One metric of one variant.
+
+    Attributes:
+        seeds: the finite value of each run that has one, as (seed, value).
+        mean, low, high: over seeds; no mean without a value, no interval with fewer than two.
+        skipped: why some or all of the runs have no value; empty if all have one.
+    """
+
+    seeds: tuple[tuple[int, float], ...] = ()
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    skipped: str = ""
+
+    @property
+    def n(self) -> int:
+        """Runs with a value."""
+        return len(self.seeds)
+
+    @property
+    def half(self) -> float | None:
+        """Half the interval's width."""
+        return None if self.low is None or self.high is None else self.high / 2 - self.low / 2
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric's value as a column of the table.
+
+    Attributes:
+        better: ``lower``, ``higher`` or ``one`` (nearest to 1); empty if nobody says.
+        best: the variant with the best mean; empty where fewer than two have one.
+        apart: whether its interval over seeds lies apart from those of all others that have a value.
+        bounds: what needs no translator, and the targets, score: those that are the same for every run.
+        cautions: why the values should be read with care.
+    """
+
+    metric: str
+    label: str
+    unit: str
+    better: str
+    of: str
+    best: str = ""
+    apart: bool = False
+    bounds: dict[str, float] = field(default_factory=dict)
+    cautions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A variant as a row of the table.
+
+    Attributes:
+        values: by metric; a metric that no run of it mentions is absent.
+        measured: runs with an evaluation.
+        troubles: (seed, what is the matter) of the runs without one.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+    values: dict[str, Value]
+    cost: Cost
+    measured: int
+    troubles: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The table.
+
+    Attributes:
+        bounds: names of the extra lines below, as far as any column has them.
+        skipped: (label, reason) of metrics that no run has a value of.
+        notes: in words, what a reader must know before trusting the table.
+    """
+
+    title: str
+    about: str
+    budget: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    bounds: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def summarise(study: Study) -> Summary:
+    """The table of a study, from the evaluations and logs of its runs; a part that is missing or damaged is a gap and a note."""
+    notes: list[str] = []
+    read = {cell: _evaluation(cell, notes) for variant in study.variants for cell in variant.cells}
+    rows = {cell: told for cell, (told, _) in read.items()}
+    every = [row for told in rows.values() for row in told]
+    valued = list(dict.fromkeys(_key(row) for row in every if not row.get("skipped")))
+    valued_of = {_of(row) for row in every if not row.get("skipped")}
+    order = {name: at for at, name in enumerate(study.metrics)}
+    first = {_key(row): row for row in reversed(every) if not row.get("skipped")}
+    valued.sort(key=lambda key: order.get(_of(first[key]), len(order)))
+    lines = tuple(_line(variant, rows, {key: _of(first[key]) for key in valued}) for variant in study.variants)
+    columns = tuple(
+        _column(key, first[key], [row for row in every if _key(row) == key and not row.get("skipped")], lines) for key in valued
+    )
+    absent = dict.fromkeys(
+        (str(row.get("label") or _key(row)), str(row["skipped"])) for row in every if row.get("skipped") and _of(row) not in valued_of
+    )
+    notes += _different([facts for told, facts in read.values() if told])
+    bounds = tuple(dict.fromkeys(name for column in columns for name in column.bounds))
+    return Summary(study.title, study.about, study.budget, columns, lines, bounds, tuple(absent), tuple(dict.fromkeys(notes)))
+
+
+def student(degrees: int) -> float:
+    """The 97.5 % quantile of Student's t, by bisection of its distribution function, a finite sum for whole degrees of freedom.
+
+    Source: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
+    """
+
+    def inside(angle: float) -> float:
+        """P(|t| < tan(angle) sqrt(degrees))."""
+        odd, cos2 = degrees % 2, math.cos(angle) ** 2
+        term = total = math.cos(angle) if odd else 1.0
+        for step in range(2 + odd, degrees - 1, 2):
+            term *= cos2 * (step - 1) / step
+            total += term
+        if odd:
+            return 2 / math.pi * (angle + (math.sin(angle) * total if degrees > 1 else 0.0))
+        return math.sin(angle) * total
+
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inside(middle) < 0.95 else (low, middle)
+    return math.tan(low) * math.sqrt(degrees)
+
+
+def to_dict(summary: Summary) -> dict[str, Any]:
+    """Plain values for ``comparison.json``. Nothing but ``cost`` differs between two runs of one ablation on one machine."""
+    return {
+        "title": summary.title,
+        "about": summary.about,
+        "budget": summary.budget,
+        "columns": [
+            {key: getattr(column, key) for key in ("metric", "label", "unit", "better", "of", "best", "apart", "bounds")}
+            | {"cautions": list(column.cautions)}
+            for column in summary.columns
+        ],
+        "variants": [
+            {
+                "name": line.name,
+                "cells": [{"seed": cell.seed, "state": cell.state, "reason": cell.reason} for cell in line.cells],
+                "values": {metric: _told(value) for metric, value in line.values.items()},
+            }
+            for line in summary.lines
+        ],
+        "cost": {line.name: dict(vars(line.cost)) for line in summary.lines},
+        "skipped": [{"label": label, "reason": reason} for label, reason in summary.skipped],
+        "notes": list(summary.notes),
+    }
+
+
+def to_csv(summary: Summary) -> str:
+    """One line per variant, then one per bound; what things cost stands in the last columns, whose names start with ``cost_``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    metrics = [column.metric for column in summary.columns]
+    parts = ("mean", "low", "high", "n")
+    costs = list(vars(Cost()))
+    writer.writerow(
+        ["kind", "name", "runs", "measured", *(f"{m}_{part}" for m in metrics for part in parts), *(f"cost_{c}" for c in costs)]
+    )
+    for line in summary.lines:
+        values = [line.values.get(metric, Value()) for metric in metrics]
+        numbers = [_number(getattr(value, part)) for value in values for part in parts]
+        spent = [_number(getattr(line.cost, cost)) for cost in costs]
+        writer.writerow(["variant", line.name, len(line.cells), line.measured, *numbers, *spent])
+    for name in summary.bounds:
+        numbers = [text for column in summary.columns for text in (_number(column.bounds.get(name)), "", "", "")]
+        writer.writerow(["bound", name, "", "", *numbers, *("" for _ in costs)])
+    return text.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _told(value: Value) -> dict[str, Any]:
+    seeds = [{"seed": seed, "value": each} for seed, each in value.seeds]
+    return {"n": value.n, "mean": value.mean, "low": value.low, "high": value.high, "seeds": seeds, "skipped": value.skipped}
+
+
+# ---- values over seeds -----------------------------------------------------------------------------------------------------
+
+
+def _over_seeds(seeds: list[tuple[int, float]], skipped: str) -> Value:
+    values = [value for _, value in seeds]
+    if not values:
+        return Value(skipped=skipped or "no finite value")
+    n, mean = len(values), math.fsum(values) / len(values)
+    if n == 1:
+        return Value(tuple(seeds), mean, skipped=skipped)
+    half = student(n - 1) * statistics.stdev(values, mean) / math.sqrt(n)
+    return Value(tuple(seeds), mean, mean - half, mean + half, skipped)
+
+
+def _line(variant: Variant, rows: dict[Cell, list[Row]], columns: dict[str, str]) -> Line:
+    """A variant's values; a metric that was skipped as a whole has one row in the place of all its values."""
+    values = {}
+    for key, of in columns.items():
+        here = [(cell, row) for cell in variant.cells for row in rows[cell] if _key(row) == key or (row.get("skipped") and _of(row) == of)]
+        seeds = [(cell.seed, number) for cell, row in here if _key(row) == key and (number := finite(row.get("value"))) is not None]
+        if here:
+            values[key] = _over_seeds(seeds, next((str(row["skipped"]) for _, row in here if row.get("skipped")), ""))
+    troubles = []
+    for cell in variant.cells:
+        if cell.state != "done":
+            troubles.append((cell.seed, cell.state + (f": {cell.reason}" if cell.reason else "")))
+        elif not rows[cell]:
+            troubles.append((cell.seed, "trained, but without an evaluation"))
+    return Line(variant.name, variant.cells, values, cost_of(variant), len(variant.cells) - len(troubles), tuple(troubles))
+
+
+def _column(key: str, row: Row, rows: list[Row], lines: tuple[Line, ...]) -> Column:
+    better = str(row.get("better") or "")
+    badness = _badness(better)
+    known = [(line.name, line.values[key]) for line in lines if key in line.values and line.values[key].mean is not None]
+    best, apart = "", False
+    if badness is not None and len(known) > 1:
+        best, winner = min(known, key=lambda each: badness(each[1].mean, each[1].mean)[0])
+        others = [value for name, value in known if name != best]
+        if all(value.low is not None for value in (winner, *others)):
+            apart = all(badness(winner.low, winner.high)[1] < badness(value.low, value.high)[0] for value in others)
+    cautions = tuple(dict.fromkeys(str(each["caution"]) for each in rows if each.get("caution")))
+    said = {name: str(row.get(name) or "") for name in ("label", "unit")}
+    return Column(key, said["label"] or key, said["unit"], better, _of(row), best, apart, _bounds(rows), cautions)
+
+
+def _badness(better: str) -> Callable[[Any, Any], tuple[float, float]] | None:
+    """For an interval of a value the interval of how bad that is; None if nobody says which way is good."""
+
+    def from_one(low: float, high: float) -> tuple[float, float]:
+        ends = abs(low - 1), abs(high - 1)
+        return (0.0 if low <= 1 <= high else min(ends)), max(ends)
+
+    known: dict[str, Callable[[Any, Any], tuple[float, float]]] = {
+        "lower": lambda low, high: (low, high),
+        "higher": lambda low, high: (-high, -low),
+        "one": from_one,
+    }
+    return known.get(better)
+
+
+def _bounds(rows: list[Row]) -> dict[str, float]:
+    """The bounds that every run has, and has the same."""
+    told = [
+        {str(name): finite(value) for name, value in row["bounds"].items()} if isinstance(row.get("bounds"), dict) else {} for row in rows
+    ]
+    same = {}
+    for name, value in told[0].items():
+        others = [each.get(name) for each in told[1:]]
+        if value is not None and all(other is not None and math.isclose(value, other, rel_tol=EQUAL, abs_tol=1e-6) for other in others):
+            same[name] = value
+    return same
+
+
+# ---- files of a run --------------------------------------------------------------------------------------------------------
+
+
+def _evaluation(cell: Cell, notes: list[str]) -> tuple[list[Row], dict[str, Any]]:
+    """The rows of a run's evaluation and the facts beside them; both empty for a run that is not done."""
+    file = cell.run / "evaluation" / "evaluation.json"
+    if cell.state != "done" or not file.is_file():
+        return [], {}
+    try:
+        told = read_object(file)
+    except UserError:
+        notes.append(f"The evaluation of {cell.variation}, seed {cell.seed}, could not be read: it is not one JSON object.")
+        return [], {}
+    rows = told.get("rows")
+    found = [row for row in rows if isinstance(row, dict) and _key(row)] if isinstance(rows, list) else []
+    return found, told
+
+
+def _key(row: Row) -> str:
+    return str(row.get("metric") or "")
+
+
+def _of(row: Row) -> str:
+    return str(row.get("of") or _key(row))
+
+
+def _different(evaluations: Sequence[dict[str, Any]]) -> Iterable[str]:
+    """Evaluations are comparable if they were made of the same images in the same way."""
+    for key, what in (("n", "number of images"), ("split", "split"), ("resize", "resize rule")):
+        found = list(dict.fromkeys(str(told[key]) for told in evaluations if told.get(key) is not None))
+        if len(found) > 1:
+            yield f"Not every run was evaluated alike: the {what} is {', '.join(found[:-1])} or {found[-1]}. Compare with care."

@@ -1,0 +1,183 @@
+"""The comparison of several runs, or of an ablation, as one self-contained HTML page, with the same numbers as CSV and JSON beside it.
+
+It is made from whatever the runs hold: a cell that failed is named with its reason, one that waits is a gap, and the page says so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.files import write_atomically, write_json, write_text
+from ..errors import UserError
+from ..experiments.summary import Study, summarise, to_csv, to_dict
+from . import overlays
+from .bands import DASHES, HUES, Look
+from .comparison_table import table, told
+from .overlays import Shown
+from .panels import Album, Picture
+from .run_files import RunFiles
+from .scores import Panel
+from .shell import fill
+
+BUDGET = 3_500_000
+"""Bytes of pictures on a page. If the first of LEVELS (longest side in pixels, JPEG quality) weighs more, the next is tried."""
+LEVELS = ((384, 90), (256, 86), (160, 80), (96, 75))
+ROWS = 6
+NOTES = 12
+
+
+@dataclass(frozen=True)
+class PanelRow:
+    """One test image: its pictures in the order of the columns."""
+
+    name: str
+    pictures: list[Picture]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The test images that all variants have pictures of.
+
+    Attributes:
+        columns: heads, with a remark each, such as the seed.
+    """
+
+    columns: list[tuple[str, str]]
+    rows: list[PanelRow]
+    stretched: bool
+    weight: int
+
+
+def compare(study: Study, out: str | Path) -> Path:
+    """Write the comparison of a study: one HTML page, and the table beside it as ``.csv`` and ``.json``.
+
+    Args:
+        study: see ``experiments.summary``: ``read_ablation`` or ``of_runs``.
+        out: the page, as ``comparison.html``; or a folder, which gets a page of that name.
+
+    Returns:
+        The page. Each file appears whole or not at all.
+
+    Raises:
+        UserError: the place cannot be written.
+    """
+    page = Path(out)
+    page = page if page.suffix.lower() in (".html", ".htm") else page / "comparison.html"
+    summary = summarise(study)
+    text = render(study, page)
+    write_json(page.with_suffix(".json"), to_dict(summary))
+    write_text(page.with_suffix(".csv"), to_csv(summary))
+    write_atomically(page, text.encode("utf-8", "replace"))
+    return page
+
+
+def render(study: Study, page: Path) -> str:
+    """The page as text."""
+    summary = summarise(study)
+    notes = list(summary.notes)
+    shown = _shown(study, notes)
+    gallery = next((made for level in LEVELS[:-1] if (made := _gallery(shown, *level)).weight <= BUDGET), None) or _gallery(
+        shown, *LEVELS[-1]
+    )
+    frequencies = list(overlays.pictures(shown, notes))
+    notes += _not_finite(shown)
+    return fill(
+        "comparison.html",
+        study=study,
+        told=told(summary),
+        table=table(summary),
+        intervals=any(value.low is not None for line in summary.lines for value in line.values.values()),
+        scores=list(overlays.scores(summary, shown)),
+        gallery=gallery,
+        curves=list(overlays.curves(shown)),
+        frequencies=frequencies,
+        health=_health(shown),
+        shown=shown,
+        bands=any(len(variant.runs) > 1 for variant in shown),
+        crowded=len(shown) > len(HUES),
+        notices=notes[:NOTES] + ([f"... and {len(notes) - NOTES} more."] if len(notes) > NOTES else []),
+        dashes=["solid", "dashed", "dotted", "dashed"][: len(DASHES)],
+        files=[page.with_suffix(suffix).name for suffix in (".csv", ".json")],
+    )
+
+
+def _shown(study: Study, notes: list[str]) -> list[Shown]:
+    """The variants with those of their runs that are done and can be read."""
+    shown = []
+    for at, variant in enumerate(study.variants):
+        runs = []
+        for cell in variant.cells:
+            if cell.state == "done":
+                try:
+                    files = RunFiles.read(cell.run)
+                except UserError:
+                    notes.append(f"{variant.name}, seed {cell.seed}: its directory is not there, or holds nothing of a run.")
+                    continue
+                notes += [f"{variant.name}, seed {cell.seed}: {note}" for note in files.notes]
+                runs.append((cell.seed, files))
+        shown.append(Shown(variant.name, Look.of(at), runs))
+    return shown
+
+
+# ---- pictures --------------------------------------------------------------------------------------------------------------
+
+
+def _gallery(shown: list[Shown], side: int, quality: int) -> Gallery:
+    """Of each variant the first run that has pictures; of the images those that all of these have."""
+    album = Album(side, quality)
+    chosen: list[tuple[Shown, int, dict[str, Panel]]] = []
+    for variant in shown:
+        for seed, files in variant.runs:
+            if panels := {panel.name: panel for panel in files.evaluation.panels if panel.name} if files.evaluation else {}:
+                chosen.append((variant, seed, panels))
+                break
+    every = [panels for _, _, panels in chosen]
+    names = [name for name in every[0] if all(name in panels for panels in every)][:ROWS] if every else []
+    ends = {side: {name: _first([panels[name].files.get(side) for panels in every]) for name in names} for side in ("source", "target")}
+    sourced = any(ends["source"].values())
+    rows = []
+    for name in names:
+        between = album.limits_of(ends["target"][name])
+        pictures = [album.picture(ends["source"][name], f"{name}: source")] if sourced else []
+        pictures += [
+            album.picture(panels[name].files.get("generated"), f"{name}: {variant.name}", between) for variant, _, panels in chosen
+        ]
+        rows.append(PanelRow(name, [*pictures, album.picture(ends["target"][name], f"{name}: target", between)]))
+    columns = [(variant.name, f"seed {seed}" if len(variant.runs) > 1 else "") for variant, seed, _ in chosen]
+    return Gallery([*([("source", "")] if sourced else []), *columns, ("target", "")], rows, album.stretched, album.weight)
+
+
+def _first(files: list[Path | None]) -> Path | None:
+    return next((file for file in files if file is not None), None)
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------------
+
+
+def _health(shown: list[Shown]) -> list[tuple[str, str, str]]:
+    """(variant, which seeds and when, what) of every kind of warning that training raised."""
+    found: dict[tuple[str, str], list[tuple[int, float, str]]] = {}
+    for variant in shown:
+        for seed, files in variant.runs:
+            for line in files.log.health:
+                if line.get("level") != "info":
+                    told = str(line.get("message") or line.get("code") or "no words")
+                    found.setdefault((variant.name, str(line.get("code") or told)), []).append((seed, float(line["images"]), told))
+    lines = []
+    for (name, _), each in found.items():
+        seeds = list(dict.fromkeys(seed for seed, _, _ in each))
+        which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}, first at {min(images for _, images, _ in each):,.0f} images"
+        lines.append((name, which, each[-1][2]))
+    return lines
+
+
+def _not_finite(shown: list[Shown]) -> list[str]:
+    """Curves with gaps, by variant."""
+    lost = [
+        variant.name
+        for variant in shown
+        if any(math.isnan(value) for _, files in variant.runs for key in ("g", "d", "adversarial") for _, value in files.log.series(key))
+    ]
+    return [f"Not every logged value is finite: {', '.join(lost)}. The curves leave those out."] if lost else []

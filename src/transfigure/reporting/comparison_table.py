@@ -1,0 +1,238 @@
+"""The table of a comparison in words: means with half their intervals, what the seeds tell apart, and what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..experiments.summary import Column, Line, Summary, Value
+from ..progress import duration
+from . import words
+from .bands import Look
+from .scores import CEILINGS
+
+ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1"}
+SAID = {"higher": "higher is better", "lower": "lower is better", "one": "nearest to 1 is better"}
+COSTS = {
+    "seconds": ("Time a run", duration),
+    "peak_mib": ("Peak memory", lambda value: f"{words.plain(value, 0)} MiB"),
+    "images_per_second": ("Images/s", words.plain),
+    "images": ("Images seen", lambda value: words.plain(value, 0)),
+    "generator_parameters": ("Generator", lambda value: f"{words.count(value)} parameters"),
+    "discriminator_parameters": ("Discriminator", lambda value: f"{words.count(value)} parameters"),
+}
+"""What a run costs: a column's head, and how its numbers are written."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cell of the table.
+
+    Attributes:
+        half: half the 95 % interval over seeds; empty for one seed.
+        few: how many seeds it is of, where that is fewer than the variant has; empty otherwise.
+        best: whether it is the best, and apart from all others.
+        beaten: the answers without a translator that do better.
+        seeds: each seed's value in words.
+    """
+
+    text: str
+    half: str = ""
+    few: str = ""
+    best: bool = False
+    beaten: str = ""
+    seeds: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant: its name, look, how many of its runs are measured, and its cells."""
+
+    name: str
+    look: Look
+    runs: str
+    whole: bool
+    cells: list[Place]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's head."""
+
+    label: str
+    unit: str
+    arrow: str
+    said: str
+    caution: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table, with what is said below it.
+
+    Attributes:
+        bounds: (name, whether it is a ceiling, cells) of the extra lines.
+        troubles: (variant, seeds, what is the matter).
+        cautions, skipped: (which metrics, reason).
+        costs: heads, and for each variant its cells.
+    """
+
+    heads: list[Head]
+    rows: list[Row]
+    bounds: list[tuple[str, bool, list[str]]]
+    troubles: list[tuple[str, str, str]]
+    cautions: list[tuple[str, str]]
+    skipped: list[tuple[str, str]]
+    costs: tuple[list[str], list[list[str]]]
+
+    @property
+    def starred(self) -> bool:
+        """Whether any variant is told from all others by any metric."""
+        return any(cell.best for row in self.rows for cell in row.cells)
+
+    @property
+    def beaten(self) -> bool:
+        """Whether any variant does worse than what needs no translator."""
+        return any(cell.beaten for row in self.rows for cell in row.cells)
+
+
+def table(summary: Summary) -> Table:
+    """The summary in words."""
+    places = {column.metric: _places(column, summary.lines) for column in summary.columns}
+    names = sorted(summary.bounds, key=lambda name: name in CEILINGS)
+    return Table(
+        [
+            Head(column.label, column.unit, ARROWS.get(column.better, ""), SAID.get(column.better, ""), "; ".join(column.cautions))
+            for column in summary.columns
+        ],
+        [
+            Row(
+                line.name,
+                Look.of(at),
+                f"{line.measured}" if line.measured == len(line.cells) else f"{line.measured} of {len(line.cells)}",
+                line.measured == len(line.cells),
+                [_cell(column, line, places[column.metric]) for column in summary.columns],
+            )
+            for at, line in enumerate(summary.lines)
+        ],
+        [
+            (
+                name,
+                name in CEILINGS,
+                [words.beside(column.bounds[name], places[column.metric]) if name in column.bounds else "–" for column in summary.columns],
+            )
+            for name in names
+        ],
+        [trouble for line in summary.lines for trouble in _troubles(line)],
+        _grouped([(caution, column.label) for column in summary.columns for caution in column.cautions]),
+        _grouped([(reason, label) for label, reason in summary.skipped] + list(_gaps(summary))),
+        _costs(summary),
+    )
+
+
+def told(summary: Summary) -> list[str]:
+    """What a reader should know before the table, in sentences."""
+    cells = [cell for line in summary.lines for cell in line.cells]
+    counts = {len(line.cells) for line in summary.lines}
+    variants = f"{len(summary.lines)} variant{'s' * (len(summary.lines) != 1)}"
+    single = counts == {1}
+    seeds = "one run each" if single else f"{counts.pop()} seeds each" if len(counts) == 1 else f"{len(cells)} runs"
+    states = [(sum(cell.state == state for cell in cells), word) for state, word in (("failed", "failed"), ("waiting", "still waiting"))]
+    amiss = [f"{count} {word}" for count, word in states if count]
+    sentence = f"{variants}, {seeds}: " + (
+        f"all {len(cells)} runs are done." if not amiss else f"of {len(cells)} runs {' and '.join(amiss)}."
+    )
+    budget = f"Budget: {summary.budget.rstrip('.')}." if summary.budget else ""
+    return [each for each in (" ".join(filter(None, (sentence, budget))), _verdict(summary, single)) if each]
+
+
+def _verdict(summary: Summary, single: bool) -> str:
+    judged = [column for column in summary.columns if column.best]
+    if not judged:
+        return ""
+    if single:
+        return "One run of each tells no difference from chance: another seed may turn any order here around."
+    apart: dict[str, list[str]] = {}
+    for column in judged:
+        if column.apart:
+            apart.setdefault(column.best, []).append(column.label)
+    if not apart:
+        why = (
+            "their intervals over seeds overlap"
+            if all(len(line.cells) == line.measured for line in summary.lines)
+            else ("their intervals over seeds overlap, or too few runs are done")
+        )
+        return f"By no metric does the best variant stand apart from all others: {why}."
+    said = "; ".join(f"{name} by {_listed(labels)}" for name, labels in apart.items())
+    left = len(judged) - sum(map(len, apart.values()))
+    others = (
+        f" By {'the other' if left > 1 else 'the one other'} {f'{left} metrics' if left > 1 else 'metric'} no variant does." if left else ""
+    )
+    return f"Best and apart from all others, as far as the seeds can tell: {said}.{others}"
+
+
+def _listed(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _places(column: Column, lines: tuple[Line, ...]) -> int:
+    """Decimals of a column: three digits of its largest value, and one or two more where the intervals are narrower than that."""
+    values = [line.values[column.metric] for line in lines if column.metric in line.values]
+    usual = words.decimals(*(value.mean for value in values))
+    halves = [half for value in values if (half := value.half)]
+    return min(max(usual, words.decimals(min(halves)) - 2), usual + 2) if halves else usual
+
+
+def _cell(column: Column, line: Line, places: int) -> Place:
+    value = line.values.get(column.metric, Value())
+    if value.mean is None:
+        return Place("skipped" if value.skipped else "–")
+    return Place(
+        words.plain(value.mean, places),
+        "" if value.half is None else words.beside(value.half, places),
+        f"n = {value.n}" if value.n < line.measured else "",
+        column.apart and column.best == line.name,
+        _listed(found) if (found := _beaten(column, value.mean)) else "",
+        ", ".join(f"seed {seed}: {words.plain(each, places)}" for seed, each in value.seeds),
+    )
+
+
+def _beaten(column: Column, mean: float) -> list[str]:
+    """The answers without a translator that score better than this."""
+    badness = {"higher": lambda value: -value, "lower": lambda value: value, "one": lambda value: abs(value - 1)}.get(column.better)
+    floors = {name: bound for name, bound in column.bounds.items() if name not in CEILINGS}
+    return [] if badness is None else [name for name, bound in floors.items() if badness(bound) < badness(mean)]
+
+
+def _troubles(line: Line) -> list[tuple[str, str, str]]:
+    """Seeds of one trouble together."""
+    seeds: dict[str, list[str]] = {}
+    for seed, what in line.troubles:
+        seeds.setdefault(what, []).append(str(seed))
+    return [(line.name, f"seed{'s' * (len(found) > 1)} {_listed(found)}", what) for what, found in seeds.items()]
+
+
+def _gaps(summary: Summary) -> list[tuple[str, str]]:
+    """Metrics that some variants have and others lack: (reason, which)."""
+    return [
+        (line.values[column.metric].skipped, f"{column.label} of {line.name}{' in part' if line.values[column.metric].n else ''}")
+        for column in summary.columns
+        for line in summary.lines
+        if column.metric in line.values and line.values[column.metric].skipped
+    ]
+
+
+def _grouped(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(labels of one reason, reason), in order of first appearance."""
+    labels: dict[str, list[str]] = {}
+    for reason, label in pairs:
+        labels.setdefault(reason, []).append(label)
+    return [(", ".join(dict.fromkeys(found)), reason) for reason, found in labels.items()]
+
+
+def _costs(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    known = [key for key in COSTS if any(getattr(line.cost, key) is not None for line in summary.lines)]
+    rows = []
+    for line in summary.lines:
+        values = [(COSTS[key][1], getattr(line.cost, key)) for key in known]
+        rows.append([write(value) if value is not None else "–" for write, value in values])
+    return [COSTS[key][0] for key in known], rows
