@@ -24,6 +24,7 @@ from transfigure.data.synthetic import synthetic
 from transfigure.evaluation.choice import Choice
 from transfigure.evaluation.result import Scores
 from transfigure.metrics import weights
+from transfigure.metrics.direction import badness
 from transfigure.metrics.metric import Beside, Metric
 from transfigure.progress import track
 from transfigure.registry import resolve
@@ -104,12 +105,12 @@ def measure(choice: Choice, facades: Facades, quiet: bool = False) -> Measured:
 
 def order(numbers: Mapping[str, float], better: str) -> str:
     """The answers from the best to the worst, as ``a > b = c``: a better than b, and c as good as b, up to rounding."""
-    sign = 1 if better == "higher" else -1
-    same = SAME * (max(numbers.values()) - min(numbers.values()))
-    ranked = sorted(numbers, key=lambda answer: -sign * numbers[answer])
+    bad = {answer: badness(better, number) for answer, number in numbers.items()}
+    same = SAME * (max(bad.values()) - min(bad.values()))
+    ranked = sorted(bad, key=lambda answer: bad[answer])
     groups = [[ranked[0]]]
     for before, answer in itertools.pairwise(ranked):
-        if abs(numbers[before] - numbers[answer]) <= same:
+        if abs(bad[before] - bad[answer]) <= same:
             groups[-1].append(answer)
         else:
             groups.append([answer])
@@ -123,9 +124,10 @@ def table(measured: Measured) -> str:
         metric = measured.metrics[value]
         unit = f" ({metric.unit})" if metric.unit else ""
         cells = [f"{numbers[answer]:.4g}" for answer in CLAIM]
-        found = order(numbers, metric.better)
+        better = metric.better_of.get(value, metric.better)
+        found = order(numbers, better)
         cells.append("ranks as claimed" if found == " > ".join(CLAIM) else found)
-        lines.append([f"{metric.values.get(value, metric.label)}{unit}", metric.better, *cells])
+        lines.append([f"{metric.values.get(value, metric.label)}{unit}", better, *cells])
     written = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([*written, "", *(f"- skipped: `{name}`: {why}" for name, why in measured.skipped.items())])
 

@@ -19,6 +19,7 @@ from transfigure.cli import VERBS, take_overrides
 from transfigure.data.open import find_records, geometry_of, settle
 from transfigure.errors import UserError
 from transfigure.evaluation.choice import Choice, options_from_flags
+from transfigure.experiments.grid import Grid
 from transfigure.flags import parsers
 from transfigure.inventory import inventory
 from transfigure.recipe import Recipe
@@ -26,8 +27,10 @@ from transfigure.recipe import Recipe
 PACKAGE = ROOT / "src" / "transfigure"
 TOUR = ROOT / "docs" / "tour.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-OVERRIDDEN = {"train": ("",), "evaluate": ("data.", "metric.")}
+OVERRIDDEN = {"train": ("",), "ablate": ("",), "evaluate": ("data.", "metric.")}
 """Which recipe keys are flags of which verb, by how they begin."""
+WRITTEN = {"width.yaml"}
+"""Grids that a page tells people to write; they are read in a test of their own."""
 ROOMS = {"recipe", "data", "networks", "objectives", "training", "translation", "evaluation", "reporting"}
 
 
@@ -242,6 +245,9 @@ def complaint(words: list[str]) -> str | None:
             recipe = getattr(options, "recipe", None)
             kind = {"data.kind": "synthetic"} if options.data == "synthetic" else {}
             Recipe.load("pix2pix" if recipe in (None, "RECIPE") else recipe, {**kind, **overrides})
+        if rest[0] == "ablate" and options.grid not in WRITTEN:
+            place = {"data.kind": "synthetic"} if options.data == "synthetic" else {"data.path": str(options.data)}
+            Grid.load(options.grid, {**place, **({"base": options.base} if options.base else {}), **overrides}).cells()
         if rest[0] == "list" and options.kind not in (None, *inventory()):
             return f"there is no kind {options.kind}"
     except UserError as error:
@@ -329,3 +335,10 @@ def test_blocks_know_their_language() -> None:
     """What is read above is not a few blocks by chance."""
     languages = [block.language for page in PAGES for block in blocks(page)]
     assert languages.count("bash") >= 8 and languages.count("python") >= 20 and languages.count("math") >= 5
+
+
+def test_the_grid_that_the_ablations_page_shows_is_one(tmp_path: Path) -> None:
+    (block,) = (block for block in blocks(ROOT / "docs" / "ablations.md") if block.language == "yaml")
+    assert block.file in WRITTEN
+    (tmp_path / "width.yaml").write_text(block.text)
+    assert len(Grid.load(tmp_path / "width.yaml", {"data.kind": "synthetic"}).cells()) == 6

@@ -175,7 +175,8 @@ def compare(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
 def _compare(folder: Path, runs: list[str] | None, options: argparse.Namespace) -> int:
     from .experiments.study import of_runs, read_ablation
-    from .experiments.summary import summarise
+    from .experiments.summary import summarise, to_dict
+    from .experiments.words import to_text
     from .reporting.comparison import compare as write_page
 
     if runs is None or (len(runs) == 1 and (folder / "ablation.json").is_file()):
@@ -186,7 +187,7 @@ def _compare(folder: Path, runs: list[str] | None, options: argparse.Namespace) 
         page = Path(options.out)
     written = write_page(study, page)
     summary = summarise(study)
-    print(json.dumps(summary.to_dict(), indent=2) if options.json else f"{summary.table()}\ncomparison: {written}")
+    print(json.dumps(to_dict(summary), indent=2) if options.json else f"{to_text(summary)}\ncomparison: {written}")
     return 0
 
 

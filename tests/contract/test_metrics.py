@@ -20,9 +20,9 @@ from transfigure.metrics.metric import TARGET_ITSELF, Beside, ImageMetric, Metri
 EVERY = registry.names("metric")
 
 NO_RANK = {
-    "variation_across_inputs": "says how much outputs differ from each other: noise differs, and a blurred copy hardly differs less",
+    "variation_across_inputs": "says how much outputs differ from each other: noise may differ as much as the targets do",
     "diversity": "says how much an image's own samples differ, and looks at no target",
-    "detail": "1 is best, and noise has more detail than any target: the value is higher, which is not better",
+    "detail": "says how much, not what: noise may be nearer to the targets' share of detail than a blur is",
 }
 """Values for which a blurred copy need not be worse than the target, nor noise worse than either."""
 
@@ -76,7 +76,8 @@ def evaluate(name: str, prediction: Tensor, target: Tensor, batch: int = 8, orde
 def test_the_facts_a_table_needs(name: str) -> None:
     metric, entry = _class(name), registry.entry("metric", name)
     assert metric.name == name
-    assert metric.label and isinstance(metric.unit, str) and metric.better in ("lower", "higher")
+    assert metric.label and isinstance(metric.unit, str) and metric.better in ("lower", "higher", "one")
+    assert set(metric.better_of) <= set(metric.values) and set(metric.better_of.values()) <= {"lower", "higher", "one"}
     assert metric.needs in ("nothing", "weights", "labels", "samples")
     assert entry.extra.get("needs", "nothing") == metric.needs, "a lister reads it from the decorator"
     assert isinstance(metric.bounded_by, tuple) and set(metric.bounded_by) <= {"source copied", "mean training target"}

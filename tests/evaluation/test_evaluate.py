@@ -23,6 +23,7 @@ from transfigure.data.dataset import PairDataset
 from transfigure.data.open import settle
 from transfigure.data.pixels import to_tensor
 from transfigure.errors import UserError
+from transfigure.evaluation import evaluate as module
 from transfigure.evaluation.evaluate import evaluate
 from transfigure.evaluation.folders import evaluate_folders
 from transfigure.evaluation.result import Evaluation
@@ -501,7 +502,7 @@ def test_metrics_by_name(tmp_path: Path) -> None:
 class Spread(Metric):
     """A metric of the whole set, with two values and none per image."""
 
-    name, label, better = "spread", "Spread", "lower"
+    name, label, better, values = "spread", "Spread", "lower", {"spread_log": "Spread, logarithm"}
 
     def __init__(self) -> None:
         self.seen = 0
@@ -518,18 +519,14 @@ class Spread(Metric):
 
 @pytest.mark.parametrize("chosen", [["spread"], ["spread", "l1"]], ids=str)
 def test_metrics_without_a_score_per_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: list[str]) -> None:
-    from transfigure.evaluation import evaluate as module
-    from transfigure.evaluation import result as results
-
-    build = registry.build
-    monkeypatch.setattr(results, "build", lambda kind, name: Spread() if name == "spread" else build(kind, name))
-    monkeypatch.setattr(module.Choice, "of", classmethod(lambda cls, *given: cls(tuple(chosen))))
-    result = evaluate(model_on(two_folders(tmp_path / "data", train=2, test=3)), out=tmp_path / "out", quiet=True)
+    monkeypatch.setattr(registry, "_plugins", {})
+    registry.register("metric", "spread")(Spread)
+    result = evaluate(model_on(two_folders(tmp_path / "data", train=2, test=3)), metrics=chosen, out=tmp_path / "out", quiet=True)
     assert row(result, "spread").value == 3
     assert row(result, "spread").low is None
     assert row(result, "spread").bounds == {"source copied": 3, "mean training target": 3}
     assert result.about["ranked_by"] == (None if chosen == ["spread"] else "l1")
-    assert "spread_log" in result.table() or "Spread" in result.table()
+    assert "Spread  " in result.table() and "Spread, logarithm  inf" in result.table()
     text = (tmp_path / "out" / "evaluation.json").read_text()
     assert "Infinity" not in text
     assert "Infinity" not in json.dumps(result.to_dict())
@@ -575,6 +572,29 @@ def test_diversity_is_measured_on_a_part_of_many_images_and_says_so(tmp_path: Pa
     assert noisy.caution == "on 24 of 70 images"
     translator.inference = Inference(noise="none")
     assert "takes noise" in row(evaluate(translator, metrics=["diversity"], quiet=True), "diversity").skipped
+
+
+def test_diversity_is_of_the_files(tmp_path: Path) -> None:
+    """Noise that no file shows is no diversity."""
+    translator = model_on(two_folders(tmp_path))
+
+    class Faint(torch.nn.Module):
+        size_multiple = smallest_input = 1
+        dropout = torch.nn.Dropout(0.5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 0.5 / 255 * self.dropout(torch.ones_like(x))
+
+    translator.generator = Faint()
+    assert row(evaluate(translator, metrics=["diversity"], quiet=True), "diversity").value == 0
+    translator.generator.forward = lambda x: 20 / 255 * Faint.dropout(torch.ones_like(x))  # type: ignore[method-assign]
+    assert row(evaluate(translator, metrics=["diversity"], quiet=True), "diversity").value > 0
+
+
+def test_training_targets_are_read_only_for_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = model_on(two_folders(tmp_path))
+    monkeypatch.setattr(module, "_mean_target", lambda *_: pytest.fail("the training targets were read"))
+    assert evaluate(translator, metrics=["random_frechet", "dependence"], quiet=True).rows
 
 
 def test_a_choice_of_metrics_does_not_replace_the_whole_table(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 
 from tests.tiny import noise_image, write_images
 from transfigure.data import images
-from transfigure.errors import UserError
+from transfigure.errors import Missing, UserError
+from transfigure.evaluation import evaluate as module
 from transfigure.evaluation.folders import evaluate_folders
-from transfigure.evaluation.result import Evaluation, Row
+from transfigure.evaluation.result import Evaluation, Row, Scores
 
 NAMES = ["a.png", "b.png", "sub/c.png"]
 
@@ -183,6 +184,65 @@ def test_depths_may_differ(tmp_path: Path) -> None:
     target = write_images(tmp_path / "target", "a.png")
     images.write(tmp_path / "made" / "a.png", images.read(target / "a.png").astype(np.uint16) * 257)
     assert value(evaluate_folders(tmp_path / "made", target, quiet=True), "l1") == pytest.approx(0, abs=1e-7)
+
+
+def test_a_value_range_is_not_for_files_of_another_depth(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        wanted = noise_image(20, 24, 1, "uint16") // 16  # 12 bits
+        images.write(tmp_path / "target" / name, wanted)
+        images.write(tmp_path / "made" / name, wanted)
+        images.write(tmp_path / "source" / name, np.round(wanted / 4095 * 255).astype(np.uint8))
+    folders = tmp_path / "made", tmp_path / "target"
+    result = evaluate_folders(*folders, source=tmp_path / "source", value_range=(0, 4095), metrics=["l1"], quiet=True)
+    assert result.rows[0].bounds["source copied"] == pytest.approx(0, abs=0.002)
+    assert result.about["value_range"] == "0 to 4095"
+    with pytest.raises(UserError, match=r"source/a\.png is uint8 but .*target/a\.png is uint16: one value range"):
+        evaluate_folders(tmp_path / "source", tmp_path / "target", value_range=(0, 4095), quiet=True)
+
+
+@pytest.mark.parametrize("unpaired", [False, True])
+def test_grey_and_colour_in_one_folder(tmp_path: Path, unpaired: bool) -> None:
+    for side in ("made", "target"):
+        write_images(tmp_path / side, "a.png", "b.png")
+        write_images(tmp_path / side, "c.png", "d.png", channels=1)
+    result = evaluate_folders(tmp_path / "made", tmp_path / "target", unpaired=unpaired, quiet=True)
+    assert "bring them to one kind" in next(row.skipped for row in result.rows if row.of == "random_frechet")
+    assert unpaired or value(result, "l1") == 0
+
+
+def test_large_pictures_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight of them, with all that metrics make of them, would be gigabytes."""
+    monkeypatch.setattr(module, "LARGE", 3 * 20 * 24)
+    names = [f"{index}.png" for index in range(5)]
+    small, large = write_images(tmp_path / "small", *names), write_images(tmp_path / "large", *names, size=(20, 25))
+    together: list[int] = []
+    update = Scores.update
+    monkeypatch.setattr(Scores, "update", lambda self, made, *more: (together.append(len(made)), update(self, made, *more))[1])
+    evaluate_folders(small, small, metrics=["l1"], quiet=True)
+    assert together == [5]
+    assert value(evaluate_folders(large, large, metrics=["l1"], quiet=True), "l1") == 0
+    assert together == [5, 1, 1, 1, 1, 1]
+
+
+def test_a_picture_that_cannot_be_written_costs_no_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("a.tif", "b.tif")
+    target, source = write_images(tmp_path / "target", *names), write_images(tmp_path / "source", *names, channels=5)
+    write = images.write
+
+    def poor(path: Path, array: Any) -> None:
+        if array.shape[2] == 5:
+            raise Missing.extra("tifffile", "science", f"writing {path}")
+        write(path, array)
+
+    monkeypatch.setattr(images, "write", poor)
+    result = evaluate_folders(target, target, source=source, metrics=["l1"], out=tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["n"] == 2
+    assert all({"generated", "target"} <= set(panel) and "source" not in panel for panel in result.panels)
+    assert capsys.readouterr().err.count("no source pictures") == 1
+    evaluate_folders(target, target, source=source, metrics=["l1"], out=tmp_path / "out", quiet=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_transparency(tmp_path: Path) -> None:

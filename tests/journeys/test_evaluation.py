@@ -113,6 +113,8 @@ def test_a_report_of_two_folders(sets: Path, capsys: pytest.CaptureFixture[str])
         ("--generated made --target real --weights inception=a.pth", "a.pth"),
         ("--generated made --target absent.npz", "absent.npz"),
         ("--generated made --target real --unpaired --labels labels", "--labels needs pairs"),
+        ("--generated made --target real --unpaired --palette facades", "--palette needs pairs"),
+        ("--generated made --target real --unpaired --segmenter a.onnx", "--segmenter needs pairs"),
         ("--generated made --target real --palette facade", "facade"),
         ("--generated made --target real --segmenter absent.safetensors", "absent.safetensors"),
         ("--generated made --target real --palette learn --labels real", "flat colours"),

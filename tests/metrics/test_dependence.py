@@ -143,6 +143,20 @@ def test_an_interval_that_cannot_be_had_is_left_out() -> None:
     assert metric.interval() == {}
 
 
+def test_all_pairs_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    wins = dependence._wins
+    monkeypatch.setattr(dependence, "_wins", lambda outputs, targets: (calls.append(len(outputs)), wins(outputs, targets))[1])
+    metric = seen(pictures(6, seed=1), pictures(6))
+    first = metric.compute(), metric.interval()
+    assert (metric.compute(), metric.interval()) == first and calls == [6]
+    metric.update(pictures(2, seed=2), pictures(2, seed=3))
+    assert metric.compute() != first[0] and calls == [6, 8]
+    metric.reset()
+    metric.update(pictures(6, seed=1), pictures(6))
+    assert (metric.compute(), metric.interval()) == first and calls == [6, 8, 6]
+
+
 def test_few_images_are_unsure() -> None:
     assert "of 19 images" in seen(pictures(19), pictures(19)).caution()
     assert seen(pictures(20), pictures(20)).caution() == ""

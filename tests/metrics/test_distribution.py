@@ -150,6 +150,14 @@ def test_the_bound_is_the_targets_in_halves(cls: type[FeatureMetric]) -> None:
     assert all(map(math.isfinite, odd.bounds()[TARGET_ITSELF].values()))
 
 
+@pytest.mark.parametrize("cls", CLASSES)
+def test_images_of_different_channels_are_skipped(cls: type[FeatureMetric]) -> None:
+    metric = filled(cls, images(10), images(10, seed=1))
+    metric.update(images(10, d=3), images(10, d=3))
+    with pytest.raises(Skipped, match="here are 4 of each image and 3"):
+        metric.compute()
+
+
 def test_the_facts_name_the_network() -> None:
     assert FID(resize="clean").facts() == {"network": "pixels", "weights": "none at all", "resize": "clean"}
     assert KID().facts()["resize"] == PRDC().facts()["resize"] == "tf1"

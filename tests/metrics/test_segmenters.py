@@ -120,12 +120,25 @@ def test_a_function_with_a_palette() -> None:
         (torch.zeros(2, 5, 4, 4), "says it has 2 classes, and answers with 5"),
         (torch.full((2, 4, 4), 0.5), "whole numbers"),
         (torch.full((2, 4, 4), -1), "whole numbers"),
+        (torch.full((2, 2, 4, 4), torch.nan), "not a number"),
+        (torch.full((2, 4, 4), torch.nan), "not a number"),
+        (torch.zeros(2, 2, 0, 4), "shape"),
+        (torch.zeros(2, 0, 4), "shape"),
+        (torch.zeros(2, 2, 4, 4, dtype=torch.complex64), "shape"),
+        (torch.tensor(1), "shape"),
         ("nothing", "failed"),
     ],
 )
 def test_answers_that_are_none(answer: Any, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         Segmenter(lambda images: answer, "judge", classes=2)(torch.zeros(2, 3, 4, 4))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bool, torch.uint8, torch.uint16, torch.int32], ids=str)
+def test_logits_of_any_type(kind: torch.dtype) -> None:
+    logits = torch.zeros(2, 3, 4, 4)
+    logits[:, 2] = 1
+    assert (Segmenter(lambda images: logits.to(kind), "judge")(torch.zeros(2, 3, 4, 4)) == 2).all()
 
 
 def test_one_channel_of_indices_will_do() -> None:

@@ -62,6 +62,16 @@ class Choice:
         """The same with one more option set, as it is."""
         return dataclasses.replace(self, options={**self.options, metric: {**self.options.get(metric, {}), option: value}})
 
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """The options that were set, as a reader needs them to make the numbers again; a thing that is no plain value by its name."""
+        told = {f"{metric}.{option}": _told(value) for metric, given in self.options.items() for option, value in given.items()}
+        return {"options": told} if told else {}
+
+
+def _told(value: Any) -> Any:
+    plain = isinstance(value, str | int | float | bool | None)
+    return value if plain else str(getattr(value, "name", getattr(value, "__name__", type(value).__name__)))
+
 
 def in_table_order() -> list[str]:
     """Every registered metric, family by family, each family in the order of its file."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..data.batch import chunks
 from ..data.dataset import PairDataset
 from ..data.files import check_writable_folder
-from ..data.pixels import Array, to_array, to_tensor
+from ..data.pixels import NATURAL_RANGE, Array, to_array, to_tensor
 from ..errors import UserError
 from ..metrics import weights as weight_files
 from ..metrics.metric import Beside
@@ -34,12 +34,14 @@ from .panels import keep_panels, spread
 from .result import Evaluation, Scores, as_target, table_rows
 
 Pictures = tuple[Tensor, Tensor, Tensor]
-BATCH = 8
-"""Pairs that go through the metrics together."""
+BATCH, LARGE = 8, 3 * 512 * 512
+"""Pairs that go through the metrics together, and the values of a picture above which it goes alone: it fills the memory of many."""
 BOUND_IMAGES = 500
 """The mean training target is taken over at most this many training pairs, spread evenly."""
 SAMPLED_IMAGES, SAMPLES = 32, 4
 """For the diversity, this many images, spread evenly, are translated this many times."""
+PALETTE_IMAGES = 64
+"""The palette ``learn`` is learnt from at most this many label maps, spread evenly."""
 
 
 def evaluate(
@@ -105,25 +107,28 @@ def evaluate(
         "checkpoint": describe_checkpoint(translator.config.checkpoint),
         "model": str(translator.origin or "in memory"),
         "inference": dataclasses.asdict(translator.inference),
+        **choice.facts(),
     }
     with weight_files.explicit(weights or {}):
         generated, bounds = Scores(choice), {name: Scores(choice, name) for name in ("source copied", "mean training target")}
-        mean_target = _mean_target(found, translator, quiet)
+        mean_target = _mean_target(found, translator, quiet) if bounds["mean training target"].metrics else None
         kept: dict[str, Pictures] = {}
+        wanted = translator.config.target
+        levels = wanted.value_range or NATURAL_RANGE[wanted.dtype]
         examples = spread([record.name for record in found.pairs.records])
-        step = -(-len(found.pairs) // SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
+        step = every(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
         names: list[str] = []
         progress = track(read(found.pairs), len(found.pairs), "evaluate", quiet=quiet)
-        for chunk in chunks(progress, BATCH, lambda item: item[0].source.shape):
+        for chunk in chunks(progress, BATCH, lambda item: (item[0].source.shape, alike(item[0].target))):
             pairs, files = zip(*chunk, strict=True)
             source, target = torch.stack([pair.source for pair in pairs]), torch.stack([pair.target for pair in pairs])
-            raw = translator.translate_tensor(source)
-            fake = torch.stack([as_written(image, translator.config.target) for image in raw])
+            fake = torch.stack([as_written(image, wanted) for image in translator.translate_tensor(source)])
             here = [pair.name for pair in pairs]
             labels = [pictures[0 if photos else 1] for pictures in files]
+            there = found.section.target_range or NATURAL_RANGE[files[0][1].dtype.name]
             sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
-            samples = _samples(translator, source[sampled], raw[sampled]) if sampled else None
-            generated.update(fake, target, here, Beside(source, samples, labels))
+            samples = _samples(translator, source[sampled], fake[sampled]) if sampled else None
+            generated.update(fake, target, here, Beside(source, samples, labels, (levels, there)))
             copied = as_target(source, target.shape[1])
             if copied is not None:
                 bounds["source copied"].update(copied, target, here, Beside(source))
@@ -134,7 +139,7 @@ def evaluate(
         rows = table_rows(choice, generated, bounds, about, quiet)
     result = Evaluation(rows, generated.per_image(), names, about)
     if out is not None:
-        keep_panels(result, Path(out), kept, _pictures_of(kept, found.pairs, translator))
+        keep_panels(result, Path(out), kept, _pictures_of(kept, found.pairs, translator), quiet)
     result.about["seconds"] = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
@@ -165,8 +170,18 @@ def with_labels(choice: Choice, segmenter: Any, palette: Any, label_maps: Callab
 def _label_maps(found: HeldOut, photos: bool) -> Iterator[Any]:
     """The label maps of some training pairs as their files hold them: sources if photos are generated, else targets."""
     dataset = found.training or found.pairs
-    for _, pictures in read(dataset, max(1, len(dataset) // 64)):
+    for _, pictures in read(dataset, every(len(dataset), PALETTE_IMAGES)):
         yield pictures[0 if photos else 1]
+
+
+def alike(image: Tensor) -> object:
+    """Equal for images ``[C, H, W]`` that may go through the metrics together; a large one equals no other."""
+    return image.shape if image.numel() <= LARGE else object()
+
+
+def every(n: int, most: int) -> int:
+    """The step by which at most so many of n are taken, evenly spread."""
+    return max(1, -(-n // most))
 
 
 def as_written(image: Tensor, domain: Domain) -> Tensor:
@@ -184,7 +199,7 @@ def _samples(translator: Translator, source: Tensor, first: Tensor) -> Tensor:
     for number in range(1, SAMPLES):
         other = copy.copy(translator)
         other.inference = dataclasses.replace(translator.inference, seed=(translator.inference.seed or 0) + number)
-        answers.append(other.translate_tensor(source))
+        answers.append(torch.stack([as_written(image, translator.config.target) for image in other.translate_tensor(source)]))
     return torch.stack(answers)
 
 
@@ -192,9 +207,9 @@ def _mean_target(found: HeldOut, translator: Translator, quiet: bool) -> Tensor 
     """The mean of the training targets: the best constant answer by L2."""
     if found.training is None:
         return None
-    every = max(1, -(-len(found.training) // BOUND_IMAGES))
+    step = every(len(found.training), BOUND_IMAGES)
     total, count = torch.zeros(()).double(), 0
-    for pair, _ in track(read(found.training, every), len(range(0, len(found.training), every)), "mean target", quiet=quiet):
+    for pair, _ in track(read(found.training, step), len(range(0, len(found.training), step)), "mean target", quiet=quiet):
         total, count = total + pair.target, count + 1
     return as_written((total / count).float(), translator.config.target)
 

@@ -15,14 +15,14 @@ from ..data import images
 from ..data.batch import chunks
 from ..data.files import check_writable_folder, list_images
 from ..data.pairing import listed, match
-from ..data.pixels import Array, to_tensor
+from ..data.pixels import NATURAL_RANGE, Array, to_tensor
 from ..errors import UserError
 from ..metrics import weights as weight_files
 from ..metrics.metric import Beside
 from ..metrics.statistics import Statistics
 from ..progress import say, track
 from .choice import Choice
-from .evaluate import BATCH, with_labels
+from .evaluate import BATCH, PALETTE_IMAGES, alike, every, with_labels
 from .panels import keep_panels, spread
 from .result import Evaluation, Scores, as_target, table_rows
 from .unpaired import Sets, compare_sets
@@ -67,7 +67,8 @@ def evaluate_folders(
         unpaired: the folders are two sets without correspondence, of any lengths and sizes: only distributions are compared.
         metrics, require, options, segmenter, palette, weights: as for :func:`.evaluate.evaluate`.
         out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
-        value_range: the values that count as black and white, for files that do not use their type's full range.
+        value_range: the values that count as black and white, for files that do not use their type's full range; not for sources of
+            another depth than the targets.
         alpha: what to do with transparency, see ``images.read``.
         quiet: no progress and no notes.
 
@@ -79,10 +80,12 @@ def evaluate_folders(
     choice = Choice.of(metrics, require, options)
     stored = Path(target).suffix.lower() == ".npz"
     about = {"split": "", "data": f"{generated} against {target}", "resize": "none", "checkpoint": "files", "model": str(generated)}
+    about |= {"value_range": f"{value_range[0]:g} to {value_range[1]:g}"} if value_range is not None else {}
     with weight_files.explicit(weights or {}):
         if unpaired or stored:
-            if labels is not None:
-                raise UserError("--labels needs pairs: leave it out, or leave out --unpaired and give --target a folder")
+            for flag, given in (("labels", labels), ("segmenter", segmenter), ("palette", palette)):
+                if given is not None:
+                    raise UserError(f"--{flag} needs pairs: leave it out, or leave out --unpaired and give --target a folder")
             sets = Sets(
                 list_images(Path(generated)),
                 Statistics.load(Path(target)) if stored else list_images(Path(target)),
@@ -94,10 +97,11 @@ def evaluate_folders(
             photos = segmenter is not None or bool(choice.options.get("fcn_score", {}).get("segmenter"))
             files = _matched(generated, target, source, labels, photos, quiet)
             _prepare(out)
-            choice = with_labels(choice, segmenter, palette, lambda _: (images.read(one.labels, alpha) for one in files[:64] if one.labels))
+            some = files[:: every(len(files), PALETTE_IMAGES)]
+            choice = with_labels(choice, segmenter, palette, lambda _: (images.read(one.labels, alpha) for one in some if one.labels))
             result = _compare_pairs(choice, files, about, value_range, alpha, quiet)
             if out is not None:
-                keep_panels(result, Path(out), spread(result.names), _pictures_of(files, alpha))
+                keep_panels(result, Path(out), spread(result.names), _pictures_of(files, alpha), quiet)
     result.about["seconds"] = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
@@ -119,15 +123,17 @@ def _compare_pairs(
 ) -> Evaluation:
     scores, copied = Scores(choice), Scores(choice, "source copied")
     read = (_read(one, value_range, alpha) for one in track(files, len(files), "evaluate", quiet=quiet))
-    for chunk in chunks(read, BATCH, lambda one: (one.generated.shape, None if one.copied is None else one.copied.shape)):
+    for chunk in chunks(read, BATCH, lambda one: (alike(one.target), None if one.copied is None else one.copied.shape, one.levels)):
         names = [one.name for one in chunk]
         prediction, truth = torch.stack([one.generated for one in chunk]), torch.stack([one.target for one in chunk])
         answers = [one.copied for one in chunk if one.copied is not None]
         source = torch.stack(answers) if answers else None
         labels = [one.labels for one in chunk if one.labels is not None]
-        scores.update(prediction, truth, names, Beside(source, labels=labels if len(labels) == len(chunk) else None))
+        known = labels if len(labels) == len(chunk) else None
+        scores.update(prediction, truth, names, Beside(source, labels=known, levels=chunk[0].levels))
         if source is not None:
             copied.update(source, truth, names)
+    about |= choice.facts()
     rows = table_rows(choice, scores, {"source copied": copied}, about, quiet)
     return Evaluation(rows, scores.per_image(), [one.name for one in files], about)
 
@@ -150,6 +156,7 @@ class _Pictures:
     target: Tensor
     copied: Tensor | None
     labels: Array | None
+    levels: tuple[tuple[float, float], tuple[float, float]]
 
 
 def _read(files: _Files, value_range: tuple[float, float] | None, alpha: images.Alpha) -> _Pictures:
@@ -161,17 +168,25 @@ def _read(files: _Files, value_range: tuple[float, float] | None, alpha: images.
             f"{files.generated} is {width}x{height} with {channels} channel{'s' * (channels > 1)} but {files.target} is "
             f"{wide}x{high} with {layers}: bring them to one size and kind first, nothing is resized here"
         )
+    if value_range is not None and {made.dtype.name, wanted.dtype.name} == {"uint8", "uint16"}:
+        raise UserError(
+            f"{files.generated} is {made.dtype} but {files.target} is {wanted.dtype}: one value range cannot be right for both, "
+            "so save them with one depth, or leave the range out"
+        )
     truth = to_tensor(wanted, value_range, str(files.target))
     given = images.read(files.source, alpha) if files.source is not None else None
     copied = None
     if given is not None and given.shape[:2] == wanted.shape[:2]:
-        copied = as_target(to_tensor(given, value_range, str(files.source)), truth.shape[0])
+        # the range is that of the images that are compared; a source of another depth is taken at its own full range
+        limits = value_range if given.dtype == wanted.dtype or given.dtype.kind == "f" else None
+        copied = as_target(to_tensor(given, limits, str(files.source)), truth.shape[0])
     decoded = {files.target: wanted, files.source: given}
     labels = None
     if files.labels is not None:
         known = decoded.get(files.labels)
         labels = known if known is not None else images.read(files.labels, alpha)
-    return _Pictures(files.name, to_tensor(made, value_range, str(files.generated)), truth, copied, labels)
+    black_and_white = value_range or NATURAL_RANGE[made.dtype.name], value_range or NATURAL_RANGE[wanted.dtype.name]
+    return _Pictures(files.name, to_tensor(made, value_range, str(files.generated)), truth, copied, labels, black_and_white)
 
 
 def _matched(

@@ -10,12 +10,16 @@ import numpy as np
 
 from ..data import images
 from ..data.pixels import Array
+from ..errors import Missing
+from ..progress import say
 from .result import Evaluation
 
 SIDES = ("source", "generated", "target")
 
 
-def keep_panels(result: Evaluation, out: Path, examples: Iterable[str], pictures_of: Callable[[str], Mapping[str, Array]]) -> None:
+def keep_panels(
+    result: Evaluation, out: Path, examples: Iterable[str], pictures_of: Callable[[str], Mapping[str, Array]], quiet: bool = False
+) -> None:
     """Write the pictures of the best, the median, the worst and some example images, and name them in the result.
 
     Args:
@@ -23,6 +27,7 @@ def keep_panels(result: Evaluation, out: Path, examples: Iterable[str], pictures
         out: the evaluation's folder; the pictures go into ``panels`` there, and those of an earlier evaluation are removed.
         examples: names of images to show beside the ranked ones.
         pictures_of: for an image's name its ``source`` (where there is one), ``generated`` and ``target``, ``[H, W, C]`` as in files.
+        quiet: no note of pictures that no installed package can write.
     """
     by = result.about["ranked_by"]
     roles: dict[str, str] = {}
@@ -33,7 +38,8 @@ def keep_panels(result: Evaluation, out: Path, examples: Iterable[str], pictures
     for name in examples:
         roles.setdefault(name, "example")
     position = {name: index for index, name in enumerate(result.names)}
-    written = set()
+    written: set[Path] = set()
+    left_out: dict[str, str] = {}
     for number, (name, role) in enumerate(roles.items()):
         panel: dict[str, Any] = {"name": name, "role": role, "value": result.scores[by][position[name]] if by is not None else None}
         pictures = pictures_of(name)
@@ -42,10 +48,16 @@ def keep_panels(result: Evaluation, out: Path, examples: Iterable[str], pictures
                 array = pictures[side]
                 plain = (array.dtype == np.uint8 and array.shape[2] in (1, 3)) or (array.dtype == np.uint16 and array.shape[2] == 1)
                 file = Path("panels") / f"{number:02d}_{side}.{'png' if plain else 'tif'}"
-                images.write(out / file, array)
+                try:
+                    images.write(out / file, array)
+                except Missing as missing:  # a picture less is no cause to lose the numbers
+                    left_out.setdefault(side, str(missing))
+                    continue
                 panel[side] = file.as_posix()
                 written.add(out / file)
         result.panels.append(panel)
+    for side, reason in ({} if quiet else left_out).items():
+        say(f"note: the report will show no {side} pictures: {reason}")
     for stale in (out / "panels").glob("[0-9][0-9]_*"):  # an earlier evaluation's, and only now that the new ones are there
         if stale not in written:
             stale.unlink()

@@ -9,16 +9,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from ..data.files import write_json, write_text
 from ..errors import Missing
-from ..metrics.metric import NOTHING, Beside, ImageMetric, Metric, Skipped
+from ..metrics.metric import NOTHING, Beside, ImageMetric, Interval, Metric, Skipped
 from ..progress import track
 from ..registry import build, resolve
 from .choice import Choice
+
+T = TypeVar("T")
+LUMA = (0.299, 0.587, 0.114)
+"""What red, green and blue give to grey (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Row:
     Attributes:
         metric: the value's name; for most metrics the registered name.
         label, unit: for a person.
-        better: ``higher`` or ``lower``.
+        better: ``higher``, ``lower`` or ``one``.
         value: the mean over n images, or one value for all of them; None if it was skipped.
         low, high: the 95 % interval over images; None where there is none.
         n: images.
@@ -119,7 +124,7 @@ class Evaluation:
 
     def order(self, by: str) -> list[int]:
         """The positions of the images from the worst to the best; one whose score is no number is worst of all."""
-        sign = next(1 if row.better == "higher" else -1 for row in self.rows if row.metric == by)
+        sign = next(1 if row.better == "higher" else -1 for row in self.rows if by in (row.metric, row.of))
         values = [sign * value for value in self.scores[by]]
         return sorted(range(len(values)), key=lambda index: (not math.isnan(values[index]), values[index]))
 
@@ -168,6 +173,8 @@ class Scores:
         self.skipped: dict[str, str] = {}
         self.count = 0
         for name in choice.metrics:
+            if bound is not None and bound not in _class_of(name).bounded_by:
+                continue  # before it reads weights or opens a segmenter
             try:
                 metric: Metric = build("metric", name, **choice.options.get(name, {}))
             except (Missing, Skipped) as reason:
@@ -175,8 +182,7 @@ class Scores:
                     raise Missing(f"{name} is required: {reason}") from reason
                 self.skipped[name] = str(reason)
                 continue
-            if bound is None or bound in metric.bounded_by:
-                self.metrics[name] = metric
+            self.metrics[name] = metric
         self._required = choice.require if bound is None else ()
 
     def update(self, prediction: Tensor, target: Tensor, names: Sequence[str], beside: Beside = NOTHING) -> None:
@@ -198,7 +204,7 @@ class Scores:
     def compute(self, name: str) -> dict[str, float]:
         """A metric's values; empty, and the metric skipped, if it cannot be computed on what it has seen."""
         values: list[dict[str, float]] = []
-        self._try(name, lambda metric: values.append(metric.compute()))
+        self._try(name, lambda metric: values.append(metric.compute() or _skip("it has no value for these images")))
         return values[0] if values else {}
 
     def values(self) -> dict[str, float]:
@@ -212,7 +218,7 @@ class Scores:
     def _try(self, name: str, act: Callable[[Metric], object]) -> None:
         try:
             act(self.metrics[name])
-        except Skipped as reason:
+        except (Missing, Skipped) as reason:
             if name in self._required:
                 raise Missing(f"{name} is required: {reason}") from reason
             self.skipped[name] = str(reason)
@@ -224,8 +230,20 @@ def _steps(*resizes: str) -> str:
     return ", then ".join(dict.fromkeys(step for step in resizes if step not in ("", "none"))) or "none"
 
 
-def _skip(reason: str) -> None:
+def _skip(reason: str) -> Any:
     raise Skipped(reason)
+
+
+def _class_of(name: str) -> type[Metric]:
+    return resolve("metric", name)  # type: ignore[return-value]
+
+
+def _beside(found: Callable[[], T], nothing: T) -> T:
+    """What is said beside a value; nothing if the metric has a value and cannot say this of it."""
+    try:
+        return found()
+    except (Missing, Skipped):
+        return nothing
 
 
 def as_target(source: Tensor, channels: int) -> Tensor | None:
@@ -233,8 +251,8 @@ def as_target(source: Tensor, channels: int) -> Tensor | None:
     have = source.shape[-3]
     if have == channels:
         return source
-    if {have, channels} == {1, 3}:
-        grey = source.mean(dim=-3, keepdim=True)
+    if {have, channels} == {1, 3}:  # as files are converted, see data.pixels.convert_channels
+        grey = torch.einsum("c,...chw->...hw", source.new_tensor(LUMA), source)[..., None, :, :] if have == 3 else source
         return grey.expand(*grey.shape[:-3], channels, -1, -1)
     return None
 
@@ -254,11 +272,13 @@ def table_rows(choice: Choice, scores: Scores, bounds: Mapping[str, Scores], abo
     for name in track(choice.metrics, len(choice.metrics), "compute", unit="metric", quiet=quiet):
         values = scores.compute(name) if name in scores.metrics else {}
         if not values:
-            cls: type[Metric] = resolve("metric", name)  # type: ignore[assignment]
+            cls = _class_of(name)
             rows.append(Row(name, cls.label, cls.unit, cls.better, None, None, None, 0, skipped=scores.skipped[name], of=name))
             continue
         metric = scores.metrics[name]
-        intervals, own, facts = metric.interval(), metric.bounds(), metric.facts()
+        intervals: dict[str, Interval] = _beside(metric.interval, {})
+        own: dict[str, dict[str, float]] = _beside(metric.bounds, {})
+        facts: dict[str, str] = _beside(metric.facts, {})
         for key, value in values.items():
             low, high = intervals.get(key, (None, None))
             known = {label: found[key] for label, found in [*own.items(), *reached.items()] if key in found}
@@ -267,7 +287,7 @@ def table_rows(choice: Choice, scores: Scores, bounds: Mapping[str, Scores], abo
                     key,
                     metric.values.get(key, metric.label),
                     metric.unit,
-                    metric.better,
+                    metric.better_of.get(key, metric.better),
                     value,
                     low,
                     high,
@@ -277,7 +297,7 @@ def table_rows(choice: Choice, scores: Scores, bounds: Mapping[str, Scores], abo
                     weights=facts.get("weights", ""),
                     resize=_steps(str(about.get("resize", "")), facts.get("resize", "")),
                     checkpoint=str(about.get("checkpoint", "")),
-                    caution=metric.caution(),
+                    caution=_beside(metric.caution, ""),
                     of=name,
                 )
             )

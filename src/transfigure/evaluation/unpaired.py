@@ -21,7 +21,7 @@ from ..metrics.metric import Skipped
 from ..metrics.statistics import Statistics
 from ..progress import track
 from .choice import Choice
-from .evaluate import BATCH
+from .evaluate import BATCH, alike
 from .result import Evaluation, Scores, table_rows
 
 FEATURES = ("inception", "random")
@@ -80,7 +80,7 @@ def compare_sets(
         bounds = {"source copied": copied}
     rows = table_rows(choice, scores, bounds, about, quiet)
     against = real.count if isinstance(real, Statistics) else len(real)
-    return Evaluation(rows, {}, [file.stem for file in sets.generated], about | {"against": against})
+    return Evaluation(rows, {}, [file.stem for file in sets.generated], about | choice.facts() | {"against": against})
 
 
 def statistics_of(
@@ -131,5 +131,5 @@ def _features(
 ) -> None:
     """Give every image to ``take``, neighbours of one size together."""
     read = (to_tensor(images.read(file, alpha), value_range, str(file)) for file in track(files, len(files), what, quiet=quiet))
-    for chunk in chunks(read, BATCH, lambda image: image.shape):
+    for chunk in chunks(read, BATCH, alike):
         take(torch.stack(chunk))

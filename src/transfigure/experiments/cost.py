@@ -51,7 +51,9 @@ def _spent(log: Path) -> dict[str, float]:
         sizes = line.get("parameters")
         told = {f"{name}_parameters": sizes.get(name) for name in ("generator", "discriminator")} if isinstance(sizes, dict) else {}
         told |= {name: line.get(name) for name in ("images", "seconds")}
-        spent |= {name: number for name, value in told.items() if (number := finite(value)) is not None}
+        for name, value in told.items():
+            if (number := finite(value)) is not None:
+                spent[name] = max(number, spent.get(name, 0.0))
         if line.get("kind") == "step" and (rate := finite(line.get("images_per_second"))) is not None:
             rates.append(rate)
     return spent | ({"images_per_second": statistics.median(rates)} if rates else {})

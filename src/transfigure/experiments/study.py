@@ -210,7 +210,7 @@ def _names(folders: list[list[Path]], recipes: list[Recipe | None]) -> list[str]
 def _by_keys(recipes: list[Recipe]) -> list[str]:
     """Each recipe in the keys that tell it from the others, written as the overrides that make it."""
     facts = [_facts(recipe) for recipe in recipes]
-    keys = list(dict.fromkeys(key for each in facts for key in each))
+    keys = sorted(dict.fromkeys(key for each in facts for key in each), key=lambda key: key.startswith((_TERMS, "training")))
     groups = [*NAMED, *(key for key in keys if key.startswith(f"{_TERMS}.") and key.count(".") == 2)]
     names = []
     for own in facts:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import PurePath
+from typing import Any, get_args
 
 from ..errors import UserError
+from ..metrics.direction import Better, badness
 from .cost import Cost, cost_of
 from .study import Cell, Study, Variant, finite, of_runs, read_ablation, read_object
 
@@ -223,7 +224,9 @@ def to_csv(summary: Summary) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.6g}"
 
 
 def _told(value: Value) -> dict[str, Any]:
@@ -238,11 +241,16 @@ def _over_seeds(seeds: list[tuple[int, float]], skipped: str) -> Value:
     values = [value for _, value in seeds]
     if not values:
         return Value(skipped=skipped or "no finite value")
-    n, mean = len(values), math.fsum(values) / len(values)
+    n = len(values)
+    mean = math.fsum(value / n for value in values)  # a sum of huge values would overflow
     if n == 1:
         return Value(tuple(seeds), mean, skipped=skipped)
-    half = student(n - 1) * statistics.stdev(values, mean) / math.sqrt(n)
-    return Value(tuple(seeds), mean, mean - half, mean + half, skipped)
+    scale = max(abs(value - mean) for value in values) or 1.0  # and so would their squares
+    deviation = scale * math.sqrt(math.fsum(((value - mean) / scale) ** 2 for value in values) / (n - 1))
+    half = student(n - 1) * deviation / math.sqrt(n)
+    return (
+        Value(tuple(seeds), mean, mean - half, mean + half, skipped) if math.isfinite(half) else Value(tuple(seeds), mean, skipped=skipped)
+    )
 
 
 def _line(variant: Variant, rows: dict[Cell, list[Row]], columns: dict[str, str]) -> Line:
@@ -264,32 +272,24 @@ def _line(variant: Variant, rows: dict[Cell, list[Row]], columns: dict[str, str]
 
 def _column(key: str, row: Row, rows: list[Row], lines: tuple[Line, ...]) -> Column:
     better = str(row.get("better") or "")
-    badness = _badness(better)
-    known = [(line.name, line.values[key]) for line in lines if key in line.values and line.values[key].mean is not None]
+    known = [(line.name, value.mean, value) for line in lines if (value := line.values.get(key)) and value.mean is not None]
     best, apart = "", False
-    if badness is not None and len(known) > 1:
-        best, winner = min(known, key=lambda each: badness(each[1].mean, each[1].mean)[0])
-        others = [value for name, value in known if name != best]
-        if all(value.low is not None for value in (winner, *others)):
-            apart = all(badness(winner.low, winner.high)[1] < badness(value.low, value.high)[0] for value in others)
+    if better in get_args(Better) and len(known) > 1:
+        best = min(known, key=lambda each: badness(better, each[1]))[0]
+        spans = [
+            (name, _between(better, value.low, value.high)) for name, _, value in known if value.low is not None and value.high is not None
+        ]
+        worst = next((high for name, (_, high) in spans if name == best), math.inf)
+        apart = len(spans) == len(known) and all(worst < low for name, (low, _) in spans if name != best)
     cautions = tuple(dict.fromkeys(str(each["caution"]) for each in rows if each.get("caution")))
     said = {name: str(row.get(name) or "") for name in ("label", "unit")}
     return Column(key, said["label"] or key, said["unit"], better, _of(row), best, apart, _bounds(rows), cautions)
 
 
-def _badness(better: str) -> Callable[[Any, Any], tuple[float, float]] | None:
-    """For an interval of a value the interval of how bad that is; None if nobody says which way is good."""
-
-    def from_one(low: float, high: float) -> tuple[float, float]:
-        ends = abs(low - 1), abs(high - 1)
-        return (0.0 if low <= 1 <= high else min(ends)), max(ends)
-
-    known: dict[str, Callable[[Any, Any], tuple[float, float]]] = {
-        "lower": lambda low, high: (low, high),
-        "higher": lambda low, high: (-high, -low),
-        "one": from_one,
-    }
-    return known.get(better)
+def _between(better: str, low: float, high: float) -> tuple[float, float]:
+    """For an interval of a value the interval of how bad that is."""
+    ends = badness(better, low), badness(better, high)
+    return (0.0 if better == "one" and low <= 1 <= high else min(ends)), max(ends)
 
 
 def _bounds(rows: list[Row]) -> dict[str, float]:
@@ -333,7 +333,8 @@ def _of(row: Row) -> str:
 
 def _different(evaluations: Sequence[dict[str, Any]]) -> Iterable[str]:
     """Evaluations are comparable if they were made of the same images in the same way."""
-    for key, what in (("n", "number of images"), ("split", "split"), ("resize", "resize rule")):
-        found = list(dict.fromkeys(str(told[key]) for told in evaluations if told.get(key) is not None))
+    for key, what in (("data", "data set"), ("split", "split"), ("n", "number of images"), ("resize", "resize rule")):
+        told = [str(each[key]) for each in evaluations if each.get(key) is not None]
+        found = list(dict.fromkeys(PurePath(each).name if key == "data" else each for each in told))
         if len(found) > 1:
             yield f"Not every run was evaluated alike: the {what} is {', '.join(found[:-1])} or {found[-1]}. Compare with care."

@@ -7,13 +7,14 @@ Lab show it: lightness in one channel, and in two what a grey answer lacks.
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ..errors import UserError
 from ..registry import register
+from .direction import Better
 from .interval import jackknife_interval
 from .metric import TARGET_ITSELF, Beside, Interval, TallyMetric, in_colour
 
@@ -84,7 +85,7 @@ class LabHistogram(TallyMetric):
 
     name = "lab_histogram"
     label = "Lab histogram"
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
     values: ClassVar = {
         "lab_histogram_l": "Lab histogram, L",
         "lab_histogram_a": "Lab histogram, a",

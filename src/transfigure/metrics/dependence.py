@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..registry import register
+from .direction import Better
 from .interval import bootstrap_interval, jackknife_interval
 from .metric import NOTHING, TARGET_ITSELF, Beside, Interval, Metric, Skipped, check_images, lifted
 
@@ -43,9 +44,11 @@ class Dependence(Metric):
 
     name = "dependence"
     label = "Dependence on the input"
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
+    better_of: ClassVar = {"variation_across_inputs": "one"}
     values: ClassVar = {"variation_across_inputs": "Variation across inputs", "own_target_nearest": "Own target nearest"}
     bounded_by: ClassVar[tuple[str, ...]] = ()  # a copied source varies as it likes: to vary more than the targets is not better
+    _won: Tensor | None
 
     def __init__(self) -> None:
         self.reset()
@@ -56,6 +59,7 @@ class Dependence(Metric):
         with torch.no_grad():
             self._outputs += _small(prediction)
             self._targets += _small(target)
+        self._won = None
 
     def compute(self) -> dict[str, float]:
         """Both values over all pairs of images.
@@ -65,12 +69,12 @@ class Dependence(Metric):
             Skipped: one image, the same target for all, or grey and colour images together.
         """
         outputs, targets = self._images()
-        return _values(outputs, targets, _wins(outputs, targets))
+        return _values(outputs, targets, self._wins(outputs, targets))
 
     def interval(self) -> dict[str, Interval]:
         """Delete-a-group jackknife over images: whoever leaves takes all its pairs along."""
         outputs, targets = self._images()
-        wins = _wins(outputs, targets)
+        wins = self._wins(outputs, targets)
         found = jackknife_interval(
             len(wins), _values(outputs, targets, wins), lambda kept: _values(outputs[kept], targets[kept], wins[kept][:, kept])
         )
@@ -94,6 +98,13 @@ class Dependence(Metric):
         """Forget all images."""
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
+        self._won = None
+
+    def _wins(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Of all pairs, worked out once: this is what takes long where images are many."""
+        if self._won is None:
+            self._won = _wins(outputs, targets)
+        return self._won
 
     def _images(self) -> tuple[Tensor, Tensor]:
         """Small outputs and targets, ``[N, D]``, of which something can be said."""
@@ -126,7 +137,7 @@ class Diversity(Metric):
 
     name = "diversity"
     label = "Diversity"
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
     needs = "samples"
     bounded_by: ClassVar[tuple[str, ...]] = ()
 

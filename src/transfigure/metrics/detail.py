@@ -7,13 +7,14 @@ discriminator with a pattern of its own has more of it than any target. Energy a
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..registry import register
+from .direction import Better
 from .metric import TARGET_ITSELF, Beside, Interval, Skipped, TallyMetric, lifted
 
 
@@ -63,7 +64,7 @@ class Detail(TallyMetric):
 
     name = "detail"
     label = "Fine detail kept"
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "one"
 
     def tally(self, prediction: Tensor, target: Tensor, beside: Beside) -> Tensor:
         """``[N, 2]``: energy of the prediction and of the target."""

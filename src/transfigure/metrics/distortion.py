@@ -6,12 +6,13 @@ picture often scores best here, so read these beside a perceptual or a distribut
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 
 from ..objectives import structural
 from ..registry import register
+from .direction import Better
 from .metric import ImageMetric
 
 PSNR_CEILING = 100.0
@@ -32,7 +33,7 @@ class L1(ImageMetric):
     name = "l1"
     label = "L1"
     perfect = 0.0
-    better: ClassVar[Literal["lower", "higher"]] = "lower"
+    better: ClassVar[Better] = "lower"
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean over channels and pixels, per image."""
@@ -55,7 +56,7 @@ class PSNR(ImageMetric):
     label = "PSNR"
     perfect = PSNR_CEILING
     unit = "dB"
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """In dB, per image, over all channels and pixels."""
@@ -80,7 +81,7 @@ class SSIM(ImageMetric):
     name = "ssim"
     label = "SSIM"
     perfect = 1.0
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Per image; see :func:`transfigure.objectives.structural.ssim`."""
@@ -102,7 +103,7 @@ class MultiScaleSSIM(ImageMetric):
     name = "ms_ssim"
     label = "MS-SSIM"
     perfect = 1.0
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Per image; see :func:`transfigure.objectives.structural.ms_ssim`."""

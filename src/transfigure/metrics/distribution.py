@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..registry import register
 from . import divergence
+from .direction import Better
 from .extractors import Extractor, inception, random_network
 from .interval import jackknife_interval
 from .metric import NOTHING, TARGET_ITSELF, Beside, Interval, Metric, Skipped, check_images, lifted
@@ -147,8 +148,9 @@ class FrechetMetric(FeatureMetric):
 
     def caution(self) -> str:
         """Too few images make a Fréchet distance too large."""
-        real = len(self.real) if self.reference is None else self.reference.count
-        n = min(len(self.generated), real or len(self.generated))
+        made = _count(self._generated)
+        real = _count(self._real) if self.reference is None else self.reference.count
+        n = min(made, real or made)
         if n < self.fewest:
             return f"of {n:,} images, where {self.fewest:,} are the least: too large, and not comparable with published values"
         unknown = "against a file that does not say how many images it was made from: too large if they were few"
@@ -171,7 +173,7 @@ class FID(FrechetMetric):
 
     name = "fid"
     label = "FID"
-    better: ClassVar[Literal["lower", "higher"]] = "lower"
+    better: ClassVar[Better] = "lower"
     needs = "weights"
     fewest = FID_IMAGES
 
@@ -193,7 +195,7 @@ class RandomFrechet(FrechetMetric):
 
     name = "random_frechet"
     label = "Fréchet, random features"
-    better: ClassVar[Literal["lower", "higher"]] = "lower"
+    better: ClassVar[Better] = "lower"
     fewest = 256
 
     def __init__(self) -> None:
@@ -217,7 +219,7 @@ class KID(FeatureMetric):
 
     name = "kid"
     label = "KID x 1,000"
-    better: ClassVar[Literal["lower", "higher"]] = "lower"
+    better: ClassVar[Better] = "lower"
     needs = "weights"
 
     def __init__(self, resize: Literal["tf1", "clean"] = "tf1") -> None:
@@ -236,7 +238,7 @@ class KID(FeatureMetric):
 
     def caution(self) -> str:
         """Few images make it noisy."""
-        n = min(len(self.generated), len(self.real))
+        n = min(_count(self._generated), _count(self._real) if self.reference is None else self.reference.count)
         return f"of {n:,} images, where {KID_IMAGES:,} are the least: too noisy to compare" if n < KID_IMAGES else ""
 
 
@@ -259,7 +261,7 @@ class PRDC(FeatureMetric):
 
     name = "prdc"
     label = "precision, recall, density, coverage"
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
     needs = "weights"
     values: ClassVar = {"precision": "Precision", "recall": "Recall", "density": "Density", "coverage": "Coverage"}
 
@@ -283,7 +285,13 @@ class PRDC(FeatureMetric):
 def _stacked(batches: list[Tensor], label: str) -> Tensor:
     if not batches:
         raise ValueError(f"{label} has seen no images: call update(prediction, target) first")
+    for batch in batches:
+        _comparable(batches[0], batch, label)
     return torch.cat(batches).double()
+
+
+def _count(batches: list[Tensor]) -> int:
+    return sum(map(len, batches))
 
 
 def _share(features: Tensor, kept: Tensor, n: int) -> Tensor:
@@ -301,7 +309,10 @@ def _jackknife(n: int, value: Callable[[], dict[str, float]], without: Callable[
 
 def _comparable(generated: Tensor, real: Tensor, label: str) -> None:
     if generated.shape[1] != real.shape[1]:
-        raise Skipped(f"{label} compares features of one network, and here are {generated.shape[1]:,} of each image and {real.shape[1]:,}")
+        raise Skipped(
+            f"{label} compares features of one network, and here are {generated.shape[1]:,} of each image and {real.shape[1]:,} "
+            "(if these are images of different channels, bring them to one kind)"
+        )
 
 
 def _enough(generated: Tensor, real: Tensor, least: int, label: str) -> None:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .direction import Better
 from .interval import bootstrap_interval, bootstrap_of_sums
 
 Interval = tuple[float, float]
@@ -36,11 +37,13 @@ class Beside:
         source: what the predictions were made from, ``[N, C', H, W]`` in [-1, 1].
         samples: S predictions of M <= N of the sources, each under other noise, ``[S, M, C, H, W]`` in [-1, 1].
         labels: per image the label map as its file holds it, ``[H', W', C'']`` uint8 or uint16, never resized.
+        levels: the numbers in files that -1 and 1 stand for, of predictions and of targets; None if nobody knows of files.
     """
 
     source: Tensor | None = None
     samples: Tensor | None = None
     labels: Sequence[NDArray[np.generic]] | None = None
+    levels: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
 NOTHING = Beside()
@@ -53,7 +56,8 @@ class Metric(ABC):
         name: the registered name, and the key of the value if there is but one.
         label: what a table's head says.
         unit: of the value; empty for a pure number.
-        better: which way is good.
+        better: which way is good: ``lower``, ``higher``, or ``one``, where both more and less than 1 are worse.
+        better_of: of a metric with several values, those whose way is another.
         needs: ``nothing``, ``weights`` of a network that must be on disk, ``labels`` beside the images, or ``samples`` under other noise.
         values: of a metric with several values, the name of each and what a table calls it.
         bounded_by: the answers without a translator that it is worth comparing with (see ``evaluation.evaluate``).
@@ -62,7 +66,8 @@ class Metric(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     unit: ClassVar[str] = ""
-    better: ClassVar[Literal["lower", "higher"]]
+    better: ClassVar[Better]
+    better_of: ClassVar[Mapping[str, Better]] = {}
     needs: ClassVar[Literal["nothing", "weights", "labels", "samples"]] = "nothing"
     values: ClassVar[Mapping[str, str]] = {}
     bounded_by: ClassVar[tuple[str, ...]] = ("source copied", "mean training target")

@@ -65,11 +65,12 @@ class Palette:
         index = _nearest(_eight_bit(labels), known)
         return np.where(index < len(self.classes), index, IGNORE).astype(np.uint8)
 
-    def decode_tensor(self, images: Tensor) -> Tensor:
+    def decode_tensor(self, images: Tensor, levels: tuple[float, float] | None = None) -> Tensor:
         """The classes of generated label maps; a generated pixel always has one, so ``ignored`` has no say.
 
         Args:
-            images: ``[N, 3 or 1, H, W]`` in [-1, 1]. One channel is read as ``numbers`` over the range of the file type that holds them.
+            images: ``[N, 3 or 1, H, W]`` in [-1, 1]. One channel is read as ``numbers``.
+            levels: the numbers that -1 and 1 stand for; None: the range of the smallest file type that holds all ``numbers``.
 
         Returns:
             int64 ``[N, H, W]`` on the CPU.
@@ -80,7 +81,8 @@ class Palette:
         values = (images.detach().float().cpu().clamp(-1, 1) + 1) / 2
         if images.shape[1] == 1 and self.numbers is not None:
             keys = np.array(sorted(self.numbers))
-            grey = values[:, 0].numpy() * (255 if keys[-1] <= 255 else 65535)
+            low, high = levels or (0, 255 if keys[-1] <= 255 else 65535)
+            grey = low + values[:, 0].numpy() * (high - low)
             nearest = np.searchsorted((keys[1:] + keys[:-1]) / 2, grey)
             return torch.from_numpy(np.array([self.numbers[key] for key in keys.tolist()], np.int64)[nearest])
         if images.shape[1] not in (1, 3):

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import UserError, did_you_mean
 from ..registry import register
 from . import weights
+from .direction import Better
 from .metric import ImageMetric, Skipped, in_colour
 from .trunks.classifiers import Shapes, Trunk, take, trunk
 
@@ -89,7 +90,7 @@ class PerceptualMetric(ImageMetric):
     """
 
     perfect = 0.0
-    better: ClassVar[Literal["lower", "higher"]] = "lower"
+    better: ClassVar[Better] = "lower"
     needs = "weights"
     at_once = 16
     fitted: ClassVar[str]

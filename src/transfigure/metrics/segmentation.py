@@ -15,6 +15,7 @@ from torch import Tensor
 from ..data import pixels
 from ..errors import UserError
 from ..registry import register
+from .direction import Better
 from .metric import TARGET_ITSELF, Beside, Skipped, TallyMetric, in_colour
 from .palettes import IGNORE, Palette, load_palette
 from .segmenters import open_segmenter
@@ -102,7 +103,7 @@ class FCNScore(TallyMetric):
 
     name = "fcn_score"
     label = "FCN-score"
-    better: ClassVar[Literal["lower", "higher"]] = "higher"
+    better: ClassVar[Better] = "higher"
     needs = "labels"
     values: ClassVar = {"pixel_accuracy": "Pixel accuracy", "class_accuracy": "Class accuracy", "class_iou": "Class IoU"}
     bounded_by: ClassVar[tuple[str, ...]] = ()
@@ -136,9 +137,10 @@ class FCNScore(TallyMetric):
         classes = len(self.palette.classes)
         truths = [torch.from_numpy(self.palette.decode(labels)) for labels in beside.labels]
         tallies = []
-        found = self._classes(prediction)
+        levels = beside.levels or (None, None)
+        found = self._classes(prediction, levels[0])
         self._count_strange(prediction, found)
-        for made in (found, self._classes(target)):
+        for made in (found, self._classes(target, levels[1])):
             if (largest := int(made.max())) >= classes:
                 raise UserError(f"the segmenter answers with class {largest}, and the palette {self.palette.name} has {classes} classes")
             tallies.append([confusion(truth, _resized(one, *truth.shape), classes) for truth, one in zip(truths, made)])
@@ -185,12 +187,12 @@ class FCNScore(TallyMetric):
         known = len(self.palette.classes)
         return f"{missing} of {known} classes are in none of these label maps and count as 0 in the means" if missing else ""
 
-    def _classes(self, images: Tensor) -> Tensor:
+    def _classes(self, images: Tensor, levels: tuple[float, float] | None) -> Tensor:
         if self.segmenter is not None:
             return self.segmenter(in_colour(images, self.label))
         if images.shape[1] not in (1, 3):
             raise Skipped(f"{self.label} reads label maps in grey or colour, and these have {images.shape[1]} channels")
-        return self.palette.decode_tensor(images)
+        return self.palette.decode_tensor(images, levels)
 
     def _count_strange(self, images: Tensor, classes: Tensor) -> None:
         """Count the pixels of would-be label maps that are none of the palette's colours, by far."""

@@ -69,17 +69,19 @@ class Segmenter:
         return self._classes_of(answer, len(images))
 
     def _classes_of(self, answer: Tensor, n: int) -> Tensor:
-        if answer.ndim == 4 and len(answer) == n and answer.shape[1] >= 2:
-            if self.classes is not None and answer.shape[1] != self.classes:
-                raise UserError(f"the segmenter {self.name} says it has {self.classes} classes, and answers with {answer.shape[1]}")
-            return answer.argmax(1)
-        if answer.ndim == 4 and len(answer) == n and answer.shape[1] == 1:
+        if answer.ndim == 4 and answer.shape[1] == 1:
             answer = answer[:, 0]
-        if answer.ndim != 3 or len(answer) != n or answer.is_complex():
+        if answer.ndim not in (3, 4) or len(answer) != n or answer.numel() == 0 or answer.is_complex():
             raise UserError(
                 f"the segmenter {self.name} answers with an array of shape {tuple(answer.shape)} for {n} image{'s' * (n > 1)}: "
                 "wanted are logits [N, K, h, w] or class indices [N, h, w]"
             )
+        if answer.is_floating_point() and answer.isnan().any():
+            raise UserError(f"the segmenter {self.name} answers with values that are not a number: its weights or its input are broken")
+        if answer.ndim == 4:
+            if self.classes is not None and answer.shape[1] != self.classes:
+                raise UserError(f"the segmenter {self.name} says it has {self.classes} classes, and answers with {answer.shape[1]}")
+            return (answer if answer.is_floating_point() else answer.long()).argmax(1)  # torch has no argmax of some whole numbers
         indices = answer.long()
         if not torch.equal(indices.to(answer.dtype), answer) or indices.min() < 0:
             raise UserError(f"the segmenter {self.name} answers with values that are no class indices: whole numbers from 0 up are wanted")

@@ -208,8 +208,16 @@ def dots(rows: Sequence[Dots], name: str, level: float | None = None) -> str:
             colour = COLOURS[row.look.colour]
             if row.interval:
                 axes.plot(np.clip(row.interval, -HUGE, HUGE), (at, at), color=colour, linewidth=6, alpha=0.25, solid_capstyle="butt")
-            axes.plot(row.seeds, [at] * len(row.seeds), "o", color=colour, markersize=4, markerfacecolor="none", markeredgewidth=1.1)
-            axes.plot(row.mean, at, "|", color=colour, markersize=13, markeredgewidth=2.2)
+            axes.plot(
+                np.clip(row.seeds, -HUGE, HUGE),
+                [at] * len(row.seeds),
+                "o",
+                color=colour,
+                markersize=4,
+                markerfacecolor="none",
+                markeredgewidth=1.1,
+            )
+            axes.plot(np.clip(row.mean, -HUGE, HUGE), at, "|", color=colour, markersize=13, markeredgewidth=2.2)
         if level is not None:
             axes.axvline(level, color=COLOURS["ink"], linewidth=0.9, linestyle=(0, (4, 3)))
         axes.set_xlim(start - 0.04 * room, end + 0.04 * room)

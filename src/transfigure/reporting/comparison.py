@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..data.files import write_atomically, write_json, write_text
 from ..errors import UserError
-from ..experiments.summary import Study, summarise, to_csv, to_dict
+from ..experiments.summary import Study, Summary, summarise, to_csv, to_dict
 from . import overlays
 from .bands import DASHES, HUES, Look
 from .comparison_table import table, told
@@ -66,16 +66,15 @@ def compare(study: Study, out: str | Path) -> Path:
     page = Path(out)
     page = page if page.suffix.lower() in (".html", ".htm") else page / "comparison.html"
     summary = summarise(study)
-    text = render(study, page)
+    text = render(study, summary, page)
     write_json(page.with_suffix(".json"), to_dict(summary))
     write_text(page.with_suffix(".csv"), to_csv(summary))
     write_atomically(page, text.encode("utf-8", "replace"))
     return page
 
 
-def render(study: Study, page: Path) -> str:
+def render(study: Study, summary: Summary, page: Path) -> str:
     """The page as text."""
-    summary = summarise(study)
     notes = list(summary.notes)
     shown = _shown(study, notes)
     gallery = next((made for level in LEVELS[:-1] if (made := _gallery(shown, *level)).weight <= BUDGET), None) or _gallery(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 
 from ..experiments.summary import Column, Line, Summary, Value
+from ..metrics.direction import badness
 from ..progress import duration
 from . import words
 from .bands import Look
@@ -175,11 +177,11 @@ def _listed(items: list[str]) -> str:
 
 
 def _places(column: Column, lines: tuple[Line, ...]) -> int:
-    """Decimals of a column: three digits of its largest value, and one or two more where the intervals are narrower than that."""
+    """Decimals of a column: three digits of its largest value, and one or two more where most intervals are narrower than that."""
     values = [line.values[column.metric] for line in lines if column.metric in line.values]
     usual = words.decimals(*(value.mean for value in values))
     halves = [half for value in values if (half := value.half)]
-    return min(max(usual, words.decimals(min(halves)) - 2), usual + 2) if halves else usual
+    return min(max(usual, words.decimals(median(halves)) - 2), usual + 2) if halves else usual
 
 
 def _cell(column: Column, line: Line, places: int) -> Place:
@@ -198,9 +200,8 @@ def _cell(column: Column, line: Line, places: int) -> Place:
 
 def _beaten(column: Column, mean: float) -> list[str]:
     """The answers without a translator that score better than this."""
-    badness = {"higher": lambda value: -value, "lower": lambda value: value, "one": lambda value: abs(value - 1)}.get(column.better)
-    floors = {name: bound for name, bound in column.bounds.items() if name not in CEILINGS}
-    return [] if badness is None else [name for name, bound in floors.items() if badness(bound) < badness(mean)]
+    floors = {name: bound for name, bound in column.bounds.items() if name not in CEILINGS and column.better in SAID}
+    return [name for name, bound in floors.items() if badness(column.better, bound) < badness(column.better, mean)]
 
 
 def _troubles(line: Line) -> list[tuple[str, str, str]]:

@@ -129,7 +129,7 @@ def _line(score: Score) -> Line:
     places = words.decimals(score.value)
     return Line(
         score,
-        {"higher": "↑", "lower": "↓"}.get(score.better, ""),
+        {"higher": "↑", "lower": "↓", "one": "→ 1"}.get(score.better, ""),
         words.plain(score.value, places) + (f" {score.unit}" if score.unit and score.value is not None else ""),
         f"{words.plain(score.low, places)} to {words.plain(score.high, places)}" if None not in (score.low, score.high) else "",
         {name: words.beside(bound, places) for name, bound in score.bounds.items()},

@@ -49,13 +49,17 @@ def scores(summary: Summary, shown: Sequence[Shown]) -> Iterator[Figure]:
 
 def _short(name: str) -> str:
     """A variant's name without the sections of its keys: ``objective.terms.l1.weight=10`` -> l1.weight=10."""
-    return re.sub(r"(?:\w+\.)+(?=\w+\.weight=)|(?:\w+\.)+(?=\w+=)(?!\w+\.weight=)", "", name) if "=" in name else name
+    pieces = (
+        piece.removeprefix("objective.terms.") if "terms." in piece else re.sub(r"^(?:\w+\.)+(?=\w+=)", "", piece)
+        for piece in name.split(", ")
+    )
+    return ", ".join(pieces)
 
 
 def curves(shown: Sequence[Shown]) -> Iterator[Figure]:
     """Every curve that any run has something for, in the order they are read."""
     logs = [files.log for variant in shown for _, files in variant.runs]
-    epochs = {log.images_per_epoch for log in logs}
+    epochs = {log.images_per_epoch for log in logs} - {None}
     epoch = epochs.pop() if len(epochs) == 1 else None  # runs of different sets have no common epochs
 
     def figure(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..metrics.direction import badness
+
 Entry = dict[str, Any]
 
 ITSELF, REAL = "target itself", "real photos"
@@ -73,11 +75,11 @@ class Score:
 
     def beaten_by(self) -> list[str]:
         """The floors that do better than the translator: a translator worth having is beaten by none."""
-        if self.value is None or self.better not in ("higher", "lower"):
+        if self.value is None or self.better not in ("higher", "lower", "one"):
             return []
-        sign = 1 if self.better == "higher" else -1
+        mine = badness(self.better, self.value)
         floors = {name: bound for name, bound in self.bounds.items() if name not in CEILINGS}
-        return [name for name, bound in floors.items() if bound is not None and sign * bound > sign * self.value]
+        return [name for name, bound in floors.items() if bound is not None and badness(self.better, bound) < mine]
 
     def telling(self) -> dict[str, float]:
         """The bounds that a value is worth comparing with. The target itself is none where single images are scored: it is perfect."""

@@ -28,7 +28,9 @@ addEventListener("beforeprint", () => document.querySelectorAll("details").forEa
 
 
 def breakable(name: str) -> Markup:
-    """A name that may be long, escaped, with places where a line may break: after what joins words."""
+    """A name, escaped; a long one with places where a line may break: after what joins words."""
+    if len(name) <= 20:
+        return Markup.escape(name)
     pieces = re.split(r"(?<=[.,=_/+:-])(?=\w)", name)
     return Markup("<wbr>").join(pieces)
 

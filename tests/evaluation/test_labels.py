@@ -1,0 +1,115 @@
+"""Label maps in an evaluation: the right side's, at the place and in the numbers of their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.evaluation.test_evaluate import model_on
+from tests.tiny import Copy
+from transfigure.data import images
+from transfigure.evaluation.evaluate import evaluate
+from transfigure.evaluation.folders import evaluate_folders
+from transfigure.evaluation.result import Evaluation
+from transfigure.metrics.palettes import Palette
+from transfigure.networks.model_file import Domain
+
+TWO = Palette.from_dict({"name": "two", "classes": {"dark": [0, 0, 0], "light": [255, 255, 255]}})
+THREE = Palette.from_dict({"name": "three", "classes": {"a": None, "b": None, "c": None}, "numbers": {"0": "a", "1": "b", "2": "c"}})
+
+
+def brightness(photos: Tensor) -> Tensor:
+    """A segmenter that is always right about black and white."""
+    return (photos.mean(1) > 0).long()
+
+
+def black_and_white(height: int, width: int, seed: int) -> np.ndarray[Any, Any]:
+    """Random blocks of 4 pixels."""
+    blocks = np.random.default_rng(seed).integers(0, 2, (height // 4, width // 4, 1), dtype=np.uint8) * 255
+    return np.repeat(np.repeat(np.repeat(blocks, 4, 0), 4, 1), 3, 2)
+
+
+def numbered(size: int, seed: int, kind: str) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).integers(0, 3, (size, size, 1)).astype(kind)
+
+
+def scores(result: Evaluation, bound: str) -> tuple[float, float]:
+    """Pixel accuracy of the answers, and of a bound."""
+    found = next(row for row in result.rows if row.metric == "pixel_accuracy")
+    assert found.value is not None
+    return found.value, found.bounds[bound]
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+@pytest.mark.parametrize(("height", "width", "load"), [(32, 32, 32), (64, 64, 32), (48, 72, None)], ids=str)
+def test_generated_photos_are_held_to_the_labels_they_were_made_from(
+    tmp_path: Path, direction: str, height: int, width: int, load: int | None
+) -> None:
+    """Photos that have nothing to do with their labels: only a copy of the labels finds them all, and only where it was cropped."""
+    for index in range(4):
+        for side, seed in (("A", 0), ("B", 50)):
+            images.write(tmp_path / f"test{side}" / f"{index}.png", black_and_white(height, width, seed + index))
+    translator = model_on(tmp_path, values={"data.direction": direction, "data.load_size": load, "data.source_resize": "nearest"})
+    translator.generator = Copy()
+    result = evaluate(translator, metrics=["fcn_score"], segmenter=brightness, palette=TWO, quiet=True)
+    right, real = scores(result, "real photos")
+    assert right == pytest.approx(1)
+    assert 0.3 < real < 0.7
+    assert result.about["options"] == {"fcn_score.segmenter": "brightness", "fcn_score.palette": "two"}
+
+
+class Always(nn.Module):
+    """A generator that draws the same class everywhere."""
+
+    size_multiple = smallest_input = 1
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.full_like(x[:, :1], self.value)
+
+
+@pytest.mark.parametrize(("kind", "limits"), [("uint8", (0.0, 2.0)), ("uint16", None), ("uint16", (0.0, 2.0)), ("uint8", None)], ids=str)
+def test_drawn_numbers_are_the_numbers_of_the_files(tmp_path: Path, kind: str, limits: tuple[float, float] | None) -> None:
+    drawn = []
+    for index in range(3):
+        labels = numbered(32, index, kind)
+        drawn.append(labels)
+        images.write(tmp_path / "testA" / f"{index}.png", black_and_white(32, 32, index))
+        images.write(tmp_path / "testB" / f"{index}.png", labels)
+    values = {"data.target_range": list(limits)} if limits else {}
+    translator = model_on(tmp_path, 3, Domain(1, kind, limits), values={**values, "data.target_resize": "nearest"})
+    low, high = limits or (0, np.iinfo(kind).max)
+    for number in (0, 1, 2):
+        translator.generator = Always((number - low) / (high - low) * 2 - 1)
+        right, ceiling = scores(evaluate(translator, metrics=["fcn_score"], palette=THREE, quiet=True), "target itself")
+        assert right == pytest.approx(np.mean([labels == number for labels in drawn]))
+        assert ceiling == pytest.approx(1)
+    files = evaluate_folders(tmp_path / "testB", tmp_path / "testB", palette=THREE, metrics=["fcn_score"], value_range=limits, quiet=True)
+    assert scores(files, "target itself") == pytest.approx((1, 1))
+
+
+def test_numbers_of_another_depth_than_the_targets(tmp_path: Path) -> None:
+    for index in range(3):
+        images.write(tmp_path / "target" / f"{index}.png", numbered(16, index, "uint16"))
+        images.write(tmp_path / "made" / f"{index}.png", numbered(16, index, "uint8"))
+    result = evaluate_folders(tmp_path / "made", tmp_path / "target", palette=THREE, metrics=["fcn_score"], quiet=True)
+    assert scores(result, "target itself") == pytest.approx((1, 1))
+
+
+def test_a_palette_is_learnt_from_label_maps_of_the_whole_folder(tmp_path: Path) -> None:
+    """A class that only the last images have, and that is drawn as another."""
+    for index in range(130):
+        labels = np.zeros((12, 12, 3), np.uint8)
+        labels[:, 6:] = (255, 0, 0) if index < 100 else (0, 0, 255)
+        images.write(tmp_path / "labels" / f"{index:03d}.png", labels)
+        images.write(tmp_path / "made" / f"{index:03d}.png", labels * np.array([1, 1, 0], np.uint8))
+    result = evaluate_folders(tmp_path / "made", tmp_path / "labels", palette="learn", metrics=["fcn_score"], quiet=True)
+    assert scores(result, "target itself") == pytest.approx((1 - 30 / 130 / 2, 1))
