@@ -283,6 +283,16 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert loaded["model"] == str(tmp_path / "made")
 
 
+def test_pictures_of_an_earlier_evaluation_go(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for count in (6, 2):
+        target = write_images(tmp_path / f"{count}", *(f"{index}.png" for index in range(count)))
+        result = evaluate_folders(target, target, metrics=["l1"], out=out, quiet=True)
+        there = {f"panels/{file.name}" for file in (out / "panels").iterdir()}
+        assert there == {panel[side] for panel in result.panels for side in ("generated", "target")}
+        assert len(there) == 2 * count
+
+
 def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = write_images(tmp_path / "target", "a.png")
     (tmp_path / "out").write_text("a file")

@@ -113,3 +113,22 @@ def test_a_palette_is_learnt_from_label_maps_of_the_whole_folder(tmp_path: Path)
         images.write(tmp_path / "made" / f"{index:03d}.png", labels * np.array([1, 1, 0], np.uint8))
     result = evaluate_folders(tmp_path / "made", tmp_path / "labels", palette="learn", metrics=["fcn_score"], quiet=True)
     assert scores(result, "target itself") == pytest.approx((1 - 30 / 130 / 2, 1))
+
+
+@pytest.mark.parametrize("photos", [False, True])
+def test_a_palette_is_learnt_from_the_labels_of_the_training_pairs(tmp_path: Path, photos: bool) -> None:
+    """Of the side that has the labels, and with a class that no test pair has."""
+    for split, colours in (("train", 3), ("test", 2)):
+        for index in range(4):
+            blocks = np.random.default_rng(index).integers(0, colours, (4, 4))
+            labels = np.repeat(np.repeat(np.array([[0, 0, 0], [255, 255, 255], [0, 0, 255]], np.uint8)[blocks], 8, 0), 8, 1)
+            noise = np.random.default_rng(index + 9).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            for side, picture in (("A", labels if photos else noise), ("B", noise if photos else labels)):
+                images.write(tmp_path / f"{split}{side}" / f"{index}.png", picture)
+    segmenter = brightness if photos else None
+    result = evaluate(model_on(tmp_path), metrics=["fcn_score"], segmenter=segmenter, palette="learn", quiet=True)
+    iou = next(row for row in result.rows if row.metric == "class_iou")
+    if photos:
+        assert "1 of 3 classes" in iou.caution
+    else:  # what is drawn is no label map, and says that instead
+        assert iou.bounds["target itself"] == pytest.approx(2 / 3)

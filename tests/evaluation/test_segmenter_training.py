@@ -120,6 +120,19 @@ def test_photos_and_labels_move_together_and_labels_are_only_copied(tmp_path: Pa
     assert torch.equal(again[1], segmenter_training._Examples(section, records, side, palette).jittered(0, 3, 1)[1])
 
 
+@pytest.mark.parametrize(("direction", "photos", "white"), [("AtoB", "A", 100), ("AtoB", "B", 200), ("BtoA", "A", 200), ("BtoA", "B", 100)])
+def test_photos_have_the_value_range_of_their_side(tmp_path: Path, direction: Any, photos: Any, white: int) -> None:
+    """100 is white in sources and 200 in targets; A is the source or the target, as the direction says."""
+    grey = np.full((32, 64, 3), 50, np.uint8)
+    images.write(tmp_path / "data" / "train" / "0.png", grey)
+    data = Data(path=str(tmp_path / "data"), direction=direction, source_range=(0, 100), target_range=(0, 200), load_size=32, crop_size=32)
+    section = segmenter_training._section(data, 32)
+    side, palette = segmenter_training._labels_and_palette(section, [], load_palette("facades"), photos)
+    records = segmenter_training.find_records(section)[0]["train"]
+    photo, _ = segmenter_training._Examples(section, records, side, palette).jittered(0, 0, 0)
+    assert photo.unique().tolist() == pytest.approx([50 / white * 2 - 1])
+
+
 def test_a_given_palette_and_its_file(tmp_path: Path) -> None:
     folder = boxes(tmp_path / "boxes", 4)
     (tmp_path / "mine.json").write_text('{"classes": {"wall": [0, 0, 255], "box": [255, 0, 0], "never": [0, 255, 0]}}')

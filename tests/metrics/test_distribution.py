@@ -146,6 +146,10 @@ def test_the_bound_is_the_targets_in_halves(cls: type[FeatureMetric]) -> None:
     assert set(bound) == set(far.compute())
     for name, value in far.compute().items():
         assert (bound[name] < value) == (cls.better == "lower")
+    seen: list[tuple[Tensor, Tensor]] = []
+    near.distance = lambda generated, real: seen.append((generated, real)) or {}  # type: ignore[method-assign, func-returns-value]
+    near.bounds()
+    assert torch.equal(torch.cat(seen[0]).sort(0).values, y.flatten(1).double().sort(0).values), "each target in one of the halves"
     odd = filled(cls, images(401), images(401, seed=1))
     assert all(map(math.isfinite, odd.bounds()[TARGET_ITSELF].values()))
 
