@@ -10,6 +10,7 @@ import itertools
 import logging
 import signal
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,8 @@ class PairDataset(Dataset[Pair]):
         if self.geometry.load_size is not None:
             return pair, arrays
         crop = self.geometry.draw(None, *prepared[0].shape[:2])
-        return pair, (self.geometry.apply(prepared[0], crop), self.geometry.apply(prepared[1], crop))
+        enlarged = replace(self.geometry, source_rule="nearest", target_rule="nearest").prepare(*arrays)  # small ones only: no new colours
+        return pair, (self.geometry.apply(enlarged[0], crop), self.geometry.apply(enlarged[1], crop))
 
     def _tensors(self, epoch: int, index: int, arrays: Arrays) -> Pair:
         record = self.records[index]
