@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from tests.evaluation.test_evaluate import model_on
 from tests.tiny import Copy
-from transfigure.data import images
+from transfigure.data import images, pairs
 from transfigure.data.dataset import PairDataset
 from transfigure.data.layouts import two_folders
-from transfigure.data.pairs import split
 from transfigure.data.transforms import Geometry
 from transfigure.evaluation.evaluate import evaluate
 from transfigure.evaluation.folders import evaluate_folders
@@ -141,9 +140,9 @@ def test_a_palette_is_learnt_from_the_labels_of_the_training_pairs(tmp_path: Pat
 def test_label_maps_smaller_than_the_crop_keep_their_colours(tmp_path: Path) -> None:
     for side in "AB":
         images.write(tmp_path / side / "0.png", black_and_white(16, 16, 3))
-    records = split(two_folders(tmp_path), 0, 0, 0)["train"]
-    pairs = PairDataset(records, Geometry(None, 24), direction="AtoB", source_channels=3, target_channels=3, training=False)
-    pair, files = pairs.with_files(0)
+    records = pairs.split(two_folders(tmp_path), 0, 0, 0)["train"]
+    data = PairDataset(records, Geometry(None, 24), direction="AtoB", source_channels=3, target_channels=3, training=False)
+    pair, files = data.with_files(0)
     assert files[0].shape == files[1].shape == (24, 24, 3)
     assert set(np.unique(files[0])) == set(np.unique(files[1])) == {0, 255}
     assert len(pair.source.unique()) > 2  # what the network sees is enlarged smoothly, as the recipe says
