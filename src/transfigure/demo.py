@@ -42,7 +42,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     _clear_earlier(out, recipe)
     train(recipe, out, quiet=quiet)
     section = settle(recipe.data)
-    records, _ = find_records(section)
+    records, *_ = find_records(section)
     drawn = out / "demo"
     for record in directed(records["test"], section.direction):
         source, target = record.load()

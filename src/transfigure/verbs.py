@@ -14,7 +14,7 @@ from .errors import UserError, did_you_mean
 
 def train(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train a translator on image pairs."""
-    from .recipe import Recipe
+    from .recipe import Recipe, data_at, has_place
 
     for key, value in (("training.seed", options.seed), ("training.devices", options.devices)):
         if value is not None:
@@ -28,14 +28,13 @@ def train(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         if options.recipe is None:
             raise UserError("no recipe is named: transfigure train RECIPE DATA --out RUN, e.g. pix2pix datasets/facades --out runs/facades")
         if options.data is not None:
-            place = {"data.kind": "synthetic"} if options.data == "synthetic" else {"data.path": options.data}
-            overrides = {**place, **overrides}
+            overrides = {**data_at(options.data), **overrides}
         recipe = Recipe.load(options.recipe, overrides)
     if options.print_config:
         print(recipe.to_yaml(), end="")
         return 0
     out = _required(options.out, "--out RUN")
-    if recipe.data.path is None and recipe.data.kind != "synthetic":
+    if not has_place(recipe.data):
         raise UserError("no data: name a folder of image pairs, a manifest, or the word synthetic after the recipe")
     from .training.loop import train as run_training
 
@@ -140,10 +139,10 @@ def ablate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from .experiments.ablation import Means
     from .experiments.ablation import ablate as run_ablation
     from .experiments.grid import Grid
+    from .recipe import data_at, has_place
 
     if options.data is not None:
-        place = {"data.kind": "synthetic"} if options.data == "synthetic" else {"data.path": options.data}
-        overrides = {**place, **overrides}
+        overrides = {**data_at(options.data), **overrides}
     if options.base is not None:
         overrides["base"] = options.base
     try:
@@ -158,7 +157,7 @@ def ablate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         print(grid.to_yaml(), end="")
         return 0
     data = cells[0].recipe.data
-    if data.path is None and data.kind != "synthetic":
+    if not has_place(data):
         raise UserError("no data: name a folder of image pairs, a manifest, or the word synthetic after the grid")
     means = Means(
         options.segmenter, options.palette, _named_files(options.weights), tuple(options.plugins or ()), options.jobs, not options.together

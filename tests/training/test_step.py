@@ -28,13 +28,13 @@ def make_step(adversarial: str | None = "vanilla", conditional: bool = True, ter
     return PairedStep(
         generator=generator,
         objective=Objective(terms if terms is not None else [{"loss": "l1", "weight": 100}]),
-        optimiser_g=adam(generator, 2e-4, PLAIN),
+        optimiser_g=adam([generator], 2e-4, PLAIN),
         engine=Engine(PLAIN),
         discriminator=discriminator if adversarial else None,
         adversarial=build("adversarial", adversarial) if adversarial else None,
         conditional=conditional,
         adversarial_weight=1.0,
-        optimiser_d=adam(discriminator, 2e-4, PLAIN) if adversarial else None,
+        optimiser_d=adam([discriminator], 2e-4, PLAIN) if adversarial else None,
     )
 
 
@@ -54,11 +54,11 @@ def test_twelve_steps_follow_the_reference_implementation(shared: Path) -> None:
     step = PairedStep(
         generator=generator,
         objective=Objective([{"loss": "l1", "weight": 10}]),
-        optimiser_g=adam(generator, 2e-4, PLAIN),
+        optimiser_g=adam([generator], 2e-4, PLAIN),
         engine=Engine(PLAIN),
         discriminator=discriminator,
         adversarial=build("adversarial", "lsgan"),
-        optimiser_d=adam(discriminator, 2e-4, PLAIN),
+        optimiser_d=adam([discriminator], 2e-4, PLAIN),
     )
     data = torch.rand(12, 2, 2, 3, 128, 128, generator=torch.Generator().manual_seed(9)) * 2 - 1
     # the reference reports D's two losses; ours reports their half sum and the mean verdicts, so measure them as it does

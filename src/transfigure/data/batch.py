@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -37,6 +37,8 @@ class Batch:
         names: N names.
         fake: the generator's answer, ``[N, C', H, W]`` in [-1, 1], once there is one.
         fake_map: the discriminator's logits on the fake, ``[N, 1, h, w]``, while G is being updated against D.
+        generator: G, for terms that ask it more than one question.
+        inverse: the generator of the other direction, if one is trained beside it.
     """
 
     source: Tensor
@@ -44,6 +46,8 @@ class Batch:
     names: tuple[str, ...]
     fake: Tensor | None = None
     fake_map: Tensor | None = None
+    generator: nn.Module | None = None
+    inverse: nn.Module | None = None
 
     def __len__(self) -> int:
         return self.source.shape[0]
@@ -62,6 +66,14 @@ class Batch:
     def with_fake(self, fake: Tensor, fake_map: Tensor | None = None) -> Batch:
         """The same pairs, with the generator's answer beside them."""
         return replace(self, fake=fake, fake_map=fake_map)
+
+    def between(self, generator: nn.Module, inverse: nn.Module | None = None) -> Batch:
+        """The same batch, with the networks that some terms need."""
+        return replace(self, generator=generator, inverse=inverse)
+
+    def turned(self) -> Batch:
+        """The other direction: targets as sources, and nothing generated yet."""
+        return Batch(self.target, self.source, self.names)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device (without what the networks made of it)."""

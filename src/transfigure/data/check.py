@@ -16,6 +16,7 @@ from .images import Alpha
 from .pairing import listed
 from .pairs import Direction, Picture, Record, describe, directed
 from .pixels import Array
+from .unpaired import look_at_domains
 
 T = TypeVar("T")
 
@@ -76,6 +77,7 @@ def inspect(
     held_out: Sequence[Record] = (),
     progress: Callable[[int, int], None] | None = None,
     sink: Callable[[int, Array, Array], object] | None = None,
+    paired: bool = True,
 ) -> Findings:
     """Read every training pair and say all that is wrong with them.
 
@@ -89,22 +91,30 @@ def inspect(
         progress: called with the number of pairs done and of all pairs.
         sink: called with the index, source and target of each pair that could be read, so that nothing is decoded twice:
             give it the ``put`` of the data set's ``Cache``.
+        paired: False for two domains, whose pictures need not have one size.
     """
     found = Findings(count=len(records))
     bad: dict[int, list[str]] = defaultdict(list)
     seen: tuple[list[_Seen], list[_Seen]] = ([], [])
     contents: dict[bytes, list[str]] = defaultdict(list)
+    domains: tuple[dict[bytes, list[str]], dict[bytes, list[str]]] = (defaultdict(list), defaultdict(list))
+    labels: tuple[set[str], set[str]] = (set(), set())
     for index, record in enumerate(directed(records, direction)):
         try:
             arrays = record.load(alpha)
         except UserError:
             bad[index] += _reasons((record.a, record.b), alpha)
         else:
-            problems = _problems(record, *arrays)
+            problems = _problems(record, *arrays, paired)
             bad[index] += problems
-            for side, picture, array in zip(seen, (record.a, record.b), arrays):
-                side.append(_look(index, picture, array))
-            contents[_digest(arrays)].append(record.name)
+            for side, known, picture, array in zip(seen, labels, (record.a, record.b), arrays):
+                if paired or picture.label not in known:  # the smaller domain comes round again
+                    side.append(_look(index, picture, array))
+                    known.add(picture.label)
+            contents[_digest(*arrays)].append(record.name)
+            if not paired:
+                for domain, picture, array in zip(domains, (record.a, record.b), arrays):
+                    domain[_digest(array)].append(picture.label)
             if sink is not None and not problems:
                 sink(index, *arrays)
         if progress is not None:
@@ -115,7 +125,10 @@ def inspect(
     _warn_of_shapes(found, seen[0], crop_size, load_size)
     _warn_of_values(found, seen)
     repeated = [names for names in contents.values() if len(names) > 1]
-    if repeated:
+    if not paired:
+        found.warnings += look_at_domains(records, domains)
+        found.warnings += _sizes_of_domains(seen)
+    elif repeated:
         extra = sum(len(names) - 1 for names in repeated)
         found.warnings.append(f"{extra} training {_pairs(extra)} the same pixels as another, such as {' and '.join(repeated[0][:2])}")
     shared = _shared_files(records, held_out)
@@ -159,9 +172,9 @@ def _reasons(pictures: Iterable[Picture], alpha: Alpha) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
-def _problems(record: Record, source: Array, target: Array) -> list[str]:
+def _problems(record: Record, source: Array, target: Array, paired: bool) -> list[str]:
     problems = []
-    if source.shape[:2] != target.shape[:2]:
+    if paired and source.shape[:2] != target.shape[:2]:
         problems.append(
             f"{record.a.label} is {describe(source)} but {record.b.label} is {describe(target)}: both pictures of a pair must have one size"
         )
@@ -176,7 +189,7 @@ def _look(index: int, picture: Picture, array: Array) -> _Seen:
     return _Seen(index, picture.label, (height, width), channels, array.dtype.name, float(array.min()), float(array.max()))
 
 
-def _digest(arrays: tuple[Array, Array]) -> bytes:
+def _digest(*arrays: Array) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.name)).encode())
@@ -225,6 +238,17 @@ def _warn_of_shapes(found: Findings, sources: Sequence[_Seen], crop_size: int, l
             f"{len(oblong)} of {len(sources)} pairs are not square and will be squeezed to {load_size}x{load_size} pixels: "
             f"{listed(oblong)} (--data.load_size null cuts squares out of them instead)"
         )
+
+
+def _sizes_of_domains(seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> list[str]:
+    """How the two domains' pictures differ in kind, which is no error: the generator is built for it."""
+    told = []
+    sizes = [Counter(one.size for one in side).most_common(1)[0][0] for side in seen if side]
+    if len(sizes) == 2 and sizes[0] != sizes[1]:
+        told.append(
+            f"sources are mostly {sizes[0][1]}x{sizes[0][0]} and targets {sizes[1][1]}x{sizes[1][0]} pixels: both are cut to one crop"
+        )
+    return told
 
 
 def _warn_of_values(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> None:

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 Arrays = tuple[Array, Array]
 Index = tuple[int, int]
 """Epoch and index of a pair."""
+_PARTNERS = 2
+"""Sets the random stream of an epoch's partners apart from its order (1) and from any pair's jitter (0)."""
 
 
 class Cache:
@@ -98,7 +100,8 @@ class PairDataset(Dataset[Pair]):
 
     Args:
         records: where the pictures are; not decoded before they are asked for.
-        geometry: how training pairs are resized, cropped and mirrored; evaluation uses ``geometry.evaluation()``.
+        geometry: how training pairs are resized, cropped and mirrored; evaluation uses ``geometry.evaluation()``. If it is not
+            ``paired``, a source in training is given another record's target in every epoch, cropped and mirrored by itself.
         direction: ``AtoB`` makes A the source, ``BtoA`` makes B the source.
         alpha: what to do with transparency, as in :func:`images.read`.
         source_channels: channels of every source; grey is repeated and RGB reduced to fit.
@@ -135,6 +138,7 @@ class PairDataset(Dataset[Pair]):
         self.seed = seed
         self.training = training
         self.cache = cache if cache is not None else Cache(self.geometry, cache_bytes)
+        self._partners: tuple[int, Array] | None = None
         if self.cache.geometry != self.geometry:
             raise ValueError(f"the cache was prepared with {self.cache.geometry}, this data set needs {self.geometry}")
 
@@ -154,10 +158,21 @@ class PairDataset(Dataset[Pair]):
             raise TypeError("a training pair is jittered by its epoch: index it with (epoch, index)")
         else:
             epoch, index = 0, int(key)
+        source, target = self._prepared(index)
+        if self.training and not self.geometry.paired:
+            target = self._prepared(self._partner(epoch, index))[1]
+        return self._tensors(epoch, index, (source, target))
+
+    def _prepared(self, index: int) -> Arrays:
         arrays = self.cache.get(index)
-        if arrays is None:
-            arrays = self.cache.put(index, *self.records[index].load(self.alpha))
-        return self._tensors(epoch, index, arrays)
+        return arrays if arrays is not None else self.cache.put(index, *self.records[index].load(self.alpha))
+
+    def _partner(self, epoch: int, index: int) -> int:
+        """Whose target stands beside this source in this epoch: a permutation of all, so that every target is seen equally often."""
+        if self._partners is None or self._partners[0] != epoch:
+            order = np.random.default_rng([self.seed, epoch, 0, _PARTNERS]).permutation(len(self.records))
+            self._partners = epoch, order
+        return int(self._partners[1][index])
 
     def with_files(self, index: int) -> tuple[Pair, Arrays]:
         """A pair without jitter, and both its pictures as their files hold them: what the tensors show, but never resized.
@@ -170,18 +185,19 @@ class PairDataset(Dataset[Pair]):
         pair = self._tensors(0, index, prepared)
         if self.geometry.load_size is not None:
             return pair, arrays
-        crop = self.geometry.draw(None, *prepared[0].shape[:2])
         enlarged = replace(self.geometry, source_rule="nearest", target_rule="nearest").prepare(*arrays)  # small ones only: no new colours
-        return pair, (self.geometry.apply(enlarged[0], crop), self.geometry.apply(enlarged[1], crop))
+        middle = (self.geometry.apply(array, self.geometry.draw(None, *array.shape[:2])) for array in enlarged)
+        return pair, tuple(middle)  # type: ignore[return-value]
 
     def _tensors(self, epoch: int, index: int, arrays: Arrays) -> Pair:
         record = self.records[index]
         rng = np.random.default_rng([self.seed, epoch, index]) if self.training else None
         crop = self.geometry.draw(rng, *arrays[0].shape[:2])
+        crops = crop, crop if self.geometry.paired else self.geometry.draw(rng, *arrays[1].shape[:2])
         source, target = (
             # Cropping in the file's own type first leaves few values to convert.
             pixels.to_tensor(pixels.convert_channels(self.geometry.apply(array, crop), channels), value_range, picture.label)
-            for array, channels, value_range, picture in zip(arrays, self.channels, self.ranges, (record.a, record.b))
+            for array, crop, channels, value_range, picture in zip(arrays, crops, self.channels, self.ranges, (record.a, record.b))
         )
         return Pair(source, target, record.name)
 

@@ -57,10 +57,10 @@ def side_by_side(path: Path | None) -> Collection:
     parts = _split_folders(folder)
     notes = []
     if parts:
-        direct = _images(folder, [], recursive=False)
+        direct = images_in(folder, [], recursive=False)
         if direct:
             notes.append(f"{len(direct)} images directly in {folder} are not used, since it has {listed(sorted(parts))} sub-folders")
-    found = {name: _halves(part, _images(part, notes)) for name, part in (parts or {"all": folder}).items()}
+    found = {name: _halves(part, images_in(part, notes)) for name, part in (parts or {"all": folder}).items()}
     splits = {name: records for name, records in found.items() if records}
     if not splits:
         raise UserError(f"{notes[-1]}; {_THREE_LAYOUTS}")
@@ -84,9 +84,9 @@ def two_folders(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     """
     if path is not None or not (Path(a).is_dir() and Path(b).is_dir()):
         _existing_folder(path, "two_folders")
-    words = _words(path, a, b)
+    words = words_for(path, a, b)
     notes = [] if words == (a, b) else [f"{path} has no {a} and {b}: took {words[0]} and {words[1]}"]
-    sides = _side_folders(path, words[0]), _side_folders(path, words[1])
+    sides = side_folders(path, words[0]), side_folders(path, words[1])
     if set(sides[0]) & set(sides[1]) == set():
         where = [", ".join(str(folder) for folder in side.values()) for side in sides]
         raise UserError(f"one side is {where[0]}, the other {where[1]}: both need the same train, val and test sub-folders, or none")
@@ -145,7 +145,7 @@ def recognise(path: Path) -> str:
         return "manifest"
     if _usual_words_in(path):
         return "two_folders"
-    files = [file for folder in (_split_folders(path) or {"all": path}).values() for file in _images(folder, [])]
+    files = [file for folder in (_split_folders(path) or {"all": path}).values() for file in images_in(folder, [])]
     if not files:
         children = sorted(child.name for child in path.iterdir())
         raise UserError(f"{path} holds {f'{listed(children)} and no images' if children else 'nothing'}: {_THREE_LAYOUTS}")
@@ -199,7 +199,7 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     return {name: child for name, child in found.items() if child}
 
 
-def _side_folders(path: Path | None, word: str) -> dict[str, Path]:
+def side_folders(path: Path | None, word: str) -> dict[str, Path]:
     """A side's folder for each split, or for ``all``; empty if the word names nothing."""
     if path is not None and len(Path(word).parts) == 1:
         found = {name: _child(path, (f"{alias}{dash}{word}" for alias in words for dash in ("", "_", "-")))
@@ -218,11 +218,16 @@ def _side_folders(path: Path | None, word: str) -> dict[str, Path]:
 
 
 def _usual_words_in(path: Path) -> list[tuple[str, str]]:
-    return [words for words in USUAL_WORDS if set(_side_folders(path, words[0])) & set(_side_folders(path, words[1]))]
+    return [words for words in USUAL_WORDS if set(side_folders(path, words[0])) & set(side_folders(path, words[1]))]
 
 
-def _words(path: Path | None, a: str, b: str) -> tuple[str, str]:
-    missing = [word for word in (a, b) if not _side_folders(path, word)]
+def words_for(path: Path | None, a: str, b: str) -> tuple[str, str]:
+    """The two folder names asked for, or the pair in common use that is there in place of A and B.
+
+    Raises:
+        UserError: neither, or several could be meant.
+    """
+    missing = [word for word in (a, b) if not side_folders(path, word)]
     if not missing:
         return a, b
     if path is None:
@@ -242,7 +247,7 @@ def _words(path: Path | None, a: str, b: str) -> tuple[str, str]:
 # ---- records ------------------------------------------------------------------------------------------------------------
 
 
-def _images(folder: Path, notes: list[str], recursive: bool = True) -> list[Path]:
+def images_in(folder: Path, notes: list[str], recursive: bool = True) -> list[Path]:
     """The folder's images; where it has none, the reason goes to the notes."""
     try:
         return list_images(folder, recursive)
@@ -267,7 +272,7 @@ def _halves(folder: Path, files: list[Path]) -> list[Record]:
 
 def _pair(a: Path, b: Path) -> tuple[list[Record], list[str]]:
     notes: list[str] = []
-    files = _images(a, notes), _images(b, notes)
+    files = images_in(a, notes), images_in(b, notes)
     paired = match(_relative(files[0], a), _relative(files[1], b))
     if not paired.pairs and any(files):
         return [], [*notes, f"no file of {a} has a partner in {b}"]
@@ -278,7 +283,7 @@ def _pair(a: Path, b: Path) -> tuple[list[Record], list[str]]:
 def _nothing_paired(a: dict[str, Path], b: dict[str, Path]) -> str:
     name = next(name for name in a if name in b)
     folders = a[name], b[name]
-    shown = [listed(_relative(_images(folder, []), folder)) or "no images" for folder in folders]
+    shown = [listed(_relative(images_in(folder, []), folder)) or "no images" for folder in folders]
     return (
         f"no file of {folders[0]} ({shown[0]}) has a partner in {folders[1]} ({shown[1]}): give the two files of a pair one name, "
         "or list the pairs in a manifest"

@@ -12,7 +12,7 @@ import numpy as np
 from .. import registry
 from ..errors import UserError
 from ..progress import Progress, say
-from ..recipe import Data, options_of
+from ..recipe import Data, drawn_worlds, has_place, options_of
 from .check import Findings, inspect, raise_if_bad
 from .dataset import Cache, PairDataset
 from .layouts import recognise
@@ -32,6 +32,7 @@ class OpenedData:
         test: test pairs; may be empty.
         source_channels, target_channels: channels of every source and target.
         source_dtype, target_dtype: type of the files.
+        truth: whether a held-out pair's target is what its source should become; else only sets can be compared.
     """
 
     section: Data
@@ -43,6 +44,12 @@ class OpenedData:
     target_channels: int
     source_dtype: str
     target_dtype: str
+    truth: bool = True
+
+    @property
+    def unpaired(self) -> bool:
+        """Whether a source is given any target in training."""
+        return not self.train.geometry.paired
 
 
 def settle(section: Data) -> Data:
@@ -51,16 +58,22 @@ def settle(section: Data) -> Data:
     Raises:
         UserError: no path, or a folder that looks like no kind of pairs.
     """
-    if section.path == "synthetic" and section.kind == "auto":
-        section = dataclasses.replace(section, kind="synthetic", path=None)
-    if section.kind == "synthetic":
+    if section.path in drawn_worlds() and section.kind == "auto":
+        section = dataclasses.replace(section, kind=section.path, path=None)
+    if section.kind in drawn_worlds():
         options = section.options if section.options.get("size") else {**section.options, "size": section.crop_size}
-    elif section.path is None:
+    elif section.path is None and not has_place(section):
         raise UserError("no data: name a folder of image pairs, a manifest, or the word synthetic")
+    elif section.path is None:
+        kind = ("unpaired" if section.unpaired else "two_folders") if section.kind == "auto" else section.kind
+        options = {**section.options, **{side: str(Path(section.options[side]).resolve()) for side in "ab"}}
+        section = dataclasses.replace(section, kind=kind)
     else:
         path = Path(section.path).expanduser()
         options = section.options
         kind = recognise(path) if section.kind == "auto" else section.kind
+        if section.kind == "auto" and section.unpaired and kind == "two_folders":
+            kind = "unpaired"  # names that match by chance would leave out those that do not
         known = options_of("dataset", kind)
         if foreign := [key for key in options if key not in known]:
             raise UserError(f"data.{foreign[0]} does not go with {kind} data, which {path} looks like: leave it out or set --data.kind")
@@ -69,9 +82,16 @@ def settle(section: Data) -> Data:
     return dataclasses.replace(section, options={**defaults, **options})
 
 
-def geometry_of(section: Data) -> Geometry:
-    """How training pairs are resized, cropped and mirrored."""
-    return Geometry(section.load_size, section.crop_size, section.flip, section.source_resize, section.target_resize)
+def geometry_of(section: Data, paired: bool = True) -> Geometry:
+    """How training pairs (or, not ``paired``, pictures of two domains) are resized, cropped and mirrored."""
+    return Geometry(
+        section.load_size,
+        section.crop_size,
+        section.flip,
+        section.source_resize,
+        section.target_resize,
+        paired=paired and not section.unpaired,
+    )
 
 
 def open_collection(kind: str, path: str | Path | None, **options: Any) -> Collection:
@@ -88,14 +108,15 @@ def open_collection(kind: str, path: str | Path | None, **options: Any) -> Colle
     return cast(Collection, registry.build("dataset", kind, folder, **options))
 
 
-def find_records(section: Data) -> tuple[dict[str, list[Record]], list[str]]:
-    """The records of each split of a settled section, and what a person should know about them.
+def find_records(section: Data) -> tuple[dict[str, list[Record]], list[str], bool]:
+    """The records of each split of a settled section, what a person should know about them, and whether they are pairs.
 
     Raises:
         UserError: nothing usable there.
     """
     collection = open_collection(section.kind, section.path, **section.options)
-    return split(collection, section.val_fraction, section.test_fraction, section.split_seed), list(collection.notes)
+    records = split(collection, section.val_fraction, section.test_fraction, section.split_seed)
+    return records, list(collection.notes), not collection.unpaired
 
 
 def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
@@ -109,14 +130,14 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
     Raises:
         UserError: no pairs, or pairs that cannot be used: each with its file and its reason.
     """
-    records, notes = find_records(section)
+    records, notes, pairs = find_records(section)
     if not records["train"]:
         found = ", ".join(name for name in SPLITS if records[name]) or "nothing"
         raise UserError(f"{section.path} has no training pairs (found: {found}): add a train folder")
     if section.limit is not None and section.limit < len(records["train"]):
         chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
         records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]
-    geometry = geometry_of(section)
+    geometry = geometry_of(section, pairs)
     budget = int(section.cache_gb * 2**30)
     train_cache, val_cache = Cache(geometry, budget), Cache(geometry.evaluation(), budget)
     findings = _inspect(section, records, train_cache, val_cache, quiet)
@@ -150,6 +171,7 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
         target_channels=findings.target_channels,
         source_dtype=findings.source_dtype,
         target_dtype=findings.target_dtype,
+        truth=pairs,
     )
 
 
@@ -166,6 +188,7 @@ def _inspect(section: Data, records: dict[str, list[Record]], train_cache: Cache
                 alpha=section.alpha,
                 held_out=held_out,
                 progress=lambda done, total: progress.advance(),
+                paired=cache.geometry.paired,
                 sink=cache.put,
             )
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -137,17 +137,54 @@ def directed(records: Sequence[Record], direction: Direction) -> list[Record]:
     return list(records) if direction == "AtoB" else [record.swapped() for record in records]
 
 
+@dataclass(frozen=True)
+class Single:
+    """One picture of a domain, not yet decoded.
+
+    Attributes:
+        name: what a person calls it; unique within its split and domain.
+        picture: where it is read from.
+    """
+
+    name: str
+    picture: Picture
+
+
 @dataclass
 class Collection:
-    """What a kind of data set found.
+    """What a kind of data set found: pairs in ``splits``, or two domains without correspondence in ``domains``.
 
     Attributes:
         splits: records by ``train``, ``val`` and ``test``, or all of them under ``all`` when the data is not divided.
         notes: what a person should know about how the pairs were found: files without a partner, folders not used.
+        domains: the pictures of A and of B by the same names, where there are no pairs.
     """
 
-    splits: dict[str, list[Record]]
+    splits: dict[str, list[Record]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    domains: dict[str, tuple[list[Single], list[Single]]] = field(default_factory=dict)
+
+    @property
+    def unpaired(self) -> bool:
+        """Whether nothing says which target belongs to a source."""
+        return bool(self.domains)
+
+
+Named = TypeVar("Named", Record, Single)
+
+
+def side_by_chance(a: Sequence[Single], b: Sequence[Single]) -> list[Record]:
+    """Every picture of both domains in as many records as the larger one has; the smaller one is gone through again.
+
+    What stands in one record has nothing to do with each other. A name is A's, numbered when A is gone through again.
+    """
+    if not a or not b:
+        return []
+    return [
+        Record(one.name if turn == 0 else f"{one.name} ({turn + 1})", one.picture, other.picture)
+        for index in range(max(len(a), len(b)))
+        for turn, one, other in [(index // len(a), a[index % len(a)], b[index % len(b)])]
+    ]
 
 
 def split(collection: Collection, val_fraction: float, test_fraction: float, seed: int) -> dict[str, list[Record]]:
@@ -172,6 +209,15 @@ def split(collection: Collection, val_fraction: float, test_fraction: float, see
             f"val_fraction {val_fraction} and test_fraction {test_fraction} must not be negative and must leave something to train on"
         )
     result: dict[str, list[Record]] = {name: [] for name in SPLITS}
+    for name, sides in collection.domains.items():
+        for side, singles in zip("AB", sides):
+            _refuse_duplicates(singles, f"domain {side}")
+        if name == "all":
+            a, b = (_draw(singles, val_fraction, test_fraction, seed) for singles in sides)
+            for part in SPLITS:
+                result[part] += side_by_chance(a[part], b[part])
+        else:
+            result[canonical_split(name)] += side_by_chance(*sides)
     for name, records in collection.splits.items():
         if name == "all":
             _refuse_duplicates(records, "the data set")
@@ -196,7 +242,7 @@ def canonical_split(word: str) -> str:
     raise UserError(f"{word!r} is not a split: use train, val or test")
 
 
-def _draw(records: Sequence[Record], val_fraction: float, test_fraction: float, seed: int) -> dict[str, list[Record]]:
+def _draw(records: Sequence[Named], val_fraction: float, test_fraction: float, seed: int) -> dict[str, list[Named]]:
     count = len(records)
     test = max(round(test_fraction * count), 1) if test_fraction > 0 and count >= 3 else 0
     val = max(round(val_fraction * count), 1) if val_fraction > 0 and count >= 2 else 0
@@ -207,7 +253,7 @@ def _draw(records: Sequence[Record], val_fraction: float, test_fraction: float, 
     return {name: sorted(part, key=lambda record: natural_key(record.name)) for name, part in parts.items()}
 
 
-def _refuse_duplicates(records: Sequence[Record], where: str) -> None:
+def _refuse_duplicates(records: Sequence[Record] | Sequence[Single], where: str) -> None:
     repeated = [name for name, times in Counter(record.name for record in records).items() if times > 1]
     if repeated:
         raise UserError(f"two pairs of {where} are called {repeated[0]!r}: names must be unique, so rename one")

@@ -117,7 +117,7 @@ def _name(index: int) -> str:
     return f"street_{index:06d}"
 
 
-@register("dataset", "synthetic")
+@register("dataset", "synthetic", drawn=True)
 def synthetic(
     path: Path | None,
     source: Literal["labels", "day", "night", "edges", "grey"] = "labels",

@@ -44,6 +44,7 @@ class Geometry:
         source_rule: how sources are resized; ``nearest`` for label maps, so that no colour is invented between two labels.
         target_rule: how targets are resized.
         random: False takes the middle crop and never mirrors.
+        paired: False where source and target have nothing to do with each other: each keeps its own size.
 
     Raises:
         UserError: a size is not positive, or ``load_size`` is smaller than ``crop_size``.
@@ -55,6 +56,7 @@ class Geometry:
     source_rule: Rule = "bicubic"
     target_rule: Rule = "bicubic"
     random: bool = True
+    paired: bool = True
 
     def __post_init__(self) -> None:
         if self.crop_size < 1:
@@ -72,22 +74,23 @@ class Geometry:
         return replace(self, load_size=None if self.load_size is None else self.crop_size, flip=False, random=False)
 
     def prepare(self, source: Array, target: Array) -> tuple[Array, Array]:
-        """Resize both, ``[H, W, C]`` in any type; the result has equal height and width, at least ``crop_size`` each.
+        """Resize both, ``[H, W, C]`` in any type; the results have one height and width (unpaired ones with ``load_size``), at least
+        ``crop_size`` each.
 
         Raises:
-            UserError: sizes differ where they are to be kept.
+            UserError: sizes of a pair differ where they are to be kept.
         """
-        if self.load_size is not None:
-            height = width = self.load_size
-        else:
-            if source.shape[:2] != target.shape[:2]:
-                sizes = " and ".join(f"{array.shape[1]}x{array.shape[0]}" for array in (source, target))
-                raise UserError(f"source and target of a pair are {sizes}: they must have one size, or set load_size to resize both")
-            height, width = source.shape[:2]
-            scale = self.crop_size / min(height, width)
-            if scale > 1:
-                height, width = (max(self.crop_size, math.floor(side * scale + 0.5)) for side in (height, width))
-        return pixels.resize(source, height, width, self.source_rule), pixels.resize(target, height, width, self.target_rule)
+        if self.paired and self.load_size is None and source.shape[:2] != target.shape[:2]:
+            sizes = " and ".join(f"{array.shape[1]}x{array.shape[0]}" for array in (source, target))
+            raise UserError(f"source and target of a pair are {sizes}: they must have one size, or set load_size to resize both")
+        return self._prepared(source, self.source_rule), self._prepared(target, self.target_rule)
+
+    def _prepared(self, array: Array, rule: Rule) -> Array:
+        height, width = array.shape[:2] if self.load_size is None else (self.load_size, self.load_size)
+        scale = self.crop_size / min(height, width)
+        if scale > 1:
+            height, width = (max(self.crop_size, math.floor(side * scale + 0.5)) for side in (height, width))
+        return pixels.resize(array, height, width, rule)
 
     def draw(self, rng: np.random.Generator | None, height: int, width: int) -> Crop:
         """Where to crop a prepared pair of this size, and whether to mirror it; ``rng`` is not used if not ``random``.

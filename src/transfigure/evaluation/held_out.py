@@ -13,7 +13,7 @@ from ..data.dataset import Arrays, PairDataset
 from ..data.layouts import recognise
 from ..data.open import find_records, geometry_of, settle
 from ..errors import UserError
-from ..recipe import Data, Recipe
+from ..recipe import Data, Recipe, drawn_worlds
 from ..recipe.sections import plain
 from ..translation.translator import Translator
 
@@ -28,6 +28,7 @@ class HeldOut:
         pairs: those to be scored.
         training: the training pairs of the same data, for bounds and palettes; None if there are none.
         notes: what a person should know about the choice.
+        truth: whether a pair's target is what its source should become; in unpaired data it is any picture of the target domain.
     """
 
     section: Data
@@ -35,6 +36,7 @@ class HeldOut:
     pairs: PairDataset
     training: PairDataset | None
     notes: list[str]
+    truth: bool = True
 
     @property
     def resize(self) -> str:
@@ -56,7 +58,7 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
         UserError: no pairs, or none in that split.
     """
     section = settle(_section_for(translator, data, overrides))
-    records, notes = find_records(section)
+    records, notes, truth = find_records(section)
     name = split or next((name for name in ("test", "val") if records[name]), "train")
     pairs = records.get(name)
     if not pairs:
@@ -68,10 +70,10 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
         notes.append("there is neither a test nor a val split: if these are the pairs it was trained on, the scores are too good")
     elif split is None and data is not None:
         notes.append(f"{len(pairs)} of {sum(map(len, records.values()))} pairs are scored: the {name} split")
-    dataset = _plain_dataset(section, translator, pairs)
+    dataset = _plain_dataset(section, translator, pairs, truth)
     notes += _conversions(dataset)
-    training = _plain_dataset(section, translator, records["train"]) if records["train"] else None
-    return HeldOut(section, name, dataset, training, notes)
+    training = _plain_dataset(section, translator, records["train"], truth) if records["train"] else None
+    return HeldOut(section, name, dataset, training, notes, truth)
 
 
 def read(dataset: PairDataset, every: int = 1) -> Iterator[tuple[Pair, Arrays]]:
@@ -101,8 +103,8 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
             raise UserError("this model does not say what it was trained on: name the pairs to evaluate on")
     # the data section alone is wanted; what the networks and the losses were is of no account here
     recipe = Recipe.from_dict({"data": given, "generator": {"name": "unet", "depth": 4}, "objective": {"terms": ["l1"]}})
-    if data is not None and str(data) == "synthetic":
-        overrides = {"data.kind": "synthetic", "data.path": None, **overrides}
+    if data is not None and str(data) in drawn_worlds():
+        overrides = {"data.kind": str(data), "data.path": None, **overrides}
     elif data is not None:
         place = Path(data).expanduser().resolve()
         if str(place) != recipe.data.path:
@@ -120,11 +122,11 @@ def _kind_at(place: Path, section: Data) -> str:
         raise
 
 
-def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any]) -> PairDataset:
+def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any], paired: bool) -> PairDataset:
     config = translator.config
     return PairDataset(
         records,
-        geometry_of(section),
+        geometry_of(section, paired),
         direction=section.direction,
         alpha=section.alpha,
         source_channels=config.source.channels,

@@ -95,7 +95,7 @@ def train_segmenter(
             raise UserError(f"{what} is {value}: it must be more than 0")
     place = pick_device(device)
     section = _section(data, size)
-    records, notes = find_records(section)
+    records, notes, _ = find_records(section)
     where = section.path or section.kind
     if not records["train"]:
         raise UserError(f"{where} has no training pairs: add a train folder")

@@ -71,7 +71,7 @@ def ablate(grid: Grid, out: str | Path, means: Means | None = None, *, resume: b
     if means.jobs < 1:
         raise UserError(f"--jobs is {means.jobs}: it must be at least 1")
     cells = [_settled(cell) for cell in grid.cells()]
-    records, _ = find_records(cells[0].recipe.data)
+    records, *_ = find_records(cells[0].recipe.data)
     if not records["train"]:
         raise UserError(f"{cells[0].recipe.data.path} has no training pairs: add a train folder")
     folder = Path(out)

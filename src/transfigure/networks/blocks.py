@@ -1,17 +1,23 @@
-"""The pieces the architectures share: normalisation, up-sampling, and the encoder and decoder of Isola et al. 2017 (6.1.1)."""
+"""The pieces the architectures share: normalisations, up-sampling, and the encoder and decoder of Isola et al. 2017 (6.1.1)."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from ..errors import UserError, did_you_mean
 
 NORMS = ("batch", "instance", "none")
 UPSAMPLINGS = ("transposed", "resize")
+FEATURE_LEVELS = 3
+"""How many of an encoder's levels, from the outside in, show their maps as features."""
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def stack(**parts: nn.Module | None) -> nn.Sequential:
@@ -32,6 +38,19 @@ def norm_layer(norm: str, channels: int) -> nn.Module | None:
     if norm == "none":
         return None
     raise UserError(f"there is no normalisation {norm!r}{did_you_mean(norm, NORMS)}")
+
+
+def limit(layer: M, spectral: bool) -> M:
+    """The layer itself; with ``spectral`` its weight W is divided by sigma(W), the largest singular value of W as a matrix.
+
+    The layer then holds W as ``parametrizations.weight.original`` and computes ``weight`` from it; the singular vectors are buffers that
+    follow W by one power iteration per forward pass in training. It can be copied and saved by its state dict, but not pickled whole.
+
+    Source: Miyato et al. 2018 (arXiv:1802.05957), section 2.1 and algorithm 1.
+    """
+    if spectral:
+        spectral_norm(layer)
+    return layer
 
 
 def needs_bias(norm: str) -> bool:
@@ -73,15 +92,23 @@ def upsample(upsampling: str, incoming: int, outgoing: int, kernel: int, bias: b
     raise UserError(f"there is no upsampling {upsampling!r}{did_you_mean(upsampling, UPSAMPLINGS)}")
 
 
-def level_widths(width: int, depth: int) -> list[int]:
+def level_widths(width: int, depth: int, innermost: int | None = None) -> list[int]:
     """Channels of the encoder's levels from the outside in: ``width`` doubles up to ``8 * width`` (64, 128, 256, 512, 512 ...).
 
+    Args:
+        width: of the outermost level.
+        depth: number of levels.
+        innermost: channels of the last level, in place of those.
+
     Raises:
-        UserError: ``width`` below 1 or ``depth`` below 2.
+        UserError: ``width`` or ``innermost`` below 1, or ``depth`` below 2.
     """
     if depth < 2:
         raise UserError(f"generator depth is {depth}: it needs at least 2 levels (8 is the paper's, for 256x256 images)")
-    return [check_at_least(1, "width", width) * min(2**level, 8) for level in range(depth)]
+    widths = [check_at_least(1, "width", width) * min(2**level, 8) for level in range(depth)]
+    if innermost is not None:
+        widths[-1] = check_at_least(1, "bottleneck_width", innermost)
+    return widths
 
 
 def check_at_least(least: int, what: str, value: int) -> int:
@@ -113,6 +140,15 @@ def encoder(source_channels: int, widths: Sequence[int], norm: str) -> nn.Module
             )
         )
     return layers
+
+
+def encode(x: Tensor, levels: Iterable[nn.Module]) -> list[Tensor]:
+    """The maps of an encoder's levels from the outside in, each computed from the one before."""
+    maps = []
+    for level in levels:
+        x = level(x)
+        maps.append(x)
+    return maps
 
 
 def decoder(
@@ -156,7 +192,11 @@ def check_image(image: Tensor, multiple: int, smallest: int) -> None:
     Raises:
         UserError: with the size, and the way out.
     """
-    height, width = image.shape[-2:]
+    check_size(image.shape[-2], image.shape[-1], multiple, smallest)
+
+
+def check_size(height: int, width: int, multiple: int, smallest: int) -> None:
+    """As :func:`check_image`, for an image of which only the size is known."""
     if height % multiple or width % multiple or height < smallest or width < smallest:
         raise UserError(
             f"this generator got an image {width} pixels wide and {height} high: both must be multiples of {multiple} "

@@ -222,14 +222,44 @@ class WassersteinPenalty(Adversarial):
             return None
         if real.shape != fake.shape:
             raise ValueError(f"the penalty needs as many fakes as reals, of one size: got {tuple(real.shape)} and {tuple(fake.shape)}")
-        training = torch.is_grad_enabled()
         e = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
-        with torch.enable_grad():
-            z = (e * real.detach() + (1 - e) * fake.detach()).requires_grad_()
-            critic = judge(z).reshape(len(z), -1).mean(1).sum()  # images do not mix in D, so the sum's gradient is each image's own
-            (slope,) = torch.autograd.grad(critic, z, create_graph=training)
+        slope = _slope(judge, e * real.detach() + (1 - e) * fake.detach())
         norm: Tensor = torch.linalg.vector_norm(slope.flatten(1), dim=1, dtype=_at_least_float32(slope))
         return self.penalty_weight * (norm - 1).square().mean()
+
+
+def r1(judge: Judge, real: Tensor) -> Tensor:
+    """E[||grad_y D(y)||^2] over real images y: how steep D is on the data. Times gamma / 2 it is the penalty R1, added to D's loss.
+
+    It keeps D from a slope where real images lie, so that the game comes to rest there. Differentiable in D's weights; under
+    ``torch.no_grad`` the value comes without a graph. No random numbers.
+
+    D(y) is the mean over a map of logits, one number per image, because that mean is what enters the losses (and what ``wgan_gp`` holds).
+    For a D with one verdict per image it is the paper's sum of logits over the batch, differentiated. Over a map of n logits, each of which
+    sees its own patch, the mean is about n times less steep, squared, than one logit: gamma means more on a larger map.
+
+    Blind to mixing: with batch norm D(y) also depends on the other images of the batch, and what is measured is then the gradient of the
+    whole batch's verdicts. Give D instance norm, none, or spectral normalisation.
+
+    Shapes: ``real`` ``[N, C, H, W]`` -> scalar, at least float32, from 0 up.
+    Source: Mescheder, Geiger and Nowozin 2018, "Which training methods for GANs do actually converge?", equation 9 without gamma / 2.
+
+    Args:
+        judge: D as a function of images alone.
+        real: real images in [-1, 1].
+    """
+    slope = _slope(judge, real)
+    return slope.flatten(1).square().sum(1, dtype=_at_least_float32(slope)).mean()
+
+
+def _slope(judge: Judge, images: Tensor) -> Tensor:
+    """The gradient of D at each image, D being the mean of an image's logits; it has a graph where gradients are enabled."""
+    training = torch.is_grad_enabled()
+    with torch.enable_grad():
+        y = images.detach().requires_grad_()
+        verdict = judge(y).reshape(len(y), -1).mean(1).sum()  # images do not mix in D, so the sum's gradient is each image's own
+        (slope,) = torch.autograd.grad(verdict, y, create_graph=training)
+    return slope
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -36,6 +36,8 @@ class Objective:
         terms: name to ``term(batch) -> scalar``, in the recipe's order.
         weights: name to weight.
         models: name to the loss it pulls like, for the terms that do.
+        losses: name to the registered loss.
+        trained: the terms that have weights of their own to train, once :meth:`prepare` was called.
 
     Raises:
         UserError: no such loss or option, or a value that it cannot take.
@@ -45,6 +47,8 @@ class Objective:
         self.terms: dict[str, Term] = {}
         self.weights: dict[str, float] = {}
         self.models: dict[str, Term] = {}
+        self.losses: dict[str, str] = {}
+        self.trained = nn.ModuleDict()
         for index, given in enumerate(terms):
             where = f"objective.terms.{index}"
             if not isinstance(given, Mapping) or not isinstance(given.get("loss"), str):
@@ -52,9 +56,23 @@ class Objective:
             options = {key: value for key, value in given.items() if key not in ("loss", "weight", "like")}
             name = self._free_name(given["loss"])
             self.terms[name] = _build(given["loss"], options, where)
+            self.losses[name] = given["loss"]
             self.weights[name] = _weight(given.get("weight", 1.0), f"{where}.weight")
             if given.get("like") is not None:
                 self.models[name] = _build(given["like"], {}, f"{where}.like")
+
+    def asks_for(self, extra: str) -> list[str]:
+        """The losses in it that register ``needs`` of this kind, such as ``inverse``: a generator of the other direction."""
+        return [loss for loss in self.losses.values() if registry.entry("loss", loss).extra.get("needs") == extra]
+
+    def prepare(self, generator: nn.Module) -> Objective:
+        """Give terms that train weights beside G the chance to build them, from the global random numbers."""
+        for name, term in self.terms.items():
+            build = getattr(term, "prepare", None)
+            if isinstance(term, nn.Module) and build is not None:
+                build(generator)
+                self.trained[name] = term
+        return self
 
     def values(self, batch: Batch) -> dict[str, Tensor]:
         """Every term's value on a batch that holds generated images: scalars, not weighted, with gradient where the weight is not 0.
@@ -113,7 +131,9 @@ def _quotient(model: Term, value: Tensor, batch: Batch) -> Tensor:
     generated = batch.generated
     if not value.requires_grad:
         return value.new_zeros(())
-    (own,) = torch.autograd.grad(value, generated, retain_graph=True)
+    own: Tensor | None = torch.autograd.grad(value, generated, retain_graph=True, allow_unused=True)[0]
+    if own is None:  # it asks G something else
+        return value.new_zeros(())
     alone = generated.detach().requires_grad_()
     (wanted,) = torch.autograd.grad(model(batch.with_fake(alone, batch.fake_map)), alone)
     length = own.norm()

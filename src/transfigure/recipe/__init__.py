@@ -28,7 +28,7 @@ from .check import (
     with_depth,
 )
 from .sections import Adversarial, Component, Data, ObjectiveSection, Training, plain
-from .tree import GROUPS, flatten, lay, options_of, parse_overrides, parse_value, read_tree, shipped
+from .tree import GROUPS, data_at, drawn_worlds, flatten, has_place, lay, options_of, parse_overrides, parse_value, read_tree, shipped
 
 __all__ = [
     "Adversarial",
@@ -37,8 +37,11 @@ __all__ = [
     "ObjectiveSection",
     "Recipe",
     "Training",
+    "data_at",
     "describe_type",
+    "drawn_worlds",
     "flatten",
+    "has_place",
     "options_of",
     "parse_value",
     "read_options",

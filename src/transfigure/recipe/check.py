@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import registry
 from ..errors import UserError, did_you_mean
-from .sections import Component, Term, Training, plain
-from .tree import Group, flatten, options_of, parse_value
+from .sections import AUGMENTATIONS, Component, Term, Training, plain
+from .tree import Group, drawn_worlds, flatten, options_of, parse_value
 
 if TYPE_CHECKING:
     from . import Recipe
@@ -210,8 +210,8 @@ def check_values(recipe: Recipe) -> None:
     for key, value in flatten(recipe.to_dict()):
         if any(isinstance(number, float) and math.isnan(number) for number in (value if isinstance(value, list) else [value])):
             raise UserError(f"{key} is {value}: it must be a number")
-    if data.kind == "synthetic" and data.path not in (None, "synthetic"):
-        raise UserError(f"data.path is {data.path!r}, but data.kind is synthetic, which reads no files: leave out one of them")
+    if data.kind in drawn_worlds() and data.path not in (None, data.kind):
+        raise UserError(f"data.path is {data.path!r}, but data.kind is {data.kind}, which reads no files: leave out one of them")
     positive = {
         "data.crop_size": data.crop_size,
         "training.epochs": training.epochs,
@@ -271,6 +271,13 @@ def check_values(recipe: Recipe) -> None:
             raise UserError(
                 f"training.trackers: there is no tracker {tracker!r}{did_you_mean(tracker, ['tensorboard', 'mlflow', 'wandb'])}"
             )
+    if game is not None and not (game.r1 >= 0 and math.isfinite(game.r1)):
+        raise UserError(f"objective.adversarial.r1 is {game.r1}: it is a weight from 0 up (0 is off, 10 is usual)")
+    if game is not None and game.pool < 0:
+        raise UserError(f"objective.adversarial.pool is {game.pool}: it is a number of images (0 is off, 50 is CycleGAN's)")
+    for policy in game.augment if game is not None else ():
+        if policy not in AUGMENTATIONS:
+            raise UserError(f"objective.adversarial.augment: there is no {policy!r}{did_you_mean(policy, AUGMENTATIONS)}")
     alone = game is not None and registry.entry("adversarial", game.loss).extra.get("batch_norm") is False
     if game is not None and alone and judge is not None and judge.options.get("norm") == "batch":
         raise UserError(

@@ -28,6 +28,7 @@ class Data:
         test_fraction: the same for testing.
         split_seed: seed of that division.
         limit: use only this many training pairs (a seeded choice); null uses all.
+        unpaired: draw every source's target at random, whatever pairs there are; data without pairs is always read so.
         cache_gb: memory for decoded and resized pairs, per process; 0 decodes every time.
         workers: loader processes; 0 is right once pairs are cached.
     """
@@ -47,6 +48,7 @@ class Data:
     test_fraction: float = 0.1
     split_seed: int = 0
     limit: int | None = None
+    unpaired: bool = False
     cache_gb: float = 2.0
     workers: int = 0
     options: dict[str, Any] = field(default_factory=dict)
@@ -64,6 +66,10 @@ class Component:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+AUGMENTATIONS = ("color", "translation", "cutout")
+"""What can be done to the images that D sees (``objectives/augment.py``)."""
+
+
 @dataclass(frozen=True)
 class Adversarial:
     """The adversarial part of the objective.
@@ -72,11 +78,17 @@ class Adversarial:
         loss: the form of the game (see ``transfigure list``).
         conditional: the discriminator sees source and image together (cGAN), or the image alone (GAN).
         weight: factor of G's adversarial loss.
+        r1: gradient penalty on D at real images: half of this times its squared slope; 0 is off (10 is usual). G's objective stays.
+        augment: what is done to every image that D sees, any of color, translation, cutout; for few images. G's objective stays.
+        pool: show D so many earlier generated images at even odds instead of the newest; 0 is off (CycleGAN: 50).
     """
 
     loss: str = "vanilla"
     conditional: bool = True
     weight: float = 1.0
+    r1: float = 0.0
+    augment: list[str] = field(default_factory=list)
+    pool: int = 0
     options: dict[str, Any] = field(default_factory=dict)
 
 

@@ -47,10 +47,30 @@ def options_of(kind: str, name: str) -> dict[str, registry.Parameter]:
     if kind == "dataset" and name == "auto":
         merged: dict[str, registry.Parameter] = {}
         for other in registry.names(kind):
-            if other != "synthetic":
+            if other not in drawn_worlds():
                 merged.update(registry.entry(kind, other).options)
         return merged
     return registry.entry(kind, name).options
+
+
+def drawn_worlds() -> list[str]:
+    """The dataset kinds that draw their pictures and read no files: their names stand in for a folder."""
+    return [name for name in registry.names("dataset") if registry.entry("dataset", name).extra.get("drawn")]
+
+
+def data_at(place: str) -> dict[str, Any]:
+    """The overrides that name data, from what a person wrote: a folder, a manifest, or the name of a drawn world."""
+    return {"data.kind": place} if place in drawn_worlds() else {"data.path": place}
+
+
+def has_place(data: Data) -> bool:
+    """Whether a data section says where its pictures come from: a path, a drawn world, or two folders by name."""
+    sides = [data.options.get(side) for side in "ab"]
+    return (
+        data.path is not None
+        or data.kind in drawn_worlds()
+        or all(side and Path(side).is_dir() and len(Path(side).parts) > 1 for side in sides)
+    )
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------------
@@ -133,8 +153,8 @@ def lay(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     leaves = list(flatten({str(key): value for key, value in overrides.items()}))
     names = [(key, value) for key, value in leaves if _is_naming(key, value)]
     held = tree.get("data")
-    synthetic = held == "synthetic" or (isinstance(held, dict) and held.get("kind") == "synthetic")
-    if synthetic and dict(leaves).get("data.path") is not None and not {"data", "data.kind"} & {key for key, _ in names}:
+    drawn = (held.get("kind") if isinstance(held, dict) else held) in drawn_worlds()
+    if drawn and dict(leaves).get("data.path") is not None and not {"data", "data.kind"} & {key for key, _ in names}:
         names.append(("data.kind", "auto"))  # whoever names files wants them read
     for key, value in [*names, *(leaf for leaf in leaves if leaf not in names)]:
         if not (value == {} or (value is None and key in _SECTIONS)):
@@ -199,7 +219,7 @@ def _drop_stale(here: dict[str, Any], group: Group, name: str) -> None:
         return
     for stale in options_of(group.kind, before).keys() - options_of(group.kind, name).keys():
         here.pop(stale, None)
-    if name == "synthetic":
+    if name in drawn_worlds():
         here.pop("path", None)
 
 

@@ -93,11 +93,11 @@ class Engine:
         """The recipe's precision for forward passes."""
         return self.fabric.autocast()
 
-    def backward(self, loss: Tensor, network: nn.Module) -> None:
-        """Gradients of the loss for a network, averaged over all processes."""
+    def backward(self, loss: Tensor, *networks: nn.Module) -> None:
+        """Gradients of the loss for some networks, averaged over all processes."""
         self.fabric.backward(loss)
         if self.world_size > 1:
-            gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+            gradients = [parameter.grad for network in networks for parameter in network.parameters() if parameter.grad is not None]
             flat = torch.cat([gradient.flatten() for gradient in gradients])
             torch.distributed.all_reduce(flat)
             flat /= self.world_size

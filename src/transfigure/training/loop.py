@@ -114,7 +114,7 @@ class Trainer:
         self.validation = Validation(data, training.best_metric, engine.device)
         seed_everything(training.seed)
         self.step = build_step(recipe, data, engine)
-        self.generator, self.discriminator = self.step.generator, self.step.discriminator
+        self.generator = self.step.generator
         self.ema = EMA(self.generator, training.ema) if training.ema is not None else None
         self.health = Health()
         self.position = Position()
@@ -294,23 +294,26 @@ class Trainer:
     def _save(self) -> None:
         """The checkpoint and the model; refused while anything in the networks is not finite, so the last good state stays."""
         start = time.monotonic()
-        networks = [network for network in (self.generator, self.discriminator) if network is not None]
-        for network in networks:
+        networks = self.step.networks()
+        for network in networks.values():
             if not all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values()):
                 raise RunFailure(
                     f"a network's weights are no longer finite after {self.position.images:,} images; the last good checkpoint is kept: "
                     "lower --training.learning_rate and start again"
                 )
-        self.engine.check_in_step(networks)
+        self.engine.check_in_step(list(networks.values()))
         self.position.seconds = self._seconds()
         self.started = time.monotonic()
         random_states = self.engine.gather(random_state(self.engine.device))
         if self.engine.leads:
             assert self.log is not None
             save_checkpoint(self.run_directory.checkpoint, capture(self, random_states, self.log.size()))
-            save_model(
-                self.run_directory.model, self._model().state_dict(), model_config(self, {"which": "last", "images": self.position.images})
-            )
+            last = {"which": "last", "images": self.position.images}
+            save_model(self.run_directory.model, self._model().state_dict(), model_config(self, last))
+            if "inverse_generator" in networks:
+                save_model(
+                    self.run_directory.inverse_model, networks["inverse_generator"].state_dict(), model_config(self, last, turned=True)
+                )
         self.engine.barrier()
         self.saved_at = time.monotonic()
         self.logged_at += self.saved_at - start
@@ -340,6 +343,7 @@ class Trainer:
         position = self.position
         done = (position.epoch * self.batches + position.batch) / (self.recipe.training.epochs * self.batches)
         self.factor = schedule(self.recipe.training.schedule, done)
+        assert self.step.optimiser_g is not None
         set_learning_rate(self.step.optimiser_g, self.recipe.training.learning_rate * self.factor)
         if self.step.optimiser_d is not None:
             set_learning_rate(self.step.optimiser_d, discriminator_rate(self.recipe.training) * self.factor)
@@ -351,5 +355,4 @@ class Trainer:
         return self.position.seconds + time.monotonic() - self.started
 
     def _sizes(self) -> dict[str, int]:
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
-        return {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network is not None}
+        return {name: sum(p.numel() for p in network.parameters()) for name, network in self.step.networks().items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import nn
 from torch.optim import Adam, Optimizer
@@ -10,13 +11,14 @@ from torch.optim import Adam, Optimizer
 from ..recipe import Training
 
 
-def adam(network: nn.Module, learning_rate: float, training: Training) -> Adam:
-    """Adam with the paper's momentum (section 3.3: 2e-4, 0.5, 0.999), as one fused kernel unless the recipe says otherwise.
+def adam(networks: Sequence[nn.Module], learning_rate: float, training: Training) -> Adam:
+    """One Adam for some networks, with the paper's momentum (section 3.3: 2e-4, 0.5, 0.999); a fused kernel unless the recipe says not.
 
     The fused kernel does the same arithmetic in another order: its results differ in the last bits, and it is what makes a CPU step
     about a fifth faster.
     """
-    return Adam(network.parameters(), lr=learning_rate, betas=training.betas, fused=training.fused, foreach=False)
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    return Adam(parameters, lr=learning_rate, betas=training.betas, fused=training.fused, foreach=False)
 
 
 def discriminator_rate(training: Training) -> float:

@@ -70,6 +70,11 @@ class RunDirectory:
         return self.path / "model_best"
 
     @property
+    def inverse_model(self) -> Path:
+        """The last generator of the other direction, where two were trained together."""
+        return self.path / "model_inverse"
+
+    @property
     def samples(self) -> Path:
         """Pictures of fixed examples over time."""
         return self.path / "samples"
@@ -120,7 +125,7 @@ class RunDirectory:
 
     def sweep(self) -> None:
         """Remove the unfinished files of a process that was killed while it wrote them; each can be as large as a checkpoint."""
-        for folder in (self.path, self.checkpoint.parent, self.model, self.best_model):
+        for folder in (self.path, self.checkpoint.parent, self.model, self.best_model, self.inverse_model):
             for unfinished in folder.glob(".*.part"):
                 unfinished.unlink(missing_ok=True)
 

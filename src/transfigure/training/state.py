@@ -31,10 +31,7 @@ def capture(trainer: Trainer, random_states: list[Any], log_bytes: int) -> dict[
         "channels": [data.source_channels, data.target_channels],
         "pairs": len(data.train),
         "identity": identity(data),
-        "generator": step.generator.state_dict(),
-        "discriminator": step.discriminator.state_dict() if step.discriminator is not None else None,
-        "optimiser_g": step.optimiser_g.state_dict(),
-        "optimiser_d": step.optimiser_d.state_dict() if step.optimiser_d is not None else None,
+        **{name: part.state_dict() for name, part in step.parts().items()},
         "ema": trainer.ema.state_dict() if trainer.ema is not None else None,
         "position": asdict(trainer.position),
         "averages": {"sums": trainer.averages.sums, "count": trainer.averages.count},
@@ -64,11 +61,8 @@ def restore(trainer: Trainer, saved: dict[str, Any]) -> int:
     processes = len(saved["random"])
     if processes != engine.world_size:
         raise UserError(f"this run was trained by {processes} processes: resume it with --devices {processes}")
-    step.generator.load_state_dict(saved["generator"])
-    step.optimiser_g.load_state_dict(saved["optimiser_g"])
-    if step.discriminator is not None and step.optimiser_d is not None:
-        step.discriminator.load_state_dict(saved["discriminator"])
-        step.optimiser_d.load_state_dict(saved["optimiser_d"])
+    for name, part in step.parts().items():
+        part.load_state_dict(saved[name])
     if trainer.ema is not None:
         trainer.ema.load_state_dict(saved["ema"])
     trainer.position = Position(**saved["position"])
@@ -85,17 +79,26 @@ def restore(trainer: Trainer, saved: dict[str, Any]) -> int:
 def identity(data: OpenedData) -> str:
     """A digest of the pairs' names in their order: with other names the same positions would mean other pairs."""
     names = "\n".join(record.name for record in data.train.records)
+    if not data.truth:  # a record's name is its source's: its target has another
+        names += "\n".join(path.name for record in data.train.records for path in (*record.a.paths, *record.b.paths))
     return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def model_config(trainer: Trainer, checkpoint: dict[str, Any]) -> ModelConfig:
-    """What a model directory says of the generator being trained."""
+def model_config(trainer: Trainer, checkpoint: dict[str, Any], turned: bool = False) -> ModelConfig:
+    """What a model directory says of the generator being trained, or (``turned``) of that of the other direction."""
     recipe, data = trainer.recipe, trainer.data
+    domains = [
+        Domain(data.source_channels, data.source_dtype, recipe.data.source_range),
+        Domain(data.target_channels, data.target_dtype, recipe.data.target_range),
+    ]
+    if turned:
+        domains.reverse()
+        recipe = recipe.updated({"data.direction": "BtoA" if recipe.data.direction == "AtoB" else "AtoB"})
     return ModelConfig(
         generator=recipe.generator.name,
         options=dict(recipe.generator.options),
-        source=Domain(data.source_channels, data.source_dtype, recipe.data.source_range),
-        target=Domain(data.target_channels, data.target_dtype, recipe.data.target_range),
+        source=domains[0],
+        target=domains[1],
         size_multiple=trainer.generator.size_multiple,  # type: ignore[arg-type]
         trained_size=recipe.data.crop_size,
         checkpoint=checkpoint,

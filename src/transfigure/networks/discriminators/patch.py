@@ -2,7 +2,8 @@
 
 Source: Isola et al. 2017 (arXiv:1611.07004v3), sections 3.2.2, 4.4 and 6.1.2.
 Where ours differs: it returns logits, the sigmoid being part of the loss; 34 and 142 pixels are added between the paper's 16, 70 and
-286. The paper's layers are all of stride 2; as in its public code, the last two are of stride 1, which is what gives these sizes.
+286; spectral normalisation is an option. The paper's layers are all of stride 2; as in its public code, the last two are of stride 1,
+which is what gives these sizes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...registry import register
-from ..blocks import check_at_least, needs_bias, norm_layer, stack
+from ..blocks import check_at_least, limit, needs_bias, norm_layer, stack
 
 _HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
@@ -34,6 +35,8 @@ class PatchDiscriminator(nn.Module):
         norm: batch, instance or none.
         zero_pad: lay images that are smaller than ``smallest_input`` would be into the middle of zeros, so that a field larger than the
             image can be used ("larger receptive fields are padded with zeros", Isola et al. 2017, table 3).
+        spectral: divide the weights of every convolution by their largest singular value, which keeps the logits' slope small (spectral
+            normalisation, Miyato et al. 2018); usually with norm none.
 
     Raises:
         UserError: a value outside these.
@@ -55,6 +58,7 @@ class PatchDiscriminator(nn.Module):
         receptive_field: Literal[1, 16, 34, 70, 142, 286] = 70,
         norm: Literal["batch", "instance", "none"] = "batch",
         zero_pad: bool = False,
+        spectral: bool = False,
     ) -> None:
         super().__init__()
         if receptive_field not in _HALVINGS:
@@ -70,7 +74,7 @@ class PatchDiscriminator(nn.Module):
             kernel, padding, widths, last_bias = 4, 1, [width * min(2**level, 8) for level in range(halvings + 1)], True
 
         def conv(incoming: int, outgoing: int, stride: int, bias: bool) -> nn.Conv2d:
-            return nn.Conv2d(incoming, outgoing, kernel, stride, padding, bias=bias)
+            return limit(nn.Conv2d(incoming, outgoing, kernel, stride, padding, bias=bias), spectral)
 
         first = stack(conv=conv(channels, width, min(halvings, 1) + 1, bias=True), activation=nn.LeakyReLU(0.2, inplace=True))
         self.layers = nn.ModuleList([first])

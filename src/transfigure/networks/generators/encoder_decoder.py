@@ -2,7 +2,7 @@
 
 Source: Isola et al. 2017 (arXiv:1611.07004v3), sections 3.2.1, 4.3 and 6.1.1. Everything must pass the bottleneck, whose size is
 the subject of "Mechanisms of Generative Image-to-Image Translation Networks" (arXiv:2411.10368).
-Where ours differs: as :mod:`transfigure.networks.generators.unet`.
+Where ours differs: as :mod:`transfigure.networks.generators.unet`. Options give the bottleneck another width, and hold it to one pixel.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ...errors import UserError, did_you_mean
 from ...registry import register
-from ..blocks import check_image, decoder, encoder, level_widths
+from ..blocks import FEATURE_LEVELS, check_size, decoder, encode, encoder, level_widths
+
+BOTTLENECKS = ("spatial", "vector")
 
 
 @register("generator", "encoder_decoder")
@@ -21,7 +24,8 @@ class EncoderDecoder(nn.Module):
     """The U-Net's encoder and decoder without skip connections: all that is kept of the source passes the bottleneck.
 
     ``forward``: ``[N, source_channels, H, W]`` in [-1, 1] -> ``[N, target_channels, H, W]`` in [-1, 1]; H and W must be multiples of
-    ``size_multiple``, which is 2 to the power of ``depth``.
+    ``size_multiple``, which is 2 to the power of ``depth``. 39,075,459 parameters at the defaults, 3 -> 3 channels. ``features`` gives the
+    encoder's first maps, with ``feature_channels`` channels.
 
     Args:
         source_channels: channels of the images that come in.
@@ -34,6 +38,11 @@ class EncoderDecoder(nn.Module):
         dropout_layers: decoder layers with dropout, counted outwards from there.
         upsampling: transposed convolution as the paper, or resize (nearest-neighbour doubling, then a convolution), which leaves no
             checkerboard.
+        bottleneck: spatial lets a map of ``bottleneck_width`` x H / 2^depth x W / 2^depth pass, so what is left of the source keeps its
+            place; vector lets ``bottleneck_width`` numbers without a place pass. The layers are the same, but a vector takes images of
+            exactly 2^depth pixels a side, so ``depth`` must be such that 2^depth is the crop of training.
+        bottleneck_width: channels of the innermost level, which is all that passes from the encoder to the decoder (default the paper's: 8
+            times ``width`` from depth 4 on).
 
     Raises:
         UserError: a value outside these, or an image whose size does not fit.
@@ -58,19 +67,53 @@ class EncoderDecoder(nn.Module):
         dropout_skip: int = 0,
         dropout_layers: int = 3,
         upsampling: Literal["transposed", "resize"] = "transposed",
+        bottleneck: Literal["spatial", "vector"] = "spatial",
+        bottleneck_width: int | None = None,
     ) -> None:
         super().__init__()
-        widths = level_widths(width, 8 if depth is None else depth)
+        if bottleneck not in BOTTLENECKS:
+            raise UserError(f"there is no bottleneck {bottleneck!r}{did_you_mean(bottleneck, BOTTLENECKS)}")
+        widths = level_widths(width, 8 if depth is None else depth, bottleneck_width)
         dropped = range(dropout_skip, dropout_skip + dropout_layers)
         self.source_channels = source_channels
         self.target_channels = target_channels
         self.size_multiple = self.smallest_input = 2 ** len(widths)
+        self.bottleneck = bottleneck
+        self.bottleneck_width = widths[-1]
+        self.feature_channels = (source_channels, *widths[:FEATURE_LEVELS])
         self.down = encoder(source_channels, widths, norm)
         self.up = decoder(target_channels, widths, norm, dropout=dropout, dropped=dropped, upsampling=upsampling, skips=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate a batch of images."""
-        check_image(x, self.size_multiple, self.smallest_input)
+        self._check(x.shape[-2], x.shape[-1])
         for layer in (*self.down, *self.up):
             x = layer(x)
         return torch.tanh(x)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What the encoder makes of a batch of images: the images themselves, then the maps of its outermost three levels.
+
+        Their sides are 1/2, 1/4 and 1/8 of the image's, their channels ``feature_channels``; with fewer levels there are fewer maps. For
+        contrasts between patches (Park et al. 2020, arXiv:2007.15651, section 3). Only these levels are computed.
+        """
+        self._check(x.shape[-2], x.shape[-1])
+        return [x, *encode(x, self.down[:FEATURE_LEVELS])]
+
+    def bottleneck_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """What passes from the encoder to the decoder: channels, height and width, for an image of ``height`` x ``width`` pixels.
+
+        Raises:
+            UserError: no image of this size can be translated.
+        """
+        self._check(height, width)
+        return self.bottleneck_width, height // self.size_multiple, width // self.size_multiple
+
+    def _check(self, height: int, width: int) -> None:
+        check_size(height, width, self.size_multiple, self.smallest_input)
+        side = self.size_multiple
+        if self.bottleneck == "vector" and (height != side or width != side):
+            raise UserError(
+                f"this generator got an image {width} pixels wide and {height} high: with a vector as bottleneck it takes {side}x{side} "
+                "only (resize the image, or train with --generator.bottleneck spatial)"
+            )

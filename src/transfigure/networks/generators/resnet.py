@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import register
-from ..blocks import check_at_least, check_image, dropout_layer, needs_bias, norm_layer, stack, upsample
+from ..blocks import check_at_least, check_image, dropout_layer, encode, needs_bias, norm_layer, stack, upsample
 
 
 class ResidualBlock(nn.Module):
@@ -39,6 +39,7 @@ class ResNet(nn.Module):
 
     ``forward``: ``[N, source_channels, H, W]`` in [-1, 1] -> ``[N, target_channels, H, W]`` in [-1, 1]; H and W must be multiples of 4
     and at least 8 (a reflection needs a second row to mirror). 11,378,179 parameters at the defaults, 3 -> 3 channels.
+    ``features`` gives some of its maps up to the middle, with ``feature_channels`` channels.
 
     Args:
         source_channels: channels of the images that come in.
@@ -79,6 +80,7 @@ class ResNet(nn.Module):
         self.target_channels = target_channels
         self.size_multiple = 4
         self.smallest_input = 8
+        self.feature_channels = (source_channels, 2 * width, 4 * width, *[4 * width] * min(blocks, 2))
         bias = needs_bias(norm)
 
         def layer(conv: nn.Module, channels: int) -> nn.Sequential:
@@ -101,6 +103,19 @@ class ResNet(nn.Module):
         for layer in (*self.down, *self.blocks, *self.up):
             x = layer(x)
         return torch.tanh(self.head(x))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What the first half makes of a batch of images: the images, the two halvings, the first residual block and the middle one.
+
+        Sides 1, 1/2, 1/4, 1/4 and 1/4 of the image's, channels ``feature_channels``; a single block is there once. Source: Park et al.
+        2020 (arXiv:2007.15651), section 3 and appendix: with 9 blocks the fifth. Where ours differs: the halvings are taken after their
+        norm and ReLU. Nothing beyond the middle is computed.
+        """
+        check_image(x, self.size_multiple, self.smallest_input)
+        middle = len(self.blocks) // 2
+        maps = encode(self.stem(x), (*self.down, *self.blocks[: middle + 1]))
+        halvings, blocks = maps[:2], maps[2:]
+        return [x, *halvings, blocks[0], *blocks[1:][-1:]]
 
 
 def _reflected(incoming: int, outgoing: int, kernel: int, bias: bool) -> nn.Conv2d:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import register
-from ..blocks import check_image, decoder, encoder, level_widths
+from ..blocks import FEATURE_LEVELS, check_image, decoder, encode, encoder, level_widths
 
 
 @register("generator", "unet")
@@ -23,6 +23,7 @@ class UNet(nn.Module):
 
     ``forward``: ``[N, source_channels, H, W]`` in [-1, 1] -> ``[N, target_channels, H, W]`` in [-1, 1]; H and W must be multiples of
     ``size_multiple``, which is 2 to the power of ``depth``. 54,413,955 parameters at the defaults, 3 -> 3 channels.
+    ``features`` gives the encoder's first maps, with ``feature_channels`` channels.
 
     Args:
         source_channels: channels of the images that come in.
@@ -68,19 +69,25 @@ class UNet(nn.Module):
         self.source_channels = source_channels
         self.target_channels = target_channels
         self.size_multiple = self.smallest_input = 2 ** len(widths)
+        self.feature_channels = (source_channels, *widths[:FEATURE_LEVELS])
         self.down = encoder(source_channels, widths, norm)
         self.up = decoder(target_channels, widths, norm, dropout=dropout, dropped=dropped, upsampling=upsampling, skips=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate a batch of images."""
         check_image(x, self.size_multiple, self.smallest_input)
-        skips: list[Tensor] = []
-        for down in self.down:
-            x = down(x)
-            skips.append(x)
-        skips.pop()  # the bottleneck itself, which goes on as x
+        *skips, x = encode(x, self.down)
         for up in self.up:
             x = up(x)
             if skips:
                 x = torch.cat([skips.pop(), x], dim=1)
         return torch.tanh(x)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What the encoder makes of a batch of images: the images themselves, then the maps of its outermost three levels.
+
+        Their sides are 1/2, 1/4 and 1/8 of the image's, their channels ``feature_channels``; with fewer levels there are fewer maps. For
+        contrasts between patches (Park et al. 2020, arXiv:2007.15651, section 3). Only these levels are computed.
+        """
+        check_image(x, self.size_multiple, self.smallest_input)
+        return [x, *encode(x, self.down[:FEATURE_LEVELS])]

@@ -1,0 +1,140 @@
+"""Penalties of unpaired translation: what others add to the adversarial loss, here so that leaving them out can be tested.
+
+Without pairs the adversarial loss says only that G(x) should look like the target domain. These terms say what of x should be left in
+it. They read no target: each asks the generator a second question (``batch.generator``), or the one of the other direction
+(``batch.inverse``), or compares with the source itself.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data.batch import Batch
+from ..errors import UserError
+from ..registry import register
+
+
+@register("loss", "cycle", needs="inverse", unpaired=True)
+def cycle(batch: Batch) -> Tensor:
+    """There and back again: E|F(G(x)) - x|, with F the generator of the other direction, trained beside G.
+
+    A recipe with this term trains two generators and two discriminators, each direction with the same objective, so both halves of the
+    published loss are in it. On [-1, 1] data; in [0, 2].
+
+    Blind to what G hides: an invisible pattern in G(x) from which F restores x costs nothing (Chu, Zhmoginov and Sandler 2017,
+    "CycleGAN, a master of steganography").
+
+    Source: Zhu, Park, Isola and Efros 2017, "Unpaired image-to-image translation using cycle-consistent adversarial networks", equation 2.
+    """
+    assert batch.inverse is not None
+    return F.l1_loss(batch.inverse(batch.generated).float(), batch.source)
+
+
+@register("loss", "identity", needs="generator", unpaired=True)
+def identity(batch: Batch) -> Tensor:
+    """What is of the target domain already shall stay as it is: E|G(y) - y|. In [0, 2].
+
+    It holds colours, where the two domains share them. Source and target need equal channels.
+
+    Blind to x altogether: it never sees G(x).
+
+    Source: Taigman, Polyak and Wolf 2017; Zhu et al. 2017, section 5.2, where its weight is half that of the cycle.
+    """
+    assert batch.generator is not None
+    _same_channels(batch, "identity")
+    return F.l1_loss(batch.generator(batch.target).float(), batch.target)
+
+
+@register("loss", "reconstruction", needs="source", unpaired=True)
+def reconstruction(batch: Batch) -> Tensor:
+    """The answer shall be near its own source: E|G(x) - x|. In [0, 2]; source and target need equal channels.
+
+    With the source domain as target this is the autoencoder's loss. Between domains it pulls against the adversarial loss wherever
+    they differ.
+
+    Blind to the target domain.
+
+    Source: "Mechanisms of generative image-to-image translation networks" (arXiv:2411.10368), whose claim is that it can be left out.
+    """
+    _same_channels(batch, "reconstruction")
+    return F.l1_loss(batch.generated.float(), batch.source)
+
+
+@register("loss", "contrastive", needs="features", unpaired=True)
+class Contrastive(nn.Module):
+    """A patch of the answer shall be recognised as its own place in the source among other places of it (PatchNCE).
+
+    For a place s, with z = H(enc(G(x)))_s, its positive H(enc(x))_s and the same image's other places as negatives, all of unit length:
+    -log(exp(z . z+ / t) / sum exp(z . z- / t)), the mean over places and over layers of G's own encoder. H is a small network of two
+    layers per encoder layer, trained with G. As in the paper's public code the positive's side is not followed by a gradient.
+
+    Blind to a change that is the same everywhere, and to what the encoder chooses not to see.
+
+    Source: Park, Efros, Zhang and Zhu 2020, "Contrastive learning for unpaired image-to-image translation", equations 3 and 4.
+
+    Args:
+        patches: places drawn per image and layer.
+        width: length of the vectors compared.
+        temperature: t, below which differences are sharpened.
+        identity: the same for target images, between y and G(y), beside it (the second half of the paper's equation 5).
+
+    Raises:
+        UserError: a number that is not positive.
+    """
+
+    def __init__(self, patches: int = 256, width: int = 256, temperature: float = 0.07, identity: bool = False) -> None:
+        super().__init__()
+        for name, value in (("patches", patches), ("width", width), ("temperature", temperature)):
+            if not value > 0:
+                raise UserError(f"{name} is {value}: the contrastive loss needs a number above 0")
+        self.patches, self.width, self.temperature = patches, width, temperature
+        self.identity = identity
+        self.heads = nn.ModuleList()
+
+    def prepare(self, generator: nn.Module) -> None:
+        """Build H for this generator's encoder, from the global random numbers.
+
+        Raises:
+            UserError: the generator shows no features.
+        """
+        channels = getattr(generator, "feature_channels", None)
+        if channels is None:
+            raise UserError(f"the contrastive loss reads a generator's encoder, and {type(generator).__name__} shows none: choose another")
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Linear(incoming, self.width), nn.ReLU(), nn.Linear(self.width, self.width)) for incoming in channels
+        )
+        for layer in self.heads.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_normal_(layer.weight, gain=0.02)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The mean over the encoder's layers; for both halves, if asked for, their sum."""
+        assert batch.generator is not None
+        _same_channels(batch, "contrastive")
+        loss = self._between(batch.generator, batch.generated, batch.source)
+        return loss + self._between(batch.generator, batch.generator(batch.target), batch.target) if self.identity else loss
+
+    def _between(self, generator: nn.Module, answer: Tensor, question: Tensor) -> Tensor:
+        made = generator.features(answer)  # type: ignore[operator]
+        with torch.no_grad():
+            given = generator.features(question)  # type: ignore[operator]
+        return torch.stack([self._layer(head, *pair) for head, *pair in zip(self.heads, made, given, strict=True)]).mean()
+
+    def _layer(self, head: nn.Module, answer: Tensor, question: Tensor) -> Tensor:
+        answer, question = answer.float().flatten(2), question.float().flatten(2)  # [N, C, places]
+        places = torch.randperm(answer.shape[2])[: self.patches].to(answer.device)
+        z, key = (F.normalize(head(features[:, :, places].transpose(1, 2)), dim=2) for features in (answer, question))
+        logits = z @ key.detach().transpose(1, 2) / self.temperature  # [N, places, places]: the diagonal is each one's own place
+        own = torch.arange(len(places), device=answer.device).expand(len(z), -1)
+        return F.cross_entropy(logits.flatten(0, 1), own.flatten())
+
+
+def _same_channels(batch: Batch, loss: str) -> None:
+    if batch.source.shape[1] != batch.target.shape[1]:
+        raise UserError(
+            f"the loss {loss} compares the two domains, whose pictures have {batch.source.shape[1]} and {batch.target.shape[1]} channels: "
+            "leave it out, or bring both to one number of channels"
+        )
