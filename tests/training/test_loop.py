@@ -75,7 +75,7 @@ def test_best_is_the_best_and_not_the_last(tmp_path: Path, monkeypatch: pytest.M
     assert any(not torch.equal(a, b) for a, b in zip(best.generator.parameters(), last.generator.parameters()))
 
 
-@pytest.mark.parametrize(("metric", "error"), [("dependence", UserError), ("random_frechet", UserError), ("lpips", Missing)])
+@pytest.mark.parametrize(("metric", "error"), [("dependence", UserError), ("lab_histogram", UserError), ("lpips", Missing)])
 def test_best_by_what_cannot_be_had_is_refused_before_training(
     metric: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError, did_you_mean
+from ..errors import UserError
 from ..registry import register
 from .images import Alpha
 from .pairs import Collection, Record
@@ -73,9 +73,9 @@ class Factor:
 FACTORS: tuple[Factor, ...] = (
     Factor("shape", "both", "choice", tuple(SHAPES)),
     Factor("number", "both", "choice", ("one", "two", "three")),
-    Factor("x", "both", "number", low=0.39, high=0.61),
-    Factor("y", "both", "number", low=0.39, high=0.61),
-    Factor("size", "both", "number", low=0.105, high=0.15),
+    Factor("x", "both", "number", low=0.415, high=0.585),
+    Factor("y", "both", "number", low=0.415, high=0.585),
+    Factor("size", "both", "number", low=0.11, high=0.15),
     Factor("angle", "both", "angle", period=360.0),
     Factor("fill", "A", "choice", tuple(FILLS)),
     Factor("shade", "A", "number", low=0.64, high=1.0),
@@ -220,10 +220,9 @@ def shapes(
     """
     for key, domain in (("source", source), ("target", target)):
         if domain not in DOMAINS:
-            way_out = did_you_mean(str(domain), DOMAINS) or ": give A (paper cut-outs) or B (textured prints)"
-            raise UserError(f"data.{key} is {domain!r}, which is no domain of the shapes{way_out}")
+            raise UserError(f"data.{key} is {domain!r}, which no shape is shown in: give A (paper cut-outs) or B (textured prints)")
     if not SMALLEST <= size <= LARGEST:
-        raise UserError(f"data.size is {size}: shapes can be told apart from {SMALLEST} pixels on and are drawn up to {LARGEST}, say 64")
+        raise UserError(f"data.size is {size}: give {SMALLEST} to {LARGEST} pixels, 64 to see everything well")
     if seed < 0:
         raise UserError(f"data.seed is {seed}: give 0 or a larger whole number")
     counts = {"train": train, "val": val, "test": test}

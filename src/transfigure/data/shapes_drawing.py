@@ -12,11 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating[Any]]
 Colour = tuple[int, int, int]
 
 FINE = 2
@@ -24,16 +26,19 @@ FINE = 2
 
 SHAPES: dict[str, tuple[int, tuple[tuple[float, float], ...]]] = {
     "circle": (0, ((0.9, 0.0),)),
-    "square": (4, ((0.76, 0.0), (0.76, 0.76))),
-    "triangle": (3, ((0.58, 0.0), (0.58, 0.58 * math.sqrt(3)))),
-    "star": (5, ((0.46, 0.0), (1.15 * math.cos(math.pi / 5), 1.15 * math.sin(math.pi / 5)))),
-    "cross": (4, ((0.98, 0.0), (0.98, 0.3), (0.3, 0.3))),
+    "square": (4, ((0.78, 0.0), (0.78, 0.78))),
+    "triangle": (3, ((0.56, 0.0), (0.56, 0.56 * math.sqrt(3)))),
+    "star": (5, ((0.5, 0.0), (1.15 * math.cos(math.pi / 5), 1.15 * math.sin(math.pi / 5)))),
+    "bar": (2, ((0.46, 0.0), (0.46, 0.95), (0.0, 0.95))),
 }
 """How many corners a regular outline has, and its course from the x axis to the first mirror line (all the rest is mirrored), in radii."""
-STEM, STEM_WIDTH = 1.42, 0.24
-"""Every shape has a stem, so that even a circle points somewhere: how far from the centre it reaches, and its width, in radii."""
-GAP = 0.05
+STEM, STEM_WIDTH, KNOB = 1.2, 0.22, 0.22
+"""Every shape has a stem with a round knob, so that even a circle points somewhere: how far from the centre the knob lies, how wide the
+stem is, and the radius of the knob, in radii."""
+GAP = 0.04
 """Between the shapes of a group."""
+REACH = 1.5, 0.05
+"""How far from its centre anything of a shape is drawn, outlines included: so many radii, and so much more."""
 
 FILLS: dict[str, Colour] = {
     "red": (214, 32, 44),
@@ -54,8 +59,8 @@ PALETTES: dict[str, tuple[Colour, Colour]] = {
 LINES: dict[str, tuple[tuple[float, float], ...]] = {
     "none": (),
     "thin": ((-0.008, 0.008),),
-    "thick": ((-0.016, 0.024),),
-    "double": ((-0.009, 0.007), (0.024, 0.04)),
+    "thick": ((-0.014, 0.022),),
+    "double": ((-0.009, 0.006), (0.021, 0.034)),
 }
 """B's outlines: the bands of distance that are inked."""
 LINE_INK: Colour = (26, 24, 30)
@@ -74,9 +79,9 @@ def draw_a(values: Mapping[str, float], size: int) -> npt.NDArray[np.uint8]:
 def draw_b(values: Mapping[str, float], size: int) -> npt.NDArray[np.uint8]:
     """A print: the shapes textured in two inks and outlined, on paper, ``[size, size, 3]``."""
     n = FINE * size
-    distance, u, v = _outline(values, size)
+    distance, body_distance, u, v = _outline(values, size)
     dark, light = (_colour(ink) for ink in tuple(PALETTES.values())[int(values["palette"])])
-    body, inked = cover(distance, n), cover(tuple(TEXTURES.values())[int(values["texture"])](u, v), n)
+    body, inked = cover(distance, n), cover(np.minimum(tuple(TEXTURES.values())[int(values["texture"])](u, v), -body_distance), n)
     line = np.zeros_like(body)
     for inner, outer in tuple(LINES.values())[int(values["line"])]:
         line += cover(distance - outer, n) - cover(distance - inner, n)
@@ -91,23 +96,33 @@ def draw_b(values: Mapping[str, float], size: int) -> npt.NDArray[np.uint8]:
 # ---- outlines -----------------------------------------------------------------------------------------------------------
 
 
-def _outline(values: Mapping[str, float], size: int) -> tuple[Array, Array, Array]:
-    """``[n, n]`` each: the distance to the nearest shape, and where a pixel lies from that shape's centre, upright."""
-    at = _centres(FINE * size)
-    angle, radius = math.radians(values["angle"] % 360), values["size"]
+def _outline(values: Mapping[str, float], size: int) -> tuple[Array, Array, Array, Array]:
+    """``[n, n]`` each: the distance to the nearest shape, that without its stem, and where a pixel lies from its centre, upright."""
+    n, radius, angle = FINE * size, values["size"], math.radians(values["angle"] % 360)
+    at = _centres(n)
     cos, sin = math.cos(angle), -math.sin(angle)  # y points down, and angles turn the other way
     sides, course = tuple(SHAPES.values())[int(values["shape"])]
-    n = len(at)
-    distance, u, v = (np.full((n, n), fill, np.float32) for fill in (1, 0, 0))
+    planes: tuple[Array, Array, Array, Array] = _plane(n, 1), _plane(n, 1), _plane(n, 0), _plane(n, 0)
+    reach = REACH[0] * radius + REACH[1]
     for along, across in _group(int(values["number"]) + 1, radius):
-        x = (at - np.float32(values["x"] + along * cos - across * sin))[None, :]
-        y = (at - np.float32(values["y"] + along * sin + across * cos))[:, None]
-        own = _shape_distance(cos * x + sin * y, cos * y - sin * x, radius, sides, course)
-        nearer = own < distance
-        np.copyto(distance, own, where=nearer)
-        np.copyto(u, x, where=nearer)
-        np.copyto(v, y, where=nearer)
-    return distance, u, v
+        centre_x, centre_y = values["x"] + along * cos - across * sin, values["y"] + along * sin + across * cos
+        window = _window(centre_y, reach, n), _window(centre_x, reach, n)
+        x, y = (at[window[1]] - np.float32(centre_x))[None, :], (at[window[0]] - np.float32(centre_y))[:, None]
+        ahead, aside = cos * x + sin * y, np.abs(cos * y - sin * x)
+        body = _body(ahead, aside, radius, sides, course)
+        whole = np.minimum(body, _stem(ahead, aside, radius))
+        nearer = whole < planes[0][window]
+        for plane, own in zip(planes, (whole, body, x, y)):
+            np.copyto(plane[window], own, where=nearer)
+    return planes
+
+
+def _plane(n: int, value: float) -> Array:
+    return np.full((n, n), value, np.float32)
+
+
+def _window(centre: float, reach: float, n: int) -> slice:
+    return slice(*(min(max(math.floor(edge * n), 0), n) for edge in (centre - reach, centre + reach + 1 / n)))
 
 
 def _group(number: int, radius: float) -> list[tuple[float, float]]:
@@ -121,30 +136,31 @@ def _group(number: int, radius: float) -> list[tuple[float, float]]:
     return [(-ring, 0.0), (ring / 2, -apart / 2), (ring / 2, apart / 2)]
 
 
-def _shape_distance(x: Array, y: Array, radius: float, sides: int, course: tuple[tuple[float, float], ...]) -> Array:
-    """The signed distance to one shape that points along x, and its stem."""
-    y = np.abs(y)
+def _stem(x: Array, y: Array, radius: float) -> Array:
+    """The signed distance to the stem and knob of a shape that points along x; y >= 0."""
     dx, dy = np.abs(x - STEM / 2 * radius) - STEM / 2 * radius, y - STEM_WIDTH / 2 * radius
-    stem = np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)) + np.minimum(np.maximum(dx, dy), 0)
+    bar = np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)) + np.minimum(np.maximum(dx, dy), 0)
+    return np.asarray(np.minimum(bar, np.hypot(x - STEM * radius, y) - KNOB * radius), np.float32)
+
+
+def _body(x: Array, y: Array, radius: float, sides: int, course: tuple[tuple[float, float], ...]) -> Array:
+    """The signed distance to a shape that points along x, without its stem; y >= 0."""
     if not sides:
-        return np.asarray(np.minimum(np.hypot(x, y) - course[0][0] * radius, stem), np.float32)
+        return np.asarray(np.hypot(x, y) - course[0][0] * radius, np.float32)
     wedges = sides
     while wedges > 1:  # fold the half plane, of as many wedges as there are sides, into its first wedge
         half = (wedges + 1) // 2
         cos, sin = math.cos(math.pi * half / sides), math.sin(math.pi * half / sides)
         beyond = 2 * np.maximum(cos * y - sin * x, 0)
         x, y, wedges = x + sin * beyond, y - cos * beyond, half
-    square: Array | None = None
-    side: Array | None = None
-    for (ax, ay), (bx, by) in zip(course, course[1:]):
-        ax, ay, ex, ey = ax * radius, ay * radius, (bx - ax) * radius, (by - ay) * radius
-        px, py = x - ax, y - ay
+    squared, outside = np.full_like(x, np.inf), np.full_like(x, -np.inf)
+    for start, end in pairwise(course):  # within the wedge the inside is convex: outside of one line is outside of all
+        ex, ey = (end[0] - start[0]) * radius, (end[1] - start[1]) * radius
+        px, py = x - start[0] * radius, y - start[1] * radius
         t = np.clip((px * ex + py * ey) * (1 / (ex * ex + ey * ey)), 0, 1)
-        near, out = (px - t * ex) ** 2 + (py - t * ey) ** 2, px * ey - py * ex
-        square = near if square is None else np.minimum(square, near)
-        side = out if side is None else np.maximum(side, out)
-    assert square is not None and side is not None
-    return np.asarray(np.minimum(np.copysign(np.sqrt(square), side), stem), np.float32)
+        squared = np.minimum(squared, (px - t * ex) ** 2 + (py - t * ey) ** 2)
+        outside = np.maximum(outside, px * ey - py * ex)
+    return np.asarray(np.copysign(np.sqrt(squared), outside), np.float32)
 
 
 # ---- textures -----------------------------------------------------------------------------------------------------------
@@ -157,24 +173,24 @@ def _wave(x: Array, period: float) -> Array:
 
 
 def _stripes(u: Array, v: Array) -> Array:
-    return _wave(v, 0.075) - 0.019
+    return _wave(v, 0.08) - 0.02
 
 
 def _hatching(u: Array, v: Array) -> Array:
-    return _wave((u + v) * math.sqrt(0.5), 0.06) - 0.014
+    return _wave((u + v) * math.sqrt(0.5), 0.075) - 0.018
 
 
 def _dots(u: Array, v: Array) -> Array:
-    return np.hypot(_wave(u, 0.078), _wave(v, 0.078)) - 0.026
+    return np.asarray(np.hypot(_wave(u, 0.085), _wave(v, 0.085)) - 0.029)
 
 
 def _checks(u: Array, v: Array) -> Array:
-    cell = 0.055
-    return np.sin(u * (math.pi / cell)) * np.sin(v * (math.pi / cell)) * (-cell / math.pi)
+    cell = 0.06
+    return np.asarray(np.sin(u * (math.pi / cell)) * np.sin(v * (math.pi / cell)) * (-cell / math.pi))
 
 
 def _rings(u: Array, v: Array) -> Array:
-    return _wave(np.hypot(u, v), 0.08) - 0.02
+    return _wave(np.hypot(u, v), 0.085) - 0.021
 
 
 TEXTURES: dict[str, Callable[[Array, Array], Array]] = {
@@ -231,4 +247,4 @@ def _colour(colour: Colour) -> Array:
 
 
 def _eight_bit(picture: Array) -> npt.NDArray[np.uint8]:
-    return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture + 0.5, 0, 255), np.uint8)

@@ -111,6 +111,9 @@ def evaluate(
     }
     with weight_files.explicit(weights or {}):
         generated, bounds = Scores(choice), {name: Scores(choice, name) for name in ("source copied", "mean training target")}
+        if not found.truth:
+            for scores in (generated, *bounds.values()):
+                scores.without_pairs()
         mean_target = _mean_target(found, translator, quiet) if bounds["mean training target"].metrics else None
         kept: dict[str, Pictures] = {}
         wanted = translator.config.target
@@ -118,6 +121,7 @@ def evaluate(
         examples = spread([record.name for record in found.pairs.records])
         step = every(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
         names: list[str] = []
+        new = first_times(found) if not found.truth else None
         progress = track(read(found.pairs), len(found.pairs), "evaluate", quiet=quiet)
         for chunk in chunks(progress, BATCH, lambda item: (item[0].source.shape, alike(item[0].target))):
             pairs, files = zip(*chunk, strict=True)
@@ -128,12 +132,13 @@ def evaluate(
             there = found.section.target_range or NATURAL_RANGE[files[0][1].dtype.name]
             sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
             samples = _samples(translator, source[sampled], fake[sampled]) if sampled else None
-            generated.update(fake, target, here, Beside(source, samples, labels, (levels, there)))
+            these = None if new is None else new[:, len(names) : len(names) + len(here)]
+            generated.update(fake, target, here, Beside(source, samples, labels, (levels, there)), these)
             copied = as_target(source, target.shape[1])
             if copied is not None:
-                bounds["source copied"].update(copied, target, here, Beside(source))
+                bounds["source copied"].update(copied, target, here, Beside(source), these)
             if mean_target is not None:
-                bounds["mean training target"].update(mean_target.expand_as(target), target, here, Beside(source))
+                bounds["mean training target"].update(mean_target.expand_as(target), target, here, Beside(source), these)
             names += here
             kept |= {pair.name: (pair.source, fake[at], pair.target) for at, pair in enumerate(pairs) if pair.name in examples}
         rows = table_rows(choice, generated, bounds, about, quiet)
@@ -144,6 +149,15 @@ def evaluate(
     if out is not None:
         result.save(Path(out))
     return result
+
+
+def first_times(found: HeldOut) -> Tensor:
+    """``[2, N]``: whether a record's source, and its target, is met for the first time; the smaller of two domains comes round again."""
+    times = []
+    for labels in zip(*((record.a.label, record.b.label) for record in found.pairs.records)):
+        first = {label: index for index, label in reversed(list(enumerate(labels)))}
+        times.append([first[label] == index for index, label in enumerate(labels)])
+    return torch.tensor(times)
 
 
 def with_labels(choice: Choice, segmenter: Any, palette: Any, label_maps: Callable[[bool], Iterator[Any]]) -> Choice:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..data.files import write_json, write_text
 from ..errors import Missing
+from ..metrics.distribution import FeatureMetric
 from ..metrics.metric import NOTHING, Beside, ImageMetric, Interval, Metric, Skipped
 from ..progress import track
 from ..registry import build, resolve
@@ -185,10 +186,35 @@ class Scores:
             self.metrics[name] = metric
         self._required = choice.require if bound is None else ()
 
-    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str], beside: Beside = NOTHING) -> None:
-        """Take in a batch, ``[N, C, H, W]`` in [-1, 1]."""
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str], beside: Beside = NOTHING, new: Tensor | None = None) -> None:
+        """Take in a batch.
+
+        Args:
+            prediction, target: ``[N, C, H, W]`` in [-1, 1].
+            names: of the images.
+            beside: what else is known of them.
+            new: of two domains, ``[2, N]``: which predictions and which targets are met for the first time. Sets of features take in
+                each picture once.
+        """
         self.count += len(names)
-        self.each(lambda metric: metric.update(prediction, target, names, beside))
+
+        def take(metric: Metric) -> None:
+            if new is None or not isinstance(metric, FeatureMetric):
+                metric.update(prediction, target, names, beside)
+                return
+            for take_in, images in ((metric.update_generated, prediction[new[0]]), (metric.update_real, target[new[1]])):
+                if len(images):
+                    take_in(images)
+
+        self.each(take)
+
+    def without_pairs(self) -> None:
+        """Skip what compares an answer with the one target that belongs to its source."""
+        for name, metric in list(self.metrics.items()):
+            if metric.pairs:
+                self._try(
+                    name, lambda _: _skip("it compares with the target of each source, and in unpaired data no target belongs to a source")
+                )
 
     def only(self, kind: type[Any], reason: str) -> None:
         """Skip every metric that is not of this kind."""

@@ -86,6 +86,7 @@ class LabHistogram(TallyMetric):
     name = "lab_histogram"
     label = "Lab histogram"
     better: ClassVar[Better] = "higher"
+    pairs: ClassVar[bool] = False
     values: ClassVar = {
         "lab_histogram_l": "Lab histogram, L",
         "lab_histogram_a": "Lab histogram, a",

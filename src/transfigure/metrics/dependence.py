@@ -140,6 +140,7 @@ class Diversity(Metric):
     better: ClassVar[Better] = "higher"
     needs = "samples"
     bounded_by: ClassVar[tuple[str, ...]] = ()
+    pairs: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.reset()

@@ -65,6 +65,7 @@ class Detail(TallyMetric):
     name = "detail"
     label = "Fine detail kept"
     better: ClassVar[Better] = "one"
+    pairs: ClassVar[bool] = False
 
     def tally(self, prediction: Tensor, target: Tensor, beside: Beside) -> Tensor:
         """``[N, 2]``: energy of the prediction and of the target."""

@@ -35,6 +35,7 @@ class FeatureMetric(Metric):
     """
 
     bounded_by: ClassVar[tuple[str, ...]] = ("source copied",)
+    pairs: ClassVar[bool] = False
 
     def __init__(self, extractor: Extractor) -> None:
         self.extractor = extractor

@@ -61,6 +61,7 @@ class Metric(ABC):
         needs: ``nothing``, ``weights`` of a network that must be on disk, ``labels`` beside the images, or ``samples`` under other noise.
         values: of a metric with several values, the name of each and what a table calls it.
         bounded_by: the answers without a translator that it is worth comparing with (see ``evaluation.evaluate``).
+        pairs: whether a target must be what its source should become; else it may be any image of the target domain.
     """
 
     name: ClassVar[str]
@@ -71,6 +72,7 @@ class Metric(ABC):
     needs: ClassVar[Literal["nothing", "weights", "labels", "samples"]] = "nothing"
     values: ClassVar[Mapping[str, str]] = {}
     bounded_by: ClassVar[tuple[str, ...]] = ("source copied", "mean training target")
+    pairs: ClassVar[bool] = True
 
     @abstractmethod
     def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:

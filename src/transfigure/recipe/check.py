@@ -228,6 +228,7 @@ def check_values(recipe: Recipe) -> None:
                 "data.limit": data.limit,
                 "training.preview_every": training.preview_every,
                 "training.checkpoint_every": training.checkpoint_every,
+                "training.keep_every": training.keep_every,
                 "training.discriminator_learning_rate": training.discriminator_learning_rate,
                 "training.patience": training.patience,
             }.items()

@@ -117,6 +117,7 @@ class Training:
         preview_every: images between two sets of preview pictures; null is once an epoch.
         preview_count: how many fixed examples are previewed.
         checkpoint_every: images between two checkpoints; null is once an epoch.
+        keep_every: images between two models that are kept in ``kept/``, to be looked at later; null keeps none.
         validate_every: epochs between two validations; 0 is never.
         best_metric: the metric by which ``best`` is chosen on the validation pairs.
         patience: stop after this many validations without a better one; null never stops early.
@@ -142,6 +143,7 @@ class Training:
     preview_every: int | None = None
     preview_count: int = 4
     checkpoint_every: int | None = None
+    keep_every: int | None = None
     validate_every: int = 1
     best_metric: str = "ssim"
     patience: int | None = None

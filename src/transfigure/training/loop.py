@@ -111,7 +111,7 @@ class Trainer:
         training = recipe.training
         if training.patience is not None and (len(data.val) == 0 or training.validate_every == 0):
             raise UserError("training.patience needs validation pairs, and there are none: add a val folder, or leave patience out")
-        self.validation = Validation(data, training.best_metric, engine.device)
+        self.validation = Validation(data, training.best_metric, engine.device, training.validate_every > 0)
         seed_everything(training.seed)
         self.step = build_step(recipe, data, engine)
         self.generator = self.step.generator
@@ -177,6 +177,8 @@ class Trainer:
                 self._log_step()
             if passed(training.preview_every, before, position.images):
                 self._preview()
+            if passed(training.keep_every, before, position.images):
+                self._keep()
             stop_asked, long_ago = self.engine.any(stop.signal is not None, time.monotonic() - self.saved_at > CHECKPOINT_SECONDS)
             if passed(training.checkpoint_every, before, position.images) or long_ago:
                 self._save()
@@ -260,6 +262,12 @@ class Trainer:
                 fakes, targets = self.previews.draw(self._model(), self.position.images)
             self._write("preview", epoch=self.position.epoch, **signs(fakes, targets))
             self._tell(self.health.previews(self.position.images, fakes, targets))
+
+    def _keep(self) -> None:
+        if self.engine.leads:
+            with self._off_the_clock():
+                kept = {"which": "kept", "images": self.position.images}
+                save_model(self.run_directory.kept_model(self.position.images), self._model().state_dict(), model_config(self, kept))
 
     def _validate(self) -> None:
         training, position = self.recipe.training, self.position

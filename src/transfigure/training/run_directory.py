@@ -74,6 +74,10 @@ class RunDirectory:
         """The last generator of the other direction, where two were trained together."""
         return self.path / "model_inverse"
 
+    def kept_model(self, images: int) -> Path:
+        """A generator that was kept on the way."""
+        return self.path / "kept" / f"{images:08d}"
+
     @property
     def samples(self) -> Path:
         """Pictures of fixed examples over time."""
@@ -89,7 +93,7 @@ class RunDirectory:
             raise UserError(f"{self.path} already holds a training: continue it with --resume, or choose another --out")
         if self.model.exists():  # a run makes it after its first checkpoint
             raise UserError(f"{self.path} holds the model of a training (without its checkpoint): choose another --out, or move it away")
-        known = {"recipe.yaml", "environment.json", "log.jsonl", "samples", "checkpoints", "model_best", *_TRACKED}
+        known = {"recipe.yaml", "environment.json", "log.jsonl", "samples", "checkpoints", "model_best", "kept", *_TRACKED}
         found = {item.name for item in self.path.iterdir() if item.suffix != ".part" and item.name != LOCK} if self.path.is_dir() else set()
         if others := sorted(found - known if {"recipe.yaml", "log.jsonl"} <= found else found):  # samples alone may be a person's own
             raise UserError(f"{self.path} is not empty ({others[0]} is in it): choose a new folder for --out")
@@ -118,7 +122,7 @@ class RunDirectory:
     def start(self, recipe: Recipe) -> None:
         """Write the recipe into a reserved directory; what a run left there that died before its first checkpoint is dropped."""
         self.log.unlink(missing_ok=True)
-        for leftover in (self.samples, self.best_model):  # or they would be taken for this run's
+        for leftover in (self.samples, self.best_model, self.path / "kept"):  # or they would be taken for this run's
             shutil.rmtree(leftover, ignore_errors=True)
         self.sweep()
         write_text(self.recipe, recipe.to_yaml())

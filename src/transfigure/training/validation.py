@@ -7,12 +7,26 @@ from torch import nn
 
 from ..data.open import OpenedData
 from ..errors import UserError
-from ..metrics.metric import ImageMetric
+from ..metrics.metric import ImageMetric, Metric
 from ..networks.modes import inference
 from ..progress import track
 from ..registry import build, names, resolve
 
 ALWAYS = ("l1", "psnr", "ssim")
+
+
+def fitting(truth: bool) -> list[str]:
+    """The metrics that ``best`` can be chosen by: one number each, and without ``truth`` those that need no pairs."""
+    classes: dict[str, type[Metric]] = {name: resolve("metric", name) for name in names("metric")}  # type: ignore[misc]
+    return [
+        name
+        for name, kind in classes.items()
+        if not kind.values
+        and kind.needs != "labels"
+        and (issubclass(kind, ImageMetric) or not kind.pairs)
+        and (truth or not kind.pairs)
+        and kind.better != "one"
+    ]
 
 
 class Validation:
@@ -22,20 +36,26 @@ class Validation:
         data: the opened data.
         best_metric: the metric by which ``best`` is chosen; it is scored beside the usual three.
         device: where the generator is.
+        wanted: whether the recipe asks for validations at all.
 
     Raises:
-        UserError: the metric does not score single images.
+        UserError: the metric cannot choose: it gives several numbers, or none without pairs.
         Missing: the metric's weights are not there.
     """
 
-    def __init__(self, data: OpenedData, best_metric: str, device: torch.device) -> None:
+    def __init__(self, data: OpenedData, best_metric: str, device: torch.device, wanted: bool = True) -> None:
         self._pairs, self._device = data.val, device
-        if not issubclass(resolve("metric", best_metric), ImageMetric):  # type: ignore[arg-type]
-            fit = [name for name in names("metric") if issubclass(resolve("metric", name), ImageMetric)]  # type: ignore[arg-type]
-            raise UserError(f"training.best_metric cannot be {best_metric}, which scores no single images: choose from {', '.join(fit)}")
-        self._metrics: dict[str, ImageMetric] = {name: build("metric", name) for name in dict.fromkeys((*ALWAYS, best_metric))}
-        self.lower_is_better = self._metrics[best_metric].better == "lower"
-        self.possible = len(data.val) > 0
+        self.possible = wanted and len(data.val) > 0
+        self.lower_is_better = False
+        self._metrics: dict[str, Metric] = {}
+        if best_metric not in (fit := fitting(data.truth)) and (data.truth or self.possible):
+            reason = (
+                "gives no one number of generated images" if data.truth else "needs the target of each source, and this data is unpaired"
+            )
+            raise UserError(f"training.best_metric cannot be {best_metric}, which {reason}: choose from {', '.join(fit)}")
+        if data.truth or self.possible:
+            self._metrics = {name: build("metric", name) for name in dict.fromkeys((*(ALWAYS if data.truth else ()), best_metric))}
+            self.lower_is_better = self._metrics[best_metric].better == "lower"
 
     def run(self, generator: nn.Module, quiet: bool = False) -> dict[str, float]:
         """The mean of each metric over the validation pairs, each image translated by itself.
