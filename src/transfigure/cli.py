@@ -60,8 +60,8 @@ def _run(arguments: list[str]) -> int:
     options.verb = rest[0]
     if unknown:
         raise UserError(what_is(unknown[0].split("=")[0], verbs[options.verb]))
-    if overrides and options.verb not in ("train", "ablate", "evaluate"):
-        raise UserError(f"--{next(iter(overrides))} belongs to  transfigure train  (and, for data, to evaluate)")
+    if overrides and options.verb not in ("train", "ablate", "evaluate", "analyze", "mechanism"):
+        raise UserError(f"--{next(iter(overrides))} belongs to  transfigure train  (and, for data, to evaluate and analyze)")
     for plugin in getattr(options, "plugins", []) or []:
         from .registry import load_plugin
 

@@ -52,6 +52,8 @@ SUMMARIES = {
     "evaluate": "score a translator, or any two folders of images",
     "report": "write the report page of a run, or of an evaluation",
     "ablate": "train a grid of recipes and compare them: which loss does what?",
+    "analyze": "what a translator preserves of its sources, and what it makes new",
+    "mechanism": "experiments on how translation by the adversarial loss alone works",
     "compare": "lay runs side by side: tables, curves, pictures",
     "weights": "the weights that metrics need: where they are, and get them",
     "segmenter": "train what reads label maps back from photos, for the FCN-score",
@@ -78,16 +80,16 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     for name, summary in SUMMARIES.items():
         description = summary[0].upper() + summary[1:] + "."
         added[name] = Parser(prog=f"transfigure {name}", description=description, allow_abbrev=False, add_help=name != "train")
-    for name in ("demo", "train", "translate", "evaluate", "ablate", "weights", "segmenter", "statistics"):
+    for name in ("demo", "train", "translate", "evaluate", "ablate", "analyze", "mechanism", "weights", "segmenter", "statistics"):
         added[name].add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")
-    for name in ("train", "translate", "evaluate", "ablate", "list"):
+    for name in ("train", "translate", "evaluate", "ablate", "analyze", "mechanism", "list"):
         added[name].add_argument(
             "--plugins",
             action="append",
             metavar="FILE",
             help="a Python file that registers more losses, networks, metrics ...; may be repeated",
         )
-    for name in ("evaluate", "ablate", "compare", "list", "doctor", "weights", "segmenter"):
+    for name in ("evaluate", "ablate", "analyze", "mechanism", "compare", "list", "doctor", "weights", "segmenter"):
         added[name].add_argument("--json", action="store_true", help="for machines")
 
     added["demo"].add_argument("--out", default="transfigure-demo", metavar="DIR", help="where to (default: %(default)s)")
@@ -102,7 +104,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     command.add_argument("--print_config", action="store_true", help="print the complete recipe and stop")
     command.add_argument("-h", "--help", action="store_true", help="this, and every key of RECIPE as a flag")
 
-    for name in ("translate", "evaluate"):
+    for name in ("translate", "evaluate", "analyze"):
         command = added[name]
         command.add_argument(
             "model",
@@ -131,8 +133,10 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     )
 
     _evaluate(added["evaluate"])
+    _analyze(added["analyze"])
     _around_evaluation(added)
-    _ablate(added["ablate"])
+    _ablate(added["ablate"], "GRID", "a shipped grid (see: transfigure list grid) or a YAML file")
+    _ablate(added["mechanism"], "NAME", "autoencoder, bottleneck, discriminator, dataset_size or penalties")
     command = added["compare"]
     command.add_argument("runs", nargs="+", metavar="RUN", help="run directories, or the folder of one ablation")
     command.add_argument("--out", metavar="FILE", help="the page to write, with .csv and .json beside it (default: comparison.html)")
@@ -176,8 +180,17 @@ def _evaluate(command: Parser) -> None:
     command.epilog = "A metric's own options: --metric.NAME.OPTION VALUE, as --metric.fid.resize clean (see: transfigure list metric)."
 
 
-def _ablate(command: Parser) -> None:
-    command.add_argument("grid", metavar="GRID", help="a shipped grid (see: transfigure list grid) or a YAML file")
+def _analyze(command: Parser) -> None:
+    command.add_argument("data", nargs="?", metavar="DATA", help="two domains, or pairs, as for train (default: what it was trained on)")
+    command.add_argument("--second", metavar="RUN", help="another training of the same recipe: do the two agree?")
+    command.add_argument("--probes", metavar="FILE", help="what reads known factors: used if it is there, else trained and kept there")
+    command.add_argument("--split", choices=["train", "val", "test"], help="default: test, else val")
+    command.add_argument("--images", type=int, default=500, metavar="N", help="at most so many of each domain (default: %(default)s)")
+    command.add_argument("--out", metavar="DIR", help="write analysis.json and analysis.html here (default for a run: RUN/analysis)")
+
+
+def _ablate(command: Parser, metavar: str, what: str) -> None:
+    command.add_argument("grid", metavar=metavar, help=what)
     command.add_argument("data", nargs="?", metavar="DATA", help="a folder of pairs, a manifest, or the word synthetic")
     command.add_argument("--out", metavar="DIR", help="the folder to write: a run per cell, and comparison.html")
     command.add_argument("--seeds", metavar="0,1,2", help="train each variation once with each (default: the grid's)")

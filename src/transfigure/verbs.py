@@ -167,6 +167,17 @@ def ablate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     return _compare(out, None, options)
 
 
+def mechanism(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Run an experiment on how translation by the adversarial loss alone works."""
+    from .experiments.grid import shipped
+
+    known = shipped("mechanisms")
+    if options.grid not in known:
+        raise UserError(f"there is no experiment {options.grid!r}{did_you_mean(options.grid, known)}")
+    options.grid = str(known[options.grid])
+    return ablate(options, overrides)
+
+
 def compare(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Lay runs, or the cells of an ablation, side by side."""
     return _compare(Path(options.runs[0]), options.runs, options)
@@ -238,6 +249,30 @@ def statistics(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     )
     found.save(Path(options.out))
     print(f"{options.out}: {found.count} images, {found.network}")
+    return 0
+
+
+def analyze(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Say what a translator preserves and what it makes new."""
+    from .analysis.analyze import analyze as run_analysis
+    from .analysis.analyze import read_probes
+    from .reporting.analysis_page import write_analysis
+
+    if foreign := [key for key in overrides if not key.startswith("data.")]:
+        raise UserError(f"--{foreign[0]} cannot be changed after training: only --data.* can")
+    if options.images < 2:
+        raise UserError(f"--images {options.images}: an analysis needs at least 2, better 100")
+    translator = _translator(options)
+    out = options.out or (str(Path(options.model) / "analysis") if (Path(options.model) / "recipe.yaml").is_file() else None)
+    second = None if options.second is None else _translator(argparse.Namespace(**{**vars(options), "model": options.second}))
+    common = {"split": options.split, "overrides": overrides, "quiet": options.quiet}
+    probes = None if options.probes is None else read_probes(options.probes, translator, options.data, **common)
+    found = run_analysis(translator, options.data, second=second, probes=probes, limit=options.images, **common)
+    page = None if out is None else write_analysis(found, Path(out))
+    if options.json:
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        print(found.table() + (f"\nanalysis: {page}" if page else ""))
     return 0
 
 
@@ -313,6 +348,8 @@ VERBS: dict[str, Callable[[argparse.Namespace, dict[str, Any]], int]] = {
     "evaluate": evaluate,
     "report": report,
     "ablate": ablate,
+    "analyze": analyze,
+    "mechanism": mechanism,
     "compare": compare,
     "weights": weights,
     "segmenter": segmenter,

@@ -1,6 +1,6 @@
 """A world of plain shapes whose factors are known, seen in two ways that nobody has paired.
 
-Every picture shows one to three equal shapes on sticks. Domain A cuts them out of coloured paper; domain B prints them with a texture
+Every picture shows one to three equal shapes on stems. Domain A cuts them out of coloured paper; domain B prints them with a texture
 in two inks. What, where, how large, how many and which way they point (:data:`FACTORS` owned by ``both``) is distributed alike in the
 two domains; colour and ground belong to A alone, texture, inks, outline and paper to B alone. All factors are independent and uniform.
 
@@ -87,7 +87,7 @@ FACTORS: tuple[Factor, ...] = (
 """All that varies, in the order in which a scene's random numbers are drawn.
 
 ``x`` (to the right) and ``y`` (down) are the centre of the group and ``size`` the radius of a shape, in parts of the picture's side;
-their ranges keep the largest group inside, whatever its angle. ``angle`` is where the sticks point: 0 is right, 90 is up. ``shade`` is
+their ranges keep the largest group inside, whatever its angle. ``angle`` is where the stems point: 0 is right, 90 is up. ``shade`` is
 the ground's grey, 0 black and 1 white.
 """
 

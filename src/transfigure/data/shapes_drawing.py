@@ -28,10 +28,11 @@ SHAPES: dict[str, tuple[int, tuple[tuple[float, float], ...]]] = {
     "circle": (0, ((0.9, 0.0),)),
     "square": (4, ((0.78, 0.0), (0.78, 0.78))),
     "triangle": (3, ((0.56, 0.0), (0.56, 0.56 * math.sqrt(3)))),
-    "star": (5, ((0.5, 0.0), (1.15 * math.cos(math.pi / 5), 1.15 * math.sin(math.pi / 5)))),
+    "star": (5, ((0.48, 0.0), (1.09 * math.cos(math.pi / 5), 1.09 * math.sin(math.pi / 5)))),
     "bar": (2, ((0.46, 0.0), (0.46, 0.95), (0.0, 0.95))),
 }
-"""How many corners a regular outline has, and its course from the x axis to the first mirror line (all the rest is mirrored), in radii."""
+"""How often an outline repeats around its centre (0: it is a circle, of that radius), and its course from the x axis to the next mirror
+line, in radii; all the rest is mirrored."""
 STEM, STEM_WIDTH, KNOB = 1.2, 0.22, 0.22
 """Every shape has a stem with a round knob, so that even a circle points somewhere: how far from the centre the knob lies, how wide the
 stem is, and the radius of the knob, in radii."""

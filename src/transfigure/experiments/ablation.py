@@ -38,6 +38,7 @@ class Means:
         palette: of the label maps.
         weights: files of feature networks, by name.
         plugins: files that register what the recipes name.
+        probes: the file of what reads known factors, for grids that examine a translation.
         jobs: cells at a time; with more than one each has its share of the cores.
         isolate: a process for each cell. False runs them here, one by one.
     """
@@ -46,6 +47,7 @@ class Means:
     palette: str | None = None
     weights: dict[str, str] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
+    probes: str | None = None
     jobs: int = 1
     isolate: bool = True
 
@@ -89,11 +91,21 @@ def ablate(grid: Grid, out: str | Path, means: Means | None = None, *, resume: b
     waiting = [cell for cell in cells if ledger.states[cell]["state"] != "done"]
     if waiting and means.segmenter == "train":
         means = dataclasses.replace(means, segmenter=_segmenter(folder, cells[0].recipe, means, quiet))
+    if waiting and grid.examine == "translation" and means.probes is None:
+        from .examine import prepare
+
+        found = prepare(cells[0].recipe, folder, quiet)
+        means = dataclasses.replace(means, probes=None if found is None else str(found))
     if not quiet and len(waiting) < len(cells):
         say(f"note: {len(cells) - len(waiting)} of {len(cells)} cells are done already")
     runner = _isolated if means.isolate else _here
     with Progress(len(waiting) * each, f"cell 0/{len(waiting)}", quiet=quiet) as progress:
         runner(ledger, waiting, grid, means, progress, each)
+    if grid.examine:
+        from .examine import agreements
+        from .study import read_ablation
+
+        agreements(read_ablation(folder))
     return folder
 
 
@@ -175,6 +187,8 @@ def _spec(cell: Cell, folder: Path, grid: Grid, means: Means) -> Spec:
         means.palette,
         means.weights,
         means.plugins,
+        grid.examine,
+        means.probes,
         max(1, cores // means.jobs) if means.jobs > 1 else None,
     )
 

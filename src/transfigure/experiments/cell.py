@@ -38,6 +38,8 @@ class Spec:
         segmenter, palette: of the FCN-score.
         weights: files of feature networks, by name.
         plugins: files to import first.
+        examine: what else to look at: ``translation``, ``reconstruction`` or nothing.
+        probes: the file of what reads known factors.
         threads: of torch; None leaves the choice to it.
         parent: process to end with, so that a killed ablation leaves no trainings behind; None is nobody.
     """
@@ -49,6 +51,8 @@ class Spec:
     palette: str | None = None
     weights: dict[str, str] | None = None
     plugins: tuple[str, ...] = ()
+    examine: str = ""
+    probes: str | None = None
     threads: int | None = None
     parent: int | None = None
 
@@ -84,6 +88,10 @@ def run_cell(spec: Spec) -> dict[str, Any]:
             quiet=True,
         )
         write_pictures(run, quiet=True)
+        if spec.examine:
+            from .examine import examine
+
+            examine(run, spec.examine, Path(spec.probes) if spec.probes else None)
         outcome["state"] = "done"
     except Interrupted:
         raise

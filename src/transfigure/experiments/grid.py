@@ -16,9 +16,11 @@ from ..errors import UserError, did_you_mean
 from ..recipe import Recipe, flatten
 from ..registry import entry
 
-KEYS = ("name", "about", "base", "set", "variations", "seeds", "metrics")
+KEYS = ("name", "about", "base", "set", "variations", "seeds", "metrics", "free", "examine")
 SAME = ("data", "training.epochs", "training.batch_size", "training.seed", "training.patience", "training.devices", "training.nodes")
 """What no variation may change: the images seen and their order. Beginnings of keys."""
+EXAMINATIONS = ("", "translation", "reconstruction")
+"""What can be looked at in every trained cell beside its evaluation (see ``examine.py``)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,9 @@ class Grid:
         variations: name to the keys that differ.
         seeds: each variation is trained once with each.
         metrics: registered metrics to compare; the first decides nothing, it is only shown first.
+        free: keys that variations may change although they belong to the data or the budget, because they are what is asked about. The
+            images seen stay equal.
+        examine: what else is looked at: ``translation`` (what is preserved and what is new) or ``reconstruction`` (is G the identity?).
     """
 
     name: str
@@ -59,6 +64,8 @@ class Grid:
     set: dict[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2)
     metrics: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
+    examine: str = ""
 
     @classmethod
     def load(cls, name_or_file: str | Path, overrides: Mapping[str, Any] | None = None, seeds: Sequence[int] | None = None) -> Grid:
@@ -98,7 +105,11 @@ class Grid:
             laid,
             _seeds(tree.get("seeds", (0, 1, 2)) if seeds is None else seeds),
             tuple(str(metric) for metric in tree.get("metrics") or ()),
+            tuple(str(key) for key in tree.get("free") or ()),
+            str(tree.get("examine") or ""),
         )
+        if grid.examine not in EXAMINATIONS:
+            raise UserError(f"{file}: examine is {grid.examine!r}: it must be {' or '.join(EXAMINATIONS[1:])}")
         for metric in grid.metrics:
             entry("metric", metric)
         return grid
@@ -120,15 +131,21 @@ class Grid:
             UserError: a key or value that no recipe takes, a variation that changes the budget or the data, or two alike.
         """
         base = Recipe.load(self.base, self.set)
+        seen = set()
         recipes = {}
         for name, keys in self.variations.items():
             for key in keys:
-                if any(key == same or key.startswith(f"{same}.") for same in SAME):
+                if key not in self.free and any(key == same or key.startswith(f"{same}.") for same in SAME):
                     raise UserError(f"variation {name!r} changes {key}: all cells see the same images in the same order, so set it for all")
             try:
-                recipes[name] = base.updated({**keys, "name": f"{self.name}: {name}"})
+                recipes[name] = recipe = base.updated({**keys, "name": f"{self.name}: {name}"})
             except UserError as error:
                 raise UserError(f"variation {name!r}: {error}") from error
+            if "data.limit" in keys or "training.epochs" in keys:
+                seen.add(recipe.training.epochs * (recipe.data.limit or 0))
+        if len(seen) > 1:
+            counts = " and ".join(map(str, sorted(seen)))
+            raise UserError(f"the variations see {counts} images: set data.limit and training.epochs so that all see as many")
         for one, other in itertools.combinations(recipes, 2):
             if not recipes[one].differences(recipes[other]).keys() - {"name"}:
                 raise UserError(f"the variations {one!r} and {other!r} are the same recipe: leave one out")
@@ -149,13 +166,15 @@ class Grid:
             "variations": self.variations,
             "seeds": list(self.seeds),
             "metrics": list(self.metrics),
+            **({"free": list(self.free)} if self.free else {}),
+            **({"examine": self.examine} if self.examine else {}),
         }
         return yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
 
 
-def shipped() -> dict[str, Path]:
-    """The grids in the package: ``{name: file}``."""
-    folder = Path(str(files("transfigure") / "experiments" / "grids"))
+def shipped(kind: str = "grids") -> dict[str, Path]:
+    """The grids in the package, or those of its ``mechanisms``: ``{name: file}``."""
+    folder = Path(str(files("transfigure") / "experiments" / kind))
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 
 

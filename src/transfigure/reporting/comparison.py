@@ -6,6 +6,7 @@ It is made from whatever the runs hold: a cell that failed is named with its rea
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def compare(study: Study, out: str | Path) -> Path:
 def render(study: Study, summary: Summary, page: Path) -> str:
     """The page as text."""
     notes = list(summary.notes)
-    shown = _shown(study, notes)
+    shown = readable(study, notes)
     gallery = next((made for level in LEVELS[:-1] if (made := _gallery(shown, *level)).weight <= BUDGET), None) or _gallery(
         shown, *LEVELS[-1]
     )
@@ -102,7 +103,7 @@ def render(study: Study, summary: Summary, page: Path) -> str:
     )
 
 
-def _shown(study: Study, notes: list[str]) -> list[Shown]:
+def readable(study: Study, notes: list[str]) -> list[Shown]:
     """The variants with those of their runs that are done and can be read."""
     shown = []
     for at, variant in enumerate(study.variants):
@@ -123,9 +124,34 @@ def _shown(study: Study, notes: list[str]) -> list[Shown]:
 # ---- pictures --------------------------------------------------------------------------------------------------------------
 
 
-def _gallery(shown: list[Shown], side: int, quality: int) -> Gallery:
+@dataclass(frozen=True)
+class SameImages:
+    """The test images that all variants have pictures of, as files.
+
+    Attributes:
+        names: of the images, at most ROWS.
+        chosen: of each variant the first run that has pictures: (variant, seed, its panels by name).
+        ends: by ``source`` and ``target`` and the image's name the file, if any run has it.
+    """
+
+    names: list[str]
+    chosen: list[tuple[Shown, int, dict[str, Panel]]]
+    ends: dict[str, dict[str, Path | None]]
+
+    @property
+    def sourced(self) -> bool:
+        """Whether there is any source to show."""
+        return any(self.ends["source"].values())
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """Heads, with a remark each, such as the seed."""
+        heads = [(variant.name, f"seed {seed}" if len(variant.runs) > 1 else "") for variant, seed, _ in self.chosen]
+        return [*([("source", "")] if self.sourced else []), *heads, ("target", "")]
+
+
+def same_images(shown: Sequence[Shown]) -> SameImages:
     """Of each variant the first run that has pictures; of the images those that all of these have."""
-    album = Album(side, quality)
     chosen: list[tuple[Shown, int, dict[str, Panel]]] = []
     for variant in shown:
         for seed, files in variant.runs:
@@ -135,17 +161,21 @@ def _gallery(shown: list[Shown], side: int, quality: int) -> Gallery:
     every = [panels for _, _, panels in chosen]
     names = [name for name in every[0] if all(name in panels for panels in every)][:ROWS] if every else []
     ends = {side: {name: _first([panels[name].files.get(side) for panels in every]) for name in names} for side in ("source", "target")}
-    sourced = any(ends["source"].values())
+    return SameImages(names, chosen, ends)
+
+
+def _gallery(shown: list[Shown], side: int, quality: int) -> Gallery:
+    album, same = Album(side, quality), same_images(shown)
     rows = []
-    for name in names:
-        between = album.limits_of(ends["target"][name])
-        pictures = [album.picture(ends["source"][name], f"{name}: source")] if sourced else []
+    for name in same.names:
+        source, target = (same.ends[end][name] for end in ("source", "target"))
+        between = album.limits_of(target)
+        pictures = [album.picture(source, f"{name}: source")] if same.sourced else []
         pictures += [
-            album.picture(panels[name].files.get("generated"), f"{name}: {variant.name}", between) for variant, _, panels in chosen
+            album.picture(panels[name].files.get("generated"), f"{name}: {variant.name}", between) for variant, _, panels in same.chosen
         ]
-        rows.append(PanelRow(name, [*pictures, album.picture(ends["target"][name], f"{name}: target", between)]))
-    columns = [(variant.name, f"seed {seed}" if len(variant.runs) > 1 else "") for variant, seed, _ in chosen]
-    return Gallery([*([("source", "")] if sourced else []), *columns, ("target", "")], rows, album.stretched, album.weight)
+        rows.append(PanelRow(name, [*pictures, album.picture(target, f"{name}: target", between)]))
+    return Gallery(same.columns, rows, album.stretched, album.weight)
 
 
 def _first(files: list[Path | None]) -> Path | None:

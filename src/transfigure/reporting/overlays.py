@@ -93,6 +93,8 @@ def curves(shown: Sequence[Shown]) -> Iterator[Figure]:
     detail, variation = "dashed: as much fine detail as the targets", "dashed: as much as the targets; 0: one answer to everything"
     yield from figure("Detail of the fixed examples", _preview("detail"), detail, False, 1.0)
     yield from figure("Variation across inputs", _preview("variation"), variation, False, 1.0)
+    for name in dict.fromkeys(name for variant in shown for _, files in variant.runs for name in files.examined):
+        yield from figure(f"{words.called(name)}, along the way", _examined(name), "at the models that were kept", smooth=False)
     for metric in names("metrics"):
         title = f"Validation {_titled(metric, shown)}"
         yield from figure(title, _validation(metric), smooth=False)
@@ -104,6 +106,10 @@ def _series(key: str, inside: str | None = None) -> Callable[[RunFiles], Points]
 
 def _preview(key: str) -> Callable[[RunFiles], Points]:
     return lambda files: files.log.preview(key)
+
+
+def _examined(name: str) -> Callable[[RunFiles], Points]:
+    return lambda files: files.examined.get(name, [])
 
 
 def _validation(metric: str) -> Callable[[RunFiles], Points]:

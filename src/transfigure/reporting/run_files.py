@@ -135,6 +135,7 @@ class RunFiles:
     Attributes:
         notes: in words, what was damaged or void.
         alone: whether this is an evaluation and no run, such as one of two folders.
+        examined: what was measured at the models that the run kept: name to (images, value).
     """
 
     folder: Path
@@ -146,6 +147,7 @@ class RunFiles:
     evaluation: Evaluation | None
     notes: list[str]
     alone: bool = False
+    examined: dict[str, Points] = field(default_factory=dict)
 
     @classmethod
     def read(cls, run_dir: Path) -> RunFiles:
@@ -172,7 +174,19 @@ class RunFiles:
         if log.replaced:
             notes.append(f"log.jsonl: {_lines(log.replaced)} logged after the checkpoint that a resume started from, left out.")
         evaluation = Evaluation.read(folder / "evaluation", notes)
-        return cls(folder, recipe, text, environment, log, _samples(folder / "samples"), evaluation, notes)
+        examined = _examined(read_json(folder / "examined.json", notes) if (folder / "examined.json").is_file() else None)
+        return cls(folder, recipe, text, environment, log, _samples(folder / "samples"), evaluation, notes, examined=examined)
+
+
+def _examined(told: Entry | None) -> dict[str, Points]:
+    found: dict[str, Points] = {}
+    moments = (told or {}).get("moments")
+    for moment in moments if isinstance(moments, list) else []:
+        images = number(mapping(moment).get("images"))
+        for name, value in mapping(mapping(moment).get("values")).items():
+            if images is not None and (finite := number(value)) is not None:
+                found.setdefault(name, []).append((images, finite))
+    return found
 
 
 def _lines(count: int) -> str:
