@@ -13,7 +13,7 @@ import transfigure
 PACKAGE = Path(transfigure.__file__).parent
 ROOMS = [
     *("errors", "_version", "progress", "registry", "recipe", "data", "networks", "objectives", "metrics"),
-    *("training", "translation", "evaluation", "experiments", "reporting", "interop"),
+    *("training", "translation", "evaluation", "analysis", "experiments", "reporting", "interop"),
     *("demo", "doctor", "inventory", "flags", "verbs", "cli", "__main__", "__init__"),
 ]
 """In the order data flows; the package's own ``__init__`` comes last: its names are lazy, so it may name everything."""

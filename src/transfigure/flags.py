@@ -140,6 +140,10 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     command = added["compare"]
     command.add_argument("runs", nargs="+", metavar="RUN", help="run directories, or the folder of one ablation")
     command.add_argument("--out", metavar="FILE", help="the page to write, with .csv and .json beside it (default: comparison.html)")
+    command.add_argument(
+        "--pictures", metavar="DIR", help="write each figure of the page here too: charts as .svg, test images as panels.png"
+    )
+    command.add_argument("--markdown", action="store_true", help="print the table as a GitHub table, to paste into a document")
 
     added["report"].add_argument("run", metavar="RUN", help="the run directory, or what evaluate --out wrote")
     added["report"].add_argument("--out", metavar="FILE", help="default: RUN/report.html")

@@ -160,7 +160,12 @@ def ablate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if not has_place(data):
         raise UserError("no data: name a folder of image pairs, a manifest, or the word synthetic after the grid")
     means = Means(
-        options.segmenter, options.palette, _named_files(options.weights), tuple(options.plugins or ()), options.jobs, not options.together
+        options.segmenter,
+        options.palette,
+        _named_files(options.weights),
+        tuple(options.plugins or ()),
+        jobs=options.jobs,
+        isolate=not options.together,
     )
     out = Path(_required(options.out, "--out DIR"))
     run_ablation(grid, out, means, resume=options.resume, quiet=options.quiet)
@@ -180,14 +185,18 @@ def mechanism(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
 def compare(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Lay runs, or the cells of an ablation, side by side."""
+    if options.json and options.markdown:
+        raise UserError("give either --json or --markdown, not both")
     return _compare(Path(options.runs[0]), options.runs, options)
 
 
 def _compare(folder: Path, runs: list[str] | None, options: argparse.Namespace) -> int:
     from .experiments.study import of_runs, read_ablation
     from .experiments.summary import summarise, to_dict
-    from .experiments.words import to_text
+    from .experiments.words import to_markdown, to_text
+    from .progress import say
     from .reporting.comparison import compare as write_page
+    from .reporting.figures import figures
 
     if runs is None or (len(runs) == 1 and (folder / "ablation.json").is_file()):
         study, page = read_ablation(folder), folder / "comparison.html"
@@ -195,9 +204,16 @@ def _compare(folder: Path, runs: list[str] | None, options: argparse.Namespace) 
         study, page = of_runs([Path(run) for run in runs]), Path("comparison.html")
     if runs is not None and options.out:
         page = Path(options.out)
+    pictures = figures(study, options.pictures) if runs is not None and options.pictures else []
     written = write_page(study, page)
     summary = summarise(study)
-    print(json.dumps(to_dict(summary), indent=2) if options.json else f"{to_text(summary)}\ncomparison: {written}")
+    alone = options.json or (runs is not None and options.markdown)  # the table is all there is on stdout, to be piped into a file
+    if alone:
+        print(json.dumps(to_dict(summary), indent=2) if options.json else to_markdown(summary))
+    else:
+        print(f"{to_text(summary)}\ncomparison: {written}")
+    for picture in pictures:
+        (say if alone else print)(f"picture: {picture}")
     return 0
 
 

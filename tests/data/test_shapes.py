@@ -3,13 +3,14 @@ from __future__ import annotations
 import itertools
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfigure.data.pairs import Record
+from transfigure.data.pairs import Collection, Record, split
 from transfigure.data.shapes import FACTORS, Factor, Scene, ShapesPicture, draw_scene, render, same_shapes, shapes
 from transfigure.data.shapes_drawing import FILLS, LINES, PALETTES, REACH
 from transfigure.errors import UserError
@@ -17,6 +18,14 @@ from transfigure.registry import build, entry
 
 BY_NAME = {factor.name: factor for factor in FACTORS}
 SHARED = [factor for factor in FACTORS if factor.owner == "both"]
+
+
+def records_of(collection: Collection) -> dict[str, list[Record]]:
+    return split(collection, 0, 0, 0)
+
+
+def drawn(path: None, **options: Any) -> dict[str, list[Record]]:
+    return records_of(shapes(path, **options))
 
 
 def with_values(scene: Scene, **values: float) -> Scene:
@@ -86,7 +95,7 @@ def test_factors_are_independent() -> None:
 
 
 def test_sources_and_targets_have_the_shared_factors_in_common() -> None:
-    records = shapes(None, train=2000, val=0, test=0).splits["train"]
+    records = drawn(None, train=2000, val=0, test=0)["train"]
     for factor in SHARED:
         a, b = (shares(factor, [scene.values[factor.name] for scene in scenes_of(records, side)]) for side in "ab")
         grid = np.linspace(0, 1, 41)
@@ -238,25 +247,25 @@ def test_render_refuses_what_it_cannot_draw(domain: str, size: int) -> None:
 
 def test_splits_are_disjoint_and_stay_when_train_grows() -> None:
     small, large = shapes(None, train=5, val=3, test=4), shapes(None, train=50, val=3, test=4)
-    assert {split: len(records) for split, records in small.splits.items()} == {"train": 5, "val": 3, "test": 4}
-    assert small.splits["test"] == large.splits["test"]
-    assert small.splits["val"] == large.splits["val"]
-    assert large.splits["train"][:5] == small.splits["train"]
-    every = [record for records in large.splits.values() for record in records]
+    assert {name: len(records) for name, records in records_of(small).items()} == {"train": 5, "val": 3, "test": 4}
+    assert records_of(small)["test"] == records_of(large)["test"]
+    assert records_of(small)["val"] == records_of(large)["val"]
+    assert records_of(large)["train"][:5] == records_of(small)["train"]
+    every = [record for records in records_of(large).values() for record in records]
     assert len({record.name for record in every}) == len(every)
     assert every[12].name == "shape_000012"
     assert small.notes == []
 
 
 def test_no_scene_is_both_a_source_and_a_target() -> None:
-    every = [record for records in shapes(None, train=60, val=20, test=20).splits.values() for record in records]
+    every = [record for records in drawn(None, train=60, val=20, test=20).values() for record in records]
     indices = [scene.index for side in "ab" for scene in scenes_of(every, side)]
     assert len(set(indices)) == len(indices) == 200
     assert len({tuple(scene.values.values()) for side in "ab" for scene in scenes_of(every, side)}) == 200
 
 
 def test_records_read_what_they_say() -> None:
-    record = shapes(None, size=48, train=2, seed=4).splits["train"][1]
+    record = drawn(None, size=48, train=2, world_seed=4)["train"][1]
     assert (record.a.scene, record.a.domain, record.b.domain) == (draw_scene(1, 4), "A", "B")
     source, target = record.load()
     np.testing.assert_array_equal(source, render(record.a.scene, "A", 48))
@@ -266,13 +275,13 @@ def test_records_read_what_they_say() -> None:
 
 
 def test_the_other_direction_has_the_same_source_scenes() -> None:
-    forth, back = shapes(None, train=3).splits["train"], shapes(None, train=3, source="B", target="A").splits["train"]
+    forth, back = drawn(None, train=3)["train"], drawn(None, train=3, source="B", target="A")["train"]
     assert scenes_of(forth, "a") == scenes_of(back, "a")
     assert {(record.a.domain, record.b.domain) for record in back} == {("B", "A")}
 
 
 def test_same_pairs_a_source_with_its_own_shapes() -> None:
-    for record in shapes(None, train=5, same=True).splits["train"]:
+    for record in drawn(None, train=5, same=True)["train"]:
         shared = [{factor.name: picture.factors[factor.name] for factor in SHARED} for picture in (record.a, record.b)]
         assert shared[0] == shared[1]
         assert record.a != record.b
@@ -282,7 +291,7 @@ def test_same_pairs_a_source_with_its_own_shapes() -> None:
 @pytest.mark.parametrize("domain", ["A", "B"])
 @pytest.mark.parametrize("same", [False, True])
 def test_one_domain_twice_is_one_picture_twice(domain: str, same: bool) -> None:
-    for record in shapes(None, source=domain, target=domain, train=3, same=same).splits["train"]:
+    for record in drawn(None, source=domain, target=domain, train=3, same=same)["train"]:
         assert record.a == record.b
         np.testing.assert_array_equal(*record.load())
 
@@ -295,14 +304,16 @@ def test_a_picture_says_the_factors_it_shows() -> None:
 
 
 def test_pictures_travel_to_worker_processes() -> None:
-    record = shapes(None, train=1).splits["train"][0]
+    record = drawn(None, train=1)["train"][0]
     assert pickle.loads(pickle.dumps(record)) == record
 
 
 def test_it_is_built_by_name() -> None:
     collection = build("dataset", "shapes", None, size=32, train=1, val=0, test=0)
-    assert collection.splits["val"] == []
-    assert collection.splits["train"][0].load()[0].shape == (32, 32, 3)
+    assert collection.unpaired
+    records = records_of(collection)
+    assert records["val"] == []
+    assert records["train"][0].load()[0].shape == (32, 32, 3)
     assert all(parameter.help for parameter in entry("dataset", "shapes").options.values())
 
 
@@ -316,7 +327,7 @@ def test_it_is_built_by_name() -> None:
         ({"train": -1}, ["data.train", "-1"]),
         ({"test": -7}, ["data.test", "-7"]),
         ({"val": 10**5 + 1}, ["data.val", "100000"]),
-        ({"seed": -2}, ["data.seed", "-2"]),
+        ({"world_seed": -2}, ["data.world_seed", "-2"]),
     ],
 )
 def test_errors_name_the_value_and_the_way_out(options: dict, words: list[str]) -> None:

@@ -26,13 +26,15 @@ from tests.interop.test_pytorch_cyclegan import reference_unet
 from tests.journeys.commands import ROOT, blocks, done, links, shell_lines
 from tests.tiny import noise_image
 from transfigure import registry
+from transfigure.analysis import analyze
 from transfigure.cli import VERBS
 from transfigure.data import images
+from transfigure.data.shapes import FACTORS
 from transfigure.data.synthetic import draw_scene, render
 from transfigure.experiments.grid import Grid
 from transfigure.metrics import download
 from transfigure.metrics.published import CATALOGUE
-from transfigure.recipe import Recipe, shipped, tree
+from transfigure.recipe import Recipe, drawn_worlds, shipped, tree
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FOLLOWED = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("data.md", "recipes.md", "extending.md"))]
@@ -176,12 +178,16 @@ def _train(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> N
         assert (out / "model" / "generator.safetensors").read_bytes() == before
         assert [json.loads(entry)["kind"] for entry in (out / "log.jsonl").read_text().splitlines()][-2:] == ["resume", "end"]
         return
-    small = SMALL | (DRAWN if "synthetic" in words else {})
+    world = next((word for word in words if word in drawn_worlds()), None)
+    small = (
+        SMALL
+        | (DRAWN if world else {})
+        | ({"data.size": 32, "data.load_size": 32, "data.crop_size": 32, "data.test": 9} if world == "shapes" else {})
+    )
     said = done(capsys, " ".join([line, *(f"--{key} {value}" for key, value in small.items())]))
     assert str(out / "report.html") in said
     _trained(out)
-    kind = "synthetic" if "synthetic" in words else "auto"
-    typed = Recipe.load(words[0], {"data.kind": kind, **_overrides(words), **small})
+    typed = Recipe.load(words[0], {"data.kind": world or "auto", **_overrides(words), **small})
     differing = Recipe.load(out / "recipe.yaml").differences(typed).keys() - {"data.kind", "data.path", "data.size"}
     assert differing == set(), "the run's recipe is what was typed"
 
@@ -235,6 +241,28 @@ def _ablate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> 
     assert [cell["variation"] for cell in cells] == list(Grid.load(words[0]).variations)
     assert {cell["state"] for cell in cells} == {"done"}
     assert str(out / "comparison.html") in said and all(cell["variation"] in said for cell in cells)
+
+
+def _analyze(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analyze, "SCENES", 20)
+        patch.setattr(analyze, "STEPS", 3)
+        said = done(capsys, line)
+    page = Path(words[0]) / "analysis" / "analysis.html"
+    assert str(page) in said and page.stat().st_size > 10_000
+    found = json.loads(page.with_suffix(".json").read_text())
+    assert {result["name"] for result in found["factors"]} == {factor.name for factor in FACTORS}
+    assert "outlines in common" in said and all(factor.name in said for factor in FACTORS)
+
+
+def _mechanism(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    small = {**SMALL, "data.train": 6, "data.test": 9, "data.limit": "null", "training.keep_every": 4}
+    said = done(capsys, " ".join([line, "--together", *(f"--{key} {value}" for key, value in small.items())]))
+    out = Path(_value(words, "--out"))
+    cells = json.loads((out / "ablation.json").read_text())["cells"]
+    assert {cell["state"] for cell in cells} == {"done"} and len(cells) == 16
+    assert str(out / "comparison.html") in said and "Own source nearest, training" in said and "Seeds agree" in said
+    assert "along the way" in (out / "comparison.html").read_text()
 
 
 def _compare(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:

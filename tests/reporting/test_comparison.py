@@ -159,7 +159,7 @@ def test_damaged_pictures_are_left_out(ablation: Path, text: str) -> None:
         (run / "evaluation" / "pictures.json").write_text(text)
     notes: list[str] = []
     study = read_ablation(ablation)
-    figures = list(overlays.pictures(comparison._shown(study, notes), notes))
+    figures = list(overlays.pictures(comparison.readable(study, notes), notes))
     assert len(figures) <= 2
     assert bool(notes) == ("0.5" not in text)
 
@@ -168,7 +168,7 @@ def test_grey_pictures_have_no_colours(ablation: Path) -> None:
     for run in ablation.glob("cells/*/*"):
         (run / "evaluation" / "pictures.json").write_text(json.dumps(pictures(0.1, colour=False)))
     notes: list[str] = []
-    figures = list(overlays.pictures(comparison._shown(read_ablation(ablation), notes), notes))
+    figures = list(overlays.pictures(comparison.readable(read_ablation(ablation), notes), notes))
     assert [figure.title for figure in figures] == ["Spectrum", "Spectrum, relative to the targets"] and notes == []
 
 

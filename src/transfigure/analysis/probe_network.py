@@ -59,7 +59,6 @@ class ProbeNetwork(nn.Module):
             layers += [nn.MaxPool2d(2, ceil_mode=True), *_convolution(incoming, outgoing)]
             incoming, side = outgoing, -(-side // 2)
         pool = Pool(incoming)
-        layers += _convolution(incoming, incoming)
         layers += [pool, nn.Linear(pool.outputs, FEATURES, bias=False), nn.BatchNorm1d(FEATURES), nn.ReLU(inplace=True)]
         self.trunk = nn.Sequential(*layers)
         self.heads = nn.Linear(FEATURES, sum(self.outputs))

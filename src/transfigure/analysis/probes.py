@@ -33,7 +33,7 @@ FORMAT = 1
 BATCH = 32
 LEARNING_RATE = 4e-3
 STEPS = 4000
-"""Updates of a training, 128,000 pictures: about four minutes of one core at 64 pixels, one at 32."""
+"""Updates of a training, 128,000 pictures: about three minutes of one core at 64 pixels, one at 32."""
 NOISE = 0.03
 """Standard deviation of the noise on training pictures, so that no reading hangs on the last bit of a pixel."""
 Values = Mapping[str, Tensor]

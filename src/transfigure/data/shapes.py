@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ..errors import UserError
 from ..registry import register
 from .images import Alpha
-from .pairs import Collection, Record
+from .pairs import Collection, Record, Single
 from .shapes_drawing import BACKGROUNDS, FILLS, LINES, PALETTES, SHAPES, TEXTURES, draw_a, draw_b
 
 __all__ = ["DOMAINS", "FACTORS", "Factor", "Scene", "ShapesPicture", "draw_scene", "render", "same_shapes", "shapes"]
@@ -193,7 +193,7 @@ def shapes(
     val: int = 100,
     test: int = 200,
     same: bool = False,
-    seed: int = 0,
+    world_seed: int = 0,
 ) -> Collection:
     """Plain shapes in two unpaired domains, paper cut-outs and textured prints: no files, and every factor of every picture is known.
 
@@ -210,10 +210,11 @@ def shapes(
         val: number of records to validate on.
         test: number of records to test on.
         same: pair each source with its own shapes as the target domain shows them: the truth that unpaired training never sees.
-        seed: which world the scenes are drawn from; another number gives entirely other scenes.
+        world_seed: which world the scenes are drawn from; another number gives entirely other scenes.
 
     Returns:
-        Records whose ``a`` is the source and ``b`` the target, in the splits ``train``, ``val`` and ``test``.
+        Two domains without correspondence, or, with ``same`` or with ``source`` and ``target`` alike, pairs; in the splits ``train``,
+        ``val`` and ``test``.
 
     Raises:
         UserError: a domain is unknown, or the size, a count or the seed is out of range.
@@ -223,18 +224,19 @@ def shapes(
             raise UserError(f"data.{key} is {domain!r}, which no shape is shown in: give A (paper cut-outs) or B (textured prints)")
     if not SMALLEST <= size <= LARGEST:
         raise UserError(f"data.size is {size}: give {SMALLEST} to {LARGEST} pixels, 64 to see everything well")
-    if seed < 0:
-        raise UserError(f"data.seed is {seed}: give 0 or a larger whole number")
+    if world_seed < 0:
+        raise UserError(f"data.world_seed is {world_seed}: give 0 or a larger whole number")
     counts = {"train": train, "val": val, "test": test}
     for split, count in counts.items():
         if not 0 <= count <= MOST:
             raise UserError(f"data.{split} is {count}: give a number of records from 0 to {MOST}")
 
-    def record(index: int) -> Record:
-        shown = ShapesPicture(draw_scene(index, seed), source, size)
-        if source == target:
-            return Record(_name(index), shown, shown)
-        other = shown.scene if same else draw_scene(index + ELSEWHERE, seed)
-        return Record(_name(index), shown, ShapesPicture(other, target, size))
+    def drawn(split: str, domain: Literal["A", "B"], behind: int = 0) -> list[Single]:
+        scenes = range(FIRST[split], FIRST[split] + counts[split])
+        return [Single(_name(index), ShapesPicture(draw_scene(index + behind, world_seed), domain, size)) for index in scenes]
 
-    return Collection({split: [record(index) for index in range(FIRST[split], FIRST[split] + count)] for split, count in counts.items()})
+    if same or source == target:
+        pairs = {split: [Record(one.name, one.picture, other.picture) for one, other in zip(drawn(split, source), drawn(split, target))]
+                 for split in counts}  # fmt: skip
+        return Collection(pairs)
+    return Collection(domains={split: (drawn(split, source), drawn(split, target, ELSEWHERE)) for split in counts})

@@ -1,13 +1,14 @@
 """A comparison for a terminal, or as a table for a document.
 
-A column has as many decimals as the first two digits of its intervals over seeds warrant; the half width in the middle decides for all.
+A column has as many decimals as the first two digits of its intervals over seeds warrant; the half width in the middle decides for all,
+of two the smaller one.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from statistics import median
+from statistics import median, median_low
 
 from .summary import Column, Line, Summary
 
@@ -80,7 +81,7 @@ def _places(column: Column, lines: tuple[Line, ...]) -> int:
     values = [line.values[column.metric] for line in lines if column.metric in line.values]
     halves = [half for value in values if (half := value.half)]
     usual = min(6, _decimals(max((abs(value.mean) for value in values if value.mean is not None), default=0.0), 3))
-    return min(_decimals(median(halves), 2), usual + 2) if halves else usual
+    return min(_decimals(median_low(halves), 2), usual + 2) if halves else usual
 
 
 def _decimals(value: float, digits: int) -> int:
@@ -92,7 +93,7 @@ def _number(value: float, places: int) -> str:
     """With so many decimals; a small one gets more, so that only zero is written as zero."""
     if abs(value) >= 1e9:
         return f"{value:.3g}"
-    return f"{value:.2g}" if 0 < abs(value) < 0.5 * 10.0**-places else f"{value + 0.0:.{places}f}"
+    return f"{value:.2g}" if 0 < abs(value) <= 0.5 * 10.0**-places else f"{value + 0.0:.{places}f}"
 
 
 def _amiss(summary: Summary) -> list[str]:

@@ -67,14 +67,13 @@ def _direction(recipe: Recipe, channels: tuple[int, int], engine: Engine) -> Pai
         return step
 
     game = objective.adversarial
-    discriminator = build_discriminator(
-        recipe.discriminator.name, target + (source if game.conditional else 0), recipe.discriminator.options
-    )
+    seen = target + (source if game.conditional else 0)
+    discriminator = build_discriminator(recipe.discriminator.name, seen, recipe.discriminator.options)
     smallest: int = discriminator.smallest_input  # type: ignore[assignment]
     if crop < smallest:
         raise UserError(
             f"data.crop_size {crop} is too small for this discriminator, which needs {smallest} pixels: "
-            "use a smaller --discriminator.receptive_field"
+            f"use a smaller --discriminator.{'receptive_field' if 'receptive_field' in recipe.discriminator.options else 'depth'}"
         )
     step.discriminator = engine.place(discriminator, layout)
     step.adversarial = build("adversarial", game.loss, **game.options)
