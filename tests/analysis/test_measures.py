@@ -50,8 +50,8 @@ def of(answers: Tensor, sources: Tensor = SOURCES, targets: Tensor = TARGETS, **
 
 def test_a_right_answer_lies_where_it_should() -> None:
     found = of(TRUTH, second_answers=TRUTH)
-    assert set(found) == {*KEPT, *NEW, *WEIGHTS, *COPIES, "seed_agreement", "seed_agreement_structure"}
-    assert [each.family for each in found.values()] == ["kept"] * 6 + ["new"] * 9
+    assert set(found) == {*KEPT, "variation", *NEW, *WEIGHTS, *COPIES, "seed_agreement", "seed_agreement_structure"}
+    assert [each.family for each in found.values()] == ["kept"] * 7 + ["new"] * 9
     for name in KEPT:
         assert found[name].bounds[IDENTITY] == pytest.approx(1)
     for name in ("edge_agreement", "retrieval_at_1"):
@@ -73,7 +73,9 @@ def test_a_right_answer_lies_where_it_should() -> None:
     for each in found.values():
         if each.name not in WEIGHTS:
             assert each.note and each.label and set(each.bounds) == {IDENTITY, RANDOM_TARGET}
-            assert each.interval is not None and each.interval[0] - 1e-9 <= each.value <= each.interval[1] + 1e-9
+            assert (
+                each.name == "variation" or each.interval is not None and each.interval[0] - 1e-9 <= each.value <= each.interval[1] + 1e-9
+            )
     for name in WEIGHTS:
         assert math.isnan(found[name].value) and found[name].note == "skipped: the weights are not here" and not found[name].bounds
 
@@ -97,7 +99,7 @@ def test_copies_and_a_collapse() -> None:
 
 def test_one_domain_has_no_distance_from_the_source_and_no_judge() -> None:
     found = of(SOURCES.roll(1, 0), targets=boxes(20, 15), same_domain=True, train_targets=TRAINING["train_sources"])
-    assert set(found) == {*KEPT, *NEW[:2], *WEIGHTS, *COPIES}
+    assert set(found) == {*KEPT, "variation", *NEW[:2], *WEIGHTS, *COPIES}
     assert found["retrieval_at_1"].value == 0 and "pixels" in found["retrieval_at_1"].note
     assert found["random_kid_to_target"].value == pytest.approx(found["random_kid_to_target"].bounds[IDENTITY])
 

@@ -53,12 +53,14 @@ class Where:
     Attributes:
         share: of the dependence that lies in the region or next to it, the mean over regions and sources; NaN if there is none at all.
         uniform: the same if every region depended on the whole image alike.
-        examples: per source, ``[R, H, W]`` maps of sum 1, and ``[R, H, W]`` masks of the regions.
+        examples: per source that is shown, ``[R, H, W]`` maps of sum 1, and ``[R, H, W]`` masks of the regions.
+        sources: how many were asked.
     """
 
     share: float
     uniform: float
     examples: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    sources: int = 0
 
 
 @dataclass
@@ -105,10 +107,9 @@ class Analysis:
             interval = "-" if measure.interval is None else f"[{measure.interval[0]:.3f}, {measure.interval[1]:.3f}]"
             bounds = [f"{measure.bounds[name]:.3f}" if name in measure.bounds else "-" for name in ("identity", "random target")]
             lines.append([measure.label, f"{measure.value:.3f}", interval, *bounds, measure.note])
-        lines.append(
-            ["near its own place", f"{self.where.share:.3f}", "-", "-", f"{self.where.uniform:.3f}", "input gradients; right: uniform"]
-        )
-        text = _columns(lines)
+        near, even = self.where.share, self.where.uniform
+        place = f"{near:.0%} lies in its own place or beside it ({even:.0%} if it were spread evenly)"
+        text = f"{_columns(lines)}\n\nof what a part of an answer depends on, {place}"
         if self.factors:
             head = [["factor", "of", "probe", "preserved", "generated", "what became of it"]]
             head += [
@@ -181,7 +182,8 @@ def analyze(
     pictures = {"source": sources[shown], "answer": answers[shown], "nearest": train_targets[nearest]}
     if again is not None:
         pictures["second"] = again[shown]
-    about = {
+    where = _where(translator, sources, shown, quiet)
+    about: dict[str, Any] = {
         "split": found.split,
         "data": str(found.section.path or found.section.kind),
         "direction": found.section.direction,
@@ -195,9 +197,9 @@ def analyze(
         "training_targets": len(train_targets),
         "same_domain": same,
         "seed": seed,
-        "seconds": round(time.monotonic() - started, 2),
+        "traced": where.sources,
     }
-    where = _where(translator, sources, quiet)
+    about["seconds"] = round(time.monotonic() - started, 2)
     return Analysis(about, told, where, factors, accuracy, ([names[index] for index in shown], pictures))
 
 
@@ -279,8 +281,10 @@ def _one_folder(section: Data) -> bool:
 # ---- which input it depends on ----------------------------------------------------------------------------------------------
 
 
-def _where(translator: Translator, sources: Tensor, quiet: bool) -> Where:
-    chosen = sources[:: every(len(sources), MAPPED)]
+def _where(translator: Translator, sources: Tensor, shown: Sequence[int], quiet: bool) -> Where:
+    """Of some sources evenly spread, and of those that are shown."""
+    spread = range(0, len(sources), every(len(sources), MAPPED))
+    chosen = list(dict.fromkeys([*shown, *spread]))
     height, width = sources.shape[-2:]
     cells = torch.zeros(GRID * GRID, height, width)
     for cell in range(GRID * GRID):
@@ -288,14 +292,14 @@ def _where(translator: Translator, sources: Tensor, quiet: bool) -> Where:
         cells[cell, row * height // GRID : (row + 1) * height // GRID, column * width // GRID : (column + 1) * width // GRID] = 1
     shares, uniform = [], 0.0
     examples: list[tuple[Tensor, Tensor]] = []
-    for source in track(chosen, len(chosen), "trace", "image", quiet=quiet):
-        maps = input_gradients(translator.generator, source, cells, translator.inference)
+    for index in track(chosen, len(chosen), "trace", "image", quiet=quiet):
+        maps = input_gradients(translator.generator, sources[index], cells, translator.inference)
         near = locality(maps, cells, margin=max(height, width) // (2 * GRID))
         shares.append(near.share)
         uniform = float(near.uniform.mean())
-        if len(examples) < EXAMPLES:
+        if index in shown:
             examples.append((maps, cells))
-    return Where(float(torch.cat(shares).nanmean()), uniform, examples)
+    return Where(float(torch.cat(shares).nanmean()), uniform, examples, len(chosen))
 
 
 # ---- known factors ----------------------------------------------------------------------------------------------------------
@@ -318,6 +322,11 @@ def _factors(
     found: HeldOut, probes: Probes | None, sources: Tensor, answers: Tensor, targets: Tensor, limit: int, seed: int, quiet: bool
 ) -> tuple[list[FactorResult], dict[str, dict[str, float]]]:
     if not _known(found.pairs.records) or min(len(sources), len(targets)) < 8 or answers.shape[1] != 3:
+        return [], {}
+    drawn, read = getattr(found.pairs.records[0].a, "size", 0), sources.shape[-1]
+    if drawn != read:
+        if not quiet:
+            say(f"note: the pictures are drawn at {drawn} pixels and read at {read}: their factors are left out (set --data.size {read})")
         return [], {}
     assert found.training is not None
     readers = probes if probes is not None else world_probes(found.training.records, seed=seed, quiet=quiet)

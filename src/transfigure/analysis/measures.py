@@ -90,7 +90,7 @@ def measures(
         _copied(cases, train_targets, targets),
     ]
     found = []
-    total = (10 if same_domain else 13) + (2 if second_answers is not None else 0)
+    total = (11 if same_domain else 14) + (2 if second_answers is not None else 0)
     with Progress(total, "measure", "measure", quiet=quiet) as progress:
         for measure in itertools.chain(*parts):
             found.append(measure)
@@ -118,6 +118,10 @@ def _kept(cases: _Cases, space: Space) -> Iterator[Measure]:
     for name, label, score, note in plan:
         scores = {case: score(cases.sources[: len(images)], images) for case, images in cases.each()}
         yield _mean(name, label, "kept", scores, "higher", note)
+    usual = float(cases.random.double().std(0).mean())
+    varied = {case: float(images.double().std(0).mean()) / usual if usual else math.nan for case, images in cases.each()}
+    note = "standard deviation over images, beside that of real targets; 0 is one answer to everything"
+    yield Measure("variation", "variety of the answers", "kept", varied.pop(""), None, varied, None, note)
 
 
 def _agreements(cases: _Cases, second: Tensor) -> Iterator[Measure]:

@@ -81,8 +81,9 @@ def cosine(batch: Batch, epsilon: float = 1e-3) -> Tensor:
 
     1 - <G(x), y> / (||G(x)|| ||y||), one similarity per image, then the mean over the batch. In [0, 2].
 
-    Blind to a common scale of all values, so it does not hold contrast. Its gradient is divided by the image's norm (about 200 for
-    256 x 256 colour), so at an equal weight it pulls far less than ``l1``.
+    Blind to a common scale of all values, so it does not hold contrast. Its gradient is as long as sin(angle) / ||G(x)||, that of
+    ``l1`` as 1 / sqrt(n) for n values: at an equal weight it pulls sin(angle) / rms(G(x)) times as hard, whatever the size of the
+    image, which is more where contrast is low (measured in docs/results/cosine.md).
 
     Source: the cosine study, O. Bernstein, "Imagination to image-nation", alteration to the architecture.
 
