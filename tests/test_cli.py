@@ -282,7 +282,7 @@ def test_an_explicit_kind_goes_before_the_guess(capsys: pytest.CaptureFixture[st
     ("line", "said"),
     [
         ("trian", "there is no command 'trian' (did you mean 'train'?)"),
-        ("help", "there is no command 'help' (known: ablate, compare, "),
+        ("help", "there is no command 'help' (known: ablate, analyze, "),
         ("--hepl", "there is no option --hepl (did you mean '--help'?)"),
         ("--quiet train", "there is no option --quiet"),
         ("-- train", "there is no option --"),

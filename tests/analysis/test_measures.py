@@ -73,8 +73,8 @@ def test_a_right_answer_lies_where_it_should() -> None:
     for each in found.values():
         if each.name not in WEIGHTS:
             assert each.note and each.label and set(each.bounds) == {IDENTITY, RANDOM_TARGET}
-            assert (
-                each.name == "variation" or each.interval is not None and each.interval[0] - 1e-9 <= each.value <= each.interval[1] + 1e-9
+            assert each.name == "variation" or (
+                each.interval is not None and each.interval[0] - 1e-9 <= each.value <= each.interval[1] + 1e-9
             )
     for name in WEIGHTS:
         assert math.isnan(found[name].value) and found[name].note == "skipped: the weights are not here" and not found[name].bounds
