@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,3 +138,12 @@ def test_torchvision_is_nowhere_in_the_tests_either() -> None:
     modules = [path for file in tests.rglob("*.py") for _, path in imports(file, tests)]
     assert len(modules) > 100
     assert [path for path in modules if path.split(".")[0] == "torchvision"] == []
+
+
+def test_every_data_file_is_packed() -> None:
+    """An installed copy holds what lies beside the code: recipes, grids, templates."""
+    project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["transfigure"]
+    packed = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
+    beside = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert beside <= packed
