@@ -26,7 +26,7 @@ from ..evaluation.evaluate import as_written, every
 from ..evaluation.held_out import HeldOut, held_out
 from ..networks.model_file import describe_checkpoint
 from ..progress import say, track
-from ..recipe import Data
+from ..recipe import Data, stabilisers
 from ..translation.translator import Translator
 from .factors import FactorResult, analyse_factors
 from .measure import Measure
@@ -190,6 +190,7 @@ def analyze(
         "model": str(translator.origin or "in memory"),
         "second": None if other is None else str(other.origin or "in memory"),
         "checkpoint": describe_checkpoint(translator.config.checkpoint),
+        "stabilisers": ", ".join(stabilisers(translator.config.recipe or {})) or "none",
         "inference": dataclasses.asdict(translator.inference),
         "sources": len(sources),
         "targets": len(targets),

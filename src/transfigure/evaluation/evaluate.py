@@ -104,6 +104,7 @@ def evaluate(
         "split": found.split,
         "data": str(found.section.path or found.section.kind),
         "resize": found.resize,
+        **({} if found.truth else {"truth": False}),
         "checkpoint": describe_checkpoint(translator.config.checkpoint),
         "model": str(translator.origin or "in memory"),
         "inference": dataclasses.asdict(translator.inference),

@@ -8,12 +8,19 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from ..recipe import stabilisers
 from .study import Variant, finite
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run of a variant took: means over its runs, the highest for memory; None where it is not known."""
+    """What a run of a variant took: means over its runs, the highest for memory; None where it is not known.
+
+    Attributes:
+        stabilisers: what steadied its training beside G's objective, in words; None if nothing did.
+    """
 
     seconds: float | None = None
     peak_mib: float | None = None
@@ -21,6 +28,7 @@ class Cost:
     images_per_second: float | None = None
     generator_parameters: float | None = None
     discriminator_parameters: float | None = None
+    stabilisers: str | None = None
 
 
 def cost_of(variant: Variant) -> Cost:
@@ -34,7 +42,18 @@ def cost_of(variant: Variant) -> Cost:
             for name, value in spent.items():
                 found.setdefault(name, []).append(value)
     merged = {name: max(values) if name == "peak_mib" else math.fsum(values) / len(values) for name, values in found.items()}
-    return Cost(**merged)
+    return Cost(**merged, stabilisers=_steadied(variant))
+
+
+def _steadied(variant: Variant) -> str | None:
+    for cell in variant.cells:
+        try:
+            told = yaml.safe_load((cell.run / "recipe.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError, RecursionError):
+            continue
+        if isinstance(told, dict):
+            return ", ".join(stabilisers(told)) or None
+    return None
 
 
 def _spent(log: Path) -> dict[str, float]:

@@ -223,9 +223,9 @@ def to_csv(summary: Summary) -> str:
     return text.getvalue()
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
+def _number(value: float | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.6g}"
 
 

@@ -122,6 +122,7 @@ def _cost(line: Line) -> list[str]:
         f"{line.cost.images:,.0f} images seen" if line.cost.images is not None else "",
         f"{seconds:,.{0 if seconds >= 10 else 1}f} s a cell{several}" if seconds is not None else "",
         f"{line.cost.peak_mib:,.0f} MiB at most" if line.cost.peak_mib is not None else "",
+        f"stabilised by {line.cost.stabilisers}" if line.cost.stabilisers else "",
     ]
 
 

@@ -28,7 +28,20 @@ from .check import (
     with_depth,
 )
 from .sections import Adversarial, Component, Data, ObjectiveSection, Training, plain
-from .tree import GROUPS, data_at, drawn_worlds, flatten, has_place, lay, options_of, parse_overrides, parse_value, read_tree, shipped
+from .tree import (
+    GROUPS,
+    data_at,
+    drawn_worlds,
+    flatten,
+    has_place,
+    lay,
+    options_of,
+    parse_overrides,
+    parse_value,
+    read_tree,
+    shipped,
+    stabilisers,
+)
 
 __all__ = [
     "Adversarial",
@@ -47,6 +60,7 @@ __all__ = [
     "read_options",
     "section_class",
     "shipped",
+    "stabilisers",
 ]
 
 FREE_ON_RESUME = frozenset(

@@ -63,6 +63,29 @@ def data_at(place: str) -> dict[str, Any]:
     return {"data.kind": place} if place in drawn_worlds() else {"data.path": place}
 
 
+def stabilisers(recipe: Mapping[str, Any]) -> list[str]:
+    """What steadies a recipe's training without a term in G's objective, in words; told beside every result, for it is no small help.
+
+    Args:
+        recipe: nested plain values, as of ``recipe.yaml``; what is not there is off.
+    """
+
+    def part(holder: Any, key: str) -> Mapping[str, Any]:
+        found = holder.get(key) if isinstance(holder, Mapping) else None
+        return found if isinstance(found, Mapping) else {}
+
+    game, judge, training = part(part(recipe, "objective"), "adversarial"), part(recipe, "discriminator"), part(recipe, "training")
+    smoothed = game.get("real_label")
+    return [
+        *([f"R1 {game['r1']:g}"] if game.get("r1") else []),
+        *([f"augmentation ({', '.join(map(str, game['augment']))})"] if game.get("augment") else []),
+        *([f"pool of {game['pool']}"] if game.get("pool") else []),
+        *([f"real label {smoothed:g}"] if isinstance(smoothed, float) and smoothed != 1 else []),
+        *(["spectral norm"] if judge.get("spectral") else []),
+        *([f"average of weights {training['ema']:g}"] if training.get("ema") else []),
+    ]
+
+
 def has_place(data: Data) -> bool:
     """Whether a data section says where its pictures come from: a path, a drawn world, or two folders by name."""
     sides = [data.options.get(side) for side in "ab"]

@@ -83,6 +83,8 @@ def render(study: Study, summary: Summary, page: Path) -> str:
     )
     frequencies = list(overlays.pictures(shown, notes))
     notes += _not_finite(shown)
+    if any(files.log.fact("pairing") == "none" for variant in shown for _, files in variant.runs):
+        notes.append("The data is unpaired: what stands under target is some picture of the target domain, and no truth for its row.")
     return fill(
         "comparison.html",
         study=study,

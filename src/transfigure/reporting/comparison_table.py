@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from ..experiments.summary import Column, Line, Summary, Value
 from ..metrics.direction import badness
@@ -14,13 +16,14 @@ from .scores import CEILINGS
 
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1"}
 SAID = {"higher": "higher is better", "lower": "lower is better", "one": "nearest to 1 is better"}
-COSTS = {
+COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "seconds": ("Time a run", duration),
     "peak_mib": ("Peak memory", lambda value: f"{words.plain(value, 0)} MiB"),
     "images_per_second": ("Images/s", words.plain),
     "images": ("Images seen", lambda value: words.plain(value, 0)),
     "generator_parameters": ("Generator", lambda value: f"{words.count(value)} parameters"),
     "discriminator_parameters": ("Discriminator", lambda value: f"{words.count(value)} parameters"),
+    "stabilisers": ("Stabilised by", str),
 }
 """What a run costs: a column's head, and how its numbers are written."""
 

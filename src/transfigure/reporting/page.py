@@ -143,7 +143,8 @@ def render(files: RunFiles) -> str:
 
 
 def _gallery(files: RunFiles, side: int, quality: int) -> Gallery:
-    album, moments = Album(side, quality), Album(min(side, 320), quality)
+    target = "some target" if files.log.fact("pairing") == "none" else "target"
+    album, moments = Album(side, quality, target), Album(min(side, 320), quality, target)
     strips = [_strip(moments, sample) for sample in files.samples[:STRIPS]]
     panels = list(files.evaluation.panels[:PANELS]) if files.evaluation else []
     order = {"median": 0, "best": 1, "worst": 2}
@@ -180,7 +181,7 @@ def _strip(album: Album, sample: Sample) -> Strip:
     pictures = [("source", album.picture(sample.source, f"{name}: source"))]
     for seen, path in _chosen(sample.moments):
         pictures.append((f"{seen:,}", album.picture(path, f"{name} after {seen:,} images", between)))
-    return Strip(name, [*pictures, ("target", album.picture(sample.target, f"{name}: target", between))])
+    return Strip(name, [*pictures, (album.target, album.picture(sample.target, f"{name}: target", between))])
 
 
 def _chosen(moments: list[tuple[int, Path]]) -> list[tuple[int, Path]]:

@@ -90,17 +90,22 @@ class Album:
     Args:
         side: longest side in pixels; larger pictures are shrunk.
         quality: of the JPEGs, out of 100.
+        target: what a target is called below its picture.
     """
 
-    def __init__(self, side: int = 512, quality: int = 92) -> None:
-        self.side, self.quality = side, quality
+    def __init__(self, side: int = 512, quality: int = 92, target: str = "target") -> None:
+        self.side, self.quality, self.target = side, quality, target
         self.weight = 0
         self.stretched = False
 
     def row(self, files: Mapping[str, Path | None], name: str) -> list[tuple[str, Picture]]:
         """The sides of a pair with their names; generated and target are shown between the same values, so they can be compared."""
         shared = self.limits_of(files.get("target"))
-        return [(side, self.picture(file, f"{name}: {side}", None if side == "source" else shared)) for side, file in files.items()]
+        called = {"target": self.target}
+        return [
+            (called.get(side, side), self.picture(file, f"{name}: {side}", None if side == "source" else shared))
+            for side, file in files.items()
+        ]
 
     def limits_of(self, path: Path | None) -> Limits | None:
         """The display limits of a file; None if it is 8-bit, absent or unreadable."""

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..progress import duration
+from ..recipe import stabilisers
 from .run_files import RunFiles
 from .scores import CEILINGS, Evaluation, Score, number
 
@@ -96,7 +97,7 @@ def amount(evaluation: Evaluation, n: float) -> str:
         targets = number(evaluation.facts.get("against"))
         return f"{n:,.0f} generated and {targets:,.0f} target images" if targets is not None else f"{n:,.0f} images"
     split = "" if evaluation.of_files else str(evaluation.facts.get("split") or "")
-    return f"{n:,.0f} {split + ' ' if split else ''}pairs"
+    return f"{n:,.0f} {split + ' ' if split else ''}{'pairs' if evaluation.facts.get('truth', True) else 'images'}"
 
 
 def part(recipe: dict[str, Any], key: str) -> dict[str, Any]:
@@ -143,10 +144,12 @@ def _training(files: RunFiles) -> str:
     details += [f"{count(parameters)} parameters"] if parameters else []
     article = "an" if name[0].lower() in "aeio" else "a"
     text = f"{capital(article) if log.images else f'The recipe: {article}'} {name}" + (f" ({', '.join(details)})" if details else "")
-    against = _objective(recipe)
+    against, steadied = _objective(recipe), stabilisers(recipe)
     text += f" trained {against}" if against else " trained"
-    pairs = number(log.fact("pairs"))
-    text += f" on {pairs:,.0f} pairs" if pairs else ""
+    text += f", stabilised by {', '.join(steadied)}," if steadied else ""
+    pairs, pairing = number(log.fact("pairs")), log.fact("pairing")
+    drawn = {"none": "unpaired images, {} in an epoch", "shuffled": "{} pairs without their pairing"}.get(str(pairing), "{} pairs")
+    text += f" on {drawn.format(f'{pairs:,.0f}')}" if pairs else ""
     epochs = log.images / log.images_per_epoch if log.images and log.images_per_epoch else None
     text += f" for {epochs:.3g} epoch{'s' if epochs != 1 else ''}" if epochs else ""
     seconds = max((value for line in (*log.steps, *log.marks) if (value := number(line.get("seconds"))) is not None), default=None)
@@ -166,7 +169,7 @@ def _objective(recipe: dict[str, Any]) -> str:
     if isinstance(adversarial, dict):
         judge = part(recipe, "discriminator")
         field = judge.get("receptive_field")
-        kind = f"{field}-pixel patch " if judge.get("name") == "patch" and field else ""
+        kind = f"{field}-pixel patch " if judge.get("name") == "patch" and field else "whole-image " if judge.get("name") == "image" else ""
         conditional = {True: "conditional ", False: "unconditional "}.get(adversarial.get("conditional", ""), "")
         article = "an" if (conditional or kind or "d")[0] in "u8" else "a"
         return f"against {article} {conditional}{kind}discriminator" + (f" with {sums}" if sums else " and nothing else")

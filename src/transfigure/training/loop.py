@@ -136,7 +136,7 @@ class Trainer:
         self.previews = Previews(self.data, training.preview_count, self.run_directory.samples, self.engine.device)
         if leads:
             write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
-        self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes())
+        self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **self._pairing())
         self.started = self.saved_at = self.logged_at = time.monotonic()
         sampler = self._sampler(0, 0)
         self.batches = sampler.batches
@@ -361,6 +361,10 @@ class Trainer:
 
     def _seconds(self) -> float:
         return self.position.seconds + time.monotonic() - self.started
+
+    def _pairing(self) -> dict[str, str]:
+        """For the log: whether a source met its own target; nothing is said of pairs."""
+        return {} if not self.data.unpaired else {"pairing": "shuffled" if self.data.truth else "none"}
 
     def _sizes(self) -> dict[str, int]:
         return {name: sum(p.numel() for p in network.parameters()) for name, network in self.step.networks().items()}
