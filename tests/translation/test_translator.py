@@ -489,3 +489,16 @@ def test_devices() -> None:
 def test_devices_that_are_not_there(wish: str) -> None:
     with pytest.raises(UserError, match="not available here: use one of auto, cpu"):
         pick_device(wish)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (20, 50), (90, 33), (1, 7)])
+def test_a_generator_of_one_size_is_given_the_whole_image(height: int, width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"width": 2, "depth": 5, "bottleneck": "vector", "bottleneck_width": 4, "norm": "instance", "dropout": 0.0}
+    translator = tiny_translator(tiny_config("encoder_decoder", options, size_multiple=32))
+    picture = noise_image(height, width)
+    answer = translator.translate_array(picture)
+    assert answer.shape == (height, width, 3) and answer.dtype == np.uint8
+    said = capsys.readouterr().err
+    assert ("takes 32 x 32 pixels only" in said) == ((height, width) != (32, 32))
+    translator.translate_array(picture)
+    assert "pixels only" not in capsys.readouterr().err, "once is enough"

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..data import images
-from ..data.pixels import NATURAL_RANGE, convert_channels, to_array, to_tensor
+from ..data.pixels import NATURAL_RANGE, bicubic, convert_channels, to_array, to_tensor
 from ..errors import UserError
 from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, load_model, save_model
 from ..networks.modes import inference
@@ -124,7 +124,8 @@ class Translator:
     def translate_tensor(self, source: Tensor) -> Tensor:
         """Translate ``[N, C, H, W]`` in [-1, 1], one image at a time, so that no image's result depends on its neighbours.
 
-        Height and width are padded by reflection to what the generator can take, and the answer is cropped back.
+        Height and width are padded by reflection to what the generator can take, and the answer is cropped back. A generator of one
+        size only (whose bottleneck is a vector) is given the whole image at that size, and its answer is brought back.
 
         Raises:
             UserError: the wrong number of channels, or an image too large for the memory.
@@ -134,19 +135,24 @@ class Translator:
         weight = next(self.generator.parameters(), torch.empty(0))
         smallest = getattr(self.generator, "smallest_input", 1)
         how = self.inference
+        only: int | None = getattr(self.generator, "only_size", None)
         answers = []
         for image in source:
             height, width = image.shape[-2:]
-            padded = pad_by_reflection(image, self.config.size_multiple, smallest)
+            fits = only is None or (height, width) == (only, only)
+            padded = pad_by_reflection(image, self.config.size_multiple, smallest) if fits else bicubic(image[None], only, only)[0]
             try:
                 with inference(self.generator, norm=how.norm, noise=how.noise, seed=how.seed):
-                    answers.append(self.generator(padded[None].to(weight.device))[0, :, :height, :width].float().cpu())
+                    answer = self.generator(padded[None].to(weight.device)).float().cpu()
             except (MemoryError, RuntimeError) as error:
                 if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
                     raise
                 raise UserError(
                     f"{width} x {height} pixels need more memory than there is: cut the image into parts, or choose another device"
                 ) from error
+            answers.append(answer[0, :, :height, :width] if fits else bicubic(answer, height, width)[0].clamp(-1, 1))
+            if not fits:
+                self._note(f"this model takes {only} x {only} pixels only: images are resized to that, and its answers back")
         return torch.stack(answers)
 
     def _mention(self, image: NDArray[Any], source: Domain) -> None:
@@ -163,9 +169,12 @@ class Translator:
                 f"{image.dtype.name} images are taken at their full range; the model's range {source.value_range} is for {source.dtype}"
             )
         for note in notes:
-            if not self.quiet and note not in self._said:
-                say(f"note: {note}")
-            self._said.add(note)
+            self._note(note)
+
+    def _note(self, note: str) -> None:
+        if not self.quiet and note not in self._said:
+            say(f"note: {note}")
+        self._said.add(note)
 
     def translate_file(
         self, source: str | Path, output: str | Path, *, alpha: images.Alpha = "refuse", half: Literal["left", "right"] | None = None

@@ -79,6 +79,7 @@ class EncoderDecoder(nn.Module):
         self.target_channels = target_channels
         self.size_multiple = self.smallest_input = 2 ** len(widths)
         self.bottleneck = bottleneck
+        self.only_size = 2 ** len(widths) if bottleneck == "vector" else None  # a translator resizes to it and back
         self.bottleneck_width = widths[-1]
         self.feature_channels = (source_channels, *widths[:FEATURE_LEVELS])
         self.down = encoder(source_channels, widths, norm)
