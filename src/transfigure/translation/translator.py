@@ -135,11 +135,11 @@ class Translator:
         weight = next(self.generator.parameters(), torch.empty(0))
         smallest = getattr(self.generator, "smallest_input", 1)
         how = self.inference
-        only: int | None = getattr(self.generator, "only_size", None)
+        only: int = getattr(self.generator, "only_size", None) or 0
         answers = []
         for image in source:
             height, width = image.shape[-2:]
-            fits = only is None or (height, width) == (only, only)
+            fits = not only or (height, width) == (only, only)
             padded = pad_by_reflection(image, self.config.size_multiple, smallest) if fits else bicubic(image[None], only, only)[0]
             try:
                 with inference(self.generator, norm=how.norm, noise=how.noise, seed=how.seed):
