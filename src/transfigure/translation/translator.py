@@ -140,7 +140,9 @@ class Translator:
         for image in source:
             height, width = image.shape[-2:]
             fits = not only or (height, width) == (only, only)
-            padded = pad_by_reflection(image, self.config.size_multiple, smallest) if fits else bicubic(image[None], only, only)[0]
+            padded = pad_by_reflection(image, self.config.size_multiple, smallest)
+            if not fits:
+                padded = bicubic(image[None], only, only)[0]
             try:
                 with inference(self.generator, norm=how.norm, noise=how.noise, seed=how.seed):
                     answer = self.generator(padded[None].to(weight.device)).float().cpu()
