@@ -7,7 +7,6 @@ part of the output depends on. On a world whose factors are known, also what bec
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from ..data.shapes import FACTORS, ShapesPicture, draw_scene
 from ..errors import UserError
 from ..evaluation.evaluate import as_written, every
 from ..evaluation.held_out import HeldOut, held_out
+from ..evaluation.result import plain
 from ..networks.model_file import describe_checkpoint
 from ..progress import say, track
 from ..recipe import Data, stabilisers
@@ -97,8 +97,8 @@ class Analysis:
             "factors": [result.to_dict() for result in self.factors],
             "probe_accuracy": self.accuracy,
         }
-        plain: dict[str, Any] = _plain(told)
-        return plain
+        values: dict[str, Any] = plain(told)
+        return values
 
     def table(self) -> str:
         """For a terminal."""
@@ -362,13 +362,3 @@ def _columns(lines: list[list[str]]) -> str:
 
 def _accuracies(told: dict[str, float]) -> str:
     return " / ".join(f"{value:.2f}" for value in told.values()) or "-"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

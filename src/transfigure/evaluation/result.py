@@ -92,7 +92,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``evaluation.json`` holds them: what is not finite is None, for JSON has no word for it."""
         values = {**self.about, "n": len(self.names), "rows": [dataclasses.asdict(row) for row in self.rows], "panels": self.panels}
-        return {key: _plain(value) for key, value in values.items()}
+        return {key: plain(value) for key, value in values.items()}
 
     def table(self) -> str:
         """The table for a terminal, and below it what was left out and what to beware of."""
@@ -135,7 +135,7 @@ class Evaluation:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["name", *self.scores])
         writer.writerows(
-            [_plain(name), *(f"{values[index]:.6g}" for values in self.scores.values())] for index, name in enumerate(self.names)
+            [plain(name), *(f"{values[index]:.6g}" for values in self.scores.values())] for index, name in enumerate(self.names)
         )
         return text.getvalue()
 
@@ -145,12 +145,12 @@ class Evaluation:
         write_json(folder / "evaluation.json", self.to_dict())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same without what JSON or UTF-8 cannot say: numbers that are not finite, bytes of a file name that are no letters."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -27,7 +27,7 @@ from ..data.files import write_atomically, write_json
 from ..data.open import find_records, settle
 from ..evaluation.evaluate import as_written
 from ..evaluation.held_out import held_out
-from ..evaluation.result import Row
+from ..evaluation.result import Row, plain
 from ..recipe import Recipe
 from ..translation.translator import Translator
 from .study import Study, read_object
@@ -96,7 +96,7 @@ def add_rows(run: Path, rows: Sequence[Row]) -> None:
     file = run / "evaluation" / "evaluation.json"
     told = read_object(file)
     names = {row.metric for row in rows}
-    told["rows"] = [row for row in told.get("rows") or [] if row.get("metric") not in names] + [_plain(asdict(row)) for row in rows]
+    told["rows"] = [row for row in told.get("rows") or [] if row.get("metric") not in names] + [plain(asdict(row)) for row in rows]
     write_json(file, told)
 
 
@@ -240,13 +240,5 @@ def _row(
 ) -> Row:
     nothing = value is None or not math.isfinite(value)
     reason = skipped or ("there is nothing to compare" if nothing else "")
-    return Row(name, label, "", better, None if nothing else value, low, high, n, bounds or {}, skipped=reason, of=name)
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    def finite(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: item for key, item in value.items() if finite(item) is not None}
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return {key: finite(value) for key, value in row.items()}
+    known = {bound: at for bound, at in (bounds or {}).items() if math.isfinite(at)}
+    return Row(name, label, "", better, None if nothing else value, low, high, n, known, skipped=reason, of=name)
