@@ -12,6 +12,7 @@ import torch
 from transfigure.analysis import analyze as analysis
 from transfigure.analysis import measures
 from transfigure.analysis.new import DomainClassifier
+from transfigure.analysis.probes import load_probes
 from transfigure.cli import main
 from transfigure.errors import UserError
 from transfigure.evaluation.held_out import held_out
@@ -133,7 +134,7 @@ def test_translation_is_analysed_with_probes_that_are_shared(tmp_path: Path, mon
     monkeypatch.setattr(analysis, "STEPS", 2)
     monkeypatch.setattr(measures, "DomainClassifier", Quick)
     text = (
-        "base: streamlined_small\nset: {data.kind: shapes, training.validate_every: 1}\nvariations: {all: {}}\n"
+        "base: streamlined_small\nset: {data.kind: shapes, data.limit: 5, training.validate_every: 1}\nvariations: {all: {}}\n"
         "metrics: [random_frechet]\nexamine: translation\n"
     )
     out = ablate(grid(tmp_path, text), tmp_path / "out", HERE, quiet=True)
@@ -146,6 +147,16 @@ def test_translation_is_analysed_with_probes_that_are_shared(tmp_path: Path, mon
     shared = [result["preserved"]["value"] for result in found["factors"] if result["role"] == "shared"]
     assert told["shared_preserved"]["value"] == pytest.approx(sum(shared) / len(shared))
     assert {"random_frechet", "random_frechet_best", "seed_agreement"} <= set(told)
+    translator = Translator.load(run)
+    seen = held_out(translator, None, None, {}).training
+    assert seen is not None and len(seen) == 5, "only what was trained on"
+    assert told["retrieval_at_1_training"]["bounds"] == {"permutation": 1 / 5}
+    answers = torch.cat([translator.translate_tensor(seen[index].source[None]) for index in range(5)])
+    shown = [record.a.factors for record in seen.records]
+    values = {name: torch.tensor([each[name] for each in shown]) for name in shown[0]}
+    read = load_probes(out / "probes.safetensors").accuracy(answers, values, "A")
+    six = [max(0.0, read[name]) for name in ("shape", "number", "x", "y", "size", "angle")]
+    assert told["shared_preserved_training"]["value"] == pytest.approx(sum(six) / 6, abs=0.02)
     monkeypatch.setattr(module, "world_probes", None)  # what is there is not trained again
     ablate(grid(tmp_path, text, seeds=(0, 1, 2)), out, HERE, resume=True, quiet=True)
     assert rows(run)["seed_agreement"]["value"] != told["seed_agreement"]["value"]

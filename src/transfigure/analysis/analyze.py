@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from ..data.batch import chunks
 from ..data.dataset import PairDataset
-from ..data.pairs import Record
+from ..data.pairs import Picture, Record
 from ..data.shapes import FACTORS, ShapesPicture, draw_scene
 from ..errors import UserError
 from ..evaluation.evaluate import as_written, every
@@ -32,7 +33,7 @@ from .factors import FactorResult, analyse_factors
 from .measure import Measure
 from .measures import measures
 from .new import nearest_training
-from .probes import Probes, load_probes, train_probes
+from .probes import Probes, agreement, load_probes, train_probes
 from .regions import input_gradients, locality
 
 IMAGES = 500
@@ -319,6 +320,27 @@ def _values(shown: Sequence[ShapesPicture]) -> dict[str, Tensor]:
     return {name: torch.tensor([picture.factors[name] for picture in shown], dtype=torch.float64) for name in shown[0].factors}
 
 
+def _asked(pictures: Sequence[Picture], limit: int) -> list[ShapesPicture]:
+    """Of which picture each tensor of :func:`domains_of` is."""
+    distinct = list(dict.fromkeys(pictures))
+    return distinct[:: every(len(distinct), limit)]  # type: ignore[return-value]
+
+
+def shared_agreement(probes: Probes, dataset: PairDataset, answers: Tensor, limit: int) -> float:
+    """How much of the factors that both domains show is read from the answers to a data set's sources: the mean over those factors.
+
+    Args:
+        probes: which can read them.
+        dataset: pictures of a world whose factors are known.
+        answers: to the sources that ``domains_of(dataset, limit)`` gives.
+        limit: as given there.
+    """
+    values = _values(_asked([record.a for record in dataset.records], limit))
+    read = probes.read(answers)
+    both = [factor.name for factor in probes.factors if factor.owner == "both"]
+    return fmean(max(0.0, float(agreement(read[name], values[name]).mean())) for name in both)
+
+
 def _factors(
     found: HeldOut, probes: Probes | None, sources: Tensor, answers: Tensor, targets: Tensor, limit: int, seed: int, quiet: bool
 ) -> tuple[list[FactorResult], dict[str, dict[str, float]]]:
@@ -333,20 +355,16 @@ def _factors(
     readers = probes if probes is not None else world_probes(found.training.records, seed=seed, quiet=quiet)
     assert readers is not None
     records = found.pairs.records
-    asked = list(dict.fromkeys(record.a for record in records))
-    asked = asked[:: every(len(asked), limit)]
     source, target = records[0].a.domain, records[0].b.domain  # type: ignore[attr-defined]
-    values = _values(asked)  # type: ignore[arg-type]
+    values = _values(_asked([record.a for record in records], limit))
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))  # pairs are not to meet
     results = analyse_factors(
         readers, FACTORS, sources=sources, source_values=values, answers=answers, targets=targets[order], source=source, target=target,
         seed=seed,
     )  # fmt: skip
-    real = list(dict.fromkeys(record.b for record in records))
-    real = real[:: every(len(real), limit)]
     right = {
         "source": readers.accuracy(sources, values, source),
-        "target": readers.accuracy(targets, _values(real), target),  # type: ignore[arg-type]
+        "target": readers.accuracy(targets, _values(_asked([record.b for record in records], limit)), target),
     }
     names = dict.fromkeys([*right["source"], *right["target"]])
     return results, {name: {side: told[name] for side, told in right.items() if name in told} for name in names}

@@ -111,11 +111,16 @@ def open_collection(kind: str, path: str | Path | None, **options: Any) -> Colle
 def find_records(section: Data) -> tuple[dict[str, list[Record]], list[str], bool]:
     """The records of each split of a settled section, what a person should know about them, and whether they are pairs.
 
+    Of the training records no more than ``section.limit``, so that whoever asks what a model was trained on is told just that.
+
     Raises:
         UserError: nothing usable there.
     """
     collection = open_collection(section.kind, section.path, **section.options)
     records = split(collection, section.val_fraction, section.test_fraction, section.split_seed)
+    if section.limit is not None and section.limit < len(records["train"]):
+        chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
+        records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]
     return records, list(collection.notes), not collection.unpaired
 
 
@@ -134,9 +139,6 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
     if not records["train"]:
         found = ", ".join(name for name in SPLITS if records[name]) or "nothing"
         raise UserError(f"{section.path} has no training pairs (found: {found}): add a train folder")
-    if section.limit is not None and section.limit < len(records["train"]):
-        chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
-        records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]
     geometry = geometry_of(section, pairs)
     budget = int(section.cache_gb * 2**30)
     train_cache, val_cache = Cache(geometry, budget), Cache(geometry.evaluation(), budget)

@@ -83,8 +83,7 @@ def ablate(grid: Grid, out: str | Path, means: Means | None = None, *, resume: b
         if not Path(plugin).is_file():
             raise UserError(f"plugin {plugin} does not exist: give the path of a Python file that registers something")
     write_text(folder / "grid.yaml", grid.to_yaml())
-    limit = cells[0].recipe.data.limit
-    pairs = min(len(records["train"]), limit) if limit is not None else len(records["train"])
+    pairs = len(records["train"])
     each = pairs * cells[0].recipe.training.epochs
     ledger = Ledger(folder, grid, cells, f"{each:,} images a cell ({cells[0].recipe.training.epochs} epochs of {pairs:,} pairs)")
     ledger.write()
@@ -173,7 +172,7 @@ def _segmenter(folder: Path, recipe: Recipe, means: Means, quiet: bool) -> str:
     if not file.is_file():
         from ..evaluation.segmenter_training import train_segmenter
 
-        train_segmenter(recipe.data, file, palette=means.palette, quiet=quiet)
+        train_segmenter(dataclasses.replace(recipe.data, limit=None), file, palette=means.palette, quiet=quiet)
     return str(file)
 
 

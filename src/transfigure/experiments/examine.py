@@ -19,14 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..analysis.analyze import Analysis, analyze, domains_of, world_probes
+from ..analysis.analyze import Analysis, analyze, domains_of, shared_agreement, world_probes
 from ..analysis.kept import retrieval_at_1, seed_agreement
 from ..analysis.measure import IDENTITY
 from ..analysis.probes import Probes, load_probes
+from ..analysis.views import Space
 from ..data.files import write_atomically, write_json
 from ..data.open import find_records, settle
 from ..evaluation.evaluate import as_written
-from ..evaluation.held_out import held_out
+from ..evaluation.held_out import HeldOut, held_out
 from ..evaluation.result import Row, plain
 from ..recipe import Recipe
 from ..translation.translator import Translator
@@ -106,10 +107,10 @@ def add_rows(run: Path, rows: Sequence[Row]) -> None:
 def _translation(run: Path, probes: Probes | None) -> None:
     analysis = analyze(run, probes=probes, quiet=True)
     write_json(run / "analysis" / "analysis.json", analysis.to_dict())
-    add_rows(run, [*_measured(analysis), *_factored(analysis), *_best(run)])
     translator = Translator.load(run)
-    pairs = held_out(translator, None, None, {}).pairs
-    sources = domains_of(pairs, HELD_OUT, "", True)[0]
+    found = held_out(translator, None, None, {})
+    add_rows(run, [*_measured(analysis), *_factored(analysis), *_on_training(translator, found, probes, analysis), *_best(run)])
+    sources = domains_of(found.pairs, HELD_OUT, "", True)[0]
     _save(run, {_images(translator): _answers(translator, sources)})
 
 
@@ -138,6 +139,19 @@ def _factored(analysis: Analysis) -> Iterator[Row]:
             at = ("preserved", "generated").index(key)
             bounds = {IDENTITY: fmean(one.identity[at] for one in of), "random target": fmean(one.random_target[at] for one in of)}
             yield _row(f"{role.replace(' ', '_')}_{key}", label, better, fmean(getattr(one, key) for one in of), bounds=bounds)
+
+
+def _on_training(translator: Translator, found: HeldOut, probes: Probes | None, analysis: Analysis) -> Iterator[Row]:
+    """What is kept of the sources that it was trained on, where the held-out ones say what is kept of new ones."""
+    assert found.training is not None
+    sources = domains_of(found.training, HELD_OUT, "", True)[0]
+    answers = _answers(translator, sources)
+    space: Space = "pixels" if analysis.about["same_domain"] else "structure"
+    own = float(retrieval_at_1(answers, sources, range(len(answers)), space).mean())
+    yield _row("retrieval_at_1_training", "Own source nearest, training", "higher", own, bounds={"permutation": 1 / len(answers)})
+    if analysis.factors and probes is not None:
+        kept = shared_agreement(probes, found.training, answers, HELD_OUT)
+        yield _row("shared_preserved_training", "Shared factors preserved, training", "higher", kept)
 
 
 def _best(run: Path) -> Iterator[Row]:
