@@ -13,7 +13,8 @@ import pytest
 from scipy import stats
 
 from transfigure.errors import UserError
-from transfigure.experiments.summary import of_runs, read_ablation, student, summarise, to_csv, to_dict
+from transfigure.experiments.over_seeds import student
+from transfigure.experiments.summary import of_runs, read_ablation, summarise, to_csv, to_dict
 from transfigure.recipe import Recipe
 
 Values = Mapping[str, float | None]

@@ -1,8 +1,7 @@
 """Variants side by side in numbers: each metric's mean over seeds with its interval, which is best and whether that is more than chance.
 
-The interval over seeds is Student's: mean +- t(0.975, n - 1) s / sqrt(n), s the sample standard deviation of one value per seed. It speaks
-of another training with another seed, where the interval in ``evaluation.json`` speaks of other test images. A best variant is told from
-the rest only where its interval lies apart from every other's: a cautious rule, for intervals may overlap a little and still differ.
+A best variant is told from the rest only where its interval over seeds lies apart from every other's: a cautious rule, for intervals may
+overlap a little and still differ.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from typing import Any, get_args
 from ..errors import UserError
 from ..metrics.direction import Better, badness
 from .cost import Cost, cost_of
+from .factor_table import FactorLine, factor_lines
+from .over_seeds import Value, over_seeds
 from .study import Cell, Study, Variant, finite, of_runs, read_ablation, read_object
 
 __all__ = [
@@ -27,11 +28,9 @@ __all__ = [
     "Line",
     "Study",
     "Summary",
-    "Value",
     "Variant",
     "of_runs",
     "read_ablation",
-    "student",
     "summarise",
     "to_csv",
     "to_dict",
@@ -40,33 +39,6 @@ __all__ = [
 Row = dict[str, Any]
 EQUAL = 1e-3
 """Bounds of two evaluations of the same pairs agree within this share; a GPU sums in another order."""
-
-
-@dataclass(frozen=True)
-class Value:
-    """One metric of one variant.
-
-    Attributes:
-        seeds: the finite value of each run that has one, as (seed, value).
-        mean, low, high: over seeds; no mean without a value, no interval with fewer than two.
-        skipped: why some or all of the runs have no value; empty if all have one.
-    """
-
-    seeds: tuple[tuple[int, float], ...] = ()
-    mean: float | None = None
-    low: float | None = None
-    high: float | None = None
-    skipped: str = ""
-
-    @property
-    def n(self) -> int:
-        """Runs with a value."""
-        return len(self.seeds)
-
-    @property
-    def half(self) -> float | None:
-        """Half the interval's width."""
-        return None if self.low is None or self.high is None else self.high / 2 - self.low / 2
 
 
 @dataclass(frozen=True)
@@ -118,6 +90,7 @@ class Summary:
         bounds: names of the extra lines below, as far as any column has them.
         skipped: (label, reason) of metrics that no run has a value of.
         notes: in words, what a reader must know before trusting the table.
+        factors: what became of each known factor, where the cells were analysed and their data have any.
     """
 
     title: str
@@ -128,6 +101,7 @@ class Summary:
     bounds: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    factors: tuple[FactorLine, ...] = ()
 
 
 def summarise(study: Study) -> Summary:
@@ -150,31 +124,9 @@ def summarise(study: Study) -> Summary:
     )
     notes += _different([facts for told, facts in read.values() if told])
     bounds = tuple(dict.fromkeys(name for column in columns for name in column.bounds))
-    return Summary(study.title, study.about, study.budget, columns, lines, bounds, tuple(absent), tuple(dict.fromkeys(notes)))
-
-
-def student(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t, by bisection of its distribution function, a finite sum for whole degrees of freedom.
-
-    Source: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
-    """
-
-    def inside(angle: float) -> float:
-        """P(|t| < tan(angle) sqrt(degrees))."""
-        odd, cos2 = degrees % 2, math.cos(angle) ** 2
-        term = total = math.cos(angle) if odd else 1.0
-        for step in range(2 + odd, degrees - 1, 2):
-            term *= cos2 * (step - 1) / step
-            total += term
-        if odd:
-            return 2 / math.pi * (angle + (math.sin(angle) * total if degrees > 1 else 0.0))
-        return math.sin(angle) * total
-
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if inside(middle) < 0.95 else (low, middle)
-    return math.tan(low) * math.sqrt(degrees)
+    return Summary(
+        study.title, study.about, study.budget, columns, lines, bounds, tuple(absent), tuple(dict.fromkeys(notes)), factor_lines(study)
+    )
 
 
 def to_dict(summary: Summary) -> dict[str, Any]:
@@ -199,6 +151,7 @@ def to_dict(summary: Summary) -> dict[str, Any]:
         "cost": {line.name: dict(vars(line.cost)) for line in summary.lines},
         "skipped": [{"label": label, "reason": reason} for label, reason in summary.skipped],
         "notes": list(summary.notes),
+        **({"factors": [_factor(line) for line in summary.factors]} if summary.factors else {}),
     }
 
 
@@ -234,23 +187,12 @@ def _told(value: Value) -> dict[str, Any]:
     return {"n": value.n, "mean": value.mean, "low": value.low, "high": value.high, "seeds": seeds, "skipped": value.skipped}
 
 
-# ---- values over seeds -----------------------------------------------------------------------------------------------------
+def _factor(line: FactorLine) -> dict[str, Any]:
+    values = {name: _told(value) | {"verdicts": line.verdicts[name]} for name, value in line.values.items()}
+    return {"name": line.name, "role": line.role, "question": line.question, "random_target": line.random_target, "values": values}
 
 
-def _over_seeds(seeds: list[tuple[int, float]], skipped: str) -> Value:
-    values = [value for _, value in seeds]
-    if not values:
-        return Value(skipped=skipped or "no finite value")
-    n = len(values)
-    mean = math.fsum(value / n for value in values)  # a sum of huge values would overflow
-    if n == 1:
-        return Value(tuple(seeds), mean, skipped=skipped)
-    scale = max(abs(value - mean) for value in values) or 1.0  # and so would their squares
-    deviation = scale * math.sqrt(math.fsum(((value - mean) / scale) ** 2 for value in values) / (n - 1))
-    half = student(n - 1) * deviation / math.sqrt(n)
-    return (
-        Value(tuple(seeds), mean, mean - half, mean + half, skipped) if math.isfinite(half) else Value(tuple(seeds), mean, skipped=skipped)
-    )
+# ---- rows and columns ------------------------------------------------------------------------------------------------------
 
 
 def _line(variant: Variant, rows: dict[Cell, list[Row]], columns: dict[str, str]) -> Line:
@@ -260,7 +202,7 @@ def _line(variant: Variant, rows: dict[Cell, list[Row]], columns: dict[str, str]
         here = [(cell, row) for cell in variant.cells for row in rows[cell] if _key(row) == key or (row.get("skipped") and _of(row) == of)]
         seeds = [(cell.seed, number) for cell, row in here if _key(row) == key and (number := finite(row.get("value"))) is not None]
         if here:
-            values[key] = _over_seeds(seeds, next((str(row["skipped"]) for _, row in here if row.get("skipped")), ""))
+            values[key] = over_seeds(seeds, next((str(row["skipped"]) for _, row in here if row.get("skipped")), ""))
     troubles = []
     for cell in variant.cells:
         if cell.state != "done":

@@ -10,6 +10,7 @@ import math
 import re
 from statistics import median, median_low
 
+from .over_seeds import Value
 from .summary import Column, Line, Summary
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "one": " → 1"}
@@ -45,7 +46,29 @@ def to_markdown(summary: Summary) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     behind = f"What each took: {'; '.join(map(_escaped, _behind(summary)))}."
     amiss = "\n".join(f"- {_escaped(each)}" for each in _amiss(summary))
-    return "\n\n".join(filter(None, (table, " ".join(filter(None, said)), behind, amiss)))
+    return "\n\n".join(filter(None, (table, " ".join(filter(None, said)), _factors(summary), behind, amiss)))
+
+
+def _factors(summary: Summary) -> str:
+    """A second table: what became of every known factor."""
+    if not summary.factors:
+        return ""
+    lines = summary.lines
+    rows = [
+        ["factor", "of", "asked", *(_escaped(line.name) for line in lines), "*random target*"],
+        ["---", "---", "---", *("---:" for _ in lines), "---:"],
+    ]
+    for factor in summary.factors:
+        values = [factor.values.get(line.name) for line in lines]
+        bound = ABSENT if factor.random_target is None else f"*{factor.random_target:.2f}*"
+        rows.append([_escaped(factor.name), factor.role, factor.question, *map(_share, values), bound])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _share(value: Value | None) -> str:
+    if value is None or value.mean is None:
+        return ABSENT
+    return f"{value.mean:.2f}" + (f" ± {value.half:.2f}" if value.half is not None else "")
 
 
 def _head(column: Column) -> str:

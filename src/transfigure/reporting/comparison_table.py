@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from ..experiments.summary import Column, Line, Summary, Value
+from ..experiments.factor_table import FactorLine
+from ..experiments.over_seeds import Value
+from ..experiments.summary import Column, Line, Summary
 from ..metrics.direction import badness
 from ..progress import duration
 from . import words
@@ -71,6 +73,17 @@ class Head:
 
 
 @dataclass(frozen=True)
+class FactorRow:
+    """A known factor: what is asked of it, and a cell for each variant, whose hint is what the analyses call it."""
+
+    name: str
+    role: str
+    question: str
+    cells: list[Place]
+    random_target: str
+
+
+@dataclass(frozen=True)
 class Table:
     """The table, with what is said below it.
 
@@ -79,6 +92,7 @@ class Table:
         troubles: (variant, seeds, what is the matter).
         cautions, skipped: (which metrics, reason).
         costs: heads, and for each variant its cells.
+        factors: what became of each known factor; empty where none are.
     """
 
     heads: list[Head]
@@ -88,6 +102,7 @@ class Table:
     cautions: list[tuple[str, str]]
     skipped: list[tuple[str, str]]
     costs: tuple[list[str], list[list[str]]]
+    factors: list[FactorRow]
 
     @property
     def starred(self) -> bool:
@@ -131,6 +146,7 @@ def table(summary: Summary) -> Table:
         _grouped([(caution, column.label) for column in summary.columns for caution in column.cautions]),
         _grouped([(reason, label) for label, reason in summary.skipped] + list(_gaps(summary))),
         _costs(summary),
+        [_factor(factor, summary.lines) for factor in summary.factors],
     )
 
 
@@ -199,6 +215,19 @@ def _cell(column: Column, line: Line, places: int) -> Place:
         _listed(found) if (found := _beaten(column, value.mean)) else "",
         ", ".join(f"seed {seed}: {words.plain(each, places)}" for seed, each in value.seeds),
     )
+
+
+def _factor(factor: FactorLine, lines: tuple[Line, ...]) -> FactorRow:
+    cells = []
+    for line in lines:
+        value = factor.values.get(line.name, Value())
+        if value.mean is None:
+            cells.append(Place("–"))
+        else:
+            half = "" if value.half is None else words.beside(value.half, 2)
+            cells.append(Place(words.plain(value.mean, 2), half, seeds=factor.verdicts.get(line.name) or "no verdict"))
+    bound = "–" if factor.random_target is None else words.beside(factor.random_target, 2)
+    return FactorRow(factor.name, factor.role, factor.question, cells, bound)
 
 
 def _beaten(column: Column, mean: float) -> list[str]:
