@@ -302,7 +302,7 @@ def test_an_explicit_kind_goes_before_the_guess(capsys: pytest.CaptureFixture[st
         ("train pix2pix d --seed -1", "training.seed is -1"),
         ("train", "no recipe is named: transfigure train RECIPE DATA --out RUN"),
         ("train pix2pix d", "--out RUN is missing"),
-        ("train pix2pix --out r", "no data: name a folder of image pairs, a manifest, or the word synthetic"),
+        ("train pix2pix --out r", "no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic"),
         ("train --resume", "--out RUN is missing"),
         ("train --resume --out nowhere", "nowhere holds no recipe.yaml to resume"),
         ("train . --out r", ". is a folder where a recipe is expected"),

@@ -78,7 +78,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     parser.add_argument("--version", action="version", version=f"transfigure {__version__}")
     added: dict[str, Parser] = {}
     for name, summary in SUMMARIES.items():
-        description = summary[0].upper() + summary[1:] + "."
+        description = summary[0].upper() + summary[1:] + ("" if summary.endswith("?") else ".")
         added[name] = Parser(prog=f"transfigure {name}", description=description, allow_abbrev=False, add_help=name != "train")
     for name in ("demo", "train", "translate", "evaluate", "ablate", "analyze", "mechanism", "weights", "segmenter", "statistics"):
         added[name].add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")
@@ -96,7 +96,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
 
     command = added["train"]
     command.add_argument("recipe", nargs="?", metavar="RECIPE", help="a shipped recipe (see: transfigure list recipe) or a YAML file")
-    command.add_argument("data", nargs="?", metavar="DATA", help="a folder of pairs, a manifest, or the word synthetic")
+    command.add_argument("data", nargs="?", metavar="DATA", help="a folder of images, a manifest, or a drawn world such as synthetic")
     command.add_argument("--out", metavar="RUN", help="the run directory to write")
     command.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint (RECIPE and DATA may be left out)")
     command.add_argument("--seed", type=int, help="short for --training.seed")
@@ -195,7 +195,7 @@ def _analyze(command: Parser) -> None:
 
 def _ablate(command: Parser, metavar: str, what: str) -> None:
     command.add_argument("grid", metavar=metavar, help=what)
-    command.add_argument("data", nargs="?", metavar="DATA", help="a folder of pairs, a manifest, or the word synthetic")
+    command.add_argument("data", nargs="?", metavar="DATA", help="a folder of images, a manifest, or a drawn world such as synthetic")
     command.add_argument("--out", metavar="DIR", help="the folder to write: a run per cell, and comparison.html")
     command.add_argument("--seeds", metavar="0,1,2", help="train each variation once with each (default: the grid's)")
     command.add_argument("--base", metavar="RECIPE", help="the recipe that is varied (default: the grid's)")

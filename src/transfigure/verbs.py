@@ -35,7 +35,7 @@ def train(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         return 0
     out = _required(options.out, "--out RUN")
     if not has_place(recipe.data):
-        raise UserError("no data: name a folder of image pairs, a manifest, or the word synthetic after the recipe")
+        raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic after the recipe")
     from .training.loop import train as run_training
 
     run = run_training(recipe, out, resume=options.resume, quiet=options.quiet)
@@ -158,7 +158,7 @@ def ablate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         return 0
     data = cells[0].recipe.data
     if not has_place(data):
-        raise UserError("no data: name a folder of image pairs, a manifest, or the word synthetic after the grid")
+        raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic after the grid")
     means = Means(
         options.segmenter,
         options.palette,

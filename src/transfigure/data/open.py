@@ -63,7 +63,7 @@ def settle(section: Data) -> Data:
     if section.kind in drawn_worlds():
         options = section.options if section.options.get("size") else {**section.options, "size": section.crop_size}
     elif section.path is None and not has_place(section):
-        raise UserError("no data: name a folder of image pairs, a manifest, or the word synthetic")
+        raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic")
     elif section.path is None:
         kind = ("unpaired" if section.unpaired else "two_folders") if section.kind == "auto" else section.kind
         options = {**section.options, **{side: str(Path(section.options[side]).resolve()) for side in "ab"}}

@@ -121,7 +121,8 @@ def _measured(analysis: Analysis) -> Iterator[Row]:
             reason = measure.note if math.isnan(measure.value) else ""
             value = None if reason else measure.value
             better = measure.better or "one"
-            yield _row(measure.name, measure.label[:1].upper() + measure.label[1:], better, value, low, high, measure.bounds, skipped=reason)
+            label = measure.label[:1].upper() + measure.label[1:]
+            yield _row(measure.name, label, better, value, low, high, measure.bounds, skipped=reason)
     where = analysis.where
     yield _row("locality", "Depends on its own place", "higher", where.share, bounds={"uniform dependence": where.uniform})
 
