@@ -120,7 +120,7 @@ def _measured(analysis: Analysis) -> Iterator[Row]:
             low, high = measure.interval or (None, None)
             reason = measure.note if math.isnan(measure.value) else ""
             value = None if reason else measure.value
-            better = measure.better or "one"
+            better = measure.better or ""
             label = measure.label[:1].upper() + measure.label[1:]
             yield _row(measure.name, label, better, value, low, high, measure.bounds, skipped=reason)
     where = analysis.where

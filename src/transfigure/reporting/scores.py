@@ -14,7 +14,9 @@ from ..metrics.direction import badness
 Entry = dict[str, Any]
 
 ITSELF, REAL = "target itself", "real photos"
-CEILINGS = (ITSELF, REAL)
+ENDS = ("identity", "random target")
+"""An analysis stands between these: each is perfect by half of its measures and worthless by the others."""
+CEILINGS = (ITSELF, REAL, *ENDS)
 """The bounds that no translator need do better than; every other bound is a floor: what needs no translator."""
 _SAID = ("unit", "better", "skipped", "caution", "network", "weights", "resize", "checkpoint")
 
