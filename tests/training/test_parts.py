@@ -72,7 +72,11 @@ def test_health_sees_collapse_and_not_variety() -> None:
     health = Health()
     assert health.previews(0, same, targets) == []
     found = health.previews(PATIENCE_IMAGES, same, targets)
-    assert found[0]["code"] == "collapse" and "0.0%" in found[0]["message"]
+    assert found[0]["code"] == "collapse" and "0.0%" in found[0]["message"] and "conditional" in found[0]["message"]
+    unpaired = Health(pairs=False)
+    unpaired.previews(0, same, targets)
+    advice = unpaired.previews(PATIENCE_IMAGES, same, targets)[0]["message"]
+    assert "--generator.depth" in advice and "conditional" not in advice
     healthy = Health()
     assert [healthy.previews(images, targets.flip(0), targets) for images in (0, 5000, 9000)] == [[], [], []]
     assert variation(same) == 0 and variation(targets) > 0.3

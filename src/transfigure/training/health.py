@@ -19,10 +19,12 @@ class Health:
     """Collects signs and returns each finding once, until it has been better in between.
 
     Attributes:
+        pairs: whether sources come with their targets; remedies that need them are advised only then.
         since: images seen when each present condition began.
         told: conditions already reported.
     """
 
+    pairs: bool = True
     since: dict[str, int] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
 
@@ -53,12 +55,17 @@ class Health:
         if len(fakes) < 2:
             return []
         varied = signs(fakes, targets)["variation"]
+        remedies = (
+            "a conditional discriminator, a reconstruction term such as l1"
+            if self.pairs
+            else "fewer levels in the generator (--generator.depth), so that more of the source passes, a term such as contrastive or cycle"
+        )
         return self._hold(
             "collapse",
             varied < 0.05,
             images,
             f"Collapse: for {{n:,}} images the pictures have not varied with their sources ({varied:.1%} of the targets' variation). "
-            "Common remedies: a conditional discriminator, a reconstruction term such as l1, a lower learning rate.",
+            f"Common remedies: {remedies}, a lower learning rate.",
         )
 
     def _hold(self, code: str, present: bool, images: int, message: str) -> list[dict[str, Any]]:

@@ -116,7 +116,7 @@ class Trainer:
         self.step = build_step(recipe, data, engine)
         self.generator = self.step.generator
         self.ema = EMA(self.generator, training.ema) if training.ema is not None else None
-        self.health = Health()
+        self.health = Health(pairs=not data.unpaired)
         self.position = Position()
         self.averages = Averages()
         seed_everything(training.seed + 1 + engine.rank)  # from here on each process draws its own dropout
