@@ -55,7 +55,7 @@ def _line(name: str, role: str, of: dict[str, list[tuple[int, dict[str, Any]]]])
     values, verdicts = {}, {}
     for variation, factors in of.items():
         found = [(seed, value) for seed, factor in factors if (value := _value(factor, question)) is not None]
-        values[variation] = over_seeds(found, "")
+        values[variation] = over_seeds(found)
         said = [str(factor.get("verdict") or "") for _, factor in factors]
         verdicts[variation] = ", ".join(f"{each} ({said.count(each)})" for each in dict.fromkeys(said) if each)
     first = next(iter(of.values()))[0][1]

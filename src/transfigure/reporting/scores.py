@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..analysis.measure import IDENTITY, RANDOM_TARGET
 from ..metrics.direction import badness
 
 Entry = dict[str, Any]
 
 ITSELF, REAL = "target itself", "real photos"
-ENDS = ("identity", "random target")
-"""An analysis stands between these: each is perfect by half of its measures and worthless by the others."""
-CEILINGS = (ITSELF, REAL, *ENDS)
-"""The bounds that no translator need do better than; every other bound is a floor: what needs no translator."""
+CEILINGS = (ITSELF, REAL, IDENTITY, RANDOM_TARGET)
+"""The bounds that no translator need do better than; every other bound is a floor: what needs no translator. The last two are the ends
+of an analysis, each perfect by half of its measures and worthless by the others."""
 _SAID = ("unit", "better", "skipped", "caution", "network", "weights", "resize", "checkpoint")
 
 
