@@ -23,8 +23,8 @@ from PIL import Image
 from transfigure.data import images
 from transfigure.data.dataset import PairDataset
 from transfigure.data.open import open_collection
-from transfigure.data.synthetic import draw_scene, render
 from transfigure.data.transforms import Geometry
+from transfigure.worlds.facades.dataset import draw_scene, render
 
 
 def plain(file: Path) -> tuple[torch.Tensor, torch.Tensor]:

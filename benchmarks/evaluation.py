@@ -19,8 +19,8 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from transfigure.data import images
-from transfigure.data.synthetic import draw_scene, render
 from transfigure.evaluation.folders import evaluate_folders
+from transfigure.worlds.facades.dataset import draw_scene, render
 
 SCENES = 50
 

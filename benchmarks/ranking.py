@@ -20,14 +20,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfigure.data.synthetic import synthetic
 from transfigure.evaluation.choice import Choice
 from transfigure.evaluation.result import Scores
-from transfigure.metrics import weights
+from transfigure.features import weights
 from transfigure.metrics.direction import badness
 from transfigure.metrics.metric import Beside, Metric
 from transfigure.progress import track
 from transfigure.registry import resolve
+from transfigure.worlds.facades.dataset import synthetic
 
 CLAIM = ("target itself", "light blur", "heavy blur", "source copied", "shuffled targets")
 """The answers, from the best to the worst."""

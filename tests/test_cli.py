@@ -497,4 +497,4 @@ def test_a_plugin_from_a_fresh_python(tmp_path: Path) -> None:
 
 def test_a_plugin_that_takes_a_known_name(capsys: pytest.CaptureFixture[str], tmp_path: Path, plugin: str) -> None:
     Path(plugin).write_text('from transfigure.registry import register\n\n@register("loss", "l1")\ndef l1(batch):\n    "Mine."\n')
-    assert "loss 'l1' is already registered by transfigure.objectives.reconstruction.l1" in _said(capsys, "list", "--plugins", plugin)
+    assert "loss 'l1' is already registered by transfigure.losses.pixel.l1" in _said(capsys, "list", "--plugins", plugin)

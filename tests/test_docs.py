@@ -19,10 +19,10 @@ from transfigure.cli import VERBS, take_overrides
 from transfigure.data.open import find_records, geometry_of, settle
 from transfigure.errors import UserError
 from transfigure.evaluation.choice import Choice, options_from_flags
-from transfigure.experiments.grid import Grid
 from transfigure.flags import parsers
 from transfigure.inventory import inventory
 from transfigure.recipe import Recipe
+from transfigure.studies.ablation.grid import Grid
 
 PACKAGE = ROOT / "src" / "transfigure"
 TOUR = ROOT / "docs" / "tour.md"

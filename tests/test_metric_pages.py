@@ -19,10 +19,10 @@ from tests.journeys.commands import ROOT, Answer, Block, blocks, links, shell_li
 from transfigure import registry
 from transfigure.evaluation.choice import Choice, options_from_flags
 from transfigure.evaluation.segmenter_training import train_segmenter
+from transfigure.features import download
+from transfigure.features.published import CATALOGUE
 from transfigure.flags import parsers
-from transfigure.metrics import download
 from transfigure.metrics.metric import Metric
-from transfigure.metrics.published import CATALOGUE
 from transfigure.recipe import shipped, tree
 from transfigure.recipe.sections import Data
 

@@ -203,7 +203,7 @@ def test_two_plugins_of_one_file_name_are_two(tmp_path: Path, plugins: dict[tupl
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('@register("loss", "l1")\ndef mine(batch): ...', "loss 'l1' is already registered by transfigure.objectives.reconstruction.l1"),
+        ('@register("loss", "l1")\ndef mine(batch): ...', "loss 'l1' is already registered by transfigure.losses.pixel.l1"),
         ('@register("los", "mine")\ndef mine(batch): ...', "cannot register a 'los': the kinds are dataset, generator"),
         ('@register("loss", "a")\ndef a(batch): ...\n@register("loss", "a")\ndef b(batch): ...', "'a' is already registered by .*a"),
         ('def f():\n    @register("loss", "inner")\n    def inner(batch): ...\nf()', "'inner' is defined inside a function"),

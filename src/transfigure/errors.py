@@ -44,6 +44,10 @@ class Interrupted(TransfigureError):
         self.exit_code = exit_code
 
 
+class Skipped(Exception):
+    """A metric that cannot be computed on what it is given; the message says why, and what would help."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` if a known word is close, else the known words; always starts with a space."""
     known = sorted(known)

@@ -32,9 +32,6 @@ REQUIRED = inspect.Parameter.empty
 KINDS = ("dataset", "generator", "discriminator", "adversarial", "loss", "metric")
 """What can be registered. Recipes are files in ``recipes/`` and join ``transfigure list`` from there."""
 
-_ROOMS = ("data", "networks", "objectives", "metrics")
-"""The packages whose files may hold registered things."""
-
 
 @dataclass(frozen=True)
 class Parameter:
@@ -190,18 +187,17 @@ def load_plugin(path: str) -> None:
 def _scan() -> dict[tuple[str, str], Entry]:
     root = Path(__file__).parent
     found: dict[tuple[str, str], Entry] = {}
-    for room in _ROOMS:
-        for file in sorted((root / room).rglob("*.py")):
-            text = file.read_text(encoding="utf-8")
-            if "@register(" not in text:
-                continue
-            module = ".".join(("transfigure", *file.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
-            for node in ast.parse(text).body:
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                    for item in _entries_in(node, module):
-                        if (item.kind, item.name) in found:
-                            raise ValueError(f"{item.kind} {item.name!r} is registered twice")
-                        found[item.kind, item.name] = item
+    for file in sorted(root.rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        if "\n@register(" not in text:
+            continue
+        module = ".".join(("transfigure", *file.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                for item in _entries_in(node, module):
+                    if (item.kind, item.name) in found:
+                        raise ValueError(f"{item.kind} {item.name!r} is registered twice")
+                    found[item.kind, item.name] = item
     return found
 
 

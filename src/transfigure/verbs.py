@@ -136,10 +136,10 @@ def evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
 def ablate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train every cell of a grid, and compare them."""
-    from .experiments.ablation import Means
-    from .experiments.ablation import ablate as run_ablation
-    from .experiments.grid import Grid
     from .recipe import data_at, has_place
+    from .studies.ablation.ablation import Means
+    from .studies.ablation.ablation import ablate as run_ablation
+    from .studies.ablation.grid import Grid
 
     if options.data is not None:
         overrides = {**data_at(options.data), **overrides}
@@ -174,7 +174,7 @@ def ablate(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
 def mechanism(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Run an experiment on how translation by the adversarial loss alone works."""
-    from .experiments.grid import shipped
+    from .studies.ablation.grid import shipped
 
     known = shipped("mechanisms")
     if options.grid not in known:
@@ -191,12 +191,12 @@ def compare(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
 
 def _compare(folder: Path, runs: list[str] | None, options: argparse.Namespace) -> int:
-    from .experiments.study import of_runs, read_ablation
-    from .experiments.summary import summarise, to_dict
-    from .experiments.words import to_markdown, to_text
     from .progress import say
     from .reporting.comparison import compare as write_page
     from .reporting.figures import figures
+    from .studies.ablation.study import of_runs, read_ablation
+    from .studies.ablation.summary import summarise, to_dict
+    from .studies.ablation.words import to_markdown, to_text
 
     if runs is None or (len(runs) == 1 and (folder / "ablation.json").is_file()):
         study, page = read_ablation(folder), folder / "comparison.html"
@@ -219,8 +219,8 @@ def _compare(folder: Path, runs: list[str] | None, options: argparse.Namespace) 
 
 def weights(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """List the weights that metrics need, or get some."""
-    from .metrics import download
-    from .metrics.weights import listing, listing_text
+    from .features import download
+    from .features.weights import listing, listing_text
 
     if options.action == "get":
         if not options.names:
@@ -270,9 +270,9 @@ def statistics(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
 def analyze(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Say what a translator preserves and what it makes new."""
-    from .analysis.analyze import analyze as run_analysis
-    from .analysis.analyze import read_probes
     from .reporting.analysis_page import write_analysis
+    from .studies.preservation.analyze import analyze as run_analysis
+    from .studies.preservation.analyze import read_probes
 
     if foreign := [key for key in overrides if not key.startswith("data.")]:
         raise UserError(f"--{foreign[0]} cannot be changed after training: only --data.* can")
@@ -333,7 +333,7 @@ def doctor(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
 def _translator(options: argparse.Namespace) -> Any:
     """A run's, a model directory's or a reference checkpoint's translator, run as the flags say."""
-    from .interop.open import open_translator
+    from .translation.open import open_translator
 
     return open_translator(
         options.model, checkpoint=options.checkpoint, device=options.device, norm=options.norm, noise=options.noise, seed=options.seed

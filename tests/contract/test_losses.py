@@ -14,8 +14,8 @@ from torch import Tensor
 
 from transfigure import registry
 from transfigure.data.batch import Batch
-from transfigure.objectives.adversarial import Adversarial
-from transfigure.objectives.objective import Objective
+from transfigure.losses.gan import Adversarial
+from transfigure.losses.objective import Objective
 
 LOSSES = [name for name in registry.names("loss") if registry.entry("loss", name).extra.get("needs", "nothing") == "nothing"]
 ADVERSARIALS = registry.names("adversarial")

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transfigure import registry
-from transfigure.metrics.metric import TARGET_ITSELF, Beside, ImageMetric, Metric, Skipped
+from transfigure.errors import Skipped
+from transfigure.metrics.metric import TARGET_ITSELF, Beside, ImageMetric, Metric
 
 EVERY = registry.names("metric")
 

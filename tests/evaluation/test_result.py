@@ -11,11 +11,11 @@ from torch import Tensor
 
 from tests.tiny import write_images
 from transfigure import registry
-from transfigure.errors import Missing
+from transfigure.errors import Missing, Skipped
 from transfigure.evaluation.choice import Choice
 from transfigure.evaluation.folders import evaluate_folders
 from transfigure.evaluation.result import Row, Scores, as_target
-from transfigure.metrics.metric import ImageMetric, Skipped
+from transfigure.metrics.metric import ImageMetric
 
 
 class Difference(ImageMetric):

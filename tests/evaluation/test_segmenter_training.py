@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from transfigure.data import images
-from transfigure.data.synthetic import draw_scene, render
 from transfigure.errors import UserError
 from transfigure.evaluation import segmenter_training
 from transfigure.evaluation.segmenter_training import train_segmenter
@@ -21,6 +20,7 @@ from transfigure.metrics.palettes import IGNORE, load_palette
 from transfigure.metrics.segmentation import FCNScore
 from transfigure.metrics.segmenters import open_segmenter
 from transfigure.recipe import Data
+from transfigure.worlds.facades.dataset import draw_scene, render
 
 TINY: dict[str, Any] = {"size": 16, "epochs": 1, "width": 2, "quiet": True, "device": "cpu"}
 

@@ -15,7 +15,7 @@ from transfigure.evaluation import unpaired
 from transfigure.evaluation.folders import evaluate_folders
 from transfigure.evaluation.result import Evaluation, Row
 from transfigure.evaluation.unpaired import statistics_of
-from transfigure.metrics.extractors import Extractor
+from transfigure.features.extractors import Extractor
 from transfigure.metrics.metric import TARGET_ITSELF
 
 NAMES = [f"{index}.png" for index in range(12)]

@@ -12,7 +12,7 @@ import pytest
 from tests.journeys.commands import done, refused, type_in
 from tests.tiny import noise_image
 from transfigure.data import images
-from transfigure.data.synthetic import draw_scene, render
+from transfigure.worlds.facades.dataset import draw_scene, render
 
 COUNT, SIZE = 6, 32
 FREE = "l1,psnr,ssim,ms_ssim,random_frechet,lab_histogram,dependence"

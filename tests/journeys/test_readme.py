@@ -26,16 +26,16 @@ from tests.interop.test_pytorch_cyclegan import reference_unet
 from tests.journeys.commands import ROOT, blocks, done, links, shell_lines
 from tests.tiny import noise_image
 from transfigure import registry
-from transfigure.analysis import analyze
 from transfigure.cli import VERBS
 from transfigure.data import images
-from transfigure.data.shapes import FACTORS
-from transfigure.data.synthetic import draw_scene, render
-from transfigure.experiments import grid
-from transfigure.experiments.grid import Grid
-from transfigure.metrics import download
-from transfigure.metrics.published import CATALOGUE
+from transfigure.features import download
+from transfigure.features.published import CATALOGUE
 from transfigure.recipe import Recipe, drawn_worlds, shipped, tree
+from transfigure.studies.ablation import grid
+from transfigure.studies.ablation.grid import Grid
+from transfigure.studies.preservation import analyze
+from transfigure.worlds.facades.dataset import draw_scene, render
+from transfigure.worlds.shapes.dataset import FACTORS
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FOLLOWED = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("data.md", "recipes.md", "extending.md"))]

@@ -10,9 +10,9 @@ import torch
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from transfigure.errors import UserError
+from transfigure.errors import Skipped, UserError
 from transfigure.metrics.colour import LabHistogram, rgb_to_lab
-from transfigure.metrics.metric import TARGET_ITSELF, Skipped
+from transfigure.metrics.metric import TARGET_ITSELF
 
 L, A, B = "lab_histogram_l", "lab_histogram_a", "lab_histogram_b"
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from transfigure.errors import Skipped
 from transfigure.metrics import dependence
 from transfigure.metrics.dependence import GRID, Dependence, Diversity, mean_difference
 from transfigure.metrics.interval import jackknife_interval
-from transfigure.metrics.metric import TARGET_ITSELF, Beside, Skipped
+from transfigure.metrics.metric import TARGET_ITSELF, Beside
 
 VARIATION, NEAREST = "variation_across_inputs", "own_target_nearest"
 

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from transfigure.errors import Skipped
 from transfigure.metrics.detail import Detail, high_frequency_energy
-from transfigure.metrics.metric import TARGET_ITSELF, Skipped
+from transfigure.metrics.metric import TARGET_ITSELF
 
 
 def pictures(n: int, channels: int = 3, size: int = 24, seed: int = 0) -> Tensor:

@@ -9,9 +9,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from transfigure.data.batch import Batch
+from transfigure.losses import pixel as reconstruction
+from transfigure.losses import ssim as structural
 from transfigure.metrics.distortion import L1, PSNR, PSNR_CEILING, SSIM, MultiScaleSSIM
 from transfigure.metrics.metric import ImageMetric
-from transfigure.objectives import reconstruction, structural
 
 
 def picture(size: int, channels: int, peak: int = 255, seed: int = 0) -> np.ndarray:

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfigure.errors import UserError
+from transfigure.errors import Skipped, UserError
+from transfigure.features.extractors import Extractor
 from transfigure.metrics import distribution, divergence
 from transfigure.metrics.distribution import FID, KID, PRDC, FeatureMetric, RandomFrechet
-from transfigure.metrics.extractors import Extractor
-from transfigure.metrics.metric import TARGET_ITSELF, Skipped
+from transfigure.metrics.metric import TARGET_ITSELF
 from transfigure.metrics.statistics import Statistics
 
 CLASSES: list[type[FeatureMetric]] = [FID, RandomFrechet, KID, PRDC]

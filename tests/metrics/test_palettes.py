@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transfigure.data import images
-from transfigure.data.synthetic import CLASSES, PALETTE, draw_scene, render
 from transfigure.errors import UserError
 from transfigure.metrics.palettes import IGNORE, Palette, learn_palette, load_palette
+from transfigure.worlds.facades.dataset import CLASSES, PALETTE, draw_scene, render
 
 SKY = {"classes": {"sky": [70, 130, 180], "road": [128, 64, 128]}, "ignore": [[0, 0, 0]]}
 

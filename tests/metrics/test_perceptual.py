@@ -21,9 +21,9 @@ import torchmetrics
 from torch import Tensor, nn
 
 from transfigure import registry
-from transfigure.errors import Missing, UserError
-from transfigure.metrics import perceptual, weights
-from transfigure.metrics.metric import Skipped
+from transfigure.errors import Missing, Skipped, UserError
+from transfigure.features import weights
+from transfigure.metrics import perceptual
 from transfigure.metrics.perceptual import DISTS, LPIPS, PerceptualMetric, root_mean_square_pool
 
 from .test_classifiers import NAMES, classifier, published

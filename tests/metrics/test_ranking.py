@@ -21,7 +21,7 @@ from torch import Tensor
 from benchmarks.ranking import CLAIM, SAME, Facades, Measured, answers, drawn, main, measure, order
 from transfigure import registry
 from transfigure.evaluation.choice import Choice
-from transfigure.metrics import weights
+from transfigure.features import weights
 from transfigure.metrics.direction import badness
 from transfigure.metrics.distribution import FeatureMetric
 from transfigure.metrics.metric import Beside, Metric

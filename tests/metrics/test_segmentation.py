@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from transfigure import registry
-from transfigure.data.synthetic import PALETTE, draw_scene, render
-from transfigure.errors import UserError
-from transfigure.metrics.metric import Beside, Skipped
+from transfigure.errors import Skipped, UserError
+from transfigure.metrics.metric import Beside
 from transfigure.metrics.palettes import IGNORE, Palette, load_palette
 from transfigure.metrics.segmentation import FCNScore, confusion, scores
+from transfigure.worlds.facades.dataset import PALETTE, draw_scene, render
 
 ALL = pytest.approx({"pixel_accuracy": 1, "class_accuracy": 1, "class_iou": 1}, abs=1e-9)
 NONE = {"pixel_accuracy": 0, "class_accuracy": 0, "class_iou": 0}

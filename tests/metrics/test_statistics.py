@@ -13,10 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfigure.errors import UserError
+from transfigure.errors import Skipped, UserError
+from transfigure.features.extractors import Extractor
 from transfigure.metrics import statistics
-from transfigure.metrics.extractors import Extractor
-from transfigure.metrics.metric import Skipped
 from transfigure.metrics.statistics import Statistics
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from transfigure import registry
+from transfigure.losses.gan import r1
 from transfigure.networks.build import build_discriminator
 from transfigure.networks.init import initialise
 from transfigure.networks.modes import inference
-from transfigure.objectives.adversarial import r1
 from transfigure.training.step import frozen
 
 discriminators = pytest.mark.parametrize("name", registry.names("discriminator"))

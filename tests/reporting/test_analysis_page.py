@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from transfigure.analysis.analyze import Analysis, Where
-from transfigure.analysis.measure import Measure
 from transfigure.errors import UserError
 from transfigure.reporting.analysis_page import SIDE, _parts, _place, overlay, write_analysis
 from transfigure.reporting.analysis_words import called, notices, percent, summary
+from transfigure.studies.preservation.analyze import Analysis, Where
+from transfigure.studies.preservation.measure import Measure
 
 from .reading import check_self_contained, read
 from .test_factor_plot import SOME

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transfigure.experiments.summary import Study, of_runs, read_ablation
 from transfigure.reporting import comparison, overlays
 from transfigure.reporting.bands import Band, Dots, Look, bands, dots, over_seeds, overlay
 from transfigure.reporting.comparison import compare
 from transfigure.reporting.curves import COLOURS
+from transfigure.studies.ablation.summary import Study, of_runs, read_ablation
 
 from .comparing import edit, pictures, write_comparison
 from .reading import Page, change, check_self_contained, read

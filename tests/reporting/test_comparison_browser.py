@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from transfigure.experiments.summary import read_ablation
 from transfigure.reporting.comparison import compare
+from transfigure.studies.ablation.summary import read_ablation
 
 from .comparing import edit, write_comparison
 from .reading import change

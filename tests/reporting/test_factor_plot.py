@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from transfigure.analysis.factors import FactorResult
 from transfigure.reporting.curves import COLOURS
 from transfigure.reporting.factor_plot import HEIGHT, WIDTH, _common, _places, factor_plot, factor_png
+from transfigure.studies.preservation.factors import FactorResult
 
 Role = Literal["shared", "source only", "target only"]
 

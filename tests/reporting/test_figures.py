@@ -17,12 +17,12 @@ from PIL import Image
 
 from transfigure import cli
 from transfigure.errors import UserError
-from transfigure.experiments.summary import Study, of_runs, read_ablation
 from transfigure.reporting import overlays
 from transfigure.reporting.bands import Band, Dots, Look, bands, dots, overlay
 from transfigure.reporting.comparison import readable
 from transfigure.reporting.figures import TARGETS, _font, _slug, figures, panel_sheet, standing, wrapped
 from transfigure.reporting.page import Figure
+from transfigure.studies.ablation.summary import Study, of_runs, read_ablation
 
 from .comparing import edit, write_comparison
 from .reading import change

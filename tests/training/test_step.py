@@ -10,8 +10,8 @@ import torch
 
 from transfigure.data.batch import Batch
 from transfigure.interop.pytorch_cyclegan import convert_discriminator, convert_generator, recognise
+from transfigure.losses.objective import Objective
 from transfigure.networks.build import build_discriminator, build_generator
-from transfigure.objectives.objective import Objective
 from transfigure.recipe import Training
 from transfigure.registry import build, names
 from transfigure.training.engine import Engine

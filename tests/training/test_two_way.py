@@ -13,8 +13,8 @@ from tests.data.test_unpaired import domains, fill
 from tests.training.test_step import PLAIN, make_pair
 from transfigure.data.batch import Batch
 from transfigure.errors import UserError
+from transfigure.losses.objective import Objective
 from transfigure.networks.build import build_discriminator, build_generator
-from transfigure.objectives.objective import Objective
 from transfigure.recipe import Recipe
 from transfigure.registry import build
 from transfigure.training.checkpoint import load_checkpoint

@@ -21,7 +21,7 @@ from ..data.dataset import PairDataset
 from ..data.files import check_writable_folder
 from ..data.pixels import NATURAL_RANGE, Array, to_array, to_tensor
 from ..errors import UserError
-from ..metrics import weights as weight_files
+from ..features import weights as weight_files
 from ..metrics.metric import Beside
 from ..metrics.palettes import learn_palette
 from ..networks.model_file import Domain, describe_checkpoint

@@ -17,7 +17,7 @@ from ..data.files import check_writable_folder, list_images
 from ..data.pairing import listed, match
 from ..data.pixels import NATURAL_RANGE, Array, to_tensor
 from ..errors import UserError
-from ..metrics import weights as weight_files
+from ..features import weights as weight_files
 from ..metrics.metric import Beside
 from ..metrics.statistics import Statistics
 from ..progress import say, track

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ..data.files import write_json, write_text
-from ..errors import Missing
+from ..errors import Missing, Skipped
 from ..metrics.distribution import FeatureMetric
-from ..metrics.metric import NOTHING, Beside, ImageMetric, Interval, Metric, Skipped
+from ..metrics.metric import NOTHING, Beside, ImageMetric, Interval, Metric
 from ..progress import track
 from ..registry import build, resolve
 from .choice import Choice

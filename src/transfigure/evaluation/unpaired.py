@@ -13,11 +13,10 @@ from ..data import images
 from ..data.batch import chunks
 from ..data.files import list_images
 from ..data.pixels import to_tensor
-from ..errors import Missing, UserError
-from ..metrics import weights as weight_files
+from ..errors import Missing, Skipped, UserError
+from ..features import weights as weight_files
+from ..features.extractors import inception, random_network
 from ..metrics.distribution import FeatureMetric
-from ..metrics.extractors import inception, random_network
-from ..metrics.metric import Skipped
 from ..metrics.statistics import Statistics
 from ..progress import track
 from .choice import Choice

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..features.extractors import in_colour
 from ..registry import register
 from .direction import Better
 from .interval import jackknife_interval
-from .metric import TARGET_ITSELF, Beside, Interval, TallyMetric, in_colour
+from .metric import TARGET_ITSELF, Beside, Interval, TallyMetric
 
 _PRIMARIES = torch.tensor([[0.64, 0.33], [0.30, 0.60], [0.15, 0.06]], dtype=torch.float64)
 """x and y of red, green and blue (IEC 61966-2-1, table 1)."""

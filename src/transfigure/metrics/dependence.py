@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import Skipped
 from ..registry import register
 from .direction import Better
 from .interval import bootstrap_interval, jackknife_interval
-from .metric import NOTHING, TARGET_ITSELF, Beside, Interval, Metric, Skipped, check_images, lifted
+from .metric import NOTHING, TARGET_ITSELF, Beside, Interval, Metric, check_images, lifted
 
 GRID = 16
 """Pixels per side of what images are averaged to: what a picture is of stays, texture goes, and sizes no longer differ."""

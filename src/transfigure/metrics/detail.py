@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import Skipped
 from ..registry import register
 from .direction import Better
-from .metric import TARGET_ITSELF, Beside, Interval, Skipped, TallyMetric, lifted
+from .metric import TARGET_ITSELF, Beside, Interval, TallyMetric, lifted
 
 
 def high_frequency_energy(images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..objectives import structural
+from ..losses import ssim as structural
 from ..registry import register
 from .direction import Better
 from .metric import ImageMetric
@@ -84,7 +84,7 @@ class SSIM(ImageMetric):
     better: ClassVar[Better] = "higher"
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Per image; see :func:`transfigure.objectives.structural.ssim`."""
+        """Per image; see :func:`transfigure.losses.ssim.ssim`."""
         return structural.ssim(prediction, target)
 
 
@@ -106,5 +106,5 @@ class MultiScaleSSIM(ImageMetric):
     better: ClassVar[Better] = "higher"
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Per image; see :func:`transfigure.objectives.structural.ms_ssim`."""
+        """Per image; see :func:`transfigure.losses.ssim.ms_ssim`."""
         return structural.ms_ssim(prediction, target)

@@ -14,13 +14,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import Skipped, UserError
+from ..features.extractors import Extractor, inception, random_network
 from ..registry import register
 from . import divergence
 from .direction import Better
-from .extractors import Extractor, inception, random_network
 from .interval import jackknife_interval
-from .metric import NOTHING, TARGET_ITSELF, Beside, Interval, Metric, Skipped, check_images, lifted
+from .metric import NOTHING, TARGET_ITSELF, Beside, Interval, Metric, check_images, lifted
 from .statistics import Statistics
 
 FID_IMAGES, KID_IMAGES = 2048, 100

@@ -25,10 +25,6 @@ TARGET_ITSELF = "target itself"
 """The bound every metric knows: what the targets score against themselves."""
 
 
-class Skipped(Exception):
-    """A metric that cannot be computed on what it is given; the message says why, and what would help."""
-
-
 @dataclass(frozen=True, eq=False)
 class Beside:
     """What is known of a batch beside its predictions and targets; a metric takes what it needs.
@@ -230,17 +226,6 @@ def check_images(prediction: Tensor, target: Tensor, names: Sequence[str] | None
 def lifted(images: Tensor) -> Tensor:
     """At least float32: half precision is for networks, not for sums."""
     return images.to(torch.promote_types(images.dtype, torch.float32))
-
-
-def in_colour(images: Tensor, what: str) -> Tensor:
-    """``[N, 3, H, W]`` from colour or grey images.
-
-    Raises:
-        Skipped: neither one nor three channels.
-    """
-    if images.shape[1] not in (1, 3):
-        raise Skipped(f"{what} sees colour or grey pictures, and these have {images.shape[1]} channels")
-    return images.expand(-1, 3, -1, -1)
 
 
 def _mean(scores: Sequence[float]) -> float:

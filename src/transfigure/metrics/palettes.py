@@ -298,7 +298,7 @@ def _colours(rows: Iterable[Any]) -> NDArray[np.uint8]:
 
 def _shipped(name: str) -> Palette:
     if name == "synthetic":
-        from ..data.street.scene import CLASSES, PALETTE
+        from ..worlds.facades.scene import CLASSES, PALETTE
 
         return Palette(name, CLASSES, PALETTE, None, _colours([]))
     classes, ignored = _SHIPPED[name]

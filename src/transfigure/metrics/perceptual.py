@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UserError, did_you_mean
+from ..errors import Skipped, UserError, did_you_mean
+from ..features import weights
+from ..features.extractors import in_colour
+from ..features.trunks.classifiers import Shapes, Trunk, take, trunk
 from ..registry import register
-from . import weights
 from .direction import Better
-from .metric import ImageMetric, Skipped, in_colour
-from .trunks.classifiers import Shapes, Trunk, take, trunk
+from .metric import ImageMetric
 
 PIXELS_AT_ONCE = 2**18
 """Four images of 256 x 256: of these VGG-16 makes 128 MB of activations."""

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from ..data import pixels
-from ..errors import UserError
+from ..errors import Skipped, UserError
+from ..features.extractors import in_colour
 from ..registry import register
 from .direction import Better
-from .metric import TARGET_ITSELF, Beside, Skipped, TallyMetric, in_colour
+from .metric import TARGET_ITSELF, Beside, TallyMetric
 from .palettes import IGNORE, Palette, load_palette
 from .segmenters import open_segmenter
 

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.files import write_atomically
-from ..errors import UserError
+from ..errors import Skipped, UserError
 from .divergence import covariance
-from .metric import Skipped
 
 if TYPE_CHECKING:
-    from .extractors import Extractor
+    from ..features.extractors import Extractor
 
 FORMAT = 1
 _SMALL = 1 << 16

@@ -67,7 +67,7 @@ class Component:
 
 
 AUGMENTATIONS = ("color", "translation", "cutout")
-"""What can be done to the images that D sees (``objectives/augment.py``)."""
+"""What can be done to the images that D sees (``losses/augment.py``)."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..analysis.measure import IDENTITY, RANDOM_TARGET, Measure
 from ..data.files import write_atomically, write_json
+from ..studies.preservation.measure import IDENTITY, RANDOM_TARGET, Measure
 from . import analysis_words, words
 from .factor_plot import LOOKS, WORDS, factor_plot, factor_png
 from .numbers import Place
@@ -25,8 +25,8 @@ from .panels import Picture, data_uri, shown
 from .shell import fill
 
 if TYPE_CHECKING:
-    from ..analysis.analyze import Analysis
-    from ..analysis.factors import FactorResult
+    from ..studies.preservation.analyze import Analysis
+    from ..studies.preservation.factors import FactorResult
 
 SIDE = 288
 """Longest side of a picture on the page, in pixels."""
@@ -75,7 +75,7 @@ def write_analysis(analysis: Analysis, out: Path) -> Path:
     """Write an analysis as a page, ``analysis.html``, with its numbers in ``analysis.json`` and the figure of factors beside it.
 
     Args:
-        analysis: from :func:`transfigure.analysis.analyze.analyze`.
+        analysis: from :func:`transfigure.studies.preservation.analyze.analyze`.
         out: a folder, created if absent; an older analysis in it is replaced. ``factors.png`` is there only if factors are known.
 
     Returns:

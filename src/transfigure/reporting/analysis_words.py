@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.measure import IDENTITY, RANDOM_TARGET, Measure
-from ..analysis.measures import UNSURE
 from ..progress import duration
+from ..studies.preservation.measure import IDENTITY, RANDOM_TARGET, Measure
+from ..studies.preservation.measures import UNSURE
 
 if TYPE_CHECKING:
-    from ..analysis.analyze import Analysis
+    from ..studies.preservation.analyze import Analysis
 
 MOST, SOME, LITTLE = 0.6, 0.2, 0.05
 """Of the way from a random target to the source itself, from where on most, some or little of the layout is kept."""

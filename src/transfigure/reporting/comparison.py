@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..data.files import write_atomically, write_json, write_text
 from ..errors import UserError
-from ..experiments.summary import Study, Summary, summarise, to_csv, to_dict
+from ..studies.ablation.summary import Study, Summary, summarise, to_csv, to_dict
 from . import overlays
 from .bands import DASHES, HUES, Look
 from .comparison_table import table, told
@@ -55,7 +55,7 @@ def compare(study: Study, out: str | Path) -> Path:
     """Write the comparison of a study: one HTML page, and the table beside it as ``.csv`` and ``.json``.
 
     Args:
-        study: see ``experiments.summary``: ``read_ablation`` or ``of_runs``.
+        study: see ``studies.ablation.summary``: ``read_ablation`` or ``of_runs``.
         out: the page, as ``comparison.html``; or a folder, which gets a page of that name.
 
     Returns:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from ..experiments.factor_table import FactorLine
-from ..experiments.over_seeds import Value
-from ..experiments.summary import Column, Line, Summary
 from ..metrics.direction import badness
 from ..progress import duration
+from ..studies.ablation.factor_table import FactorLine
+from ..studies.ablation.over_seeds import Value
+from ..studies.ablation.summary import Column, Line, Summary
 from . import words
 from .bands import Look
 from .scores import CEILINGS

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Affine2D, Transform
 
-from ..analysis.factors import FactorResult
+from ..studies.preservation.factors import FactorResult
 from .curves import COLOURS, STYLE, inline
 
 WIDTH, HEIGHT = 700, 500
@@ -49,7 +49,7 @@ def factor_plot(results: Sequence[FactorResult], name: str = "factors") -> str:
     a real target picture in place of G(x). The heights of the diamonds are what a perfect translator can reach.
 
     Args:
-        results: from :func:`transfigure.analysis.factors.analyse_factors`; values that are not finite are left out.
+        results: from :func:`transfigure.studies.preservation.factors.analyse_factors`; values that are not finite are left out.
         name: unique on the page, [a-z0-9-]; it prefixes the ids inside the SVG.
     """
     with mpl.rc_context(STYLE):

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..data import images
 from ..data.files import check_writable_folder, write_atomically
 from ..errors import TransfigureError
-from ..experiments.summary import Study, summarise
+from ..studies.ablation.summary import Study, summarise
 from . import overlays, panels, words
 from .bands import DASHES, Look
 from .comparison import readable, same_images
@@ -40,7 +40,7 @@ def figures(study: Study, folder: str | Path) -> list[Path]:
     """Write every figure of a study's comparison: charts as SVGs called by their titles, test images by variant as ``panels.png``.
 
     Args:
-        study: see ``experiments.summary``: ``read_ablation`` or ``of_runs``.
+        study: see ``studies.ablation.summary``: ``read_ablation`` or ``of_runs``.
         folder: is made if absent; what else lies there stays.
 
     Returns:

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from ..experiments.summary import Summary
+from ..studies.ablation.summary import Summary
 from . import words
 from .bands import Band, Dots, Look, bands, dots, overlay
 from .page import Figure

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..analysis.measure import IDENTITY, RANDOM_TARGET
 from ..metrics.direction import badness
+from ..studies.preservation.measure import IDENTITY, RANDOM_TARGET
 
 Entry = dict[str, Any]
 

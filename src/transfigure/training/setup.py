@@ -6,8 +6,8 @@ import torch
 
 from ..data.open import OpenedData
 from ..errors import UserError
+from ..losses.objective import Objective
 from ..networks.build import build_discriminator, build_generator
-from ..objectives.objective import Objective
 from ..recipe import Recipe
 from ..registry import build, entry
 from .engine import Engine

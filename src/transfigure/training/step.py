@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..data.batch import Batch
-from ..objectives.adversarial import Adversarial, r1
-from ..objectives.augment import augment
-from ..objectives.objective import Objective
+from ..losses.augment import augment
+from ..losses.gan import Adversarial, r1
+from ..losses.objective import Objective
 from .engine import Engine
 from .pool import ImagePool
 

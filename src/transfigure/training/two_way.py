@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..data.batch import Batch
-from ..objectives.adversarial import Adversarial
+from ..losses.gan import Adversarial
 from .step import Judged, Losses, PairedStep, Stateful, frozen
 
 

@@ -1,0 +1,274 @@
+"""Run every cell of a grid: each once, in a process of its own, whatever becomes of the others; and go on where a run was broken off."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ...data.files import check_writable_folder, write_json, write_text
+from ...data.open import find_records, settle
+from ...errors import Interrupted, UserError
+from ...progress import Progress, say
+from ...recipe import FREE_ON_RESUME, Recipe
+from .cell import Spec, last_line, outcome_file, run_cell
+from .grid import Cell, Grid
+
+LEDGER = "ablation.json"
+SEGMENTER = "segmenter.safetensors"
+
+
+@dataclass(frozen=True)
+class Means:
+    """With what the cells are judged and run.
+
+    Attributes:
+        segmenter: of the FCN-score: a file, ``module:function``, or ``train``, which trains one on the ablation's own data first.
+        palette: of the label maps.
+        weights: files of feature networks, by name.
+        plugins: files that register what the recipes name.
+        probes: the file of what reads known factors, for grids that examine a translation.
+        jobs: cells at a time; with more than one each has its share of the cores.
+        isolate: a process for each cell. False runs them here, one by one.
+    """
+
+    segmenter: str | None = None
+    palette: str | None = None
+    weights: dict[str, str] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
+    probes: str | None = None
+    jobs: int = 1
+    isolate: bool = True
+
+
+def ablate(grid: Grid, out: str | Path, means: Means | None = None, *, resume: bool = False, quiet: bool = False) -> Path:
+    """Train and evaluate every cell of a grid.
+
+    Args:
+        grid: what to run.
+        out: the folder to write: ``grid.yaml``, ``ablation.json`` and a run directory per cell.
+        means: with what.
+        resume: go on in a folder that holds an ablation: finished cells are kept, broken ones go on, failed ones are tried again.
+        quiet: no progress.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: a cell that no recipe can be, no data, or a folder that holds something else; nothing has been run then.
+        Interrupted: Ctrl-C or SIGTERM; every cell that was running has saved its state.
+    """
+    means = means or Means()
+    if means.jobs < 1:
+        raise UserError(f"--jobs is {means.jobs}: it must be at least 1")
+    cells = [_settled(cell) for cell in grid.cells()]
+    records, *_ = find_records(cells[0].recipe.data)
+    if not records["train"]:
+        raise UserError(f"{cells[0].recipe.data.path} has no training pairs: add a train folder")
+    folder = Path(out)
+    _check_place(folder, cells, resume)
+    check_writable_folder(folder)
+    for plugin in means.plugins:
+        if not Path(plugin).is_file():
+            raise UserError(f"plugin {plugin} does not exist: give the path of a Python file that registers something")
+    write_text(folder / "grid.yaml", grid.to_yaml())
+    pairs = len(records["train"])
+    each = pairs * cells[0].recipe.training.epochs
+    ledger = Ledger(folder, grid, cells, f"{each:,} images a cell ({cells[0].recipe.training.epochs} epochs of {pairs:,} pairs)")
+    ledger.write()
+    waiting = [cell for cell in cells if ledger.states[cell]["state"] != "done"]
+    if waiting and means.segmenter == "train":
+        means = dataclasses.replace(means, segmenter=_segmenter(folder, cells[0].recipe, means, quiet))
+    if waiting and grid.examine == "translation" and means.probes is None:
+        from .examine import prepare
+
+        found = prepare(cells[0].recipe, folder, quiet)
+        means = dataclasses.replace(means, probes=None if found is None else str(found))
+    if not quiet and len(waiting) < len(cells):
+        say(f"note: {len(cells) - len(waiting)} of {len(cells)} cells are done already")
+    runner = _isolated if means.isolate else _here
+    with Progress(len(waiting) * each, f"cell 0/{len(waiting)}", quiet=quiet) as progress:
+        runner(ledger, waiting, grid, means, progress, each)
+    if grid.examine:
+        from .examine import agreements
+        from .study import read_ablation
+
+        agreements(read_ablation(folder))
+    return folder
+
+
+class Ledger:
+    """What became of each cell, in ``ablation.json``.
+
+    Attributes:
+        states: per cell ``state``, ``reason``, ``seconds``, ``peak_mib``.
+    """
+
+    def __init__(self, folder: Path, grid: Grid, cells: Sequence[Cell], budget: str) -> None:
+        self.folder, self.grid, self.budget = folder, grid, budget
+        self.states: dict[Cell, dict[str, Any]] = {cell: self._found(cell) for cell in cells}
+
+    def _found(self, cell: Cell) -> dict[str, Any]:
+        nothing = {"state": "waiting", "reason": "", "seconds": None, "peak_mib": None}
+        with contextlib.suppress(OSError, ValueError):
+            said = json.loads(outcome_file(self.folder / cell.path).read_text(encoding="utf-8"))
+            return {key: said.get(key, value) for key, value in nothing.items()}
+        return nothing
+
+    def close(self, cell: Cell, reason: str = "") -> dict[str, Any]:
+        """Take down what a cell says of itself; ``reason`` is why it could not."""
+        found = self._found(cell)
+        if found["state"] != "done":
+            found = {**found, "state": "failed", "reason": found["reason"] or reason}
+        self.states[cell] = found
+        self.write()
+        return found
+
+    def write(self) -> None:
+        """Write the file."""
+        listed = [
+            {"variation": cell.variation, "seed": cell.seed, "path": cell.path.as_posix(), **state} for cell, state in self.states.items()
+        ]
+        about = {"name": self.grid.name, "about": self.grid.about, "budget": self.budget, "metrics": list(self.grid.metrics)}
+        write_json(self.folder / LEDGER, {**about, "cells": listed})
+
+
+def _settled(cell: Cell) -> Cell:
+    return dataclasses.replace(cell, recipe=dataclasses.replace(cell.recipe, data=settle(cell.recipe.data)))
+
+
+def _check_place(folder: Path, cells: Sequence[Cell], resume: bool) -> None:
+    if not resume:
+        if (folder / LEDGER).exists():
+            raise UserError(f"{folder} already holds an ablation: go on with it by --resume, or choose another --out")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(f"{folder} is not empty: choose a new folder for --out")
+        return
+    for cell in cells:
+        file = folder / cell.path / "recipe.yaml"
+        if file.is_file():
+            differing = Recipe.load(file).differences(cell.recipe).keys() - FREE_ON_RESUME - {"name"}
+            if differing:
+                raise UserError(
+                    f"{folder / cell.path} was begun with another recipe ({', '.join(sorted(differing))} differ): "
+                    "resume with the grid and the flags it was begun with, or choose another --out"
+                )
+
+
+def _segmenter(folder: Path, recipe: Recipe, means: Means, quiet: bool) -> str:
+    """The ablation's own segmenter, trained once on its data."""
+    file = folder / SEGMENTER
+    if not file.is_file():
+        from ...evaluation.segmenter_training import train_segmenter
+
+        train_segmenter(dataclasses.replace(recipe.data, limit=None), file, palette=means.palette, quiet=quiet)
+    return str(file)
+
+
+def _spec(cell: Cell, folder: Path, grid: Grid, means: Means) -> Spec:
+    cores = os.cpu_count() or 1
+    return Spec(
+        cell.recipe.to_dict(),
+        str(folder / cell.path),
+        list(grid.metrics),
+        means.segmenter,
+        means.palette,
+        means.weights,
+        means.plugins,
+        grid.examine,
+        means.probes,
+        max(1, cores // means.jobs) if means.jobs > 1 else None,
+    )
+
+
+def _here(ledger: Ledger, cells: Sequence[Cell], grid: Grid, means: Means, progress: Progress, each: int) -> None:
+    for number, cell in enumerate(cells, start=1):
+        progress.words(f"cell {number}/{len(cells)}", f"   {cell.variation}, seed {cell.seed}")
+        run_cell(_spec(cell, ledger.folder, grid, means))
+        _tell(cell, ledger.close(cell))
+        progress.advance(each)
+
+
+def _isolated(ledger: Ledger, cells: Sequence[Cell], grid: Grid, means: Means, progress: Progress, each: int) -> None:
+    """Keep ``jobs`` processes busy; the progress is that of all their logs."""
+    waiting, running, counted = list(cells), dict[Cell, subprocess.Popen[bytes]](), dict[Cell, int]()
+    asked = False
+    with tempfile.TemporaryDirectory() as specs, _stops() as stop:
+        while waiting or running:
+            while waiting and len(running) < means.jobs and not stop:
+                cell = waiting.pop(0)
+                counted[cell] = 0
+                running[cell] = _start(dataclasses.replace(_spec(cell, ledger.folder, grid, means), parent=os.getpid()), Path(specs))
+                names = ", ".join(f"{one.variation}, seed {one.seed}" for one in running)
+                progress.words(f"cell {len(cells) - len(waiting)}/{len(cells)}", f"   {names}")
+            if stop and not asked:
+                asked = True
+                for process in running.values():
+                    process.send_signal(signal.SIGTERM)
+            for cell, process in list(running.items()):
+                code = process.poll()
+                images = each if code is not None else int(last_line(ledger.folder / cell.path / "log.jsonl").get("images") or 0)
+                progress.advance(max(0, min(images, each) - counted[cell]))
+                counted[cell] = max(images, counted[cell])
+                if code is not None:
+                    del running[cell]
+                    if not stop or code in (0, 1):  # else it was asked to stop, and goes on another time
+                        _tell(cell, ledger.close(cell, _reason(code)))
+            if stop and not running:
+                break
+            time.sleep(0.2 if running else 0.0)
+    if stop:
+        raise Interrupted(f"stopped; every state is saved: go on with the same command and --resume ({ledger.folder})", 128 + stop[0])
+
+
+def _start(spec: Spec, folder: Path) -> subprocess.Popen[bytes]:
+    file = folder / f"{abs(hash(spec.run)):x}.json"
+    file.write_text(spec.to_json(), encoding="utf-8")
+    threads = {"OMP_NUM_THREADS": str(spec.threads)} if spec.threads is not None else {}
+    # its own session: Ctrl-C comes to us alone, and we ask every cell once
+    return subprocess.Popen(
+        [sys.executable, "-m", "transfigure.studies.ablation.cell", str(file)],
+        env={**os.environ, **threads},
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _reason(code: int) -> str:
+    if code < 0:
+        return f"its process was ended by signal {-code}" + (" (perhaps for lack of memory)" if code == -signal.SIGKILL else "")
+    return f"its process ended with code {code} before it could say why"
+
+
+def _tell(cell: Cell, state: Mapping[str, Any]) -> None:
+    if state["state"] == "failed":
+        say(f"failed: {cell.variation}, seed {cell.seed}: {state['reason']}")
+
+
+@contextlib.contextmanager
+def _stops() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM as an entry in a list, while the cells are asked to save their states."""
+    stop: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if not stop:
+            say("stopping: every running cell saves its state ...")
+        stop.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,259 @@
+"""A closer look at the trained cells of an experiment: is G the identity, and what does it preserve or make new?
+
+What is found joins the cell's evaluation as further rows, so tables, intervals over seeds and pages treat it as they treat a metric; what
+was measured on the way, at the models that a run kept, is a curve.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...data.files import write_atomically, write_json
+from ...data.open import find_records, settle
+from ...evaluation.evaluate import as_written
+from ...evaluation.held_out import HeldOut, held_out
+from ...evaluation.result import Row, plain
+from ...recipe import Recipe
+from ...translation.translator import Translator
+from ..preservation.analyze import Analysis, analyze, domains_of, shared_agreement, world_probes
+from ..preservation.kept import retrieval_at_1, seed_agreement
+from ..preservation.measure import IDENTITY
+from ..preservation.probes import Probes, load_probes
+from ..preservation.views import Space
+from .study import Study, read_object
+
+EXAMINED, ANSWERS, PROBES = "examined.json", "examined.npz", "probes.safetensors"
+TRAINING, HELD_OUT = 500, 200
+"""Images of the training set and of the rest that reconstruction is measured on, and that two trainings are compared on."""
+SHOWN = (
+    *("edge_agreement", "low_pass_correlation", "retrieval_at_1", "taken_for_target", "nearest_training"),
+    *("random_kid_to_target", "random_frechet_from_source"),
+)
+"""The measures of an analysis that become columns; the rest stands in ``analysis/analysis.json``."""
+AGREEMENT = "seed_agreement"
+
+
+def prepare(recipe: Recipe, folder: Path, quiet: bool = False) -> Path | None:
+    """Train the probes that all cells of an experiment share, if the data's factors are known; their file."""
+    file = folder / PROBES
+    if not file.is_file():
+        data = settle(recipe.data)
+        records, *_ = find_records(data)
+        probes = world_probes(records["train"], quiet=quiet)
+        if probes is None:
+            return None
+        probes.save(file)
+    return file
+
+
+def examine(run: Path, what: str, probes: Path | None = None) -> None:
+    """Look at a trained run: ``translation`` or ``reconstruction``; its evaluation must be there.
+
+    Raises:
+        UserError: the run's models or data cannot be used.
+    """
+    if what == "translation":
+        _translation(run, load_probes(probes) if probes is not None else None)
+    else:
+        _reconstruction(run)
+
+
+def agreements(study: Study) -> None:
+    """How far the trainings of each variation agree with those of the other seeds: as a row of each, and along the way."""
+    for variant in study.variants:
+        done = [cell.run for cell in variant.cells if cell.state == "done" and (cell.run / ANSWERS).is_file()]
+        answers = [_load(run) for run in done]
+        common = sorted(set.intersection(*(set(each) for each in answers))) if len(answers) > 1 else []
+        between: dict[tuple[int, int, int], float] = {}
+        for moment in common:
+            for one, other in itertools.combinations(range(len(done)), 2):
+                between[moment, one, other] = float(
+                    torch.nan_to_num(seed_agreement(answers[one][moment], answers[other][moment]), nan=math.nan).nanmean()
+                )
+        for at, run in enumerate(done):
+            values = {
+                moment: _mean([between[moment, *sorted((at, other))] for other in range(len(done)) if other != at])  # type: ignore[index]
+                for moment in common
+            }
+            _add_moments(run, {moment: {AGREEMENT: value} for moment, value in values.items()})
+            if common:
+                label, last = "Seeds agree", values[common[-1]]
+                add_rows(run, [_row(AGREEMENT, label, "higher", last, bounds={IDENTITY: 1.0})])
+
+
+def add_rows(run: Path, rows: Sequence[Row]) -> None:
+    """Lay rows beside those of a run's evaluation, in place of any of the same names."""
+    file = run / "evaluation" / "evaluation.json"
+    told = read_object(file)
+    names = {row.metric for row in rows}
+    told["rows"] = [row for row in told.get("rows") or [] if row.get("metric") not in names] + [plain(asdict(row)) for row in rows]
+    write_json(file, told)
+
+
+# ---- translation ------------------------------------------------------------------------------------------------------------
+
+
+def _translation(run: Path, probes: Probes | None) -> None:
+    analysis = analyze(run, probes=probes, quiet=True)
+    write_json(run / "analysis" / "analysis.json", analysis.to_dict())
+    translator = Translator.load(run)
+    found = held_out(translator, None, None, {})
+    add_rows(run, [*_measured(analysis), *_factored(analysis), *_on_training(translator, found, probes, analysis), *_best(run)])
+    sources = domains_of(found.pairs, HELD_OUT, "", True)[0]
+    _save(run, {_images(translator): _answers(translator, sources)})
+
+
+def _measured(analysis: Analysis) -> Iterator[Row]:
+    for measure in analysis.measures:
+        if measure.name in SHOWN:
+            low, high = measure.interval or (None, None)
+            reason = measure.note if math.isnan(measure.value) else ""
+            value = None if reason else measure.value
+            better = measure.better or ""
+            label = measure.label[:1].upper() + measure.label[1:]
+            yield _row(measure.name, label, better, value, low, high, measure.bounds, skipped=reason)
+    where = analysis.where
+    yield _row("locality", "Depends on its own place", "higher", where.share, bounds={"uniform dependence": where.uniform})
+
+
+def _factored(analysis: Analysis) -> Iterator[Row]:
+    """The means over the factors of one role."""
+    asked = (
+        ("shared", "preserved", "Shared factors preserved", "higher"),
+        ("source only", "preserved", "Source's own factors left", "lower"),
+        ("target only", "generated", "Target's own factors generated", "higher"),
+    )
+    for role, key, label, better in asked:
+        of = [result for result in analysis.factors if result.role == role]
+        if of:
+            at = ("preserved", "generated").index(key)
+            bounds = {IDENTITY: fmean(one.identity[at] for one in of), "random target": fmean(one.random_target[at] for one in of)}
+            yield _row(f"{role.replace(' ', '_')}_{key}", label, better, fmean(getattr(one, key) for one in of), bounds=bounds)
+
+
+def _on_training(translator: Translator, found: HeldOut, probes: Probes | None, analysis: Analysis) -> Iterator[Row]:
+    """What is kept of the sources that it was trained on, where the held-out ones say what is kept of new ones."""
+    assert found.training is not None
+    sources = domains_of(found.training, HELD_OUT, "", True)[0]
+    answers = _answers(translator, sources)
+    space: Space = "pixels" if analysis.about["same_domain"] else "structure"
+    own = float(retrieval_at_1(answers, sources, range(len(answers)), space).mean())
+    yield _row("retrieval_at_1_training", "Own source nearest, training", "higher", own, bounds={"permutation": 1 / len(answers)})
+    if analysis.factors and probes is not None:
+        kept = shared_agreement(probes, found.training, answers, HELD_OUT)
+        yield _row("shared_preserved_training", "Shared factors preserved, training", "higher", kept)
+
+
+def _best(run: Path) -> Iterator[Row]:
+    """The distance to the target domain of the checkpoint that validated best, where one was chosen by it."""
+    if (run / "model_best").is_dir():
+        from ...evaluation.evaluate import evaluate
+
+        for row in evaluate(run, checkpoint="best", metrics=["random_frechet"], quiet=True).rows:
+            yield Row(
+                **{**asdict(row), "metric": f"{row.metric}_best", "label": f"{row.label}, best checkpoint", "of": f"{row.metric}_best"}
+            )
+
+
+# ---- reconstruction ---------------------------------------------------------------------------------------------------------
+
+
+def _reconstruction(run: Path) -> None:
+    """Error, retrieval and answers at every model that was kept, on training and on held-out images."""
+    last = Translator.load(run)
+    found = held_out(last, None, None, {})
+    assert found.training is not None
+    sides = {
+        "training": domains_of(found.training, TRAINING, "", True)[0],
+        "held-out": domains_of(found.pairs, HELD_OUT, "", True)[0],
+    }
+    moments: dict[int, dict[str, float]] = {}
+    answers: dict[int, Tensor] = {}
+    rows: list[Row] = []
+    kept = sorted(folder for folder in (run / "kept").glob("[0-9]*") if folder.is_dir())
+    for translator in (*(Translator.load(folder) for folder in kept), last):
+        at, values = _images(translator), {}
+        for side, images in sides.items():
+            made = _answers(translator, images)
+            values[f"error, {side}"] = float((made - images).abs().mean() / 2)
+            values[f"own source nearest, {side}"] = float(retrieval_at_1(made, images, range(len(made)), "pixels").mean())
+            if side == "held-out":
+                answers[at] = made
+        moments[at] = values
+    final = moments[max(moments)]
+    for name, value in final.items():
+        kind, side = name.split(", ")
+        error = kind == "error"
+        n = len(sides[side])
+        bounds = {IDENTITY: 0.0 if error else 1.0} | ({} if error else {"permutation": 1 / n})
+        metric = name.replace(", ", "_").replace(" ", "_").replace("-", "_")
+        rows.append(_row(metric, name.capitalize(), "lower" if error else "higher", value, bounds=bounds, n=n))
+    add_rows(run, rows)
+    _add_moments(run, moments, anew=True)
+    _save(run, answers)
+
+
+# ---- files ------------------------------------------------------------------------------------------------------------------
+
+
+def _answers(translator: Translator, sources: Tensor) -> Tensor:
+    made = [translator.translate_tensor(part) for part in sources.split(16)]  # type: ignore[no-untyped-call]
+    return torch.stack([as_written(image, translator.config.target) for part in made for image in part])
+
+
+def _images(translator: Translator) -> int:
+    return int(translator.config.checkpoint.get("images") or 0)
+
+
+def _save(run: Path, answers: dict[int, Tensor]) -> None:
+    arrays = {str(at): ((images + 1) * 127.5).round().clamp(0, 255).byte().numpy() for at, images in answers.items()}
+    write_atomically(run / ANSWERS, lambda stream: np.savez_compressed(stream, **arrays))  # type: ignore[arg-type]
+
+
+def _load(run: Path) -> dict[int, Tensor]:
+    with np.load(run / ANSWERS, allow_pickle=False) as saved:
+        return {int(at): torch.from_numpy(saved[at]).float() / 127.5 - 1 for at in saved.files}
+
+
+def _add_moments(run: Path, moments: dict[int, dict[str, float]], anew: bool = False) -> None:
+    """Lay values beside those of ``examined.json``: ``[{"images": ..., "values": {...}}, ...]``."""
+    file = run / EXAMINED
+    told: dict[int, dict[str, Any]] = {}
+    if file.is_file() and not anew:
+        told = {int(entry["images"]): dict(entry["values"]) for entry in json.loads(file.read_text(encoding="utf-8"))["moments"]}
+    for at, values in moments.items():
+        told.setdefault(at, {}).update({name: value for name, value in values.items() if math.isfinite(value)})
+    write_json(file, {"moments": [{"images": at, "values": told[at]} for at in sorted(told)]})
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return fmean(finite) if finite else math.nan
+
+
+def _row(
+    name: str,
+    label: str,
+    better: str,
+    value: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    bounds: dict[str, float] | None = None,
+    n: int = 0,
+    skipped: str = "",
+) -> Row:
+    nothing = value is None or not math.isfinite(value)
+    reason = skipped or ("there is nothing to compare" if nothing else "")
+    known = {bound: at for bound, at in (bounds or {}).items() if math.isfinite(at)}
+    return Row(name, label, "", better, None if nothing else value, low, high, n, known, skipped=reason, of=name)

@@ -1,0 +1,257 @@
+"""What is laid side by side: variants of a recipe, each with a run per seed, from an ablation or from any run directories."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from ...errors import TransfigureError, UserError
+from ...recipe import FREE_ON_RESUME, Recipe, flatten
+
+STATES = ("done", "failed", "waiting")
+NAMED = {"data": "kind", "generator": "name", "discriminator": "name", "objective.adversarial": "loss"}
+"""Groups of recipe keys, and the key in each that says what the others are options of."""
+_TERMS = "objective.terms"
+_LONGEST = 120
+"""Characters of a variant's name; what would be longer is called as its folder is."""
+_SAME_ANSWER = (FREE_ON_RESUME | {"name", "training.seed"}) - {"data.path"}
+"""Keys in which the runs of one variant may differ. Of the data's path only the place may, not its last part."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a variant.
+
+    Attributes:
+        run: its directory; it need not exist.
+        state: ``done``, ``failed`` or ``waiting``.
+        reason: why it failed, in a sentence.
+        seconds: of training; None if nobody measured them.
+        peak_mib: memory at its highest, in MiB.
+    """
+
+    variation: str
+    seed: int
+    run: Path
+    state: str = "done"
+    reason: str = ""
+    seconds: float | None = None
+    peak_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe, trained once or with several seeds."""
+
+    name: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Variants to compare.
+
+    Attributes:
+        about: one sentence; may be empty.
+        budget: what every run was given, in words; may be empty.
+        metrics: registered names, in the order a table has them.
+    """
+
+    title: str
+    about: str
+    budget: str
+    metrics: tuple[str, ...]
+    variants: tuple[Variant, ...]
+
+
+def read_ablation(folder: str | Path) -> Study:
+    """The study of a folder that ``transfigure ablate`` wrote; what some cells lack is no error.
+
+    Raises:
+        UserError: there is no ``ablation.json``, or it is not one.
+    """
+    folder = Path(folder)
+    file = folder / "ablation.json"
+    if not file.is_file():
+        raise UserError(f"{folder} is no ablation: it holds no ablation.json (give the folder that 'transfigure ablate' wrote)")
+    told = read_object(file)
+    listed = [cell for cell in told.get("cells") or () if isinstance(cell, dict)] if isinstance(told.get("cells"), list) else []
+    if not listed:
+        raise UserError(f"{file} holds no cells: it is damaged, or not what 'transfigure ablate' wrote")
+    variants: dict[str, list[Cell]] = {}
+    for cell in (_cell(folder, entry) for entry in listed):
+        variants.setdefault(cell.variation, []).append(cell)
+    metrics = told.get("metrics")
+    return Study(
+        str(told.get("name") or folder.resolve().name),
+        str(told.get("about") or ""),
+        str(told.get("budget") or ""),
+        tuple(map(str, metrics)) if isinstance(metrics, list) else (),
+        tuple(Variant(name, tuple(cells)) for name, cells in variants.items()),
+    )
+
+
+def of_runs(paths: Sequence[str | Path], title: str | None = None) -> Study:
+    """The study of any runs: those whose recipes differ only in seed, places and what is kept are one variant.
+
+    A variant is called by the recipe keys in which the variants differ, as ``objective.terms.l1.weight=10``, or else by its folder.
+    Runs of one recipe and one seed are no independent witnesses of it, so each is a variant of its own.
+
+    Args:
+        paths: run directories, two or more, each with an evaluation.
+        title: of the page; None counts the runs.
+
+    Raises:
+        UserError: fewer than two, one given twice, one that is no run, or runs without an evaluation (the message makes one).
+    """
+    runs = [Path(path) for path in paths]
+    if len(runs) < 2:
+        raise UserError(f"a comparison needs at least two runs, and {len(runs)} {'was' if len(runs) == 1 else 'were'} given")
+    for at, run in enumerate(runs):
+        if not (run / "recipe.yaml").is_file():
+            raise UserError(f"{run} is no run: it holds no recipe.yaml (give directories that 'transfigure train' wrote)")
+        if run.resolve() in [other.resolve() for other in runs[:at]]:
+            raise UserError(f"{run} is given twice: name each run once")
+    if unmeasured := [run for run in runs if not (run / "evaluation" / "evaluation.json").is_file()]:
+        commands = " && ".join(f"transfigure evaluate {shlex.quote(str(run))}" for run in unmeasured)
+        what = f"{unmeasured[0]} has no evaluation" if len(unmeasured) == 1 else f"{len(unmeasured)} runs have no evaluation"
+        raise UserError(f"{what}: first run  {commands}")
+    recipes = [_recipe(run) for run in runs]
+    groups: list[list[int]] = []
+    for at, recipe in enumerate(recipes):
+        group = next((group for group in groups if _same(recipe, recipes[group[0]])), None)
+        groups.append([at]) if group is None else group.append(at)
+    seeds = [recipe.training.seed if recipe else 0 for recipe in recipes]
+    parts = [part for group in groups for part in ([group] if len({seeds[at] for at in group}) == len(group) else [[at] for at in group])]
+    names = _names([[runs[at] for at in part] for part in parts], [recipes[part[0]] for part in parts])
+    variants = tuple(Variant(name, tuple(Cell(name, seeds[at], runs[at]) for at in part)) for name, part in zip(names, parts))
+    return Study(title or f"{len(runs)} runs", "", "", (), variants)
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """A file's one JSON object.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(told, dict):
+        raise UserError(f"{file} cannot be read: it is not one JSON object")
+    return told
+
+
+def finite(value: object) -> float | None:
+    """The value as a finite float; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _cell(folder: Path, told: dict[str, Any]) -> Cell:
+    """A name in a JSON file must not reach anything outside the ablation's folder."""
+    name, seed = str(told.get("variation") or "unnamed"), finite(told.get("seed"))
+    seconds, peak = finite(told.get("seconds")), finite(told.get("peak_mib"))
+    state, reason = str(told.get("state") or ""), str(told.get("reason") or "")
+    run = folder / str(told.get("path") or "?")
+    try:
+        within = bool(told.get("path")) and run.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):
+        within = False
+    if not within:
+        run, state, reason = folder / "?", "failed", "its path does not lie in the ablation's folder"
+    elif state not in STATES:
+        state, reason = "failed", f"its state is not known ({state or 'none is given'})"
+    return Cell(name, 0 if seed is None else int(seed), run, state, reason, seconds, peak)
+
+
+# ---- names of variants -----------------------------------------------------------------------------------------------------
+
+
+def _recipe(run: Path) -> Recipe | None:
+    try:
+        return Recipe.load(run / "recipe.yaml")
+    except TransfigureError:  # of another version: then the folder's name must do
+        return None
+
+
+def _same(a: Recipe | None, b: Recipe | None) -> bool:
+    if a is None or b is None:
+        return False
+    differing = {key for key in a.differences(b) if key not in _SAME_ANSWER}
+    return not differing or (differing == {"data.path"} and _last(a.data.path) == _last(b.data.path))
+
+
+def _last(path: str | None) -> str:
+    return PurePath(path or "").name
+
+
+def _names(folders: list[list[Path]], recipes: list[Recipe | None]) -> list[str]:
+    """A name for each variant, no two the same."""
+    names = _by_keys([recipe for recipe in recipes if recipe is not None]) if None not in recipes else []
+    if len(set(names)) < len(folders) or not all(0 < len(name) <= _LONGEST for name in names):
+        parents = [{run.resolve().parent.name for run in runs} for runs in folders]
+        shared = [next(iter(each)) for each in parents if len(each) == 1]  # cells/l1_cgan/seed0, cells/l1_cgan/seed1
+        several = any(len(runs) > 1 for runs in folders)
+        names = shared if several and len({*shared}) == len(folders) else [runs[0].resolve().name for runs in folders]
+    return [name if name not in names[:at] else f"{name} ({names[:at].count(name) + 1})" for at, name in enumerate(names)]
+
+
+def _by_keys(recipes: list[Recipe]) -> list[str]:
+    """Each recipe in the keys that tell it from the others, written as the overrides that make it."""
+    facts = [_facts(recipe) for recipe in recipes]
+    keys = sorted(dict.fromkeys(key for each in facts for key in each), key=lambda key: key.startswith((_TERMS, "training")))
+    groups = [*NAMED, *(key for key in keys if key.startswith(f"{_TERMS}.") and key.count(".") == 2)]
+    names = []
+    for own in facts:
+        said: dict[str, Any] = {}
+        for key in keys:
+            group = next((group for group in groups if key == group or key.startswith(f"{group}.")), None)
+            # An option of what this group names is compared with those who name the same; the name itself with everybody.
+            peers = [each for each in facts if group in (None, key) or each.get(group) == own.get(group)]
+            if key == "discriminator":  # without an adversarial loss there is none: that need not be said
+                peers = [each for each in peers if each.get(key) and own.get(key)]
+            if all(each.get(key) == own.get(key) for each in peers):
+                continue
+            term = key == group and key.startswith(_TERMS) and key in own
+            said[f"{key}.weight" if term else key] = own.get(f"{key}.weight" if term else key)
+        for group in NAMED:  # what has options that are said is there: its own name need not be, unless another has another
+            if any(key.startswith(f"{group}.") for key in said) and len({each.get(group) for each in facts} - {None}) == 1:
+                said.pop(group, None)
+        names.append(", ".join(f"{key}={_written(value)}" for key, value in said.items()))
+    return names
+
+
+def _facts(recipe: Recipe) -> dict[str, Any]:
+    """Dotted keys of what changes the result. A group's own key holds what it names; a term's, that it is there."""
+    tree = recipe.to_dict()
+    terms = {str(term["loss"]): term for term in tree["objective"].pop("terms")}
+    facts: dict[str, Any] = {}
+    for key, value in flatten(tree):
+        group, _, last = key.rpartition(".")
+        facts[group if NAMED.get(group) == last else key] = value
+    facts["data.path"] = _last(recipe.data.path)
+    for loss, term in terms.items():
+        facts[f"{_TERMS}.{loss}"] = loss
+        facts |= {f"{_TERMS}.{loss}.{key}": value for key, value in term.items() if key != "loss"}
+    return {key: value for key, value in facts.items() if key not in _SAME_ANSWER}
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)

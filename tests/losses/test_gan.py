@@ -1,0 +1,219 @@
+"""The adversarial losses against their papers' equations, and what their gradients do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from transfigure import registry
+from transfigure.errors import UserError
+from transfigure.losses.gan import Adversarial, Hinge, LeastSquares, Vanilla, WassersteinPenalty
+
+logit = st.floats(-12, 12, width=32)
+LOGITS = torch.tensor([[[[-3.0, -0.5], [0.0, 2.0]]], [[[1.5, 0.25], [-7.0, 4.0]]]])
+
+
+def every() -> list[Adversarial]:
+    return [registry.build("adversarial", name) for name in registry.names("adversarial")]
+
+
+@settings(deadline=None)
+@given(st.lists(logit, min_size=1, max_size=6))
+def test_vanilla_is_the_papers_equation_on_probabilities(values: list[float]) -> None:
+    logits = torch.tensor(values, dtype=torch.float64)
+    d = torch.sigmoid(logits)
+    loss = Vanilla()
+    torch.testing.assert_close(loss.real(logits), -d.log().mean())
+    torch.testing.assert_close(loss.fake(logits), -(1 - d).log().mean())
+    torch.testing.assert_close(loss.fool(logits), -d.log().mean())
+    torch.testing.assert_close(loss.score(logits), d.mean())
+
+
+def test_vanilla_is_binary_cross_entropy_also_with_smoothed_labels() -> None:
+    cross_entropy = nn.functional.binary_cross_entropy_with_logits
+    torch.testing.assert_close(Vanilla(0.9).real(LOGITS), cross_entropy(LOGITS, torch.full_like(LOGITS, 0.9)))
+    torch.testing.assert_close(Vanilla(0.9).fool(LOGITS), cross_entropy(LOGITS, torch.ones_like(LOGITS)))  # smoothing is D's alone
+
+
+def test_vanilla_stays_finite_and_teaches_g_when_d_is_certain() -> None:
+    logits = torch.full((1, 1, 2, 2), -200.0, requires_grad=True)
+    loss = Vanilla().fool(logits)
+    loss.backward()
+    assert loss.item() == pytest.approx(200)
+    assert logits.grad is not None and torch.allclose(logits.grad, torch.tensor(-0.25))  # E[log(1 - D)] would give 0 here
+
+
+def test_lsgan_closed_form() -> None:
+    loss = LeastSquares()
+    assert loss.real(LOGITS).item() == pytest.approx(((LOGITS - 1) ** 2).mean().item())
+    assert loss.fake(LOGITS).item() == pytest.approx((LOGITS**2).mean().item())
+    assert loss.fool(LOGITS).item() == pytest.approx(loss.real(LOGITS).item())
+    assert LeastSquares(0.9).real(torch.full((3,), 0.9)).item() == 0
+
+
+def test_hinge_closed_form() -> None:
+    loss, logits = Hinge(), torch.tensor([-2.0, -0.5, 0.5, 3.0])
+    assert loss.real(logits).item() == pytest.approx((3 + 1.5 + 0.5 + 0) / 4)
+    assert loss.fake(logits).item() == pytest.approx((0 + 0.5 + 1.5 + 4) / 4)
+    assert loss.fool(logits).item() == pytest.approx(-0.25)
+
+
+def test_wasserstein_losses_are_the_critics_difference() -> None:
+    loss, real, fake = WassersteinPenalty(), torch.tensor([1.0, 3.0]), torch.tensor([-4.0, 2.0])
+    assert (loss.real(real) + loss.fake(fake)).item() == pytest.approx(-1 - 2)
+    assert loss.fool(fake).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("loss", every(), ids=lambda loss: type(loss).__name__)
+def test_descending_on_fool_raises_the_verdict_and_ascending_d_separates(loss: Adversarial) -> None:
+    logits = torch.zeros(2, 1, 3, 3, requires_grad=True)
+    for _ in range(20):
+        (gradient,) = torch.autograd.grad(loss.fool(logits), logits)
+        logits = (logits - gradient).detach().requires_grad_()
+    assert loss.score(logits) > loss.score(torch.zeros(1))
+    real, fake = torch.zeros(4, requires_grad=True), torch.zeros(4, requires_grad=True)
+    (loss.real(real) + loss.fake(fake)).backward()
+    assert real.grad is not None and (real.grad < 0).all()
+    assert fake.grad is not None and (fake.grad >= 0).all()  # lsgan is already at its fake label
+    assert not loss.score(logits).requires_grad
+
+
+@pytest.mark.parametrize("loss", every(), ids=lambda loss: type(loss).__name__)
+def test_half_precision_logits_are_averaged_in_float32(loss: Adversarial) -> None:
+    logits = torch.randn(2, 1, 8, 8)
+    for side in (loss.real, loss.fake, loss.fool, loss.score):
+        value = side(logits.bfloat16())
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, side(logits), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("loss", "wins", "plays"),
+    [
+        (Vanilla(), (0.97, 0.03), [(0.97, 0.2), (0.8, 0.03), (0.5, 0.5), (0.03, 0.97)]),
+        (Vanilla(0.9), (0.88, 0.02), [(0.8, 0.02)]),
+        (LeastSquares(), (1.02, -0.01), [(1.0, 0.1), (0.9, 0.0)]),
+        (Hinge(), (1.4, -1.2), [(0.97, -1.2), (1.4, -0.5), (0.0, 0.0)]),
+    ],
+)
+def test_d_has_won_when_both_means_are_at_their_goals(
+    loss: Adversarial, wins: tuple[float, float], plays: list[tuple[float, float]]
+) -> None:
+    assert loss.won(*wins)
+    assert not any(loss.won(*scores) for scores in plays)
+
+
+def test_a_critic_without_a_scale_never_wins() -> None:
+    assert not WassersteinPenalty().won(500.0, -500.0)
+
+
+class Linear(nn.Module):
+    """A critic whose gradient is its weight, everywhere."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images * self.weight).sum((1, 2, 3))
+
+
+def test_penalty_of_a_linear_critic_is_known_and_reaches_its_weights() -> None:
+    critic = Linear(torch.full((2, 3, 3), 0.5))
+    norm = 0.5 * math.sqrt(18)
+    real, fake = torch.randn(4, 2, 3, 3), torch.randn(4, 2, 3, 3, requires_grad=True)
+    penalty = WassersteinPenalty().penalty(critic, real, fake)
+    assert penalty is not None and penalty.item() == pytest.approx(10 * (norm - 1) ** 2, rel=1e-5)
+    penalty.backward()
+    expected = 10 * 2 * (norm - 1) * critic.weight.detach() / norm
+    assert critic.weight.grad is not None
+    torch.testing.assert_close(critic.weight.grad, expected)
+    assert fake.grad is None
+
+
+def test_penalty_of_a_patch_critic_is_that_of_its_mean() -> None:
+    critic = Linear(torch.randn(2, 3, 3))
+    images = torch.randn(2, 2, 3, 3), torch.randn(2, 2, 3, 3)
+
+    def patches(z: Tensor) -> Tensor:
+        return critic(z).view(-1, 1, 1, 1).expand(-1, 1, 5, 5)
+
+    one, many = WassersteinPenalty().penalty(critic, *images), WassersteinPenalty().penalty(patches, *images)
+    assert one is not None and many is not None
+    torch.testing.assert_close(one, many)
+
+
+def test_penalty_looks_between_real_and_fake_one_draw_per_image() -> None:
+    seen: list[Tensor] = []
+
+    def judge(z: Tensor) -> Tensor:
+        seen.append(z.detach())
+        return z.sum((1, 2, 3))
+
+    WassersteinPenalty().penalty(judge, torch.ones(64, 1, 2, 2), -torch.ones(64, 1, 2, 2))
+    places = seen[0].flatten(1)
+    assert (places == places[:, :1]).all()  # the same mixture over the whole image
+    assert places[:, 0].unique().numel() > 60 and places.min() >= -1 and places.max() <= 1
+    assert places[:, 0].min() < -0.7 and places[:, 0].max() > 0.7
+
+
+def test_minimising_the_penalty_brings_a_nonlinear_critics_slope_to_one() -> None:
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Conv2d(1, 4, 3), nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 2))
+    optimizer = torch.optim.Adam(critic.parameters(), lr=0.02)
+    real, fake = torch.rand(8, 1, 4, 4), -torch.rand(8, 1, 4, 4)
+    history = []
+    for _ in range(60):
+        penalty = WassersteinPenalty().penalty(critic, real, fake)
+        assert penalty is not None
+        optimizer.zero_grad()
+        penalty.backward()
+        optimizer.step()
+        history.append(penalty.item())
+    assert history[-1] < 0.05 * history[0]
+
+
+def test_penalty_of_a_flat_critic_has_a_finite_gradient() -> None:
+    critic = Linear(torch.zeros(1, 2, 2))
+    penalty = WassersteinPenalty().penalty(critic, torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 2))
+    assert penalty is not None and penalty.item() == pytest.approx(10)
+    penalty.backward()
+    assert critic.weight.grad is not None and critic.weight.grad.isfinite().all()
+
+
+def test_penalty_can_be_measured_without_a_graph() -> None:
+    with torch.no_grad():
+        penalty = WassersteinPenalty(2.0).penalty(Linear(torch.ones(1, 2, 2)), torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2))
+    assert penalty is not None and penalty.item() == pytest.approx(2) and not penalty.requires_grad
+
+
+def test_only_wgan_gp_has_a_penalty_and_weight_zero_switches_it_off() -> None:
+    images = torch.rand(2, 1, 2, 2), torch.rand(2, 1, 2, 2)
+    critic = Linear(torch.ones(1, 2, 2))
+    assert [name for name in registry.names("adversarial") if registry.build("adversarial", name).penalty(critic, *images) is not None] == [
+        "wgan_gp"
+    ]
+    assert WassersteinPenalty(0.0).penalty(critic, *images) is None
+
+
+def test_penalty_refuses_unequal_shapes() -> None:
+    with pytest.raises(ValueError, match="as many fakes as reals"):
+        WassersteinPenalty().penalty(Linear(torch.ones(1, 2, 2)), torch.rand(2, 1, 2, 2), torch.rand(1, 1, 2, 2))
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1.1, math.nan])
+def test_labels_outside_the_range_are_user_errors(value: float) -> None:
+    for loss in (Vanilla, LeastSquares):
+        with pytest.raises(UserError, match="real_label"):
+            loss(value)
+
+
+@pytest.mark.parametrize("value", [-1.0, math.inf, math.nan])
+def test_an_unusable_penalty_weight_is_a_user_error(value: float) -> None:
+    with pytest.raises(UserError, match="penalty_weight"):
+        WassersteinPenalty(value)

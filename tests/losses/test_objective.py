@@ -1,0 +1,187 @@
+"""The weighted sum: from a recipe's list to numbers, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from transfigure import registry
+from transfigure.data.batch import Batch
+from transfigure.errors import UserError
+from transfigure.losses.objective import Objective
+from transfigure.losses.pixel import charbonnier, l1, l2
+
+
+@pytest.fixture
+def batch() -> Batch:
+    torch.manual_seed(0)
+    x, y = torch.rand(2, 3, 12, 12) * 2 - 1, torch.rand(2, 3, 12, 12) * 2 - 1
+    return Batch(x, y, ("a", "b"), fake=torch.tanh(x).requires_grad_())
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_plugins", {})
+    file = tmp_path / "plugged.py"
+    file.write_text(
+        textwrap.dedent('''
+        from __future__ import annotations
+        from typing import Literal
+        import torch
+        from torch import nn
+        from transfigure.registry import register
+
+        @register("loss", "learned")
+        class Learned(nn.Module):
+            """A term with weights of its own.
+
+            Args:
+                mode: how.
+                count: how many.
+            """
+            built = 0
+
+            def __init__(self, mode: Literal["mean", "sum"] = "mean", count: int = 1) -> None:
+                super().__init__()
+                type(self).built += 1
+                self.mode, self.scale = mode, nn.Parameter(torch.full((), float(count)))
+
+            def forward(self, batch):
+                return getattr(self.scale * batch.generated, self.mode)()
+
+        @register("loss", "unreduced")
+        def unreduced(batch):
+            """Forgets to reduce."""
+            return batch.generated.flatten(1).mean(1)
+        ''')
+    )
+    sys.modules.pop("transfigure_plugin_plugged", None)
+    registry.load_plugin(str(file))
+
+
+def test_values_are_unweighted_and_weigh_is_their_weighted_sum(batch: Batch) -> None:
+    objective = Objective([{"loss": "l1", "weight": 100}, {"loss": "charbonnier", "weight": 0.5, "epsilon": 0.1}, {"loss": "l2"}])
+    values = objective.values(batch)
+    assert list(values) == ["l1", "charbonnier", "l2"]
+    assert objective.weights == {"l1": 100, "charbonnier": 0.5, "l2": 1}
+    torch.testing.assert_close(values["l1"], l1(batch))
+    torch.testing.assert_close(values["charbonnier"], charbonnier(batch, 0.1))
+    torch.testing.assert_close(objective.weigh(values), 100 * l1(batch) + 0.5 * charbonnier(batch, 0.1) + l2(batch))
+
+
+def test_the_gradient_is_the_weighted_sums(batch: Batch) -> None:
+    objective = Objective([{"loss": "l1", "weight": 3}, {"loss": "l2", "weight": 2}])
+    (whole,) = torch.autograd.grad(objective.weigh(objective.values(batch)), batch.generated)
+    (first,) = torch.autograd.grad(l1(batch), batch.generated)
+    (second,) = torch.autograd.grad(l2(batch), batch.generated)
+    torch.testing.assert_close(whole, 3 * first + 2 * second)
+
+
+def test_no_terms_are_a_zero_that_can_be_added(batch: Batch) -> None:
+    objective = Objective([])
+    assert objective.values(batch) == {}
+    zero = objective.weigh({})
+    assert zero.item() == 0 and zero.ndim == 0
+    (zero + batch.generated.sum()).backward()
+    assert objective.weigh({}, device="meta").device.type == "meta"
+
+
+def test_weight_zero_measures_without_training(batch: Batch) -> None:
+    objective = Objective([{"loss": "l1", "weight": 0}, {"loss": "l2"}])
+    values = objective.values(batch)
+    assert values["l1"].item() == pytest.approx(l1(batch).item()) and not values["l1"].requires_grad
+    torch.testing.assert_close(objective.weigh(values), l2(batch))
+    assert objective.weigh({"l1": torch.tensor(math.nan)}).item() == 0
+    assert not Objective([{"loss": "l1"}]).values(Batch(batch.source, batch.target, batch.names, fake=batch.source))["l1"].requires_grad
+
+
+def test_the_same_loss_again_gets_a_number(batch: Batch) -> None:
+    objective = Objective([{"loss": "charbonnier", "epsilon": 0.5}, {"loss": "charbonnier"}, {"loss": "l1"}, {"loss": "charbonnier"}])
+    assert list(objective.weights) == ["charbonnier", "charbonnier_2", "l1", "charbonnier_3"]
+    values = objective.values(batch)
+    assert values["charbonnier"] > values["charbonnier_2"] == values["charbonnier_3"]
+
+
+def test_yaml_1_1_words_that_are_numbers_are_numbers() -> None:
+    objective = Objective([{"loss": "charbonnier", "weight": "1e2", "epsilon": "1e-3"}])
+    assert objective.weights == {"charbonnier": 100}
+    assert Objective([{"loss": "l1", "weight": 7}]).weights == {"l1": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("term", "says"),
+    [
+        ({"loss": "cosin"}, "did you mean 'cosine'"),
+        ({"loss": "charbonnier", "epsilom": 1.0}, r"objective\.terms\.1\.epsilom .*did you mean 'epsilon'"),
+        ({"loss": "l1", "epsilon": 1.0}, "not a parameter of loss 'l1'"),
+        ({"loss": "l1", "batch": 1}, "not a parameter"),
+        ({"loss": "l1", "weight": -1}, "from 0 up"),
+        ({"loss": "l1", "weight": "nan"}, "from 0 up"),
+        ({"loss": "l1", "weight": math.inf}, "from 0 up"),
+        ({"loss": "l1", "weight": "much"}, "'much': it must be of type float"),
+        ({"loss": "l1", "weight": True}, "float"),
+        ({"loss": "l1", "weight": None}, "float"),
+        ({"loss": "charbonnier", "epsilon": [1]}, "float"),
+        ({"loss": "ssim", "window": 7.5}, "of type int"),
+        ({"loss": "ssim", "window": True}, "of type int"),
+        ({"weight": 1}, "names its loss"),
+        ("l1", "names its loss"),
+        ({"loss": 1}, "names its loss"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_named(term: object, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        Objective([{"loss": "l2"}, term])  # type: ignore[list-item]
+
+
+def test_a_class_is_built_once_and_moves(plugin: None, batch: Batch) -> None:
+    objective = Objective([{"loss": "learned", "mode": "sum", "count": 2}])
+    first, second = objective.values(batch)["learned"], objective.values(batch)["learned"]
+    torch.testing.assert_close(first, 2 * batch.generated.sum())
+    assert first == second
+    assert type(objective.terms["learned"]).built == 1  # type: ignore[attr-defined]
+    assert objective.to("meta") is objective
+    assert next(objective.terms["learned"].parameters()).device.type == "meta"  # type: ignore[attr-defined]
+
+
+def test_choices_and_shapes_of_plugins_are_checked(plugin: None, batch: Batch) -> None:
+    with pytest.raises(UserError, match="one of mean, sum"):
+        Objective([{"loss": "learned", "mode": "median"}])
+    with pytest.raises(UserError, match=r"'unreduced' returned a tensor of shape \(2,\)"):
+        Objective([{"loss": "unreduced"}]).values(batch)
+
+
+def test_terms_can_be_called_by_hand(batch: Batch) -> None:
+    value: Tensor = Objective([{"loss": "l1"}]).terms["l1"](batch)
+    torch.testing.assert_close(value, l1(batch))
+
+
+def test_a_term_like_another_has_its_length_and_its_own_direction(batch: Batch) -> None:
+    objective = Objective([{"loss": "l2", "weight": 5, "like": "l1"}])
+    values = objective.values(batch)
+    (pull,) = torch.autograd.grad(objective.weigh(values, batch=batch), batch.generated, retain_graph=True)
+    (own,) = torch.autograd.grad(l2(batch), batch.generated, retain_graph=True)
+    (model,) = torch.autograd.grad(l1(batch), batch.generated)
+    assert pull.norm() == pytest.approx(5 * float(model.norm()), rel=1e-5)
+    torch.testing.assert_close(pull / pull.norm(), own / own.norm())
+    with pytest.raises(ValueError, match="needs the batch"):
+        objective.weigh(values)
+
+
+def test_a_term_without_a_pull_stays_without_one(batch: Batch) -> None:
+    same = batch.with_fake(batch.target.clone().requires_grad_())
+    objective = Objective([{"loss": "l2", "like": "l1"}])
+    value = objective.weigh(objective.values(same), batch=same)
+    (pull,) = torch.autograd.grad(value, same.generated)
+    assert torch.equal(pull, torch.zeros_like(pull))
+
+
+def test_like_what_does_not_exist(batch: Batch) -> None:
+    with pytest.raises(UserError, match="did you mean 'l1'"):
+        Objective([{"loss": "l2", "like": "l11"}])

@@ -1,0 +1,215 @@
+"""Every cell is run once, whatever becomes of the others, and a broken ablation goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import noise_image
+from transfigure.data import images
+from transfigure.errors import UserError
+from transfigure.studies.ablation.ablation import Means, ablate
+from transfigure.studies.ablation.cell import last_line
+from transfigure.studies.ablation.grid import Grid, shipped
+
+TOY: dict[str, Any] = {
+    "data.kind": "synthetic",
+    "data.train": 6,
+    "data.val": 0,
+    "data.test": 3,
+    "data.load_size": 32,
+    "data.crop_size": 32,
+    "generator.width": 2,
+    "generator.depth": 4,
+    "discriminator.width": 2,
+    "training.epochs": 1,
+    "training.batch_size": 2,
+    "training.accelerator": "cpu",
+    "training.log_every": 2,
+    "training.preview_count": 2,
+}
+HERE = Means(isolate=False)
+TWO = """
+base: l1
+variations:
+  one: {objective.terms.l1.weight: 1}
+  ten: {objective.terms.l1.weight: 10}
+metrics: [l1, ssim]
+"""
+
+
+def two(folder: Path, **changes: Any) -> Grid:
+    seeds = changes.pop("seeds", [0])
+    (folder / "two.yaml").write_text(changes.pop("text", TWO), encoding="utf-8")
+    return Grid.load(folder / "two.yaml", {**TOY, **changes}, seeds)
+
+
+def ledger(folder: Path) -> dict[str, dict[str, Any]]:
+    found = json.loads((folder / "ablation.json").read_text(encoding="utf-8"))
+    return {f"{cell['variation']} {cell['seed']}": cell for cell in found["cells"]}
+
+
+def values(folder: Path) -> dict[str, list[Any]]:
+    """Every cell's numbers, and the very bits of its generator."""
+    found = {}
+    for name, cell in ledger(folder).items():
+        run = folder / cell["path"]
+        rows = json.loads((run / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))["rows"]
+        found[name] = [[row["value"] for row in rows], (run / "model" / "generator.safetensors").read_bytes()]
+    return found
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    out = ablate(two(tmp_path), tmp_path / "out", HERE, quiet=True)
+    told = json.loads((out / "ablation.json").read_text(encoding="utf-8"))
+    assert (told["name"], told["metrics"]) == ("two", ["l1", "ssim"])
+    assert told["budget"] == "6 images a cell (1 epochs of 6 pairs)"
+    for cell in told["cells"]:
+        assert cell["state"] == "done" and cell["seconds"] > 0 and cell["peak_mib"] > 50
+        run = out / cell["path"]
+        assert last_line(run / "log.jsonl")["kind"] == "end"
+        assert {row["of"] for row in json.loads((run / "evaluation" / "evaluation.json").read_text())["rows"]} == {"l1", "ssim"}
+        assert json.loads((run / "evaluation" / "pictures.json").read_text())["images"] == 3
+    again = Grid.load(out / "grid.yaml")
+    assert [cell.recipe.to_dict()["objective"] for cell in again.cells()] == [
+        c.recipe.to_dict()["objective"] for c in two(tmp_path).cells()
+    ]
+
+
+def test_equal_seeds_give_equal_tables_and_other_seeds_do_not(tmp_path: Path) -> None:
+    grid = two(tmp_path, seeds=[0, 1])
+    first, second = (values(ablate(grid, tmp_path / name, HERE, quiet=True)) for name in ("a", "b"))
+    assert first == second
+    assert first["one 0"] != first["one 1"]
+
+
+def test_finished_cells_are_never_run_again(tmp_path: Path) -> None:
+    out = ablate(two(tmp_path), tmp_path / "out", HERE, quiet=True)
+    before = {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"already holds an ablation.*--resume"):
+        ablate(two(tmp_path), out, HERE, quiet=True)
+    ablate(two(tmp_path, seeds=[0, 5]), out, HERE, resume=True, quiet=True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert {name: cell["state"] for name, cell in ledger(out).items()} == dict.fromkeys(("one 0", "ten 0", "one 5", "ten 5"), "done")
+
+
+def test_a_resume_with_another_recipe_is_refused(tmp_path: Path) -> None:
+    out = ablate(two(tmp_path), tmp_path / "out", HERE, quiet=True)
+    with pytest.raises(UserError, match=r"begun with another recipe .*generator\.width"):
+        ablate(two(tmp_path, **{"generator.width": 3}), out, HERE, resume=True, quiet=True)
+
+
+def test_a_place_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("...")
+    with pytest.raises(UserError, match="is not empty"):
+        ablate(two(tmp_path), tmp_path / "out", HERE, quiet=True)
+
+
+def test_a_cell_that_diverges_is_told_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = TWO.replace("weight: 10}", "weight: 1.0e+38, training.learning_rate: 1.0e+30}")
+    out = ablate(two(tmp_path, text=text, **{"training.epochs": 2}), tmp_path / "out", HERE, quiet=False)
+    states = ledger(out)
+    assert states["one 0"]["state"] == "done"
+    assert states["ten 0"]["state"] == "failed"
+    assert "became NaN or infinite" in states["ten 0"]["reason"] or "no longer finite" in states["ten 0"]["reason"]
+    assert "failed: ten, seed 0" in capsys.readouterr().err
+
+
+FILES = {key: value for key, value in TOY.items() if key not in ("data.kind", "data.train", "data.val", "data.test")}
+
+
+def test_data_that_are_not_there_are_said_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(TWO)
+    grid = Grid.load(tmp_path / "two.yaml", {**FILES, "data.path": str(tmp_path / "absent")}, [0])
+    with pytest.raises(UserError, match="absent"):
+        ablate(grid, tmp_path / "out", HERE, quiet=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_that_cannot_be_used_fail_their_cells_with_the_sentence(tmp_path: Path) -> None:
+    for side in ("A", "B"):
+        for index in range(3):
+            images.write(tmp_path / "data" / f"train{side}" / f"{index}.png", noise_image(32, 32, seed=index))
+    (tmp_path / "data" / "trainA" / "1.png").write_bytes(b"no picture")
+    (tmp_path / "two.yaml").write_text(TWO)
+    grid = Grid.load(tmp_path / "two.yaml", {**FILES, "data.path": str(tmp_path / "data")}, [0])
+    out = ablate(grid, tmp_path / "out", HERE, quiet=True)
+    assert all(cell["state"] == "failed" and "1.png" in cell["reason"] for cell in ledger(out).values())
+
+
+def command(out: Path, grid: Path, *more: str) -> list[str]:
+    flags = [word for key, value in TOY.items() if key != "data.kind" for word in (f"--{key}", str(value))]
+    return [sys.executable, "-m", "transfigure", "ablate", str(grid), "synthetic", "--out", str(out), "--seeds", "0", *flags, *more]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["within a cell", "between cells"])
+def test_resume_after_kill_9(tmp_path: Path, when: str) -> None:
+    (tmp_path / "two.yaml").write_text(TWO)
+    more = ("--training.epochs", "60", "--training.checkpoint_every", "30")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    subprocess.run(command(whole, tmp_path / "two.yaml", *more), check=True, env=environment, capture_output=True)
+    process = subprocess.Popen(
+        command(out, tmp_path / "two.yaml", *more), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    awaited = out / "cells" / "one" / ("seed0/checkpoints/last.pt" if when == "within a cell" else "seed0.json")
+    deadline = time.monotonic() + 120
+    while not awaited.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    assert awaited.exists()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 60
+    while any((out / "cells").rglob(".lock")) and time.monotonic() < deadline:  # its cell notices, saves and ends
+        time.sleep(0.1)
+    resumed = subprocess.run(
+        command(out, tmp_path / "two.yaml", *more, "--resume"), env=environment, capture_output=True, text=True, check=False
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert values(out) == values(whole)
+    assert (out / "comparison.csv").read_text() != ""
+
+
+def both_train(out: Path) -> bool:
+    """Each of the two cells has written a line of its log: one may be many steps ahead of the other."""
+    logs = list(out.glob("cells/*/seed0/log.jsonl"))
+    return len(logs) == 2 and all(log.stat().st_size for log in logs)
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_every_cell_and_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(TWO)
+    out = tmp_path / "out"
+    line = command(out, tmp_path / "two.yaml", "--training.epochs", "4000", "--jobs", "2", "--training.checkpoint_every", "100000")
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while not both_train(out) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130, told
+    assert "--resume" in told and "Traceback" not in told
+    assert len(list(out.glob("cells/*/seed0/checkpoints/last.pt"))) == 2
+    assert {cell["state"] for cell in ledger(out).values()} == {"waiting"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_grid_runs_end_to_end(tmp_path: Path, name: str) -> None:
+    grid = Grid.load(name, {**TOY, "data.load_size": 64, "data.crop_size": 64}, [0])
+    out = ablate(grid, tmp_path / "out", HERE, quiet=True)
+    states = ledger(out)
+    assert {cell["state"] for cell in states.values()} == {"done"}, states
+    assert len(states) == len(grid.variations)
+    shutil.rmtree(out)

@@ -1,0 +1,216 @@
+"""Experiments on mechanisms: what is measured in a trained cell, how seeds agree, and that every shipped one runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from transfigure.cli import main
+from transfigure.errors import UserError
+from transfigure.evaluation.held_out import held_out
+from transfigure.studies.ablation import examine as module
+from transfigure.studies.ablation.ablation import Means, ablate
+from transfigure.studies.ablation.examine import agreements
+from transfigure.studies.ablation.grid import Grid, shipped
+from transfigure.studies.ablation.study import read_ablation
+from transfigure.studies.ablation.summary import summarise
+from transfigure.studies.preservation import analyze as analysis
+from transfigure.studies.preservation import measures
+from transfigure.studies.preservation.new import DomainClassifier
+from transfigure.studies.preservation.probes import load_probes
+from transfigure.translation.translator import Translator
+
+TOY: dict[str, Any] = {
+    "data.train": 12,
+    "data.val": 2,
+    "data.test": 9,
+    "data.size": 32,
+    "data.load_size": 32,
+    "data.crop_size": 32,
+    "generator.width": 2,
+    "discriminator.width": 2,
+    "training.epochs": 1,
+    "training.batch_size": 2,
+    "training.accelerator": "cpu",
+    "training.log_every": 4,
+    "training.preview_count": 2,
+    "training.keep_every": 4,
+}
+HERE = Means(isolate=False)
+TWO = """
+base: streamlined_small
+set: {data.kind: shapes, data.source: A, data.target: A}
+variations:
+  L1: {data.unpaired: false, objective.adversarial: null, objective.terms: [{loss: l1, weight: 100}]}
+  GAN: {}
+free: [data.unpaired]
+metrics: [l1]
+examine: reconstruction
+"""
+
+
+class Quick(DomainClassifier):
+    """One that hardly trains."""
+
+    @classmethod
+    def train(cls, *given: torch.Tensor, seed: int = 0, steps: int = 0, quiet: bool = False) -> DomainClassifier:
+        return DomainClassifier.train(*given, seed=seed, steps=5, quiet=quiet)
+
+
+def grid(folder: Path, text: str = TWO, seeds: tuple[int, ...] = (0, 1), **changes: Any) -> Grid:
+    (folder / "two.yaml").write_text(text, encoding="utf-8")
+    return Grid.load(folder / "two.yaml", {**TOY, **changes}, seeds)
+
+
+def rows(run: Path) -> dict[str, dict[str, Any]]:
+    return {row["metric"]: row for row in json.loads((run / "evaluation" / "evaluation.json").read_text())["rows"]}
+
+
+def moments(run: Path) -> dict[int, dict[str, float]]:
+    return {entry["images"]: entry["values"] for entry in json.loads((run / "examined.json").read_text())["moments"]}
+
+
+@pytest.fixture(scope="module")
+def reconstructed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("examined")
+    return ablate(grid(folder, **{"generator.width": 4, "training.learning_rate": 0.01}), folder / "out", HERE, quiet=True)
+
+
+def test_reconstruction_is_measured_at_every_model_that_was_kept(reconstructed: Path) -> None:
+    run = reconstructed / "cells" / "l1" / "seed0"
+    assert sorted(folder.name for folder in (run / "kept").iterdir()) == ["00000004", "00000008", "00000012"]
+    found = moments(run)
+    assert list(found) == [4, 8, 12]
+    assert set(found[12]) == {
+        "error, training",
+        "error, held-out",
+        "own source nearest, training",
+        "own source nearest, held-out",
+        "seed_agreement",
+    }
+    translator = Translator.load(run)
+    pairs = held_out(translator, None, None, {}).pairs
+    sources = torch.stack([pairs[index].source for index in range(len(pairs))])
+    answers = torch.stack([translator.translate_tensor(source[None])[0] for source in sources])
+    told = rows(run)
+    assert told["error_held_out"]["value"] == pytest.approx(float((answers - sources).abs().mean() / 2), abs=3e-3)
+    distances = (answers[:, None] - sources[None]).square().flatten(2).mean(2)
+    nearest = float((distances.argmin(1) == torch.arange(9)).float().mean())
+    assert told["own_source_nearest_held_out"]["value"] == pytest.approx(nearest, abs=0.12)
+    assert told["own_source_nearest_held_out"]["bounds"] == {"identity": 1.0, "permutation": pytest.approx(1 / 9)}
+    assert told["l1"]["value"] is not None, "the metrics of the evaluation stay"
+
+
+def test_seeds_are_compared_on_the_same_images(reconstructed: Path) -> None:
+    runs = [reconstructed / "cells" / "l1" / f"seed{seed}" for seed in (0, 1)]
+    values = [rows(run)["seed_agreement"]["value"] for run in runs]
+    assert values[0] == values[1] <= 1, "two seeds have one agreement between them"
+    before = [(run / "examined.json").read_text() for run in runs]
+    agreements(read_ablation(reconstructed))
+    assert [(run / "examined.json").read_text() for run in runs] == before, "measuring again changes nothing"
+    assert len(rows(runs[0])) == 6
+
+
+def test_the_table_and_the_curves_show_what_was_measured(reconstructed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = summarise(read_ablation(reconstructed))
+    assert {"error_training", "own_source_nearest_training", "seed_agreement"} <= {column.metric for column in summary.columns}
+    assert {"identity"} <= set(summary.bounds)
+    assert main(["compare", str(reconstructed)]) == 0
+    page = (reconstructed / "comparison.html").read_text()
+    assert "Own source nearest, held-out" in page and page.count("along the way") == 5
+
+
+def test_a_single_seed_agrees_with_nobody(tmp_path: Path) -> None:
+    out = ablate(grid(tmp_path, seeds=(3,)), tmp_path / "out", HERE, quiet=True)
+    assert "seed_agreement" not in rows(out / "cells" / "gan" / "seed3")
+
+
+def test_translation_is_analysed_with_probes_that_are_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "SCENES", 12)
+    monkeypatch.setattr(analysis, "STEPS", 2)
+    monkeypatch.setattr(measures, "DomainClassifier", Quick)
+    text = (
+        "base: streamlined_small\nset: {data.kind: shapes, data.limit: 5, training.validate_every: 1}\nvariations: {all: {}}\n"
+        "metrics: [random_frechet]\nexamine: translation\n"
+    )
+    out = ablate(grid(tmp_path, text), tmp_path / "out", HERE, quiet=True)
+    assert (out / "probes.safetensors").is_file()
+    run = out / "cells" / "all" / "seed1"
+    told, found = rows(run), json.loads((run / "analysis" / "analysis.json").read_text())
+    assert {"edge_agreement", "taken_for_target", "locality", "shared_preserved", "target_only_generated", "source_only_preserved"} <= set(
+        told
+    )
+    shared = [result["preserved"]["value"] for result in found["factors"] if result["role"] == "shared"]
+    assert told["shared_preserved"]["value"] == pytest.approx(sum(shared) / len(shared))
+    assert {"random_frechet", "random_frechet_best", "seed_agreement"} <= set(told)
+    translator = Translator.load(run)
+    seen = held_out(translator, None, None, {}).training
+    assert seen is not None and len(seen) == 5, "only what was trained on"
+    assert told["retrieval_at_1_training"]["bounds"] == {"permutation": 1 / 5}
+    answers = torch.cat([translator.translate_tensor(seen[index].source[None]) for index in range(5)])
+    shown = [record.a.factors for record in seen.records]
+    values = {name: torch.tensor([each[name] for each in shown]) for name in shown[0]}
+    read = load_probes(out / "probes.safetensors").accuracy(answers, values, "A")
+    six = [max(0.0, read[name]) for name in ("shape", "number", "x", "y", "size", "angle")]
+    assert told["shared_preserved_training"]["value"] == pytest.approx(sum(six) / 6, abs=0.02)
+    monkeypatch.setattr(module, "world_probes", None)  # what is there is not trained again
+    ablate(grid(tmp_path, text, seeds=(0, 1, 2)), out, HERE, resume=True, quiet=True)
+    assert rows(run)["seed_agreement"]["value"] != told["seed_agreement"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (TWO.replace("reconstruction", "everything"), "examine is 'everything': it must be translation or reconstruction"),
+        (TWO.replace("free: [data.unpaired]\n", ""), "changes data.unpaired: all cells see the same images"),
+        (
+            "base: streamlined_small\nset: {data.kind: shapes}\nfree: [data.limit, training.epochs]\n"
+            "variations: {few: {data.limit: 10, training.epochs: 4}, many: {data.limit: 20, training.epochs: 3}}\n",
+            "the variations see 40 and 60 images",
+        ),
+    ],
+)
+def test_what_no_experiment_can_be(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        grid(tmp_path, text, **({"training.epochs": 1} if "few" not in text else {})).cells()
+
+
+@pytest.mark.parametrize("name", shipped("mechanisms"))
+def test_every_mechanism_is_a_grid(name: str) -> None:
+    found = Grid.load(shipped("mechanisms")[name])
+    cells = found.cells()
+    assert found.examine and len(found.seeds) >= 3 and found.about.endswith((".", "?"))
+    images = {cell.recipe.training.epochs * (cell.recipe.data.limit or 1000) for cell in cells}
+    assert len(images) == 1, "equally many images are seen in all"
+    assert all(not cell.recipe.data.flip for cell in cells), "a mirrored picture has other factors than it says"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped("mechanisms"))
+def test_every_mechanism_runs_end_to_end(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(analysis, "SCENES", 12)
+    monkeypatch.setattr(analysis, "STEPS", 2)
+    monkeypatch.setattr(measures, "DomainClassifier", Quick)
+    side = "32" if name == "autoencoder" else "64"
+    toy = {**TOY, "data.size": side, "data.load_size": side, "data.crop_size": side, "training.checkpoint_every": 10**6}
+    if name == "dataset_size":  # up to 200 epochs
+        toy |= {"data.train": 2, "training.keep_every": "null", "training.preview_every": "null"}
+    flags = [word for key, value in toy.items() for word in (f"--{key}", str(value))]
+    code = main(["mechanism", name, "--out", str(tmp_path / "out"), "--seeds", "0", "--together", "--quiet", *flags])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    states = json.loads((tmp_path / "out" / "ablation.json").read_text())["cells"]
+    assert [cell["reason"] for cell in states if cell["state"] != "done"] == []
+    assert ("Error, training" if name == "autoencoder" else "Shared factors preserved") in said.out
+    assert (tmp_path / "out" / "comparison.html").stat().st_size > 20_000
+
+
+def test_an_unknown_mechanism_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mechanism", "autoencode", "--out", "nowhere"]) == 2
+    assert "there is no experiment 'autoencode' (did you mean 'autoencoder'?)" in capsys.readouterr().err

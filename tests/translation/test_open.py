@@ -1,0 +1,205 @@
+"""One door: runs, model directories and the reference implementation's files, run as they say or as they are told."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import noise_image, tiny_config, tiny_translator
+from transfigure.errors import UserError
+from transfigure.networks.model_file import Inference
+from transfigure.translation.open import open_translator
+from transfigure.translation.translator import Translator
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run with a last and a best model."""
+    for which in ("model", "model_best"):
+        translator = tiny_translator(tiny_config(checkpoint={"which": which}), seed=len(which))
+        translator.inference = Inference("batch", "dropout", 3)
+        translator.save(tmp_path / "run" / which)
+    return tmp_path / "run"
+
+
+def reference_file(path: Path, width: int = 4, depth: int = 5, norm: str = "batch") -> dict[str, torch.Tensor]:
+    """A U-Net's weights under the names that the reference implementation gives them: blocks nested from the outside in."""
+    torch.manual_seed(0)
+    widths = [width * min(2**level, 8) for level in range(depth)]
+    state: dict[str, torch.Tensor] = {}
+
+    def conv(name: str, *shape: int, bias: bool) -> None:
+        state[f"{name}.weight"] = torch.randn(*shape, 4, 4) * 0.2
+        if bias:
+            state[f"{name}.bias"] = torch.randn(shape[1] if name.endswith(("3", "5")) else shape[0]) * 0.2
+
+    def batch_norm(name: str, channels: int) -> None:
+        if norm == "batch":
+            state[f"{name}.weight"], state[f"{name}.bias"] = torch.rand(channels) + 0.5, torch.randn(channels) * 0.1
+            state[f"{name}.running_mean"], state[f"{name}.running_var"] = torch.zeros(channels), torch.ones(channels)
+            state[f"{name}.num_batches_tracked"] = torch.tensor(1)
+
+    inner = norm == "instance"
+    conv("model.model.0", widths[0], 3, bias=inner)
+    block = "model.model"
+    for level in range(1, depth):
+        innermost = level == depth - 1
+        block = f"{block}.{1 if level == 1 else 3}.model"
+        conv(f"{block}.1", widths[level], widths[level - 1], bias=inner)
+        up = 3 if innermost else 5
+        if not innermost:
+            batch_norm(f"{block}.2", widths[level])
+        conv(f"{block}.{up}", widths[level] * (1 if innermost else 2), widths[level - 1], bias=inner)
+        batch_norm(f"{block}.{up + 1}", widths[level - 1])
+    conv("model.model.3", 2 * widths[0], 3, bias=True)
+    torch.save(state, path)
+    return state
+
+
+# ---- ours ---------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_and_model_directories(run: Path) -> None:
+    image = noise_image(20, 24)
+    for path in (run, str(run), run / "model"):
+        assert np.array_equal(open_translator(path)(image), Translator.load(run)(image))
+    best = open_translator(run, checkpoint="best")
+    assert best.config.checkpoint == {"which": "model_best"}
+    assert open_translator(run).origin == run
+
+
+def test_without_flags_the_stored_choice_holds(run: Path) -> None:
+    assert open_translator(run).inference == Inference("batch", "dropout", 3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"norm": "running"}, Inference("running", "dropout", 3)),
+        ({"noise": "none"}, Inference("batch", "none", 3)),
+        ({"seed": 0}, Inference("batch", "dropout", 0)),
+        ({"norm": "running", "noise": "none", "seed": 9}, Inference("running", "none", 9)),
+    ],
+    ids=str,
+)
+def test_flags_override_the_stored_choice(run: Path, flags: dict[str, Any], expected: Inference) -> None:
+    image = noise_image(32, 32)
+    chosen = open_translator(run, **flags)
+    assert chosen.inference == expected
+    assert not np.array_equal(chosen(image), open_translator(run)(image))
+    assert open_translator(run).inference == Inference("batch", "dropout", 3)  # the files are as they were
+
+
+@pytest.mark.parametrize("flags", [{"norm": "eval"}, {"noise": "some"}, {"seed": -1}, {"seed": 2**64}, {"device": "abacus"}], ids=str)
+def test_flags_that_there_are_not(run: Path, flags: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=str(next(iter(flags.values())))):
+        open_translator(run, **flags)
+
+
+def test_files_that_are_no_model(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    for name in ("a.png", "absent", "absent.pth"):
+        with pytest.raises(UserError, match=name):
+            open_translator(tmp_path / name)
+    with pytest.raises(UserError, match=r"is not a model.*perhaps .*run/model\)"):
+        open_translator(run / "model" / "generator.safetensors")
+
+
+# ---- the reference implementation's --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_a_reference_file_translates(tmp_path: Path, norm: str) -> None:
+    state = reference_file(tmp_path / "latest_net_G.pth", norm=norm)
+    translator = open_translator(tmp_path / "latest_net_G.pth")
+    assert (translator.config.source.channels, translator.config.target.channels) == (3, 3)
+    assert translator.config.options["norm"] == norm
+    assert translator.config.size_multiple == 32
+    assert translator.inference == Inference()
+    assert translator.origin == tmp_path / "latest_net_G.pth"
+    assert torch.equal(translator.generator.state_dict()["up.4.conv.weight"], state["model.model.3.weight"])
+    answer = translator(noise_image(37, 53))
+    assert answer.shape == (37, 53, 3)
+    assert answer.std() > 1
+
+
+def test_a_reference_file_becomes_a_model_directory(tmp_path: Path) -> None:
+    reference_file(tmp_path / "net.pth", depth=6)
+    imported = open_translator(tmp_path / "net.pth", seed=5)
+    imported.save(tmp_path / "model")
+    image = noise_image(64, 64)
+    kept = open_translator(tmp_path / "model")
+    assert kept.inference == Inference(seed=5)
+    assert replace(kept.config, inference=Inference()) == imported.config
+    assert np.array_equal(kept(image), imported(image))
+    assert "imported from net.pth" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_flags_hold_for_reference_files(tmp_path: Path) -> None:
+    reference_file(tmp_path / "net.pth", depth=6)
+    image = noise_image(64, 64)
+    noisy = [open_translator(tmp_path / "net.pth", seed=seed)(image) for seed in (0, 1)]
+    assert not np.array_equal(noisy[0], noisy[1])
+    quiet = [open_translator(tmp_path / "net.pth", noise="none", seed=seed)(image) for seed in (0, 1)]
+    assert np.array_equal(quiet[0], quiet[1])
+    assert open_translator(tmp_path / "net.pth", norm="running").inference.norm == "running"
+
+
+def test_a_reference_file_cut_short(tmp_path: Path) -> None:
+    reference_file(tmp_path / "net.pth")
+    data = (tmp_path / "net.pth").read_bytes()
+    for kept in (0, 3, 100, len(data) // 2, len(data) - 1):
+        (tmp_path / "net.pth").write_bytes(data[:kept])
+        with pytest.raises(UserError, match=r"net\.pth"):
+            open_translator(tmp_path / "net.pth")
+
+
+class Trap:
+    """Pickled, it makes a folder when it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_code_in_a_reference_file_is_not_run(tmp_path: Path) -> None:
+    torch.save({"model.model.0.weight": Trap(tmp_path / "executed")}, tmp_path / "net.pth")
+    with pytest.raises(UserError, match="code"):
+        open_translator(tmp_path / "net.pth")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_our_own_checkpoint_is_no_reference_file(tmp_path: Path) -> None:
+    torch.save({"generator": {"down.0.conv.weight": torch.zeros(4, 3, 4, 4)}, "step": 3}, tmp_path / "last.pt")
+    with pytest.raises(UserError, match=r"last\.pt"):
+        open_translator(tmp_path / "last.pt")
+    tiny_translator().save(tmp_path / "run" / "model")
+    (tmp_path / "run" / "checkpoints").mkdir()
+    (tmp_path / "last.pt").rename(tmp_path / "run" / "checkpoints" / "last.pt")
+    with pytest.raises(UserError, match="give the run itself"):
+        open_translator(tmp_path / "run" / "checkpoints" / "last.pt")
+
+
+@pytest.mark.parametrize(("noise", "norm", "expected"), [("none", "batch", "batchstats"), ("none", "running", "eval")])
+def test_the_reference_s_own_numbers(shared: Path, noise: Any, norm: Any, expected: str) -> None:
+    numbers = np.load(shared / "reference" / "unet128_instance.npz")
+    translator = open_translator(shared / "reference" / "unet128_instance.pth", noise=noise, norm=norm)
+    answer = translator.translate_tensor(torch.from_numpy(numbers["x"]))
+    np.testing.assert_allclose(answer.numpy(), numbers[expected], atol=2e-5)
+    assert translator.config.trained_size == 128
+
+
+def test_a_residual_generator_of_the_reference(shared: Path) -> None:
+    numbers = np.load(shared / "reference" / "resnet9_instance_old.npz")
+    translator = open_translator(shared / "reference" / "resnet9_instance_old.pth")
+    expected = numbers["batchstats"] if "batchstats" in numbers else numbers["eval"]
+    np.testing.assert_allclose(translator.translate_tensor(torch.from_numpy(numbers["x"])).numpy(), expected, atol=2e-5)
+    assert translator(noise_image(5, 3)).shape == (5, 3, 3)
