@@ -31,7 +31,7 @@ OVERRIDDEN = {"train": ("",), "ablate": ("",), "evaluate": ("data.", "metric.")}
 """Which recipe keys are flags of which verb, by how they begin."""
 WRITTEN = {"width.yaml"}
 """Grids that a page tells people to write; they are read in a test of their own."""
-ROOMS = {"recipe", "data", "networks", "objectives", "training", "translation", "evaluation", "reporting"}
+CORE = {"recipe", "data", "networks", "losses", "training", "translation", "evaluation", "reporting"}
 
 
 def _ids(page: Path) -> str:
@@ -77,9 +77,9 @@ def test_quoted_code_stands_in_its_file(page: Path) -> None:
     assert [found for text in quotes(page) if (found := misquoted(text)) is not None] == []
 
 
-def test_the_tour_quotes_every_room() -> None:
+def test_the_tour_quotes_every_package_of_the_core() -> None:
     found = [text.partition("\n")[0].removeprefix("# src/transfigure/").split("/")[0] for text in quotes(TOUR)]
-    assert set(found) == ROOMS
+    assert set(found) == CORE
     assert len(found) >= 18
 
 
@@ -338,7 +338,7 @@ def test_blocks_know_their_language() -> None:
 
 
 def test_the_grid_that_the_ablations_page_shows_is_one(tmp_path: Path) -> None:
-    (block,) = (block for block in blocks(ROOT / "docs" / "ablations.md") if block.language == "yaml")
+    (block,) = (block for block in blocks(ROOT / "docs" / "how-to" / "ablate.md") if block.language == "yaml")
     assert block.file in WRITTEN
     (tmp_path / "width.yaml").write_text(block.text)
     assert len(Grid.load(tmp_path / "width.yaml", {"data.kind": "synthetic"}).cells()) == 6

@@ -26,7 +26,7 @@ from transfigure.metrics.metric import Metric
 from transfigure.recipe import shipped, tree
 from transfigure.recipe.sections import Data
 
-FOLDER = ROOT / "docs" / "metrics"
+FOLDER = ROOT / "docs" / "reference" / "metrics"
 OVERVIEW = FOLDER / "README.md"
 NAMES = registry.names("metric")
 PAGES = sorted(FOLDER.glob("*.md"))

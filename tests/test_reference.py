@@ -7,11 +7,11 @@ from pathlib import Path
 from transfigure import registry
 from transfigure.inventory import reference
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "names.md"
 
 
 def test_the_reference_page_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == reference(), "run  transfigure list --markdown > docs/reference.md"
+    assert PAGE.read_text(encoding="utf-8") == reference(), "run  transfigure list --markdown > docs/reference/names.md"
 
 
 def test_it_names_everything() -> None:

@@ -38,7 +38,7 @@ from transfigure.worlds.facades.dataset import draw_scene, render
 from transfigure.worlds.shapes.dataset import FACTORS
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FOLLOWED = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("data.md", "recipes.md", "extending.md"))]
+FOLLOWED = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("how-to/data.md", "reference/recipes.md", "extending.md"))]
 SMALL = {
     "data.limit": 2,
     "generator.width": 2,
