@@ -20,7 +20,8 @@ def inventory() -> dict[str, dict[str, dict[str, Any]]]:
         found["recipe"][name] = {"summary": _comments(file), "options": {}}
     found["grid"] = {name: {"summary": _comments(file), "options": {}} for name, file in shipped_grids().items()}
     for kind in registry.KINDS:
-        found[kind] = {}
+        if registry.names(kind):
+            found[kind] = {}
         for name in registry.names(kind):
             entry = registry.entry(kind, name)
             options = {key: item.default for key, item in entry.options.items()}

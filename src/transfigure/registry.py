@@ -3,7 +3,9 @@
 Two views of the same names:
 
 - *Reading* (:func:`catalog`): flags, ``--help``, ``transfigure list`` and did-you-mean need names, parameters and docstrings, but
-  must answer in a fraction of a second. So the catalog reads our source files' syntax trees, and imports nothing heavy.
+  must answer in a fraction of a second. So the catalog reads our source files' syntax trees, and imports nothing heavy. Defaults and
+  types may use constants of the file, or of another file of the package that it imports them from. What cannot be read so is left out
+  of the catalog and told with its file and line (:func:`problems`).
 - *Doing* (:func:`resolve`, :func:`build`): imports the one file that holds the thing, and calls it.
 
 A user's own file takes part by importing it (``--plugins my_losses.py``): ``register`` then adds to the same catalog.
@@ -17,20 +19,23 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import textwrap
+import types
+import typing
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from .errors import UserError, did_you_mean
 
 T = TypeVar("T", bound=Callable[..., Any])
 
 REQUIRED = inspect.Parameter.empty
-KINDS = ("dataset", "generator", "discriminator", "adversarial", "loss", "metric")
-"""What can be registered. Recipes are files in ``recipes/`` and join ``transfigure list`` from there."""
+KINDS = ("dataset", "generator", "discriminator", "adversarial", "loss", "step", "metric")
+"""What can be registered, in the order of ``transfigure list``. Recipes are files in ``recipes/`` and join it from there."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,12 @@ def register(kind: str, name: str, **extra: Any) -> Callable[[T], T]:
 
 def catalog() -> dict[tuple[str, str], Entry]:
     """Every registered ``(kind, name)``, ours (read from source) and the plugins' (imported)."""
-    return {**_scan(), **_plugins}
+    return {**_own().entries, **_plugins}
+
+
+def problems() -> dict[tuple[str, str], str]:
+    """What is registered in the package and cannot be read: one sentence each, with its file and line, for who wrote it."""
+    return {key: sentence for key, sentence in _own().problems.items() if key not in _plugins}
 
 
 def names(kind: str) -> list[str]:
@@ -116,6 +126,8 @@ def entry(kind: str, name: str) -> Entry:
     try:
         return catalog()[kind, name]
     except KeyError:
+        if (kind, name) in problems():
+            raise UserError(problems()[kind, name]) from None
         plugin = "; if a plugin registers it, give its file with --plugins"
         raise UserError(f"there is no {kind} named {name!r}{did_you_mean(name, names(kind))}{plugin}") from None
 
@@ -183,51 +195,238 @@ def load_plugin(path: str) -> None:
 # ---- reading the source -------------------------------------------------------------------------------------------------
 
 
+class Unreadable(Exception):
+    """What the syntax tree does not tell: where it stands, and what would be readable."""
+
+    def __init__(self, source: Source, line: int, message: str) -> None:
+        super().__init__(f"{source.file.relative_to(source.root.parent)}:{line}: {message}")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a package registers.
+
+    Attributes:
+        entries: what could be read.
+        problems: what could not: one sentence each, under kind and name, or under the file and the line where not even those are known.
+    """
+
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    problems: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
 @cache
-def _scan() -> dict[tuple[str, str], Entry]:
-    root = Path(__file__).parent
-    found: dict[tuple[str, str], Entry] = {}
+def _own() -> Contents:
+    found = read_package(Path(__file__).parent)
+    for sentence in found.problems.values():
+        print(f"note: {sentence}", file=sys.stderr)
+    return found
+
+
+def read_package(root: Path) -> Contents:
+    """Everything that the files of a package register, read without importing them.
+
+    Args:
+        root: the package's folder; its name is the package's.
+    """
+    found = Contents()
+    sources: dict[str, Source] = {}
     for file in sorted(root.rglob("*.py")):
         text = file.read_text(encoding="utf-8")
         if "\n@register(" not in text:
             continue
-        module = ".".join(("transfigure", *file.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
-        for node in ast.parse(text).body:
+        module = ".".join((root.name, *file.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
+        try:
+            source = _source(module, root, sources)
+        except SyntaxError as error:
+            found.problems[str(file), str(error.lineno)] = f"{file.relative_to(root.parent)}:{error.lineno}: {error.msg}"
+            continue
+        for node in source.tree.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                for item in _entries_in(node, module):
-                    if (item.kind, item.name) in found:
-                        raise ValueError(f"{item.kind} {item.name!r} is registered twice")
-                    found[item.kind, item.name] = item
+                for call in _registrations(node):
+                    _read(source, node, call, found)
     return found
 
 
-def _entries_in(node: ast.FunctionDef | ast.ClassDef, module: str) -> list[Entry]:
-    entries = []
+def _registrations(node: ast.FunctionDef | ast.ClassDef) -> Iterator[ast.Call]:
     for decorator in node.decorator_list:
         if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "register":
-            kind, name = (ast.literal_eval(argument) for argument in decorator.args)
-            extra = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in decorator.keywords}
-            doc = ast.get_docstring(node) or ""
-            entries.append(Entry(kind, name, module, node.name, _parameters_in(node, doc), doc, extra))
-    return entries
+            yield decorator
 
 
-def _parameters_in(node: ast.FunctionDef | ast.ClassDef, doc: str) -> dict[str, Parameter]:
-    function: ast.FunctionDef | None = node if isinstance(node, ast.FunctionDef) else None
-    if isinstance(node, ast.ClassDef):
-        inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
-        function = inits[0] if inits else None
-    if function is None:
-        return {}
+def _read(source: Source, node: ast.FunctionDef | ast.ClassDef, call: ast.Call, found: Contents) -> None:
+    key = (str(source.file), str(call.lineno))
+    try:
+        arguments = [source.value(argument, "what it is registered as") for argument in call.args]
+        if len(arguments) != 2 or not all(isinstance(argument, str) for argument in arguments) or arguments[0] not in KINDS:
+            kinds = ", ".join(KINDS)
+            raise Unreadable(source, call.lineno, f"register takes a kind ({kinds}) and a name, both in quotes")
+        key = (arguments[0], arguments[1])
+        if key in found.entries:
+            other = found.entries[key]
+            raise Unreadable(source, call.lineno, f"{key[0]} {key[1]!r} is already registered by {other.module}.{other.qualname}")
+        extra = {keyword.arg or "": source.value(keyword.value, f"{keyword.arg} of {key[0]} {key[1]!r}") for keyword in call.keywords}
+        doc = ast.get_docstring(node) or ""
+        found.entries[key] = Entry(*key, source.module, node.name, _parameters(source, node), doc, extra)
+    except Unreadable as problem:
+        found.problems[key] = str(problem)
+
+
+class Source:
+    """A file of the package as its syntax tree. Names are looked up in it, and where it imports them from, without running it.
+
+    Args:
+        module: dotted name.
+        root: the package's folder.
+        known: the files read so far, by module; shared.
+
+    Raises:
+        KeyError: the package has no such module.
+        SyntaxError: it is no Python.
+    """
+
+    READY: typing.ClassVar = frozenset({"typing", "collections.abc", "math", "sys", "annotated_types"})
+    """Modules from elsewhere whose names may be used in defaults and types; they are quickly imported."""
+
+    def __init__(self, module: str, root: Path, known: dict[str, Source]) -> None:
+        parts = module.split(".")[1:]
+        self.file = root.joinpath(*parts, "__init__.py") if root.joinpath(*parts).is_dir() else root.joinpath(*parts).with_suffix(".py")
+        if not self.file.is_file():
+            raise KeyError(module)
+        self.module, self.root, self.known = module, root, known
+        self.tree = ast.parse(self.file.read_text(encoding="utf-8"), str(self.file))
+        self.assigned: dict[str, ast.expr] = {}
+        self.classes: dict[str, ast.ClassDef] = {}
+        self.imported: dict[str, tuple[str, str]] = {}
+        package = module if self.file.name == "__init__.py" else module.rpartition(".")[0]
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign):
+                self.assigned.update({target.id: node.value for target in node.targets if isinstance(target, ast.Name)})
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+                self.assigned[node.target.id] = node.value
+            elif isinstance(node, ast.ClassDef):
+                self.classes[node.name] = node
+            elif isinstance(node, ast.Import):
+                self.imported.update({(item.asname or item.name): (item.name, "") for item in node.names})
+            elif isinstance(node, ast.ImportFrom):
+                base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
+                origin = ".".join(part for part in (base, node.module) if part)
+                self.imported.update({(item.asname or item.name): (origin, item.name) for item in node.names})
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a name of this file, for ``eval``: a constant, something from a module of :attr:`READY`, or another file.
+
+        Raises:
+            KeyError: no such name, or it is no constant.
+        """
+        if name in self.assigned:
+            return self.evaluate(self.assigned[name])
+        origin, attribute = self.imported[name]
+        if origin in self.READY:
+            module = importlib.import_module(origin)
+            return getattr(module, attribute) if attribute else module
+        return self._import(origin, attribute)
+
+    def __getattr__(self, name: str) -> Any:  # pixel.WINDOW in a default, where the file says  from . import pixel
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def evaluate(self, expression: ast.expr) -> Any:
+        """What an expression of constants comes to; anything may be raised."""
+        return eval(compile(ast.Expression(expression), str(self.file), "eval"), {"__builtins__": builtins}, self)  # type: ignore[arg-type]
+
+    def value(self, expression: ast.expr, what: str) -> Any:
+        """The same.
+
+        Raises:
+            Unreadable: it is made of more than constants.
+        """
+        try:
+            return ast.literal_eval(expression)
+        except ValueError:
+            pass
+        try:
+            found = self.evaluate(expression)
+        except Exception:
+            found = object()
+        if not _is_data(found):
+            advice = "write a literal, or constants of this file or of one of the package that it imports them from"
+            raise Unreadable(self, expression.lineno, f"{what} cannot be read, {ast.unparse(expression)}: {advice}")
+        return found
+
+    def class_of(self, expression: ast.expr) -> tuple[Source, ast.ClassDef] | None:
+        """The class that an expression names, and its file; None for one from outside the package."""
+        name = ast.unparse(expression).split("[")[0]
+        if name in self.classes:
+            return self, self.classes[name]
+        first, _, rest = name.partition(".")
+        try:
+            origin, attribute = self.imported[first]
+            place = f"{origin}.{attribute}".rstrip(".") if rest else origin  # rest: a class of a module
+            source = _source(place, self.root, self.known)
+        except (KeyError, SyntaxError):
+            return None
+        return source.class_of(ast.Name(rest or attribute))
+
+    def _import(self, origin: str, attribute: str) -> Any:
+        if origin.split(".", maxsplit=1)[0] != self.root.name:
+            raise KeyError(origin)
+        if attribute and f"{origin}.{attribute}" != self.module:
+            try:
+                return _source(f"{origin}.{attribute}", self.root, self.known)  # a module of a package
+            except KeyError:
+                pass
+        source = _source(origin, self.root, self.known)
+        return source[attribute] if attribute else source
+
+
+def _source(module: str, root: Path, known: dict[str, Source]) -> Source:
+    if module.split(".", maxsplit=1)[0] != root.name:
+        raise KeyError(module)
+    if module not in known:
+        known[module] = Source(module, root, known)
+    return known[module]
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, list | tuple | dict):
+        return all(map(_is_data, [*value, *value.values()] if isinstance(value, dict) else value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _parameters(source: Source, node: ast.FunctionDef | ast.ClassDef) -> dict[str, Parameter]:
+    """The parameters of a function, or of a class's ``__init__``, which may be that of a base class of the package."""
+    if isinstance(node, ast.FunctionDef):
+        return _parameters_of(source, node, argument_help(ast.get_docstring(node) or ""))
+    inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
+    inherited: dict[str, Parameter] = {}
+    if not inits or inits[0].args.kwarg is not None:  # there is none, or it hands on **options
+        bases = (source.class_of(base) for base in node.bases)
+        inherited = next((found for base in bases if base is not None and (found := _parameters(*base))), {})
+    helps = argument_help(ast.get_docstring(node) or "")
+    own = _parameters_of(source, inits[0], helps) if inits else {}
+    set_here = _set_in(inits[0]) if inits and inherited else set()
+    return {
+        **own,
+        **{
+            name: Parameter(name, item.annotation, item.default, helps.get(name, item.help))
+            for name, item in inherited.items()
+            if name not in own and name not in set_here
+        },
+    }
+
+
+def _parameters_of(source: Source, function: ast.FunctionDef, helps: dict[str, str]) -> dict[str, Parameter]:
     positional = function.args.posonlyargs + function.args.args
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(function.args.defaults)) + list(function.args.defaults)
     pairs = [*zip(positional, defaults, strict=True), *zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)]
-    helps = argument_help(doc)
     return {
         argument.arg: Parameter(
             argument.arg,
-            _type_of(ast.unparse(argument.annotation) if argument.annotation else "Any"),
-            ast.literal_eval(default) if default is not None else REQUIRED,
+            _type_in(source, argument.annotation),
+            REQUIRED if default is None else source.value(default, f"the default of {argument.arg}"),
             helps.get(argument.arg, ""),
         )
         for argument, default in pairs
@@ -235,26 +434,76 @@ def _parameters_in(node: ast.FunctionDef | ast.ClassDef, doc: str) -> dict[str, 
     }
 
 
-def _type_of(annotation: Any) -> Any:
-    """A recipe value's type from its annotation; anything that is not a plain value (a tensor, a batch) is ``Any``."""
-    if not isinstance(annotation, str):
-        return Any if annotation is REQUIRED else annotation
-    try:
-        return eval(annotation, {"__builtins__": builtins, "Literal": Literal, "Any": Any})
-    except NameError:
+def _set_in(init: ast.FunctionDef) -> set[str]:
+    """The keywords that an ``__init__`` gives its base class itself: ``super().__init__(*channels, skips=False, **options)``."""
+    calls = [node for node in ast.walk(init) if isinstance(node, ast.Call) and ast.unparse(node.func) == "super().__init__"]
+    return {keyword.arg for call in calls for keyword in call.keywords if keyword.arg is not None}
+
+
+def _type_in(source: Source, annotation: ast.expr | None) -> Any:
+    if annotation is None:
         return Any
+    try:
+        return plain_type(source.evaluate(annotation))
+    except Exception:  # a name from a module that is not imported here, such as a tensor's
+        return Any
+
+
+def plain_type(annotation: Any) -> Any:
+    """A recipe value's type; anything that YAML cannot write (a tensor, a batch) is ``Any``."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return annotation if plain_type(typing.get_args(annotation)[0]) is not Any else Any
+    if origin in (list, tuple, dict, typing.Union, types.UnionType):
+        parts = [part for part in typing.get_args(annotation) if part is not ...]
+        return annotation if all(plain_type(part) is not Any for part in parts) else Any
+    return annotation if origin is typing.Literal or annotation in (bool, int, float, str, None, type(None), list, dict) else Any
+
+
+# ---- what is imported already ---------------------------------------------------------------------------------------------
 
 
 def _entry_of(kind: str, name: str, thing: Any, extra: dict[str, Any]) -> Entry:
     """A plugin's entry, from the thing itself: it is imported already, and its defaults may be any expression."""
     doc = inspect.cleandoc(thing.__doc__ or "")
-    helps = argument_help(doc)
-    parameters = {
-        item.name: Parameter(item.name, _type_of(item.annotation), item.default, helps.get(item.name, ""))
-        for item in inspect.signature(thing).parameters.values()
+    return Entry(kind, name, thing.__module__, thing.__qualname__, _parameters_at(thing), doc, extra)
+
+
+def _parameters_at(thing: Any) -> dict[str, Parameter]:
+    signature = inspect.signature(thing)
+    function = thing.__init__ if inspect.isclass(thing) else thing
+    helps = argument_help(thing.__doc__ or "")
+    found = {
+        item.name: Parameter(item.name, _type_at(function, item.annotation), item.default, helps.get(item.name, ""))
+        for item in signature.parameters.values()
         if item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
     }
-    return Entry(kind, name, thing.__module__, thing.__qualname__, parameters, doc, extra)
+    if inspect.isclass(thing) and any(item.kind is item.VAR_KEYWORD for item in signature.parameters.values()):
+        base = next((base for base in thing.__mro__[1:] if "__init__" in vars(base)), object)
+        set_here = _set_in_class(thing)
+        for name, item in (_parameters_at(base) if base is not object else {}).items():
+            if name not in found and name not in set_here:
+                found[name] = Parameter(name, item.annotation, item.default, helps.get(name, item.help))
+    return found
+
+
+def _set_in_class(thing: Any) -> set[str]:
+    try:
+        (init,) = ast.parse(textwrap.dedent(inspect.getsource(thing.__init__))).body
+    except (OSError, TypeError, SyntaxError, ValueError):  # typed in: there is no text
+        return set()
+    return _set_in(init) if isinstance(init, ast.FunctionDef) else set()
+
+
+def _type_at(function: Any, annotation: Any) -> Any:
+    if annotation is REQUIRED:
+        return Any
+    if not isinstance(annotation, str):
+        return plain_type(annotation)
+    try:
+        return plain_type(eval(annotation, {"Literal": typing.Literal, "Any": Any, **getattr(function, "__globals__", {})}))
+    except Exception:  # a name that is imported for type checkers alone
+        return Any
 
 
 def argument_help(doc: str) -> dict[str, str]:
