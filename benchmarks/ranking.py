@@ -1,8 +1,8 @@
-"""Does every metric rank what it should? Five answers to the same label maps, whose order is known, and what each metric says of them.
+"""Does every metric rank what it should? Five outputs to the same label maps, whose order is known, and what each metric says of them.
 
     python benchmarks/ranking.py [--images 200] [--size 64] [--seed 0] [--weights NAME=FILE ...] [--segmenter FILE]
 
-Drawn facades: label maps are the sources, day photos the targets. The answers, from the best to the worst: the target itself, lightly
+Drawn facades: label maps are the sources, day photos the targets. The outputs, from the best to the worst: the target itself, lightly
 blurred, heavily blurred, the label map copied, and the photo that belongs to another label map. The last column says the order by each
 value, where it is another. Which values should rank otherwise, and why, is in docs/results/ranking.md.
 """
@@ -24,20 +24,20 @@ from transfigure.evaluation.choice import Choice
 from transfigure.evaluation.result import Scores
 from transfigure.features import weights
 from transfigure.metrics.direction import badness
-from transfigure.metrics.metric import Beside, Metric
+from transfigure.metrics.metric import Metric, MetricContext
 from transfigure.progress import track
 from transfigure.registry import resolve
 from transfigure.worlds.facades.dataset import synthetic
 
 CLAIM = ("target itself", "light blur", "heavy blur", "source copied", "shuffled targets")
-"""The answers, from the best to the worst."""
+"""The outputs, from the best to the worst."""
 
 LIGHT, HEAVY = 0.7, 2.5
 """Standard deviations of the blurs, in pixels of an image of 64; others in proportion."""
 
 BATCH = 16
 SAME = 1e-6
-"""Values this near, as a share of the spread over the answers, are equal up to rounding."""
+"""Values this near, as a share of the spread over the outputs, are equal up to rounding."""
 
 
 class Facades(NamedTuple):
@@ -66,15 +66,15 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     return F.conv2d(across, weight.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
 
 
-def answers(facades: Facades) -> dict[str, Tensor]:
-    """Each answer of :data:`CLAIM` to all label maps. Shuffled: each gets the photo of the one before."""
+def outputs(facades: Facades) -> dict[str, Tensor]:
+    """Each output of :data:`CLAIM` to all label maps. Shuffled: each gets the photo of the one before."""
     targets, pixel = facades.targets, facades.targets.shape[-1] / 64
-    made = targets, blurred(targets, LIGHT * pixel), blurred(targets, HEAVY * pixel), facades.sources, targets.roll(1, 0)
-    return dict(zip(CLAIM, made, strict=True))
+    predictions = targets, blurred(targets, LIGHT * pixel), blurred(targets, HEAVY * pixel), facades.sources, targets.roll(1, 0)
+    return dict(zip(CLAIM, predictions, strict=True))
 
 
 class Measured(NamedTuple):
-    """What the metrics said: ``{value: {answer: number}}``; the metric that each value is of; and of those that said nothing, why."""
+    """What the metrics said: ``{value: {output: number}}``; the metric that each value is of; and of those that said nothing, why."""
 
     values: dict[str, dict[str, float]]
     metrics: dict[str, type[Metric]]
@@ -82,38 +82,38 @@ class Measured(NamedTuple):
 
 
 def measure(choice: Choice, facades: Facades, quiet: bool = False) -> Measured:
-    """Every value of the chosen metrics for every answer."""
-    made = answers(facades)
-    scores = {answer: Scores(choice) for answer in made}
+    """Every value of the chosen metrics for every output."""
+    predictions = outputs(facades)
+    scores = {output: Scores(choice) for output in predictions}
     batches = torch.split(torch.arange(len(facades.targets)), BATCH)
     for numbers in track(batches, len(batches), "measure", unit="batch", quiet=quiet):
         target, source = facades.targets[numbers], facades.sources[numbers]
-        beside = Beside(source=source, labels=[facades.labels[number] for number in numbers.tolist()])
-        for answer, images in made.items():
+        context = MetricContext(source=source, labels=[facades.labels[number] for number in numbers.tolist()])
+        for output, images in predictions.items():
             # The same tensor where it is the same picture: features are computed once for each.
             same = {"target itself": target, "source copied": source}
-            scores[answer].update(same.get(answer, images[numbers]), target, [str(number) for number in numbers.tolist()], beside)
+            scores[output].update(same.get(output, images[numbers]), target, [str(number) for number in numbers.tolist()], context)
     values: dict[str, dict[str, float]] = {}
     metrics: dict[str, type[Metric]] = {}
     for name in choice.metrics:
-        for answer, seen in scores.items():
+        for output, seen in scores.items():
             for value, number in seen.compute(name).items() if name in seen.metrics else ():
-                values.setdefault(value, {})[answer] = number
+                values.setdefault(value, {})[output] = number
                 metrics[value] = resolve("metric", name)  # type: ignore[assignment]
     return Measured(values, metrics, {name: why for seen in scores.values() for name, why in seen.skipped.items()})
 
 
 def order(numbers: Mapping[str, float], better: str) -> str:
-    """The answers from the best to the worst, as ``a > b = c``: a better than b, and c as good as b, up to rounding."""
-    bad = {answer: badness(better, number) for answer, number in numbers.items()}
+    """The outputs from the best to the worst, as ``a > b = c``: a better than b, and c as good as b, up to rounding."""
+    bad = {output: badness(better, number) for output, number in numbers.items()}
     same = SAME * (max(bad.values()) - min(bad.values()))
-    ranked = sorted(bad, key=lambda answer: bad[answer])
+    ranked = sorted(bad, key=lambda output: bad[output])
     groups = [[ranked[0]]]
-    for before, answer in itertools.pairwise(ranked):
-        if abs(bad[before] - bad[answer]) <= same:
-            groups[-1].append(answer)
+    for before, output in itertools.pairwise(ranked):
+        if abs(bad[before] - bad[output]) <= same:
+            groups[-1].append(output)
         else:
-            groups.append([answer])
+            groups.append([output])
     return " > ".join(" = ".join(sorted(group, key=CLAIM.index)) for group in groups)
 
 
@@ -123,7 +123,7 @@ def table(measured: Measured) -> str:
     for value, numbers in measured.values.items():
         metric = measured.metrics[value]
         unit = f" ({metric.unit})" if metric.unit else ""
-        cells = [f"{numbers[answer]:.4g}" for answer in CLAIM]
+        cells = [f"{numbers[output]:.4g}" for output in CLAIM]
         better = metric.better_of.get(value, metric.better)
         found = order(numbers, better)
         cells.append("ranks as claimed" if found == " > ".join(CLAIM) else found)

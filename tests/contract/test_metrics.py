@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transfigure import registry
 from transfigure.errors import Skipped
-from transfigure.metrics.metric import TARGET_ITSELF, Beside, ImageMetric, Metric
+from transfigure.metrics.metric import TARGET_ITSELF, ImageMetric, Metric, MetricContext
 
 EVERY = registry.names("metric")
 
@@ -59,13 +59,13 @@ def noise(images: Tensor) -> Tensor:
 
 
 def seen(name: str, prediction: Tensor, target: Tensor, batch: int = 8, order: Tensor | None = None) -> Metric:
-    """A metric that has taken in everything, with all that may be known beside it."""
+    """A metric that has taken in everything, with all the context that there may be."""
     metric: Metric = registry.build("metric", name)
     samples = torch.stack([prediction, 0.5 * prediction, prediction * prediction.detach().abs()])
     order = torch.arange(len(prediction)) if order is None else order
     for chosen in order.split(batch):
-        beside = Beside(source=-target[chosen], samples=samples[:, chosen])
-        metric.update(prediction[chosen], target[chosen], [f"image {i}" for i in chosen.tolist()], beside)
+        context = MetricContext(source=-target[chosen], samples=samples[:, chosen])
+        metric.update(prediction[chosen], target[chosen], [f"image {i}" for i in chosen.tolist()], context)
     return metric
 
 
@@ -201,9 +201,9 @@ def test_reset_forgets(name: str) -> None:
     metric.reset()
     with pytest.raises(ValueError, match=r"\w"):
         metric.compute()
-    metric.update(blurred(target), target, beside=Beside(samples=torch.stack([target, blurred(target)])))
+    metric.update(blurred(target), target, context=MetricContext(samples=torch.stack([target, blurred(target)])))
     fresh: Metric = registry.build("metric", name)
-    fresh.update(blurred(target), target, beside=Beside(samples=torch.stack([target, blurred(target)])))
+    fresh.update(blurred(target), target, context=MetricContext(samples=torch.stack([target, blurred(target)])))
     assert metric.compute() == pytest.approx(fresh.compute())
     assert metric.interval() == fresh.interval() and metric.caution() == fresh.caution()
 
@@ -234,9 +234,9 @@ def test_half_precision_is_lifted_and_gradients_are_left_behind(name: str) -> No
     target, prediction = scenes().bfloat16(), blurred(scenes()).bfloat16()
     metric: Metric = registry.build("metric", name)
     halves = torch.stack([prediction, target])
-    metric.update(prediction.clone().requires_grad_(), target, beside=Beside(samples=halves.clone().requires_grad_()))
+    metric.update(prediction.clone().requires_grad_(), target, context=MetricContext(samples=halves.clone().requires_grad_()))
     exact: Metric = registry.build("metric", name)
-    exact.update(prediction.float(), target.float(), beside=Beside(samples=halves.float()))
+    exact.update(prediction.float(), target.float(), context=MetricContext(samples=halves.float()))
     assert metric.compute() == pytest.approx(exact.compute(), rel=1e-6)
 
 

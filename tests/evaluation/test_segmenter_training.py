@@ -15,7 +15,7 @@ from transfigure.data import images
 from transfigure.errors import UserError
 from transfigure.evaluation import segmenter_training
 from transfigure.evaluation.segmenter_training import train_segmenter
-from transfigure.metrics.metric import Beside
+from transfigure.metrics.metric import MetricContext
 from transfigure.metrics.palettes import IGNORE, load_palette
 from transfigure.metrics.segmentation import FCNScore
 from transfigure.metrics.segmenters import open_segmenter
@@ -48,21 +48,21 @@ def boxes(folder: Path, n: int = 12, size: int = 48, photos_first: bool = True, 
 def test_two_colours_are_found_and_told_apart_in_photos(tmp_path: Path, photos_first: bool, capsys: pytest.CaptureFixture[str]) -> None:
     folder = boxes(tmp_path / "boxes", photos_first=photos_first, suffix="jpg")
     options = {**TINY, "size": 32, "epochs": 40, "width": 4, "quiet": False}
-    found = train_segmenter(folder, tmp_path / "judge.safetensors", **options)
+    found = train_segmenter(folder, tmp_path / "segmenter.safetensors", **options)
     assert found["photos"] == ("A" if photos_first else "B") and found["palette"]["name"] == "boxes"
     assert len(found["palette"]["classes"]) == 2
     assert found["n"] == 12 and found["split"] == "test" and found["images"] == 40 * 8
     assert found["pixel_accuracy"] > 0.8 and found["class_iou"] > 0.6
     assert f"photos are side {found['photos']}; the labels have 2 classes" in capsys.readouterr().err
-    judge = open_segmenter(tmp_path / "judge.safetensors")
-    assert judge.sha256 == found["sha256"] and judge.size == (32, 32)
+    segmenter = open_segmenter(tmp_path / "segmenter.safetensors")
+    assert segmenter.sha256 == found["sha256"] and segmenter.size == (32, 32)
 
-    metric = FCNScore(segmenter=str(tmp_path / "judge.safetensors"))
+    metric = FCNScore(segmenter=str(tmp_path / "segmenter.safetensors"))
     for file in sorted((folder / "test").iterdir()):
         halves = images.split_halves(images.read(file), file)
         photo, labels = halves if photos_first else halves[::-1]
         real = images.to_tensor(photo)[None]
-        metric.update(torch.zeros_like(real), real, None, Beside(labels=[labels]))
+        metric.update(torch.zeros_like(real), real, None, MetricContext(labels=[labels]))
     real_row = metric.bounds()["real photos"]
     assert real_row["pixel_accuracy"] == pytest.approx(found["pixel_accuracy"], abs=0.02), "what evaluation will say of real photos"
     assert metric.compute()["class_iou"] < real_row["class_iou"] - 0.1
@@ -88,8 +88,8 @@ def test_sides_of_the_synthetic_world(tmp_path: Path) -> None:
 
 def test_photos_at_their_own_size(tmp_path: Path) -> None:
     section = dataclasses.replace(streets(size=40), load_size=None)
-    found = train_segmenter(section, tmp_path / "judge", **TINY)
-    assert found["size"] is None and open_segmenter(tmp_path / "judge").size is None
+    found = train_segmenter(section, tmp_path / "segmenter", **TINY)
+    assert found["size"] is None and open_segmenter(tmp_path / "segmenter").size is None
     assert 0 <= found["class_iou"] <= found["class_accuracy"] <= 1
 
 
@@ -136,14 +136,14 @@ def test_photos_have_the_value_range_of_their_side(tmp_path: Path, direction: An
 def test_a_given_palette_and_its_file(tmp_path: Path) -> None:
     folder = boxes(tmp_path / "boxes", 4)
     (tmp_path / "mine.json").write_text('{"classes": {"wall": [0, 0, 255], "box": [255, 0, 0], "never": [0, 255, 0]}}')
-    found = train_segmenter(folder, tmp_path / "judge", palette=str(tmp_path / "mine.json"), **TINY)
+    found = train_segmenter(folder, tmp_path / "segmenter", palette=str(tmp_path / "mine.json"), **TINY)
     assert list(found["palette"]["classes"]) == ["wall", "box", "never"] and found["photos"] == "A"
     with pytest.raises(UserError, match="no pixel of the label maps"):
         numbers = '{"classes": {"a": null, "b": null}, "numbers": {"300": "a", "301": "b"}}'
         (tmp_path / "numbers.json").write_text(numbers)
         for file in (folder / "train").iterdir():
             images.write(file, images.read(file)[..., :1])
-        train_segmenter(folder, tmp_path / "judge", palette=str(tmp_path / "numbers.json"), photos="A", **TINY)
+        train_segmenter(folder, tmp_path / "segmenter", palette=str(tmp_path / "numbers.json"), photos="A", **TINY)
 
 
 def test_sides_that_cannot_be_told(tmp_path: Path) -> None:
@@ -153,12 +153,12 @@ def test_sides_that_cannot_be_told(tmp_path: Path) -> None:
         images.write(photos / "train" / f"{index}.png", np.concatenate([day, night], axis=1))
         images.write(labels / "train" / f"{index}.png", np.concatenate([map_, map_[::-1]], axis=1))
     with pytest.raises(UserError, match=r"neither side .* --photos A or --photos B"):
-        train_segmenter(photos, tmp_path / "judge", **TINY)
+        train_segmenter(photos, tmp_path / "segmenter", **TINY)
     with pytest.raises(UserError, match="both sides"):
-        train_segmenter(labels, tmp_path / "judge", **TINY)
+        train_segmenter(labels, tmp_path / "segmenter", **TINY)
     with pytest.raises(UserError, match=r"side A .* --photos A"):
-        train_segmenter(photos, tmp_path / "judge", photos="B", **TINY)
-    assert train_segmenter(labels, tmp_path / "judge", photos="B", **TINY)["split"] in ("test", "val", "train")
+        train_segmenter(photos, tmp_path / "segmenter", photos="B", **TINY)
+    assert train_segmenter(labels, tmp_path / "segmenter", photos="B", **TINY)["split"] in ("test", "val", "train")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_sides_that_cannot_be_told(tmp_path: Path) -> None:
 )
 def test_values_that_are_refused(tmp_path: Path, options: dict[str, Any], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
-        train_segmenter(streets(), tmp_path / "judge", **{**TINY, **options})
+        train_segmenter(streets(), tmp_path / "segmenter", **{**TINY, **options})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -182,7 +182,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="name the file"):
         train_segmenter(streets(), tmp_path, **TINY)
     with pytest.raises(UserError, match="no training pairs"):
-        train_segmenter(streets(train=0), tmp_path / "judge", **TINY)
+        train_segmenter(streets(train=0), tmp_path / "segmenter", **TINY)
 
 
 def test_stopping_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,16 +191,16 @@ def test_stopping_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(segmenter_training, "_cross_entropy", stop)
     with pytest.raises(KeyboardInterrupt):
-        train_segmenter(streets(), tmp_path / "judge", **TINY)
+        train_segmenter(streets(), tmp_path / "segmenter", **TINY)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_minutes_end_it_and_still_save(tmp_path: Path) -> None:
-    found = train_segmenter(streets(), tmp_path / "judge", **{**TINY, "epochs": 100_000, "minutes": 0.005})
-    assert 0 < found["images"] < 600_000 and open_segmenter(tmp_path / "judge").classes == 16
+    found = train_segmenter(streets(), tmp_path / "segmenter", **{**TINY, "epochs": 100_000, "minutes": 0.005})
+    assert 0 < found["images"] < 600_000 and open_segmenter(tmp_path / "segmenter").classes == 16
 
 
 @pytest.mark.slow
 def test_the_synthetic_world_is_learnt(tmp_path: Path) -> None:
-    found = train_segmenter(streets(100, 24), tmp_path / "judge", size=32, epochs=20, quiet=True, device="cpu")
+    found = train_segmenter(streets(100, 24), tmp_path / "segmenter", size=32, epochs=20, quiet=True, device="cpu")
     assert found["pixel_accuracy"] > 0.55 and found["class_iou"] > 0.25, "the most frequent class alone is right at 0.3 of the pixels"

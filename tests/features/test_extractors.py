@@ -23,7 +23,7 @@ from transfigure.features.trunks.random_features import RandomFeatures
 from transfigure.metrics import divergence
 from transfigure.worlds.facades.dataset import draw_scene, render
 
-from .test_inception import published_state
+from .networks import published_state
 
 
 class Spy:

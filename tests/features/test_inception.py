@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,83 +10,7 @@ from torch import Tensor
 from transfigure.errors import UserError
 from transfigure.features.trunks.inception import SIZE, Inception
 
-Shapes = dict[str, tuple[int, int, int, int]]
-
-
-def _block(name: str, inputs: int, **branches: list[tuple[int, int, int, int]]) -> Shapes:
-    """Each branch's layers as (outputs, inputs, height, width), where inputs 0 stands for those of the block."""
-    return {
-        f"{name}.{branch}{f'_{i}' if len(layers) > 1 else ''}": (out, before or inputs, height, width)
-        for branch, layers in branches.items()
-        for i, (out, before, height, width) in enumerate(layers, 1)
-    }
-
-
-def _block_a(name: str, inputs: int, pool: int) -> Shapes:
-    double = [(64, 0, 1, 1), (96, 64, 3, 3), (96, 96, 3, 3)]
-    branches = {"branch1x1": [(64, 0, 1, 1)], "branch5x5": [(48, 0, 1, 1), (64, 48, 5, 5)], "branch3x3dbl": double}
-    return _block(name, inputs, **branches, branch_pool=[(pool, 0, 1, 1)])
-
-
-def _block_c(name: str, w: int) -> Shapes:
-    single = [(w, 0, 1, 1), (w, w, 1, 7), (192, w, 7, 1)]
-    double = [(w, 0, 1, 1), (w, w, 7, 1), (w, w, 1, 7), (w, w, 7, 1), (192, w, 1, 7)]
-    return _block(name, 768, branch1x1=[(192, 0, 1, 1)], branch7x7=single, branch7x7dbl=double, branch_pool=[(192, 0, 1, 1)])
-
-
-def _block_e(name: str, inputs: int) -> Shapes:
-    return {
-        f"{name}.branch1x1": (320, inputs, 1, 1),
-        f"{name}.branch3x3_1": (384, inputs, 1, 1),
-        f"{name}.branch3x3_2a": (384, 384, 1, 3),
-        f"{name}.branch3x3_2b": (384, 384, 3, 1),
-        f"{name}.branch3x3dbl_1": (448, inputs, 1, 1),
-        f"{name}.branch3x3dbl_2": (384, 448, 3, 3),
-        f"{name}.branch3x3dbl_3a": (384, 384, 1, 3),
-        f"{name}.branch3x3dbl_3b": (384, 384, 3, 1),
-        f"{name}.branch_pool": (192, inputs, 1, 1),
-    }
-
-
-LAYERS: Shapes = {
-    "Conv2d_1a_3x3": (32, 3, 3, 3),
-    "Conv2d_2a_3x3": (32, 32, 3, 3),
-    "Conv2d_2b_3x3": (64, 32, 3, 3),
-    "Conv2d_3b_1x1": (80, 64, 1, 1),
-    "Conv2d_4a_3x3": (192, 80, 3, 3),
-    **_block_a("Mixed_5b", 192, 32),
-    **_block_a("Mixed_5c", 256, 64),
-    **_block_a("Mixed_5d", 288, 64),
-    **_block("Mixed_6a", 288, branch3x3=[(384, 0, 3, 3)], branch3x3dbl=[(64, 0, 1, 1), (96, 64, 3, 3), (96, 96, 3, 3)]),
-    **_block_c("Mixed_6b", 128),
-    **_block_c("Mixed_6c", 160),
-    **_block_c("Mixed_6d", 160),
-    **_block_c("Mixed_6e", 192),
-    **_block(
-        "Mixed_7a",
-        768,
-        branch3x3=[(192, 0, 1, 1), (320, 192, 3, 3)],
-        branch7x7x3=[(192, 0, 1, 1), (192, 192, 1, 7), (192, 192, 7, 1), (192, 192, 3, 3)],
-    ),
-    **_block_e("Mixed_7b", 1280),
-    **_block_e("Mixed_7c", 2048),
-}
-
-
-def published_state() -> dict[str, Tensor]:
-    """Random numbers under every name of the published file, scaled so that values neither explode nor vanish."""
-    random = torch.Generator().manual_seed(5)
-    draw, state = partial(torch.randn, generator=random), {}
-    for name, shape in LAYERS.items():
-        out, fan_in = shape[0], shape[1] * shape[2] * shape[3]
-        variance = 0.01 + 0.1 * draw(out).abs()  # small, so that the 0.001 added to it counts
-        state[f"{name}.conv.weight"] = draw(shape) * (2 / fan_in * variance[:, None, None, None]).sqrt()
-        state[f"{name}.bn.weight"] = 1 + 0.2 * draw(out)
-        state[f"{name}.bn.bias"] = 0.2 * draw(out)
-        state[f"{name}.bn.running_mean"] = 0.2 * draw(out) * variance.sqrt()
-        state[f"{name}.bn.running_var"] = variance
-        state[f"{name}.bn.num_batches_tracked"] = torch.tensor(0)
-    return {**state, "fc.weight": draw(1008, 2048), "fc.bias": draw(1008)}
+from .networks import published_state
 
 
 def reference(state: dict[str, Tensor], x: Tensor) -> Tensor:

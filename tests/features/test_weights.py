@@ -190,7 +190,7 @@ def test_a_file_is_hashed_once_until_it_changes(folders: tuple[Path, ...], publi
 
 def test_importing_takes_no_torch_and_no_network() -> None:
     heavy = "{'torch', 'socket', 'urllib.request'}"
-    code = f"import sys; from transfigure.metrics import weights; weights.listing(); sys.exit(bool({heavy} & {{*sys.modules}}))"
+    code = f"import sys; from transfigure.features import weights; weights.listing(); sys.exit(bool({heavy} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""Lab against scikit-image, and its histograms against numpy and against pictures whose answer is known."""
+"""Lab against scikit-image, and its histograms against numpy and against pictures whose output is known."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def test_bins_hold_all_of_srgb_and_none_is_lost() -> None:
     for bins in (1, 2, 7, 100, 256):
         metric = LabHistogram(bins=bins)
         metric.update(cube(), cube())
-        assert all(part.sum() == cube()[0, 0].numel() for half in metric.tallies[0] for part in half.split(metric._bins))
-        inner = metric.tallies[0][0].split(metric._bins)
+        assert all(part.sum() == cube()[0, 0].numel() for half in metric.states[0] for part in half.split(metric._bins))
+        inner = metric.states[0][0].split(metric._bins)
         assert metric.compute() == {L: 1, A: 1, B: 1}
         assert len(inner[0]) == bins and 0.4 * 220 * bins / 100 < len(inner[1]) < 0.6 * 220 * bins / 100 + 3
 
@@ -108,7 +108,7 @@ def test_the_edges_are_those_of_the_bins(bins: int) -> None:
     assert metric.edges()[0][-1] == 100 and metric.edges()[1][-1] == -metric.edges()[1][0] >= 110
 
 
-def test_pictures_with_known_answers() -> None:
+def test_pictures_with_known_outputs() -> None:
     red, blue = one_colour(1, -1, -1), one_colour(-1, -1, 1)
     assert values(red, red) == {L: 1, A: 1, B: 1}
     assert values(red, blue) == {L: 0, A: 1, B: 0}  # a is 80.1 and 79.2: one bin
@@ -126,7 +126,7 @@ def test_colours_are_those_of_the_set_not_of_each_image() -> None:
     assert metric.compute() == {L: pytest.approx(0.2), A: 1, B: pytest.approx(0.2)}
 
 
-def test_a_grey_answer_lacks_colour_but_not_lightness() -> None:
+def test_a_grey_output_lacks_colour_but_not_lightness() -> None:
     target = pictures(4)
     lightness = rgb_to_lab(target)[:, :1]
     f = (lightness + 16) / 116
@@ -178,7 +178,7 @@ def test_other_channels_are_skipped_and_leave_no_trace() -> None:
     metric = LabHistogram()
     with pytest.raises(Skipped, match="5 channels"):
         metric.update(torch.zeros(1, 5, 4, 4), torch.zeros(1, 5, 4, 4))
-    assert metric.tallies == []
+    assert metric.states == []
 
 
 def test_the_interval_holds_the_value_where_resampling_would_not() -> None:

@@ -14,7 +14,7 @@ from transfigure.errors import Skipped
 from transfigure.metrics import dependence
 from transfigure.metrics.dependence import GRID, Dependence, Diversity, mean_difference
 from transfigure.metrics.interval import jackknife_interval
-from transfigure.metrics.metric import TARGET_ITSELF, Beside
+from transfigure.metrics.metric import TARGET_ITSELF, MetricContext
 
 VARIATION, NEAREST = "variation_across_inputs", "own_target_nearest"
 
@@ -75,12 +75,12 @@ def test_targets_that_occur_twice_can_only_tie() -> None:
     assert metric.bounds()[TARGET_ITSELF] == pytest.approx(metric.compute())
 
 
-def test_faint_answers_vary_little_but_know_their_input() -> None:
+def test_faint_outputs_vary_little_but_know_their_input() -> None:
     targets = pictures(12)
     assert values(0.1 * targets, targets) == {VARIATION: pytest.approx(0.1, rel=1e-5), NEAREST: 1}
 
 
-def test_others_answers_vary_as_much_but_do_not_know_their_input() -> None:
+def test_others_outputs_vary_as_much_but_do_not_know_their_input() -> None:
     targets = pictures(12)
     shuffles = [values(targets.roll(by, 0), targets) for by in range(1, 12)]
     assert [found[VARIATION] for found in shuffles] == pytest.approx([1] * 11)
@@ -146,8 +146,10 @@ def test_an_interval_that_cannot_be_had_is_left_out() -> None:
 
 def test_all_pairs_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    wins = dependence._wins
-    monkeypatch.setattr(dependence, "_wins", lambda outputs, targets: (calls.append(len(outputs)), wins(outputs, targets))[1])
+    compare = dependence._compare_all_pairs
+    monkeypatch.setattr(
+        dependence, "_compare_all_pairs", lambda outputs, targets: (calls.append(len(outputs)), compare(outputs, targets))[1]
+    )
     metric = seen(pictures(6, seed=1), pictures(6))
     first = metric.compute(), metric.interval()
     assert (metric.compute(), metric.interval()) == first and calls == [6]
@@ -186,7 +188,7 @@ def test_outputs_that_are_no_numbers_have_no_values() -> None:
 def test_diversity_is_the_mean_over_pairs_of_samples_on_the_scale_of_files() -> None:
     samples = torch.stack([pictures(4, seed=seed) for seed in range(5)])
     metric = Diversity()
-    metric.update(samples[0], pictures(4), beside=Beside(samples=samples))
+    metric.update(samples[0], pictures(4), context=MetricContext(samples=samples))
     pairs = list(itertools.combinations(range(5), 2))
     each = [np.mean([(samples[s, i] - samples[t, i]).abs().mean().item() / 2 for s, t in pairs]) for i in range(4)]
     assert metric.scores == pytest.approx(each, rel=1e-5)
@@ -197,8 +199,8 @@ def test_diversity_is_the_mean_over_pairs_of_samples_on_the_scale_of_files() -> 
 
 def test_black_and_white_samples_are_the_most_diverse_and_equal_ones_not_at_all() -> None:
     metric, images = Diversity(), torch.ones(1, 3, 4, 4)
-    metric.update(images, images, beside=Beside(samples=torch.stack([images, -images])))
-    metric.update(images, images, beside=Beside(samples=torch.stack([images, images, images]) * 0.3))
+    metric.update(images, images, context=MetricContext(samples=torch.stack([images, -images])))
+    metric.update(images, images, context=MetricContext(samples=torch.stack([images, images, images]) * 0.3))
     assert metric.scores == [1.0, 0.0]
 
 
@@ -211,11 +213,11 @@ def test_batches_without_samples_contribute_nothing_and_are_owned_up_to() -> Non
     for ask in (metric.compute, metric.interval):
         with pytest.raises(Skipped, match="no second sample was drawn"):
             ask()
-    metric.update(images[:2], images[:2], beside=Beside(samples=torch.stack([images[:2], images[1:]])))
+    metric.update(images[:2], images[:2], context=MetricContext(samples=torch.stack([images[:2], images[1:]])))
     assert metric.caution() == "on 2 of 5 images"
     assert len(metric.scores) == 2
     metric.reset()
-    metric.update(images, images, beside=Beside(samples=torch.stack([images, -images])))
+    metric.update(images, images, context=MetricContext(samples=torch.stack([images, -images])))
     assert metric.caution() == ""
 
 
@@ -223,6 +225,6 @@ def test_samples_that_do_not_fit_are_refused_and_leave_no_trace() -> None:
     metric, images = Diversity(), pictures(3)
     for bad in (images[None], images, torch.stack([images, images]).repeat(1, 2, 1, 1, 1), torch.stack([images, images])[..., :-1]):
         with pytest.raises(ValueError, match="at least two samples"):
-            metric.update(images, images, beside=Beside(samples=bad))
+            metric.update(images, images, context=MetricContext(samples=bad))
     with pytest.raises(ValueError, match="no images"):
         metric.compute()

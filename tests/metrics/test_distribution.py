@@ -248,7 +248,7 @@ def stored(y: Tensor, tmp_path: Path, moments_only: bool = False) -> Statistics:
 def test_a_stored_set_stands_for_the_targets(cls: type[FeatureMetric], tmp_path: Path) -> None:
     x, y = images(30), images(50, seed=1, shift=0.3)
     direct, metric = unpaired(cls, x, y), cls()
-    metric.refer_to(stored(y, tmp_path))
+    metric.compare_with(stored(y, tmp_path))
     metric.update_generated(x)
     assert metric.compute() == direct.compute()
     assert metric.bounds() == direct.bounds()
@@ -266,7 +266,7 @@ def test_a_stored_set_stands_for_the_targets(cls: type[FeatureMetric], tmp_path:
 def test_stored_moments_are_enough_for_a_frechet_distance(cls: type[FeatureMetric], tmp_path: Path) -> None:
     x, y = images(3000), images(50, seed=1, shift=0.3)
     direct, metric = unpaired(cls, x, y), cls()
-    metric.refer_to(stored(y, tmp_path, moments_only=True))
+    metric.compare_with(stored(y, tmp_path, moments_only=True))
     metric.update_generated(x)
     assert metric.compute() == pytest.approx(direct.compute(), rel=1e-9)
     assert metric.bounds() == {}
@@ -285,14 +285,14 @@ def test_stored_moments_are_enough_for_a_frechet_distance(cls: type[FeatureMetri
 @pytest.mark.parametrize("cls", [KID, PRDC])
 def test_stored_moments_are_not_enough_for_the_others(cls: type[FeatureMetric], tmp_path: Path) -> None:
     with pytest.raises(Skipped, match=r"reference\.npz holds a mean and a covariance only"):
-        cls().refer_to(stored(images(50), tmp_path, moments_only=True))
+        cls().compare_with(stored(images(50), tmp_path, moments_only=True))
 
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_a_reference_of_another_network_is_skipped(cls: type[FeatureMetric], tmp_path: Path) -> None:
     metric = cls()
     with pytest.raises(Skipped, match="made with network another"):
-        metric.refer_to(Statistics.of(images(9).flatten(1), Extractor("another", "", "tf1", torch.flatten), "there"))
+        metric.compare_with(Statistics.of(images(9).flatten(1), Extractor("another", "", "tf1", torch.flatten), "there"))
     assert metric.reference is None
 
 
@@ -302,7 +302,7 @@ def test_features_of_other_lengths_are_skipped(cls: type[FeatureMetric], moments
     if moments_only and cls in (KID, PRDC):
         return
     metric = cls()
-    metric.refer_to(stored(images(50, d=6), tmp_path, moments_only))
+    metric.compare_with(stored(images(50, d=6), tmp_path, moments_only))
     metric.update_generated(images(30, d=4))
     with pytest.raises(Skipped, match="features of one network, and here are 4 of each image and 6"):
         metric.compute()

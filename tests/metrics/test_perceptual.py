@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import torchmetrics
 from torch import Tensor, nn
 
 from transfigure import registry
@@ -26,9 +25,8 @@ from transfigure.features import weights
 from transfigure.metrics import perceptual
 from transfigure.metrics.perceptual import DISTS, LPIPS, PerceptualMetric, root_mean_square_pool
 
-from .test_classifiers import NAMES, classifier, published
+from ..features.networks import CLASSIFIERS, HEADS, classifier, published
 
-HEADS = Path(torchmetrics.__file__).parent / "functional" / "image" / "lpips_models"
 NETWORKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet"}
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -37,11 +35,11 @@ MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("weights")
     found = {f"lpips_{kind}": HEADS / f"{kind}.pth" for kind in NETWORKS}
-    for name in NAMES:
+    for name in CLASSIFIERS:
         torch.save(published(name), folder / f"{name}.pth")
     random = torch.Generator().manual_seed(2)
     torch.save({key: torch.rand(1, 1475, 1, 1, generator=random) for key in ("alpha", "beta")}, folder / "dists.pt")
-    return {**found, "dists": folder / "dists.pt", **{name: folder / f"{name}.pth" for name in NAMES}}
+    return {**found, "dists": folder / "dists.pt", **{name: folder / f"{name}.pth" for name in CLASSIFIERS}}
 
 
 @pytest.fixture(autouse=True)
@@ -285,21 +283,21 @@ def test_a_network_is_in_memory_once_and_while_it_is_needed(monkeypatch: pytest.
     load = weights.load
     monkeypatch.setattr(weights, "load", lambda name: read.append(name) or load(name))  # type: ignore[func-returns-value]
     first, second, other = LPIPS("vgg"), LPIPS("vgg"), DISTS()
-    assert first.sight is second.sight is other.sight
+    assert first.cached is second.cached is other.cached
     assert read.count("vgg16") == 1
-    sight = weakref.ref(first.sight)
+    cached = weakref.ref(first.cached)
     del first, second, other
     gc.collect()
-    assert sight() is None
+    assert cached() is None
 
 
 class Counted:
     """A trunk that counts the images it sees."""
 
     def __init__(self, metric: PerceptualMetric) -> None:
-        self.trunk, self.images = metric.sight.trunk, 0
+        self.trunk, self.images = metric.cached.trunk, 0
         self.network = self.trunk.network
-        metric.sight.trunk = self  # type: ignore[assignment]
+        metric.cached.trunk = self  # type: ignore[assignment]
 
     def __call__(self, images: Tensor, **options: object) -> list[Tensor]:
         self.images += len(images)
@@ -307,21 +305,21 @@ class Counted:
 
 
 def test_targets_and_a_constant_prediction_are_seen_once() -> None:
-    answers = [LPIPS() for _ in range(3)]
-    counted = Counted(answers[0])
+    metrics = [LPIPS() for _ in range(3)]
+    counted = Counted(metrics[0])
     constant = scenes(1, seed=99)
     for index in range(8):
         target = scenes(1, seed=index)
-        for metric, prediction in zip(answers, (blurred(target, 3), blurred(target, 7), constant)):
+        for metric, prediction in zip(metrics, (blurred(target, 3), blurred(target, 7), constant)):
             metric.update(prediction, target)
     assert counted.images == 3 * 8 + 1
-    for metric, size in zip(answers[:2], (3, 7)):
-        remembered = metric.scores
+    for metric, size in zip(metrics[:2], (3, 7)):
+        from_cache = metric.scores
         metric.reset()
         for index in range(8):
-            metric.sight._seen.clear()
+            metric.cached._cache.clear()
             metric.update(blurred(scenes(1, seed=index), size), scenes(1, seed=index))
-        assert metric.scores == remembered
+        assert metric.scores == from_cache
 
 
 def test_an_image_changed_in_place_is_seen_anew() -> None:
@@ -337,20 +335,20 @@ def test_metrics_on_one_trunk_do_not_mix_up_what_they_saw() -> None:
     alone = DISTS()
     alone.update(x, y)
     expected = alone.scores
-    alone.sight._seen.clear()
+    alone.cached._cache.clear()
     for metric in (LPIPS("vgg"), again := DISTS()):
         metric.update(x, y)
-    assert again.sight is alone.sight and again.scores == expected
+    assert again.cached is alone.cached and again.scores == expected
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     metric = LPIPS()
     for seed in range(20):
         metric.update(scenes(1, seed=seed), scenes(1, seed=seed + 1))
-    assert len(metric.sight._seen) == perceptual.REMEMBERED_BATCHES
-    monkeypatch.setattr(perceptual, "REMEMBERED_BYTES", metric.sight.remembered_bytes // 4)
+    assert len(metric.cached._cache) == perceptual.CACHED_BATCHES
+    monkeypatch.setattr(perceptual, "CACHED_BYTES", metric.cached.cached_bytes // 4)
     metric.update(scenes(1, seed=50), scenes(1, seed=51))
-    assert len(metric.sight._seen) == 4
-    monkeypatch.setattr(perceptual, "REMEMBERED_BYTES", 10)
+    assert len(metric.cached._cache) == 4
+    monkeypatch.setattr(perceptual, "CACHED_BYTES", 10)
     metric.update(scenes(1, seed=52), scenes(1, seed=53))
-    assert not metric.sight._seen and len(metric.scores) == 22
+    assert not metric.cached._cache and len(metric.scores) == 22

@@ -1,4 +1,4 @@
-"""Every registered metric, unasked, on five answers whose order is known: it ranks them so, or it is an exception with a reason.
+"""Every registered metric, unasked, on five outputs whose order is known: it ranks them so, or it is an exception with a reason.
 
 Metrics that need weights see with random ones under the published names and shapes; what is asserted of them is what their
 definitions owe on any weights that let something through. The same table on more facades is printed by ``benchmarks/ranking.py``.
@@ -18,18 +18,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.ranking import CLAIM, SAME, Facades, Measured, answers, drawn, main, measure, order
+from benchmarks.ranking import CLAIM, SAME, Facades, Measured, drawn, main, measure, order, outputs
 from transfigure import registry
 from transfigure.evaluation.choice import Choice
 from transfigure.features import weights
 from transfigure.metrics.direction import badness
 from transfigure.metrics.distribution import FeatureMetric
-from transfigure.metrics.metric import Beside, Metric
+from transfigure.metrics.metric import Metric, MetricContext
 from transfigure.metrics.palettes import load_palette
 
-from .test_classifiers import published
-from .test_inception import published_state
-from .test_perceptual import HEADS
+from ..features.networks import HEADS, published, published_state
 
 AS_CLAIMED = " > ".join(CLAIM)
 
@@ -86,7 +84,7 @@ NOT_ALWAYS = ("dists", "pixel_accuracy", "class_accuracy", "class_iou")
 """Exceptions that leave open what a network decides: some network may well rank as claimed."""
 
 SILENT = {"diversity": "no second sample was drawn"}
-"""Metrics that have nothing to say about answers without noise, and the reason they give."""
+"""Metrics that have nothing to say about outputs without noise, and the reason they give."""
 
 
 def _class(name: str) -> type[Metric]:
@@ -102,7 +100,7 @@ SLOW = [name for name in EVERY if issubclass(_class(name), FeatureMetric) and _c
 
 def broken(numbers: Mapping[str, float], better: str, chains: str) -> list[str]:
     """The relations in ``a > b = c >= d; e > f`` that do not hold: better than, equal up to rounding, and not worse."""
-    bad = {answer: badness(better, number) for answer, number in numbers.items()}
+    bad = {output: badness(better, number) for output, number in numbers.items()}
     same = SAME * (max(bad.values()) - min(bad.values()))
     holds: dict[str, Callable[[float], bool]] = {
         ">": lambda gain: gain > same,
@@ -207,21 +205,21 @@ def test_those_on_inception_rank_as_claimed_or_as_their_exceptions_say(facades: 
         check(measured, name)
 
 
-def test_answers_without_noise_have_no_diversity(facades: Facades) -> None:
+def test_outputs_without_noise_have_no_diversity(facades: Facades) -> None:
     shown = few(facades, 4)
-    for answer in answers(shown).values():
+    for output in outputs(shown).values():
         metric: Metric = registry.build("metric", "diversity")
-        metric.update(answer, shown.targets, beside=Beside(samples=torch.stack([answer] * 3)))
+        metric.update(output, shown.targets, context=MetricContext(samples=torch.stack([output] * 3)))
         assert metric.compute() == {"diversity": 0.0}
 
 
 def test_exceptions_are_of_values_that_exist_and_of_no_ranking_as_claimed() -> None:
     values = {value for name in EVERY for value in (_class(name).values or (name,))}
     assert set(EXCEPTIONS) <= values and set(SILENT) <= set(EVERY)
-    claimed = {answer: float(rank) for rank, answer in enumerate(CLAIM)}
+    claimed = {output: float(rank) for rank, output in enumerate(CLAIM)}
     for value, (reason, chains) in EXCEPTIONS.items():
         assert len(reason) > 20
-        assert set(re.split(" >= | > | = |; ", chains)) == set(CLAIM), f"{value}: something is not said of an answer, or is misspelt"
+        assert set(re.split(" >= | > | = |; ", chains)) == set(CLAIM), f"{value}: something is not said of an output, or is misspelt"
         if value not in NOT_ALWAYS:
             assert broken(claimed, "lower", chains), f"{value}: this is no exception"
 
@@ -243,18 +241,18 @@ def test_an_order_is_told_with_its_ties() -> None:
     ]
 
 
-def test_the_answers_are_what_they_are_called(facades: Facades) -> None:
+def test_the_outputs_are_what_they_are_called(facades: Facades) -> None:
     shown = few(facades, 3)
-    made = answers(shown)
-    assert list(made) == list(CLAIM)
-    assert torch.equal(made["target itself"], shown.targets) and torch.equal(made["source copied"], shown.sources)
-    assert torch.equal(made["shuffled targets"], shown.targets[[2, 0, 1]])
-    sharpness = [made[answer].diff(dim=-1).abs().mean().item() for answer in CLAIM[:3]]
+    predictions = outputs(shown)
+    assert list(predictions) == list(CLAIM)
+    assert torch.equal(predictions["target itself"], shown.targets) and torch.equal(predictions["source copied"], shown.sources)
+    assert torch.equal(predictions["shuffled targets"], shown.targets[[2, 0, 1]])
+    sharpness = [predictions[output].diff(dim=-1).abs().mean().item() for output in CLAIM[:3]]
     assert sharpness[0] > 1.2 * sharpness[1] > 2 * sharpness[2]
     for blur in ("light blur", "heavy blur"):
-        assert made[blur].mean().item() == pytest.approx(shown.targets.mean().item(), abs=0.01)
+        assert predictions[blur].mean().item() == pytest.approx(shown.targets.mean().item(), abs=0.01)
         flat = Facades(shown.sources, torch.full_like(shown.targets, 0.3), shown.labels)
-        assert answers(flat)[blur].sub(0.3).abs().max() < 1e-6
+        assert outputs(flat)[blur].sub(0.3).abs().max() < 1e-6
 
 
 def test_the_table_has_every_value_or_the_reason_why_not(

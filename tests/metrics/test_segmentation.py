@@ -13,7 +13,7 @@ from torch import Tensor
 
 from transfigure import registry
 from transfigure.errors import Skipped, UserError
-from transfigure.metrics.metric import Beside
+from transfigure.metrics.metric import MetricContext
 from transfigure.metrics.palettes import IGNORE, Palette, load_palette
 from transfigure.metrics.segmentation import FCNScore, confusion, scores
 from transfigure.worlds.facades.dataset import PALETTE, draw_scene, render
@@ -74,7 +74,7 @@ def test_drawn_label_maps_against_the_target_file() -> None:
     metric = FCNScore(palette="synthetic")
     assert metric.labels_from == "target" and metric.segmenter is None
     labels, image = street(0)
-    metric.update(image, image, ["a"], Beside(labels=[labels]))
+    metric.update(image, image, ["a"], MetricContext(labels=[labels]))
     assert metric.compute()["pixel_accuracy"] == pytest.approx(1)
     present = len(np.unique(labels.reshape(-1, 3), axis=0))
     assert metric.compute()["class_iou"] == pytest.approx(present / 16), "absent classes are 0 in the mean, as in the paper"
@@ -84,7 +84,7 @@ def test_drawn_label_maps_against_the_target_file() -> None:
 
     skipping = FCNScore(palette="synthetic", absent="skip")
     other_labels, other = street(1)
-    skipping.update(torch.cat([image, image]), torch.cat([image, other]), None, Beside(labels=[labels, other_labels]))
+    skipping.update(torch.cat([image, image]), torch.cat([image, other]), None, MetricContext(labels=[labels, other_labels]))
     values = skipping.compute()
     assert 0 < values["class_iou"] < values["class_accuracy"] < 1 and skipping.caution() == ""
     assert skipping.bounds()["target itself"] == ALL
@@ -96,13 +96,13 @@ def test_photos_taken_for_label_maps_are_doubted() -> None:
     labels, image = street(0)
     photo = torch.from_numpy(render(draw_scene(0, 0), "day", 64)).permute(2, 0, 1)[None].float() / 127.5 - 1
     metric = FCNScore(palette="facades")
-    metric.update(photo, image, None, Beside(labels=[labels]))
+    metric.update(photo, image, None, MetricContext(labels=[labels]))
     assert "are these label maps?" in metric.caution()
     metric.reset()
     facades = load_palette("facades")
     assert facades.colours is not None
     drawn = torch.from_numpy(facades.colours[np.arange(144).reshape(12, 12) % 12]).permute(2, 0, 1)[None].float() / 127.5 - 1
-    metric.update(drawn + 0.1 * torch.randn_like(drawn), drawn, None, Beside(labels=[labels]))
+    metric.update(drawn + 0.1 * torch.randn_like(drawn), drawn, None, MetricContext(labels=[labels]))
     assert "are these label maps?" not in metric.caution()
 
 
@@ -111,10 +111,10 @@ def test_the_bound_of_drawn_maps_is_what_their_size_allows() -> None:
     fine = render(draw_scene(0, 3), "labels", 128)
     coarse = torch.from_numpy(render(draw_scene(0, 3), "labels", 32)).permute(2, 0, 1)[None].float() / 127.5 - 1
     metric = FCNScore(palette="synthetic")
-    metric.update(coarse, coarse, None, Beside(labels=[fine]))
+    metric.update(coarse, coarse, None, MetricContext(labels=[fine]))
     assert 0.7 < metric.bounds()["target itself"]["pixel_accuracy"] < 0.99
     assert metric.compute() == metric.bounds()["target itself"]
-    assert sum(metric.tallies)[0].sum() == 128 * 128  # type: ignore[index]
+    assert sum(metric.states)[0].sum() == 128 * 128  # type: ignore[index]
 
 
 def test_photos_through_a_segmenter_and_the_real_row() -> None:
@@ -124,12 +124,12 @@ def test_photos_through_a_segmenter_and_the_real_row() -> None:
     labels = [np.repeat((one.numpy() * 255).astype(np.uint8)[..., None], 3, 2).repeat(2, 0).repeat(2, 1) for one in truth]
     metric = FCNScore(segmenter=brightness, palette=TWO)  # type: ignore[arg-type]
     assert metric.labels_from == "source"
-    metric.update(photos, photos, None, Beside(labels=labels))
+    metric.update(photos, photos, None, MetricContext(labels=labels))
     assert metric.compute() == ALL and metric.bounds() == {"real photos": metric.compute()}
     metric.reset()
     assert metric.bounds() == {}
     for part in (slice(0, 1), slice(1, 4)):
-        metric.update(-photos[part], photos[part], None, Beside(labels=labels[part]))
+        metric.update(-photos[part], photos[part], None, MetricContext(labels=labels[part]))
     assert metric.compute() == NONE
     assert metric.bounds() == {"real photos": ALL}
     assert metric.interval() == dict.fromkeys(metric.values, (0.0, 0.0))
@@ -142,7 +142,7 @@ def test_a_whole_set_is_one_matrix() -> None:
     labels[0][:1] = 255, 0, 0  # without a label
     photo = torch.full((2, 3, 4, 4), -1.0)
     metric = FCNScore(segmenter=brightness, palette=TWO)  # type: ignore[arg-type]
-    metric.update(photo, photo, None, Beside(labels=labels))
+    metric.update(photo, photo, None, MetricContext(labels=labels))
     assert metric.compute() == pytest.approx({"pixel_accuracy": 12 / 28, "class_accuracy": 0.5, "class_iou": 12 / 28 / 2})
 
 
@@ -152,9 +152,9 @@ def test_labels_are_never_resized() -> None:
     labels[:, ::2] = 255
     metric = FCNScore(segmenter=brightness, palette=TWO)  # type: ignore[arg-type]
     photo = torch.ones(1, 1, 8, 8)
-    metric.update(photo, photo, None, Beside(labels=[labels]))
+    metric.update(photo, photo, None, MetricContext(labels=[labels]))
     assert metric.compute()["pixel_accuracy"] == pytest.approx(0.5)
-    assert sum(metric.tallies)[0].sum() == 256  # type: ignore[index]
+    assert sum(metric.states)[0].sum() == 256  # type: ignore[index]
 
 
 def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
@@ -165,15 +165,15 @@ def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
     with pytest.raises(Skipped, match="no label maps"):
         metric.update(image, image)
     with pytest.raises(Skipped, match="5 channels"):
-        metric.update(torch.zeros(1, 5, 4, 4), torch.zeros(1, 5, 4, 4), None, Beside(labels=[np.zeros((4, 4, 3), np.uint8)]))
+        metric.update(torch.zeros(1, 5, 4, 4), torch.zeros(1, 5, 4, 4), None, MetricContext(labels=[np.zeros((4, 4, 3), np.uint8)]))
     with pytest.raises(ValueError, match="as many label maps"):
-        metric.update(image, image, None, Beside(labels=[]))
+        metric.update(image, image, None, MetricContext(labels=[]))
     with pytest.raises(ValueError, match="seen no images"):
         metric.compute()
     with pytest.raises(UserError, match="zero or skip"):
         FCNScore(palette="facades", absent="none")  # type: ignore[arg-type]
     ignoring = FCNScore(palette=TWO)  # type: ignore[arg-type]
-    ignoring.update(image, image, None, Beside(labels=[np.full((4, 4, 3), (255, 0, 0), np.uint8)]))
+    ignoring.update(image, image, None, MetricContext(labels=[np.full((4, 4, 3), (255, 0, 0), np.uint8)]))
     with pytest.raises(Skipped, match="no pixel"):
         ignoring.compute()
 
@@ -192,7 +192,7 @@ def test_segmenter_and_palette_must_agree(tmp_path: Path) -> None:
         FCNScore(segmenter=Judge(), palette="facades")  # type: ignore[arg-type]
     wild = FCNScore(segmenter=Judge(), palette=TWO)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="class 2"):
-        wild.update(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), None, Beside(labels=[np.zeros((4, 4, 3), np.uint8)]))
+        wild.update(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), None, MetricContext(labels=[np.zeros((4, 4, 3), np.uint8)]))
     (tmp_path / "two.json").write_text(json.dumps(TWO.to_dict()))
     assert FCNScore(segmenter=brightness, palette=str(tmp_path / "two.json")).palette.classes == TWO.classes  # type: ignore[arg-type]
 
@@ -203,6 +203,6 @@ def test_a_generator_with_the_colours_exchanged_is_found_out() -> None:
         labels, image = street(index)
         classes = load_palette("synthetic").decode(labels)
         wrong = PALETTE[(classes.astype(int) + 1) % 16]
-        metric.update(torch.from_numpy(wrong).permute(2, 0, 1)[None].float() / 127.5 - 1, image, None, Beside(labels=[labels]))
+        metric.update(torch.from_numpy(wrong).permute(2, 0, 1)[None].float() / 127.5 - 1, image, None, MetricContext(labels=[labels]))
     assert metric.compute() == NONE
     assert metric.bounds()["target itself"]["pixel_accuracy"] == pytest.approx(1)

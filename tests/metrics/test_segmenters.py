@@ -30,10 +30,10 @@ def own(path: Path, size: list[int] | None = [16, 24], **facts: Any) -> Segmenta
 
 
 def test_our_own_file(tmp_path: Path) -> None:
-    file = tmp_path / "judge.safetensors"
+    file = tmp_path / "network.safetensors"
     network = own(file)
     found = open_segmenter(file)
-    assert (found.name, found.classes, found.size) == ("judge.safetensors", 2, (16, 24))
+    assert (found.name, found.classes, found.size) == ("network.safetensors", 2, (16, 24))
     assert found.palette is not None and found.palette.classes == ("dark", "light")
     assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert "24 x 16" in found.feeding
@@ -56,7 +56,7 @@ def test_our_own_file_for_any_size_and_through_the_metric(tmp_path: Path) -> Non
 
 
 def test_files_that_are_no_segmenter(tmp_path: Path) -> None:
-    file = tmp_path / "judge.safetensors"
+    file = tmp_path / "network.safetensors"
     own(file, [0, 4])
     with pytest.raises(UserError, match="train it anew"):
         open_segmenter(file)
@@ -93,7 +93,7 @@ def test_functions(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=reason):
             open_segmenter(f"{tmp_path}/{bad}")
     with pytest.raises(UserError, match="No module named 'no_such_package'"):
-        open_segmenter("no_such_package:judge")
+        open_segmenter("no_such_package:segmenter")
     (tmp_path / "bad.py").write_text("import no_such_package\n")
     with pytest.raises(UserError, match="no_such_package"):
         open_segmenter(f"{tmp_path}/bad.py:light")
@@ -113,11 +113,11 @@ def test_a_function_with_a_palette() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("output", "reason"),
     [
         (torch.zeros(2, 4), "shape"),
         (torch.zeros(3, 4, 4), "shape"),
-        (torch.zeros(2, 5, 4, 4), "says it has 2 classes, and answers with 5"),
+        (torch.zeros(2, 5, 4, 4), "says it has 2 classes, and returns 5"),
         (torch.full((2, 4, 4), 0.5), "whole numbers"),
         (torch.full((2, 4, 4), -1), "whole numbers"),
         (torch.full((2, 2, 4, 4), torch.nan), "not a number"),
@@ -129,9 +129,9 @@ def test_a_function_with_a_palette() -> None:
         ("nothing", "failed"),
     ],
 )
-def test_answers_that_are_none(answer: Any, reason: str) -> None:
+def test_outputs_that_are_none(output: Any, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
-        Segmenter(lambda images: answer, "judge", classes=2)(torch.zeros(2, 3, 4, 4))
+        Segmenter(lambda images: output, "network", classes=2)(torch.zeros(2, 3, 4, 4))
 
 
 def test_large_photos_are_averaged_on_their_way_down() -> None:
@@ -139,7 +139,7 @@ def test_large_photos_are_averaged_on_their_way_down() -> None:
     seen: list[Tensor] = []
     photo = torch.full((1, 3, 64, 64), -1.0)
     photo[:, :, 3::8] = photo[:, :, 4::8] = 1
-    Segmenter(lambda images: seen.append(images) or images[:, :2], "judge", size=(8, 8))(photo)  # type: ignore[func-returns-value]
+    Segmenter(lambda images: seen.append(images) or images[:, :2], "network", size=(8, 8))(photo)  # type: ignore[func-returns-value]
     assert seen[0].shape == (1, 3, 8, 8)
     assert -0.9 < seen[0].min() <= seen[0].max() < 0
 
@@ -148,11 +148,11 @@ def test_large_photos_are_averaged_on_their_way_down() -> None:
 def test_logits_of_any_type(kind: torch.dtype) -> None:
     logits = torch.zeros(2, 3, 4, 4)
     logits[:, 2] = 1
-    assert (Segmenter(lambda images: logits.to(kind), "judge")(torch.zeros(2, 3, 4, 4)) == 2).all()
+    assert (Segmenter(lambda images: logits.to(kind), "network")(torch.zeros(2, 3, 4, 4)) == 2).all()
 
 
 def test_one_channel_of_indices_will_do() -> None:
-    assert Segmenter(lambda images: images[:, :1].long(), "judge")(torch.ones(2, 3, 4, 4)).shape == (2, 4, 4)
+    assert Segmenter(lambda images: images[:, :1].long(), "network")(torch.ones(2, 3, 4, 4)).shape == (2, 4, 4)
 
 
 # ---- ONNX --------------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def onnx_file(
         output = onnx.helper.make_tensor_value_info("classes", long, [shape[0], *shape[2:]])
     image = onnx.helper.make_tensor_value_info("image", float_, list(shape))
     constants = [onnx.numpy_helper.from_array(weight, "w"), onnx.numpy_helper.from_array(bias, "b")]
-    graph = onnx.helper.make_graph(nodes, "judge", [image], [output], constants)
+    graph = onnx.helper.make_graph(nodes, "network", [image], [output], constants)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     onnx.helper.set_model_props(model, {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()})
     path.write_bytes(model.SerializeToString())
@@ -188,14 +188,14 @@ def by_hand(weights: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]], fed: Ten
 
 @pytest.mark.parametrize("indices", [False, True])
 def test_onnx_fed_by_default(tmp_path: Path, indices: bool) -> None:
-    weights = onnx_file(tmp_path / "judge.onnx", indices=indices)
-    found = open_segmenter(tmp_path / "judge.onnx")
+    weights = onnx_file(tmp_path / "network.onnx", indices=indices)
+    found = open_segmenter(tmp_path / "network.onnx")
     assert (found.classes, found.size, found.palette) == (None if indices else 3, None, None)
     assert found.feeding == "RGB values from 0 to 1, less ImageNet's mean 0.485/0.456/0.406, over ImageNet's std 0.229/0.224/0.225"
     images = torch.rand(2, 3, 10, 12) * 2 - 1
     mean, std = (torch.tensor(numbers).reshape(3, 1, 1) for numbers in IMAGENET)
     assert torch.equal(found(images), by_hand(weights, ((images + 1) / 2 - mean) / std))
-    assert found.sha256 == hashlib.sha256((tmp_path / "judge.onnx").read_bytes()).hexdigest()
+    assert found.sha256 == hashlib.sha256((tmp_path / "network.onnx").read_bytes()).hexdigest()
 
 
 def test_onnx_fed_as_its_metadata_says(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_onnx_fed_as_its_metadata_says(tmp_path: Path) -> None:
 
 
 def test_onnx_files_that_will_not_do(tmp_path: Path) -> None:
-    file = tmp_path / "judge.onnx"
+    file = tmp_path / "network.onnx"
     onnx_file(file, ("N", 3, "H", "W"), mean="red")
     with pytest.raises(UserError, match="mean in the metadata"):
         open_segmenter(file)
@@ -237,11 +237,11 @@ def test_onnx_files_that_will_not_do(tmp_path: Path) -> None:
 
 
 def test_without_onnxruntime_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "judge.onnx").write_bytes(b"\x08\x08 anything")
+    (tmp_path / "network.onnx").write_bytes(b"\x08\x08 anything")
 
     def absent(name: str) -> Any:
         raise ImportError(name)
 
     monkeypatch.setattr(segmenters.importlib, "import_module", absent)
     with pytest.raises(Missing, match=r"transfigure\[export\]"):
-        open_segmenter(tmp_path / "judge.onnx")
+        open_segmenter(tmp_path / "network.onnx")

@@ -103,7 +103,7 @@ def test_another_network_weights_or_resize_is_named(what: str, theirs: str) -> N
         ({"features": np.zeros((1, 3))}, "features has shape"),
         ({"features": np.zeros(3)}, "features holds"),
         ({"features": np.full((5, 3), np.nan)}, "not finite"),
-        ({"features": np.zeros((5, 3)), "count": 6}, "count is 6 beside 5"),
+        ({"features": np.zeros((5, 3)), "count": 6}, "count is 6, but there are 5"),
         ({"count": -1}, "count is not one whole number"),
         ({"count": 1.5}, "count is not one whole number"),
         ({"count": np.array([1, 2])}, "count is not one whole number"),

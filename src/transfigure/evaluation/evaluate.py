@@ -22,7 +22,7 @@ from ..data.files import check_writable_folder
 from ..data.pixels import NATURAL_RANGE, Array, to_array, to_tensor
 from ..errors import UserError
 from ..features import weights as weight_files
-from ..metrics.metric import Beside
+from ..metrics.metric import MetricContext
 from ..metrics.palettes import learn_palette
 from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
@@ -134,12 +134,12 @@ def evaluate(
             sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
             samples = _samples(translator, source[sampled], fake[sampled]) if sampled else None
             these = None if new is None else new[:, len(names) : len(names) + len(here)]
-            generated.update(fake, target, here, Beside(source, samples, labels, (levels, there)), these)
+            generated.update(fake, target, here, MetricContext(source, samples, labels, (levels, there)), these)
             copied = as_target(source, target.shape[1])
             if copied is not None:
-                bounds["source copied"].update(copied, target, here, Beside(source), these)
+                bounds["source copied"].update(copied, target, here, MetricContext(source), these)
             if mean_target is not None:
-                bounds["mean training target"].update(mean_target.expand_as(target), target, here, Beside(source), these)
+                bounds["mean training target"].update(mean_target.expand_as(target), target, here, MetricContext(source), these)
             names += here
             kept |= {pair.name: (pair.source, fake[at], pair.target) for at, pair in enumerate(pairs) if pair.name in examples}
         rows = table_rows(choice, generated, bounds, about, quiet)

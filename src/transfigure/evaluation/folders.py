@@ -18,7 +18,7 @@ from ..data.pairing import listed, match
 from ..data.pixels import NATURAL_RANGE, Array, to_tensor
 from ..errors import UserError
 from ..features import weights as weight_files
-from ..metrics.metric import Beside
+from ..metrics.metric import MetricContext
 from ..metrics.statistics import Statistics
 from ..progress import say, track
 from .choice import Choice
@@ -130,7 +130,7 @@ def _compare_pairs(
         source = torch.stack(answers) if answers else None
         labels = [one.labels for one in chunk if one.labels is not None]
         known = labels if len(labels) == len(chunk) else None
-        scores.update(prediction, truth, names, Beside(source, labels=known, levels=chunk[0].levels))
+        scores.update(prediction, truth, names, MetricContext(source, labels=known, levels=chunk[0].levels))
         if source is not None:
             copied.update(source, truth, names)
     about |= choice.facts()

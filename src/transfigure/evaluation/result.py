@@ -17,7 +17,7 @@ from torch import Tensor
 from ..data.files import write_json, write_text
 from ..errors import Missing, Skipped
 from ..metrics.distribution import FeatureMetric
-from ..metrics.metric import NOTHING, Beside, ImageMetric, Interval, Metric
+from ..metrics.metric import NO_CONTEXT, ImageMetric, Interval, Metric, MetricContext
 from ..progress import track
 from ..registry import build, resolve
 from .choice import Choice
@@ -186,13 +186,15 @@ class Scores:
             self.metrics[name] = metric
         self._required = choice.require if bound is None else ()
 
-    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str], beside: Beside = NOTHING, new: Tensor | None = None) -> None:
+    def update(
+        self, prediction: Tensor, target: Tensor, names: Sequence[str], context: MetricContext = NO_CONTEXT, new: Tensor | None = None
+    ) -> None:
         """Take in a batch.
 
         Args:
             prediction, target: ``[N, C, H, W]`` in [-1, 1].
             names: of the images.
-            beside: what else is known of them.
+            context: what else is known of them.
             new: of two domains, ``[2, N]``: which predictions and which targets are met for the first time. Sets of features take in
                 each picture once.
         """
@@ -200,7 +202,7 @@ class Scores:
 
         def take(metric: Metric) -> None:
             if new is None or not isinstance(metric, FeatureMetric):
-                metric.update(prediction, target, names, beside)
+                metric.update(prediction, target, names, context)
                 return
             for take_in, images in ((metric.update_generated, prediction[new[0]]), (metric.update_real, target[new[1]])):
                 if len(images):

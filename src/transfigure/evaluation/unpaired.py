@@ -67,7 +67,7 @@ def compare_sets(
     real = sets.real
     if isinstance(real, Statistics):
         for each in judged:
-            each.each(lambda metric: metric.refer_to(real))
+            each.each(lambda metric: metric.compare_with(real))
     else:
         fill(real, "update_real", judged, "targets")
     fill(sets.generated, "update_generated", [scores], "generated")

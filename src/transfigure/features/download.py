@@ -1,6 +1,6 @@
 """Fetching published weights, only when asked to: what arrives is checked before it takes its name, and a cut is gone on from.
 
-The bytes go into ``FILE.part`` beside the file they are for. It takes the name in one step once its SHA-256 is the published one,
+The bytes go into ``FILE.part`` next to the file they are for. It takes the name in one step once its SHA-256 is the published one,
 and stays where it is when the connection or the person breaks off, so that the next call goes on from there.
 """
 
@@ -56,36 +56,36 @@ def get(name: str, *, quiet: bool = False, folder: str | Path | None = None) -> 
         Interrupted: Ctrl-C; what has arrived is kept.
     """
     entry = entry_of(name)
-    tell: Callable[[str], None] = (lambda words: None) if quiet else say
+    report: Callable[[str], None] = (lambda words: None) if quiet else say
     if folder is None:
         if (located := search(entry)) is not None:
-            tell(f"{located.path} is here already, and is the published file")
+            report(f"{located.path} is here already, and is the published file")
             return located.path
-        folder = _destination(tell)
+        folder = _destination(report)
     target = Path(folder).expanduser() / entry.file
     check_writable_folder(target.parent)
-    with _claimed(target, tell) as part:
+    with _claimed(target, report) as part:
         if target.is_file():  # perhaps another process has just put it there
             check(entry, target)
-            tell(f"{target} is here already, and is the published file")
+            report(f"{target} is here already, and is the published file")
             return target
-        tell(f"downloading {entry.url}{f' ({_megabytes(entry.size)})' if entry.size else ''} to {target.parent}")
+        report(f"downloading {entry.url}{f' ({_megabytes(entry.size)})' if entry.size else ''} to {target.parent}")
         try:
             _download(entry, target, part, quiet)
         except KeyboardInterrupt:
             raise Interrupted(f"stopped: {_kept(target)}run  transfigure weights get {name}  again to go on") from None
-    tell(f"{target} is here now, and is the published file")
+    report(f"{target} is here now, and is the published file")
     return target
 
 
-def _destination(tell: Callable[[str], None]) -> Path:
+def _destination(report: Callable[[str], None]) -> Path:
     """The first folder that can be written."""
     for folder, why in places()[:-1]:
         try:
             check_writable_folder(folder)
             return folder
         except TransfigureError as error:
-            tell(f"not into {folder} ({why}): {error}")
+            report(f"not into {folder} ({why}): {error}")
     return hub_cache()
 
 
@@ -93,11 +93,11 @@ def _destination(tell: Callable[[str], None]) -> Path:
 
 
 @contextlib.contextmanager
-def _claimed(target: Path, tell: Callable[[str], None]) -> Iterator[Path]:
+def _claimed(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
     """The part file, for us alone; waits while another process has it. Where nothing can be locked, a part file of our own."""
     lock = target.with_name(f"{target.name}.lock")
     try:
-        stream = _locked(lock, tell)
+        stream = _locked(lock, report)
     except OSError:  # some network drives know no locks
         stream = None
     part = _part_of(target) if stream else target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
@@ -116,7 +116,7 @@ def _part_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
-def _locked(lock: Path, tell: Callable[[str], None]) -> BinaryIO:
+def _locked(lock: Path, report: Callable[[str], None]) -> BinaryIO:
     """The lock file, open and locked, however long that takes; OSError where it cannot be."""
     waiting = False
     while True:
@@ -131,9 +131,9 @@ def _locked(lock: Path, tell: Callable[[str], None]) -> BinaryIO:
                 continue
             except FileNotFoundError:
                 continue
-            except (BlockingIOError, PermissionError):  # Windows answers the latter
+            except (BlockingIOError, PermissionError):  # the latter on Windows
                 if not waiting:
-                    tell(f"another process is downloading {lock.name.removesuffix('.lock')}: waiting for it")
+                    report(f"another process is downloading {lock.name.removesuffix('.lock')}: waiting for it")
                 waiting = True
         time.sleep(0.2)
 
@@ -168,7 +168,7 @@ def _receive(entry: Weights, target: Path, part: Path, quiet: bool) -> bool:
     """Bring the part to its full length; whether that went on from bytes that were there."""
     have = part.stat().st_size if part.is_file() else 0
     try:
-        response, start = _ask(entry, have)
+        response, start = _request(entry, have)
         with response:
             total = _total(response, start)
             if entry.size and total not in (None, entry.size):
@@ -193,7 +193,7 @@ def _store(response: http.client.HTTPResponse, part: Path, start: int, total: in
     done = start
     progress = Progress(math.ceil(total / _MEGA), f"download {entry.name}", "MB", initial=start // _MEGA, quiet=quiet)
     with progress, _disk(part), part.open("ab" if start else "wb") as stream:
-        while not entry.size or done <= entry.size:  # an endless answer ends here, and fails its check
+        while not entry.size or done <= entry.size:  # an endless response ends here, and fails its check
             try:
                 chunk = response.read1(_CHUNK)
             except (OSError, http.client.HTTPException) as error:
@@ -212,7 +212,7 @@ class _NetworkError(Exception):
 
 @contextlib.contextmanager
 def _disk(part: Path) -> Iterator[None]:
-    """Word what the disk answers."""
+    """Turn an error of the disk into a sentence."""
     try:
         yield
     except OSError as error:
@@ -243,8 +243,8 @@ def _megabytes(size: int) -> str:
 # ---- HTTP ----------------------------------------------------------------------------------------------------------------
 
 
-def _ask(entry: Weights, have: int) -> tuple[http.client.HTTPResponse, int]:
-    """The answer to a request for what is missing, and the position that its first byte belongs at."""
+def _request(entry: Weights, have: int) -> tuple[http.client.HTTPResponse, int]:
+    """The response to a request for what is missing, and the position that its first byte belongs at."""
     headers = {"User-Agent": f"transfigure/{__version__}", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -255,7 +255,7 @@ def _ask(entry: Weights, have: int) -> tuple[http.client.HTTPResponse, int]:
     except urllib.error.HTTPError as error:
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:  # the part is no beginning of what is there now
             error.close()
-            return _ask(entry, 0)
+            return _request(entry, 0)
         raise
     if response.status == HTTPStatus.OK:
         return response, 0
@@ -263,7 +263,7 @@ def _ask(entry: Weights, have: int) -> tuple[http.client.HTTPResponse, int]:
         return response, have
     response.close()
     if have:
-        return _ask(entry, 0)
+        return _request(entry, 0)
     raise _NetworkError(f"the server answers {response.status} {response.reason}")
 
 

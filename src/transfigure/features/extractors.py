@@ -17,14 +17,14 @@ from .resizing import clean_bicubic, tf1_bilinear
 from .trunks.inception import SIZE, Inception
 from .trunks.random_features import SEED, RandomFeatures
 
-_REMEMBERED = 6
-"""Batches whose features are kept: generated, real and source images, for two tables that are filled side by side."""
+_CACHED_BATCHES = 6
+"""Batches whose features are cached: generated, real and source images, for two sets of metrics that are updated in turn."""
 
 
 class Extractor:
     """Turns images into features, once per batch however many metrics ask.
 
-    The features of the last few tensors are remembered by the tensors' identity; a tensor changed in place is computed again. (A change
+    The features of the last few tensors are cached by the tensors' identity; a tensor changed in place is computed again. (A change
     that goes past PyTorch, through an array that shares the memory, is not noticed.)
 
     Args:
@@ -32,7 +32,7 @@ class Extractor:
         weights: the SHA-256 of its file, or the seed it was drawn with.
         resize: how images are brought to its size, in words for a table.
         network: float32 ``[n, C, H, W]`` in [-1, 1], on a GPU if there is one, to ``[n, D]``.
-        at_once: images that go through it together, which bounds the memory.
+        chunk_size: images that go through it together, which bounds the memory.
 
     Attributes:
         name: as given.
@@ -40,10 +40,10 @@ class Extractor:
         resize: as given.
     """
 
-    def __init__(self, name: str, weights: str, resize: str, network: Callable[[Tensor], Tensor], at_once: int = 16) -> None:
+    def __init__(self, name: str, weights: str, resize: str, network: Callable[[Tensor], Tensor], chunk_size: int = 16) -> None:
         self.name, self.weights, self.resize = name, weights, resize
-        self._network, self._at_once = network, at_once
-        self._seen: deque[tuple[Tensor, int, Tensor]] = deque(maxlen=_REMEMBERED)
+        self._network, self._chunk_size = network, chunk_size
+        self._cache: deque[tuple[Tensor, int, Tensor]] = deque(maxlen=_CACHED_BATCHES)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features of each image.
@@ -62,18 +62,18 @@ class Extractor:
             raise ValueError(f"features are of float images [N, C, H, W]: got {images.dtype} {list(images.shape)}")
         if images.is_inference():  # such a tensor does not count its changes
             return self._compute(images)
-        for seen, version, features in self._seen:
-            if seen is images and version == images._version:
+        for cached, version, features in self._cache:
+            if cached is images and version == images._version:
                 return features
         features = self._compute(images)
-        self._seen.append((images, images._version, features))
+        self._cache.append((images, images._version, features))
         return features
 
     def _compute(self, images: Tensor) -> Tensor:
         # Full float32 whatever the caller chose for speed: published distances are of that.
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         with torch.no_grad(), torch.autocast(_device(), enabled=False), exact:
-            parts = [self._network(part.to(_device(), torch.float32)).float().cpu() for part in torch.split(images, self._at_once)]
+            parts = [self._network(part.to(_device(), torch.float32)).float().cpu() for part in torch.split(images, self._chunk_size)]
         return torch.cat(parts)
 
 
@@ -122,8 +122,8 @@ def _inception_features(resize: Literal["tf1", "clean"], network: Inception, ima
 @lru_cache(maxsize=1)
 def _random() -> Extractor:
     # One image fits a processor's cache, and is about twice as fast as sixteen.
-    at_once = 16 if _device() == "cuda" else 1
-    return Extractor("fixed random filters", f"seed {SEED}", "none", lambda images: _random_filters(images.shape[1])(images), at_once)
+    chunk_size = 16 if _device() == "cuda" else 1
+    return Extractor("fixed random filters", f"seed {SEED}", "none", lambda images: _random_filters(images.shape[1])(images), chunk_size)
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""Weights of the networks that metrics see with: which files, where they are looked for, and whether they are the published ones.
+"""Weights of the networks that features come from: which files, where they are looked for, and whether they are the published ones.
 
 Nothing here reaches for the network; fetching a file is :mod:`.download`, and only when it is asked for.
 """

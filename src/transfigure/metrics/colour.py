@@ -1,7 +1,7 @@
 """Colour: do the generated images, as a set, hold the colours of the targets?
 
-Where a colour is uncertain, a pixel loss answers with the mean of the possible ones, which is greyer than any of them. Histograms in
-Lab show it: lightness in one channel, and in two what a grey answer lacks.
+Where a colour is uncertain, a pixel loss is lowest at the mean of the possible ones, which is greyer than any of them. Histograms in
+Lab show it: lightness in one channel, and in two what a grey output lacks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..features.extractors import in_colour
 from ..registry import register
 from .direction import Better
 from .interval import jackknife_interval
-from .metric import TARGET_ITSELF, Beside, Interval, TallyMetric
+from .metric import TARGET_ITSELF, AccumulatedMetric, Interval, MetricContext
 
 _PRIMARIES = torch.tensor([[0.64, 0.33], [0.30, 0.60], [0.15, 0.06]], dtype=torch.float64)
 """x and y of red, green and blue (IEC 61966-2-1, table 1)."""
@@ -68,7 +68,7 @@ def rgb_to_lab(images: Tensor) -> Tensor:
 
 
 @register("metric", "lab_histogram")
-class LabHistogram(TallyMetric):
+class LabHistogram(AccumulatedMetric):
     """How far the colours of all generated and all target pixels overlap, channel by channel in Lab; 1 is the same histogram.
 
     Per channel sum_k min(p_k, q_k), with p and q the normalised histograms of all pixels of the set, generated and target. L has
@@ -103,7 +103,7 @@ class LabHistogram(TallyMetric):
         self._bins = [bins, chroma, chroma]
         self._coloured = False
 
-    def tally(self, prediction: Tensor, target: Tensor, beside: Beside) -> Tensor:
+    def accumulate(self, prediction: Tensor, target: Tensor, context: MetricContext) -> Tensor:
         """``[N, 2, bins of L, a and b]``: counts of the prediction's and the target's pixels.
 
         Raises:
@@ -113,20 +113,20 @@ class LabHistogram(TallyMetric):
         self._coloured |= prediction.shape[1] == 3
         return torch.stack(both, 1)
 
-    def finish(self, total: Tensor) -> dict[str, float]:
+    def compute_from(self, total: Tensor) -> dict[str, float]:
         """The overlap of each channel; a and b only if there was a colour image."""
         overlaps = [(torch.minimum(p, q).sum() / p.sum()).item() for p, q in self.by_channel(total)]
         return dict(zip(self.values, overlaps if self._coloured else overlaps[:1], strict=False))
 
-    def by_channel(self, tally: Tensor) -> tuple[Tensor, ...]:
-        """A tally's counts of L, of a and of b, ``[..., bins]`` each."""
-        return torch.split(tally, self._bins, -1)
+    def by_channel(self, state: Tensor) -> tuple[Tensor, ...]:
+        """A state's counts of L, of a and of b, ``[..., bins]`` each."""
+        return torch.split(state, self._bins, -1)
 
     def interval(self) -> dict[str, Interval]:
         """Delete-a-group jackknife over images, within [0, 1]."""
         value = self.compute()
-        tallies = torch.stack(self.tallies)
-        found = jackknife_interval(len(tallies), value, lambda kept: self.finish(tallies[kept].sum(0)))
+        states = torch.stack(self.states)
+        found = jackknife_interval(len(states), value, lambda chosen: self.compute_from(states[chosen].sum(0)))
         return {name: (max(low, 0.0), min(high, 1.0)) for name, (low, high) in found.items()}
 
     def bounds(self) -> dict[str, dict[str, float]]:
@@ -142,7 +142,7 @@ class LabHistogram(TallyMetric):
         ]
 
     def reset(self) -> None:
-        """Forget all tallies, and whether there was colour."""
+        """Forget all states, and whether there was colour."""
         super().reset()
         self._coloured = False
 

@@ -18,7 +18,7 @@ from ..errors import Skipped
 from ..registry import register
 from .direction import Better
 from .interval import bootstrap_interval, jackknife_interval
-from .metric import NOTHING, TARGET_ITSELF, Beside, Interval, Metric, check_images, lifted
+from .metric import NO_CONTEXT, TARGET_ITSELF, Interval, Metric, MetricContext, at_least_float32, check_images
 
 GRID = 16
 """Pixels per side of what images are averaged to: what a picture is of stays, texture goes, and sizes no longer differ."""
@@ -36,7 +36,7 @@ class Dependence(Metric):
     On images averaged to 16 x 16 pixels, with d the mean absolute difference and i != j over all pairs of images:
     variation across inputs = E d(G(x_i), G(x_j)) / E d(y_i, y_j); 0 is always the same picture, 1 as varied as the targets, and more
     is not better. Own target nearest = P(d(G(x_i), y_i) < d(G(x_i), y_j)), ties counted half; 0.5 if the output ignores its input,
-    and 1 if it always tells which input it was.
+    and 1 if it always identifies its input.
 
     Blind to everything smaller than a sixteenth of the image, and to quality: a poor copy depends on its input as well as a good one.
 
@@ -49,18 +49,18 @@ class Dependence(Metric):
     better_of: ClassVar = {"variation_across_inputs": "one"}
     values: ClassVar = {"variation_across_inputs": "Variation across inputs", "own_target_nearest": "Own target nearest"}
     bounded_by: ClassVar[tuple[str, ...]] = ()  # a copied source varies as it likes: to vary more than the targets is not better
-    _won: Tensor | None
+    _comparisons: Tensor | None
 
     def __init__(self) -> None:
         self.reset()
 
-    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
         """Keep a small copy of each image."""
         check_images(prediction, target, names)
         with torch.no_grad():
             self._outputs += _small(prediction)
             self._targets += _small(target)
-        self._won = None
+        self._comparisons = None
 
     def compute(self) -> dict[str, float]:
         """Both values over all pairs of images.
@@ -70,14 +70,14 @@ class Dependence(Metric):
             Skipped: one image, the same target for all, or grey and colour images together.
         """
         outputs, targets = self._images()
-        return _values(outputs, targets, self._wins(outputs, targets))
+        return _values(outputs, targets, self._compare(outputs, targets))
 
     def interval(self) -> dict[str, Interval]:
         """Delete-a-group jackknife over images: whoever leaves takes all its pairs along."""
         outputs, targets = self._images()
-        wins = self._wins(outputs, targets)
+        nearer = self._compare(outputs, targets)
         found = jackknife_interval(
-            len(wins), _values(outputs, targets, wins), lambda kept: _values(outputs[kept], targets[kept], wins[kept][:, kept])
+            len(nearer), _values(outputs, targets, nearer), lambda kept: _values(outputs[kept], targets[kept], nearer[kept][:, kept])
         )
         highest = {"own_target_nearest": 1.0}
         clipped = {name: (max(low, 0.0), min(high, highest.get(name, math.inf))) for name, (low, high) in found.items()}
@@ -99,13 +99,13 @@ class Dependence(Metric):
         """Forget all images."""
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
-        self._won = None
+        self._comparisons = None
 
-    def _wins(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def _compare(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Of all pairs, worked out once: this is what takes long where images are many."""
-        if self._won is None:
-            self._won = _wins(outputs, targets)
-        return self._won
+        if self._comparisons is None:
+            self._comparisons = _compare_all_pairs(outputs, targets)
+        return self._comparisons
 
     def _images(self) -> tuple[Tensor, Tensor]:
         """Small outputs and targets, ``[N, D]``, of which something can be said."""
@@ -128,7 +128,7 @@ class Diversity(Metric):
     """How much a prediction varies with the noise: the mean L1 distance between predictions of one source, on the [0, 1] scale.
 
     E_i E_(s != t) |G(x_i, z_s) - G(x_i, z_t)| / 2, for images in [-1, 1]; over all pairs of an image's samples, and then over images.
-    0 is always the same answer. L1 and not LPIPS, so that it needs no weights, takes any channels, and can be read beside ``l1``: as
+    0 is always the same output. L1 and not LPIPS, so that it needs no weights, takes any channels, and can be read together with ``l1``: as
     much as the samples differ, so much of the error is choice. In [0, 1].
 
     Blind to whether the variety is plausible: pure noise is very diverse, and a change of texture counts as a change of shape does.
@@ -146,14 +146,14 @@ class Diversity(Metric):
     def __init__(self) -> None:
         self.reset()
 
-    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
         """Score the samples of each image that has some; a batch without any contributes nothing.
 
         Raises:
             ValueError: the shapes do not fit each other, or there is but one sample.
         """
         check_images(prediction, target, names)
-        samples = beside.samples
+        samples = context.samples
         if samples is not None:
             fits = samples.ndim == 5 and samples.shape[2:] == prediction.shape[1:] and samples.shape[1] <= len(prediction)
             if not fits or len(samples) < 2:
@@ -162,7 +162,7 @@ class Diversity(Metric):
                     f"got {tuple(samples.shape)} and {tuple(prediction.shape)}"
                 )
             with torch.no_grad():
-                self.scores += [mean_difference(image).mean().item() / 2 for image in lifted(samples).unbind(1)]
+                self.scores += [mean_difference(image).mean().item() / 2 for image in at_least_float32(samples).unbind(1)]
         self._seen += len(prediction)
 
     def compute(self) -> dict[str, float]:
@@ -191,7 +191,7 @@ class Diversity(Metric):
 
     def _check_sampled(self) -> None:
         if not self._seen:
-            raise ValueError(f"{self.label} has seen no images: call update(prediction, target, beside=...) first")
+            raise ValueError(f"{self.label} has seen no images: call update(prediction, target, context=...) first")
         if not self.scores:
             raise Skipped("no second sample was drawn: diversity needs a model that takes noise, and is not defined for folders of images")
 
@@ -216,10 +216,10 @@ def mean_difference(values: Tensor) -> Tensor:
 
 def _small(images: Tensor) -> Sequence[Tensor]:
     """``[N, C, H, W]`` to N of ``[C * 16 * 16]``; an image smaller than that repeats its pixels."""
-    return F.adaptive_avg_pool2d(lifted(images), GRID).flatten(1).float().cpu().unbind()
+    return F.adaptive_avg_pool2d(at_least_float32(images), GRID).flatten(1).float().cpu().unbind()
 
 
-def _wins(outputs: Tensor, targets: Tensor) -> Tensor:
+def _compare_all_pairs(outputs: Tensor, targets: Tensor) -> Tensor:
     """``[N, N]`` int8: 1 where output i is nearer to its own target than to target j, 0 where neither is, -1 where j's is."""
     rows = []
     for start in range(0, len(outputs), _ROWS_AT_ONCE):
@@ -228,8 +228,8 @@ def _wins(outputs: Tensor, targets: Tensor) -> Tensor:
     return torch.cat(rows)
 
 
-def _values(outputs: Tensor, targets: Tensor, wins: Tensor) -> dict[str, float]:
+def _values(outputs: Tensor, targets: Tensor, nearer: Tensor) -> dict[str, float]:
     n, apart = len(outputs), mean_difference(targets).mean().item()
     variation = mean_difference(outputs).mean().item() / apart if apart else math.nan
-    nearest = (1 + wins.sum().item() / (n * (n - 1))) / 2 if math.isfinite(variation) else math.nan
+    nearest = (1 + nearer.sum().item() / (n * (n - 1))) / 2 if math.isfinite(variation) else math.nan
     return {"variation_across_inputs": variation, "own_target_nearest": nearest}

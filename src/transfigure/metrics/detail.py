@@ -1,6 +1,6 @@
-"""Detail: how much fine texture do the generated images have, beside that of the targets?
+"""Detail: how much fine texture do the generated images have, compared with the targets?
 
-A pixel loss answers a texture it cannot foresee with the mean of the possible ones, which is smooth; a generator that fools a
+For a texture that cannot be foreseen a pixel loss is lowest at the mean of the possible ones, which is smooth; a generator that fools a
 discriminator with a pattern of its own has more of it than any target. Energy at the finest scale shows both.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import Skipped
 from ..registry import register
 from .direction import Better
-from .metric import TARGET_ITSELF, Beside, Interval, TallyMetric, lifted
+from .metric import TARGET_ITSELF, AccumulatedMetric, Interval, MetricContext, at_least_float32
 
 
 def high_frequency_energy(images: Tensor) -> Tensor:
@@ -40,14 +40,14 @@ def high_frequency_energy(images: Tensor) -> Tensor:
     """
     if images.ndim != 4 or images.numel() == 0:
         raise ValueError(f"fine detail is of images [N, C, H, W] with at least one pixel: got {tuple(images.shape)}")
-    x = lifted(images)
+    x = at_least_float32(images)
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
     across, down = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:], padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
     return (x - (across + down) / 4).square().flatten(1).mean(1)  # two pairs, not four in a row: exactly 0 for a constant
 
 
 @register("metric", "detail")
-class Detail(TallyMetric):
+class Detail(AccumulatedMetric):
     """How much fine detail the generated images have, as a share of the targets': energy at the finest scale over energy there.
 
     E |h * G(x)|^2 / E |h * y|^2, with h * y each value minus the mean of its four neighbours, and both means over pixels, channels and
@@ -68,11 +68,11 @@ class Detail(TallyMetric):
     better: ClassVar[Better] = "one"
     pairs: ClassVar[bool] = False
 
-    def tally(self, prediction: Tensor, target: Tensor, beside: Beside) -> Tensor:
+    def accumulate(self, prediction: Tensor, target: Tensor, context: MetricContext) -> Tensor:
         """``[N, 2]``: energy of the prediction and of the target."""
         return torch.stack([high_frequency_energy(prediction), high_frequency_energy(target)], 1)
 
-    def finish(self, total: Tensor) -> dict[str, float]:
+    def compute_from(self, total: Tensor) -> dict[str, float]:
         """The share; of targets without any detail, not a number."""
         generated, wanted = total.tolist()
         return {self.name: generated / wanted if wanted else math.nan}
@@ -85,7 +85,7 @@ class Detail(TallyMetric):
             Skipped: the targets have no detail at all.
         """
         value = super().compute()
-        if not any(wanted for _, wanted in torch.stack(self.tallies).tolist()):
+        if not any(wanted for _, wanted in torch.stack(self.states).tolist()):
             raise Skipped("every target is of one colour without any detail, so there is none to be kept")
         return value
 

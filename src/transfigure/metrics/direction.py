@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 Better = Literal["lower", "higher", "one"]
-"""Down, up, or towards 1."""
+"""Down, up, or nearer to 1."""
 
 
 def badness(better: str, value: float) -> float:
-    """The value turned so that lower is better, whichever way it goes itself."""
+    """The value, with its sign or origin changed so that lower is better."""
     return {"lower": value, "higher": -value, "one": abs(value - 1)}[better]

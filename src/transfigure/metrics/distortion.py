@@ -1,7 +1,7 @@
 """Distortion: how far each prediction is from its own target, pixel by pixel or window by window.
 
 All are right for any number of channels and need no weights. Distortion and realism pull apart (Blau and Michaeli 2018): a blurred
-picture often scores best here, so read these beside a perceptual or a distribution metric.
+picture often scores best here, so read these together with a perceptual or a distribution metric.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class L1(ImageMetric):
 
     E|G(x) - y| / 2, for images in [-1, 1]; half the loss term ``l1``. In [0, 1].
 
-    Blind to where errors sit and what they look like; a grey blur scores well where the answer is uncertain.
+    Blind to where errors sit and what they look like; a grey blur scores well where the right output is uncertain.
 
     Source: the L1 distance of Isola et al. 2017, equation 3, on the scale of image files.
     """
@@ -72,8 +72,8 @@ class SSIM(ImageMetric):
     Data range 2 on [-1, 1] (255 for 8-bit files), population variances, the mean over windows wholly inside the image and over
     channels. Images under 11 pixels take the largest odd window that fits. In [-1, 1].
 
-    Blind to structure larger than the window, which is 11 pixels whatever the image's size, so that large images are judged by their
-    texture alone; channels are judged one by one, so wrong colour costs little.
+    Blind to structure larger than the window, which is 11 pixels whatever the image's size, so that large images are compared by their
+    texture alone; channels are compared one by one, so wrong colour costs little.
 
     Source: Wang et al. 2004, "Image quality assessment", equation 13.
     """

@@ -1,6 +1,6 @@
 """Distribution: do the generated images, as a set, look like the targets? FID, KID, precision / recall / density / coverage.
 
-No image has a score of its own here, and nothing is paired: a generator that shuffles its answers scores the same. All compare the
+No image has a score of its own here, and nothing is paired: a generator that shuffles its outputs scores the same. All compare the
 features of two sets of images; the networks that make the features are in ``extractors.py``, the mathematics in ``divergence.py``.
 """
 
@@ -20,7 +20,7 @@ from ..registry import register
 from . import divergence
 from .direction import Better
 from .interval import jackknife_interval
-from .metric import NOTHING, TARGET_ITSELF, Beside, Interval, Metric, check_images, lifted
+from .metric import NO_CONTEXT, TARGET_ITSELF, Interval, Metric, MetricContext, at_least_float32, check_images
 from .statistics import Statistics
 
 FID_IMAGES, KID_IMAGES = 2048, 100
@@ -46,7 +46,7 @@ class FeatureMetric(Metric):
     def distance(self, generated: Tensor, real: Tensor) -> dict[str, float]:
         """The values for two sets of features, float64 ``[N, D]`` and ``[M, D]``."""
 
-    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
         """Take in the features of one batch of pairs."""
         check_images(prediction, target, names)
         self.update_generated(prediction)
@@ -54,13 +54,13 @@ class FeatureMetric(Metric):
 
     def update_generated(self, images: Tensor) -> None:
         """Take in generated images alone, ``[N, C, H, W]`` in [-1, 1], where nothing is paired."""
-        self._generated.append(self.extractor(lifted(images)))
+        self._generated.append(self.extractor(at_least_float32(images)))
 
     def update_real(self, images: Tensor) -> None:
         """Take in target images alone."""
-        self._real.append(self.extractor(lifted(images)))
+        self._real.append(self.extractor(at_least_float32(images)))
 
-    def refer_to(self, reference: Statistics) -> None:
+    def compare_with(self, reference: Statistics) -> None:
         """Compare with a stored set instead of targets taken in.
 
         Raises:
@@ -83,19 +83,19 @@ class FeatureMetric(Metric):
             return self.reference.features
         return _stacked(self._real, self.label)
 
-    def against_real(self, generated: Tensor) -> dict[str, float]:
-        """The values of these features, ``[N, D]``, against all targets."""
+    def compare_with_real(self, generated: Tensor) -> dict[str, float]:
+        """The values of these features, ``[N, D]``, compared with all targets."""
         return self.distance(generated, self.real)
 
     def compute(self) -> dict[str, float]:
         """The values over everything taken in."""
-        return self.against_real(self.generated)
+        return self.compare_with_real(self.generated)
 
     def interval(self) -> dict[str, Interval]:
         """Delete-a-group jackknife. Pairs are left out together, unpaired sets by the same shares, and a stored set stays as it is."""
         generated = self.generated
         if self.reference is not None:
-            return _jackknife(len(generated), self.compute, lambda kept: self.against_real(generated[kept]))
+            return _jackknife(len(generated), self.compute, lambda kept: self.compare_with_real(generated[kept]))
         real = self.real
         n = min(len(generated), len(real))
         return _jackknife(n, self.compute, lambda kept: self.distance(_share(generated, kept, n), _share(real, kept, n)))
@@ -133,11 +133,11 @@ class FrechetMetric(FeatureMetric):
         _enough(generated, real, 2, self.label)
         return {self.name: divergence.frechet(generated, real)}
 
-    def against_real(self, generated: Tensor) -> dict[str, float]:
-        """Against features, or against a stored mean and covariance."""
+    def compare_with_real(self, generated: Tensor) -> dict[str, float]:
+        """With features, or with a stored mean and covariance."""
         stored = self.reference
         if stored is None or stored.features is not None:
-            return super().against_real(generated)
+            return super().compare_with_real(generated)
         _comparable(generated, stored.mean[None], self.label)
         _enough(generated, generated, 2, self.label)
         moments = generated.mean(0), divergence.covariance(generated)
@@ -149,9 +149,9 @@ class FrechetMetric(FeatureMetric):
 
     def caution(self) -> str:
         """Too few images make a Fréchet distance too large."""
-        made = _count(self._generated)
+        generated = _count(self._generated)
         real = _count(self._real) if self.reference is None else self.reference.count
-        n = min(made, real or made)
+        n = min(generated, real or generated)
         if n < self.fewest:
             return f"of {n:,} images, where {self.fewest:,} are the least: too large, and not comparable with published values"
         unknown = "against a file that does not say how many images it was made from: too large if they were few"

@@ -211,7 +211,7 @@ def _reach(x: Tensor, k: int) -> Tensor:
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Between all rows of x and all of y; and what rounding may have done to each, with room to spare."""
+    """Between all rows of x and all of y; and what rounding may have done to each, with a margin."""
     lengths = x.square().sum(1)[:, None] + y.square().sum(1)
     return (lengths - 2 * x @ y.T).clamp_(min=0), 1e-13 * lengths
 

@@ -78,13 +78,13 @@ def paired_difference(
 
 
 def bootstrap_of_sums(
-    tallies: Sequence[Tensor], finish: Callable[[Tensor], dict[str, float]], level: float = 0.95, resamples: int = 500, seed: int = 0
+    states: Sequence[Tensor], compute: Callable[[Tensor], dict[str, float]], level: float = 0.95, resamples: int = 500, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """The interval of each value that is a function of a sum over images: resample the images, sum their tallies, and finish.
+    """The interval of each value that is a function of a sum over images: resample the images, sum their states, and compute.
 
     Args:
-        tallies: one per image, all of one shape.
-        finish: the values from a sum.
+        states: one per image, all of one shape.
+        compute: the values from a sum.
         level: the share of resampled values inside.
         resamples: how many.
         seed: of the resampling.
@@ -93,16 +93,16 @@ def bootstrap_of_sums(
         ``{value's name: (low, high)}``.
 
     Raises:
-        ValueError: no tallies.
+        ValueError: no states.
     """
-    if not tallies:
+    if not states:
         raise ValueError("an interval needs at least one image")
-    stacked = torch.stack(list(tallies)).double()
+    stacked = torch.stack(list(states)).double()
     n = len(stacked)
     random = np.random.default_rng(seed)
     times = torch.from_numpy(random.multinomial(n, np.full(n, 1 / n), size=resamples)).double()
     totals = (times @ stacked.reshape(n, -1)).reshape(resamples, *stacked.shape[1:])
-    values = [finish(total) for total in totals]
+    values = [compute(total) for total in totals]
     return {name: _middle([value[name] for value in values], level) for name in values[0]}
 
 
@@ -113,8 +113,8 @@ def jackknife_interval(
 
     A bootstrap draws images twice, and a copy is its own nearest neighbour and narrows every covariance: distances between
     distributions would be those of other, worse sets. The delete-a-group jackknife only leaves images out. Its standard error,
-    sqrt((g - 1) / g sum_j (v_j - mean v)^2), times the 97.5 % quantile of Student's t with g - 1 degrees of freedom, is laid on both
-    sides of the value (Kott 2001, "The delete-a-group jackknife"; Efron and Tibshirani 1993, chapter 11).
+    sqrt((g - 1) / g sum_j (v_j - mean v)^2), times the 97.5 % quantile of Student's t with g - 1 degrees of freedom, is the distance
+    from the value to either end (Kott 2001, "The delete-a-group jackknife"; Efron and Tibshirani 1993, chapter 11).
 
     Args:
         n: images.
@@ -130,13 +130,13 @@ def jackknife_interval(
     if groups < 2:
         return {}
     order = np.random.default_rng(seed).permutation(n)
-    kept = [without(torch.from_numpy(np.sort(np.delete(order, np.s_[group::groups])))) for group in range(groups)]
+    left_out = [without(torch.from_numpy(np.sort(np.delete(order, np.s_[group::groups])))) for group in range(groups)]
     intervals = {}
     for name, middle in value.items():
-        left = np.array([values[name] for values in kept])
+        left = np.array([values[name] for values in left_out])
         error = math.sqrt((groups - 1) / groups * float(((left - left.mean()) ** 2).sum()))
-        reach = _STUDENT[groups - 1] * error
-        intervals[name] = (middle - reach, middle + reach)
+        half_width = _STUDENT[groups - 1] * error
+        intervals[name] = (middle - half_width, middle + half_width)
     return intervals
 
 

@@ -1,7 +1,7 @@
-"""What a metric is: it sees predictions and targets, batch by batch, and says at the end what they are worth and how sure that is.
+"""What a metric is: ``update`` with batches of predictions and targets, then ``compute`` the values; ``interval`` says how sure they are.
 
-Three ways to get there, by what an image contributes: a score of its own (:class:`ImageMetric`), a tally that only means something
-summed over images (:class:`TallyMetric`), or features whose distribution is compared (:class:`.distribution.FeatureMetric`).
+Three ways to get there, by what an image contributes: a score of its own (:class:`ImageMetric`), a state that only means something
+summed over images (:class:`AccumulatedMetric`), or features whose distribution is compared (:class:`.distribution.FeatureMetric`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ TARGET_ITSELF = "target itself"
 
 
 @dataclass(frozen=True, eq=False)
-class Beside:
-    """What is known of a batch beside its predictions and targets; a metric takes what it needs.
+class MetricContext:
+    """What else is known of a batch, next to its predictions and targets; a metric takes what it needs.
 
     Attributes:
         source: what the predictions were made from, ``[N, C', H, W]`` in [-1, 1].
@@ -42,7 +42,7 @@ class Beside:
     levels: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
-NOTHING = Beside()
+NO_CONTEXT = MetricContext()
 
 
 class Metric(ABC):
@@ -54,9 +54,9 @@ class Metric(ABC):
         unit: of the value; empty for a pure number.
         better: which way is good: ``lower``, ``higher``, or ``one``, where both more and less than 1 are worse.
         better_of: of a metric with several values, those whose way is another.
-        needs: ``nothing``, ``weights`` of a network that must be on disk, ``labels`` beside the images, or ``samples`` under other noise.
+        needs: ``nothing``, ``weights`` of a network that must be on disk, ``labels`` of the images, or ``samples`` under other noise.
         values: of a metric with several values, the name of each and what a table calls it.
-        bounded_by: the answers without a translator that it is worth comparing with (see ``evaluation.evaluate``).
+        bounded_by: the outputs that need no translator and are worth comparing with (see ``evaluation.evaluate``).
         pairs: whether a target must be what its source should become; else it may be any image of the target domain.
     """
 
@@ -71,14 +71,14 @@ class Metric(ABC):
     pairs: ClassVar[bool] = True
 
     @abstractmethod
-    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
         """Take in one batch.
 
         Args:
             prediction: ``[N, C, H, W]`` in [-1, 1].
             target: the same shape.
             names: what the N images are called.
-            beside: what else is known of them.
+            context: what else is known of them.
 
         Raises:
             ValueError: the shapes do not fit each other.
@@ -122,11 +122,11 @@ class ImageMetric(Metric):
         scores: one per image seen, in order.
         names: what those images are called; an image given without a name is called by its number.
         perfect: the score of an image that equals its target.
-        at_once: images scored together; one image of ordinary size fits a processor's cache, many do not.
+        chunk_size: images scored together; one image of ordinary size fits a processor's cache, many do not.
     """
 
     perfect: ClassVar[float]
-    at_once: ClassVar[int] = 1
+    chunk_size: ClassVar[int] = 1
 
     def __init__(self) -> None:
         self.scores: list[float] = []
@@ -136,11 +136,15 @@ class ImageMetric(Metric):
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """One score per image: float32 ``[N, C, H, W]`` in [-1, 1], twice, to ``[N]``."""
 
-    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
         """Score a batch and remember each image's score."""
         check_images(prediction, target, names)
         with torch.no_grad():
-            pairs = zip(torch.split(lifted(prediction), self.at_once), torch.split(lifted(target), self.at_once), strict=True)
+            pairs = zip(
+                torch.split(at_least_float32(prediction), self.chunk_size),
+                torch.split(at_least_float32(target), self.chunk_size),
+                strict=True,
+            )
             scores: list[float] = [score for pair in pairs for score in self.score(*pair).tolist()]
         self.names += names if names is not None else [str(len(self.scores) + index) for index in range(len(scores))]
         self.scores += scores
@@ -168,43 +172,43 @@ class ImageMetric(Metric):
             raise ValueError(f"{self.label} has seen no images: call update(prediction, target) first")
 
 
-class TallyMetric(Metric):
-    """A metric of tallies (histograms, confusion matrices) that are summed over all images before anything is divided.
+class AccumulatedMetric(Metric):
+    """A metric of states (histograms, confusion matrices) that are summed over all images before anything is divided.
 
     Attributes:
-        tallies: one per image seen, any one shape, float64.
+        states: one per image seen, any one shape, float64.
     """
 
     def __init__(self) -> None:
-        self.tallies: list[Tensor] = []
+        self.states: list[Tensor] = []
 
     @abstractmethod
-    def tally(self, prediction: Tensor, target: Tensor, beside: Beside) -> Tensor:
-        """One tally per image: ``[N, C, H, W]`` in [-1, 1], twice, to ``[N, ...]``."""
+    def accumulate(self, prediction: Tensor, target: Tensor, context: MetricContext) -> Tensor:
+        """One state per image: ``[N, C, H, W]`` in [-1, 1], twice, to ``[N, ...]``."""
 
     @abstractmethod
-    def finish(self, total: Tensor) -> dict[str, float]:
-        """The values from a weighted sum of tallies, float64."""
+    def compute_from(self, total: Tensor) -> dict[str, float]:
+        """The values from a weighted sum of states, float64."""
 
-    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, beside: Beside = NOTHING) -> None:
-        """Tally a batch."""
+    def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
+        """Keep the state of each image of a batch."""
         check_images(prediction, target, names)
         with torch.no_grad():
-            self.tallies += self.tally(lifted(prediction), lifted(target), beside).double().cpu().unbind()
+            self.states += self.accumulate(at_least_float32(prediction), at_least_float32(target), context).double().cpu().unbind()
 
     def compute(self) -> dict[str, float]:
         """The values over all images. Counts are whole numbers, so neither order nor batches matter."""
-        if not self.tallies:
+        if not self.states:
             raise ValueError(f"{self.label} has seen no images: call update(prediction, target) first")
-        return self.finish(torch.stack(self.tallies).sum(0))
+        return self.compute_from(torch.stack(self.states).sum(0))
 
     def interval(self) -> dict[str, Interval]:
         """The bootstrap interval of each value, over images."""
-        return bootstrap_of_sums(self.tallies, self.finish)
+        return bootstrap_of_sums(self.states, self.compute_from)
 
     def reset(self) -> None:
-        """Forget all tallies."""
-        self.tallies = []
+        """Forget all states."""
+        self.states = []
 
 
 def check_images(prediction: Tensor, target: Tensor, names: Sequence[str] | None = None) -> None:
@@ -223,8 +227,8 @@ def check_images(prediction: Tensor, target: Tensor, names: Sequence[str] | None
         raise ValueError(f"{len(prediction)} images need a list of as many names: got {names!r}")
 
 
-def lifted(images: Tensor) -> Tensor:
-    """At least float32: half precision is for networks, not for sums."""
+def at_least_float32(images: Tensor) -> Tensor:
+    """The images in float32 or better: half precision is for networks, not for sums."""
     return images.to(torch.promote_types(images.dtype, torch.float32))
 
 

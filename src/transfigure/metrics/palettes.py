@@ -176,7 +176,7 @@ def learn_palette(label_maps: Iterable[NDArray[Any]], name: str = "learnt", most
 
     Flat places, where a pixel and its four neighbours are within 6 levels, gather tightly around two or more colours in label maps,
     JPEG or not, and spread in photographs. Lossless files hold few colours, and those are the classes; in JPEGs it is what flat
-    places gather around, so labels less than 24 levels apart, or nowhere three pixels wide, are not told apart there.
+    places gather around, so labels less than 24 levels apart, or nowhere three pixels wide, are not distinguished there.
 
     The classes are sorted by colour and called by it, ``#0030ff``. One-channel 16-bit maps are taken as numbers.
 

@@ -1,6 +1,6 @@
 """Perceptual distance: how different would a person call the prediction and its target? LPIPS and DISTS.
 
-Both compare what a network trained to classify photographs sees in the two images, weighted so as to agree with people's judgements.
+Both compare the activations of a network trained to classify photographs on the two images, weighted to agree with human judgements.
 They are comparable with published values only on the published weights, and only at the same image size: nothing is resized here.
 """
 
@@ -25,61 +25,62 @@ from .metric import ImageMetric
 PIXELS_AT_ONCE = 2**18
 """Four images of 256 x 256: of these VGG-16 makes 128 MB of activations."""
 
-REMEMBERED_BATCHES, REMEMBERED_BYTES = 16, 2**29
-"""How many batches' activations a sight keeps, and how much memory they may take."""
+CACHED_BATCHES, CACHED_BYTES = 16, 2**29
+"""How many batches' activations a trunk caches, and how much memory they may take."""
 
 
-class Sight:
-    """A trunk with the activations of what it saw last.
+class CachedTrunk:
+    """A trunk with the activations of its latest inputs.
 
     The same targets are compared with several predictions in turn, and one prediction (the mean training target) with every
-    target, each time by another metric object. Equality decides, not identity: batches are copied, split and lifted on the way here.
+    target, each time by another metric object. Equality decides, not identity: batches are copied, split and
+    converted on the way here.
     """
 
-    def __init__(self, seeing: Trunk) -> None:
-        self.trunk = seeing
-        self._seen: list[tuple[str, Tensor, list[Tensor]]] = []
+    def __init__(self, trunk: Trunk) -> None:
+        self.trunk = trunk
+        self._cache: list[tuple[str, Tensor, list[Tensor]]] = []
 
-    def recall(self, whose: str, images: Tensor) -> list[Tensor] | None:
-        """What a metric made of these very images, if that is still remembered."""
-        for index, (metric, known, activations) in enumerate(self._seen):
-            if metric == whose and torch.equal(known, images):
-                self._seen.append(self._seen.pop(index))
+    def lookup(self, metric: str, images: Tensor) -> list[Tensor] | None:
+        """The activations that a metric has cached of these very images, or None."""
+        for index, (owner, known, activations) in enumerate(self._cache):
+            if owner == metric and torch.equal(known, images):
+                self._cache.append(self._cache.pop(index))
                 return activations
         return None
 
-    def remember(self, whose: str, images: Tensor, activations: list[Tensor]) -> None:
-        """Keep them, and forget what was not asked for longest."""
-        self._seen.append((whose, images.clone(), activations))
-        while len(self._seen) > REMEMBERED_BATCHES or self.remembered_bytes > REMEMBERED_BYTES:
-            self._seen.pop(0)
+    def store(self, metric: str, images: Tensor, activations: list[Tensor]) -> None:
+        """Cache them, and drop the least recently used."""
+        self._cache.append((metric, images.clone(), activations))
+        while len(self._cache) > CACHED_BATCHES or self.cached_bytes > CACHED_BYTES:
+            self._cache.pop(0)
 
     @property
-    def remembered_bytes(self) -> int:
-        """What the remembered activations take."""
-        return sum(activation.nbytes for _, _, activations in self._seen for activation in activations)
+    def cached_bytes(self) -> int:
+        """Memory of the cached activations."""
+        return sum(activation.nbytes for _, _, activations in self._cache for activation in activations)
 
 
-_sights: WeakValueDictionary[tuple[str, str], Sight] = WeakValueDictionary()
+_cached_trunks: WeakValueDictionary[tuple[str, str], CachedTrunk] = WeakValueDictionary()
 """By network and SHA-256, for as long as a metric uses it: a network is in memory once, and not when nobody needs it."""
 
 
-def _sight(network: str, device: torch.device) -> tuple[Sight, str]:
-    """The one sight with a network's weights, which are read only if nobody else has, and their SHA-256."""
+def _cached_trunk(network: str, device: torch.device) -> tuple[CachedTrunk, str]:
+    """The one cached trunk with a network's weights, which are read only if nobody else has, and their SHA-256."""
     digest = weights.find(network).sha256
-    sight = _sights.get((network, digest))
-    if sight is None:
+    cached = _cached_trunks.get((network, digest))
+    if cached is None:
         state, digest = weights.load(network)
-        sight = _sights[network, digest] = Sight(trunk(network, state, device))
-    return sight, digest
+        cached = _cached_trunks[network, digest] = CachedTrunk(trunk(network, state, device))
+    return cached, digest
 
 
 class PerceptualMetric(ImageMetric):
     """A metric of the activations of a classifier's trunk.
 
     Attributes:
-        fitted: what the heads are called, the weights that were fitted to people's judgements.
-        least: the smallest height and width it can judge.
+        heads_label: what the heads are called, the weights that were fitted to human judgements.
+        smallest_input: the smallest height and width it can compare.
 
     Args:
         network: of :data:`.trunks.classifiers.NETWORKS`, and the name of its weights.
@@ -93,18 +94,18 @@ class PerceptualMetric(ImageMetric):
     perfect = 0.0
     better: ClassVar[Better] = "lower"
     needs = "weights"
-    at_once = 16
-    fitted: ClassVar[str]
-    least = 1
+    chunk_size = 16
+    heads_label: ClassVar[str]
+    smallest_input = 1
 
     def __init__(self, network: str, heads: str) -> None:
         super().__init__()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         weights.need(network, heads)
-        self.sight, digest = _sight(network, self.device)
-        seen = self.sight.trunk.network
+        self.cached, digest = _cached_trunk(network, self.device)
+        table = self.cached.trunk.network
         state, heads_digest = weights.load(heads)
-        self.heads = take(state, self.head_shapes(seen.widths), f"the published {self.fitted} for {seen.label}", self.device)
+        self.heads = take(state, self.head_shapes(table.widths), f"the published {self.heads_label} for {table.label}", self.device)
         self.weights = f"{digest} + {heads_digest}"
 
     @abstractmethod
@@ -112,12 +113,12 @@ class PerceptualMetric(ImageMetric):
         """Of the heads for activations of so many channels, by published name."""
 
     @abstractmethod
-    def see(self, images: Tensor) -> list[Tensor]:
-        """What is compared, layer by layer: ``[N, 3, H, W]`` in [-1, 1] to some ``[N, C, h, w]``."""
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The features that are compared, layer by layer: ``[N, 3, H, W]`` in [-1, 1] to some ``[N, C, h, w]``."""
 
     @abstractmethod
     def distance(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
-        """Of what was seen in N images and in N others, ``[N]``."""
+        """Between the features of N images and of N others, ``[N]``."""
 
     @torch.no_grad()
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -127,24 +128,22 @@ class PerceptualMetric(ImageMetric):
             Skipped: neither grey nor colour, or too small for the network.
         """
         height, width = prediction.shape[-2:]
-        if min(height, width) < self.least:
-            network = self.sight.trunk.network.label
-            raise Skipped(
-                f"{self.label} with {network} needs at least {self.least} x {self.least} pixels, and these are {width} x {height}"
-            )
+        if min(height, width) < self.smallest_input:
+            smallest, network = self.smallest_input, self.cached.trunk.network.label
+            raise Skipped(f"{self.label} with {network} needs at least {smallest} x {smallest} pixels, and these are {width} x {height}")
         share = max(1, PIXELS_AT_ONCE // (height * width))
         x, y = (torch.split(in_colour(images, self.label).to(self.device, torch.float32), share) for images in (prediction, target))
-        return torch.cat([self.distance(self._seen(x_i), self._seen(y_i)) for x_i, y_i in zip(x, y, strict=True)])
+        return torch.cat([self.distance(self._cached_features(x_i), self._cached_features(y_i)) for x_i, y_i in zip(x, y, strict=True)])
 
     def facts(self) -> dict[str, str]:
         """The network, and the SHA-256 of its weights and of its heads."""
-        return {"network": f"{self.sight.trunk.network.label} + {self.fitted}", "weights": self.weights, "resize": "none"}
+        return {"network": f"{self.cached.trunk.network.label} + {self.heads_label}", "weights": self.weights, "resize": "none"}
 
-    def _seen(self, images: Tensor) -> list[Tensor]:
-        activations = self.sight.recall(self.name, images)
+    def _cached_features(self, images: Tensor) -> list[Tensor]:
+        activations = self.cached.lookup(self.name, images)
         if activations is None:
-            activations = self.see(images)
-            self.sight.remember(self.name, images, activations)
+            activations = self.features(images)
+            self.cached.store(self.name, images, activations)
         return activations
 
 
@@ -160,7 +159,7 @@ class LPIPS(PerceptualMetric):
     over channels at each pixel. The heads w are those of version 0.1, which scales its input; grey images count as colour.
 
     Blind to what the weighted channels do not hold: exact colour and exact place cost little, and a pattern the network was never
-    trained on (a microscope's, a satellite's) is judged as if it were a photograph.
+    trained on (a microscope's, a satellite's) is compared as if it were a photograph.
 
     Source: Zhang et al. 2018, "The unreasonable effectiveness of deep features as a perceptual metric", equation 1.
 
@@ -170,21 +169,21 @@ class LPIPS(PerceptualMetric):
 
     name = "lpips"
     label = "LPIPS"
-    fitted = "LPIPS 0.1 heads"
+    heads_label = "LPIPS 0.1 heads"
 
     def __init__(self, network: Literal["alex", "vgg", "squeeze"] = "alex") -> None:
         if network not in TRUNKS:
             raise UserError(f"LPIPS has no network {network!r}{did_you_mean(network, TRUNKS)}")
         super().__init__(TRUNKS[network], f"lpips_{network}")
-        self.least = self.sight.trunk.network.least
+        self.smallest_input = self.cached.trunk.network.smallest_input
 
     def head_shapes(self, widths: tuple[int, ...]) -> Shapes:
         """One weight for each channel of each layer."""
         return {f"lin{i}.model.1.weight": (1, width, 1, 1) for i, width in enumerate(widths)}
 
-    def see(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor) -> list[Tensor]:
         """Activations of unit norm."""
-        return [x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10) for x in self.sight.trunk(_standard(images))]
+        return [x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10) for x in self.cached.trunk(_standard(images))]
 
     def distance(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
         """Equation 1."""
@@ -209,7 +208,7 @@ class DISTS(PerceptualMetric):
 
     name = "dists"
     label = "DISTS"
-    fitted = "DISTS weights"
+    heads_label = "DISTS weights"
 
     def __init__(self) -> None:
         super().__init__("vgg16", "dists")
@@ -221,13 +220,13 @@ class DISTS(PerceptualMetric):
         shape = (1, 3 + sum(widths), 1, 1)
         return {"alpha": shape, "beta": shape}
 
-    def see(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor) -> list[Tensor]:
         """The image in [0, 1] and the activations of its five stages."""
-        return [(images + 1) / 2, *self.sight.trunk(_standard(images), pool=root_mean_square_pool)]
+        return [(images + 1) / 2, *self.cached.trunk(_standard(images), pool=root_mean_square_pool)]
 
     def distance(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
         """The equation above; it sums what is missing from likeness, so that equal images are at a distance of exactly 0."""
-        texture, structure = (torch.cat(terms, 1) for terms in zip(*map(_likeness, x, y), strict=True))
+        texture, structure = (torch.cat(terms, 1) for terms in zip(*map(_similarities, x, y), strict=True))
         return (self.alpha * (1 - texture) + self.beta * (1 - structure)).sum(1)
 
 
@@ -239,7 +238,7 @@ def root_mean_square_pool(x: Tensor) -> Tensor:
     return (squares + 1e-12).sqrt()
 
 
-def _likeness(x: Tensor, y: Tensor, c: float = 1e-6) -> tuple[Tensor, Tensor]:
+def _similarities(x: Tensor, y: Tensor, c: float = 1e-6) -> tuple[Tensor, Tensor]:
     """Of texture and of structure, ``[N, C]`` each. Deviations are multiplied, not products centred: cov of equals is their variance."""
     mx, my = x.mean((2, 3), keepdim=True), y.mean((2, 3), keepdim=True)
     vx, vy = (x - mx).square().mean((2, 3)), (y - my).square().mean((2, 3))

@@ -1,7 +1,7 @@
 """Segmentation: does a photo show what its labels say, and does a label map say what its photo shows?
 
-The FCN-score of Isola et al. 2017: a network that was trained on real photos names the class of every generated pixel, and the answers
-are counted against the labels that the photo was made from. A translator that draws label maps needs no network: its colours are
+The FCN-score of Isola et al. 2017: a network that was trained on real photos names the class of every generated pixel, and its classes
+are counted against the labels that the photo was generated from. A translator that draws label maps needs no network: its colours are
 decoded and counted against the true labels.
 """
 
@@ -17,7 +17,7 @@ from ..errors import Skipped, UserError
 from ..features.extractors import in_colour
 from ..registry import register
 from .direction import Better
-from .metric import TARGET_ITSELF, Beside, TallyMetric
+from .metric import TARGET_ITSELF, AccumulatedMetric, MetricContext
 from .palettes import IGNORE, Palette, load_palette
 from .segmenters import open_segmenter
 
@@ -75,12 +75,12 @@ def scores(matrix: Tensor, absent: Literal["zero", "skip"] = "zero") -> dict[str
 
 
 @register("metric", "fcn_score", needs="labels")
-class FCNScore(TallyMetric):
+class FCNScore(AccumulatedMetric):
     """FCN-score: how much of a label map a segmentation network finds again in the photo made from it, or how right drawn labels are.
 
     One K x K matrix n counts over all images how often class i was taken for j; t and p are its row and column sums. Pixel accuracy:
     sum n_ii / sum t_i. Class accuracy: mean of n_ii / t_i. Class IoU: mean of n_ii / (t_i + p_i - n_ii). Labels are never resized: the
-    network's answer is brought to their size by nearest neighbour. Real photos through the same network are the score to reach.
+    network's classes are brought to their size by nearest neighbour. Real photos through the same network are the score to reach.
 
     Blind to everything that leaves classes as they are: blur, colour and artefacts count only as far as they mislead this one network
     (a label map shown as a photo can score well), and scores from two networks cannot be compared.
@@ -99,7 +99,7 @@ class FCNScore(TallyMetric):
         UserError: one of them cannot be used, or they have different numbers of classes.
 
     Attributes:
-        labels_from: which side's label file ``beside.labels`` must hold: the ``source`` of generated photos, or the ``target``.
+        labels_from: which side's label file ``context.labels`` must hold: the ``source`` of generated photos, or the ``target``.
     """
 
     name = "fcn_score"
@@ -129,30 +129,30 @@ class FCNScore(TallyMetric):
                 f"{len(self.palette.classes)}: give the palette of the label maps that it was trained on"
             )
 
-    def tally(self, prediction: Tensor, target: Tensor, beside: Beside) -> Tensor:
+    def accumulate(self, prediction: Tensor, target: Tensor, context: MetricContext) -> Tensor:
         """Two confusion matrices per image, ``[N, 2, K, K]``: of the prediction, and of the target in its place."""
-        if beside.labels is None:
-            raise Skipped("there are no label maps beside these images: it needs the label files that the photos belong to")
-        if len(beside.labels) != len(prediction):
-            raise ValueError(f"{len(prediction)} images need as many label maps: got {len(beside.labels)}")
+        if context.labels is None:
+            raise Skipped("there are no label maps for these images: it needs the label files that the photos belong to")
+        if len(context.labels) != len(prediction):
+            raise ValueError(f"{len(prediction)} images need as many label maps: got {len(context.labels)}")
         classes = len(self.palette.classes)
-        truths = [torch.from_numpy(self.palette.decode(labels)) for labels in beside.labels]
-        tallies = []
-        levels = beside.levels or (None, None)
+        truths = [torch.from_numpy(self.palette.decode(labels)) for labels in context.labels]
+        matrices = []
+        levels = context.levels or (None, None)
         found = self._classes(prediction, levels[0])
         self._count_strange(prediction, found)
-        for made in (found, self._classes(target, levels[1])):
-            if (largest := int(made.max())) >= classes:
-                raise UserError(f"the segmenter answers with class {largest}, and the palette {self.palette.name} has {classes} classes")
-            tallies.append([confusion(truth, _resized(one, *truth.shape), classes) for truth, one in zip(truths, made)])
-        return torch.stack([torch.stack(pair) for pair in zip(*tallies)])
+        for classified in (found, self._classes(target, levels[1])):
+            if (largest := int(classified.max())) >= classes:
+                raise UserError(f"the segmenter returns class {largest}, and the palette {self.palette.name} has {classes} classes")
+            matrices.append([confusion(truth, _resized(one, *truth.shape), classes) for truth, one in zip(truths, classified)])
+        return torch.stack([torch.stack(pair) for pair in zip(*matrices)])
 
     def reset(self) -> None:
         """Forget everything taken in."""
         super().reset()
         self._strange = self._pixels = 0
 
-    def finish(self, total: Tensor) -> dict[str, float]:
+    def compute_from(self, total: Tensor) -> dict[str, float]:
         """The scores of the predictions."""
         return scores(total[0], self.absent)
 
@@ -165,7 +165,7 @@ class FCNScore(TallyMetric):
 
     def bounds(self) -> dict[str, dict[str, float]]:
         """The scores of the targets: real photos through the segmenter, or true label maps at the size that is compared."""
-        return {TARGET_ITSELF if self.segmenter is None else REAL_PHOTOS: scores(self._total()[1], self.absent)} if self.tallies else {}
+        return {TARGET_ITSELF if self.segmenter is None else REAL_PHOTOS: scores(self._total()[1], self.absent)} if self.states else {}
 
     def facts(self) -> dict[str, str]:
         """The segmenter, its file, the palette, and what is resized how."""
@@ -177,11 +177,11 @@ class FCNScore(TallyMetric):
         return {"network": self.segmenter.name, **weights, "resize": f"{fed}classes to the size of the labels, nearest", **found}
 
     def caution(self) -> str:
-        """What is decoded may be no label map; and classes that occur nowhere pull the means down."""
+        """What is decoded may be no label map; and classes that occur nowhere lower the means."""
         if self._pixels and self._strange / self._pixels > STRANGE_SHARE:
             share = self._strange / self._pixels
             return f"{share:.0%} of the generated pixels are far from every colour of the palette: are these label maps?"
-        if not self.tallies or self.absent == "skip":
+        if not self.states or self.absent == "skip":
             return ""
         total = self._total()[0]
         missing = int((total.sum(1) == 0).sum())
@@ -214,7 +214,7 @@ class FCNScore(TallyMetric):
         return self.segmenter.palette
 
     def _total(self) -> Tensor:
-        return torch.stack(self.tallies).sum(0)
+        return torch.stack(self.states).sum(0)
 
 
 def _resized(classes: Tensor, height: int, width: int) -> Tensor:

@@ -54,37 +54,37 @@ class Segmenter:
             images: ``[N, 3, H, W]`` in [-1, 1]; resized to ``size``, bilinearly and antialiased, if there is one.
 
         Returns:
-            int64 ``[N, h, w]`` on the CPU, at the size the network answers in.
+            int64 ``[N, h, w]`` on the CPU, at the size of the network's output.
 
         Raises:
-            UserError: it fails, or its answer is not classes or logits.
+            UserError: it fails, or its output is not classes or logits.
         """
         if self.size is not None and images.shape[-2:] != self.size:
             images = F.interpolate(images, size=self.size, mode="bilinear", antialias=True)
         try:
             with torch.no_grad():
-                answer = torch.as_tensor(self.run(images)).detach().cpu()
+                output = torch.as_tensor(self.run(images)).detach().cpu()
         except Exception as error:  # whatever a foreign network makes of our images
             raise UserError(f"the segmenter {self.name} failed on an image of {_size(images)}: {_first_line(error)}") from error
-        return self._classes_of(answer, len(images))
+        return self._classes_of(output, len(images))
 
-    def _classes_of(self, answer: Tensor, n: int) -> Tensor:
-        if answer.ndim == 4 and answer.shape[1] == 1:
-            answer = answer[:, 0]
-        if answer.ndim not in (3, 4) or len(answer) != n or answer.numel() == 0 or answer.is_complex():
+    def _classes_of(self, output: Tensor, n: int) -> Tensor:
+        if output.ndim == 4 and output.shape[1] == 1:
+            output = output[:, 0]
+        if output.ndim not in (3, 4) or len(output) != n or output.numel() == 0 or output.is_complex():
             raise UserError(
-                f"the segmenter {self.name} answers with an array of shape {tuple(answer.shape)} for {n} image{'s' * (n > 1)}: "
+                f"the segmenter {self.name} returns an array of shape {tuple(output.shape)} for {n} image{'s' * (n > 1)}: "
                 "wanted are logits [N, K, h, w] or class indices [N, h, w]"
             )
-        if answer.is_floating_point() and answer.isnan().any():
-            raise UserError(f"the segmenter {self.name} answers with values that are not a number: its weights or its input are broken")
-        if answer.ndim == 4:
-            if self.classes is not None and answer.shape[1] != self.classes:
-                raise UserError(f"the segmenter {self.name} says it has {self.classes} classes, and answers with {answer.shape[1]}")
-            return (answer if answer.is_floating_point() else answer.long()).argmax(1)  # torch has no argmax of some whole numbers
-        indices = answer.long()
-        if not torch.equal(indices.to(answer.dtype), answer) or indices.min() < 0:
-            raise UserError(f"the segmenter {self.name} answers with values that are no class indices: whole numbers from 0 up are wanted")
+        if output.is_floating_point() and output.isnan().any():
+            raise UserError(f"the segmenter {self.name} returns values that are not a number: its weights or its input are broken")
+        if output.ndim == 4:
+            if self.classes is not None and output.shape[1] != self.classes:
+                raise UserError(f"the segmenter {self.name} says it has {self.classes} classes, and returns {output.shape[1]}")
+            return (output if output.is_floating_point() else output.long()).argmax(1)  # torch has no argmax of some whole numbers
+        indices = output.long()
+        if not torch.equal(indices.to(output.dtype), output) or indices.min() < 0:
+            raise UserError(f"the segmenter {self.name} returns values that are no class indices: whole numbers from 0 up are wanted")
         return indices
 
 

@@ -67,7 +67,7 @@ class Statistics:
         return cls(extractor.name, extractor.weights, extractor.resize, *moments, len(features), features, str(origin))
 
     def save(self, path: str | Path) -> None:
-        """Write a NumPy archive with the names other tools read, ``mu`` and ``sigma``, and the rest beside them.
+        """Write a NumPy archive with the names other tools read, ``mu`` and ``sigma``, and the rest under names of our own.
 
         Raises:
             UserError: the place cannot be written.
@@ -113,7 +113,7 @@ class Statistics:
             raise ValueError(f"features has shape {tuple(features.shape)}, not (N, {len(mean)}) with N of at least 2")
         count = _whole(arrays, "count", 0 if features is None else len(features))
         if features is not None and count != len(features):
-            raise ValueError(f"count is {count} beside {len(features)} rows of features")
+            raise ValueError(f"count is {count}, but there are {len(features)} rows of features")
         network, weights, resize = (_word(arrays, name) for name in ("network", "weights", "resize"))
         return cls(network, weights, resize, mean, spread, count, features, origin)
 

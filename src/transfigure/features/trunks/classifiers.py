@@ -93,14 +93,14 @@ class Network:
     Attributes:
         label: what people call it.
         file: the file torchvision publishes.
-        least: the smallest height and width its max pools leave something of.
+        smallest_input: the smallest height and width its max pools leave something of.
         widths: channels of each activation.
         stages: an activation is taken at the end of each.
     """
 
     label: str
     file: str
-    least: int
+    smallest_input: int
     widths: tuple[int, ...]
     stages: tuple[tuple[Conv | Fire | MaxPool, ...], ...]
 
@@ -164,7 +164,7 @@ class Trunk:
         """The activation at the end of each stage.
 
         Args:
-            images: ``[N, 3, H, W]``, scaled as whoever asks wants them; at least ``network.least`` high and wide.
+            images: ``[N, 3, H, W]``, scaled as the caller wants them; at least ``network.smallest_input`` high and wide.
             pool: stands in for every max pool, ``[N, C, H, W]`` to half its height and width.
         """
         activations, x = [], images

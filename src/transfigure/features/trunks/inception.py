@@ -21,8 +21,8 @@ SIZE = 299
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 
 # A layer is `width kernel`, the kernel's height first; `valid` pads nothing, and neither does `/2`, which takes every second pixel.
-# Layers after a comma follow, layers after a plus sit beside each other. The layers of a longer branch are called _1, _2, and so on,
-# those beside each other a and b.
+# Layers after a comma follow, layers after a plus are parallel. The layers of a longer branch are called _1, _2, and so on,
+# parallel ones a and b.
 
 
 def _a(pooled: int) -> dict[str, str]:
@@ -99,12 +99,12 @@ class Inception(nn.Module):
             if isinstance(text, str):
                 block, width = _branch(name, text, width, layers)
             else:
-                made = [_branch(f"{name}.{branch}", steps, width, layers) for branch, steps in text.items()]
-                block, width = _Beside(branch for branch, _ in made), sum(width for _, width in made)
+                branches = [_branch(f"{name}.{branch}", steps, width, layers) for branch, steps in text.items()]
+                block, width = _Parallel(branch for branch, _ in branches), sum(width for _, width in branches)
             self.trunk.append(block)
         _check(state, layers, origin)
         for name, layer in layers.items():
-            layer.take_in(state, name)
+            layer.load_folded(state, name)
         self.requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class _Layer(nn.Conv2d):
         padding = (0, 0) if match[4] else (height // 2, width // 2)
         super().__init__(inputs, outputs, (height, width), 2 if match[4] == "/2" else 1, padding, device="meta")
 
-    def take_in(self, state: Mapping[str, Tensor], name: str) -> None:
+    def load_folded(self, state: Mapping[str, Tensor], name: str) -> None:
         """g (w * x - m) / sqrt(v + 0.001) + b as one convolution."""
         w, g, b, m, v = (state[f"{name}.{part}"].detach().double() for part in _PARTS)
         gain = g / (v + 0.001).sqrt()
@@ -138,7 +138,7 @@ class _Layer(nn.Conv2d):
 _PARTS = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
 
 
-class _Beside(nn.ModuleList):
+class _Parallel(nn.ModuleList):
     """Modules that see the same input; their outputs are concatenated."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,11 +153,11 @@ def _branch(name: str, text: str, width: int, layers: dict[str, _Layer]) -> tupl
         if step in _POOLS:
             branch.append(_POOLS[step])
             continue
-        number, beside = next(numbers), step.split(" + ")
-        made = {f"{name}{number}{letter}": _Layer(width, layer) for letter, layer in zip("ab" if len(beside) == 2 else [""], beside)}
-        layers.update(made)
-        branch.extend(made.values() if len(made) == 1 else [_Beside(made.values())])
-        width = sum(layer.out_channels for layer in made.values())
+        number, parallel = next(numbers), step.split(" + ")
+        new = {f"{name}{number}{letter}": _Layer(width, layer) for letter, layer in zip("ab" if len(parallel) == 2 else [""], parallel)}
+        layers.update(new)
+        branch.extend(new.values() if len(new) == 1 else [_Parallel(new.values())])
+        width = sum(layer.out_channels for layer in new.values())
     return branch, width
 
 

@@ -1,7 +1,7 @@
 """A network that needs no training and no file: filters drawn once, from a stream of numbers that NumPy promises never to change.
 
 Random filters see edges, texture and contrasts of colour at three scales, and nothing of what a thing is. Features of untrained
-networks tell distributions apart where trained ones know nothing of the domain (Naeem et al. 2020, "Reliable fidelity and diversity
+networks distinguish distributions where trained ones know nothing of the domain (Naeem et al. 2020, "Reliable fidelity and diversity
 metrics", section 4). The design is ours: small, right for any number of channels, and at the images' own resolution, so that no
 resizing hides a blur.
 """
@@ -23,7 +23,7 @@ class RandomFeatures(nn.Module):
     """Mean and standard deviation over the pixels of each channel, and of each random filter's response at three scales.
 
     A stage is a 3x3 convolution and a ReLU; between stages the responses are averaged two by two. Every filter is drawn from a normal
-    distribution, freed of its mean and scaled to one length, so that grey planes answer nothing and every filter counts alike. Borders
+    distribution, freed of its mean and scaled to one length, so that a grey plane gives 0 and every filter counts alike. Borders
     repeat, and an image of one pixel has features as any other: D depends on the number of channels C alone, 2 C + 176.
 
     Args:
