@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from ..recipe import Training
@@ -18,7 +19,21 @@ def adam(networks: Sequence[nn.Module], learning_rate: float, training: Training
     about a fifth faster.
     """
     parameters = [parameter for network in networks for parameter in network.parameters()]
-    return Adam(parameters, lr=learning_rate, betas=training.betas, fused=training.fused, foreach=False)
+    optimiser = Adam(parameters, lr=learning_rate, betas=training.betas, fused=training.fused, foreach=False)
+    optimiser.register_load_state_dict_post_hook(_lay_out_as_weights)
+    return optimiser
+
+
+def _lay_out_as_weights(optimiser: Optimizer) -> None:
+    """Give loaded moments the memory layout of their weights.
+
+    A run begun on a CPU (NCHW) may go on on a GPU (NHWC), and moments keep the layout they were saved in. The fused kernel goes through
+    memory in order: on a GPU it refuses moments of another layout, and on a CPU it silently pairs them with the wrong weights.
+    """
+    for weight, state in optimiser.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
+                state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def discriminator_rate(training: Training) -> float:
