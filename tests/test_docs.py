@@ -15,20 +15,19 @@ import pytest
 
 from tests.journeys.commands import ROOT, blocks, shell_lines
 from transfigure import registry
-from transfigure.cli import VERBS, take_overrides
+from transfigure.cli import commands as cli_commands
+from transfigure.cli.inventory import inventory
+from transfigure.cli.main import take_overrides
+from transfigure.cli.parser import command_parser, program_parser
 from transfigure.data.open import find_records, geometry_of, settle
 from transfigure.errors import UserError
 from transfigure.evaluation.choice import Choice, options_from_flags
-from transfigure.flags import parsers
-from transfigure.inventory import inventory
 from transfigure.recipe import Recipe
 from transfigure.studies.ablation.grid import Grid
 
 PACKAGE = ROOT / "src" / "transfigure"
 TOUR = ROOT / "docs" / "tour.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-OVERRIDDEN = {"train": ("",), "ablate": ("",), "evaluate": ("data.", "metric.")}
-"""Which recipe keys are flags of which verb, by how they begin."""
 WRITTEN = {"width.yaml"}
 """Grids that a page tells people to write; they are read in a test of their own."""
 CORE = {"recipe", "data", "networks", "losses", "training", "translation", "evaluation", "reporting"}
@@ -225,19 +224,17 @@ def commands(page: Path) -> list[list[str]]:
 
 def complaint(words: list[str]) -> str | None:
     """What is wrong with a command: its verb, a flag, a recipe, or a recipe key; None if nothing is. Nothing is run."""
-    program, verbs = parsers()
     rest, overrides = take_overrides(words)
-    if not rest or rest[0] in program._option_string_actions:
+    if not rest or rest[0] in program_parser()._option_string_actions:
         return None
-    if rest[0] not in verbs:
+    if rest[0] not in cli_commands.names():
         return f"there is no command {rest[0]}"
+    command = cli_commands.load(rest[0])
     try:
-        options, unknown = verbs[rest[0]].parse_known_intermixed_args(rest[1:])
-        if unknown:
-            return f"there is no option {unknown[0]}"
+        options = command_parser(command).read(rest[1:])
         for plugin in getattr(options, "plugins", None) or []:
             registry.load_plugin(plugin)
-        if foreign := [key for key in overrides if not key.startswith(OVERRIDDEN.get(rest[0], ()))]:
+        if foreign := [key for key in overrides if not command.takes(key)]:
             return f"{rest[0]} takes no --{foreign[0]}"
         of_metrics = {key: overrides.pop(key) for key in list(overrides) if key.startswith("metric.")}
         Choice.of(options=options_from_flags(of_metrics))
@@ -279,7 +276,7 @@ def test_commands_name_what_exists(desk: Path, page: Path) -> None:
 
 
 def test_every_verb_is_shown_somewhere() -> None:
-    assert {words[0] for page in PAGES for words in commands(page)} >= set(VERBS)
+    assert {words[0] for page in PAGES for words in commands(page)} >= set(cli_commands.names())
 
 
 @pytest.mark.parametrize(

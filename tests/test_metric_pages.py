@@ -17,11 +17,12 @@ import yaml
 
 from tests.journeys.commands import ROOT, Answer, Block, blocks, links, shell_lines, type_in
 from transfigure import registry
+from transfigure.cli.commands import load
+from transfigure.cli.parser import command_parser
 from transfigure.evaluation.choice import Choice, options_from_flags
 from transfigure.evaluation.segmenter_training import train_segmenter
 from transfigure.features import download
 from transfigure.features.published import CATALOGUE
-from transfigure.flags import parsers
 from transfigure.metrics.metric import Metric
 from transfigure.recipe import shipped, tree
 from transfigure.recipe.sections import Data
@@ -133,9 +134,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.delenv("TRANSFIGURE_WEIGHTS", raising=False)
         patch.chdir(folder)
         with contextlib.redirect_stdout(io.StringIO()):
-            from transfigure import cli
+            from transfigure.cli import main
 
-            assert cli.main(["demo", "--quiet"]) == 0
+            assert main(["demo", "--quiet"]) == 0
         small = Data(kind="synthetic", crop_size=16, load_size=16, options={"train": 2, "val": 0, "test": 1})
         train_segmenter(small, "street.safetensors", palette="synthetic", epochs=1, width=2, quiet=True)
         yield folder
@@ -154,7 +155,7 @@ def test_commands_do_what_they_say(desk: Path, capsys: pytest.CaptureFixture[str
         if words[1] == "demo":
             continue
         if words[1] == "segmenter":  # minutes; the fixture made one
-            given = parsers()[1]["segmenter"].parse_args(words[2:])
+            given = command_parser(load("segmenter")).parse_args(words[2:])
             assert (desk / given.out).is_file()
             continue
         answer = type_in(capsys, line)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from transfigure import registry
-from transfigure.inventory import inventory
+from transfigure.cli.inventory import inventory
 from transfigure.recipe import Recipe, shipped
 
 NAMES = sorted(shipped())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from transfigure import cli
+from transfigure.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +44,7 @@ def type_in(capsys: pytest.CaptureFixture[str], line: str) -> Answer:
     capsys.readouterr()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        code = cli.main(words)
+        code = main(words)
     said = capsys.readouterr()
     assert [str(item.message) for item in warned if not issubclass(item.category, UNSEEN)] == [], "Python would print these"
     return Answer(code, said.out, said.err)

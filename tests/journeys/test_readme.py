@@ -26,7 +26,7 @@ from tests.interop.test_pytorch_cyclegan import reference_unet
 from tests.journeys.commands import ROOT, blocks, done, links, shell_lines
 from tests.tiny import noise_image
 from transfigure import registry
-from transfigure.cli import VERBS
+from transfigure.cli.commands import names
 from transfigure.data import images
 from transfigure.features import download
 from transfigure.features.published import CATALOGUE
@@ -115,7 +115,7 @@ def test_the_pages_were_read() -> None:
     """Not vacuously true: the README uses every command, and there are blocks of every language."""
     readme = blocks(ROOT / "README.md")
     typed = [line for block in readme if block.language == "bash" for line in shell_lines(block.text)]
-    assert {shlex.split(line)[1] for line in typed if line.startswith("transfigure ")} == set(VERBS)
+    assert {shlex.split(line)[1] for line in typed if line.startswith("transfigure ")} == set(names())
     assert {block.language for page in PAGES for block in blocks(page)} >= {"bash", "python", "yaml", "json"}
     assert {block.file for page in PAGES for block in blocks(page)} >= {"mine.yaml", "my_losses.py"}
 

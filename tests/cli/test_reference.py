@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from transfigure import registry
-from transfigure.inventory import reference
+from transfigure.cli.inventory import reference
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "names.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "names.md"
 
 
 def test_the_reference_page_is_up_to_date() -> None:

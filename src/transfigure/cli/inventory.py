@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import registry
-from .recipe import Adversarial, Component, Data, Recipe, Training, describe_type, options_of, section_class, shipped
-from .studies.ablation.grid import shipped as shipped_grids
+from .. import registry
+from ..recipe import Adversarial, Component, Data, Recipe, Training, describe_type, options_of, section_class, shipped
+from ..studies.ablation.grid import shipped as shipped_grids
 
 
 def inventory() -> dict[str, dict[str, dict[str, Any]]]:

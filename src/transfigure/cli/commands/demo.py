@@ -1,19 +1,40 @@
-"""``transfigure demo``: the whole life of a pair in two minutes, with nothing to download."""
+"""Train, translate and evaluate on drawn facades, in two minutes.
+
+The whole life of a pair, with nothing to download.
+"""
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .errors import UserError
-from .recipe import Recipe
+from ...errors import UserError
+from ..options import add_quiet
 
+if TYPE_CHECKING:
+    from ...recipe import Recipe
+
+GROUP = "train and translate"
 MADE = {
     *("recipe.yaml", "environment.json", "log.jsonl", "samples", "checkpoints", "model", "model_best"),
     *("evaluation", "report.html", "demo", "panels.png"),
 }
 """What a demo leaves in its folder."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the run is written."""
+    parser.add_argument("--out", default="transfigure-demo", metavar="DIR", help="where to (default: %(default)s)")
+    add_quiet(parser)
+
+
+def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Run the demo, and print what was done."""
+    print(run_demo(Path(options.out), quiet=options.quiet))
+    return 0
 
 
 def run_demo(out: Path, quiet: bool = False) -> str:
@@ -29,14 +50,15 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     Raises:
         UserError: ``out`` holds something that is not a demo.
     """
-    from .data import images
-    from .data.open import find_records, settle
-    from .data.pairs import directed
-    from .evaluation.evaluate import evaluate
-    from .reporting.page import report
-    from .reporting.panels import sheet
-    from .training.loop import train
-    from .translation.translator import Translator
+    from ...data import images
+    from ...data.open import find_records, settle
+    from ...data.pairs import directed
+    from ...evaluation.evaluate import evaluate
+    from ...recipe import Recipe
+    from ...reporting.page import report
+    from ...reporting.panels import sheet
+    from ...training.loop import train
+    from ...translation.translator import Translator
 
     recipe = Recipe.load("demo")
     _clear_earlier(out, recipe)
@@ -67,7 +89,8 @@ def run_demo(out: Path, quiet: bool = False) -> str:
 
 def _clear_earlier(out: Path, recipe: Recipe) -> None:
     """Remove an earlier demo, and only that: a run of this very recipe with nothing beside it that a demo does not make."""
-    from .data.open import settle
+    from ...data.open import settle
+    from ...recipe import Recipe
 
     if not out.exists() or not any(out.iterdir()):
         return

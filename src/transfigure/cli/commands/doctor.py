@@ -1,10 +1,14 @@
-"""What is installed, what the machine has, and what is missing for which feature."""
+"""Versions, devices, and what is missing for which feature."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
+import argparse
+import json
 from typing import Any
+
+from ..options import add_json
+
+GROUP = "look up"
 
 FEATURES = {
     "tifffile": ("science", "TIFF with many channels or 16-bit colour"),
@@ -19,13 +23,27 @@ FEATURES = {
 DISTRIBUTIONS = {"png": "pypng", "mlflow": "mlflow-skinny"}
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the findings are printed."""
+    add_json(parser)
+
+
+def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Print what was found."""
+    found = examine()
+    print(json.dumps(found, indent=2) if options.json else text(found))
+    return 0
+
+
 def examine() -> dict[str, Any]:
     """Versions, devices, optional packages and advice, as plain values."""
+    import importlib.util
+
     import torch
 
-    from .training.allocator import keep_freed_memory
-    from .training.run_directory import environment
-    from .translation.translator import describe_devices
+    from ...training.allocator import keep_freed_memory
+    from ...training.run_directory import environment
+    from ...translation.translator import describe_devices
 
     optional = {}
     for module, (extra, purpose) in FEATURES.items():
@@ -57,6 +75,8 @@ def text(found: dict[str, Any]) -> str:
 
 
 def _version(distribution: str) -> str | None:
+    import importlib.metadata
+
     for name in (distribution, distribution.removesuffix("-skinny")):
         try:
             return importlib.metadata.version(name)

@@ -1,16 +1,14 @@
-"""The command line: from words to a verb, and from what it raises to one sentence and an exit code."""
+"""The command line: from words to a command, and from what it raises to one sentence and an exit code."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from .errors import TransfigureError, UserError, did_you_mean
-from .flags import parsers, what_is
-from .verbs import VERBS
+from ..errors import TransfigureError, UserError, did_you_mean
+from .commands import Command, commands, load, names
+from .parser import command_parser, program_parser
 
 SECTIONS = ("name", "data", "generator", "discriminator", "objective", "training")
 
@@ -47,33 +45,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     rest, overrides = take_overrides(arguments)
-    parser, verbs = parsers()
-    if not rest:
+    if not rest or rest[0].startswith("-"):
+        parser = program_parser()
+        if rest:
+            parser.parse_args(rest[:1])  # --help and --version end here
+            raise UserError(f"no command is named before {rest[0]!r}: one of {', '.join(names())}")
         parser.print_help()
         return 0
-    if rest[0].startswith("-"):
-        parser.parse_args(rest[:1])  # --help and --version end here
-        raise UserError(f"no command is named before {rest[0]!r}: one of {', '.join(VERBS)}")
-    if rest[0] not in VERBS:
-        raise UserError(f"there is no command {rest[0]!r}{did_you_mean(rest[0], VERBS)}")
-    options, unknown = verbs[rest[0]].parse_known_intermixed_args(rest[1:])
-    options.verb = rest[0]
-    if unknown:
-        raise UserError(what_is(unknown[0].split("=")[0], verbs[options.verb]))
-    if overrides and options.verb not in ("train", "ablate", "evaluate", "analyze", "mechanism"):
-        raise UserError(f"--{next(iter(overrides))} belongs to  transfigure train  (and, for data, to evaluate and analyze)")
-    for plugin in getattr(options, "plugins", []) or []:
-        from .registry import load_plugin
+    command = _command(rest[0])
+    parser = command_parser(command)
+    for key in overrides:
+        if not command.takes(key):
+            raise UserError(_belongs_elsewhere(key, command))
+    options = parser.read(rest[1:])
+    if rest[0] != command.name and not getattr(options, "quiet", False):
+        print(f"note: {rest[0]} is now  transfigure {command.name}", file=sys.stderr)
+    for plugin in getattr(options, "plugins", None) or []:
+        from ..registry import load_plugin
 
         load_plugin(plugin)
-    if getattr(options, "help", False):  # only train's waits until here: its keys depend on the recipe, the flags and the plugins
-        from .inventory import recipe_flags
-
-        flags = recipe_flags(options.recipe or "pix2pix", overrides)
-        print(f"{verbs[options.verb].format_help()}\n{flags}")
+    if command.more_help is not None and options.help:
+        print(f"{parser.format_help()}\n{command.more_help(options, overrides)}")
         return 0
-    verb: Callable[[argparse.Namespace, dict[str, Any]], int] = VERBS[options.verb]
-    return verb(options, overrides)
+    return command.run(options, overrides)
+
+
+def _command(word: str) -> Command:
+    if word in names():
+        return load(word)
+    for command in commands():
+        if word in command.aliases:
+            return command
+    raise UserError(f"there is no command {word!r}{did_you_mean(word, names())}")
+
+
+def _belongs_elsewhere(key: str, command: Command) -> str:
+    """The sentence for a recipe key that is not one of the command's flags."""
+    first, *others = [other.name for other in commands() if other.takes(key)]
+    where = f"  transfigure {first}  " + (f"(and {', '.join(others)})" if others else "")
+    flags = " and ".join(f"--{beginning}*" for beginning in command.recipe_flags)
+    return f"--{key} belongs to{where.rstrip()}: {command.name} takes {f'only {flags}' if flags else 'no keys of a recipe'}"
 
 
 def _fail(sentence: str, code: int) -> int:
@@ -82,7 +93,7 @@ def _fail(sentence: str, code: int) -> int:
 
 
 def take_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Separate recipe flags (``--training.epochs 20``, ``--generator=resnet``, ``--data.flip``) from a verb's own arguments."""
+    """Separate recipe flags (``--training.epochs 20``, ``--generator=resnet``, ``--data.flip``) from a command's own arguments."""
     rest: list[str] = []
     overrides: dict[str, str] = {}
     tokens = list(arguments)

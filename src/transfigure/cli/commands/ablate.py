@@ -1,0 +1,93 @@
+"""Train a grid of recipes and compare them: which loss does what?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from ..options import DATA, add_json, add_plugins, add_quiet, add_weights, required, split_names, weight_files, with_data
+
+GROUP = "compare and explain"
+RECIPE_FLAGS = ("",)
+EPILOG = """\
+Recipe flags change the base of all variations: --training.epochs 20, --data.direction BtoA ...
+
+examples:
+
+  transfigure ablate objectives datasets/facades --out runs/objectives --seeds 0,1
+  transfigure ablate cosine synthetic --out runs/cosine --jobs 2
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A grid, its data, and with what its cells are trained and scored."""
+    parser.add_argument("grid", metavar="GRID", help="a shipped grid (see: transfigure list grid) or a YAML file")
+    parser.add_argument("data", nargs="?", metavar="DATA", help=DATA)
+    parser.add_argument("--out", metavar="DIR", help="the folder to write: a run per cell, and comparison.html")
+    parser.add_argument("--seeds", metavar="0,1,2", help="train each variation once with each (default: the grid's)")
+    parser.add_argument("--base", metavar="RECIPE", help="the recipe that is varied (default: the grid's)")
+    parser.add_argument("--resume", action="store_true", help="go on in DIR: finished cells are kept, failed ones tried again")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at a time, each with its share of the cores (default: 1)")
+    parser.add_argument("--together", action="store_true", help="all cells in this one process")
+    parser.add_argument("--metrics", metavar="A,B", help="to compare (default: the grid's)")
+    parser.add_argument("--segmenter", metavar="WHAT", help="for the FCN-score, as for evaluate; train: one is trained on DATA first")
+    parser.add_argument("--palette", metavar="NAME", help="of the label maps, as for evaluate")
+    add_weights(parser)
+    parser.add_argument("--print_config", action="store_true", help="print the complete grid and stop")
+    add_json(parser)
+    add_plugins(parser)
+    add_quiet(parser)
+
+
+def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Train every cell, write the comparison, and print its table."""
+    from ...recipe import has_place
+    from ...studies.ablation.ablation import Means, ablate
+    from ...studies.ablation.grid import Grid
+
+    overrides = with_data(overrides, options.data)
+    if options.base is not None:
+        overrides["base"] = options.base
+    grid = Grid.load(options.grid, overrides, _seeds(options.seeds))
+    if options.metrics:
+        grid = grid.with_metrics(split_names(options.metrics))
+    cells = grid.cells()
+    if options.print_config:
+        print(grid.to_yaml(), end="")
+        return 0
+    if not has_place(cells[0].recipe.data):
+        raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic after the grid")
+    means = Means(
+        options.segmenter,
+        options.palette,
+        weight_files(options),
+        tuple(options.plugins or ()),
+        jobs=options.jobs,
+        isolate=not options.together,
+    )
+    out = Path(required(options.out, "--out DIR"))
+    ablate(grid, out, means, resume=options.resume, quiet=options.quiet)
+    return _show(out, options.json)
+
+
+def _seeds(given: str | None) -> list[int] | None:
+    try:
+        return [int(seed) for seed in given.split(",")] if given else None
+    except ValueError:
+        raise UserError(f"--seeds {given} are no seeds: give whole numbers, as 0,1,2") from None
+
+
+def _show(folder: Path, as_json: bool) -> int:
+    from ...reporting.comparison import compare
+    from ...studies.ablation.study import read_ablation
+    from ...studies.ablation.summary import summarise, to_dict
+    from ...studies.ablation.words import to_text
+
+    study = read_ablation(folder)
+    page = compare(study, folder / "comparison.html")
+    summary = summarise(study)
+    print(json.dumps(to_dict(summary), indent=2) if as_json else f"{to_text(summary)}\ncomparison: {page}")
+    return 0

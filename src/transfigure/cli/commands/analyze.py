@@ -1,0 +1,49 @@
+"""What a translator preserves of its sources, and what it makes new."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from ..options import add_json, add_model, add_plugins, add_quiet, add_split, open_model
+
+GROUP = "compare and explain"
+RECIPE_FLAGS = ("data.",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A model, its data, and what is measured on them."""
+    add_model(parser)
+    parser.add_argument("data", nargs="?", metavar="DATA", help="two domains, or pairs, as for train (default: what it was trained on)")
+    parser.add_argument("--second", metavar="RUN", help="another training of the same recipe: do the two agree?")
+    parser.add_argument("--probes", metavar="FILE", help="what reads known factors: used if it is there, else trained and kept there")
+    add_split(parser)
+    parser.add_argument("--images", type=int, default=500, metavar="N", help="at most so many of each domain (default: %(default)s)")
+    parser.add_argument("--out", metavar="DIR", help="write analysis.json and analysis.html here (default for a run: RUN/analysis)")
+    add_json(parser)
+    add_plugins(parser)
+    add_quiet(parser)
+
+
+def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Analyze, write the page, and print the table."""
+    from ...reporting.analysis_page import write_analysis
+    from ...studies.preservation.analyze import analyze, read_probes
+
+    if options.images < 2:
+        raise UserError(f"--images {options.images}: an analysis needs at least 2, better 100")
+    translator = open_model(options)
+    out = options.out or (str(Path(options.model) / "analysis") if (Path(options.model) / "recipe.yaml").is_file() else None)
+    second = None if options.second is None else open_model(options, options.second)
+    common = {"split": options.split, "overrides": overrides, "quiet": options.quiet}
+    probes = None if options.probes is None else read_probes(options.probes, translator, options.data, **common)
+    found = analyze(translator, options.data, second=second, probes=probes, limit=options.images, **common)
+    page = None if out is None else write_analysis(found, Path(out))
+    if options.json:
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        print(found.table() + (f"\nanalysis: {page}" if page else ""))
+    return 0

@@ -1,0 +1,59 @@
+"""Compare runs, or the cells of an ablation: tables, curves, pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from ..options import add_json
+
+GROUP = "compare and explain"
+EPILOG = """\
+examples:
+
+  transfigure compare runs/l1 runs/pix2pix --out comparison.html
+  transfigure compare runs/objectives --markdown
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is compared, and what is written."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories, or the folder of one ablation")
+    parser.add_argument("--out", metavar="FILE", help="the page to write, with .csv and .json beside it (default: comparison.html)")
+    parser.add_argument(
+        "--pictures", metavar="DIR", help="write each figure of the page here too: charts as .svg, test images as panels.png"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the table as a GitHub table, to paste into a document")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Write the page, and print the table."""
+    from ...progress import say
+    from ...reporting.comparison import compare
+    from ...reporting.figures import figures
+    from ...studies.ablation.study import of_runs, read_ablation
+    from ...studies.ablation.summary import summarise, to_dict
+    from ...studies.ablation.words import to_markdown, to_text
+
+    if options.json and options.markdown:
+        raise UserError("give either --json or --markdown, not both")
+    folder = Path(options.runs[0])
+    if len(options.runs) == 1 and (folder / "ablation.json").is_file():
+        study, page = read_ablation(folder), folder / "comparison.html"
+    else:
+        study, page = of_runs([Path(run) for run in options.runs]), Path("comparison.html")
+    pictures = figures(study, options.pictures) if options.pictures else []
+    written = compare(study, Path(options.out) if options.out else page)
+    summary = summarise(study)
+    alone = options.json or options.markdown  # the table is all there is on stdout, to be piped into a file
+    if alone:
+        print(json.dumps(to_dict(summary), indent=2) if options.json else to_markdown(summary))
+    else:
+        print(f"{to_text(summary)}\ncomparison: {written}")
+    for picture in pictures:
+        (say if alone else print)(f"picture: {picture}")
+    return 0

@@ -1,0 +1,134 @@
+"""Score a translator, or any two folders of images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UserError
+from ..options import (
+    add_alpha,
+    add_json,
+    add_model,
+    add_plugins,
+    add_quiet,
+    add_split,
+    add_value_range,
+    add_weights,
+    open_model,
+    required,
+    split_names,
+    value_range,
+    weight_files,
+)
+
+if TYPE_CHECKING:
+    from ...evaluation.result import Evaluation
+
+GROUP = "measure"
+RECIPE_FLAGS = ("data.", "metric.")
+EPILOG = """\
+A metric's own options: --metric.NAME.OPTION VALUE, as --metric.fid.resize clean (see: transfigure list metric).
+
+examples:
+
+  transfigure evaluate runs/facades
+  transfigure evaluate --generated generated/ --target photos/ --metrics ssim,l1 --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is scored, against what, by which metrics."""
+    add_model(parser, required=False)
+    parser.add_argument("data", nargs="?", metavar="DATA", help="pairs as for train (default: the data it was trained on)")
+    parser.add_argument("--generated", metavar="DIR", help="a folder of generated images, instead of MODEL")
+    parser.add_argument("--target", metavar="DIR", help="the folder of what they should be, or a file of stored statistics (.npz)")
+    parser.add_argument("--source", metavar="DIR", help="the folder of their sources, for the bound of copying them")
+    parser.add_argument(
+        "--labels",
+        metavar="DIR",
+        help="the folder of label maps for the FCN-score (default: the sources, or the targets without --segmenter)",
+    )
+    parser.add_argument("--unpaired", action="store_true", help="the folders are two sets: compare distributions only")
+    add_value_range(parser)
+    add_alpha(parser, "in the folders")
+    add_split(parser)
+    parser.add_argument("--metrics", metavar="A,B", help="default: all; those that lack weights or a segmenter say so")
+    parser.add_argument("--require", metavar="A,B", help="metrics that must not be skipped (else exit code 3)")
+    parser.add_argument(
+        "--segmenter", metavar="WHAT", help="for the FCN-score: a file (see: transfigure segmenter), .onnx or module:function"
+    )
+    parser.add_argument("--palette", metavar="NAME", help="of the label maps: facades, cityscapes, synthetic, learn, or a JSON file")
+    add_weights(parser)
+    parser.add_argument(
+        "--out", metavar="DIR", help="write evaluation.json, per_image.csv and panels here (default for a run: RUN/evaluation)"
+    )
+    add_json(parser)
+    add_plugins(parser)
+    add_quiet(parser)
+
+
+def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Evaluate, and print the table."""
+    from ...evaluation.choice import options_from_flags
+
+    of_metrics = {key: overrides.pop(key) for key in list(overrides) if key.startswith("metric.")}
+    common = {
+        "metrics": split_names(options.metrics) or None,
+        "require": split_names(options.require),
+        "options": options_from_flags(of_metrics),
+        "segmenter": options.segmenter,
+        "palette": options.palette,
+        "weights": weight_files(options),
+        "quiet": options.quiet,
+    }
+    evaluate = _folders if options.generated or options.target else _model
+    result = evaluate(options, overrides, common)
+    if options.json:
+        print(json.dumps(result.to_dict(), indent=2))
+        return 0
+    about = result.about
+    facts = (f"{len(result.names)} images", *(f"{key}: {about[key]}" for key in ("split", "data", "resize", "checkpoint") if about[key]))
+    print(", ".join(facts))
+    print(result.table())
+    if about["ranked_by"] is not None:
+        print(f"worst by {about['ranked_by']}: {', '.join(about['worst'])}    best: {', '.join(about['best'])}")
+    return 0
+
+
+def _folders(options: argparse.Namespace, overrides: dict[str, Any], common: dict[str, Any]) -> Evaluation:
+    from ...evaluation.folders import evaluate_folders
+
+    if options.model:
+        raise UserError("give either a model and its data, or --generated and --target, not both")
+    if overrides or options.split:
+        flag = "split" if options.split else next(iter(overrides))
+        raise UserError(f"--{flag} does not go with --generated and --target, which are compared as they are: leave it out")
+    return evaluate_folders(
+        required(options.generated, "--generated DIR"),
+        required(options.target, "--target DIR"),
+        source=options.source,
+        labels=options.labels,
+        unpaired=options.unpaired,
+        out=options.out,
+        value_range=value_range(options),
+        alpha=options.alpha,
+        **common,
+    )
+
+
+def _model(options: argparse.Namespace, overrides: dict[str, Any], common: dict[str, Any]) -> Evaluation:
+    from ...evaluation.evaluate import evaluate
+
+    if not options.model:
+        raise UserError("nothing to evaluate: give a model or run and its data, or --generated DIR --target DIR")
+    for flag in ("source", "labels", "unpaired"):
+        if getattr(options, flag):
+            raise UserError(f"--{flag} goes with --generated and --target: a model finds its pairs in DATA")
+    translator = open_model(options)
+    out = options.out
+    if out is None and not (options.metrics or options.require) and (Path(options.model) / "recipe.yaml").is_file():
+        out = str(Path(options.model) / "evaluation")
+    return evaluate(translator, options.data, split=options.split, out=out, overrides=overrides, **common)

@@ -1,0 +1,34 @@
+"""Every network, loss, metric, dataset kind and recipe."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ...errors import UserError, did_you_mean
+from ..options import add_json, add_plugins
+
+GROUP = "look up"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is listed, and how."""
+    parser.add_argument("kind", nargs="?", metavar="KIND", help="only this kind, such as loss")
+    parser.add_argument("--markdown", action="store_true", help="all of it as the reference page, options explained")
+    add_json(parser)
+    add_plugins(parser)
+
+
+def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Print the list."""
+    from ..inventory import inventory, inventory_text, reference
+
+    if options.markdown:
+        print(reference(), end="")
+        return 0
+    if options.kind is not None and options.kind not in inventory():
+        raise UserError(f"there is no kind {options.kind!r}{did_you_mean(options.kind, inventory())}")
+    shown = {kind: items for kind, items in inventory().items() if options.kind in (None, kind)}
+    print(json.dumps(shown, indent=2, default=str) if options.json else inventory_text(shown))
+    return 0

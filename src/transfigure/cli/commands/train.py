@@ -1,0 +1,78 @@
+"""Train a translator on image pairs, or on two unpaired domains.
+
+Every key of a recipe is a flag too: --training.epochs 20, --generator resnet, --data.direction BtoA.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from ..options import DATA, add_plugins, add_quiet, required, with_data
+
+GROUP = "train and translate"
+RECIPE_FLAGS = ("",)
+EPILOG = """\
+examples:
+
+  transfigure train pix2pix datasets/facades --out runs/facades --data.direction BtoA
+  transfigure train streamlined shapes --out runs/shapes --training.epochs 10
+  transfigure train --out runs/facades --resume
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is learnt from what, and where the run is written."""
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a shipped recipe (see: transfigure list recipe) or a YAML file")
+    parser.add_argument("data", nargs="?", metavar="DATA", help=DATA)
+    parser.add_argument("--out", metavar="RUN", help="the run directory to write")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint (RECIPE and DATA may be left out)")
+    parser.add_argument("--seed", type=int, help="short for --training.seed")
+    parser.add_argument("--devices", type=int, help="short for --training.devices")
+    parser.add_argument("--print_config", action="store_true", help="print the complete recipe and stop")
+    add_plugins(parser)
+    add_quiet(parser)
+
+
+def more_help(options: argparse.Namespace, overrides: dict[str, Any]) -> str:
+    """Every key of RECIPE as a flag: which there are depends on the recipe, the flags beside it and the plugins."""
+    from ..inventory import recipe_flags
+
+    return recipe_flags(options.recipe or "pix2pix", overrides)
+
+
+def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Train, and write the report."""
+    from ...recipe import Recipe, has_place
+
+    for key, value in (("training.seed", options.seed), ("training.devices", options.devices)):
+        if value is not None:
+            overrides[key] = value
+    if options.resume and options.recipe is None:
+        file = Path(required(options.out, "--out RUN")) / "recipe.yaml"
+        if not file.is_file():
+            raise UserError(f"{options.out} holds no recipe.yaml to resume: give the directory of a run")
+        recipe = Recipe.load(file, overrides)
+    else:
+        if options.recipe is None:
+            raise UserError("no recipe is named: transfigure train RECIPE DATA --out RUN, e.g. pix2pix datasets/facades --out runs/facades")
+        recipe = Recipe.load(options.recipe, with_data(overrides, options.data))
+    if options.print_config:
+        print(recipe.to_yaml(), end="")
+        return 0
+    out = required(options.out, "--out RUN")
+    if not has_place(recipe.data):
+        raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic after the recipe")
+    from ...training.loop import train
+
+    run_directory = train(recipe, out, resume=options.resume, quiet=options.quiet)
+    from torch import distributed
+
+    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0:  # the others stay silent
+        from ...reporting.page import report
+
+        print(f"trained: {run_directory}\nreport:  {report(run_directory)}")
+        print(f"next:    transfigure translate {run_directory} INPUT OUTPUT   |   transfigure evaluate {run_directory} DATA")
+    return 0

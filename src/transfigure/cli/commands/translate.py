@@ -1,0 +1,56 @@
+"""Translate a file, or a folder to a folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from ..options import add_alpha, add_model, add_plugins, add_quiet, open_model
+
+GROUP = "train and translate"
+EPILOG = """\
+examples:
+
+  transfigure translate runs/facades labels/ generated/
+  transfigure translate runs/facades label.png facade.png --noise none
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A model, what it reads and what it writes."""
+    add_model(parser)
+    parser.add_argument("input", metavar="INPUT", help="an image or a folder of images")
+    parser.add_argument("output", metavar="OUTPUT", help="the image or the folder to write")
+    parser.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
+    parser.add_argument("--half", choices=["left", "right"], help="translate this half of side-by-side files")
+    add_alpha(parser)
+    add_plugins(parser)
+    add_quiet(parser)
+
+
+def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
+    """Translate, and print what was written."""
+    from ...data.files import list_images
+    from ...translation.folder import FORMATS
+
+    translator = open_model(options)
+    source, output = Path(options.input), Path(options.output)
+    if not source.exists():
+        raise UserError(f"{source} does not exist: give an image or a folder of images")
+    if source.is_dir():
+        written = translator.translate_folder(
+            source, output, format=options.format, half=options.half, alpha=options.alpha, quiet=options.quiet
+        )
+        print(f"{len(written)} of {len(list_images(source))} images written to {output}")
+        return 0
+    if output.is_dir() or options.output.endswith(("/", os.sep)):
+        suffix = source.suffix if options.format == "same" else f".{options.format or 'png'}"
+        output = output / f"{source.stem}{suffix}"
+    elif options.format and options.format != "same" and output.suffix.lower() != f".{options.format}":
+        raise UserError(f"--format {options.format} and the output {output} disagree: leave out one (formats: {', '.join(FORMATS)})")
+    translator.translate_file(source, output, alpha=options.alpha, half=options.half)
+    print(output)
+    return 0

@@ -1,0 +1,142 @@
+"""Arguments that several commands share, and how they are read."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..translation.translator import Translator
+
+DATA = "a folder of images, a manifest, or a drawn world such as synthetic"
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """``--quiet``."""
+    parser.add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """``--plugins FILE``; the files are imported before the command runs."""
+    parser.add_argument(
+        "--plugins",
+        action="append",
+        metavar="FILE",
+        help="a Python file that registers more losses, networks, metrics ...; may be repeated",
+    )
+
+
+def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """``MODEL`` and how it is run; :func:`open_model` reads them."""
+    parser.add_argument(
+        "model",
+        nargs=None if required else "?",
+        metavar="MODEL",
+        help="a run, a model directory, or a .pth file of the PyTorch reference code",
+    )
+    parser.add_argument("--checkpoint", choices=["last", "best"], default="last", help="of a run (default: %(default)s)")
+    add_device(parser)
+    parser.add_argument(
+        "--norm", choices=["batch", "running"], help="statistics: of the image at hand, or gathered in training (default: the model's)"
+    )
+    parser.add_argument("--noise", choices=["dropout", "none"], help="dropout as the noise z, or off (default: the model's)")
+    parser.add_argument("--seed", type=int, help="of the noise (default: the model's)")
+
+
+def open_model(options: argparse.Namespace, model: str | None = None) -> Translator:
+    """The translator that ``MODEL`` (or ``model``, another in its place) and its flags describe."""
+    from ..translation.open import open_translator
+
+    return open_translator(
+        model or options.model,
+        checkpoint=options.checkpoint,
+        device=options.device,
+        norm=options.norm,
+        noise=options.noise,
+        seed=options.seed,
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """``--device``."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """``--split``."""
+    parser.add_argument("--split", choices=["train", "val", "test"], help="default: test, else val")
+
+
+def add_alpha(parser: argparse.ArgumentParser, where: str = "") -> None:
+    """``--alpha``; ``where`` says of which files, as ``in the folders``."""
+    parser.add_argument(
+        "--alpha",
+        choices=["refuse", "white", "black", "drop", "keep"],
+        default="refuse",
+        help=f"what to do with transparency{' ' * bool(where)}{where} (default: %(default)s)",
+    )
+
+
+def add_value_range(parser: argparse.ArgumentParser) -> None:
+    """``--value_range LOW HIGH``; :func:`value_range` reads it."""
+    parser.add_argument("--value_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="values of the files that are black and white")
+
+
+def value_range(options: argparse.Namespace) -> tuple[float, float] | None:
+    """``--value_range`` as a pair."""
+    return None if options.value_range is None else (options.value_range[0], options.value_range[1])
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """``--weights NAME=FILE``; :func:`weight_files` reads it."""
+    parser.add_argument(
+        "--weights",
+        action="append",
+        metavar="NAME=FILE",
+        help="a file of a feature network's weights; may be repeated (see: transfigure weights)",
+    )
+
+
+def weight_files(options: argparse.Namespace) -> dict[str, str]:
+    """``--weights inception=FILE`` as ``{"inception": "FILE"}``.
+
+    Raises:
+        UserError: one of them is not ``NAME=FILE``.
+    """
+    files = {}
+    for pair in options.weights or []:
+        name, equals, file = pair.partition("=")
+        if not (name and equals and file):
+            raise UserError(f"--weights {pair!r} is not NAME=FILE, as inception=pt_inception-2015-12-05-6726825d.pth")
+        files[name] = file
+    return files
+
+
+def split_names(value: str | None) -> list[str]:
+    """``"ssim,l1"`` as ``["ssim", "l1"]``; nothing as an empty list."""
+    return value.split(",") if value else []
+
+
+def required(value: str | None, flag: str) -> str:
+    """A flag's value.
+
+    Raises:
+        UserError: it was not given.
+    """
+    if not value:
+        raise UserError(f"{flag} is missing: say where")
+    return value
+
+
+def with_data(overrides: dict[str, Any], data: str | None) -> dict[str, Any]:
+    """The recipe keys that ``DATA`` stands for, with those that were given as flags over them."""
+    from ..recipe import data_at
+
+    return overrides if data is None else {**data_at(data), **overrides}
