@@ -243,7 +243,7 @@ def complaint(words: list[str]) -> str | None:
             kind = {"data.kind": "synthetic"} if options.data == "synthetic" else {}
             Recipe.load("pix2pix" if recipe in (None, "RECIPE") else recipe, {**kind, **overrides})
         if rest[0] == "ablate" and options.grid not in WRITTEN:
-            place = {"data.kind": "synthetic"} if options.data == "synthetic" else {"data.path": str(options.data)}
+            place = {"data.kind": "synthetic"} if options.data == "synthetic" else {"data.path": options.data} if options.data else {}
             Grid.load(options.grid, {**place, **({"base": options.base} if options.base else {}), **overrides}).cells()
         if rest[0] == "list" and options.kind not in (None, *inventory()):
             return f"there is no kind {options.kind}"

@@ -31,7 +31,6 @@ from transfigure.data import images
 from transfigure.features import download
 from transfigure.features.published import CATALOGUE
 from transfigure.recipe import Recipe, drawn_worlds, shipped, tree
-from transfigure.studies.ablation import grid
 from transfigure.studies.ablation.grid import Grid
 from transfigure.studies.preservation import analyze
 from transfigure.worlds.facades.dataset import draw_scene, render
@@ -236,12 +235,17 @@ def _evaluate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -
 
 
 def _ablate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
-    said = done(capsys, " ".join([line, "--seeds 0 --together", *(f"--{key} {value}" for key, value in SMALL.items())]))
+    grid = Grid.load(words[0])
+    on_shapes = {"data.train": 6, "data.test": 9, "data.limit": "null", "training.keep_every": 4}
+    small = SMALL | (on_shapes if grid.examine else {})
+    said = done(capsys, " ".join([line, "--seeds 0 --together", *(f"--{key} {value}" for key, value in small.items())]))
     out = Path(_value(words, "--out"))
     cells = json.loads((out / "ablation.json").read_text())["cells"]
-    assert [cell["variation"] for cell in cells] == list(Grid.load(words[0]).variations)
+    assert [cell["variation"] for cell in cells] == list(grid.variations)
     assert {cell["state"] for cell in cells} == {"done"}
     assert str(out / "comparison.html") in said and all(cell["variation"] in said for cell in cells)
+    if grid.examine:
+        assert "Own source nearest, training" in said and "along the way" in (out / "comparison.html").read_text()
 
 
 def _analyze(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
@@ -254,17 +258,6 @@ def _analyze(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) ->
     found = json.loads(page.with_suffix(".json").read_text())
     assert {result["name"] for result in found["factors"]} == {factor.name for factor in FACTORS}
     assert "outlines in common" in said and all(factor.name in said for factor in FACTORS)
-
-
-def _mechanism(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
-    small = {**SMALL, "data.train": 6, "data.test": 9, "data.limit": "null", "training.keep_every": 4}
-    said = done(capsys, " ".join([line, "--seeds 0 --together", *(f"--{key} {value}" for key, value in small.items())]))
-    out = Path(_value(words, "--out"))
-    cells = json.loads((out / "ablation.json").read_text())["cells"]
-    assert {cell["state"] for cell in cells} == {"done"}
-    assert [cell["variation"] for cell in cells] == list(Grid.load(grid.shipped("mechanisms")[words[0]]).variations)
-    assert str(out / "comparison.html") in said and "Own source nearest, training" in said
-    assert "along the way" in (out / "comparison.html").read_text()
 
 
 def _compare(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:

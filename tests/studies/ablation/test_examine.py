@@ -1,4 +1,4 @@
-"""Experiments on mechanisms: what is measured in a trained cell, how seeds agree, and that every shipped one runs."""
+"""Grids that examine their cells: what is measured in a trained one, how seeds agree, and that every shipped one runs."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from transfigure.studies.preservation.new import DomainClassifier
 from transfigure.studies.preservation.probes import load_probes
 from transfigure.translation.translator import Translator
 
+EXAMINED = [name for name in shipped() if Grid.load(name).examine]
 TOY: dict[str, Any] = {
     "data.train": 12,
     "data.val": 2,
@@ -179,9 +180,13 @@ def test_what_no_experiment_can_be(tmp_path: Path, text: str, words: str) -> Non
         grid(tmp_path, text, **({"training.epochs": 1} if "few" not in text else {})).cells()
 
 
-@pytest.mark.parametrize("name", shipped("mechanisms"))
-def test_every_mechanism_is_a_grid(name: str) -> None:
-    found = Grid.load(shipped("mechanisms")[name])
+def test_five_shipped_grids_examine_their_cells() -> None:
+    assert sorted(EXAMINED) == ["autoencoder", "bottleneck", "dataset_size", "discriminator", "penalties"]
+
+
+@pytest.mark.parametrize("name", EXAMINED)
+def test_every_examined_grid_expands(name: str) -> None:
+    found = Grid.load(name)
     cells = found.cells()
     assert found.examine and len(found.seeds) >= 3 and found.about.endswith((".", "?"))
     images = {cell.recipe.training.epochs * (cell.recipe.data.limit or 1000) for cell in cells}
@@ -190,8 +195,8 @@ def test_every_mechanism_is_a_grid(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", shipped("mechanisms"))
-def test_every_mechanism_runs_end_to_end(
+@pytest.mark.parametrize("name", EXAMINED)
+def test_every_examined_grid_runs_end_to_end(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(analysis, "SCENES", 12)
@@ -202,15 +207,25 @@ def test_every_mechanism_runs_end_to_end(
     if name == "dataset_size":  # up to 200 epochs
         toy |= {"data.train": 2, "training.keep_every": "null", "training.preview_every": "null"}
     flags = [word for key, value in toy.items() for word in (f"--{key}", str(value))]
-    code = main(["mechanism", name, "--out", str(tmp_path / "out"), "--seeds", "0", "--together", "--quiet", *flags])
+    code = main(["ablate", name, "--out", str(tmp_path / "out"), "--seeds", "0", "--together", "--quiet", *flags])
     said = capsys.readouterr()
     assert code == 0, said.err
     states = json.loads((tmp_path / "out" / "ablation.json").read_text())["cells"]
     assert [cell["reason"] for cell in states if cell["state"] != "done"] == []
     assert ("Error, training" if name == "autoencoder" else "Shared factors preserved") in said.out
     assert (tmp_path / "out" / "comparison.html").stat().st_size > 20_000
+    if name == "discriminator":  # the former name of the command goes on with what is there
+        assert main(["mechanism", name, "--out", str(tmp_path / "out"), "--seeds", "0", "--together", "--resume", *flags]) == 0
+        again = capsys.readouterr()
+        assert again.out == said.out
+        assert again.err.splitlines() == ["note: mechanism is now  transfigure ablate", "note: 5 of 5 cells are done already"]
 
 
-def test_an_unknown_mechanism_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["mechanism", "autoencode", "--out", "nowhere"]) == 2
-    assert "there is no experiment 'autoencode' (did you mean 'autoencoder'?)" in capsys.readouterr().err
+def test_the_former_command_is_an_alias(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mechanism", "autoencoder", "--print_config"]) == 0
+    former = capsys.readouterr()
+    assert former.err == "note: mechanism is now  transfigure ablate\n"
+    assert main(["ablate", "autoencoder", "--print_config"]) == 0
+    assert capsys.readouterr().out == former.out
+    assert main(["mechanism", "autoencode", "--out", "nowhere", "--quiet"]) == 2
+    assert capsys.readouterr().err.startswith("transfigure: there is no grid 'autoencode' (did you mean 'autoencoder'?)")

@@ -12,6 +12,7 @@ from ..options import DATA, add_json, add_plugins, add_quiet, add_weights, requi
 
 GROUP = "compare and explain"
 RECIPE_FLAGS = ("",)
+ALIASES = ("mechanism",)
 EPILOG = """\
 Recipe flags change the base of all variations: --training.epochs 20, --data.direction BtoA ...
 
@@ -19,6 +20,7 @@ examples:
 
   transfigure ablate objectives datasets/facades --out runs/objectives --seeds 0,1
   transfigure ablate cosine synthetic --out runs/cosine --jobs 2
+  transfigure ablate autoencoder --out runs/autoencoder
 """
 
 

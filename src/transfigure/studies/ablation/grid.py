@@ -172,9 +172,9 @@ class Grid:
         return yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
 
 
-def shipped(kind: str = "grids") -> dict[str, Path]:
-    """The grids in the package, or those of its ``mechanisms``: ``{name: file}``."""
-    folder = Path(str(files("transfigure") / "studies" / "ablation" / kind))
+def shipped() -> dict[str, Path]:
+    """The grids in the package: ``{name: file}``."""
+    folder = Path(str(files("transfigure") / "studies" / "ablation" / "grids"))
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 
 
