@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+EVIL = "<script>alert('x')</script>\"&$1_{2}"
 VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 
 

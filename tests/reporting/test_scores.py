@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfigure.metrics.metric import TARGET_ITSELF
-from transfigure.reporting import numbers, words
+from transfigure.reporting.run import words
+from transfigure.reporting.run.table import evaluated, table
 from transfigure.reporting.run_files import RunFiles
 from transfigure.reporting.scores import CEILINGS, ITSELF, Evaluation, Score, number
 
-from .conftest import rows_of_every_kind
+from .run.example import rows_of_every_kind
 
 
 def test_a_panel_cannot_reach_out_of_the_run(run: Path) -> None:
@@ -107,11 +108,11 @@ def test_no_evaluation_is_too_strange(rows: list[dict[str, Any]], facts: dict[st
         (Path(folder) / "evaluation.json").write_text(json.dumps({"rows": rows, **facts}))
         files = RunFiles.read(Path(folder))
         assert isinstance(files.evaluation, Evaluation)
-        table = numbers.table(files.evaluation)
-        numbers.evaluated(files.evaluation)
+        found = table(files.evaluation)
+        evaluated(files.evaluation)
         words.summary(files)
         assert words.title(files)
-    for line in table.lines:
+    for line in found.lines:
         if line.place:
             at = [line.place.value, line.place.start, line.place.start + line.place.width, *(where for _, where, _ in line.place.bounds)]
             assert all(3.9 <= where <= 96.1 for where in at)

@@ -1,4 +1,8 @@
-"""What every page shares: the script that enlarges a picture, the policy that forbids anything else, and the templates' room."""
+"""What every page shares: the frame around it, the script that enlarges a picture, and the policy that forbids anything else.
+
+A page is a folder beside this file with a ``page.html`` that extends ``shell.html``, a ``page.css`` for what only this page shows, and
+the modules that fill them; it is found by its ``page.html``.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .._version import __version__
-from . import curves, words
+from . import charts
+from .formatting import capital, plain
 
+HERE = Path(__file__).parent
 SCRIPT = """
 const box = document.querySelector("dialog"), large = box.querySelector("img"), words = box.querySelector("p");
 document.addEventListener("click", event => {
@@ -27,6 +33,11 @@ addEventListener("beforeprint", () => document.querySelectorAll("details").forEa
 """
 
 
+def pages() -> dict[str, Path]:
+    """The folder of every page by its name."""
+    return {file.parent.name: file.parent for file in sorted(HERE.glob("*/page.html"))}
+
+
 def breakable(name: str) -> Markup:
     """A name, escaped; a long one with places where a line may break: after what joins words."""
     if len(name) <= 20:
@@ -35,16 +46,26 @@ def breakable(name: str) -> Markup:
     return Markup("<wbr>").join(pieces)
 
 
-def fill(template: str, **values: Any) -> str:
-    """A template of ``templates/`` filled in; whatever comes from files is escaped, and a name that nobody gave is an error."""
-    room = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+def environment(folder: Path) -> Environment:
+    """The templates of a page's folder and the shared ones; whatever comes from files is escaped."""
+    made = Environment(
+        loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    room.filters.update(plain=words.plain, capital=words.capital, breakable=breakable)
+    made.filters.update(plain=plain, capital=capital, breakable=breakable)
+    return made
+
+
+def fill(folder: Path, **values: Any) -> str:
+    """A page's ``page.html`` filled in; a name in it that nobody gave is an error.
+
+    Args:
+        folder: the page's.
+        **values: what its templates name.
+    """
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode("ascii")
-    shared = {"colours": curves.COLOURS, "script": Markup(SCRIPT), "digest": digest, "version": __version__}
-    return room.get_template(template).render(**values, **shared)
+    shared = {"colours": charts.COLOURS, "script": Markup(SCRIPT), "digest": digest, "version": __version__}
+    return environment(folder).get_template("page.html").render(**values, **shared)

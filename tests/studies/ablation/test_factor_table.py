@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from transfigure.reporting.comparison import compare
+from transfigure.reporting.comparison.page import compare
 from transfigure.studies.ablation.factor_table import factor_lines
 from transfigure.studies.ablation.summary import read_ablation, summarise, to_dict
 from transfigure.studies.ablation.words import to_markdown

@@ -83,7 +83,7 @@ def _seeds(given: str | None) -> list[int] | None:
 
 
 def _show(folder: Path, as_json: bool) -> int:
-    from ...reporting.comparison import compare
+    from ...reporting.comparison.page import compare
     from ...studies.ablation.study import read_ablation
     from ...studies.ablation.summary import summarise, to_dict
     from ...studies.ablation.words import to_text

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Analyze, write the page, and print the table."""
-    from ...reporting.analysis_page import write_analysis
+    from ...reporting.analysis.page import write_analysis
     from ...studies.preservation.analyze import analyze, read_probes
 
     if options.images < 2:

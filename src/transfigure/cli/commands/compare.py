@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Write the page, and print the table."""
     from ...progress import say
-    from ...reporting.comparison import compare
-    from ...reporting.figures import figures
+    from ...reporting.comparison.figures import figures
+    from ...reporting.comparison.page import compare
     from ...studies.ablation.study import of_runs, read_ablation
     from ...studies.ablation.summary import summarise, to_dict
     from ...studies.ablation.words import to_markdown, to_text

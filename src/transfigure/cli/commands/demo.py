@@ -55,8 +55,8 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     from ...data.pairs import directed
     from ...evaluation.evaluate import evaluate
     from ...recipe import Recipe
-    from ...reporting.page import report
     from ...reporting.panels import sheet
+    from ...reporting.run.page import report
     from ...training.loop import train
     from ...translation.translator import Translator
 

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Write the page, and print where it is."""
-    from ...reporting.page import report
+    from ...reporting.run.page import report
 
     print(report(Path(options.run), Path(options.out) if options.out else None))
     return 0

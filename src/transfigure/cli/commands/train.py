@@ -71,7 +71,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from torch import distributed
 
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0:  # the others stay silent
-        from ...reporting.page import report
+        from ...reporting.run.page import report
 
         print(f"trained: {run_directory}\nreport:  {report(run_directory)}")
         print(f"next:    transfigure translate {run_directory} INPUT OUTPUT   |   transfigure evaluate {run_directory} DATA")

@@ -1,0 +1,183 @@
+"""The comparison of several runs, or of an ablation, as one self-contained HTML page, with the same numbers as CSV and JSON beside it.
+
+It is made from whatever the runs hold: a cell that failed is named with its reason, one that waits is a gap, and the page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...data.files import write_atomically, write_json, write_text
+from ...errors import UserError
+from ...studies.ablation.summary import Study, Summary, summarise, to_csv, to_dict
+from ..charts import DASHES, HUES, Look
+from ..panels import Album, Picture
+from ..run_files import RunFiles
+from ..scores import Panel
+from ..shell import fill
+from . import overlays, words
+from .overlays import Shown
+from .table import table
+
+BUDGET = 3_500_000
+"""Bytes of pictures on a page. If the first of LEVELS (longest side in pixels, JPEG quality) weighs more, the next is tried."""
+LEVELS = ((384, 90), (256, 86), (160, 80), (96, 75))
+ROWS = 6
+NOTES = 12
+
+
+@dataclass(frozen=True)
+class PanelRow:
+    """One test image: its pictures in the order of the columns."""
+
+    name: str
+    pictures: list[Picture]
+
+
+@dataclass(frozen=True)
+class ImageSheet:
+    """The test images that all variants have pictures of.
+
+    Attributes:
+        columns: heads, with a remark each, such as the seed.
+    """
+
+    columns: list[tuple[str, str]]
+    rows: list[PanelRow]
+    stretched: bool
+    weight: int
+
+
+def compare(study: Study, out: str | Path) -> Path:
+    """Write the comparison of a study: one HTML page, and the table beside it as ``.csv`` and ``.json``.
+
+    Args:
+        study: see ``studies.ablation.summary``: ``read_ablation`` or ``of_runs``.
+        out: the page, as ``comparison.html``; or a folder, which gets a page of that name.
+
+    Returns:
+        The page. Each file appears whole or not at all.
+
+    Raises:
+        UserError: the place cannot be written.
+    """
+    page = Path(out)
+    page = page if page.suffix.lower() in (".html", ".htm") else page / "comparison.html"
+    summary = summarise(study)
+    text = render(study, summary, page)
+    write_json(page.with_suffix(".json"), to_dict(summary))
+    write_text(page.with_suffix(".csv"), to_csv(summary))
+    write_atomically(page, text.encode("utf-8", "replace"))
+    return page
+
+
+def render(study: Study, summary: Summary, page: Path) -> str:
+    """The page as text."""
+    notes = list(summary.notes)
+    shown = readable(study, notes)
+    gallery = next((made for level in LEVELS[:-1] if (made := _gallery(shown, *level)).weight <= BUDGET), None) or _gallery(
+        shown, *LEVELS[-1]
+    )
+    frequencies = list(overlays.pictures(shown, notes))
+    notes += words.not_finite(shown)
+    if any(files.log.fact("pairing") == "none" for variant in shown for _, files in variant.runs):
+        notes.append("The data is unpaired: what stands under target is some picture of the target domain, and no truth for its row.")
+    return fill(
+        Path(__file__).parent,
+        study=study,
+        told=words.told(summary),
+        table=table(summary),
+        intervals=any(value.low is not None for line in summary.lines for value in line.values.values()),
+        scores=list(overlays.scores(summary, shown)),
+        gallery=gallery,
+        curves=list(overlays.curves(shown)),
+        frequencies=frequencies,
+        health=words.health(shown),
+        shown=shown,
+        bands=any(len(variant.runs) > 1 for variant in shown),
+        crowded=len(shown) > len(HUES),
+        notices=notes[:NOTES] + ([f"... and {len(notes) - NOTES} more."] if len(notes) > NOTES else []),
+        dashes=["solid", "dashed", "dotted", "dashed"][: len(DASHES)],
+        files=[page.with_suffix(suffix).name for suffix in (".csv", ".json")],
+    )
+
+
+def readable(study: Study, notes: list[str]) -> list[Shown]:
+    """The variants with those of their runs that are done and can be read."""
+    shown = []
+    for at, variant in enumerate(study.variants):
+        runs = []
+        for cell in variant.cells:
+            if cell.state == "done":
+                try:
+                    files = RunFiles.read(cell.run)
+                except UserError:
+                    notes.append(f"{variant.name}, seed {cell.seed}: its directory is not there, or holds nothing of a run.")
+                    continue
+                notes += [f"{variant.name}, seed {cell.seed}: {note}" for note in files.notes]
+                runs.append((cell.seed, files))
+        shown.append(Shown(variant.name, Look.of(at), runs))
+    return shown
+
+
+# ---- pictures --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SameImages:
+    """The test images that all variants have pictures of, as files.
+
+    Attributes:
+        names: of the images, at most ROWS.
+        chosen: of each variant the first run that has pictures: (variant, seed, its panels by name).
+        ends: by ``source`` and ``target`` and the image's name the file, if any run has it.
+    """
+
+    names: list[str]
+    chosen: list[tuple[Shown, int, dict[str, Panel]]]
+    ends: dict[str, dict[str, Path | None]]
+
+    @property
+    def sourced(self) -> bool:
+        """Whether there is any source to show."""
+        return any(self.ends["source"].values())
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """Heads, with a remark each, such as the seed."""
+        heads = [(variant.name, f"seed {seed}" if len(variant.runs) > 1 else "") for variant, seed, _ in self.chosen]
+        return [*([("source", "")] if self.sourced else []), *heads, ("target", "")]
+
+
+def same_images(shown: Sequence[Shown]) -> SameImages:
+    """Of each variant the first run that has pictures; of the images those that all of these have."""
+    chosen: list[tuple[Shown, int, dict[str, Panel]]] = []
+    for variant in shown:
+        for seed, files in variant.runs:
+            if panels := {panel.name: panel for panel in files.evaluation.panels if panel.name} if files.evaluation else {}:
+                chosen.append((variant, seed, panels))
+                break
+    every = [panels for _, _, panels in chosen]
+    names = [name for name in every[0] if all(name in panels for panels in every)][:ROWS] if every else []
+    ends = {side: {name: _first([panels[name].files.get(side) for panels in every]) for name in names} for side in ("source", "target")}
+    return SameImages(names, chosen, ends)
+
+
+def _gallery(shown: list[Shown], side: int, quality: int) -> ImageSheet:
+    album, same = Album(side, quality), same_images(shown)
+    rows = []
+    for name in same.names:
+        source, target = (same.ends[end][name] for end in ("source", "target"))
+        between = album.limits_of(target)
+        pictures = [album.picture(source, f"{name}: source")] if same.sourced else []
+        pictures += [
+            album.picture(panels[name].files.get("generated"), f"{name}: {variant.name}", between) for variant, _, panels in same.chosen
+        ]
+        rows.append(PanelRow(name, [*pictures, album.picture(target, f"{name}: target", between)]))
+    return ImageSheet(same.columns, rows, album.stretched, album.weight)
+
+
+def _first(files: list[Path | None]) -> Path | None:
+    return next((file for file in files if file is not None), None)

@@ -1,0 +1,273 @@
+"""The report of a run, or of an evaluation alone: one self-contained HTML page, made from whatever its directory holds.
+
+Nothing on the page comes from elsewhere (pictures are data URIs, figures inline SVG), and its content security policy forbids the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from ...data.files import write_atomically
+from .. import charts
+from ..charts import Chart
+from ..formatting import called, decimals, plain, weight
+from ..panels import Album, Picture
+from ..run_files import Points, RunFiles, Sample
+from ..scores import Evaluation, Panel, Score
+from ..shell import fill
+from . import words
+from .table import evaluated, table
+
+BUDGET = 4_500_000
+"""Bytes of pictures on a page. If the first of LEVELS (longest side in pixels, JPEG quality) weighs more, the next is tried."""
+LEVELS = ((512, 92), (384, 88), (256, 85), (160, 80))
+MOMENTS, STRIPS, PANELS = 6, 4, 12
+ENOUGH = 8  # per-image scores that make a histogram
+
+COMMANDS = (
+    ("Go on training from the last checkpoint", "transfigure train --out {run} --resume"),
+    ("Translate your own images", "transfigure translate {run} INPUT OUTPUT"),
+    ("Measure it again", "transfigure evaluate {run}"),
+    ("Write this page again", "transfigure report {run}"),
+)
+CONTENTS = {
+    "recipe.yaml": "the complete recipe: training with it makes this run again",
+    "environment.json": "the machine and the versions",
+    "log.jsonl": "every logged step, one JSON object a line",
+    "samples": "the fixed examples over time",
+    "checkpoints": "all that an exact resume needs",
+    "model": "the translator as training left it",
+    "model_best": "the translator that validated best",
+    "evaluation": "the numbers above, per image, and the pictures",
+}
+CONTENTS_ALONE = {
+    "evaluation.json": "the numbers above, and more of how they were made",
+    "per_image.csv": "the score of every image",
+    "panels": "the pictures above",
+}
+ELSEWHERE = ("rows", "panels", "worst", "best")
+"""Facts of an evaluation that the page shows in places of their own."""
+ROLES = {"best": "best", "median": "median", "worst": "worst"}
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    """Source (where there is one), generated and target of one pair, each with a caption, and a heading."""
+
+    heading: str
+    note: str
+    pictures: list[tuple[str, Picture]]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A fixed example over time: its pictures with a caption each."""
+
+    heading: str
+    pictures: list[tuple[str, Picture]]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Every picture of the page."""
+
+    hero: PictureRow | None
+    rows: list[PictureRow]
+    strips: list[Strip]
+    stretched: bool
+    weight: int
+
+
+def report(run_dir: Path, out: Path | None = None) -> Path:
+    """Write the report of a run, or of an evaluation alone, as one self-contained HTML file.
+
+    Args:
+        run_dir: the directory a training wrote; any part of it may be missing, and the page says which. Or a directory with an
+            ``evaluation.json`` at its top, as ``transfigure evaluate --out`` writes it: then nothing is missing that training would write.
+        out: where to write; by default ``report.html`` in that directory.
+
+    Returns:
+        The file written. It appears whole or not at all.
+
+    Raises:
+        UserError: the directory is missing, or is neither a run nor an evaluation.
+    """
+    files = RunFiles.read(Path(run_dir))
+    page = render(files)
+    path = Path(out) if out is not None else files.folder / "report.html"
+    write_atomically(path, page.encode("utf-8", "replace"))
+    return path
+
+
+def render(files: RunFiles) -> str:
+    """The page as text."""
+    gallery = next((made for level in LEVELS[:-1] if (made := _gallery(files, *level)).weight <= BUDGET), None) or _gallery(
+        files, *LEVELS[-1]
+    )
+    run = shlex.quote(str(files.folder))
+    return fill(
+        Path(__file__).parent,
+        files=files,
+        title=words.title(files),
+        summary=words.summary(files),
+        gallery=gallery,
+        table=table(files.evaluation),
+        evaluated=evaluated(files.evaluation),
+        histograms=list(_histograms(files.evaluation)),
+        figures=list(_figures(files)),
+        notices=words.notices(files),
+        health=[(line, str(line.get("level") or "warning")) for line in files.log.health],
+        environment=_facts(files.environment),
+        facts=_facts(files.evaluation.facts if files.evaluation else {}, ELSEWHERE),
+        contents=_contents(files.folder, CONTENTS_ALONE if files.alone else CONTENTS),
+        commands=[(what, command.format(run=run)) for what, command in COMMANDS],
+    )
+
+
+# Pictures
+
+
+def _gallery(files: RunFiles, side: int, quality: int) -> Gallery:
+    target = "some target" if files.log.fact("pairing") == "none" else "target"
+    album, moments = Album(side, quality, target), Album(min(side, 320), quality, target)
+    strips = [_strip(moments, sample) for sample in files.samples[:STRIPS]]
+    panels = list(files.evaluation.panels[:PANELS]) if files.evaluation else []
+    order = {"median": 0, "best": 1, "worst": 2}
+    panels.sort(key=lambda panel: order.get(panel.role, 3))
+    rows = [_row(album, panel, files.evaluation) for panel in panels]
+    hero = rows.pop(0) if rows else _latest(album, files.samples)
+    return Gallery(hero, rows, strips, album.stretched or moments.stretched, album.weight + moments.weight)
+
+
+def _row(album: Album, panel: Panel, evaluation: Evaluation | None) -> PictureRow:
+    ranked = evaluation.ranked_by if evaluation else ""
+    heading = ROLES.get(panel.role, "example")
+    value = f"{ranked} {plain(panel.value)}".strip() if panel.value is not None else ""
+    return PictureRow(
+        heading,
+        " · ".join(filter(None, (value, panel.name))),
+        album.row(panel.files, panel.name or heading),
+    )
+
+
+def _latest(album: Album, samples: list[Sample]) -> PictureRow | None:
+    sample = next((sample for sample in samples if sample.moments), None) or next(iter(samples), None)
+    if sample is None:
+        return None
+    seen, generated = sample.moments[-1] if sample.moments else (0, None)
+    note = f"after {seen:,} images" if generated else "before the first pictures were generated"
+    files = {"source": sample.source, "generated": generated, "target": sample.target}
+    return PictureRow("fixed example", note, album.row(files, f"fixed example {sample.index}"))
+
+
+def _strip(album: Album, sample: Sample) -> Strip:
+    name = f"fixed example {sample.index}"
+    between = album.limits_of(sample.target)
+    pictures = [("source", album.picture(sample.source, f"{name}: source"))]
+    for seen, path in _chosen(sample.moments):
+        pictures.append((f"{seen:,}", album.picture(path, f"{name} after {seen:,} images", between)))
+    return Strip(name, [*pictures, (album.target, album.picture(sample.target, f"{name}: target", between))])
+
+
+def _chosen(moments: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
+    """A few moments from first to last, denser at the beginning, where most happens."""
+    if len(moments) <= MOMENTS:
+        return moments
+    last = len(moments) - 1
+    picked = {round(last * (step / (MOMENTS - 1)) ** 1.6) for step in range(MOMENTS)}
+    return [moments[at] for at in sorted(picked)]
+
+
+# Charts
+
+
+def _histograms(evaluation: Evaluation | None) -> Iterator[Chart]:
+    """The scores of single images, metric by metric as the table has them."""
+    if evaluation is None:
+        return
+    labels = {score.metric: score for score in evaluation.scores}
+    order = [*(name for name in labels if name in evaluation.per_image), *(name for name in evaluation.per_image if name not in labels)]
+    for at, metric in enumerate(order):
+        values = evaluation.per_image[metric]
+        if len(values) >= ENOUGH:
+            score = labels.get(metric)
+            ends = {"higher": ("worst", "best"), "lower": ("best", "worst")}.get(score.better) if score else None
+            ranks = ends if metric == evaluation.ranking else None
+            places = decimals(max(map(abs, values)))
+            low, middle, high = (plain(value, places) for value in (min(values), statistics.median(values), max(values)))
+            note = f"{len(values):,} images: {low} to {high}, median {middle} (dashed)" + (
+                "; the pictures are chosen by it" if ranks else ""
+            )
+            yield Chart(_titled(metric, score), Markup(charts.histogram(values, f"hist{at}", ranks)), note)
+
+
+def _titled(metric: str, score: Score | None) -> str:
+    """A metric as the table calls it, with its unit."""
+    return f"{score.label}{f' ({score.unit})' if score.unit else ''}" if score else called(metric)
+
+
+def _scores(files: RunFiles) -> list[Score]:
+    return files.evaluation.scores if files.evaluation else []
+
+
+def _figures(files: RunFiles) -> Iterator[Chart]:
+    """Every curve there is something for, in the order they are read."""
+    log = files.log
+    labels = {score.metric: score for score in _scores(files)}
+
+    def figure(title: str, *lines: tuple[Points, str, str], note: str = "", **options: Any) -> Iterator[Chart]:
+        present = [(points, colour, key) for points, colour, key in lines if points]
+        if present:
+            name = "plot-" + hashlib.sha256(title.encode()).hexdigest()[:8]
+            drawn = [charts.Curve(points, colour) for points, colour, _ in present]
+            svg = charts.curve(drawn, name, images_per_epoch=log.images_per_epoch, **options)
+            keys = tuple((colour, key) for _, colour, key in present if key)
+            yield Chart(title, Markup(svg), note, keys)
+
+    yield from figure("Generator, weighted total", (log.series("g"), "blue", ""))
+    yield from figure("Generator, adversarial", (log.series("adversarial"), "blue", ""))
+    for term in log.names("terms"):
+        yield from figure(f"{called(term)}, unweighted", (log.series(term, "terms"), "green", ""))
+    yield from figure("Discriminator loss", (log.series("d"), "purple", ""))
+    real, fake = (log.series("d_real"), "blue", "real"), (log.series("d_fake"), "orange", "generated")
+    yield from figure("D(real) and D(generated)", real, fake, note="dashed: 0.5", level=0.5)
+    for metric in log.names("metrics"):
+        best = log.best
+        note = f"best: {best['images']:,} images (ring)" if best and metric in best.get("metrics", {}) else ""
+        title = f"Validation {_titled(metric, labels.get(metric))}"
+        yield from figure(
+            title, (log.validation(metric), "purple", ""), note=note, smooth=False, best=best["images"] if note and best else None
+        )
+    yield from figure("Learning rate", (log.series("learning_rate"), "green", ""), smooth=False, floor=True)
+    yield from figure("Images per second", (log.series("images_per_second"), "blue", ""), floor=True)
+
+
+# Facts
+
+
+def _value(value: object) -> str:
+    return ", ".join(f"{key}: {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _facts(given: dict[str, Any], without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """What can be said in a line each."""
+    return [(key, _value(value)) for key, value in given.items() if key not in without and not isinstance(value, list)]
+
+
+def _contents(folder: Path, meanings: dict[str, str]) -> list[tuple[str, str, str]]:
+    """(name, size, what it is) of the files that are there."""
+    found = []
+    for name, meaning in meanings.items():
+        path = folder / name
+        if path.exists():
+            inside = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]
+            found.append((name + ("/" if path.is_dir() else ""), weight(sum(item.stat().st_size for item in inside)), meaning))
+    return found

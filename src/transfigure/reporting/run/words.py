@@ -1,0 +1,162 @@
+"""The report in words: what was trained, on what, how good it is, and what a reader must know before trusting the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+from ...progress import duration
+from ...recipe import stabilisers
+from ..formatting import beside, called, capital, count, decimals, plain
+from ..run_files import Points, RunFiles
+from ..scores import CEILINGS, Evaluation, Score, number
+
+_BOUNDS = {
+    "source copied": "copying the source gives",
+    "mean training target": "the mean training target gives",
+    "target itself": "the targets themselves give",
+    "real photos": "real photos give",
+}
+_SUMS_UP = ("ssim", "l1")
+"""The metrics that a summary prefers, the first first; without them it takes the first that has a value."""
+
+
+def score(row: Score) -> str:
+    """``17.2 [16.9, 17.5] dB``."""
+    places = decimals(row.value)
+    between = f" [{plain(row.low, places)}, {plain(row.high, places)}]" if row.low is not None and row.high is not None else ""
+    return f"{plain(row.value, places)}{between}{' ' + row.unit if row.unit else ''}"
+
+
+def amount(evaluation: Evaluation, n: float) -> str:
+    """What was evaluated: ``128 test pairs``; of sets without pairs ``200 generated and 500 target images``."""
+    if evaluation.of_sets:
+        targets = number(evaluation.facts.get("against"))
+        return f"{n:,.0f} generated and {targets:,.0f} target images" if targets is not None else f"{n:,.0f} images"
+    split = "" if evaluation.of_files else str(evaluation.facts.get("split") or "")
+    return f"{n:,.0f} {split + ' ' if split else ''}{'pairs' if evaluation.facts.get('truth', True) else 'images'}"
+
+
+def part(recipe: dict[str, Any], key: str) -> dict[str, Any]:
+    """A section of the recipe; empty if it is absent or something else."""
+    section = recipe.get(key)
+    return section if isinstance(section, dict) else {}
+
+
+def title(files: RunFiles) -> list[str]:
+    """Recipe name, data and size, as far as they are known; at least the name of the directory."""
+    if files.alone:
+        return _title_alone(files)
+    data = part(files.recipe, "data")
+    name = files.recipe.get("name")
+    where = data.get("path") or data.get("kind")
+    size = data.get("crop_size") or data.get("load_size")
+    pieces = [
+        str(name) if name and name != "recipe" else files.folder.resolve().name,
+        PurePath(str(where)).stem if where else "",
+        f"{size} × {size} pixels" if size else "",
+    ]
+    return [piece for piece in pieces if piece]
+
+
+def _title_alone(files: RunFiles) -> list[str]:
+    folder = files.folder.resolve()
+    name = (folder.parent if folder.name == "evaluation" else folder).name
+    data = files.evaluation.facts.get("data") if files.evaluation else None
+    return [name or "evaluation", *filter(None, [PurePath(str(data or "")).stem])]
+
+
+def summary(files: RunFiles) -> list[str]:
+    """One to three sentences that say what was trained, on what, and how good it is, from what the run directory holds."""
+    return [sentence for sentence in (_training(files), _judged(files.evaluation)) if sentence]
+
+
+def _training(files: RunFiles) -> str:
+    recipe, log = files.recipe, files.log
+    generator = part(recipe, "generator")
+    name = called(str(generator["name"])) if generator.get("name") else "generator"
+    sizes = log.fact("parameters")
+    parameters = number(sizes.get("generator")) if isinstance(sizes, dict) else number(sizes)
+    details = [f"{key} {generator[key]}" for key in ("depth", "blocks", "width") if number(generator.get(key)) is not None]
+    details += [f"{count(parameters)} parameters"] if parameters else []
+    article = "an" if name[0].lower() in "aeio" else "a"
+    text = f"{capital(article) if log.images else f'The recipe: {article}'} {name}" + (f" ({', '.join(details)})" if details else "")
+    against, steadied = _objective(recipe), stabilisers(recipe)
+    text += f" trained {against}" if against else " trained"
+    text += f", stabilised by {', '.join(steadied)}," if steadied else ""
+    pairs, pairing = number(log.fact("pairs")), log.fact("pairing")
+    drawn = {"none": "unpaired images, {} in an epoch", "shuffled": "{} pairs without their pairing"}.get(str(pairing), "{} pairs")
+    text += f" on {drawn.format(f'{pairs:,.0f}')}" if pairs else ""
+    epochs = log.images / log.images_per_epoch if log.images and log.images_per_epoch else None
+    text += f" for {epochs:.3g} epoch{'s' if epochs != 1 else ''}" if epochs else ""
+    seconds = max((value for line in (*log.steps, *log.marks) if (value := number(line.get("seconds"))) is not None), default=None)
+    device = str(files.environment.get("device") or "")
+    spent = [f"{log.images:,} images" if log.images else "", duration(seconds) + (f" on {device}" if device else "") if seconds else ""]
+    text += f" ({', '.join(filter(None, spent))})" if any(spent) else ""
+    return text + "." if generator.get("name") or log.images else ""
+
+
+def _objective(recipe: dict[str, Any]) -> str:
+    objective = part(recipe, "objective")
+    adversarial = objective.get("adversarial")
+    terms = [term for term in objective.get("terms") or [] if isinstance(term, dict) and term.get("loss")]
+    sums = " + ".join(
+        f"{number(term.get('weight', 1)) or 0:g}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{called(str(term['loss']))}" for term in terms
+    )
+    if isinstance(adversarial, dict):
+        judge = part(recipe, "discriminator")
+        field = judge.get("receptive_field")
+        kind = f"{field}-pixel patch " if judge.get("name") == "patch" and field else "whole-image " if judge.get("name") == "image" else ""
+        conditional = {True: "conditional ", False: "unconditional "}.get(adversarial.get("conditional", ""), "")
+        article = "an" if (conditional or kind or "d")[0] in "u8" else "a"
+        return f"against {article} {conditional}{kind}discriminator" + (f" with {sums}" if sums else " and nothing else")
+    return f"with {sums} and no discriminator" if sums else ""
+
+
+def _judged(evaluation: Evaluation | None) -> str:
+    best = _summing_up(evaluation.scores) if evaluation else None
+    if evaluation is None or best is None:
+        return ""
+    n = best.n or number(evaluation.facts.get("n"))
+    on = f" on {amount(evaluation, n)}" if n else ""
+    places = decimals(best.value)
+    bounds = sorted(best.telling().items(), key=lambda bound: bound[0] in CEILINGS)
+    said = [f"{_BOUNDS.get(name, name + ' gives')} {beside(bound, places)}" for name, bound in bounds]
+    beware = f" Read with care: {best.caution.rstrip('.')}." if best.caution else ""
+    return f"{best.label} {score(best)}{on}" + (f"; {', '.join(said)}" if said else "") + "." + beware
+
+
+def _summing_up(scores: list[Score]) -> Score | None:
+    valued = [row for row in scores if row.value is not None and not row.skipped]
+    return next((row for name in _SUMS_UP for row in valued if row.metric == name), next(iter(valued), None))
+
+
+def notices(files: RunFiles) -> list[str]:
+    """What a reader must know before trusting the page."""
+    notices = list(files.notes)
+    lost = [name for name, points in _losses(files) if any(math.isnan(value) for _, value in points)]
+    if lost:
+        notices.append(f"Not every logged value is finite: {', '.join(lost)}. The curves have gaps there.")
+    if files.log.marks and files.log.marks[-1]["kind"] != "end":
+        notices.append("The log has no end: training was still going on, or had been stopped, when this page was written.")
+    if warnings := [line for line in files.log.health if line.get("level") != "info"]:
+        last = warnings[-1]
+        said = "Training raised a warning" if len(warnings) == 1 else f"Training raised {len(warnings):,} warnings; the last"
+        notices.append(f"{said} at {last['images']:,} images. {last.get('message') or last.get('code')}")
+    better: dict[str, list[str]] = {}
+    for row in files.evaluation.scores if files.evaluation else ():
+        for bound in row.beaten_by():
+            if row.label not in better.setdefault(bound, []):
+                better[bound].append(row.label)
+    made = "the generated images" if files.evaluation and files.evaluation.of_files else "the translator"
+    notices += [f"{capital(bound)} does better than {made} by {', '.join(labels)}." for bound, labels in better.items()]
+    return notices
+
+
+def _losses(files: RunFiles) -> Iterator[tuple[str, Points]]:
+    for name, key in (("G", "g"), ("G adversarial", "adversarial"), ("D", "d")):
+        yield name, files.log.series(key)
+    for term in files.log.names("terms"):
+        yield called(term), files.log.series(term, "terms")

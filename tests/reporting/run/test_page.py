@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transfigure.data import images
+from transfigure.errors import UserError
+from transfigure.reporting.run import page as page_module
+from transfigure.reporting.run.page import report
+
+from ..reading import EVIL, change, check_self_contained, read
+
+
+def test_a_whole_page(run: Path) -> None:
+    path = report(run)
+    assert path == run / "report.html"
+    assert path.stat().st_size < 1_000_000
+    parsed = read(path)
+    check_self_contained(parsed)
+    text = parsed.text
+    for words in (
+        "pix2pix_small",
+        "A U-Net (depth 6, width 32, 1.9 M parameters)",
+        "Median SSIM 0.430 · 0001 Half of the pairs",
+        "Best SSIM 0.610 · 0000",
+        "Worst SSIM 0.210 · 0002",
+        "Example SSIM 0.400 · 0003",
+        "PSNR ↑ higher is better 17.2 dB 16.9 to 17.5 8.1 12.3",
+        "L1 ↓ lower is better 0.113",
+        "FID : skipped: the Inception weights are not on this machine",
+        "How each number was made Metric N",
+        "L1 l1 128 – – none last (8,000 images)",
+        "128 images: ",
+        "The same examples over time",
+        "Generator, weighted total",
+        "Generator, adversarial",
+        "L1, unweighted",
+        "Discriminator loss",
+        "D(real) and D(generated)",
+        "Validation PSNR (dB)",
+        "best: 6,000 images (ring)",
+        "Learning rate",
+        "Images per second",
+        "The discriminator wins",
+        "load_size: 286",
+        "2.13.0",
+        f"transfigure train --out {run} --resume",
+        "recipe.yaml",
+    ):
+        assert words in text, words
+    assert "is not there" not in text
+    # 5 pairs of 3, and 2 strips of source, 6 moments and target
+    assert len(parsed.pictures) == 15 + 2 * 8
+    assert all(picture["alt"] for picture in parsed.pictures)
+    assert {picture["width"] for picture in parsed.pictures} == {"32"}
+    assert len(list(parsed.of("svg"))) == 3 + 10
+    ids = [attributes["id"] for _, attributes in parsed.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_bounds_are_drawn_worse_left_and_better_right(run: Path) -> None:
+    source = report(run).read_text()
+    places = re.findall(r'<i style="left: ([\d.]+)%" title="source copied"></i>.*?<u style="left: ([\d.]+)%"', source)
+    assert len(places) == 3
+    assert all(float(bound) < float(value) for bound, value in places)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_translator_worse_than_a_copy_is_told_so(run: Path) -> None:
+    change(run / "evaluation" / "evaluation.json", lambda data: data["rows"][0]["bounds"].update({"source copied": 20.0}))
+    parsed = read(report(run))
+    assert "Source copied does better than the translator by PSNR." in parsed.text
+    assert any("worse" in attributes.get("class", "").split() for attributes in parsed.of("u"))
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_out_may_be_elsewhere_and_the_run_stays_untouched(run: Path, tmp_path: Path) -> None:
+    before = sorted(run.rglob("*"))
+    path = report(run, tmp_path / "new folder" / "page.html")
+    assert path.is_file() and sorted(run.rglob("*")) == before
+    with pytest.raises(UserError):
+        report(run / "samples" / "fixed")
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("recipe.yaml", "No recipe: recipe.yaml is not there."),
+        ("environment.json", "No environment: environment.json is not there."),
+        ("log.jsonl", "No curves: log.jsonl is not there or holds no steps."),
+        ("samples", "No samples over time: samples/ is not there."),
+        ("samples/fixed", "no file"),
+        ("evaluation", "No evaluation yet: transfigure evaluate"),
+        ("evaluation/per_image.csv", "Numbers"),
+        ("evaluation/panels", "no file"),
+    ],
+)
+def test_a_missing_part_is_said_in_words(run: Path, missing: str, words: str) -> None:
+    path = run / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    parsed = read(report(run))
+    check_self_contained(parsed)
+    assert words in parsed.text
+
+
+@pytest.mark.parametrize("only", ["recipe.yaml", "environment.json", "log.jsonl", "samples", "evaluation"])
+def test_one_part_alone_makes_a_page(run: Path, only: str) -> None:
+    for path in run.iterdir():
+        if path.name != only:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    parsed = read(report(run))
+    check_self_contained(parsed)
+    assert "is not there" in parsed.text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_without_warnings_the_page_says_so(run: Path) -> None:
+    log = run / "log.jsonl"
+    log.write_text("".join(line for line in log.read_text().splitlines(keepends=True) if "health" not in line))
+    assert "No warnings:" in read(report(run)).text
+
+
+def test_a_run_that_has_not_ended_says_so(run: Path) -> None:
+    log = run / "log.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:50]) + '{"kind":"step","ima')
+    text = read(report(run)).text
+    assert "The log has no end" in text and "log.jsonl: 1 line could not be read" in text
+
+
+def test_without_a_discriminator(run: Path) -> None:
+    log = run / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    log.write_text(
+        "\n".join(json.dumps({key: line[key] for key in line if key not in ("d", "adversarial", "d_real", "d_fake")}) for line in lines)
+    )
+    text = read(report(run)).text
+    assert "Generator, weighted total" in text
+    assert "Discriminator loss" not in text and "adversarial" not in text.replace("adversarial:", "") and "D(real) and" not in text
+
+
+@pytest.mark.parametrize("value", [float("nan"), None, "much"])
+def test_values_that_are_no_numbers(run: Path, value: object) -> None:
+    log = run / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines[3:80]:
+        line.update({"g": value, "epoch": value, "seconds": value, "terms": {"l1": value}, "metrics": {"psnr": value, "ssim": 0.2}})
+    log.write_text("\n".join(map(json.dumps, lines)))
+    change(run / "evaluation" / "evaluation.json", lambda data: [row.update(value=value, low=value, n=value) for row in data["rows"][:3]])
+    change(run / "evaluation" / "evaluation.json", lambda data: data.update(n=value, seconds=value))
+    (run / "evaluation" / "per_image.csv").write_text("name,psnr\n" + "".join(f"{n},{value}\n" for n in range(20)))
+    text = read(report(run)).text
+    assert "not a number" in text and "Not every logged value is finite: G, L1." in text
+    assert not re.search(r"\bnan\b|\binf\b", text)
+
+
+def test_whatever_comes_from_files_stays_text(run: Path) -> None:
+    (run / "recipe.yaml").write_text(
+        f"name: {json.dumps(EVIL)}\ndata: {{path: {json.dumps(EVIL)}}}\ngenerator: {{name: {json.dumps(EVIL)}}}"
+    )
+    change(run / "environment.json", lambda data: data.update({EVIL: EVIL, "device": EVIL}))
+    log = run / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        if line["kind"] == "step":
+            line["terms"] = {EVIL: 0.5}
+        if line["kind"] == "validation":
+            line["metrics"] = {EVIL: 0.5}
+    lines.append({"kind": "health", "images": 1, "code": EVIL, "level": EVIL, "message": EVIL})
+    log.write_text("\n".join(map(json.dumps, lines)))
+
+    def poison(data: dict[str, object]) -> None:
+        data.update(split=EVIL, resize=EVIL, checkpoint=EVIL, model=EVIL, ranked_by=EVIL)
+        data["rows"] = [
+            {
+                **dict.fromkeys(("metric", "label", "unit", "caution", "network", "weights", "resize", "checkpoint", "of"), EVIL),
+                **{"better": "higher", "value": 1, "bounds": {EVIL: 2.0}},
+            },
+            {"metric": "fid", "label": EVIL, "skipped": EVIL},
+        ]
+        for panel in data["panels"]:  # type: ignore[attr-defined]
+            panel.update(name=EVIL, role=EVIL)
+
+    change(run / "evaluation" / "evaluation.json", poison)
+    (run / "evaluation" / "per_image.csv").write_text(f'name,"{EVIL.replace(chr(34), chr(34) * 2)}"\n' + "a,1\nb,2\n" * 10)
+    evil_run = run.parent / "<script>b & c"
+    run.rename(evil_run)
+    parsed = read(report(evil_run))
+    check_self_contained(parsed)
+    assert len(list(parsed.of("script"))) == 1
+    assert parsed.source.count("<script>") == 1
+    assert parsed.text.count("<script>alert('x')</script>") > 20
+    assert html.escape(str(evil_run)) in parsed.source
+
+
+def grey_16(path: Path, part: str, index: int, finished: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ramp = np.linspace(200, 800, 48 * 40).reshape(40, 48) * (finished if part == "generated" else 1.0)
+    images.write(path, ramp.astype(np.uint16)[..., None])
+
+
+def grey_8(path: Path, part: str, index: int, finished: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((20, 200), 10 + 60 * index, np.uint8)).save(path)
+
+
+def channels_7(path: Path, part: str, index: int, finished: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.write(path, np.random.default_rng(index).integers(0, 4000, (24, 24, 7)).astype(np.uint16))
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(("save", "suffix", "stretched"), [(grey_16, ".png", True), (grey_8, ".png", False), (channels_7, ".tif", True)])
+def test_other_kinds_of_pictures(
+    make_run: Callable[..., Path], tmp_path: Path, save: Callable[..., None], suffix: str, stretched: bool
+) -> None:
+    parsed = read(report(make_run(tmp_path / "run", save, suffix)))
+    check_self_contained(parsed)
+    assert len(parsed.pictures) == 31 and "could not be read" not in parsed.text
+    assert ("0.1 and 99.9 percentiles" in parsed.text) == stretched
+    enlarged_smoothly = save is grey_8
+    assert all((picture.get("class") == "small") != enlarged_smoothly for picture in parsed.pictures)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_large_pictures_are_kept_within_the_budget(make_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def noise(path: Path, part: str, index: int, finished: float) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(index).integers(0, 256, (220, 220, 3), np.uint8)).save(path, compress_level=0)
+
+    run = make_run(tmp_path / "run", noise)
+    free = report(run, tmp_path / "free.html").stat().st_size
+    monkeypatch.setattr(page_module, "BUDGET", 1_500_000)
+    bounded = report(run, tmp_path / "bounded.html").stat().st_size
+    assert bounded < 1_500_000 + 300_000 < free < 6_000_000
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_damaged_picture_is_named(run: Path) -> None:
+    (run / "evaluation" / "panels" / "0001_generated.png").write_bytes(b"not a picture")
+    parsed = read(report(run))
+    assert "0001_generated.png could not be read" in parsed.text and len(parsed.pictures) == 30
