@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from transfigure.data import images
+from transfigure.networks.base import Generator
 from transfigure.networks.build import build_generator
 from transfigure.networks.model_file import Domain, Inference, ModelConfig
 from transfigure.translation.translator import Translator
@@ -41,11 +42,11 @@ def tiny_translator(config: ModelConfig | None = None, seed: int = 0) -> Transla
     return Translator(generator, config, config.inference)
 
 
-class Copy(nn.Module):
+class Copy(Generator):
     """A generator that gives back what it gets, and remembers the size of that."""
 
     def __init__(self, multiple: int = 1, smallest: int = 1) -> None:
-        super().__init__()
+        super().__init__(3, 3)
         self.size_multiple, self.smallest_input = multiple, smallest
         self.seen: list[Tensor] = []
 

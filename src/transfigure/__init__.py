@@ -19,14 +19,14 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .evaluation.evaluate import evaluate
     from .recipe import Recipe
-    from .training.loop import train
+    from .training.trainer import train
     from .translation.translator import Translator
 
 __all__ = ["Recipe", "Translator", "__version__", "evaluate", "train"]
 
 _LAZY = {
     "Recipe": ".recipe",
-    "train": ".training.loop",
+    "train": ".training.trainer",
     "Translator": ".translation.translator",
     "evaluate": ".evaluation.evaluate",
 }

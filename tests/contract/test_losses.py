@@ -1,6 +1,7 @@
 """Every registered loss and adversarial objective, unasked: what each must do to be trained with.
 
-Losses that register ``needs=`` (weights on disk, say) are held to the documentation rules here and to the rest where they live.
+Losses that register ``needs=`` (weights on disk, say) or ``unpaired=`` (they compare with something else than the target) are held to the
+documentation rules here and to the rest where they live.
 """
 
 from __future__ import annotations
@@ -16,8 +17,15 @@ from transfigure import registry
 from transfigure.data.batch import Batch
 from transfigure.losses.gan import Adversarial
 from transfigure.losses.objective import Objective
+from transfigure.networks.base import DiscriminatorOutput
 
-LOSSES = [name for name in registry.names("loss") if registry.entry("loss", name).extra.get("needs", "nothing") == "nothing"]
+LOSSES = [name for name in registry.names("loss") if not registry.entry("loss", name).extra.keys() & {"needs", "unpaired"}]
+
+
+def out(logits: Tensor) -> DiscriminatorOutput:
+    return DiscriminatorOutput((logits,))
+
+
 ADVERSARIALS = registry.names("adversarial")
 DOCUMENTED = [(kind, name) for kind in ("loss", "adversarial") for name in registry.names(kind)]
 
@@ -28,15 +36,21 @@ def image(channels: int, seed: int, size: tuple[int, int] = (24, 24), n: int = 2
 
 
 def with_fake(generated: Tensor, target: Tensor) -> Batch:
-    """A batch as a training step hands it over, with a source of its own and a map of logits that depends on the fake."""
+    """A batch as a training step hands it over, with a source of its own."""
     n, _, height, width = target.shape
-    fake_map = generated.mean(1, keepdim=True)
-    return Batch(image(3, 99, (height, width), n), target, tuple(f"pair {i}" for i in range(n)), fake=generated, fake_map=fake_map)
+    return Batch(image(3, 99, (height, width), n), target, tuple(f"pair {i}" for i in range(n))).with_fake(generated)
+
+
+def context(batch: Batch) -> dict[str, object]:
+    """What a term may ask for beside the batch, with outputs of D that depend on the images."""
+    outputs = {f"{side}_output": DiscriminatorOutput((images.mean(1, keepdim=True),), ((images,),))
+               for side, images in (("real", batch.target), ("fake", batch.fake))}  # fmt: skip
+    return {"generator": torch.nn.Identity(), "inverse": torch.nn.Identity(), **outputs}
 
 
 def term_value(name: str, generated: Tensor, target: Tensor) -> Tensor:
-    objective = Objective([{"loss": name}])
-    return objective.weigh(objective.values(with_fake(generated, target)))
+    objective, batch = Objective([{"loss": name}]), with_fake(generated, target)
+    return objective.weighted_sum(objective.values(batch, **context(batch)), batch=batch)
 
 
 CASES: dict[str, tuple[Tensor, Tensor]] = {
@@ -94,44 +108,46 @@ def test_a_loss_prefers_the_target_to_noise(name: str) -> None:
 @pytest.mark.parametrize("name", ADVERSARIALS)
 @pytest.mark.parametrize("shape", [(2, 1, 5, 5), (3, 1), (1,)])
 @pytest.mark.parametrize("level", [-50.0, 0.0, 50.0, None])
-def test_an_adversarial_is_finite_for_any_verdict(name: str, shape: tuple[int, ...], level: float | None) -> None:
+def test_an_adversarial_is_finite_for_any_output(name: str, shape: tuple[int, ...], level: float | None) -> None:
     adversarial: Adversarial = registry.build("adversarial", name)
     assert isinstance(adversarial, Adversarial)
     values = torch.randn(shape, generator=torch.Generator().manual_seed(0)) if level is None else torch.full(shape, level)
-    for side in (adversarial.real, adversarial.fake, adversarial.fool):
-        logits = values.clone().requires_grad_()
-        loss = side(logits)
+    for side in (adversarial.d_loss, adversarial.g_loss):
+        real, fake = values.clone().requires_grad_(), values.clone().requires_grad_()
+        loss = side(out(real), out(fake))
         assert loss.shape == () and loss.isfinite()
         loss.backward()
-        assert logits.grad is not None and logits.grad.isfinite().all()
-    assert adversarial.score(values).shape == () and adversarial.score(values).isfinite()
+        assert fake.grad is not None and fake.grad.isfinite().all()
+        assert real.grad is None or real.grad.isfinite().all()
+    assert adversarial.mean_output(out(values)).shape == () and adversarial.mean_output(out(values)).isfinite()
 
 
 @pytest.mark.parametrize("name", ADVERSARIALS)
-@pytest.mark.parametrize("side", ["real", "fake", "fool"])
+@pytest.mark.parametrize("side", ["d_loss", "g_loss"])
 def test_an_adversarials_gradient_is_its_derivative(name: str, side: str) -> None:
-    logits = torch.linspace(-2.3, 2.4, 8, dtype=torch.float64).view(2, 1, 2, 2).requires_grad_()
-    assert torch.autograd.gradcheck(getattr(registry.build("adversarial", name), side), (logits,))
+    real, fake = (torch.linspace(-2.3, end, 8, dtype=torch.float64).view(2, 1, 2, 2).requires_grad_() for end in (2.4, 3.3))
+    loss = getattr(registry.build("adversarial", name), side)
+    assert torch.autograd.gradcheck(lambda r, f: loss(out(r), out(f)), (real, fake))
 
 
 @pytest.mark.parametrize("name", ADVERSARIALS)
 def test_d_is_rewarded_for_telling_apart_and_g_for_passing(name: str) -> None:
     adversarial: Adversarial = registry.build("adversarial", name)
     low, high = torch.zeros(4), torch.ones(4)
-    assert adversarial.real(high) + adversarial.fake(low) < adversarial.real(low) + adversarial.fake(high)
-    assert adversarial.fool(high) < adversarial.fool(low)
-    assert adversarial.score(high) > adversarial.score(low)
+    assert adversarial.d_loss(out(high), out(low)) < adversarial.d_loss(out(low), out(high))
+    assert adversarial.g_loss(out(low), out(high)) < adversarial.g_loss(out(low), out(low))
+    assert adversarial.mean_output(out(high)) > adversarial.mean_output(out(low))
 
 
 @pytest.mark.parametrize("name", ADVERSARIALS)
-def test_a_penalty_trains_the_judge_and_only_the_judge(name: str) -> None:
-    judge = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 4, 2, 1), torch.nn.LeakyReLU(0.2), torch.nn.Conv2d(4, 1, 4, 1, 1))
+def test_a_penalty_trains_the_discriminator_and_nothing_else(name: str) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 4, 2, 1), torch.nn.LeakyReLU(0.2), torch.nn.Conv2d(4, 1, 4, 1, 1))
     fake = image(3, 1).requires_grad_()
-    penalty = registry.build("adversarial", name).penalty(judge, image(3, 0), fake)
+    penalty = registry.build("adversarial", name).d_penalty(lambda images: out(network(images)), image(3, 0), fake)
     if penalty is not None:
         assert penalty.shape == () and penalty.isfinite() and penalty >= 0
         penalty.backward()
-        weight = judge[0].weight
+        weight = network[0].weight
         assert isinstance(weight, Tensor) and weight.grad is not None and weight.grad.abs().max() > 0 and fake.grad is None
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from transfigure import registry
 from transfigure.errors import UserError
+from transfigure.networks.base import Discriminator, DiscriminatorOutput, Generator
 from transfigure.networks.build import build_discriminator, build_generator
 from transfigure.networks.modes import inference
 
@@ -35,9 +36,15 @@ def tiny(kind: str, name: str, *channels: int, seed: int = 0, **more: Any) -> nn
     return build(name, *channels, options)
 
 
+def run(network: nn.Module, x: Tensor) -> Tensor:
+    """A generator's images, or a discriminator's logits of all scales, image by image."""
+    output = network(x)
+    return torch.cat([logits.flatten(1) for logits in output.logits], 1) if isinstance(output, DiscriminatorOutput) else output
+
+
 def images(network: Any, channels: int, n: int = 2, seed: int = 0) -> Tensor:
     """Small and not square: what a generator's multiple asks for, or a little more than a discriminator's least."""
-    multiple = getattr(network, "size_multiple", 1)
+    multiple = network.size_multiple if isinstance(network, Generator) else 1
     height = -(-network.smallest_input // multiple) * multiple
     width = height + multiple if multiple > 1 else height + 7
     return torch.rand(n, channels, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
@@ -50,8 +57,9 @@ def built_and_fed(kind: str, name: str, **more: Any) -> tuple[nn.Module, Tensor]
 
 @generators
 @pytest.mark.parametrize(("source", "target"), [(3, 3), (1, 1), (5, 2)])
-def test_a_generator_answers_with_an_image_of_the_same_size_in_range(name: str, source: int, target: int) -> None:
+def test_a_generator_gives_an_image_of_the_same_size_in_range(name: str, source: int, target: int) -> None:
     generator: Any = tiny("generator", name, source, target)
+    assert isinstance(generator, Generator)
     assert (generator.source_channels, generator.target_channels) == (source, target)
     x = images(generator, source)
     with torch.no_grad():
@@ -90,17 +98,22 @@ def test_a_generator_uses_the_whole_image_it_is_given(name: str) -> None:
 
 @discriminators
 @pytest.mark.parametrize("channels", [1, 3, 7])
-def test_a_discriminator_answers_with_a_map_of_logits(name: str, channels: int) -> None:
+def test_a_discriminator_gives_maps_of_logits_and_features(name: str, channels: int) -> None:
     discriminator: Any = tiny("discriminator", name, channels)
-    y = discriminator(images(discriminator, channels))
-    assert y.ndim == 4
-    assert y.shape[:2] == (2, 1)
-    assert y.isfinite().all()
-    assert isinstance(discriminator.receptive_field, int)
+    output = discriminator(images(discriminator, channels))
+    assert isinstance(output, DiscriminatorOutput) and isinstance(discriminator, Discriminator)
+    assert discriminator.channels == channels and isinstance(discriminator.receptive_field, int)
+    for logits in output.logits:
+        assert logits.ndim == 4 and logits.shape[:2] == (2, 1)
+        assert logits.isfinite().all()
+    assert len(output.features) == len(output.logits)
+    for scale in output.features:
+        assert scale and all(layer.ndim == 4 and len(layer) == 2 and layer.isfinite().all() for layer in scale)
+    assert output.per_image().shape == (2,)
     with torch.no_grad():
         for parameter in discriminator.parameters():
             parameter.mul_(50)
-        assert discriminator(images(discriminator, channels)).abs().max() > 1, "logits have no bounds: the sigmoid is the loss's"
+        assert run(discriminator, images(discriminator, channels)).abs().max() > 1, "logits have no bounds: the sigmoid is the loss's"
 
 
 @discriminators
@@ -110,7 +123,7 @@ def test_a_discriminator_takes_its_smallest_input_one_image_at_a_time_and_nothin
     for field in fields:
         discriminator: Any = tiny("discriminator", name, 3, **({"receptive_field": field} if field else {}))
         least = discriminator.smallest_input
-        assert discriminator(torch.rand(1, 3, least, least)).numel() >= 1
+        assert run(discriminator, torch.rand(1, 3, least, least)).numel() >= 1
         with pytest.raises((RuntimeError, ValueError)):
             discriminator(torch.rand(1, 3, least - 1, least - 1))
 
@@ -118,7 +131,7 @@ def test_a_discriminator_takes_its_smallest_input_one_image_at_a_time_and_nothin
 @networks
 def test_backward_reaches_every_parameter(kind: str, name: str) -> None:
     network, x = built_and_fed(kind, name)
-    y = network(x)
+    y = run(network, x)
     (y * torch.rand(y.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
     for key, parameter in network.named_parameters():
         assert parameter.grad is not None, key
@@ -132,11 +145,11 @@ def test_a_seed_decides_the_weights_and_the_noise(kind: str, name: str) -> None:
     (one, x), (same, _), (other, _) = (built_and_fed(kind, name, seed=seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True))
     with inference(one, seed=3):
-        first = one(x)
+        first = run(one, x)
     with inference(same, seed=3):
-        assert torch.equal(same(x), first)
+        assert torch.equal(run(same, x), first)
     with inference(other, seed=3):
-        assert not torch.equal(other(x), first)
+        assert not torch.equal(run(other, x), first)
 
 
 @networks
@@ -144,8 +157,8 @@ def test_images_of_a_batch_do_not_mix_in_eval_mode(kind: str, name: str) -> None
     network, x = built_and_fed(kind, name)
     network(x)
     network.double().eval()
-    together = network(x.double())
-    alone = torch.cat([network(image[None]) for image in x.double()])
+    together = run(network, x.double())
+    alone = torch.cat([run(network, image[None]) for image in x.double()])
     assert torch.allclose(together, alone, atol=1e-12)
 
 
@@ -158,7 +171,7 @@ def test_weights_survive_a_file(kind: str, name: str) -> None:
     file.seek(0)
     loaded, _ = built_and_fed(kind, name, seed=9)
     loaded.load_state_dict(torch.load(file, weights_only=True), strict=True)
-    assert torch.equal(loaded.eval()(x), network.eval()(x))
+    assert torch.equal(run(loaded.eval(), x), run(network.eval(), x))
 
 
 @networks
@@ -167,12 +180,34 @@ def test_a_copy_is_equal_and_independent(kind: str, name: str, double: Callable[
     network, x = built_and_fed(kind, name)
     network(x)
     copied = double(network).eval()
-    before = network.eval()(x)
-    assert torch.equal(copied(x), before)
+    before = run(network.eval(), x)
+    assert torch.equal(run(copied, x), before)
     with torch.no_grad():
         for parameter in copied.parameters():
             parameter.zero_()
-    assert torch.equal(network(x), before)
+    assert torch.equal(run(network, x), before)
+
+
+@generators
+def test_one_output_pixel_depends_on_no_more_than_the_stated_field(name: str) -> None:
+    generator: Any = tiny("generator", name, 1, 1, **({"norm": "none"} if "norm" in registry.entry("generator", name).options else {}))
+    if generator.receptive_field is None:
+        return
+    generator = generator.double().eval()
+    step = generator.size_multiple
+    side = -(-(generator.receptive_field + 3 * step) // step) * step
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.abs_().add_(1e-3).div_(parameter[0].numel())  # nothing cancels, and no output is so large that tanh is flat
+    widest = 0
+    for place in range(side // 2, side // 2 + step):
+        x = torch.rand(1, 1, side, side, dtype=torch.float64).requires_grad_()
+        generator(x)[0, 0, place, place].backward()
+        assert x.grad is not None
+        seen = (x.grad[0, 0] != 0).any(0).nonzero()
+        assert seen[0] > 0 and seen[-1] < side - 1, "the field must lie inside the image for this to measure it"
+        widest = max(widest, int(seen[-1] - seen[0]) + 1)
+    assert generator.receptive_field - step <= widest <= generator.receptive_field
 
 
 @generators

@@ -9,7 +9,7 @@ import pytest
 
 from transfigure.data import images
 from transfigure.recipe import Recipe
-from transfigure.training.loop import train
+from transfigure.training.trainer import train
 
 
 def detail(picture: np.ndarray) -> float:

@@ -22,7 +22,7 @@ from transfigure.losses.pixel import charbonnier, l1, l2
 def batch() -> Batch:
     torch.manual_seed(0)
     x, y = torch.rand(2, 3, 12, 12) * 2 - 1, torch.rand(2, 3, 12, 12) * 2 - 1
-    return Batch(x, y, ("a", "b"), fake=torch.tanh(x).requires_grad_())
+    return Batch(x, y, ("a", "b")).with_fake(torch.tanh(x).requires_grad_())
 
 
 @pytest.fixture
@@ -53,12 +53,12 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 self.mode, self.scale = mode, nn.Parameter(torch.full((), float(count)))
 
             def forward(self, batch):
-                return getattr(self.scale * batch.generated, self.mode)()
+                return getattr(self.scale * batch.fake, self.mode)()
 
         @register("loss", "unreduced")
         def unreduced(batch):
             """Forgets to reduce."""
-            return batch.generated.flatten(1).mean(1)
+            return batch.fake.flatten(1).mean(1)
         ''')
     )
     sys.modules.pop("transfigure_plugin_plugged", None)
@@ -72,33 +72,35 @@ def test_values_are_unweighted_and_weigh_is_their_weighted_sum(batch: Batch) -> 
     assert objective.weights == {"l1": 100, "charbonnier": 0.5, "l2": 1}
     torch.testing.assert_close(values["l1"], l1(batch))
     torch.testing.assert_close(values["charbonnier"], charbonnier(batch, 0.1))
-    torch.testing.assert_close(objective.weigh(values), 100 * l1(batch) + 0.5 * charbonnier(batch, 0.1) + l2(batch))
+    torch.testing.assert_close(objective.weighted_sum(values), 100 * l1(batch) + 0.5 * charbonnier(batch, 0.1) + l2(batch))
 
 
 def test_the_gradient_is_the_weighted_sums(batch: Batch) -> None:
     objective = Objective([{"loss": "l1", "weight": 3}, {"loss": "l2", "weight": 2}])
-    (whole,) = torch.autograd.grad(objective.weigh(objective.values(batch)), batch.generated)
-    (first,) = torch.autograd.grad(l1(batch), batch.generated)
-    (second,) = torch.autograd.grad(l2(batch), batch.generated)
+    (whole,) = torch.autograd.grad(objective.weighted_sum(objective.values(batch)), batch.fake)
+    (first,) = torch.autograd.grad(l1(batch), batch.fake)
+    (second,) = torch.autograd.grad(l2(batch), batch.fake)
     torch.testing.assert_close(whole, 3 * first + 2 * second)
 
 
 def test_no_terms_are_a_zero_that_can_be_added(batch: Batch) -> None:
     objective = Objective([])
     assert objective.values(batch) == {}
-    zero = objective.weigh({})
+    zero = objective.weighted_sum({})
     assert zero.item() == 0 and zero.ndim == 0
-    (zero + batch.generated.sum()).backward()
-    assert objective.weigh({}, device="meta").device.type == "meta"
+    (zero + batch.fake.sum()).backward()
+    assert objective.weighted_sum({}, device="meta").device.type == "meta"
 
 
 def test_weight_zero_measures_without_training(batch: Batch) -> None:
     objective = Objective([{"loss": "l1", "weight": 0}, {"loss": "l2"}])
     values = objective.values(batch)
     assert values["l1"].item() == pytest.approx(l1(batch).item()) and not values["l1"].requires_grad
-    torch.testing.assert_close(objective.weigh(values), l2(batch))
-    assert objective.weigh({"l1": torch.tensor(math.nan)}).item() == 0
-    assert not Objective([{"loss": "l1"}]).values(Batch(batch.source, batch.target, batch.names, fake=batch.source))["l1"].requires_grad
+    torch.testing.assert_close(objective.weighted_sum(values), l2(batch))
+    assert objective.weighted_sum({"l1": torch.tensor(math.nan)}).item() == 0
+    assert (
+        not Objective([{"loss": "l1"}]).values(Batch(batch.source, batch.target, batch.names).with_fake(batch.source))["l1"].requires_grad
+    )
 
 
 def test_the_same_loss_again_gets_a_number(batch: Batch) -> None:
@@ -143,7 +145,7 @@ def test_what_a_user_gets_wrong_is_named(term: object, says: str) -> None:
 def test_a_class_is_built_once_and_moves(plugin: None, batch: Batch) -> None:
     objective = Objective([{"loss": "learned", "mode": "sum", "count": 2}])
     first, second = objective.values(batch)["learned"], objective.values(batch)["learned"]
-    torch.testing.assert_close(first, 2 * batch.generated.sum())
+    torch.testing.assert_close(first, 2 * batch.fake.sum())
     assert first == second
     assert type(objective.terms["learned"]).built == 1  # type: ignore[attr-defined]
     assert objective.to("meta") is objective
@@ -162,26 +164,26 @@ def test_terms_can_be_called_by_hand(batch: Batch) -> None:
     torch.testing.assert_close(value, l1(batch))
 
 
-def test_a_term_like_another_has_its_length_and_its_own_direction(batch: Batch) -> None:
-    objective = Objective([{"loss": "l2", "weight": 5, "like": "l1"}])
+def test_a_term_that_matches_another_has_its_length_and_its_own_direction(batch: Batch) -> None:
+    objective = Objective([{"loss": "l2", "weight": 5, "match_gradient_of": "l1"}])
     values = objective.values(batch)
-    (pull,) = torch.autograd.grad(objective.weigh(values, batch=batch), batch.generated, retain_graph=True)
-    (own,) = torch.autograd.grad(l2(batch), batch.generated, retain_graph=True)
-    (model,) = torch.autograd.grad(l1(batch), batch.generated)
-    assert pull.norm() == pytest.approx(5 * float(model.norm()), rel=1e-5)
-    torch.testing.assert_close(pull / pull.norm(), own / own.norm())
+    (gradient,) = torch.autograd.grad(objective.weighted_sum(values, batch=batch), batch.fake, retain_graph=True)
+    (own,) = torch.autograd.grad(l2(batch), batch.fake, retain_graph=True)
+    (model,) = torch.autograd.grad(l1(batch), batch.fake)
+    assert gradient.norm() == pytest.approx(5 * float(model.norm()), rel=1e-5)
+    torch.testing.assert_close(gradient / gradient.norm(), own / own.norm())
     with pytest.raises(ValueError, match="needs the batch"):
-        objective.weigh(values)
+        objective.weighted_sum(values)
 
 
 def test_a_term_without_a_pull_stays_without_one(batch: Batch) -> None:
     same = batch.with_fake(batch.target.clone().requires_grad_())
-    objective = Objective([{"loss": "l2", "like": "l1"}])
-    value = objective.weigh(objective.values(same), batch=same)
-    (pull,) = torch.autograd.grad(value, same.generated)
-    assert torch.equal(pull, torch.zeros_like(pull))
+    objective = Objective([{"loss": "l2", "match_gradient_of": "l1"}])
+    value = objective.weighted_sum(objective.values(same), batch=same)
+    (gradient,) = torch.autograd.grad(value, same.fake)
+    assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
-def test_like_what_does_not_exist(batch: Batch) -> None:
+def test_matching_what_does_not_exist(batch: Batch) -> None:
     with pytest.raises(UserError, match="did you mean 'l1'"):
-        Objective([{"loss": "l2", "like": "l11"}])
+        Objective([{"loss": "l2", "match_gradient_of": "l11"}])

@@ -18,7 +18,7 @@ TERMS = [l1, l2, charbonnier, cosine, cosine_pixel]
 
 
 def pair(generated: Tensor, target: Tensor) -> Batch:
-    return Batch(target, target, tuple(str(index) for index in range(len(target))), fake=generated)
+    return Batch(target, target, tuple(str(index) for index in range(len(target)))).with_fake(generated)
 
 
 @st.composite

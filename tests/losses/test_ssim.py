@@ -141,7 +141,7 @@ def test_losses_have_finite_gradients_where_the_index_is_negative() -> None:
     target = torch.sin(torch.arange(48.0))[None, None, None].repeat(1, 1, 48, 1)
     for loss in (ssim_loss, ms_ssim_loss):
         generated = (-target).requires_grad_()
-        value = loss(Batch(target, target, ("a",), fake=generated))
+        value = loss(Batch(target, target, ("a",)).with_fake(generated))
         value.backward()
         assert generated.grad is not None and generated.grad.isfinite().all()
 
@@ -152,7 +152,7 @@ def test_ms_ssim_still_teaches_when_one_scale_disagrees() -> None:
     checks = 0.4 * (1 - 2 * ((torch.arange(48)[:, None] + torch.arange(48)) % 2)).float()
     target = coarse * 0.3 + checks
     generated = (coarse * 0.1 - checks).requires_grad_()  # the finest scale is inverted
-    ms_ssim_loss(Batch(target, target, ("a",), fake=generated)).backward()
+    ms_ssim_loss(Batch(target, target, ("a",)).with_fake(generated)).backward()
     assert generated.grad is not None and generated.grad.norm() > 1e-3
 
 
@@ -163,7 +163,7 @@ def test_descending_on_the_loss_restores_the_image(loss) -> None:  # type: ignor
     x = (target * 0.5 + 0.2 * torch.randn_like(target)).requires_grad_()
     optimizer = torch.optim.Adam([x], lr=0.03)
     for _ in range(80):
-        value = loss(Batch(target, target, ("a",), fake=x))
+        value = loss(Batch(target, target, ("a",)).with_fake(x))
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
@@ -172,10 +172,10 @@ def test_descending_on_the_loss_restores_the_image(loss) -> None:  # type: ignor
 
 def test_half_precision_and_autocast_do_not_ruin_the_variances() -> None:
     x, y = tensor(scene(32, 32)), tensor(distorted(scene(32, 32)))
-    exact = ssim_loss(Batch(y, y, ("a",), fake=x)).item()
+    exact = ssim_loss(Batch(y, y, ("a",)).with_fake(x)).item()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert ssim_loss(Batch(y, y, ("a",), fake=x)).item() == pytest.approx(exact, abs=1e-6)
-        assert ssim_loss(Batch(y, y, ("a",), fake=x.bfloat16())).item() == pytest.approx(exact, abs=5e-3)
+        assert ssim_loss(Batch(y, y, ("a",)).with_fake(x)).item() == pytest.approx(exact, abs=1e-6)
+        assert ssim_loss(Batch(y, y, ("a",)).with_fake(x.bfloat16())).item() == pytest.approx(exact, abs=5e-3)
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

@@ -82,7 +82,7 @@ def test_l1_is_half_the_training_loss() -> None:
     x, y = torch.rand(2, 3, 4, 4) * 2 - 1, torch.rand(2, 3, 4, 4) * 2 - 1
     metric = L1()
     metric.update(x, y)
-    loss = reconstruction.l1(Batch(x, y, ("a", "b"), fake=x))
+    loss = reconstruction.l1(Batch(x, y, ("a", "b")).with_fake(x))
     assert metric.compute()["l1"] == pytest.approx(loss.item() / 2, rel=1e-6)
 
 

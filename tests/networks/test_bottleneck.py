@@ -8,7 +8,7 @@ from torch import Tensor
 
 from transfigure.errors import UserError
 from transfigure.networks.build import build_generator
-from transfigure.networks.generators.encoder_decoder import EncoderDecoder
+from transfigure.networks.generators.unet import EncoderDecoder
 
 PUBLISHED = 39_075_459  # the U-Net's 54,413,955 without the skips' part of the decoder
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from transfigure.errors import UserError
+from transfigure.networks.base import DiscriminatorOutput
 from transfigure.networks.build import build_discriminator
 from transfigure.networks.discriminators.image import EvenConv, HalvingBlock, ImageDiscriminator
 
@@ -26,24 +27,24 @@ def test_parameter_count_is_the_stated_one() -> None:
     norm=st.sampled_from(["batch", "instance", "none"]),
     spectral=st.booleans(),
 )
-def test_any_size_from_the_smallest_gets_one_verdict(depth: int, more: tuple[int, int], norm: str, spectral: bool) -> None:
+def test_any_size_from_the_smallest_gets_one_logit(depth: int, more: tuple[int, int], norm: str, spectral: bool) -> None:
     network = build_discriminator("image", 2, {"width": 1, "depth": depth, "norm": norm, "spectral": spectral})
     height, width = (network.smallest_input + extra for extra in more)
-    verdict = network(torch.rand(1, 2, height, width))
-    assert verdict.shape == (1, 1, 1, 1)
-    assert verdict.isfinite().all()
+    (logits,) = network(torch.rand(1, 2, height, width)).logits
+    assert logits.shape == (1, 1, 1, 1)
+    assert logits.isfinite().all()
 
 
 @pytest.mark.parametrize("size", [(9, 9), (16, 16), (17, 31), (50, 64)])
-def test_the_verdict_is_on_every_pixel(size: tuple[int, int]) -> None:
+def test_the_logit_depends_on_every_pixel(size: tuple[int, int]) -> None:
     network = build_discriminator("image", 3, {"width": 4}).double()
     x = torch.rand(1, 3, *size, dtype=torch.float64, requires_grad=True)
-    network(x).sum().backward()
+    network(x).logits[0].sum().backward()
     assert x.grad is not None
     assert (x.grad != 0).any(1).all(), "a row or column is not looked at"
 
 
-def test_the_verdict_is_no_sum_of_verdicts_on_parts() -> None:
+def test_the_logit_is_no_sum_of_logits_of_parts() -> None:
     """Were it a mean over patches, changing two far corners together would do what the two changes do alone, added."""
     torch.manual_seed(0)
     network = build_discriminator("image", 1, {"width": 8, "depth": 2}).double().eval()
@@ -54,7 +55,7 @@ def test_the_verdict_is_no_sum_of_verdicts_on_parts() -> None:
     for image in (other, both):
         image[..., -8:, -8:] = 20
     with torch.no_grad():
-        plain, first, second, together = (network(image).item() for image in (base, one, other, both))
+        plain, first, second, together = (network(image).logits[0].item() for image in (base, one, other, both))
     assert abs((together - plain) - (first - plain) - (second - plain)) > 1e-3 * abs(together - plain)
 
 
@@ -111,7 +112,7 @@ def test_it_learns_what_belongs_together() -> None:
     """Two squares far apart, of one colour (real) or of two: each half alone says nothing."""
     torch.manual_seed(0)
     network = build_discriminator("image", 1, {"width": 8, "depth": 3, "norm": "none"})
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.5, 0.999))
 
     def images(alike: bool) -> torch.Tensor:
         tone = torch.randint(0, 2, (16, 1, 1, 1)) * 2.0 - 1
@@ -120,12 +121,16 @@ def test_it_learns_what_belongs_together() -> None:
         x[:, :, 14:22, 14:22] = tone if alike else -tone
         return x
 
+    def logits(alike: bool) -> torch.Tensor:
+        output: DiscriminatorOutput = network(images(alike))
+        return output.logits[0]
+
     for _ in range(60):
-        loss = nn.functional.softplus(-network(images(True))).mean() + nn.functional.softplus(network(images(False))).mean()
-        optimiser.zero_grad()
+        loss = nn.functional.softplus(-logits(True)).mean() + nn.functional.softplus(logits(False)).mean()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
-    assert network(images(True)).min() > 0 > network(images(False)).max()
+        optimizer.step()
+    assert logits(True).min() > 0 > logits(False).max()
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])

@@ -22,7 +22,7 @@ def test_parameter_counts_are_the_published_ones(field: int, parameters: int) ->
 @pytest.mark.parametrize(("field", "side"), [(1, 256), (16, 126), (70, 30), (286, 6)])
 def test_the_map_of_a_256_image_is_the_published_one(field: int, side: int) -> None:
     network = build_discriminator("patch", 6, {"width": 1, "receptive_field": field})
-    assert network(torch.rand(1, 6, 256, 256)).shape == (1, 1, side, side)
+    assert network(torch.rand(1, 6, 256, 256)).logits[0].shape == (1, 1, side, side)
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -33,9 +33,9 @@ def test_one_logit_sees_exactly_its_receptive_field(field: int) -> None:
             parameter.abs_()  # nothing can cancel: a pixel that reaches the logit leaves a gradient
     side = field + 2 * network.smallest_input
     x = torch.rand(1, 3, side, side, dtype=torch.float64, requires_grad=True)
-    answer = network(x)
-    middle = answer.shape[-1] // 2
-    answer[0, 0, middle, middle].backward()
+    (logits,) = network(x).logits
+    middle = logits.shape[-1] // 2
+    logits[0, 0, middle, middle].backward()
     assert x.grad is not None
     seen = (x.grad[0] != 0).any(0)
     rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
@@ -55,7 +55,7 @@ def test_any_size_from_the_smallest_gives_a_map(field: int, more: tuple[int, int
     network = build_discriminator("patch", 2, {"width": 1, "receptive_field": field, "norm": norm})
     height, width = (network.smallest_input + extra for extra in more)
     expected = (height, width) if field == 1 else tuple(side // 2 ** FIELDS.index(field) - 2 for side in (height, width))
-    assert network(torch.rand(1, 2, height, width)).shape == (1, 1, *expected)
+    assert network(torch.rand(1, 2, height, width)).logits[0].shape == (1, 1, *expected)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
@@ -79,7 +79,7 @@ def test_a_field_larger_than_the_image_is_padded_with_zeros() -> None:
     assert (padded.smallest_input, plain.smallest_input) == (1, 96)
     framed = torch.zeros(2, 3, 96, 96)
     framed[:, :, 16:80, 13:83] = image
-    assert torch.equal(padded(image), plain(framed))
-    assert padded(image).shape == (2, 1, 1, 1)
+    assert torch.equal(padded(image).logits[0], plain(framed).logits[0])
+    assert padded(image).logits[0].shape == (2, 1, 1, 1)
     large = torch.randn(1, 3, 128, 128)
-    assert torch.equal(padded(large), plain(large)), "an image that is large enough is left alone"
+    assert torch.equal(padded(large).logits[0], plain(large).logits[0]), "an image that is large enough is left alone"

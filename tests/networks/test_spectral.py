@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from transfigure import registry
-from transfigure.losses.gan import r1
+from transfigure.losses.gradient_penalty import r1
+from transfigure.networks.base import DiscriminatorOutput
 from transfigure.networks.build import build_discriminator
 from transfigure.networks.init import initialise
 from transfigure.networks.modes import inference
-from transfigure.training.step import frozen
+from transfigure.training.steps.base import frozen
 
 discriminators = pytest.mark.parametrize("name", registry.names("discriminator"))
 TINY = {"width": 4, "norm": "none"}
@@ -24,6 +25,11 @@ TINY = {"width": 4, "norm": "none"}
 def spectral(name: str, seed: int = 0, **more: Any) -> nn.Module:
     torch.manual_seed(seed)
     return build_discriminator(name, 3, {**TINY, "spectral": True, **more})
+
+
+def logits(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    output: DiscriminatorOutput = network(x)
+    return output.logits[0]
 
 
 def convolutions(network: nn.Module) -> list[nn.Conv2d]:
@@ -70,28 +76,28 @@ def test_weights_and_singular_vectors_survive_a_file(name: str) -> None:
     file = safetensors.torch.save(network.state_dict())
     loaded = spectral(name, seed=9)
     loaded.load_state_dict(safetensors.torch.load(file), strict=True)
-    assert torch.equal(loaded(x), network(x)), "the next update would differ after a resume"
-    assert torch.equal(loaded.eval()(x), network.eval()(x))
+    assert torch.equal(logits(loaded, x), logits(network, x)), "the next update would differ after a resume"
+    assert torch.equal(logits(loaded.eval(), x), logits(network.eval(), x))
 
 
 @discriminators
 def test_a_copy_is_equal_and_independent(name: str) -> None:
     network, x = spectral(name).eval(), torch.rand(1, 3, 32, 32)
     copied = copy.deepcopy(network)
-    before = network(x)
-    assert torch.equal(copied(x), before)
+    before = logits(network, x)
+    assert torch.equal(logits(copied, x), before)
     with torch.no_grad():
         for parameter in copied.parameters():
             parameter.add_(1)
     copied.train()(x)
-    assert torch.equal(network(x), before)
+    assert torch.equal(logits(network, x), before)
 
 
 @discriminators
 def test_frozen_it_passes_gradients_but_keeps_none(name: str) -> None:
     network, x = spectral(name), torch.rand(1, 3, 32, 32, requires_grad=True)
     with frozen(network):
-        network(x).mean().backward()
+        logits(network, x).mean().backward()
     assert x.grad is not None and x.grad.abs().max() > 0
     assert all(parameter.grad is None and parameter.requires_grad for parameter in network.parameters())
 
@@ -101,18 +107,18 @@ def test_inference_leaves_it_as_it_was(name: str) -> None:
     network, x = spectral(name), torch.rand(1, 3, 32, 32)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with inference(network):
-        assert torch.equal(network(x), network(x))
+        assert torch.equal(logits(network, x), logits(network, x))
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
 @discriminators
 def test_an_update_on_two_passes_and_a_penalty_moves_every_weight(name: str) -> None:
     network = spectral(name)
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     before = {key: value.clone() for key, value in network.named_parameters()}
     real, fake = torch.rand(2, 2, 3, 32, 32)
-    (network(fake).mean() - network(real).mean() + r1(network, real)).backward()
-    optimiser.step()
+    (logits(network, fake).mean() - logits(network, real).mean() + r1(network, real)).backward()
+    optimizer.step()
     moved = {key for key, value in network.named_parameters() if not torch.equal(value, before[key])}
     assert {key for key in before if "weight" in key} <= moved
 
@@ -120,4 +126,4 @@ def test_an_update_on_two_passes_and_a_penalty_moves_every_weight(name: str) -> 
 @discriminators
 def test_half_precision_passes(name: str) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert spectral(name)(torch.rand(1, 3, 32, 32)).isfinite().all()
+        assert logits(spectral(name), torch.rand(1, 3, 32, 32)).isfinite().all()

@@ -9,8 +9,7 @@ from torch import nn
 from transfigure.errors import UserError
 from transfigure.networks.blocks import ResizeConv
 from transfigure.networks.build import build_generator
-from transfigure.networks.generators.encoder_decoder import EncoderDecoder
-from transfigure.networks.generators.unet import UNet
+from transfigure.networks.generators.unet import EncoderDecoder, UNet
 
 
 def count(network: nn.Module) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.data.test_unpaired import domains
-from tests.training.test_two_way import recipe
+from tests.training.test_cyclegan import recipe
 from transfigure.cli import main
 from transfigure.recipe import Recipe, shipped, stabilisers
-from transfigure.training.loop import train
+from transfigure.training.trainer import train
 
 
 @pytest.mark.parametrize("name", [name for name in shipped() if name.startswith("streamlined")])

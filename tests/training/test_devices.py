@@ -91,7 +91,7 @@ def test_precision_is_that_of_the_recipe() -> None:
 
 @pytest.mark.gpu
 def test_training_on_a_gpu_in_bf16(tmp_path: Path) -> None:
-    from transfigure.training.loop import train
+    from transfigure.training.trainer import train
 
     run = train(recipe(training__accelerator="cuda", training__precision="bf16-mixed"), tmp_path / "run", quiet=True)
     assert (run / "model" / "generator.safetensors").is_file()

@@ -21,7 +21,7 @@ from transfigure.training.checkpoint import random_state, restore_random_state
 from transfigure.training.ema import EMA
 from transfigure.training.health import PATIENCE_IMAGES, Health, broken, variation
 from transfigure.training.log import RunLog
-from transfigure.training.optimiser import adam, schedule
+from transfigure.training.optimizer import adam, schedule
 
 
 def test_linear_decay_is_constant_for_the_first_half_then_falls_to_zero() -> None:

@@ -16,11 +16,11 @@ import torch
 from transfigure.cli import main
 from transfigure.errors import Interrupted, RunFailure, UserError
 from transfigure.recipe import Recipe
-from transfigure.training import loop
+from transfigure.training import trainer
 from transfigure.training.checkpoint import load_checkpoint
-from transfigure.training.loop import train
 from transfigure.training.run_directory import RunDirectory
-from transfigure.training.step import PairedStep
+from transfigure.training.steps.pix2pix import Pix2PixStep
+from transfigure.training.trainer import train
 
 TINY = {
     "data.train": 6,
@@ -62,7 +62,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
             for key, item in enumerate(value):
                 walk(f"{name}.{key}", item)
 
-    walk("", {key: state[key] for key in ("generator", "discriminator", "optimiser_g", "optimiser_d", "ema", "random")})
+    walk("", {key: state[key] for key in ("step", "ema", "random")})
     return flat
 
 
@@ -89,7 +89,7 @@ def numbers(run: Path) -> list[dict]:
 
 def stop_after(images: int, monkeypatch: pytest.MonkeyPatch, how: type[BaseException]) -> None:
     """Break into the run once so many images have been seen, as a crash would: nothing is saved on the way out."""
-    update = PairedStep.update
+    update = Pix2PixStep.training_step
     seen = [0]
 
     def counted(self, pair, measure=False):  # type: ignore[no-untyped-def]
@@ -98,7 +98,7 @@ def stop_after(images: int, monkeypatch: pytest.MonkeyPatch, how: type[BaseExcep
         seen[0] += len(pair)
         return update(self, pair, measure)
 
-    monkeypatch.setattr(PairedStep, "update", counted)
+    monkeypatch.setattr(Pix2PixStep, "training_step", counted)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
@@ -129,7 +129,7 @@ def test_same_seed_same_bits_other_seed_other_bits(tmp_path: Path) -> None:
         train(recipe(training__seed=seed, training__epochs=1), tmp_path / name, quiet=True)
     assert_same_bits(tmp_path / "a", tmp_path / "b")
     first, third = weights(tmp_path / "a"), weights(tmp_path / "c")
-    assert any(not torch.equal(first[name], third[name]) for name in first if name.startswith(".generator"))
+    assert any(not torch.equal(first[name], third[name]) for name in first if name.startswith(".step.generator"))
 
 
 def test_validation_and_previews_leave_the_training_as_it_is(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_validation_and_previews_leave_the_training_as_it_is(tmp_path: Path) -> 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(recipe(), tmp_path / "whole", quiet=True)
-    update = PairedStep.update
+    update = Pix2PixStep.training_step
     calls = [0]
     before = signal.getsignal(signal.SIGINT)  # ignored, where the tests run in the background of a shell
 
@@ -151,7 +151,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.
         return update(self, pair, measure)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PairedStep, "update", interrupted)
+        patch.setattr(Pix2PixStep, "training_step", interrupted)
         with pytest.raises(Interrupted, match="--resume") as caught:
             train(recipe(), tmp_path / "run", quiet=True)
     assert caught.value.exit_code == 130
@@ -229,13 +229,13 @@ def test_the_rate_after_a_resume_counts_only_what_was_done_since(tmp_path: Path,
         stop_after(5, patch, OSError)
         with pytest.raises(OSError, match="killed"):
             train(chosen, tmp_path / "run", quiet=True)
-    update = PairedStep.update
+    update = Pix2PixStep.training_step
 
     def slow(self, pair, measure=False):  # type: ignore[no-untyped-def]
         time.sleep(0.2)
         return update(self, pair, measure)
 
-    monkeypatch.setattr(PairedStep, "update", slow)
+    monkeypatch.setattr(Pix2PixStep, "training_step", slow)
     run = train(chosen, tmp_path / "run", resume=True, quiet=True)
     (step,) = (entry for line in (run / "log.jsonl").read_text().splitlines() if (entry := json.loads(line))["kind"] == "step")
     assert step["images_per_second"] <= 5
@@ -286,7 +286,7 @@ def test_a_checkpoint_that_holds_code_is_never_run(tmp_path: Path) -> None:
 
 def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(recipe(), tmp_path / "whole", quiet=True)
-    real = loop.save_checkpoint
+    real = trainer.save_checkpoint
     saves = [0]
 
     def full(file, state):  # type: ignore[no-untyped-def]
@@ -302,7 +302,7 @@ def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: p
         real(file, state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", full)
+        patch.setattr(trainer, "save_checkpoint", full)
         with pytest.raises(RunFailure, match="disk is full"):
             train(recipe(), tmp_path / "run", quiet=True)
     assert [file.name for file in (tmp_path / "run" / "checkpoints").iterdir()] == ["last.pt"]
@@ -310,7 +310,7 @@ def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: p
 
 
 def test_nan_stops_and_keeps_the_last_good_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    update = PairedStep.update
+    update = Pix2PixStep.training_step
     calls = [0]
 
     def poisoned(self, pair, measure=False):  # type: ignore[no-untyped-def]
@@ -320,13 +320,13 @@ def test_nan_stops_and_keeps_the_last_good_state(tmp_path: Path, monkeypatch: py
                 next(self.generator.parameters()).fill_(float("nan"))
         return update(self, pair, measure)
 
-    monkeypatch.setattr(PairedStep, "update", poisoned)
+    monkeypatch.setattr(Pix2PixStep, "training_step", poisoned)
     with pytest.raises(RunFailure, match="NaN") as caught:
         train(recipe(), tmp_path / "run", quiet=True)
     assert "last.pt" in str(caught.value)
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
     assert state["position"]["images"] == 6
-    assert all(torch.isfinite(tensor).all() for tensor in state["generator"].values())
+    assert all(torch.isfinite(tensor).all() for tensor in state["step"]["generator"].values())
     assert '"code":"nan"' in (tmp_path / "run" / "log.jsonl").read_text()
 
 

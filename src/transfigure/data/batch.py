@@ -1,4 +1,4 @@
-"""What travels through the house: a pair of images, and a batch of pairs."""
+"""What goes through the program: a pair of images, and a batch of pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 T = TypeVar("T")
 
@@ -29,54 +29,49 @@ class Pair:
 
 @dataclass(frozen=True)
 class Batch:
-    """N pairs, and what the networks made of them. Loss terms read from it; nothing is changed in place.
+    """N pairs, and what the generator made of their sources. Loss terms read from it; nothing is changed in place.
 
     Attributes:
         source: ``[N, C, H, W]`` in [-1, 1].
         target: ``[N, C', H, W]`` in [-1, 1].
         names: N names.
-        fake: the generator's answer, ``[N, C', H, W]`` in [-1, 1], once there is one.
-        fake_map: the discriminator's logits on the fake, ``[N, 1, h, w]``, while G is being updated against D.
-        generator: G, for terms that ask it more than one question.
-        inverse: the generator of the other direction, if one is trained beside it.
+        output: the generator's output, ``[N, C', H, W]`` in [-1, 1], once there is one (see :meth:`with_fake`, :attr:`fake`).
     """
 
     source: Tensor
     target: Tensor
     names: tuple[str, ...]
-    fake: Tensor | None = None
-    fake_map: Tensor | None = None
-    generator: nn.Module | None = None
-    inverse: nn.Module | None = None
+    output: Tensor | None = None
 
     def __len__(self) -> int:
         return self.source.shape[0]
 
     @property
-    def generated(self) -> Tensor:
-        """The fake, for a loss term that needs one.
+    def fake(self) -> Tensor:
+        """The generator's output, for a loss term that needs one.
 
         Raises:
             ValueError: the generator has not run on this batch yet.
         """
-        if self.fake is None:
+        if self.output is None:
             raise ValueError("this batch holds no generated images yet: call with_fake(G(source)) first")
+        return self.output
+
+    @property
+    def generated(self) -> Tensor:
+        """The name that :attr:`fake` had in version 0.1; plugins may still use it."""
         return self.fake
 
-    def with_fake(self, fake: Tensor, fake_map: Tensor | None = None) -> Batch:
-        """The same pairs, with the generator's answer beside them."""
-        return replace(self, fake=fake, fake_map=fake_map)
+    def with_fake(self, fake: Tensor) -> Batch:
+        """The same pairs, with the generator's output."""
+        return replace(self, output=fake)
 
-    def between(self, generator: nn.Module, inverse: nn.Module | None = None) -> Batch:
-        """The same batch, with the networks that some terms need."""
-        return replace(self, generator=generator, inverse=inverse)
-
-    def turned(self) -> Batch:
+    def swapped(self) -> Batch:
         """The other direction: targets as sources, and nothing generated yet."""
         return Batch(self.target, self.source, self.names)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device (without what the networks made of it)."""
+        """The same pairs on another device, without the generator's output."""
         return Batch(self.source.to(device, non_blocking=True), self.target.to(device, non_blocking=True), self.names)
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import UserError
+from ..networks.base import Discriminator, Generator
 from ..networks.build import build_discriminator, build_generator
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0a"
@@ -53,13 +54,15 @@ class Found:
         )
         return f"{self.kind} {self.name}, {channels}, {options}"
 
-    def build(self) -> nn.Module:
-        """The network, with fresh weights."""
-        if self.kind == "discriminator":
-            assert self.channels is not None
-            return build_discriminator(self.name, self.channels, self.options)
+    def build_generator(self) -> Generator:
+        """The generator, with fresh weights."""
         assert self.source_channels is not None and self.target_channels is not None
         return build_generator(self.name, self.source_channels, self.target_channels, self.options)
+
+    def build_discriminator(self) -> Discriminator:
+        """The discriminator, with fresh weights."""
+        assert self.channels is not None
+        return build_discriminator(self.name, self.channels, self.options)
 
 
 # ---- reading ------------------------------------------------------------------------------------------------------------
@@ -216,7 +219,8 @@ def convert_discriminator(state: Mapping[str, Tensor], found: Found) -> dict[str
 
 def _convert(state: Mapping[str, Tensor], found: Found, names: Callable[[Found], dict[str, str]]) -> dict[str, Tensor]:
     with torch.device("meta"):
-        expected = found.build().state_dict()
+        network = found.build_discriminator() if found.kind == "discriminator" else found.build_generator()
+        expected = network.state_dict()
     theirs = names(found)
     left = dict(state)
     converted: dict[str, Tensor] = {}
@@ -284,34 +288,38 @@ def _patch_names(found: Found) -> dict[str, str]:
 # ---- the whole way ------------------------------------------------------------------------------------------------------
 
 
-def load_generator(path: str | Path) -> tuple[nn.Module, Found]:
+def load_generator(path: str | Path) -> tuple[Generator, Found]:
     """A generator of the reference, as ours, on the CPU and in eval mode (see :func:`transfigure.networks.modes.inference`).
 
     Raises:
         UserError: the file cannot be used, or is not a generator.
     """
-    return _load(path, "generator")
+    found, converted = _converted(path, "generator")
+    with torch.device("meta"):
+        network = found.build_generator()
+    network.to_empty(device="cpu").load_state_dict(converted, strict=True)
+    return network.eval(), found
 
 
-def load_discriminator(path: str | Path) -> tuple[nn.Module, Found]:
+def load_discriminator(path: str | Path) -> tuple[Discriminator, Found]:
     """A discriminator of the reference, as ours, on the CPU and in eval mode.
 
     Raises:
         UserError: the file cannot be used, or is not a discriminator.
     """
-    return _load(path, "discriminator")
+    found, converted = _converted(path, "discriminator")
+    with torch.device("meta"):
+        network = found.build_discriminator()
+    network.to_empty(device="cpu").load_state_dict(converted, strict=True)
+    return network.eval(), found
 
 
-def _load(path: str | Path, kind: str) -> tuple[nn.Module, Found]:
+def _converted(path: str | Path, kind: str) -> tuple[Found, dict[str, Tensor]]:
     state = read_state(path)
     try:
         found = recognise(state)
         if found.kind != kind:
             raise UserError(f"it is a {found}: give a {kind}")
-        converted = convert_generator(state, found) if kind == "generator" else convert_discriminator(state, found)
+        return found, convert_generator(state, found) if kind == "generator" else convert_discriminator(state, found)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    with torch.device("meta"):
-        network = found.build()
-    network.to_empty(device="cpu").load_state_dict(converted, strict=True)
-    return network.eval(), found

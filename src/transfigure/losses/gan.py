@@ -1,13 +1,12 @@
-"""The adversarial game: what the discriminator D minimises, and what the generator G does to fool it.
+"""The adversarial forms: what the discriminator D minimises, and what the generator G minimises against it.
 
-Every loss here is a mean over all logits, whatever their shape: one verdict per image, or a map with one per patch. D minimises
-``real(D(y)) + fake(D(G(x)))``, plus its ``penalty`` if there is one; G minimises ``fool(D(G(x)))``. pix2pix halves D's sum
-(Isola et al. 2017, section 3.3); whoever takes the step decides that, not these equations.
+A form takes D's outputs on real and on generated images, ``d_loss(real, fake)`` and ``g_loss(real, fake)``; one that compares the two needs
+both. Every loss is a mean over all logits of a map, whatever its shape (one per image, or one per patch), then over D's scales. pix2pix
+halves D's loss (Isola et al. 2017, section 3.3): the training step does that, not these equations.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -16,52 +15,93 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UserError
+from ..networks.base import DiscriminatorOutput
 from ..registry import register
-
-Judge = Callable[[Tensor], Tensor]
-"""Images ``[N, C, H, W]`` to logits; a conditional judge already holds the source images."""
+from .gradient_penalty import Discriminate, at_least_float32, check_penalty_weight, interpolated_penalty
 
 
 class Adversarial(ABC):
-    """The two sides of one adversarial objective. ``logits`` are D's raw outputs, of any shape; each loss is a scalar."""
+    """Both sides of one adversarial form. A subclass writes down ``d_loss`` and ``g_loss``; each returns a scalar.
+
+    Attributes:
+        relativistic: G's loss compares generated with real images, so D's outputs on real ones are computed for it too.
+    """
+
+    relativistic: bool = False
 
     @abstractmethod
-    def real(self, logits: Tensor) -> Tensor:
-        """D's loss on real images."""
+    def d_loss(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """D's loss on its outputs for real and for generated images."""
 
     @abstractmethod
-    def fake(self, logits: Tensor) -> Tensor:
-        """D's loss on generated images."""
-
-    @abstractmethod
-    def fool(self, logits: Tensor) -> Tensor:
-        """G's loss: small where D takes the generated images for real ones."""
-
-    def penalty(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor | None:
-        """What D pays beside its two losses, or None if this objective asks for nothing more.
+    def g_loss(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """G's loss: small where D takes generated images for real ones.
 
         Args:
-            judge: D as a function of images alone.
+            real: D's outputs on real images, without gradient, if the form is ``relativistic``; else it holds no logits.
+            fake: D's outputs on generated images.
+        """
+
+    def d_penalty(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor | None:
+        """What D's loss holds beside, or None if this form asks for nothing more.
+
+        Args:
+            discriminate: D as a function of images alone (if it is conditional, with the sources given).
             real: real images ``[N, C, H, W]`` in [-1, 1].
             fake: generated images of the same shape; no gradient reaches G through them.
         """
         return None
 
-    def score(self, logits: Tensor) -> Tensor:
-        """D's mean verdict as a person reads it, without gradient: a probability for ``vanilla``, else the mean output."""
-        return _mean(logits.detach())
+    def mean_output(self, output: DiscriminatorOutput) -> Tensor:
+        """D's mean output as a person reads it, without gradient: a probability for ``vanilla``, else the mean logit."""
+        return over_scales(mean, output.detach())
 
-    def won(self, real: float, fake: float) -> bool:
-        """Whether D's mean verdicts on real and generated images say that it tells them apart almost perfectly."""
-        return real > 0.95 and fake < 0.05
+    def is_saturated(self, d_real: float, d_fake: float) -> bool:
+        """Whether D's mean outputs on real and generated images say that it separates them almost perfectly."""
+        return d_real > 0.95 and d_fake < 0.05
+
+
+class SeparateLosses(Adversarial):
+    """A form whose losses look at real and at generated images one by one: D minimises ``d_real_loss(D(y)) + d_fake_loss(D(G(x)))``."""
+
+    @abstractmethod
+    def d_real_loss(self, logits: Tensor) -> Tensor:
+        """D's loss on a map of logits of real images."""
+
+    @abstractmethod
+    def d_fake_loss(self, logits: Tensor) -> Tensor:
+        """D's loss on a map of logits of generated images."""
+
+    @abstractmethod
+    def g_fake_loss(self, logits: Tensor) -> Tensor:
+        """G's loss on a map of logits of generated images."""
+
+    def d_loss(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """The sum of both."""
+        return over_scales(self.d_real_loss, real) + over_scales(self.d_fake_loss, fake)
+
+    def g_loss(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """Of the generated images alone."""
+        return over_scales(self.g_fake_loss, fake)
+
+
+def over_scales(loss: Callable[..., Tensor], *outputs: DiscriminatorOutput) -> Tensor:
+    """The mean over D's scales of a loss on the maps of logits of each scale."""
+    losses = [loss(*maps) for maps in zip(*(output.logits for output in outputs), strict=True)]
+    return sum(losses[1:], losses[0]) / len(losses)
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean over all logits of a map, in float32 at least."""
+    return values.mean(dtype=at_least_float32(values))
 
 
 @register("adversarial", "vanilla")
-class Vanilla(Adversarial):
+class Vanilla(SeparateLosses):
     """The original game on probabilities, D = sigmoid(logit), with the non-saturating loss for G.
 
-    ``real`` = -E[log D(y)], ``fake`` = -E[log(1 - D(G(x)))], ``fool`` = -E[log D(G(x))]. G's loss replaces E[log(1 - D(G(x)))],
-    whose gradient vanishes just when D rejects everything.
+    ``d_loss`` = -E[log D(y)] - E[log(1 - D(G(x)))], ``g_loss`` = -E[log D(G(x))]. G's loss replaces E[log(1 - D(G(x)))], whose gradient
+    vanishes just when D rejects everything.
 
     Blind to how far a sample is from the data once D accepts it: the gradient is gone on the right side of the border.
 
@@ -78,34 +118,34 @@ class Vanilla(Adversarial):
     def __init__(self, real_label: float = 1.0) -> None:
         self.real_label = _label(real_label)
 
-    def real(self, logits: Tensor) -> Tensor:
+    def d_real_loss(self, logits: Tensor) -> Tensor:
         """-E[r log D + (1 - r) log(1 - D)] with r = ``real_label``; for r = 1, -E[log D]."""
         cross_entropy = self.real_label * F.logsigmoid(logits) + (1 - self.real_label) * F.logsigmoid(-logits)
-        return -_mean(cross_entropy)
+        return -mean(cross_entropy)
 
-    def fake(self, logits: Tensor) -> Tensor:
+    def d_fake_loss(self, logits: Tensor) -> Tensor:
         """-E[log(1 - D)]."""
-        return -_mean(F.logsigmoid(-logits))
+        return -mean(F.logsigmoid(-logits))
 
-    def fool(self, logits: Tensor) -> Tensor:
+    def g_fake_loss(self, logits: Tensor) -> Tensor:
         """-E[log D]."""
-        return -_mean(F.logsigmoid(logits))
+        return -mean(F.logsigmoid(logits))
 
-    def score(self, logits: Tensor) -> Tensor:
+    def mean_output(self, output: DiscriminatorOutput) -> Tensor:
         """E[D], in [0, 1]; 0.5 means that D cannot tell."""
-        return _mean(torch.sigmoid(logits.detach()))
+        return super().mean_output(output.detach().map_logits(torch.sigmoid))
 
-    def won(self, real: float, fake: float) -> bool:
+    def is_saturated(self, d_real: float, d_fake: float) -> bool:
         """Both means within 5 % of their labels."""
-        return real > 0.95 * self.real_label and fake < 0.05 * self.real_label
+        return d_real > 0.95 * self.real_label and d_fake < 0.05 * self.real_label
 
 
 @register("adversarial", "lsgan")
-class LeastSquares(Adversarial):
-    """Least squares: D regresses r for real and 0 for fake, G pulls its fakes to r.
+class LeastSquares(SeparateLosses):
+    """Least squares: D regresses r for real and 0 for fake, G brings its outputs to r.
 
-    ``real`` = E[(D(y) - r)^2], ``fake`` = E[D(G(x))^2], ``fool`` = E[(D(G(x)) - r)^2]. The paper's factors 1/2 are left out, as
-    in CycleGAN. Samples that D accepts but that lie far from its border still get a gradient.
+    ``d_loss`` = E[(D(y) - r)^2] + E[D(G(x))^2], ``g_loss`` = E[(D(G(x)) - r)^2]. The paper's factors 1/2 are left out, as in CycleGAN.
+    Samples that D accepts but that lie far from its border still get a gradient.
 
     Blind to the sign of its error: G is also pulled back from outputs that D finds *more* real than r.
 
@@ -121,28 +161,28 @@ class LeastSquares(Adversarial):
     def __init__(self, real_label: float = 1.0) -> None:
         self.real_label = _label(real_label)
 
-    def real(self, logits: Tensor) -> Tensor:
+    def d_real_loss(self, logits: Tensor) -> Tensor:
         """E[(D - r)^2]."""
-        return _mean((logits - self.real_label).square())
+        return mean((logits - self.real_label).square())
 
-    def fake(self, logits: Tensor) -> Tensor:
+    def d_fake_loss(self, logits: Tensor) -> Tensor:
         """E[D^2]."""
-        return _mean(logits.square())
+        return mean(logits.square())
 
-    def fool(self, logits: Tensor) -> Tensor:
+    def g_fake_loss(self, logits: Tensor) -> Tensor:
         """E[(D - r)^2]."""
-        return _mean((logits - self.real_label).square())
+        return mean((logits - self.real_label).square())
 
-    def won(self, real: float, fake: float) -> bool:
+    def is_saturated(self, d_real: float, d_fake: float) -> bool:
         """Both means within 5 % of their labels."""
-        return real > 0.95 * self.real_label and fake < 0.05 * self.real_label
+        return d_real > 0.95 * self.real_label and d_fake < 0.05 * self.real_label
 
 
 @register("adversarial", "hinge")
-class Hinge(Adversarial):
+class Hinge(SeparateLosses):
     """The hinge: D is content once real is above +1 and fake below -1; G raises D's output without bound.
 
-    ``real`` = E[max(0, 1 - D(y))], ``fake`` = E[max(0, 1 + D(G(x)))], ``fool`` = -E[D(G(x))].
+    ``d_loss`` = E[max(0, 1 - D(y))] + E[max(0, 1 + D(G(x)))], ``g_loss`` = -E[D(G(x))].
 
     Blind inside D's margin: logits beyond +-1 on the right side no longer teach D anything. G's loss has no floor, so its value
     says little; meant for a D that is kept smooth (spectral normalisation).
@@ -150,33 +190,33 @@ class Hinge(Adversarial):
     Source: Lim and Ye 2017, "Geometric GAN"; Miyato et al. 2018, "Spectral normalization", equations 16 and 17.
     """
 
-    def real(self, logits: Tensor) -> Tensor:
+    def d_real_loss(self, logits: Tensor) -> Tensor:
         """E[max(0, 1 - D)]."""
-        return _mean(F.relu(1 - logits))
+        return mean(F.relu(1 - logits))
 
-    def fake(self, logits: Tensor) -> Tensor:
+    def d_fake_loss(self, logits: Tensor) -> Tensor:
         """E[max(0, 1 + D)]."""
-        return _mean(F.relu(1 + logits))
+        return mean(F.relu(1 + logits))
 
-    def fool(self, logits: Tensor) -> Tensor:
+    def g_fake_loss(self, logits: Tensor) -> Tensor:
         """-E[D]."""
-        return -_mean(logits)
+        return -mean(logits)
 
-    def won(self, real: float, fake: float) -> bool:
+    def is_saturated(self, d_real: float, d_fake: float) -> bool:
         """Both means beyond their margins: no gradient is left for D."""
-        return real >= 1 and fake <= -1
+        return d_real >= 1 and d_fake <= -1
 
 
 @register("adversarial", "wgan_gp", batch_norm=False)
-class WassersteinPenalty(Adversarial):
+class WassersteinPenalty(SeparateLosses):
     """Wasserstein distance with gradient penalty: D is a critic whose slope is kept near 1 between real and fake.
 
-    ``real`` = -E[D(y)], ``fake`` = E[D(G(x))], ``fool`` = -E[D(G(x))], and ``penalty`` = lambda E[(||grad D(z)|| - 1)^2] with z
-    drawn evenly on the line from a real image to a fake one, one z per pair. Without the penalty the critic's loss has no floor.
+    ``d_loss`` = -E[D(y)] + E[D(G(x))], ``g_loss`` = -E[D(G(x))], and ``d_penalty`` = lambda E[(||grad D(z)|| - 1)^2] with z drawn evenly
+    on the line from a real image to a fake one, one z per pair. Without the penalty the critic's loss has no floor.
 
     Of a map of logits the penalty takes the mean per image: that mean is the critic whose value enters the losses.
 
-    Blind in one respect: the slope is held only along those lines. A critic with batch norm judges the batch and not the image,
+    Blind in one respect: the slope is held only along those lines. A critic with batch norm sees the batch and not the image,
     which voids the penalty (section 4): give the discriminator instance norm or none. The paper takes 5 critic steps for each
     of G, and Adam with betas (0, 0.9).
 
@@ -190,84 +230,29 @@ class WassersteinPenalty(Adversarial):
     """
 
     def __init__(self, penalty_weight: float = 10.0) -> None:
-        if not (math.isfinite(penalty_weight) and penalty_weight >= 0):
-            raise UserError(f"penalty_weight is {penalty_weight}: it must be a number from 0 up (the paper's is 10)")
-        self.penalty_weight = penalty_weight
+        self.penalty_weight = check_penalty_weight(penalty_weight)
 
-    def real(self, logits: Tensor) -> Tensor:
+    def d_real_loss(self, logits: Tensor) -> Tensor:
         """-E[D]."""
-        return -_mean(logits)
+        return -mean(logits)
 
-    def fake(self, logits: Tensor) -> Tensor:
+    def d_fake_loss(self, logits: Tensor) -> Tensor:
         """E[D]."""
-        return _mean(logits)
+        return mean(logits)
 
-    def fool(self, logits: Tensor) -> Tensor:
+    def g_fake_loss(self, logits: Tensor) -> Tensor:
         """-E[D]."""
-        return -_mean(logits)
+        return -mean(logits)
 
-    def won(self, real: float, fake: float) -> bool:
+    def is_saturated(self, d_real: float, d_fake: float) -> bool:
         """Never: a critic has no scale, and its gradient does not vanish when it is right."""
         return False
 
-    def penalty(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor | None:
-        """Lambda E[(||grad D(z)||_2 - 1)^2], z = e y + (1 - e) G(x), e ~ U[0, 1] per image; differentiable in D's weights.
-
-        Draws from torch's global generator. Under ``torch.no_grad`` the value comes without a graph.
-
-        Raises:
-            ValueError: ``real`` and ``fake`` differ in shape.
-        """
+    def d_penalty(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor | None:
+        """Lambda times :func:`~transfigure.losses.gradient_penalty.interpolated_penalty`."""
         if self.penalty_weight == 0:
             return None
-        if real.shape != fake.shape:
-            raise ValueError(f"the penalty needs as many fakes as reals, of one size: got {tuple(real.shape)} and {tuple(fake.shape)}")
-        e = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
-        slope = _slope(judge, e * real.detach() + (1 - e) * fake.detach())
-        norm: Tensor = torch.linalg.vector_norm(slope.flatten(1), dim=1, dtype=_at_least_float32(slope))
-        return self.penalty_weight * (norm - 1).square().mean()
-
-
-def r1(judge: Judge, real: Tensor) -> Tensor:
-    """E[||grad_y D(y)||^2] over real images y: how steep D is on the data. Times gamma / 2 it is the penalty R1, added to D's loss.
-
-    It keeps D from a slope where real images lie, so that the game comes to rest there. Differentiable in D's weights; under
-    ``torch.no_grad`` the value comes without a graph. No random numbers.
-
-    D(y) is the mean over a map of logits, one number per image, because that mean is what enters the losses (and what ``wgan_gp`` holds).
-    For a D with one verdict per image it is the paper's sum of logits over the batch, differentiated. Over a map of n logits, each of which
-    sees its own patch, the mean is about n times less steep, squared, than one logit: gamma means more on a larger map.
-
-    Blind to mixing: with batch norm D(y) also depends on the other images of the batch, and what is measured is then the gradient of the
-    whole batch's verdicts. Give D instance norm, none, or spectral normalisation.
-
-    Shapes: ``real`` ``[N, C, H, W]`` -> scalar, at least float32, from 0 up.
-    Source: Mescheder, Geiger and Nowozin 2018, "Which training methods for GANs do actually converge?", equation 9 without gamma / 2.
-
-    Args:
-        judge: D as a function of images alone.
-        real: real images in [-1, 1].
-    """
-    slope = _slope(judge, real)
-    return slope.flatten(1).square().sum(1, dtype=_at_least_float32(slope)).mean()
-
-
-def _slope(judge: Judge, images: Tensor) -> Tensor:
-    """The gradient of D at each image, D being the mean of an image's logits; it has a graph where gradients are enabled."""
-    training = torch.is_grad_enabled()
-    with torch.enable_grad():
-        y = images.detach().requires_grad_()
-        verdict = judge(y).reshape(len(y), -1).mean(1).sum()  # images do not mix in D, so the sum's gradient is each image's own
-        (slope,) = torch.autograd.grad(verdict, y, create_graph=training)
-    return slope
-
-
-def _mean(values: Tensor) -> Tensor:
-    return values.mean(dtype=_at_least_float32(values))
-
-
-def _at_least_float32(values: Tensor) -> torch.dtype:
-    return torch.promote_types(values.dtype, torch.float32)
+        return self.penalty_weight * interpolated_penalty(discriminate, real, fake)
 
 
 def _label(value: float) -> float:

@@ -1,4 +1,4 @@
-"""The objective: the weighted sum of loss terms that a recipe asks for, beside the adversarial game."""
+"""The objective: the weighted sum of loss terms that a recipe asks for, in addition to the adversarial loss."""
 
 from __future__ import annotations
 
@@ -13,9 +13,19 @@ from torch import Tensor, nn
 
 from .. import registry
 from ..data.batch import Batch
-from ..errors import UserError
+from ..errors import UserError, did_you_mean
+from ..networks.base import Generator
 
-Term = Callable[[Batch], Tensor]
+Term = Callable[..., Tensor]
+"""``term(batch) -> scalar``, or with more arguments, by name: see :data:`CONTEXT`."""
+
+CONTEXT = {
+    "generator": "G itself, to apply to something else than the batch's sources",
+    "inverse": "the generator of the other direction, which is then trained with G",
+    "real_output": "D's output on the targets, without gradient",
+    "fake_output": "D's output on the generated images",
+}
+"""What a term may have beside the batch: it says so by naming the argument."""
 
 
 class Objective:
@@ -25,47 +35,54 @@ class Objective:
 
         objective = Objective([{"loss": "l1", "weight": 100}, {"loss": "ssim"}])
         values = objective.values(batch.with_fake(fake))      # {"l1": 0.31, "ssim": 0.62}, unweighted
-        objective.weigh(values).backward()                     # 100 * 0.31 + 1 * 0.62
+        objective.weighted_sum(values).backward()              # 100 * 0.31 + 1 * 0.62
 
     Args:
         terms: one mapping per term: ``loss`` (a registered name), ``weight`` (default 1), and that loss's own options. A weight of 0
-            measures the term without training on it. A loss listed twice is called ``l1`` and ``l1_2``. ``like`` names another loss,
-            whose pull the term takes on: see :meth:`weighted`.
+            measures the term without training on it. A loss listed twice is called ``l1`` and ``l1_2``. ``match_gradient_of``
+            names another loss, whose gradient norm the term takes on: see :meth:`weighted`.
 
     Attributes:
-        terms: name to ``term(batch) -> scalar``, in the recipe's order.
+        terms: name to ``term(batch, ...) -> scalar``, in the recipe's order.
         weights: name to weight.
-        models: name to the loss it pulls like, for the terms that do.
+        needs: name to the arguments that the term has beside the batch.
+        matched: name to the loss whose gradient norm it takes on, for the terms that do.
         losses: name to the registered loss.
         trained: the terms that have weights of their own to train, once :meth:`prepare` was called.
 
     Raises:
-        UserError: no such loss or option, or a value that it cannot take.
+        UserError: no such loss or option, a value that it cannot take, or an argument that no term is given.
     """
 
     def __init__(self, terms: Sequence[Mapping[str, Any]]) -> None:
         self.terms: dict[str, Term] = {}
         self.weights: dict[str, float] = {}
-        self.models: dict[str, Term] = {}
+        self.needs: dict[str, tuple[str, ...]] = {}
+        self.matched: dict[str, Term] = {}
         self.losses: dict[str, str] = {}
         self.trained = nn.ModuleDict()
         for index, given in enumerate(terms):
             where = f"objective.terms.{index}"
             if not isinstance(given, Mapping) or not isinstance(given.get("loss"), str):
                 raise UserError(f"{where} is {given!r}: a term names its loss, as in {{loss: l1, weight: 100}}")
-            options = {key: value for key, value in given.items() if key not in ("loss", "weight", "like")}
+            options = {key: value for key, value in given.items() if key not in ("loss", "weight", "match_gradient_of")}
             name = self._free_name(given["loss"])
             self.terms[name] = _build(given["loss"], options, where)
+            self.needs[name] = _arguments(self.terms[name], given["loss"])
             self.losses[name] = given["loss"]
             self.weights[name] = _weight(given.get("weight", 1.0), f"{where}.weight")
-            if given.get("like") is not None:
-                self.models[name] = _build(given["like"], {}, f"{where}.like")
+            if given.get("match_gradient_of") is not None:
+                self.matched[name] = _build(given["match_gradient_of"], {}, f"{where}.match_gradient_of")
+                if _arguments(self.matched[name], given["match_gradient_of"]):
+                    raise UserError(
+                        f"{where}.match_gradient_of is {given['match_gradient_of']}, which needs more than the images: name another loss"
+                    )
 
-    def asks_for(self, extra: str) -> list[str]:
-        """The losses in it that register ``needs`` of this kind, such as ``inverse``: a generator of the other direction."""
-        return [loss for loss in self.losses.values() if registry.entry("loss", loss).extra.get("needs") == extra]
+    def needing(self, argument: str) -> list[str]:
+        """The losses in it that have this argument, such as ``inverse``."""
+        return [self.losses[name] for name, arguments in self.needs.items() if argument in arguments]
 
-    def prepare(self, generator: nn.Module) -> Objective:
+    def prepare(self, generator: Generator) -> Objective:
         """Give terms that train weights beside G the chance to build them, from the global random numbers."""
         for name, term in self.terms.items():
             build = getattr(term, "prepare", None)
@@ -74,8 +91,12 @@ class Objective:
                 self.trained[name] = term
         return self
 
-    def values(self, batch: Batch) -> dict[str, Tensor]:
+    def values(self, batch: Batch, **context: Any) -> dict[str, Tensor]:
         """Every term's value on a batch that holds generated images: scalars, not weighted, with gradient where the weight is not 0.
+
+        Args:
+            batch: the pairs and the generated images.
+            **context: what there is of :data:`CONTEXT`; each term is given what it asks for.
 
         Raises:
             UserError: a term (of a plugin) did not return a scalar.
@@ -83,7 +104,7 @@ class Objective:
         values = {}
         for name, term in self.terms.items():
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.weights[name] != 0):
-                values[name] = term(batch)
+                values[name] = term(batch, **{argument: context[argument] for argument in self.needs[name]})
             if values[name].ndim != 0:
                 raise UserError(f"loss {name!r} returned a tensor of shape {tuple(values[name].shape)}: a loss returns one number")
         return values
@@ -91,22 +112,22 @@ class Objective:
     def weighted(self, values: Mapping[str, Tensor], batch: Batch | None = None) -> dict[str, Tensor]:
         """Each value times its weight, those of weight 0 left out.
 
-        A term with ``like`` is also scaled so that its gradient at the generated images is as long as that of the loss it is like:
-        w L ||dM / dG(x)|| / ||dL / dG(x)||, the quotient taken as a constant. So losses of other scales can be compared at equal
-        strength: a cosine at weight 100, like ``l1``, pulls as hard as 100 L1 in every update, in its own direction.
+        A term with ``match_gradient_of`` is also scaled so that its gradient at the generated images is as long as that of the loss M
+        named there: w L ||dM / dG(x)|| / ||dL / dG(x)||, the quotient taken as a constant. So losses of other scales can be compared at
+        equal strength: a cosine at weight 100 that matches ``l1`` has the gradient norm of 100 L1 in every update, in its own direction.
 
         Args:
             values: what :meth:`values` returned.
-            batch: the batch that they are of; needed if a term is like another.
+            batch: the batch that they are of; needed if a term matches another.
         """
         weighted = {name: self.weights[name] * value for name, value in values.items() if self.weights[name] != 0}
-        for name in self.models.keys() & weighted.keys():
+        for name in self.matched.keys() & weighted.keys():
             if batch is None:
-                raise ValueError(f"term {name!r} pulls like another loss, which needs the batch: weigh(values, batch=batch)")
-            weighted[name] = weighted[name] * _quotient(self.models[name], values[name], batch)
+                raise ValueError(f"term {name!r} matches another loss's gradient, which needs the batch: weighted_sum(values, batch=batch)")
+            weighted[name] = weighted[name] * _quotient(self.matched[name], values[name], batch)
         return weighted
 
-    def weigh(self, values: Mapping[str, Tensor], device: torch.device | str | None = None, batch: Batch | None = None) -> Tensor:
+    def weighted_sum(self, values: Mapping[str, Tensor], device: torch.device | str | None = None, batch: Batch | None = None) -> Tensor:
         """The sum of :meth:`weighted`; a zero (on ``device``, if there are no values) when nothing has weight."""
         zero = next(iter(values.values())).new_zeros(()) if values else torch.zeros((), device=device)
         return sum(self.weighted(values, batch).values(), zero)
@@ -126,18 +147,34 @@ class Objective:
         return name
 
 
-def _quotient(model: Term, value: Tensor, batch: Batch) -> Tensor:
-    """How much longer the model's gradient at the generated images is than the value's; 0 where the value has none."""
-    generated = batch.generated
+def _quotient(matched: Term, value: Tensor, batch: Batch) -> Tensor:
+    """How much longer the matched loss's gradient at the generated images is than the value's; 0 where the value has none."""
     if not value.requires_grad:
         return value.new_zeros(())
-    own: Tensor | None = torch.autograd.grad(value, generated, retain_graph=True, allow_unused=True)[0]
-    if own is None:  # it asks G something else
+    own: Tensor | None = torch.autograd.grad(value, batch.fake, retain_graph=True, allow_unused=True)[0]
+    if own is None:  # the term does not depend on G(x)
         return value.new_zeros(())
-    alone = generated.detach().requires_grad_()
-    (wanted,) = torch.autograd.grad(model(batch.with_fake(alone, batch.fake_map)), alone)
+    fake = batch.fake.detach().requires_grad_()
+    (wanted,) = torch.autograd.grad(matched(batch.with_fake(fake)), fake)
     length = own.norm()
     return torch.where(length > 0, wanted.norm() / length.clamp_min(1e-30), 0.0)
+
+
+def _arguments(term: Term, loss: str) -> tuple[str, ...]:
+    """The names of what a term wants beside the batch.
+
+    Raises:
+        UserError: it wants something that no step has.
+    """
+    signature = inspect.signature(term.forward if isinstance(term, nn.Module) else term)
+    wanted = tuple(name for name, item in signature.parameters.items() if item.default is item.empty and item.kind is not item.VAR_KEYWORD)
+    for name in wanted[1:]:
+        if name not in CONTEXT:
+            raise UserError(
+                f"the loss {loss} has an argument {name!r} that nothing fills{did_you_mean(name, CONTEXT)}: "
+                "give it a default, which makes it an option of the recipe"
+            )
+    return wanted[1:]
 
 
 def _build(loss: str, options: dict[str, Any], where: str) -> Term:

@@ -1,6 +1,6 @@
 """How far the generated image is from its target, value by value or as a direction.
 
-Each term reads ``batch.generated`` and ``batch.target``, ``[N, C, H, W]`` in [-1, 1], and returns a scalar: the mean over the batch.
+Each term reads ``batch.fake`` and ``batch.target``, ``[N, C, H, W]`` in [-1, 1], and returns a scalar: the mean over the batch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def compared(batch: Batch) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: nothing is generated yet, or the shapes differ (they would broadcast to a number that means nothing).
     """
-    generated, target = batch.generated, batch.target
+    generated, target = batch.fake, batch.target
     if generated.shape != target.shape:
         raise ValueError(f"generated images {tuple(generated.shape)} and targets {tuple(target.shape)} must have one shape")
     return tuple(images.to(torch.promote_types(images.dtype, torch.float32)) for images in (generated, target))  # type: ignore[return-value]
@@ -82,7 +82,7 @@ def cosine(batch: Batch, epsilon: float = 1e-3) -> Tensor:
     1 - <G(x), y> / (||G(x)|| ||y||), one similarity per image, then the mean over the batch. In [0, 2].
 
     Blind to a common scale of all values, so it does not hold contrast. Its gradient is as long as sin(angle) / ||G(x)||, that of
-    ``l1`` as 1 / sqrt(n) for n values: at an equal weight it pulls sin(angle) / rms(G(x)) times as hard, whatever the size of the
+    ``l1`` as 1 / sqrt(n) for n values: at an equal weight it is sin(angle) / rms(G(x)) times as long, whatever the size of the
     image, which is more where contrast is low (measured in docs/results/cosine.md).
 
     Source: the cosine study, O. Bernstein, "Imagination to image-nation", alteration to the architecture.

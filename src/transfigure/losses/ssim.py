@@ -95,7 +95,7 @@ def ssim_loss(batch: Batch, window: int = 11, sigma: float = 1.5) -> Tensor:
     1 - E[(2 mx my + C1)(2 sxy + C2) / ((mx^2 + my^2 + C1)(sx^2 + sy^2 + C2))], with means m and (co)variances s in a Gaussian
     window, C1 = (0.01 L)^2 and C2 = (0.03 L)^2 for the data range L. In [0, 2].
 
-    Blind to structure larger than its window, and nearly so to a uniform shift of brightness in light areas; each channel is judged
+    Blind to structure larger than its window, and nearly so to a uniform shift of brightness in light areas; each channel is compared
     alone, so colour bleeding costs little.
 
     Source: Wang et al. 2004, "Image quality assessment", equation 13; as a loss, Zhao et al. 2017, "Loss functions for image

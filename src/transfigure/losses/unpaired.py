@@ -1,8 +1,8 @@
 """Penalties of unpaired translation: what others add to the adversarial loss, here so that leaving them out can be tested.
 
 Without pairs the adversarial loss says only that G(x) should look like the target domain. These terms say what of x should be left in
-it. They read no target: each asks the generator a second question (``batch.generator``), or the one of the other direction
-(``batch.inverse``), or compares with the source itself.
+it. They compare no output with its target: each applies the generator to something else, or the generator of the other direction, or
+compares with the source. A term that needs a network has it as an argument (see :class:`~transfigure.losses.objective.Objective`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..errors import UserError
+from ..networks.base import Generator
 from ..registry import register
 
 
-@register("loss", "cycle", needs="inverse", unpaired=True)
-def cycle(batch: Batch) -> Tensor:
+@register("loss", "cycle", unpaired=True)
+def cycle(batch: Batch, inverse: Generator) -> Tensor:
     """There and back again: E|F(G(x)) - x|, with F the generator of the other direction, trained beside G.
 
     A recipe with this term trains two generators and two discriminators, each direction with the same objective, so both halves of the
@@ -28,12 +29,11 @@ def cycle(batch: Batch) -> Tensor:
 
     Source: Zhu, Park, Isola and Efros 2017, "Unpaired image-to-image translation using cycle-consistent adversarial networks", equation 2.
     """
-    assert batch.inverse is not None
-    return F.l1_loss(batch.inverse(batch.generated).float(), batch.source)
+    return F.l1_loss(inverse(batch.fake).float(), batch.source)
 
 
-@register("loss", "identity", needs="generator", unpaired=True)
-def identity(batch: Batch) -> Tensor:
+@register("loss", "identity", unpaired=True, same_channels=True)
+def identity(batch: Batch, generator: Generator) -> Tensor:
     """What is of the target domain already shall stay as it is: E|G(y) - y|. In [0, 2].
 
     It holds colours, where the two domains share them. Source and target need equal channels.
@@ -42,14 +42,13 @@ def identity(batch: Batch) -> Tensor:
 
     Source: Taigman, Polyak and Wolf 2017; Zhu et al. 2017, section 5.2, where its weight is half that of the cycle.
     """
-    assert batch.generator is not None
     _same_channels(batch, "identity")
-    return F.l1_loss(batch.generator(batch.target).float(), batch.target)
+    return F.l1_loss(generator(batch.target).float(), batch.target)
 
 
-@register("loss", "reconstruction", needs="source", unpaired=True)
+@register("loss", "reconstruction", unpaired=True, same_channels=True)
 def reconstruction(batch: Batch) -> Tensor:
-    """The answer shall be near its own source: E|G(x) - x|. In [0, 2]; source and target need equal channels.
+    """The output shall be near its own source: E|G(x) - x|. In [0, 2]; source and target need equal channels.
 
     With the source domain as target this is the autoencoder's loss. Between domains it pulls against the adversarial loss wherever
     they differ.
@@ -59,12 +58,12 @@ def reconstruction(batch: Batch) -> Tensor:
     Source: "Mechanisms of generative image-to-image translation networks" (arXiv:2411.10368), whose claim is that it can be left out.
     """
     _same_channels(batch, "reconstruction")
-    return F.l1_loss(batch.generated.float(), batch.source)
+    return F.l1_loss(batch.fake.float(), batch.source)
 
 
-@register("loss", "contrastive", needs="features", unpaired=True)
+@register("loss", "contrastive", unpaired=True, same_channels=True)
 class Contrastive(nn.Module):
-    """A patch of the answer shall be recognised as its own place in the source among other places of it (PatchNCE).
+    """A patch of the output shall be recognised as its own place in the source among other places of it (PatchNCE).
 
     For a place s, with z = H(enc(G(x)))_s, its positive H(enc(x))_s and the same image's other places as negatives, all of unit length:
     -log(exp(z . z+ / t) / sum exp(z . z- / t)), the mean over places and over layers of G's own encoder. H is a small network of two
@@ -93,15 +92,17 @@ class Contrastive(nn.Module):
         self.identity = identity
         self.heads = nn.ModuleList()
 
-    def prepare(self, generator: nn.Module) -> None:
+    def prepare(self, generator: Generator) -> None:
         """Build H for this generator's encoder, from the global random numbers.
 
         Raises:
-            UserError: the generator shows no features.
+            UserError: the generator gives no features.
         """
-        channels = getattr(generator, "feature_channels", None)
-        if channels is None:
-            raise UserError(f"the contrastive loss reads a generator's encoder, and {type(generator).__name__} shows none: choose another")
+        channels = generator.feature_channels
+        if not channels:
+            raise UserError(
+                f"the contrastive loss reads a generator's encoder, and {type(generator).__name__} gives no features of one: choose another"
+            )
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(incoming, self.width), nn.ReLU(), nn.Linear(self.width, self.width)) for incoming in channels
         )
@@ -110,31 +111,30 @@ class Contrastive(nn.Module):
                 nn.init.xavier_normal_(layer.weight, gain=0.02)
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, generator: Generator) -> Tensor:
         """The mean over the encoder's layers; for both halves, if asked for, their sum."""
-        assert batch.generator is not None
         _same_channels(batch, "contrastive")
-        loss = self._between(batch.generator, batch.generated, batch.source)
-        return loss + self._between(batch.generator, batch.generator(batch.target), batch.target) if self.identity else loss
+        loss = self._patch_nce(generator, batch.fake, batch.source)
+        return loss + self._patch_nce(generator, generator(batch.target), batch.target) if self.identity else loss
 
-    def _between(self, generator: nn.Module, answer: Tensor, question: Tensor) -> Tensor:
-        made = generator.features(answer)  # type: ignore[operator]
+    def _patch_nce(self, generator: Generator, output: Tensor, source: Tensor) -> Tensor:
+        queries = generator.features(output)
         with torch.no_grad():
-            given = generator.features(question)  # type: ignore[operator]
-        return torch.stack([self._layer(head, *pair) for head, *pair in zip(self.heads, made, given, strict=True)]).mean()
+            keys = generator.features(source)
+        return torch.stack([self._layer(head, *pair) for head, *pair in zip(self.heads, queries, keys, strict=True)]).mean()
 
-    def _layer(self, head: nn.Module, answer: Tensor, question: Tensor) -> Tensor:
-        answer, question = answer.float().flatten(2), question.float().flatten(2)  # [N, C, places]
-        places = torch.randperm(answer.shape[2])[: self.patches].to(answer.device)
-        z, key = (F.normalize(head(features[:, :, places].transpose(1, 2)), dim=2) for features in (answer, question))
-        logits = z @ key.detach().transpose(1, 2) / self.temperature  # [N, places, places]: the diagonal is each one's own place
-        own = torch.arange(len(places), device=answer.device).expand(len(z), -1)
+    def _layer(self, head: nn.Module, query: Tensor, key: Tensor) -> Tensor:
+        query, key = query.float().flatten(2), key.float().flatten(2)  # [N, C, places]
+        places = torch.randperm(query.shape[2])[: self.patches].to(query.device)
+        z, positive = (F.normalize(head(features[:, :, places].transpose(1, 2)), dim=2) for features in (query, key))
+        logits = z @ positive.detach().transpose(1, 2) / self.temperature  # [N, places, places]: the diagonal is each one's own place
+        own = torch.arange(len(places), device=query.device).expand(len(z), -1)
         return F.cross_entropy(logits.flatten(0, 1), own.flatten())
 
 
 def _same_channels(batch: Batch, loss: str) -> None:
     if batch.source.shape[1] != batch.target.shape[1]:
         raise UserError(
-            f"the loss {loss} compares the two domains, whose pictures have {batch.source.shape[1]} and {batch.target.shape[1]} channels: "
+            f"the loss {loss} compares the two domains, whose images have {batch.source.shape[1]} and {batch.target.shape[1]} channels: "
             "leave it out, or bring both to one number of channels"
         )

@@ -15,13 +15,13 @@ from ..errors import UserError, did_you_mean
 NORMS = ("batch", "instance", "none")
 UPSAMPLINGS = ("transposed", "resize")
 FEATURE_LEVELS = 3
-"""How many of an encoder's levels, from the outside in, show their maps as features."""
+"""How many of an encoder's levels, from the outside in, give their maps as features."""
 
 M = TypeVar("M", bound=nn.Module)
 
 
-def stack(**parts: nn.Module | None) -> nn.Sequential:
-    """Named layers applied in the order given; ``None`` leaves a layer out. Its state-dict keys are ``conv.weight``, ``norm.bias`` ..."""
+def conv_block(**parts: nn.Module | None) -> nn.Sequential:
+    """Named layers in their order; ``None`` leaves a layer out. Its state-dict keys are ``conv.weight``, ``norm.bias`` ..."""
     return nn.Sequential(OrderedDict((name, part) for name, part in parts.items() if part is not None))
 
 
@@ -40,7 +40,7 @@ def norm_layer(norm: str, channels: int) -> nn.Module | None:
     raise UserError(f"there is no normalisation {norm!r}{did_you_mean(norm, NORMS)}")
 
 
-def limit(layer: M, spectral: bool) -> M:
+def spectral_if(layer: M, spectral: bool) -> M:
     """The layer itself; with ``spectral`` its weight W is divided by sigma(W), the largest singular value of W as a matrix.
 
     The layer then holds W as ``parametrizations.weight.original`` and computes ``weight`` from it; the singular vectors are buffers that
@@ -132,7 +132,7 @@ def encoder(source_channels: int, widths: Sequence[int], norm: str) -> nn.Module
         first, bottleneck = level == 0, level == len(widths) - 1
         conv = nn.Conv2d(source_channels if first else widths[level - 1], outgoing, 4, stride=2, padding=1, bias=needs_bias(norm))
         layers.append(
-            stack(
+            conv_block(
                 # Not in place: what comes in is also what a skip connection carries.
                 activation=None if first else nn.LeakyReLU(0.2),
                 conv=conv,
@@ -171,7 +171,7 @@ def decoder(
         incoming = widths[level] * (2 if skips and not innermost else 1)
         outgoing = target_channels if last else widths[level - 1]
         layers.append(
-            stack(
+            conv_block(
                 activation=nn.ReLU(inplace=True),
                 conv=upsample(upsampling, incoming, outgoing, kernel=4, bias=last or needs_bias(norm)),
                 norm=None if last else norm_layer(norm, outgoing),
@@ -181,24 +181,23 @@ def decoder(
     return layers
 
 
-def check_image(image: Tensor, multiple: int, smallest: int) -> None:
-    """Refuse an image that would not come back at its own size.
+def receptive_field(layers: Iterable[nn.Module]) -> int:
+    """Side in pixels of a square that holds everything one output value can depend on, through convolutions applied one after another.
+
+    Counted backwards from one output: a convolution of kernel k and stride s reaches (n - 1) s + k inputs for n outputs in a row; a
+    transposed one, whichever way the outputs lie to its stride, at most floor((n + k - 2) / s) + 1; nearest-neighbour doubling at most
+    floor(n / 2) + 1. Norm layers are left out. For layers whose alignments cannot all be the worst at once it is an upper bound, by a few
+    pixels.
 
     Args:
-        image: ``[N, C, H, W]``.
-        multiple: what H and W must be divisible by.
-        smallest: the least H and W.
-
-    Raises:
-        UserError: with the size, and the way out.
+        layers: modules whose convolutions, in the order of ``modules()``, are the longest path from input to output.
     """
-    check_size(image.shape[-2], image.shape[-1], multiple, smallest)
-
-
-def check_size(height: int, width: int, multiple: int, smallest: int) -> None:
-    """As :func:`check_image`, for an image of which only the size is known."""
-    if height % multiple or width % multiple or height < smallest or width < smallest:
-        raise UserError(
-            f"this generator got an image {width} pixels wide and {height} high: both must be multiples of {multiple} "
-            f"and at least {smallest} (a Translator pads and crops back by itself)"
-        )
+    reach = 1
+    for layer in reversed([part for whole in layers for part in whole.modules()]):
+        if isinstance(layer, ResizeConv):
+            reach = (reach - 1 + layer.kernel_size[0]) // 2 + 1
+        elif isinstance(layer, nn.ConvTranspose2d):
+            reach = (reach + layer.kernel_size[0] - 2) // layer.stride[0] + 1
+        elif isinstance(layer, nn.Conv2d):
+            reach = (reach - 1) * layer.stride[0] + layer.kernel_size[0]
+    return reach

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
 from .. import registry
+from ..errors import UserError
+from .base import Discriminator, Generator
 from .init import initialise
 
 
-def build_generator(name: str, source_channels: int, target_channels: int, options: Mapping[str, Any] | None = None) -> nn.Module:
+def build_generator(name: str, source_channels: int, target_channels: int, options: Mapping[str, Any] | None = None) -> Generator:
     """The registered generator ``name``, initialised from the global random numbers (seed with ``torch.manual_seed``).
 
     Args:
@@ -23,25 +23,38 @@ def build_generator(name: str, source_channels: int, target_channels: int, optio
     Raises:
         UserError: unknown name, unknown option, or a value the architecture cannot have.
     """
-    return _build("generator", name, (source_channels, target_channels), options)
+    network = _build("generator", name, (source_channels, target_channels), options)
+    if not isinstance(network, Generator):
+        raise _not_derived(network, "generator", name, Generator)
+    return initialise(network)
 
 
-def build_discriminator(name: str, channels: int, options: Mapping[str, Any] | None = None) -> nn.Module:
+def build_discriminator(name: str, channels: int, options: Mapping[str, Any] | None = None) -> Discriminator:
     """The registered discriminator ``name``, initialised from the global random numbers.
 
     Args:
         name: as in ``transfigure list discriminator``.
-        channels: what it looks at: C of source plus C of target when conditional, else C of target.
+        channels: what it sees: C of source plus C of target when conditional, else C of target.
         options: the other keys of the recipe's ``discriminator`` section.
 
     Raises:
         UserError: unknown name, unknown option, or a value the architecture cannot have.
     """
-    return _build("discriminator", name, (channels,), options)
+    network = _build("discriminator", name, (channels,), options)
+    if not isinstance(network, Discriminator):
+        raise _not_derived(network, "discriminator", name, Discriminator)
+    return initialise(network)
 
 
-def _build(kind: str, name: str, channels: tuple[int, ...], options: Mapping[str, Any] | None) -> nn.Module:
+def _build(kind: str, name: str, channels: tuple[int, ...], options: Mapping[str, Any] | None) -> object:
     given = dict(options or {})
     registry.check_options(kind, name, given, where=kind)
-    network: nn.Module = registry.build(kind, name, *channels, **given)
-    return initialise(network)
+    network: object = registry.build(kind, name, *channels, **given)
+    return network
+
+
+def _not_derived(network: object, kind: str, name: str, base: type) -> UserError:
+    made = type(network).__name__
+    return UserError(
+        f"the registered {kind} {name!r} gives a {made}, which is no {base.__name__}: derive it from transfigure.{base.__name__}"
+    )

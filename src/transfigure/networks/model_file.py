@@ -16,12 +16,13 @@ from typing import Any, Literal, get_args
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._version import __version__
 from ..data.files import write_atomically, write_json, write_text
 from ..data.pixels import NATURAL_RANGE
 from ..errors import UserError
+from .base import Generator
 from .build import build_generator
 
 FORMAT = 1
@@ -159,7 +160,7 @@ def save_model(folder: Path, weights: Mapping[str, Tensor], config: ModelConfig)
     write_json(folder / CONFIG, config.to_dict())
 
 
-def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[nn.Module, ModelConfig]:
+def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Generator, ModelConfig]:
     """The generator of a model directory, with its weights, and what it is.
 
     Raises:

@@ -14,7 +14,8 @@ import torch
 from ..data.files import write_atomically
 from ..errors import UserError
 
-FORMAT = 1
+FORMAT = 2
+"""1 is that of version 0.1, which kept the parts of a step at the top level, under other names: see :func:`_upgrade`."""
 
 
 def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
@@ -52,7 +53,24 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
         raise UserError(f"{file} is not a Transfigure checkpoint: give the folder of a run made by  transfigure train")
     if state["format"] > FORMAT:
         raise UserError(f"{file} was written by a newer version (format {state['format']}): update transfigure to resume it")
-    return state
+    try:
+        return state if state["format"] == FORMAT else _upgrade(state)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file} is damaged ({error} is missing): restore it from a copy, or start anew with another --out") from error
+
+
+def _upgrade(state: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint of format 1 as one of format 2."""
+    names = {"optimiser_g": "g_optimizer", "optimiser_d": "d_optimizer"}
+    parts = ("generator", "discriminator", "terms", "optimiser_g", "optimiser_d", "pool")
+    return {
+        "format": FORMAT,
+        "recipe": state["recipe"],
+        "data": {key: state[key] for key in ("channels", "pairs", "identity")},
+        "step": {names.get(name, name): state[name] for one in parts for name in (one, f"inverse_{one}") if name in state},
+        "health": {"since": state["health"]["since"], "reported": state["health"]["told"]},
+        **{key: state[key] for key in ("ema", "position", "averages", "random", "log_bytes")},
+    }
 
 
 def seed_everything(seed: int) -> None:

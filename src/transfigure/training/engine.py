@@ -13,7 +13,7 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from ..errors import RunFailure, UserError
 from ..recipe import Training
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Engine:
@@ -79,7 +81,7 @@ class Engine:
         """Whether this process writes the files."""
         return self.rank == 0
 
-    def place(self, network: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+    def place(self, network: M, memory_format: torch.memory_format) -> M:
         """The network on this process's device, equal on all ranks, with synchronised batch norm if asked for."""
         if self.sync_batchnorm:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]

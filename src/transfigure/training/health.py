@@ -21,23 +21,23 @@ class Health:
     Attributes:
         pairs: whether sources come with their targets; remedies that need them are advised only then.
         since: images seen when each present condition began.
-        told: conditions already reported.
+        reported: conditions already reported.
     """
 
     pairs: bool = True
     since: dict[str, int] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
 
-    def losses(self, images: int, real_won: bool | None) -> list[dict[str, Any]]:
+    def losses(self, images: int, saturated: bool | None) -> list[dict[str, Any]]:
         """Look at one logged interval.
 
         Args:
             images: images seen so far.
-            real_won: whether D separated real from generated almost perfectly in this interval; None without a D.
+            saturated: whether D separated real from generated almost perfectly in this interval; None without a D.
         """
         return self._hold(
             "d_wins",
-            bool(real_won),
+            bool(saturated),
             images,
             "The discriminator wins: it has told real from generated almost perfectly for {n:,} images, so the generator learns "
             "little from it. Common remedies: a smaller --training.discriminator_learning_rate, "
@@ -71,22 +71,22 @@ class Health:
     def _hold(self, code: str, present: bool, images: int, message: str) -> list[dict[str, Any]]:
         if not present:
             self.since.pop(code, None)
-            if code in self.told:
-                self.told.remove(code)
+            if code in self.reported:
+                self.reported.remove(code)
             return []
         start = self.since.setdefault(code, images)
-        if images - start < PATIENCE_IMAGES or code in self.told:
+        if images - start < PATIENCE_IMAGES or code in self.reported:
             return []
-        self.told.append(code)
+        self.reported.append(code)
         return [{"code": code, "level": "warning", "message": message.format(n=images - start)}]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything exact resume needs."""
-        return {"since": dict(self.since), "told": list(self.told)}
+        return {"since": dict(self.since), "reported": list(self.reported)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self.since, self.told = dict(state["since"]), list(state["told"])
+        self.since, self.reported = dict(state["since"]), list(state["reported"])
 
 
 def variation(images: Tensor) -> float:

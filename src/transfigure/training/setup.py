@@ -1,109 +1,113 @@
-"""From a recipe to networks that can be trained: built, seeded, placed and given their optimisers."""
+"""From a recipe to what a training step is built from: networks with their starting weights, placed, and their optimizers."""
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from ..data.open import OpenedData
+import torch
+from torch import nn
+from torch.optim import Adam
+
 from ..errors import UserError
+from ..losses.gan import Adversarial
 from ..losses.objective import Objective
+from ..networks.base import Discriminator, Generator
 from ..networks.build import build_discriminator, build_generator
 from ..recipe import Recipe
 from ..registry import build, entry
 from .engine import Engine
-from .optimiser import adam, discriminator_rate
-from .pool import ImagePool
-from .step import PairedStep
-from .two_way import TwoWayStep
+from .optimizer import adam
 
-Step = PairedStep | TwoWayStep
+if TYPE_CHECKING:
+    from ..recipe import Adversarial as AdversarialSection
 
 
-def build_step(recipe: Recipe, data: OpenedData, engine: Engine) -> Step:
-    """The networks of a recipe, initialised from the global random numbers, and the step that trains them.
+class Setup:
+    """Builds, in the order in which a step asks, from torch's global random numbers.
 
-    A term that needs the other direction's generator, as ``cycle`` does, makes it two translators that are trained together.
+    Args:
+        recipe: what is asked for.
+        channels: of sources and of targets.
+        engine: where to compute.
+        unpaired: no target belongs to a source.
+
+    Attributes:
+        adversarial: the recipe's section of that name, or None for regression alone.
 
     Raises:
-        UserError: the crop does not fit a network, with the nearest one that does; or a loss needs pairs, and the data has none.
+        UserError: a loss or a discriminator needs pairs, and the data has none; or equal channels, and it has others.
     """
-    _check_pairs(recipe, data)
-    training = recipe.training
-    channels = data.source_channels, data.target_channels
-    there = _direction(recipe, (channels[0], channels[1]), engine)
-    if not there.objective.asks_for("inverse"):
-        there.optimiser_g = adam([there.generator, there.objective.trained], training.learning_rate, training)
-        if there.discriminator is not None:
-            there.optimiser_d = adam([there.discriminator], discriminator_rate(training), training)
-        return there
-    back = _direction(recipe, (channels[1], channels[0]), engine)
-    generators = [there.generator, back.generator, there.objective.trained, back.objective.trained]
-    judges = [one.discriminator for one in (there, back) if one.discriminator is not None]
-    return TwoWayStep(
-        there,
-        back,
-        adam(generators, training.learning_rate, training),
-        adam(judges, discriminator_rate(training), training) if judges else None,
-    )
 
+    def __init__(self, recipe: Recipe, channels: tuple[int, int], engine: Engine, unpaired: bool = False) -> None:
+        _check_pairs(recipe, channels, unpaired)
+        self.recipe, self.engine = recipe, engine
+        self.channels = channels
+        self.adversarial: AdversarialSection | None = recipe.objective.adversarial if recipe.discriminator is not None else None
 
-def _direction(recipe: Recipe, channels: tuple[int, int], engine: Engine) -> PairedStep:
-    """The networks of one direction; the optimisers come once all are there."""
-    objective, crop = recipe.objective, recipe.data.crop_size
-    source, target = channels
-    generator = build_generator(recipe.generator.name, source, target, recipe.generator.options)
-    multiple: int = generator.size_multiple  # type: ignore[assignment]
-    if crop % multiple:
-        raise UserError(
-            f"data.crop_size {crop} is not a multiple of {multiple}, which this {recipe.generator.name} needs: "
-            f"use {max(multiple, crop // multiple * multiple)}, or a smaller --generator.depth"
-        )
-    layout = memory_format(recipe, engine.device.type)
-    generator = engine.place(generator, layout)
-    terms = Objective(objective.terms).prepare(generator).to(engine.device)
-    engine.place(terms.trained, torch.preserve_format)
-    step = PairedStep(generator, terms, None, engine)
-    if objective.adversarial is None or recipe.discriminator is None:
-        return step
+    def generator(self, swapped: bool = False) -> Generator:
+        """The recipe's generator, from source to target or (``swapped``) from target to source.
 
-    game = objective.adversarial
-    seen = target + (source if game.conditional else 0)
-    discriminator = build_discriminator(recipe.discriminator.name, seen, recipe.discriminator.options)
-    smallest: int = discriminator.smallest_input  # type: ignore[assignment]
-    if crop < smallest:
-        raise UserError(
-            f"data.crop_size {crop} is too small for this discriminator, which needs {smallest} pixels: "
-            f"use a smaller --discriminator.{'receptive_field' if 'receptive_field' in recipe.discriminator.options else 'depth'}"
-        )
-    step.discriminator = engine.place(discriminator, layout)
-    step.adversarial = build("adversarial", game.loss, **game.options)
-    step.conditional, step.adversarial_weight = game.conditional, game.weight
-    step.r1, step.augment = game.r1, tuple(game.augment)
-    step.pool = ImagePool(game.pool) if game.pool else None
-    return step
-
-
-def _check_pairs(recipe: Recipe, data: OpenedData) -> None:
-    """Without pairs there is no target to be near to, and no pair for D to look at."""
-    game = recipe.objective.adversarial
-    unlike = data.source_channels != data.target_channels
-    for term in recipe.objective.terms:
-        extra = entry("loss", term["loss"]).extra
-        if data.unpaired and not extra.get("unpaired"):
+        Raises:
+            UserError: the crop does not fit it, with the nearest one that does.
+        """
+        name, crop = self.recipe.generator.name, self.recipe.data.crop_size
+        source, target = reversed(self.channels) if swapped else self.channels
+        generator = build_generator(name, source, target, self.recipe.generator.options)
+        multiple = generator.size_multiple
+        if crop % multiple:
             raise UserError(
-                f"the loss {term['loss']} compares an answer with its target, and in unpaired data no target belongs to a source: leave it "
-                "out of objective.terms, or train on pairs (--data.unpaired false)"
+                f"data.crop_size {crop} is not a multiple of {multiple}, which this {name} needs: "
+                f"use {max(multiple, crop // multiple * multiple)}, or a smaller --generator.depth"
             )
-        if unlike and extra.get("needs") in ("generator", "source", "features"):
+        return self.engine.place(generator, memory_format(self.recipe, self.engine.device.type))
+
+    def objective(self, generator: Generator) -> Objective:
+        """The recipe's loss terms, those that train weights beside this generator built and placed.
+
+        Raises:
+            UserError: a term reads a discriminator's output, and there is none.
+        """
+        objective = Objective(self.recipe.objective.terms)
+        needing = [*objective.needing("real_output"), *objective.needing("fake_output")]
+        if self.adversarial is None and needing:
+            raise UserError(f"the loss {needing[0]} reads the discriminator, and objective.adversarial is null: give both, or neither")
+        objective.prepare(generator).to(self.engine.device)
+        self.engine.place(objective.trained, torch.preserve_format)
+        return objective
+
+    def discriminator(self, swapped: bool = False) -> Discriminator:
+        """The recipe's discriminator of targets or (``swapped``) of sources.
+
+        Raises:
+            UserError: the crop is too small for it.
+        """
+        assert self.recipe.discriminator is not None and self.adversarial is not None
+        section, crop = self.recipe.discriminator, self.recipe.data.crop_size
+        channels = sum(self.channels) if self.adversarial.conditional else self.channels[0 if swapped else 1]
+        discriminator = build_discriminator(section.name, channels, section.options)
+        if crop < discriminator.smallest_input:
             raise UserError(
-                f"the loss {term['loss']} needs sources and targets with equally many channels, and these have {data.source_channels} and "
-                f"{data.target_channels}: leave it out of objective.terms, or save both domains alike"
+                f"data.crop_size {crop} is too small for this discriminator, which needs {discriminator.smallest_input} pixels: "
+                f"use a smaller --discriminator.{'receptive_field' if 'receptive_field' in section.options else 'depth'}"
             )
-    if data.unpaired and game is not None and game.conditional:
-        raise UserError(
-            "a conditional discriminator sees a source and its target together, and in unpaired data no target belongs to a source: "
-            "set --objective.adversarial.conditional false, or train on pairs (--data.unpaired false)"
-        )
+        return self.engine.place(discriminator, memory_format(self.recipe, self.engine.device.type))
+
+    def gan(self) -> Adversarial:
+        """The recipe's adversarial form."""
+        assert self.adversarial is not None
+        form: Adversarial = build("adversarial", self.adversarial.loss, **self.adversarial.options)
+        return form
+
+    def g_optimizer(self, *networks: nn.Module) -> Adam:
+        """One optimizer for generators and what terms train beside them."""
+        return adam(networks, self.recipe.training.learning_rate, self.recipe.training)
+
+    def d_optimizer(self, *networks: nn.Module | None) -> Adam | None:
+        """One for discriminators, at their own rate if the recipe gives one (two time-scales; Heusel et al. 2017); None for none."""
+        training = self.recipe.training
+        rate = training.discriminator_learning_rate
+        given = [network for network in networks if network is not None]
+        return adam(given, training.learning_rate if rate is None else rate, training) if given else None
 
 
 def memory_format(recipe: Recipe, device: str) -> torch.memory_format:
@@ -115,3 +119,25 @@ def memory_format(recipe: Recipe, device: str) -> torch.memory_format:
     wish = recipe.training.channels_last
     last = wish == "yes" or (wish == "auto" and device == "cuda" and recipe.generator.options.get("norm") != "instance")
     return torch.channels_last if last else torch.contiguous_format
+
+
+def _check_pairs(recipe: Recipe, channels: tuple[int, int], unpaired: bool) -> None:
+    """Without pairs there is no target to be near to, and no pair for D to see."""
+    game = recipe.objective.adversarial
+    for term in recipe.objective.terms:
+        extra = entry("loss", term["loss"]).extra
+        if unpaired and not extra.get("unpaired"):
+            raise UserError(
+                f"the loss {term['loss']} compares an output with its target, and in unpaired data no target belongs to a source: leave it "
+                "out of objective.terms, or train on pairs (--data.unpaired false)"
+            )
+        if channels[0] != channels[1] and extra.get("same_channels"):
+            raise UserError(
+                f"the loss {term['loss']} needs sources and targets with equally many channels, and these have {channels[0]} and "
+                f"{channels[1]}: leave it out of objective.terms, or save both domains alike"
+            )
+    if unpaired and game is not None and game.conditional:
+        raise UserError(
+            "a conditional discriminator sees a source and its target together, and in unpaired data no target belongs to a source: "
+            "set --objective.adversarial.conditional false, or train on pairs (--data.unpaired false)"
+        )

@@ -52,12 +52,12 @@ def _reference(file: Path, device: str) -> Translator:
         raise UserError(f"{file} is a checkpoint that training goes on from: give the run itself, {run}")
     place = pick_device(device)
     generator, found = load_generator(file)
-    size: int = generator.size_multiple  # type: ignore[assignment]
+    size = generator.size_multiple
     config = ModelConfig(
         generator=found.name,
         options=dict(found.options),
-        source=Domain(generator.source_channels),  # type: ignore[arg-type]
-        target=Domain(generator.target_channels),  # type: ignore[arg-type]
+        source=Domain(generator.source_channels),
+        target=Domain(generator.target_channels),
         size_multiple=size,
         trained_size=size if size >= 64 else None,
         inference=Inference(),

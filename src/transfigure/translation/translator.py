@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data import images
 from ..data.pixels import NATURAL_RANGE, bicubic, convert_channels, to_array, to_tensor
 from ..errors import UserError
+from ..networks.base import Generator
 from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, load_model, save_model
 from ..networks.modes import inference
 from ..progress import say
@@ -37,7 +38,7 @@ class Translator:
         quiet: do not say, once, that images were converted to what the model takes.
     """
 
-    generator: nn.Module
+    generator: Generator
     config: ModelConfig
     inference: Inference
     origin: Path | None = None
@@ -133,9 +134,9 @@ class Translator:
         if source.ndim != 4 or source.shape[1] != self.config.source.channels:
             raise UserError(f"this model takes [N, {self.config.source.channels}, H, W]: it cannot translate {list(source.shape)}")
         weight = next(self.generator.parameters(), torch.empty(0))
-        smallest = getattr(self.generator, "smallest_input", 1)
+        smallest = self.generator.smallest_input
         how = self.inference
-        only: int = getattr(self.generator, "only_size", None) or 0
+        only = self.generator.only_size or 0
         answers = []
         for image in source:
             height, width = image.shape[-2:]

@@ -57,7 +57,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     from ...recipe import Recipe
     from ...reporting.panels import sheet
     from ...reporting.run.page import report
-    from ...training.loop import train
+    from ...training.trainer import train
     from ...translation.translator import Translator
 
     recipe = Recipe.load("demo")

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     out = required(options.out, "--out RUN")
     if not has_place(recipe.data):
         raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic after the recipe")
-    from ...training.loop import train
+    from ...training.trainer import train
 
     run_directory = train(recipe, out, resume=options.resume, quiet=options.quiet)
     from torch import distributed

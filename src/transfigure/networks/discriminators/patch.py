@@ -1,4 +1,4 @@
-"""The PatchGAN: a fully convolutional discriminator that judges patches, from single pixels to the whole image.
+"""The PatchGAN: a fully convolutional discriminator of patches, from single pixels to the whole image.
 
 Source: Isola et al. 2017 (arXiv:1611.07004v3), sections 3.2.2, 4.4 and 6.1.2.
 Where ours differs: it returns logits, the sigmoid being part of the loss; 34 and 142 pixels are added between the paper's 16, 70 and
@@ -16,20 +16,21 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...registry import register
-from ..blocks import check_at_least, limit, needs_bias, norm_layer, stack
+from ..base import Discriminator, DiscriminatorOutput
+from ..blocks import check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
 
 _HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
 
 @register("discriminator", "patch")
-class PatchDiscriminator(nn.Module):
-    """Real or generated? One logit per patch of ``receptive_field`` pixels: it judges texture and leaves the layout to the other terms.
+class PatchDiscriminator(Discriminator):
+    """Real or generated? One logit per patch of ``receptive_field`` pixels: it sees texture and leaves the layout to the other terms.
 
-    ``forward``: ``[N, channels, H, W]`` in [-1, 1] -> ``[N, 1, h, w]`` logits, 30x30 of them for 256x256 at the default; H and W must
-    be at least ``smallest_input``. 2,768,705 parameters at the defaults with 6 channels.
+    ``forward``: ``[N, channels, H, W]`` in [-1, 1] -> one map of logits ``[N, 1, h, w]``, 30x30 for 256x256 at the default, and the
+    activations of every layer before it; H and W must be at least ``smallest_input``. 2,768,705 parameters at the defaults with 6 channels.
 
     Args:
-        channels: channels of what it looks at (source and target together when conditional).
+        channels: channels of what it sees (source and target together when conditional).
         width: channels of the first layer; they double per layer up to 8 times this.
         receptive_field: side of the patch behind one logit, in pixels: 1, 16, 34, 70, 142 or 286 (at 256x256 the whole image).
         norm: batch, instance or none.
@@ -47,7 +48,7 @@ class PatchDiscriminator(nn.Module):
         >>> discriminator = PatchDiscriminator(6, width=8)
         >>> discriminator.receptive_field, discriminator.smallest_input
         (70, 24)
-        >>> discriminator(torch.zeros(2, 6, 64, 96)).shape
+        >>> discriminator(torch.zeros(2, 6, 64, 96)).logits[0].shape
         torch.Size([2, 1, 6, 10])
     """
 
@@ -60,11 +61,10 @@ class PatchDiscriminator(nn.Module):
         zero_pad: bool = False,
         spectral: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(channels)
         if receptive_field not in _HALVINGS:
             raise UserError(f"receptive_field is {receptive_field}: it can be {', '.join(map(str, _HALVINGS))} pixels")
         check_at_least(1, "width", width)
-        self.channels = channels
         self.receptive_field = receptive_field
         halvings = _HALVINGS[receptive_field]
         bias = needs_bias(norm)
@@ -74,13 +74,13 @@ class PatchDiscriminator(nn.Module):
             kernel, padding, widths, last_bias = 4, 1, [width * min(2**level, 8) for level in range(halvings + 1)], True
 
         def conv(incoming: int, outgoing: int, stride: int, bias: bool) -> nn.Conv2d:
-            return limit(nn.Conv2d(incoming, outgoing, kernel, stride, padding, bias=bias), spectral)
+            return spectral_if(nn.Conv2d(incoming, outgoing, kernel, stride, padding, bias=bias), spectral)
 
-        first = stack(conv=conv(channels, width, min(halvings, 1) + 1, bias=True), activation=nn.LeakyReLU(0.2, inplace=True))
+        first = conv_block(conv=conv(channels, width, min(halvings, 1) + 1, bias=True), activation=nn.LeakyReLU(0.2, inplace=True))
         self.layers = nn.ModuleList([first])
         for level, (incoming, outgoing) in enumerate(pairwise(widths), start=1):
             self.layers.append(
-                stack(
+                conv_block(
                     conv=conv(incoming, outgoing, 2 if level < halvings else 1, bias),
                     norm=norm_layer(norm, outgoing),
                     activation=nn.LeakyReLU(0.2, inplace=True),
@@ -91,11 +91,10 @@ class PatchDiscriminator(nn.Module):
         self._whole = 3 * 2**halvings if halvings else (1 if norm == "none" else 2)
         self.smallest_input = 1 if zero_pad else self._whole
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         """The map of logits for a batch of images."""
         if self.smallest_input < self._whole:
             down, right = (max(0, self._whole - side) for side in x.shape[-2:])
             x = F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
-        for layer in self.layers:
-            x = layer(x)
-        return self.head(x)  # type: ignore[no-any-return]
+        features = encode(x, self.layers)
+        return DiscriminatorOutput((self.head(features[-1]),), (tuple(features),))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import register
-from ..blocks import check_at_least, check_image, dropout_layer, encode, needs_bias, norm_layer, stack, upsample
+from ..base import Generator
+from ..blocks import check_at_least, conv_block, dropout_layer, encode, needs_bias, norm_layer, receptive_field, upsample
 
 
 class ResidualBlock(nn.Module):
@@ -21,20 +22,20 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, norm: str, dropout: float) -> None:
         super().__init__()
-        self.first = stack(
+        self.first = conv_block(
             conv=_reflected(channels, channels, 3, needs_bias(norm)),
             norm=norm_layer(norm, channels),
             activation=nn.ReLU(inplace=True),
             dropout=dropout_layer(dropout),
         )
-        self.second = stack(conv=_reflected(channels, channels, 3, needs_bias(norm)), norm=norm_layer(norm, channels))
+        self.second = conv_block(conv=_reflected(channels, channels, 3, needs_bias(norm)), norm=norm_layer(norm, channels))
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return x + self.second(self.first(x))  # type: ignore[no-any-return]
 
 
 @register("generator", "resnet")
-class ResNet(nn.Module):
+class ResNet(Generator):
     """Two halvings, residual blocks at a quarter of the size, two doublings: keeps the source's layout, suits unpaired training.
 
     ``forward``: ``[N, source_channels, H, W]`` in [-1, 1] -> ``[N, target_channels, H, W]`` in [-1, 1]; H and W must be multiples of 4
@@ -73,18 +74,16 @@ class ResNet(nn.Module):
         dropout: float = 0.0,
         upsampling: Literal["transposed", "resize"] = "transposed",
     ) -> None:
-        super().__init__()
+        super().__init__(source_channels, target_channels)
         check_at_least(1, "width", width)
         check_at_least(1, "blocks", blocks)
-        self.source_channels = source_channels
-        self.target_channels = target_channels
         self.size_multiple = 4
         self.smallest_input = 8
         self.feature_channels = (source_channels, 2 * width, 4 * width, *[4 * width] * min(blocks, 2))
         bias = needs_bias(norm)
 
         def layer(conv: nn.Module, channels: int) -> nn.Sequential:
-            return stack(conv=conv, norm=norm_layer(norm, channels), activation=nn.ReLU(inplace=True))
+            return conv_block(conv=conv, norm=norm_layer(norm, channels), activation=nn.ReLU(inplace=True))
 
         self.stem = layer(_reflected(source_channels, width, 7, bias), width)
         self.down = nn.ModuleList(
@@ -95,10 +94,11 @@ class ResNet(nn.Module):
             layer(upsample(upsampling, 2 * channels, channels, kernel=3, bias=bias), channels) for channels in (2 * width, width)
         )
         self.head = _reflected(width, target_channels, 7, bias=True)
+        self.receptive_field = receptive_field([self.stem, self.down, self.blocks, self.up, self.head])
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate a batch of images."""
-        check_image(x, self.size_multiple, self.smallest_input)
+        self.check_size(x.shape[-2], x.shape[-1])
         x = self.stem(x)
         for layer in (*self.down, *self.blocks, *self.up):
             x = layer(x)
@@ -111,7 +111,7 @@ class ResNet(nn.Module):
         2020 (arXiv:2007.15651), section 3 and appendix: with 9 blocks the fifth. Where ours differs: the halvings are taken after their
         norm and ReLU. Nothing beyond the middle is computed.
         """
-        check_image(x, self.size_multiple, self.smallest_input)
+        self.check_size(x.shape[-2], x.shape[-1])
         middle = len(self.blocks) // 2
         maps = encode(self.stem(x), (*self.down, *self.blocks[: middle + 1]))
         halvings, blocks = maps[:2], maps[2:]

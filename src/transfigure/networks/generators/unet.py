@@ -1,9 +1,9 @@
-"""The U-Net of pix2pix.
+"""The U-Net of pix2pix, and the same network without its skip connections.
 
-Source: Isola, Zhu, Zhou and Efros 2017 (arXiv:1611.07004v3), sections 3.2.1 and 6.1.1; after Ronneberger et al. 2015.
+Source: Isola, Zhu, Zhou and Efros 2017 (arXiv:1611.07004v3), sections 3.2.1, 4.3 and 6.1.1; after Ronneberger et al. 2015.
 Where ours differs: nothing by default. With batch norm no convolution but the last has a bias, as in both public implementations, so
 the parameter counts agree with theirs. Options reach the PyTorch implementation's variant (``dropout_skip=1``), instance norm, other
-depths, and up-sampling by resize-convolution.
+depths and bottlenecks, and up-sampling by resize-convolution.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ...errors import UserError, did_you_mean
 from ...registry import register
-from ..blocks import FEATURE_LEVELS, check_image, decoder, encode, encoder, level_widths
+from ..base import Generator
+from ..blocks import FEATURE_LEVELS, decoder, encode, encoder, level_widths, receptive_field
+
+BOTTLENECKS = ("spatial", "vector")
 
 
 @register("generator", "unet")
-class UNet(nn.Module):
+class UNet(Generator):
     """An encoder and a decoder with a skip connection at every level: what source and target share need not pass the bottleneck.
 
     ``forward``: ``[N, source_channels, H, W]`` in [-1, 1] -> ``[N, target_channels, H, W]`` in [-1, 1]; H and W must be multiples of
@@ -36,6 +40,10 @@ class UNet(nn.Module):
         dropout_layers: decoder layers with dropout, counted outwards from there.
         upsampling: transposed convolution as the paper, or resize (nearest-neighbour doubling, then a convolution), which leaves no
             checkerboard.
+        bottleneck: spatial lets a map of ``bottleneck_width`` x H / 2^depth x W / 2^depth pass, so what is left of the source keeps its
+            place; vector lets ``bottleneck_width`` numbers without a place pass. The layers are the same, but a vector takes images of
+            exactly 2^depth pixels a side, so ``depth`` must be such that 2^depth is the crop of training.
+        bottleneck_width: channels of the innermost level (default the paper's: 8 times ``width`` from depth 4 on).
 
     Raises:
         UserError: a value outside these, or an image whose size does not fit.
@@ -50,6 +58,8 @@ class UNet(nn.Module):
         torch.Size([2, 1, 64, 96])
     """
 
+    skips = True
+
     def __init__(
         self,
         source_channels: int,
@@ -62,24 +72,29 @@ class UNet(nn.Module):
         dropout_skip: int = 0,
         dropout_layers: int = 3,
         upsampling: Literal["transposed", "resize"] = "transposed",
+        bottleneck: Literal["spatial", "vector"] = "spatial",
+        bottleneck_width: int | None = None,
     ) -> None:
-        super().__init__()
-        widths = level_widths(width, 8 if depth is None else depth)
+        super().__init__(source_channels, target_channels)
+        if bottleneck not in BOTTLENECKS:
+            raise UserError(f"there is no bottleneck {bottleneck!r}{did_you_mean(bottleneck, BOTTLENECKS)}")
+        widths = level_widths(width, 8 if depth is None else depth, bottleneck_width)
         dropped = range(dropout_skip, dropout_skip + dropout_layers)
-        self.source_channels = source_channels
-        self.target_channels = target_channels
         self.size_multiple = self.smallest_input = 2 ** len(widths)
+        self.only_size = 2 ** len(widths) if bottleneck == "vector" else None
+        self.bottleneck_width = widths[-1]
         self.feature_channels = (source_channels, *widths[:FEATURE_LEVELS])
         self.down = encoder(source_channels, widths, norm)
-        self.up = decoder(target_channels, widths, norm, dropout=dropout, dropped=dropped, upsampling=upsampling, skips=True)
+        self.up = decoder(target_channels, widths, norm, dropout=dropout, dropped=dropped, upsampling=upsampling, skips=self.skips)
+        self.receptive_field = receptive_field([self.down, self.up])
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate a batch of images."""
-        check_image(x, self.size_multiple, self.smallest_input)
+        self.check_size(x.shape[-2], x.shape[-1])
         *skips, x = encode(x, self.down)
         for up in self.up:
             x = up(x)
-            if skips:
+            if skips and self.skips:
                 x = torch.cat([skips.pop(), x], dim=1)
         return torch.tanh(x)
 
@@ -89,5 +104,33 @@ class UNet(nn.Module):
         Their sides are 1/2, 1/4 and 1/8 of the image's, their channels ``feature_channels``; with fewer levels there are fewer maps. For
         contrasts between patches (Park et al. 2020, arXiv:2007.15651, section 3). Only these levels are computed.
         """
-        check_image(x, self.size_multiple, self.smallest_input)
+        self.check_size(x.shape[-2], x.shape[-1])
         return [x, *encode(x, self.down[:FEATURE_LEVELS])]
+
+    def bottleneck_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """What passes from the encoder to the decoder: channels, height and width, for an image of ``height`` x ``width`` pixels.
+
+        Raises:
+            UserError: no image of this size can be translated.
+        """
+        self.check_size(height, width)
+        return self.bottleneck_width, height // self.size_multiple, width // self.size_multiple
+
+
+@register("generator", "encoder_decoder")
+class EncoderDecoder(UNet):
+    """The U-Net without skip connections: everything of the source that is to be kept must pass the bottleneck.
+
+    The network that pix2pix is compared with (section 4.3). The size of its bottleneck is the subject of "Mechanisms of generative
+    image-to-image translation networks" (arXiv:2411.10368). Options, shapes and ``features`` are those of :class:`UNet`; 39,075,459
+    parameters at the defaults, 3 -> 3 channels.
+
+    Example:
+        >>> import torch
+        >>> from transfigure.networks.generators.unet import EncoderDecoder
+        >>> generator = EncoderDecoder(3, 3, width=8, depth=4)
+        >>> generator(torch.zeros(1, 3, 32, 48)).shape
+        torch.Size([1, 3, 32, 48])
+    """
+
+    skips = False

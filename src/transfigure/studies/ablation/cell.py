@@ -107,7 +107,7 @@ def _trained(recipe: Recipe, run: Path) -> dict[str, Any]:
     """Train to the end, and say what it cost; what is done already is not done again."""
     import torch
 
-    from ...training.loop import train
+    from ...training.trainer import train
 
     last = last_line(run / "log.jsonl")
     if last.get("kind") == "end":

@@ -1,4 +1,4 @@
-"""How the networks move: Adam and its schedule."""
+"""Adam, and the schedule of its learning rate."""
 
 from __future__ import annotations
 
@@ -13,32 +13,29 @@ from ..recipe import Training
 
 
 def adam(networks: Sequence[nn.Module], learning_rate: float, training: Training) -> Adam:
-    """One Adam for some networks, with the paper's momentum (section 3.3: 2e-4, 0.5, 0.999); a fused kernel unless the recipe says not.
+    """One Adam for some networks, with the paper's momentum (Isola et al. 2017, section 3.3: 2e-4, 0.5, 0.999).
+
+    A fused kernel unless the recipe says not.
 
     The fused kernel does the same arithmetic in another order: its results differ in the last bits, and it is what makes a CPU step
     about a fifth faster.
     """
     parameters = [parameter for network in networks for parameter in network.parameters()]
-    optimiser = Adam(parameters, lr=learning_rate, betas=training.betas, fused=training.fused, foreach=False)
-    optimiser.register_load_state_dict_post_hook(_lay_out_as_weights)
-    return optimiser
+    optimizer = Adam(parameters, lr=learning_rate, betas=training.betas, fused=training.fused, foreach=False)
+    optimizer.register_load_state_dict_post_hook(_lay_out_as_weights)
+    return optimizer
 
 
-def _lay_out_as_weights(optimiser: Optimizer) -> None:
+def _lay_out_as_weights(optimizer: Optimizer) -> None:
     """Give loaded moments the memory layout of their weights.
 
     A run begun on a CPU (NCHW) may go on on a GPU (NHWC), and moments keep the layout they were saved in. The fused kernel goes through
     memory in order: on a GPU it refuses moments of another layout, and on a CPU it silently pairs them with the wrong weights.
     """
-    for weight, state in optimiser.state.items():
+    for weight, state in optimizer.state.items():
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
                 state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
-
-
-def discriminator_rate(training: Training) -> float:
-    """D's learning rate: its own if the recipe gives one (two time-scales; Heusel et al. 2017), else G's."""
-    return training.learning_rate if training.discriminator_learning_rate is None else training.discriminator_learning_rate
 
 
 def schedule(kind: str, progress: float) -> float:
@@ -52,9 +49,3 @@ def schedule(kind: str, progress: float) -> float:
     if kind == "cosine":
         return 0.5 * (1 + math.cos(math.pi * progress))
     return min(1.0, 2 * (1 - progress))
-
-
-def set_learning_rate(optimiser: Optimizer, learning_rate: float) -> None:
-    """Give every parameter group this learning rate."""
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate

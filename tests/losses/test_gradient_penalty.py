@@ -1,4 +1,4 @@
-"""The penalty R1 against its equation, on judges whose gradient is known."""
+"""The penalty R1 against its equation, on discriminators whose gradient is known."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from transfigure import registry
-from transfigure.losses.gan import r1
+from transfigure.losses.gradient_penalty import r1
+from transfigure.networks.base import DiscriminatorOutput
 from transfigure.networks.build import build_discriminator
+
+
+def out(logits: Tensor) -> DiscriminatorOutput:
+    return DiscriminatorOutput((logits,))
 
 
 class Quadratic(nn.Module):
@@ -18,8 +23,8 @@ class Quadratic(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(weight)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return (self.weight * images.square() / 2).sum((1, 2, 3))
+    def forward(self, images: Tensor) -> DiscriminatorOutput:
+        return out((self.weight * images.square() / 2).sum((1, 2, 3)))
 
 
 @pytest.fixture(autouse=True)
@@ -28,25 +33,28 @@ def _seeded() -> None:
 
 
 def test_it_is_the_squared_slope_averaged_over_images_and_teaches_the_weights() -> None:
-    judge, real = Quadratic(torch.randn(2, 3, 5)), torch.randn(4, 2, 3, 5)
-    value = r1(judge, real)
-    w = judge.weight.detach()
+    discriminator, real = Quadratic(torch.randn(2, 3, 5)), torch.randn(4, 2, 3, 5)
+    value = r1(discriminator, real)
+    w = discriminator.weight.detach()
     torch.testing.assert_close(value, (w * real).square().sum((1, 2, 3)).mean())
     value.backward()
-    torch.testing.assert_close(judge.weight.grad, (2 * w * real.square()).mean(0))
+    torch.testing.assert_close(discriminator.weight.grad, (2 * w * real.square()).mean(0))
     assert real.grad is None and not real.requires_grad
 
 
 def test_a_constant_offset_and_the_number_of_equal_logits_do_not_matter() -> None:
-    judge, real = Quadratic(torch.randn(2, 3, 5)), torch.randn(4, 2, 3, 5)
-    torch.testing.assert_close(r1(lambda y: judge(y) + 100, real), r1(judge, real))
-    torch.testing.assert_close(r1(lambda y: judge(y).view(-1, 1, 1, 1).expand(-1, 1, 6, 5), real), r1(judge, real))
-    assert r1(lambda y: 0 * y.sum((1, 2, 3)) + 3, real) == 0
+    discriminator, real = Quadratic(torch.randn(2, 3, 5)), torch.randn(4, 2, 3, 5)
+    torch.testing.assert_close(r1(lambda y: discriminator(y).map_logits(lambda logits: logits + 100), real), r1(discriminator, real))
+    torch.testing.assert_close(
+        r1(lambda y: discriminator(y).map_logits(lambda logits: logits.view(-1, 1, 1, 1).expand(-1, 1, 6, 5)), real),
+        r1(discriminator, real),
+    )
+    assert r1(lambda y: out(0 * y.sum((1, 2, 3)) + 3), real) == 0
 
 
 def test_logits_that_see_patches_of_their_own_weigh_less_as_the_docstring_says() -> None:
     real = torch.ones(1, 1, 4, 4)
-    whole, quarters = r1(lambda y: y, real), r1(lambda y: nn.functional.avg_pool2d(y, 2) * 4, real)
+    whole, quarters = r1(out, real), r1(lambda y: out(nn.functional.avg_pool2d(y, 2) * 4), real)
     assert whole.item() == pytest.approx(16 * (1 / 16) ** 2)  # each of 16 logits has slope 1 at its own pixel
     assert quarters.item() == pytest.approx(4 * 4 * (1 / 4) ** 2)  # each of 4 has the squared slope 4, of which a quarter is left
 
@@ -54,38 +62,38 @@ def test_logits_that_see_patches_of_their_own_weigh_less_as_the_docstring_says()
 @pytest.mark.parametrize("name", registry.names("discriminator"))
 @pytest.mark.parametrize("spectral", [False, True])
 def test_its_gradient_is_that_of_finite_differences(name: str, spectral: bool) -> None:
-    judge = build_discriminator(name, 1, {"width": 2, "norm": "none", "spectral": spectral}).double().eval()
+    discriminator = build_discriminator(name, 1, {"width": 2, "norm": "none", "spectral": spectral}).double().eval()
     with torch.no_grad():
-        for parameter in judge.parameters():
+        for parameter in discriminator.parameters():
             parameter.mul_(5)
     real = torch.randn(2, 1, 24, 24, dtype=torch.float64)
-    weights = [parameter for key, parameter in judge.named_parameters() if "bias" not in key]
+    weights = [parameter for key, parameter in discriminator.named_parameters() if "bias" not in key]
     direction = [torch.randn_like(weight) for weight in weights]
-    gradients = torch.autograd.grad(r1(judge, real), weights)
+    gradients = torch.autograd.grad(r1(discriminator, real), weights)
     slope = sum((gradient * step).sum() for gradient, step in zip(gradients, direction, strict=True))
     values = []
     for length in (1e-8, -2e-8):  # short: the slope of a LeakyReLU network jumps where a unit changes side
         with torch.no_grad():
             for weight, step in zip(weights, direction, strict=True):
                 weight.add_(length * step)
-        values.append(r1(judge, real))
+        values.append(r1(discriminator, real))
     assert isinstance(slope, Tensor) and slope != 0
     torch.testing.assert_close((values[0] - values[1]) / 2e-8, slope, rtol=1e-4, atol=0)
 
 
 def test_without_gradients_the_value_comes_alone() -> None:
-    judge, real = Quadratic(torch.randn(1, 3, 3)), torch.randn(2, 1, 3, 3)
+    discriminator, real = Quadratic(torch.randn(1, 3, 3)), torch.randn(2, 1, 3, 3)
     with torch.no_grad():
-        value = r1(judge, real)
+        value = r1(discriminator, real)
     assert not value.requires_grad
-    assert value == r1(judge, real)
+    assert value == r1(discriminator, real)
 
 
 def test_no_random_numbers_and_float32_at_least() -> None:
-    judge = build_discriminator("patch", 1, {"width": 2})
+    discriminator = build_discriminator("patch", 1, {"width": 2})
     real, before = torch.randn(2, 1, 32, 32), torch.get_rng_state()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert r1(judge, real).dtype == torch.float32
+        assert r1(discriminator, real).dtype == torch.float32
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -93,6 +101,6 @@ def test_batch_norm_mixes_images_as_the_docstring_warns() -> None:
     real = torch.randn(3, 1, 32, 32)
     for norm, mixes in (("batch", True), ("instance", False), ("none", False)):
         torch.manual_seed(0)
-        judge = build_discriminator("patch", 1, {"width": 4, "norm": norm})
-        alone = torch.stack([r1(judge, image[None]) for image in real]).mean()
-        assert torch.allclose(r1(judge, real), alone, rtol=1e-3) != mixes
+        discriminator = build_discriminator("patch", 1, {"width": 4, "norm": norm})
+        alone = torch.stack([r1(discriminator, image[None]) for image in real]).mean()
+        assert torch.allclose(r1(discriminator, real), alone, rtol=1e-3) != mixes

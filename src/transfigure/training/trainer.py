@@ -1,6 +1,6 @@
-"""The training loop: epochs of updates, and everything that is kept on the way.
+"""The trainer: epochs of steps, and everything that is measured, logged and saved on the way.
 
-What happens here is order and bookkeeping; the mathematics of one update is ``step.py``. The state is a handful of tensors and the
+What happens here is order and bookkeeping; the mathematics of one step is in ``steps/``. The state is a handful of tensors and the
 position (epoch, batch, images); everything else, such as the order of the pairs, every crop and every learning rate, is a function of
 the recipe and the position. That is why a run that was killed and resumed ends with the same bits as one that was not.
 """
@@ -8,37 +8,37 @@ the recipe and the position. That is why a run that was killed and resumed ends 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ..data.batch import Batch
 from ..data.dataset import Loader, PairSampler
 from ..data.open import OpenedData, open_data, settle
 from ..errors import Interrupted, Missing, RunFailure, UserError
-from ..networks.model_file import save_model
-from ..progress import Progress, say
+from ..networks.model_file import Domain, ModelConfig, save_model
+from ..progress import Progress, duration, say
 from ..recipe import Recipe
 from .allocator import keep_freed_memory
-from .checkpoint import load_checkpoint, random_state, save_checkpoint, seed_everything
+from .checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint, seed_everything
 from .ema import EMA
 from .engine import Engine
 from .health import Health, broken, signs
 from .interruption import StopRequest
 from .log import RunLog, check_trackers
-from .optimiser import discriminator_rate, schedule, set_learning_rate
-from .position import Averages, Position, passed
+from .optimizer import schedule
 from .preview import Previews
 from .run_directory import RunDirectory, free_place, write_environment
-from .setup import build_step
-from .state import capture, model_config, restore
+from .setup import Setup
+from .steps.base import StepOutput
+from .steps.build import build_step
 from .validation import Validation
 
 CHECKPOINT_SECONDS = 600.0
@@ -65,7 +65,7 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     recipe = replace(recipe, data=settle(recipe.data))
     if resume and out is None:
-        raise UserError("there is nothing to resume without a place: name the run's directory")
+        raise UserError("there is nothing to resume without a place: name the run directory")
     run = RunDirectory(Path(out) if out is not None else free_place(recipe.name))
     saved = None
     if resume:
@@ -91,12 +91,57 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
             run.sweep() if saved is not None else run.start(recipe)
         engine.barrier()
         with StopRequest() as stop:
-            trainer.run(stop, saved)
+            trainer.fit(stop, saved)
     return run.path
 
 
+@dataclass
+class Position:
+    """How far a training is. ``batch`` counts within the epoch; ``seconds`` is time spent training."""
+
+    epoch: int = 0
+    batch: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    stale_validations: int = 0
+    best: float | None = None
+
+
+@dataclass
+class Averages:
+    """Sums of what each step measured since the last log line, left on the device; ``untimed`` steps were taken before a resume.
+
+    ``last`` holds what only the last step before a log line measures, and is no sum.
+    """
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    count: int = 0
+    untimed: int = 0
+    last: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, output: StepOutput) -> None:
+        """Count one step. The names are the log's keys."""
+        values = {
+            "g": output.g_loss,
+            "d": output.d_loss,
+            "adversarial": output.adversarial,
+            "d_real": output.d_real,
+            "d_fake": output.d_fake,
+        }
+        values.update({f"terms.{name}": value for name, value in output.terms.items()})
+        for name, value in values.items():
+            if value is not None:
+                self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+        self.last = {f"gradients.{name}": value for name, value in output.gradient_norms.items()}
+        self.count += 1
+
+    def means(self) -> dict[str, Tensor]:
+        """The mean of each sum, and what the last step measured."""
+        return {**{name: value.float() / self.count for name, value in self.sums.items()}, **self.last}
+
+
 class Trainer:
-    """One training run in one process.
+    """One training run in one process: its networks, its position, and all that is written on the way.
 
     Args:
         recipe: what to do.
@@ -113,39 +158,45 @@ class Trainer:
             raise UserError("training.patience needs validation pairs, and there are none: add a val folder, or leave patience out")
         self.validation = Validation(data, training.best_metric, engine.device, training.validate_every > 0)
         seed_everything(training.seed)
-        self.step = build_step(recipe, data, engine)
+        self.step = build_step(Setup(recipe, (data.source_channels, data.target_channels), engine, unpaired=data.unpaired))
         self.generator = self.step.generator
         self.ema = EMA(self.generator, training.ema) if training.ema is not None else None
         self.health = Health(pairs=not data.unpaired)
         self.position = Position()
         self.averages = Averages()
+        self.batches = self._sampler(0, 0).batches
+        self.loader = Loader(data.train, training.batch_size, recipe.data.workers)
+        self.previews = Previews(data, training.preview_count, run.samples, engine.device)
+        self.log: RunLog | None = None  # opened by fit, in the process that leads
+        self.started = self.saved_at = self.logged_at = time.monotonic()
         seed_everything(training.seed + 1 + engine.rank)  # from here on each process draws its own dropout
 
     # ---- the loop -------------------------------------------------------------------------------------------------------
 
-    def run(self, stop: StopRequest, saved: dict[str, Any] | None = None) -> None:
+    def fit(self, stop: StopRequest, saved: dict[str, Any] | None = None) -> None:
         """Train from the beginning or from a saved state to the end.
+
+        Args:
+            stop: asked after every step.
+            saved: what :meth:`state_dict` gave, to go on from.
 
         Raises:
             RunFailure, Interrupted: as :func:`train`.
         """
-        keep = restore(self, saved) if saved is not None else None
         training = self.recipe.training
-        leads = self.engine.leads
-        self.log = RunLog(self.run_directory.log, keep, tuple(training.trackers), self.recipe) if leads else None
-        self.previews = Previews(self.data, training.preview_count, self.run_directory.samples, self.engine.device)
-        if leads:
+        if saved is not None:
+            self.load_state_dict(saved)
+        if self.engine.leads:
+            kept = None if saved is None else int(saved["log_bytes"])
+            self.log = RunLog(self.run_directory.log, kept, tuple(training.trackers), self.recipe)
             write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
         self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **self._pairing())
         self.started = self.saved_at = self.logged_at = time.monotonic()
-        sampler = self._sampler(0, 0)
-        self.batches = sampler.batches
-        self.loader = Loader(self.data.train, training.batch_size, self.recipe.data.workers)
-        total = training.epochs * len(sampler) * self.engine.world_size
+        total = training.epochs * len(self._sampler(0, 0)) * self.engine.world_size
         try:
-            with Progress(total, "train", initial=self.position.images, quiet=self.quiet) as self.progress:
+            with Progress(total, "train", initial=self.position.images, quiet=self.quiet) as progress:
                 while self.position.epoch < training.epochs and not self._patience_is_over():
-                    self._epoch(stop)
+                    self._epoch(stop, progress)
                     self._end_epoch()
             if self._patience_is_over() and not self.quiet:
                 say(f"stopped early: {training.best_metric} has not improved for {training.patience} validations")
@@ -156,25 +207,26 @@ class Trainer:
             if self.log is not None:
                 self.log.close()
 
-    def _epoch(self, stop: StopRequest) -> None:
+    def _epoch(self, stop: StopRequest, progress: Progress) -> None:
         training, position = self.recipe.training, self.position
         sampler = self._sampler(position.epoch, position.batch)
         self.generator.train()
         for batch in self.loader.epoch(sampler):
-            self._set_rates()
+            factor = self._schedule()
+            self.step.set_learning_rate(factor)
             seen = len(batch) * self.engine.world_size
             before = position.images
             log_due = passed(training.log_every, before, before + seen)
-            self.averages.add(self.step.update(self._placed(batch), measure=log_due))
+            self.averages.add(self.step.training_step(batch.to(self.engine.device), measure=log_due))
             if self.ema is not None:
                 self.ema.update(self.generator)
             position.images += seen
             position.batch += 1
-            self.progress.advance(seen)
+            progress.advance(seen)
             if log_due or (self.engine.device.type == "cpu" and self.engine.world_size == 1):  # elsewhere asking costs a wait
                 self._check_finite()
             if log_due:
-                self._log_step()
+                self._log_step(progress, training.learning_rate * factor)
             if passed(training.preview_every, before, position.images):
                 self._preview()
             if passed(training.keep_every, before, position.images):
@@ -225,8 +277,8 @@ class Trainer:
                 "lower --training.learning_rate or the weight of the term, and start again"
             )
 
-    def _log_step(self) -> None:
-        position, averages = self.position, self.averages
+    def _log_step(self, progress: Progress, learning_rate: float) -> None:
+        position, averages, training = self.position, self.averages, self.recipe.training
         measured = averages.means()
         values = dict(zip(measured, self.engine.mean(torch.stack(list(measured.values()))).tolist()))
         terms, gradients = (
@@ -234,23 +286,22 @@ class Trainer:
             for group in ("terms.", "gradients.")
         )
         now = time.monotonic()
-        images = (averages.count - averages.untimed) * self.recipe.training.batch_size * self.engine.world_size
+        images = (averages.count - averages.untimed) * training.batch_size * self.engine.world_size
         rate = images / max(now - self.logged_at, 1e-9)
         self.logged_at = now
         self.averages = Averages()
         speed = {"images_per_second": rate, "seconds": self._seconds()}
-        self._write("step", epoch=position.epoch, **values, terms=terms, gradients=gradients, learning_rate=self._rate(), **speed)
+        self._write("step", epoch=position.epoch, **values, terms=terms, gradients=gradients, learning_rate=learning_rate, **speed)
         words = [f"{name} {value:.3f}" for name, value in terms.items()] + [f"G {values['g']:.2f}"]
-        won = None
-        if "d" in values:
+        saturated = None
+        if "d" in values and self.step.gan is not None:
             words.append(f"D {values['d']:.2f} (real {values['d_real']:.2f}, fake {values['d_fake']:.2f})")
-            assert self.step.adversarial is not None
-            won = self.step.adversarial.won(values["d_real"], values["d_fake"])
-        self.progress.words(f"train  epoch {position.epoch + 1}/{self.recipe.training.epochs}", "  ".join(["", *words]))
-        self._tell(self.health.losses(position.images, won))
+            saturated = self.step.gan.is_saturated(values["d_real"], values["d_fake"])
+        progress.words(f"train  epoch {position.epoch + 1}/{training.epochs}", "  ".join(["", *words]))
+        self._report(self.health.losses(position.images, saturated))
 
     @contextlib.contextmanager
-    def _off_the_clock(self) -> Iterator[None]:
+    def _untimed(self) -> Iterator[None]:
         """What is done meanwhile does not count in images per second."""
         start = time.monotonic()
         yield
@@ -258,20 +309,20 @@ class Trainer:
 
     def _preview(self) -> None:
         if self.engine.leads:
-            with self._off_the_clock():
+            with self._untimed():
                 fakes, targets = self.previews.draw(self._model(), self.position.images)
             self._write("preview", epoch=self.position.epoch, **signs(fakes, targets))
-            self._tell(self.health.previews(self.position.images, fakes, targets))
+            self._report(self.health.previews(self.position.images, fakes, targets))
 
     def _keep(self) -> None:
         if self.engine.leads:
-            with self._off_the_clock():
+            with self._untimed():
                 kept = {"which": "kept", "images": self.position.images}
-                save_model(self.run_directory.kept_model(self.position.images), self._model().state_dict(), model_config(self, kept))
+                save_model(self.run_directory.kept_model(self.position.images), self._model().state_dict(), self._model_config(kept))
 
     def _validate(self) -> None:
         training, position = self.recipe.training, self.position
-        with self._off_the_clock():
+        with self._untimed():
             metrics = self.validation.run(self._model(), quiet=self.quiet) if self.engine.leads else {}
             metrics = self.engine.gather(metrics)[0]
         value = metrics[training.best_metric]
@@ -282,12 +333,12 @@ class Trainer:
             position.best, position.stale_validations = value, 0
             if self.engine.leads:
                 chosen = {"which": "best", "by": f"{training.best_metric} {value:.4g} on {len(self.data.val)} validation pairs"}
-                save_model(self.run_directory.best_model, self._model().state_dict(), model_config(self, chosen))
+                save_model(self.run_directory.best_model, self._model().state_dict(), self._model_config(chosen))
         else:
             position.stale_validations += 1
         self._write("validation", epoch=position.epoch, metrics=metrics, best=better)
 
-    def _tell(self, findings: list[dict[str, Any]]) -> None:
+    def _report(self, findings: list[dict[str, Any]]) -> None:
         for finding in findings:
             self._write("health", **finding)
             if not self.quiet:
@@ -312,22 +363,68 @@ class Trainer:
         self.engine.check_in_step(list(networks.values()))
         self.position.seconds = self._seconds()
         self.started = time.monotonic()
-        random_states = self.engine.gather(random_state(self.engine.device))
-        if self.engine.leads:
-            assert self.log is not None
-            save_checkpoint(self.run_directory.checkpoint, capture(self, random_states, self.log.size()))
+        state = self.state_dict()
+        if self.log is not None:
+            save_checkpoint(self.run_directory.checkpoint, {**state, "log_bytes": self.log.size()})
             last = {"which": "last", "images": self.position.images}
-            save_model(self.run_directory.model, self._model().state_dict(), model_config(self, last))
-            if "inverse_generator" in networks:
-                save_model(
-                    self.run_directory.inverse_model, networks["inverse_generator"].state_dict(), model_config(self, last, turned=True)
-                )
+            save_model(self.run_directory.model, self._model().state_dict(), self._model_config(last))
+            if (inverse := self.step.inverse_generator) is not None:
+                save_model(self.run_directory.inverse_model, inverse.state_dict(), self._model_config(last, swapped=True))
         self.engine.barrier()
         self.saved_at = time.monotonic()
         self.logged_at += self.saved_at - start
 
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that exact resume needs, as plain values and tensors; all processes call it together.
+
+        Its keys: ``recipe``, ``data`` (what must be as it was), ``step``, ``ema``, ``position``, ``averages``, ``health`` and ``random``
+        (the random numbers of every process, in rank order).
+        """
+        return {
+            "recipe": self.recipe.to_dict(),
+            "data": self._state_of_data(),
+            "step": self.step.state_dict(),
+            "ema": self.ema.state_dict() if self.ema is not None else None,
+            "position": asdict(self.position),
+            "averages": {"sums": self.averages.sums, "count": self.averages.count},
+            "health": self.health.state_dict(),
+            "random": self.engine.gather(random_state(self.engine.device)),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state.
+
+        Raises:
+            UserError: the data or the number of processes is not what it was.
+        """
+        engine = self.engine
+        then, now = state["data"], self._state_of_data()
+        if (then["pairs"], then["channels"]) != (now["pairs"], now["channels"]):
+            raise UserError(
+                f"the data is not what this run was trained on: {then['pairs']} pairs with {then['channels']} channels then, "
+                f"{now['pairs']} pairs with {now['channels']} now"
+            )
+        if then["identity"] != now["identity"]:
+            raise UserError(
+                f"the data is not what this run was trained on: {now['pairs']} pairs as then, but of other names; put the old ones back"
+            )
+        processes = len(state["random"])
+        if processes != engine.world_size:
+            raise UserError(f"this run was trained by {processes} processes: resume it with --devices {processes}")
+        self.step.load_state_dict(state["step"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        self.position = Position(**state["position"])
+        sums, count = state["averages"]["sums"], state["averages"]["count"]
+        self.averages = Averages({name: value.to(engine.device) for name, value in sums.items()}, count, untimed=count)
+        self.health.load_state_dict(state["health"])
+        restore_random_state(state["random"][engine.rank], engine.device)
+        if not self.quiet:
+            position = self.position
+            say(f"resumed at {position.images:,} images (epoch {position.epoch + 1}, after {duration(position.seconds)} of training)")
+
     def _model(self) -> nn.Module:
-        """The generator that is judged and kept: the average if there is one."""
+        """The generator that is validated and saved: the average if there is one."""
         return self.ema.generator if self.ema is not None else self.generator
 
     # ---- small things ---------------------------------------------------------------------------------------------------
@@ -344,27 +441,55 @@ class Trainer:
             world_size=self.engine.world_size,
         )
 
-    def _placed(self, batch: Batch) -> Batch:
-        return batch.to(self.engine.device)
-
-    def _set_rates(self) -> None:
-        position = self.position
-        done = (position.epoch * self.batches + position.batch) / (self.recipe.training.epochs * self.batches)
-        self.factor = schedule(self.recipe.training.schedule, done)
-        assert self.step.optimiser_g is not None
-        set_learning_rate(self.step.optimiser_g, self.recipe.training.learning_rate * self.factor)
-        if self.step.optimiser_d is not None:
-            set_learning_rate(self.step.optimiser_d, discriminator_rate(self.recipe.training) * self.factor)
-
-    def _rate(self) -> float:
-        return self.recipe.training.learning_rate * self.factor
+    def _schedule(self) -> float:
+        """The factor of the learning rates at this position."""
+        position, epochs = self.position, self.recipe.training.epochs
+        return schedule(self.recipe.training.schedule, (position.epoch * self.batches + position.batch) / (epochs * self.batches))
 
     def _seconds(self) -> float:
         return self.position.seconds + time.monotonic() - self.started
 
     def _pairing(self) -> dict[str, str]:
-        """For the log: whether a source met its own target; nothing is said of pairs."""
+        """For the log: whether a source met its own target; nothing of pairs."""
         return {} if not self.data.unpaired else {"pairing": "shuffled" if self.data.truth else "none"}
 
     def _sizes(self) -> dict[str, int]:
         return {name: sum(p.numel() for p in network.parameters()) for name, network in self.step.networks().items()}
+
+    def _state_of_data(self) -> dict[str, Any]:
+        channels = [self.data.source_channels, self.data.target_channels]
+        return {"channels": channels, "pairs": len(self.data.train), "identity": identity(self.data)}
+
+    def _model_config(self, checkpoint: dict[str, Any], swapped: bool = False) -> ModelConfig:
+        """What a model directory says of the generator being trained, or (``swapped``) of that of the other direction."""
+        recipe, data = self.recipe, self.data
+        domains = [
+            Domain(data.source_channels, data.source_dtype, recipe.data.source_range),
+            Domain(data.target_channels, data.target_dtype, recipe.data.target_range),
+        ]
+        if swapped:
+            domains.reverse()
+            recipe = recipe.updated({"data.direction": "BtoA" if recipe.data.direction == "AtoB" else "AtoB"})
+        return ModelConfig(
+            generator=recipe.generator.name,
+            options=dict(recipe.generator.options),
+            source=domains[0],
+            target=domains[1],
+            size_multiple=self.generator.size_multiple,
+            trained_size=recipe.data.crop_size,
+            checkpoint=checkpoint,
+            recipe=recipe.to_dict(),
+        )
+
+
+def passed(every: int | None, before: int, now: int) -> bool:
+    """Whether a count has reached or passed a multiple of ``every``, also when it moves in steps that do not divide it."""
+    return every is not None and now // every > before // every
+
+
+def identity(data: OpenedData) -> str:
+    """A digest of the pairs' names in their order: with other names the same positions would mean other pairs."""
+    names = "\n".join(record.name for record in data.train.records)
+    if not data.truth:  # a record's name is its source's: its target has another
+        names += "\n".join(path.name for record in data.train.records for path in (*record.a.paths, *record.b.paths))
+    return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,8 +1,9 @@
-"""Two directions trained together: CycleGAN's update, its pool of images, and what is kept of both."""
+"""Two directions trained together: CycleGAN's step, its pool of images, and what is saved of both."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,75 +11,46 @@ import pytest
 import torch
 
 from tests.data.test_unpaired import domains, fill
-from tests.training.test_step import PLAIN, make_pair
+from tests.training.small import small_batch, small_cyclegan
 from transfigure.data.batch import Batch
 from transfigure.errors import UserError
-from transfigure.losses.objective import Objective
-from transfigure.networks.build import build_discriminator, build_generator
 from transfigure.recipe import Recipe
-from transfigure.registry import build
 from transfigure.training.checkpoint import load_checkpoint
-from transfigure.training.engine import Engine
-from transfigure.training.loop import train
-from transfigure.training.optimiser import adam
 from transfigure.training.pool import ImagePool
-from transfigure.training.step import PairedStep
-from transfigure.training.two_way import TwoWayStep
+from transfigure.training.steps.cyclegan import CycleGANStep
+from transfigure.training.steps.pix2pix import Pix2PixStep
+from transfigure.training.trainer import train
 from transfigure.translation.translator import Translator
-
-TERMS = [{"loss": "cycle", "weight": 10}, {"loss": "identity", "weight": 5}]
-
-
-def direction(seed: int) -> PairedStep:
-    torch.manual_seed(seed)
-    return PairedStep(
-        generator=build_generator("unet", 3, 3, {"width": 4, "depth": 4, "dropout": 0.0, "norm": "instance"}),
-        objective=Objective(TERMS),
-        optimiser_g=None,
-        engine=Engine(PLAIN),
-        discriminator=build_discriminator("patch", 3, {"width": 4, "receptive_field": 16, "norm": "instance"}),
-        adversarial=build("adversarial", "lsgan"),
-        conditional=False,
-    )
-
-
-def step() -> TwoWayStep:
-    there, back = direction(1), direction(2)
-    return TwoWayStep(
-        there,
-        back,
-        adam([there.generator, back.generator], 2e-4, PLAIN),
-        adam([one.discriminator for one in (there, back)], 2e-4, PLAIN),  # type: ignore[misc]
-    )
 
 
 def test_one_update_is_the_papers_objective() -> None:
     """Equation 3, with least squares and half the cycle's weight for the identity, against gradients written out by hand."""
-    one, pair = step(), make_pair(3)
-    G, F_, D_Y, D_X = one.there.generator, one.back.generator, one.there.discriminator, one.back.discriminator
+    one, pair = small_cyclegan({"objective.adversarial.pool": 0}), small_batch(3)
+    G, F_, D_Y, D_X = one.a_to_b.generator, one.b_to_a.generator, one.a_to_b.discriminator, one.b_to_a.discriminator
     x, y = pair.source, pair.target
     l1 = torch.nn.functional.l1_loss
     with torch.no_grad():
-        fooled = (D_Y(G(x)) - 1).square().mean() + (D_X(F_(y)) - 1).square().mean()  # type: ignore[misc]
+        adversarial = (D_Y(G(x)).logits[0] - 1).square().mean() + (D_X(F_(y)).logits[0] - 1).square().mean()  # type: ignore[misc]
         cycle = l1(F_(G(x)), x) + l1(G(F_(y)), y)
         identity = l1(G(y), y) + l1(F_(x), x)
-        expected = float(fooled + 10 * cycle + 5 * identity)
+        expected = float(adversarial + 10 * cycle + 5 * identity)
     moved = {name: network for name, network in one.networks().items() if "generator" in name}
     before = {name: [weight.detach().clone() for weight in network.parameters()] for name, network in moved.items()}
-    total = (D_Y(G(x)) - 1).square().mean() + (D_X(F_(y)) - 1).square().mean() + 10 * (l1(F_(G(x)), x) + l1(G(F_(y)), y))  # type: ignore[misc]
+    total = (D_Y(G(x)).logits[0] - 1).square().mean() + (D_X(F_(y)).logits[0] - 1).square().mean()  # type: ignore[misc]
+    total = total + 10 * (l1(F_(G(x)), x) + l1(G(F_(y)), y))
     total = total + 5 * (l1(G(y), y) + l1(F_(x), x))
     wanted = torch.autograd.grad(total, [*G.parameters(), *F_.parameters()])
     seen: list[torch.Tensor] = []
-    move = one.optimiser_g.step
+    move = one.g_optimizer.step
 
     def watched(*args: Any) -> Any:
-        seen.extend(weight.grad.clone() for group in one.optimiser_g.param_groups for weight in group["params"])
+        seen.extend(weight.grad.clone() for group in one.g_optimizer.param_groups for weight in group["params"])
         return move(*args)
 
-    one.optimiser_g.step = watched  # type: ignore[method-assign]
-    losses = one.update(pair)
-    assert float(losses.g) == pytest.approx(expected, rel=1e-5)
-    assert float(losses.terms["cycle"]) == pytest.approx(float(cycle) / 2, rel=1e-5)
+    one.g_optimizer.step = watched  # type: ignore[method-assign]
+    output = one.training_step(pair)
+    assert float(output.g_loss) == pytest.approx(expected, rel=1e-5)
+    assert float(output.terms["cycle"]) == pytest.approx(float(cycle) / 2, rel=1e-5)
     for got, want in zip(seen, wanted, strict=True):
         assert torch.allclose(got, want, atol=1e-6)
     for name, network in moved.items():
@@ -86,25 +58,26 @@ def test_one_update_is_the_papers_objective() -> None:
 
 
 def test_the_discriminators_see_their_own_domain_and_the_old_fakes() -> None:
-    one, pair = step(), make_pair(4)
-    judged: list[tuple[str, torch.Tensor]] = []
-    for name, which in (("Y", one.there), ("X", one.back)):
+    one, pair = small_cyclegan({"objective.adversarial.pool": 0}), small_batch(4)
+    seen: list[tuple[str, torch.Tensor]] = []
+    for name, which in (("Y", one.a_to_b), ("X", one.b_to_a)):
         assert which.discriminator is not None
-        which.discriminator.register_forward_pre_hook(lambda _, given, name=name: judged.append((name, given[0].detach().clone())))
+        which.discriminator.register_forward_pre_hook(lambda _, given, name=name: seen.append((name, given[0].detach().clone())))
     with torch.no_grad():
-        fakes = {"Y": one.there.generator(pair.source), "X": one.back.generator(pair.target)}
-    one.update(pair)
+        fakes = {"Y": one.a_to_b.generator(pair.source), "X": one.b_to_a.generator(pair.target)}
+    one.training_step(pair)
     reals = {"Y": pair.target, "X": pair.source}
-    order = [(name, "real" if torch.equal(image, reals[name]) else "fake") for name, image in judged]
+    order = [(name, "real" if torch.equal(image, reals[name]) else "fake") for name, image in seen]
     assert order == [("Y", "fake"), ("X", "fake"), ("Y", "real"), ("Y", "fake"), ("X", "real"), ("X", "fake")]
-    for name, image in judged:  # D judges the fakes that G was moved by, as they were before
+    for name, image in seen:  # D sees the fakes that G was updated on, as they were before
         assert torch.equal(image, reals[name]) or torch.allclose(image, fakes[name], atol=1e-6)
-    one.there.pool = ImagePool(1)
-    one.there.pool.images = [torch.zeros(3, 32, 32)]
+    pool = ImagePool(1)
+    pool.images = [torch.zeros(3, 32, 32)]
+    one.a_to_b = replace(one.a_to_b, pool=pool)
     torch.manual_seed(next(seed for seed in range(100) if torch.rand((), generator=torch.Generator().manual_seed(seed)) < 0.5))
-    judged.clear()
-    one.update(pair)
-    assert torch.equal([image for name, image in judged if name == "Y"][2], torch.zeros(1, 3, 32, 32))
+    seen.clear()
+    one.training_step(pair)
+    assert torch.equal([image for name, image in seen if name == "Y"][2], torch.zeros(1, 3, 32, 32))
 
 
 class TestPool:
@@ -170,24 +143,24 @@ def test_killed_and_resumed_is_the_same_bits(name: str, tmp_path: Path, monkeypa
     data = domains(tmp_path / "data", trainA=6, trainB=9)
     chosen = recipe(name, data, **{"training.checkpoint_every": 4, "training.ema": 0.9})
     whole = train(chosen, tmp_path / "whole", quiet=True)
-    kind = TwoWayStep if name == "cyclegan" else PairedStep
-    update, seen = kind.update, [0]
+    kind = CycleGANStep if name == "cyclegan" else Pix2PixStep
+    training_step, seen = kind.training_step, [0]
 
     def counted(self: Any, pair: Batch, measure: bool = False) -> Any:
         if seen[0] == 14:
             raise KeyboardInterrupt
         seen[0] += 1
-        return update(self, pair, measure)
+        return training_step(self, pair, measure)
 
     with monkeypatch.context() as patch:
-        patch.setattr(kind, "update", counted)
+        patch.setattr(kind, "training_step", counted)
         with pytest.raises(KeyboardInterrupt):
             train(chosen, tmp_path / "cut", quiet=True)
     train(chosen, tmp_path / "cut", resume=True, quiet=True)
     one, other = everything(whole), everything(tmp_path / "cut")
     assert one.keys() == other.keys() and len(one) > 40
     assert [key for key in one if not torch.equal(one[key], other[key])] == []
-    parts = set(load_checkpoint(whole / "checkpoints" / "last.pt"))
+    parts = set(load_checkpoint(whole / "checkpoints" / "last.pt")["step"])
     assert {"pool", "inverse_pool", "inverse_generator", "inverse_discriminator"} & parts == (
         {"pool", "inverse_pool", "inverse_generator", "inverse_discriminator"} if name == "cyclegan" else {"pool"}
     )
@@ -197,11 +170,11 @@ def test_killed_and_resumed_is_the_same_bits(name: str, tmp_path: Path, monkeypa
 def test_both_directions_can_be_used(tmp_path: Path) -> None:
     data = domains(tmp_path / "data", trainA=4, trainB=4)
     run = train(recipe("cyclegan", data), tmp_path / "run", quiet=True)
-    there, back = Translator.load(run), Translator.load(run / "model_inverse")
-    saved = load_checkpoint(run / "checkpoints" / "last.pt")
-    for translator, part in ((there, "generator"), (back, "inverse_generator")):
+    a_to_b, b_to_a = Translator.load(run), Translator.load(run / "model_inverse")
+    saved = load_checkpoint(run / "checkpoints" / "last.pt")["step"]
+    for translator, part in ((a_to_b, "generator"), (b_to_a, "inverse_generator")):
         assert all(torch.equal(value, saved[part][key]) for key, value in translator.generator.state_dict().items())
-    assert [one.config.recipe["data"]["direction"] for one in (there, back)] == ["AtoB", "BtoA"]  # type: ignore[index]
+    assert [one.config.recipe["data"]["direction"] for one in (a_to_b, b_to_a)] == ["AtoB", "BtoA"]  # type: ignore[index]
     start = json.loads((run / "log.jsonl").read_text().splitlines()[0])
     assert set(start["parameters"]) == {"generator", "discriminator", "inverse_generator", "inverse_discriminator"}
 
@@ -209,7 +182,7 @@ def test_both_directions_can_be_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "more", "words"),
     [
-        ("streamlined", {"objective.terms": [{"loss": "l1", "weight": 10}]}, "the loss l1 compares an answer with its target"),
+        ("streamlined", {"objective.terms": [{"loss": "l1", "weight": 10}]}, "the loss l1 compares an output with its target"),
         ("streamlined", {"objective.adversarial.conditional": True}, "a conditional discriminator sees a source and its target together"),
         ("streamlined", {"objective.adversarial.augment": ["colour"]}, "there is no 'colour' .did you mean 'color'"),
         ("streamlined", {"objective.adversarial.r1": -1}, "objective.adversarial.r1 is -1"),

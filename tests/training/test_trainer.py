@@ -12,8 +12,8 @@ import torch
 from transfigure.data import images
 from transfigure.errors import Missing, UserError
 from transfigure.recipe import Recipe
-from transfigure.training import loop
-from transfigure.training.loop import train
+from transfigure.training import trainer
+from transfigure.training.trainer import train
 from transfigure.training.validation import Validation
 from transfigure.translation.translator import Translator
 
@@ -57,7 +57,7 @@ def test_the_model_is_the_average_where_there_is_one(tmp_path: Path) -> None:
     state = torch.load(run / "checkpoints" / "last.pt", weights_only=True)
     model = Translator.load(run).generator.state_dict()
     assert all(torch.equal(model[name], state["ema"]["generator"][name]) for name in model)
-    assert any(not torch.equal(model[name], state["generator"][name]) for name in model)
+    assert any(not torch.equal(model[name], state["step"]["generator"][name]) for name in model)
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, values: list[float], metric: str = "ssim") -> None:
@@ -105,10 +105,10 @@ def test_patience_without_validation_pairs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_long_epoch_is_saved_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
     saved: list[int] = []
-    real = loop.save_checkpoint
-    monkeypatch.setattr(loop, "save_checkpoint", lambda file, state: (saved.append(state["position"]["images"]), real(file, state)))
+    real = trainer.save_checkpoint
+    monkeypatch.setattr(trainer, "save_checkpoint", lambda file, state: (saved.append(state["position"]["images"]), real(file, state)))
     train(recipe(training__epochs=1, training__validate_every=0), tmp_path / "run", quiet=True)
     assert saved[:5] == [1, 2, 3, 4, 5]
 

@@ -1,0 +1,31 @@
+"""Which step a recipe trains with."""
+
+from __future__ import annotations
+
+from ...errors import UserError
+from ...losses.objective import Objective
+from ...recipe import Recipe
+from ...registry import build
+from ..setup import Setup
+from .base import TrainingStep
+
+
+def step_name(recipe: Recipe) -> str:
+    """``training.step``; ``auto`` is ``cyclegan`` if a term needs the generator of the other direction, else ``pix2pix``."""
+    name: str = getattr(recipe.training, "step", "auto")
+    if name != "auto":
+        return name
+    return "cyclegan" if Objective(recipe.objective.terms).needing("inverse") else "pix2pix"
+
+
+def build_step(setup: Setup) -> TrainingStep:
+    """The networks of a recipe, initialised from the global random numbers, and the step that trains them.
+
+    Raises:
+        UserError: there is no such step, or the recipe does not fit it or its data.
+    """
+    name = step_name(setup.recipe)
+    step = build("step", name, setup, **getattr(setup.recipe.training, "options", {}))
+    if not isinstance(step, TrainingStep):
+        raise UserError(f"the registered step {name!r} is no TrainingStep: derive it from transfigure.training.steps.base.TrainingStep")
+    return step

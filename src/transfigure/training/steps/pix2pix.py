@@ -1,0 +1,269 @@
+"""One update of pix2pix, and of every translator with one generator: the paper's algorithm.
+
+Isola et al. 2017, section 3. With source x, target y and generated G(x) (the noise z is the generator's dropout):
+
+    L_cGAN(G, D) = E[log D(x, y)] + E[log(1 - D(x, G(x)))]                    (1)
+    G* = arg min_G max_D  L_cGAN(G, D) + lambda * L_L1(G)                     (4)
+
+"We alternate between one gradient descent step on D, then one step on G", G maximises log D(x, G(x)), and D's objective is halved
+(section 3.3). An unconditional D sees y and G(x) alone (equation 2); then x and y need not belong together: the streamlined translator is
+the same step with an unconditional D, no terms, and targets drawn independently of their sources (arXiv:2411.10368).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ...data.batch import Batch
+from ...errors import UserError
+from ...losses.augment import augment
+from ...losses.gan import Adversarial
+from ...losses.gradient_penalty import r1
+from ...losses.objective import Objective
+from ...networks.base import Discriminator, DiscriminatorOutput, Generator
+from ...registry import register
+from ..engine import Engine
+from ..pool import ImagePool
+from ..setup import Setup
+from .base import Stateful, StepOutput, TrainingStep, frozen
+
+
+@register("step", "pix2pix")
+class Pix2PixStep(TrainingStep):
+    """One step on D, then one step on G against the updated D; without a discriminator, regression by the terms alone.
+
+    Source: Isola et al. 2017, section 3; with an unconditional D and no terms, arXiv:2411.10368.
+
+    Args:
+        setup: what the recipe asks for.
+
+    Raises:
+        UserError: a loss needs the generator of the other direction, which is not trained here.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup.engine)
+        self.direction = Direction.build(setup)
+        if missing := self.direction.objective.needing("inverse"):
+            raise UserError(
+                f"the loss {missing[0]} needs the generator of the other direction, which training.step pix2pix does not train: "
+                "use --training.step cyclegan, or leave the loss out"
+            )
+        self.g_optimizer = setup.g_optimizer(self.direction.generator, self.direction.objective.trained)
+        self.d_optimizer = setup.d_optimizer(self.direction.discriminator)
+
+    def training_step(self, batch: Batch, measure: bool = False) -> StepOutput:
+        """One step on D with real and generated images, then one step on G against the updated D."""
+        direction = self.direction
+        fake = direction.generate(batch)
+
+        d = None
+        if direction.discriminator is not None and self.d_optimizer is not None:
+            d = direction.discriminator_loss(batch, fake.detach())  # no gradient reaches G
+            self.optimizer_step(self.d_optimizer, d.loss, direction.discriminator)
+
+        with frozen(direction.discriminator):
+            g = direction.generator_loss(batch, fake, measure=measure)
+            self.optimizer_step(self.g_optimizer, g.loss, direction.generator, direction.objective.trained)
+        return step_output(g, d)
+
+    @property
+    def generator(self) -> Generator:
+        """G."""
+        return self.direction.generator
+
+    @property
+    def discriminator(self) -> Discriminator | None:
+        """D, or None for regression alone."""
+        return self.direction.discriminator
+
+    @property
+    def gan(self) -> Adversarial | None:
+        """The adversarial form, if there is a D."""
+        return self.direction.gan
+
+    def networks(self) -> dict[str, nn.Module]:
+        """``generator``, ``discriminator`` and, where terms train weights of their own, ``terms``."""
+        return self.direction.networks()
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """``g_optimizer`` and, with a D, ``d_optimizer``."""
+        return {"g_optimizer": self.g_optimizer, **({} if self.d_optimizer is None else {"d_optimizer": self.d_optimizer})}
+
+    def pools(self) -> dict[str, Stateful]:
+        """The pool of earlier generated images, if there is one."""
+        return {} if self.direction.pool is None else {"pool": self.direction.pool}
+
+
+@dataclass(frozen=True)
+class DiscriminatorLoss:
+    """D's loss with its graph, and D's mean outputs on real and generated images, without."""
+
+    loss: Tensor
+    d_real: Tensor
+    d_fake: Tensor
+
+
+@dataclass(frozen=True)
+class GeneratorLoss:
+    """G's loss with its graph: the whole, the adversarial part and each term, unweighted; and the gradient norms, if asked for."""
+
+    loss: Tensor
+    adversarial: Tensor | None
+    terms: dict[str, Tensor]
+    gradient_norms: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Direction:
+    """From one domain to another: a generator, the discriminator of its outputs, and the loss of each.
+
+    Attributes:
+        generator: G.
+        objective: the terms in addition to the adversarial loss.
+        engine: precision of the forward passes.
+        discriminator: D, or None for regression alone.
+        gan: the adversarial form, if there is a D.
+        conditional: D sees the source beside the image (cGAN).
+        adversarial_weight: factor of G's adversarial loss.
+        r1: half of this times the squared slope of D at real images is part of D's loss (Mescheder et al. 2018, equation 9).
+        augment: what is done to every image before D sees it, real or generated (Zhao et al. 2020).
+        pool: earlier generated images that D is shown in place of some new ones (Zhu et al. 2017, section 4).
+    """
+
+    generator: Generator
+    objective: Objective
+    engine: Engine
+    discriminator: Discriminator | None = None
+    gan: Adversarial | None = None
+    conditional: bool = True
+    adversarial_weight: float = 1.0
+    r1: float = 0.0
+    augment: tuple[str, ...] = ()
+    pool: ImagePool | None = None
+
+    @classmethod
+    def build(cls, setup: Setup, swapped: bool = False) -> Direction:
+        """The networks of a recipe, from source to target or (``swapped``) from target to source."""
+        generator = setup.generator(swapped)
+        objective = setup.objective(generator)
+        game = setup.adversarial
+        if game is None:
+            return cls(generator, objective, setup.engine)
+        return cls(
+            generator,
+            objective,
+            setup.engine,
+            discriminator=setup.discriminator(swapped),
+            gan=setup.gan(),
+            conditional=game.conditional,
+            adversarial_weight=game.weight,
+            r1=game.r1,
+            augment=tuple(game.augment),
+            pool=ImagePool(game.pool) if game.pool else None,
+        )
+
+    def generate(self, batch: Batch) -> Tensor:
+        """G(x)."""
+        with self.engine.autocast():
+            fake: Tensor = self.generator(batch.source)
+        return fake
+
+    def discriminate(self, batch: Batch, image: Tensor) -> DiscriminatorOutput:
+        """D(x, image), or D(image) if D is unconditional."""
+        assert self.discriminator is not None
+        seen = torch.cat([batch.source, image], dim=1) if self.conditional else image
+        if self.augment:
+            seen = augment(seen, self.augment)
+        with self.engine.autocast():
+            output: DiscriminatorOutput = self.discriminator(seen)
+        return output.float()
+
+    def discriminator_loss(self, batch: Batch, fake: Tensor) -> DiscriminatorLoss:
+        """Half of D's adversarial loss and penalty, plus gamma / 2 times R1.
+
+        Args:
+            batch: sources and targets.
+            fake: G(x), detached.
+        """
+        assert self.gan is not None
+        shown = fake if self.pool is None else self.pool.swap(fake)
+        real_output, fake_output = self.discriminate(batch, batch.target), self.discriminate(batch, shown)
+        loss = self.gan.d_loss(real_output, fake_output)
+        penalty = self.gan.d_penalty(lambda image: self.discriminate(batch, image), batch.target, shown)
+        loss = 0.5 * (loss if penalty is None else loss + penalty)
+        if self.r1:
+            loss = loss + 0.5 * self.r1 * r1(lambda image: self.discriminate(batch, image), batch.target)
+        return DiscriminatorLoss(loss, self.gan.mean_output(real_output), self.gan.mean_output(fake_output))
+
+    def generator_loss(self, batch: Batch, fake: Tensor, inverse: Generator | None = None, measure: bool = False) -> GeneratorLoss:
+        """G's adversarial loss and its terms, weighted and summed.
+
+        Args:
+            batch: sources and targets.
+            fake: G(x), with its graph.
+            inverse: the generator of the other direction, for terms that need one.
+            measure: also the gradient norm of each term at ``fake``.
+        """
+        adversarial, real_output, fake_output = None, DiscriminatorOutput(()), DiscriminatorOutput(())
+        if self.gan is not None:
+            if self.gan.relativistic or self.objective.needing("real_output"):
+                with torch.no_grad():
+                    real_output = self.discriminate(batch, batch.target)
+            fake_output = self.discriminate(batch, fake)
+            adversarial = self.gan.g_loss(real_output, fake_output)
+        batch = batch.with_fake(fake)
+        context = {"generator": self.generator, "inverse": inverse, "real_output": real_output, "fake_output": fake_output}
+        terms = self.objective.values(batch, **context)
+        weighted = self.objective.weighted(terms, batch)
+        loss = sum(weighted.values(), fake.new_zeros(()))
+        if adversarial is not None:
+            loss = self.adversarial_weight * adversarial + loss
+            weighted = {"adversarial": self.adversarial_weight * adversarial, **weighted}
+        return GeneratorLoss(loss, adversarial, terms, gradient_norms(weighted, fake) if measure else {})
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Every network with weights, by the name it has in a checkpoint."""
+        named: dict[str, nn.Module] = {"generator": self.generator}
+        if self.discriminator is not None:
+            named["discriminator"] = self.discriminator
+        if len(self.objective.trained):
+            named["terms"] = self.objective.trained
+        return named
+
+
+def gradient_norms(weighted: Mapping[str, Tensor], fake: Tensor) -> dict[str, Tensor]:
+    """The norm of each weighted term's gradient at the generator's output.
+
+    ||d L_k / d G(x)||_2 over all values of an image, averaged over the batch (whose mean in L_k is undone). Terms on other scales, such
+    as L1 and a cosine, can be compared by it: it is what reaches the generator of each. The graph stays usable.
+
+    Args:
+        weighted: the terms as they are summed; one that depends on nothing is left out.
+        fake: the generated images, ``[N, C, H, W]``, as the terms saw them.
+    """
+    norms = {}
+    for name, value in weighted.items():
+        if value.requires_grad:
+            (gradient,) = torch.autograd.grad(value, fake, retain_graph=True, allow_unused=True)
+            if gradient is not None:
+                norms[name] = gradient.detach().float().flatten(1).norm(dim=1).mean() * len(fake)
+    return norms
+
+
+def step_output(g: GeneratorLoss, d: DiscriminatorLoss | None) -> StepOutput:
+    """Both losses as numbers."""
+    return StepOutput(
+        g_loss=g.loss.detach(),
+        terms={name: value.detach() for name, value in g.terms.items()},
+        d_loss=None if d is None else d.loss.detach(),
+        adversarial=None if g.adversarial is None else g.adversarial.detach(),
+        d_real=None if d is None else d.d_real,
+        d_fake=None if d is None else d.d_fake,
+        gradient_norms=g.gradient_norms,
+    )
