@@ -276,7 +276,8 @@ def test_commands_name_what_exists(desk: Path, page: Path) -> None:
 
 
 def test_every_verb_is_shown_somewhere() -> None:
-    assert {words[0] for page in PAGES for words in commands(page)} >= set(cli_commands.names())
+    written = [page for page in PAGES if page != ROOT / "docs" / "reference" / "cli.md"]  # that one is made from the commands
+    assert {words[0] for page in written for words in commands(page)} >= set(cli_commands.names())
 
 
 @pytest.mark.parametrize(

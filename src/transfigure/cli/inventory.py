@@ -11,10 +11,11 @@ from typing import Any
 from .. import registry
 from ..recipe import Adversarial, Component, Data, Recipe, Training, describe_type, options_of, section_class, shipped
 from ..studies.ablation.grid import shipped as shipped_grids
+from .commands import commands
 
 
 def inventory() -> dict[str, dict[str, dict[str, Any]]]:
-    """``{kind: {name: {summary, options, ...}}}`` for every registered thing and every shipped recipe and grid."""
+    """``{kind: {name: {summary, options, ...}}}`` for every registered thing, every shipped recipe and grid, and every command."""
     found: dict[str, dict[str, dict[str, Any]]] = {"recipe": {}}
     for name, file in shipped().items():
         found["recipe"][name] = {"summary": _comments(file), "options": {}}
@@ -26,6 +27,7 @@ def inventory() -> dict[str, dict[str, dict[str, Any]]]:
             entry = registry.entry(kind, name)
             options = {key: item.default for key, item in entry.options.items()}
             found[kind][name] = {"summary": entry.summary, "options": options, **entry.extra}
+    found["command"] = {command.name: {"summary": command.summary, "options": {}} for command in commands()}
     return found
 
 
@@ -55,6 +57,8 @@ def reference() -> str:
         "Everything that can be named in a recipe. Written by `transfigure list --markdown`; a test keeps it true.",
     ]
     for kind, items in inventory().items():
+        if kind == "command":  # has a page of its own
+            continue
         lines += ["", f"## {kind}"]
         for name, item in items.items():
             lines += ["", f"### `{name}`", "", _code(item["summary"])]

@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("data", nargs="?", metavar="DATA", help="two domains, or pairs, as for train (default: what it was trained on)")
     parser.add_argument("--second", metavar="RUN", help="another training of the same recipe: do the two agree?")
-    parser.add_argument("--probes", metavar="FILE", help="what reads known factors: used if it is there, else trained and kept there")
+    parser.add_argument(
+        "--probes", metavar="FILE", help="trained probes of the known factors: read if the file is there, else trained and written to it"
+    )
     add_split(parser)
     parser.add_argument("--images", type=int, default=500, metavar="N", help="at most so many of each domain (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", help="write analysis.json and analysis.html here (default for a run: RUN/analysis)")

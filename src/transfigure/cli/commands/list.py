@@ -1,4 +1,4 @@
-"""Every network, loss, metric, dataset kind and recipe."""
+"""Every network, loss, metric, dataset kind, recipe, grid and command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ GROUP = "look up"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is listed, and how."""
     parser.add_argument("kind", nargs="?", metavar="KIND", help="only this kind, such as loss")
-    parser.add_argument("--markdown", action="store_true", help="all of it as the reference page, options explained")
+    parser.add_argument(
+        "--markdown", action="store_true", help="as a page of the reference: KIND command is one, all the others are another"
+    )
     add_json(parser)
     add_plugins(parser)
 
@@ -25,7 +27,9 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from ..inventory import inventory, inventory_text, reference
 
     if options.markdown:
-        print(reference(), end="")
+        from ..reference import command_reference
+
+        print(command_reference() if options.kind == "command" else reference(), end="")
         return 0
     if options.kind is not None and options.kind not in inventory():
         raise UserError(f"there is no kind {options.kind!r}{did_you_mean(options.kind, inventory())}")
