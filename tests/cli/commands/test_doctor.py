@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import transfigure
 from tests.cli.saying import printed
+from transfigure.cli.commands import doctor
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,3 +26,10 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         assert name and item["for"]
     page = printed(capsys, "doctor")
     assert all(name in page for name in (*found["packages"], *found["optional"]))
+
+
+def test_it_looks_for_what_the_project_requires() -> None:
+    project = tomllib.loads((Path(__file__).resolve().parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0] for requirement in project["dependencies"]}
+    assert set(doctor.examine()["packages"]) == names
+    assert {extra for extra, _ in doctor.FEATURES.values()} <= set(project["optional-dependencies"])

@@ -213,3 +213,13 @@ def test_every_shipped_grid_runs_end_to_end(tmp_path: Path, name: str) -> None:
     assert {cell["state"] for cell in states.values()} == {"done"}, states
     assert len(states) == len(grid.variations)
     shutil.rmtree(out)
+
+
+def test_a_grid_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(TWO, encoding="utf-8")
+    out = ablate(tmp_path / "two.yaml", tmp_path / "out", HERE, overrides=TOY, seeds=[3], quiet=True)
+    assert ledger(out).keys() == {"one 3", "ten 3"}
+    with pytest.raises(UserError, match="the grid 'two' is loaded already: give overrides and seeds"):
+        ablate(two(tmp_path), tmp_path / "other", HERE, seeds=[3])
+    with pytest.raises(UserError, match=r"there is no grid 'objectivs' \(did you mean 'objectives'\?\)"):
+        ablate("objectivs", tmp_path / "other", HERE)

@@ -52,13 +52,24 @@ class Means:
     isolate: bool = True
 
 
-def ablate(grid: Grid, out: str | Path, means: Means | None = None, *, resume: bool = False, quiet: bool = False) -> Path:
+def ablate(
+    grid: Grid | str | Path,
+    out: str | Path,
+    means: Means | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> Path:
     """Train and evaluate every cell of a grid.
 
     Args:
-        grid: what to run.
+        grid: a shipped grid by name, a YAML file, or a grid that is loaded already.
         out: the folder to write: ``grid.yaml``, ``ablation.json`` and a run directory per cell.
         means: with what.
+        overrides: recipe keys for all variations, as ``{"data.path": "datasets/facades"}``; not with a loaded grid, which has its own.
+        seeds: each variation is trained once with each; None takes the grid's. Not with a loaded grid either.
         resume: go on in a folder that holds an ablation: finished cells are kept, broken ones go on, failed ones are tried again.
         quiet: no progress.
 
@@ -69,6 +80,10 @@ def ablate(grid: Grid, out: str | Path, means: Means | None = None, *, resume: b
         UserError: a cell that no recipe can be, no data, or a folder that holds something else; nothing has been run then.
         Interrupted: Ctrl-C or SIGTERM; every cell that was running has saved its state.
     """
+    if not isinstance(grid, Grid):
+        grid = Grid.load(grid, overrides, seeds)
+    elif overrides or seeds is not None:
+        raise UserError(f"the grid {grid.name!r} is loaded already: give overrides and seeds to Grid.load, or the grid's name to ablate")
     means = means or Means()
     if means.jobs < 1:
         raise UserError(f"--jobs is {means.jobs}: it must be at least 1")
