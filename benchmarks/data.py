@@ -26,6 +26,9 @@ from transfigure.data.open import open_collection
 from transfigure.data.transforms import Geometry
 from transfigure.worlds.facades.dataset import draw_scene, render
 
+TOY = ["--pairs", "4", "--rounds", "1"]
+"""Arguments of a run that takes seconds."""
+
 
 def plain(file: Path) -> tuple[torch.Tensor, torch.Tensor]:
     picture = Image.open(file).convert("RGB")

@@ -22,6 +22,9 @@ from transfigure.data import images
 from transfigure.evaluation.folders import evaluate_folders
 from transfigure.worlds.facades.dataset import draw_scene, render
 
+TOY = ["--pairs", "6", "--size", "64", "--compared", "4", "--rounds", "1"]
+"""Arguments of a run that takes seconds."""
+
 SCENES = 50
 
 

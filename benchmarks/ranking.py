@@ -29,6 +29,9 @@ from transfigure.progress import track
 from transfigure.registry import resolve
 from transfigure.worlds.facades.dataset import synthetic
 
+TOY = ["--images", "12", "--size", "32"]
+"""Arguments of a run that takes seconds."""
+
 CLAIM = ("target itself", "light blur", "heavy blur", "source copied", "shuffled targets")
 """The outputs, from the best to the worst."""
 

@@ -22,6 +22,9 @@ import torch
 
 from transfigure.data.batch import Batch
 
+TOY = ["--rounds", "1", "--steps", "1", "--size", "32", "--width", "2"]
+"""Arguments of a run that takes seconds."""
+
 
 def pair(size: int) -> Batch:
     random = torch.Generator().manual_seed(0)
@@ -33,19 +36,17 @@ def measure_ours(steps: int, size: int, width: int, layout: str, norm: str) -> d
     from transfigure.recipe import Recipe
     from transfigure.training.allocator import keep_freed_memory
     from transfigure.training.engine import Engine
-    from transfigure.training.setup import build_step
-
-    class Channels:
-        source_channels = target_channels = 3
+    from transfigure.training.setup import Setup
+    from transfigure.training.steps.build import build_step
 
     overrides: dict[str, object] = {"data.crop_size": size, "data.load_size": size, "generator.width": width, "discriminator.width": width}
     overrides |= {"training.channels_last": layout, "training.accelerator": "cpu", "generator.norm": norm}
     recipe = Recipe.load("pix2pix", overrides)
     keep_freed_memory()
     torch.manual_seed(0)
-    step = build_step(recipe, Channels(), Engine(recipe.training))  # type: ignore[arg-type]
+    step = build_step(Setup(recipe, (3, 3), Engine(recipe.training)))
     batch = pair(size)
-    return timed(lambda: step.update(batch), steps)
+    return timed(lambda: step.training_step(batch), steps)
 
 
 def measure_plain(steps: int, size: int, width: int, norm: str) -> dict[str, float]:
@@ -69,12 +70,12 @@ def measure_plain(steps: int, size: int, width: int, norm: str) -> dict[str, flo
     def update() -> None:
         fake = generator(source)
         adam_d.zero_grad()
-        real_map, fake_map = discriminator(torch.cat([source, target], 1)), discriminator(torch.cat([source, fake.detach()], 1))
-        (0.5 * (gan(real_map, True) + gan(fake_map, False))).backward()  # type: ignore[no-untyped-call]
+        real, fakes = (discriminator(torch.cat([source, image], 1)).logits[0] for image in (target, fake.detach()))
+        (0.5 * (gan(real, True) + gan(fakes, False))).backward()  # type: ignore[no-untyped-call]
         adam_d.step()
         discriminator.requires_grad_(False)
         adam_g.zero_grad()
-        (gan(discriminator(torch.cat([source, fake], 1)), True) + 100 * F.l1_loss(fake, target)).backward()  # type: ignore[no-untyped-call]
+        (gan(discriminator(torch.cat([source, fake], 1)).logits[0], True) + 100 * F.l1_loss(fake, target)).backward()  # type: ignore[no-untyped-call]
         adam_g.step()
         discriminator.requires_grad_(True)
 
@@ -102,8 +103,8 @@ def child(which: str, options: argparse.Namespace) -> dict[str, float]:
     command = [sys.executable, __file__, "--child", which]
     for name in ("steps", "size", "width", "norm"):
         command += [f"--{name}", str(getattr(options, name))]
-    answer: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return answer
+    measured: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return measured
 
 
 def main() -> None:

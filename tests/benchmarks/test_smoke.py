@@ -1,0 +1,35 @@
+"""Every benchmark runs, at the toy size that it names itself in ``TOY``; what it measures there means nothing and is not looked at."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
+
+
+def toy(file: Path) -> list[str] | None:
+    """The arguments that a benchmark gives for a run of seconds."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == ["TOY"]:
+            return [str(argument) for argument in ast.literal_eval(node.value)]
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", BENCHMARKS, ids=lambda file: file.stem)
+def test_a_benchmark_runs_at_toy_size_and_prints_numbers(file: Path, tmp_path: Path) -> None:
+    arguments = toy(file)
+    assert arguments is not None, f"{file.name} names no toy size: write TOY = [...], the arguments of a run that takes seconds"
+    done = subprocess.run([sys.executable, str(file), *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert any(character.isdigit() for character in done.stdout), "a benchmark prints what it measured"
+
+
+def test_there_are_benchmarks() -> None:
+    assert {"training", "data", "evaluation", "ranking"} <= {file.stem for file in BENCHMARKS}
