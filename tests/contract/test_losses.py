@@ -15,7 +15,7 @@ from torch import Tensor
 
 from transfigure import registry
 from transfigure.data.batch import Batch
-from transfigure.losses.gan import Adversarial
+from transfigure.losses.gan import AdversarialLoss
 from transfigure.losses.objective import Objective
 from transfigure.networks.base import DiscriminatorOutput
 
@@ -109,8 +109,8 @@ def test_a_loss_prefers_the_target_to_noise(name: str) -> None:
 @pytest.mark.parametrize("shape", [(2, 1, 5, 5), (3, 1), (1,)])
 @pytest.mark.parametrize("level", [-50.0, 0.0, 50.0, None])
 def test_an_adversarial_is_finite_for_any_output(name: str, shape: tuple[int, ...], level: float | None) -> None:
-    adversarial: Adversarial = registry.build("adversarial", name)
-    assert isinstance(adversarial, Adversarial)
+    adversarial: AdversarialLoss = registry.build("adversarial", name)
+    assert isinstance(adversarial, AdversarialLoss)
     values = torch.randn(shape, generator=torch.Generator().manual_seed(0)) if level is None else torch.full(shape, level)
     for side in (adversarial.d_loss, adversarial.g_loss):
         real, fake = values.clone().requires_grad_(), values.clone().requires_grad_()
@@ -132,7 +132,7 @@ def test_an_adversarials_gradient_is_its_derivative(name: str, side: str) -> Non
 
 @pytest.mark.parametrize("name", ADVERSARIALS)
 def test_d_is_rewarded_for_telling_apart_and_g_for_passing(name: str) -> None:
-    adversarial: Adversarial = registry.build("adversarial", name)
+    adversarial: AdversarialLoss = registry.build("adversarial", name)
     low, high = torch.zeros(4), torch.ones(4)
     assert adversarial.d_loss(out(high), out(low)) < adversarial.d_loss(out(low), out(high))
     assert adversarial.g_loss(out(low), out(high)) < adversarial.g_loss(out(low), out(low))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from transfigure import registry
 from transfigure.errors import UserError
-from transfigure.losses.gan import Adversarial, Hinge, LeastSquares, SeparateLosses, Vanilla, WassersteinPenalty, mean, over_scales
+from transfigure.losses.gan import AdversarialLoss, Hinge, LeastSquares, SeparateLosses, Vanilla, WassersteinPenalty, mean, over_scales
 from transfigure.networks.base import DiscriminatorOutput
 
 logit = st.floats(-12, 12, width=32)
@@ -108,7 +108,7 @@ def test_half_precision_logits_are_averaged_in_float32(loss: SeparateLosses) -> 
     ],
 )
 def test_d_is_saturated_when_both_means_are_at_their_goals(
-    loss: Adversarial, saturated: tuple[float, float], others: list[tuple[float, float]]
+    loss: AdversarialLoss, saturated: tuple[float, float], others: list[tuple[float, float]]
 ) -> None:
     assert loss.is_saturated(*saturated)
     assert not any(loss.is_saturated(*scores) for scores in others)
@@ -239,7 +239,7 @@ def test_a_form_takes_the_mean_over_scales_of_both_sides(loss: SeparateLosses) -
     assert torch.equal(loss.d_loss(out(LOGITS), out(-LOGITS)), loss.d_real_loss(LOGITS) + loss.d_fake_loss(-LOGITS))
 
 
-class Relativistic(Adversarial):
+class Relativistic(AdversarialLoss):
     """D is asked how much more real the real images are (Jolicoeur-Martineau 2018), which needs both outputs at once."""
 
     relativistic = True

@@ -20,7 +20,7 @@ from ..registry import register
 from .gradient_penalty import Discriminate, at_least_float32, check_penalty_weight, interpolated_penalty
 
 
-class Adversarial(ABC):
+class AdversarialLoss(ABC):
     """Both sides of one adversarial form. A subclass writes down ``d_loss`` and ``g_loss``; each returns a scalar.
 
     Attributes:
@@ -61,7 +61,7 @@ class Adversarial(ABC):
         return d_real > 0.95 and d_fake < 0.05
 
 
-class SeparateLosses(Adversarial):
+class SeparateLosses(AdversarialLoss):
     """A form whose losses look at real and at generated images one by one: D minimises ``d_real_loss(D(y)) + d_fake_loss(D(G(x)))``."""
 
     @abstractmethod

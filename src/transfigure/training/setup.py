@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
 from torch.optim import Adam
 
 from ..errors import UserError
-from ..losses.gan import Adversarial
+from ..losses.gan import AdversarialLoss
 from ..losses.objective import Objective
 from ..networks.base import Discriminator, Generator
 from ..networks.build import build_discriminator, build_generator
-from ..recipe import Recipe
+from ..recipe import Adversarial, Recipe
 from ..registry import build, entry
 from .engine import Engine
 from .optimizer import adam
-
-if TYPE_CHECKING:
-    from ..recipe import Adversarial as AdversarialSection
 
 
 class Setup:
@@ -42,7 +37,7 @@ class Setup:
         _check_pairs(recipe, channels, unpaired)
         self.recipe, self.engine = recipe, engine
         self.channels = channels
-        self.adversarial: AdversarialSection | None = recipe.objective.adversarial if recipe.discriminator is not None else None
+        self.adversarial: Adversarial | None = recipe.objective.adversarial if recipe.discriminator is not None else None
 
     def generator(self, swapped: bool = False) -> Generator:
         """The recipe's generator, from source to target or (``swapped``) from target to source.
@@ -92,10 +87,10 @@ class Setup:
             )
         return self.engine.place(discriminator, memory_format(self.recipe, self.engine.device.type))
 
-    def gan(self) -> Adversarial:
+    def gan(self) -> AdversarialLoss:
         """The recipe's adversarial form."""
         assert self.adversarial is not None
-        form: Adversarial = build("adversarial", self.adversarial.loss, **self.adversarial.options)
+        form: AdversarialLoss = build("adversarial", self.adversarial.loss, **self.adversarial.options)
         return form
 
     def g_optimizer(self, *networks: nn.Module) -> Adam:

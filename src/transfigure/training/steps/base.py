@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...data.batch import Batch
-from ...losses.gan import Adversarial
+from ...losses.gan import AdversarialLoss
 from ...networks.base import Generator
 from ..engine import Engine
 
@@ -82,7 +82,7 @@ class TrainingStep(ABC):
         return None
 
     @property
-    def gan(self) -> Adversarial | None:
+    def gan(self) -> AdversarialLoss | None:
         """The adversarial form, if there is a discriminator."""
         return None
 

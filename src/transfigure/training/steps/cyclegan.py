@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...data.batch import Batch
-from ...losses.gan import Adversarial
+from ...losses.gan import AdversarialLoss
 from ...networks.base import Discriminator, Generator
 from ...registry import register
 from ..setup import Setup
@@ -78,7 +78,7 @@ class CycleGANStep(TrainingStep):
         return self.a_to_b.discriminator
 
     @property
-    def gan(self) -> Adversarial | None:
+    def gan(self) -> AdversarialLoss | None:
         """The adversarial form, the same in both directions."""
         return self.a_to_b.gan
 

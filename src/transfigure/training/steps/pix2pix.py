@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from ...data.batch import Batch
 from ...errors import UserError
 from ...losses.augment import augment
-from ...losses.gan import Adversarial
+from ...losses.gan import AdversarialLoss
 from ...losses.gradient_penalty import r1
 from ...losses.objective import Objective
 from ...networks.base import Discriminator, DiscriminatorOutput, Generator
@@ -83,7 +83,7 @@ class Pix2PixStep(TrainingStep):
         return self.direction.discriminator
 
     @property
-    def gan(self) -> Adversarial | None:
+    def gan(self) -> AdversarialLoss | None:
         """The adversarial form, if there is a D."""
         return self.direction.gan
 
@@ -140,7 +140,7 @@ class Direction:
     objective: Objective
     engine: Engine
     discriminator: Discriminator | None = None
-    gan: Adversarial | None = None
+    gan: AdversarialLoss | None = None
     conditional: bool = True
     adversarial_weight: float = 1.0
     r1: float = 0.0
