@@ -15,22 +15,27 @@ import transfigure
 from tests.cli.saying import printed, run_python, said
 from transfigure.cli import commands, main
 from transfigure.cli.commands import doctor
-from transfigure.cli.main import take_overrides
+from transfigure.cli.main import SECTIONS, take_overrides
 from transfigure.errors import Interrupted, Missing, RunFailure, UserError
+from transfigure.recipe import Recipe
 
 # ---- answering at once -------------------------------------------------------------------------------------------------
 
-LIGHT = [
+AT_ONCE = [
     [],
     ["--help"],
     ["--version"],
-    *([name, "--help"] for name in commands.names()),
+    *([name, "--help"] for name in commands.names() if commands.load(name).more_help is None),
+    ["tran"],
+]
+"""What must not wait for a recipe either, nor for what reads one."""
+LIGHT = [
+    *([command.name, "--help"] for command in commands.commands() if command.more_help is not None),
     ["train", "pix2pix", "--help"],
     ["train", "demo", "--generator", "resnet", "-h"],
     ["train", "pix2pix", "folder", "--print_config"],
     ["list"],
     ["list", "--json"],
-    ["tran"],
     ["train", "pix2pixx"],
     ["train", "pix2pix", "--training.epoch", "3"],
     ["train", "pix2pix", "--bogus"],
@@ -43,19 +48,18 @@ def test_names_and_help_never_import_torch(tmp_path: Path) -> None:
     result = run_python(
         """
         import contextlib, io, json, sys
-        heavy = {"torch", "numpy", "PIL", "matplotlib", "lightning_fabric"}
+        heavy, recipes = {"torch", "numpy", "PIL", "matplotlib", "lightning_fabric"}, {"yaml", "pydantic", "jsonargparse"}
         import transfigure
         assert not heavy & set(sys.modules), "import transfigure"
-        transfigure.Recipe, transfigure.__version__
-        assert not heavy & set(sys.modules), "transfigure.Recipe"
         from transfigure.cli import main
-        for arguments in json.loads(sys.argv[1]):
+        at_once, light = json.loads(sys.argv[1])
+        for arguments in [*at_once, *light]:
             with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
                 main(arguments)
             assert out.getvalue(), arguments
-            assert not heavy & set(sys.modules), arguments
+            assert not (heavy | recipes if arguments in at_once else heavy) & set(sys.modules), arguments
         """,
-        json.dumps(LIGHT),
+        json.dumps([AT_ONCE, LIGHT]),
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
@@ -89,6 +93,10 @@ def test_the_first_page_names_every_command(capsys: pytest.CaptureFixture[str], 
 
 
 # ---- recipe keys as flags ----------------------------------------------------------------------------------------------
+
+
+def test_a_bare_key_is_one_of_a_recipe() -> None:
+    assert set(SECTIONS) == set(Recipe.load("pix2pix").to_dict())
 
 
 def test_take_overrides() -> None:

@@ -87,7 +87,7 @@ def test_plugins_stand_anywhere_and_may_be_several(capsys: pytest.CaptureFixture
     assert recipe["data"]["path"] == "photos"
 
 
-def test_a_plugin_from_a_freshrun_python(tmp_path: Path) -> None:
+def test_a_plugin_from_a_fresh_python(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(textwrap.dedent(PLUGIN))
     command = [
         sys.executable,
