@@ -33,7 +33,7 @@ def l1(batch: Batch) -> Tensor:
     Its minimum is the median of all plausible targets. On [-1, 1] data it is twice the metric ``l1``, which speaks of [0, 1]. In
     [0, 2].
 
-    Blind to where errors sit and what they look like: noise and a displaced edge can cost the same, and where several answers are
+    Blind to where errors sit and what they look like: noise and a displaced edge can cost the same, and where several outputs are
     plausible the safest is a grey blur.
 
     Source: Isola et al. 2017, equation 3.

@@ -1,4 +1,4 @@
-"""A small network that names the class of every pixel of a photo, and its file: what the FCN-score judges generated photos with.
+"""A small network that names the class of every pixel of a photo, and its file: what the FCN-score reads generated photos with.
 
 Source: the U-Net of Ronneberger, Fischer and Brox 2015, section 2. Where ours differs: padded convolutions, batch norm, resizing in
 place of transposed convolution, and far fewer filters, since it only has to read pictures as small as those a translator draws.
@@ -91,7 +91,7 @@ def save_segmenter(path: Path, network: SegmentationNetwork, facts: Mapping[str,
 
 
 def load_segmenter(path: Path) -> tuple[SegmentationNetwork, dict[str, Any]]:
-    """The network of a segmenter's file, ready to judge (running statistics), and the facts it was saved with.
+    """The network of a segmenter's file, ready to use (running statistics), and the facts it was saved with.
 
     Raises:
         UserError: not there, damaged, or another kind of file.

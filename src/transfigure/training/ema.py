@@ -25,7 +25,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, generator: nn.Module) -> None:
-        """Move the average a little towards the present weights."""
+        """Move the average a little way to the present weights."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         averages = [parameter.detach() for parameter in self.generator.parameters()]

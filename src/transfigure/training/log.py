@@ -22,7 +22,7 @@ class RunLog:
         file: ``log.jsonl``; created if absent.
         keep: bytes to keep of what is there (what was logged after the checkpoint will be logged again); None keeps all.
         trackers: tensorboard, mlflow, wandb.
-        recipe: told to the trackers.
+        recipe: passed on to the trackers.
     """
 
     def __init__(self, file: Path, keep: int | None = None, trackers: tuple[str, ...] = (), recipe: Recipe | None = None) -> None:
@@ -55,7 +55,7 @@ class RunLog:
 
     def close(self) -> None:
         """Close the file and the trackers."""
-        with contextlib.suppress(OSError):  # what a full disk refused is tried once more; the failure itself has been told
+        with contextlib.suppress(OSError):  # what a full disk refused is tried once more; the failure itself has been reported
             self._stream.close()
         for tracker in self._trackers:
             tracker.close()

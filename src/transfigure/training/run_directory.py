@@ -144,9 +144,9 @@ class RunDirectory:
             key: values for key, values in recipe.differences(saved).items() if key not in FREE_ON_RESUME | longer_is_fine | {"name"}
         }
         if differing:
-            told = "; ".join(f"{key} is {now!r} but was {then!r}" for key, (now, then) in differing.items())
+            listed = "; ".join(f"{key} is {now!r} but was {then!r}" for key, (now, then) in differing.items())
             raise UserError(
-                f"cannot resume {self.path} with another recipe: {told}; use its own "
+                f"cannot resume {self.path} with another recipe: {listed}; use its own "
                 f"(transfigure train --out {shlex.quote(str(self.path))} --resume) or start a new run with another --out"
             )
 
