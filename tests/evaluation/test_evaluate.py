@@ -367,7 +367,7 @@ def test_best_and_worst(tmp_path: Path) -> None:
         assert result.about["best"] == ["3", "1", "4"]
         assert result.about["worst"] == ["2", "0", "4"]
     panels = evaluate(translator, out=tmp_path / "out", quiet=True).panels
-    assert {panel["role"]: panel["name"] for panel in panels if panel["role"] != "example"} == {"best": "3", "median": "4", "worst": "2"}
+    assert {panel.role: panel.name for panel in panels if panel.role != "example"} == {"best": "3", "median": "4", "worst": "2"}
 
 
 def test_what_is_written(tmp_path: Path) -> None:
@@ -401,7 +401,8 @@ def test_panels_of_every_kind_of_image(tmp_path: Path, target: Domain) -> None:
     limits = target.value_range and list(target.value_range)
     translator = model_on(two_folders(tmp_path / "data", 3, target), 3, target, values={"data.target_range": limits})
     for panel in evaluate(translator, out=tmp_path / "out", quiet=True).panels:
-        written = images.read(tmp_path / "out" / panel["generated"])
+        assert panel.generated is not None
+        written = images.read(tmp_path / "out" / panel.generated)
         assert written.dtype == target.dtype
         assert written.shape[2] == target.channels
 

@@ -16,7 +16,8 @@ from transfigure.data import images
 from transfigure.errors import Missing, UserError
 from transfigure.evaluation import evaluate as module
 from transfigure.evaluation.folders import evaluate_folders
-from transfigure.evaluation.result import Evaluation, Row, Scores
+from transfigure.evaluation.result import Evaluation, Scores
+from transfigure.evaluation.schema import Facts, Row
 
 NAMES = ["a.png", "b.png", "sub/c.png"]
 
@@ -239,7 +240,7 @@ def test_a_picture_that_cannot_be_written_costs_no_numbers(
     monkeypatch.setattr(images, "write", poor)
     result = evaluate_folders(target, target, source=source, metrics=["l1"], out=tmp_path / "out")
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["n"] == 2
-    assert all({"generated", "target"} <= set(panel) and "source" not in panel for panel in result.panels)
+    assert all(panel.generated and panel.target and panel.source is None for panel in result.panels)
     assert capsys.readouterr().err.count("no source pictures") == 1
     evaluate_folders(target, target, source=source, metrics=["l1"], out=tmp_path / "out", quiet=True)
     assert capsys.readouterr().err == ""
@@ -289,7 +290,7 @@ def test_pictures_of_an_earlier_evaluation_go(tmp_path: Path) -> None:
         target = write_images(tmp_path / f"{count}", *(f"{index}.png" for index in range(count)))
         result = evaluate_folders(target, target, metrics=["l1"], out=out, quiet=True)
         there = {f"panels/{file.name}" for file in (out / "panels").iterdir()}
-        assert there == {panel[side] for panel in result.panels for side in ("generated", "target")}
+        assert there == {file for panel in result.panels for file in (panel.generated, panel.target)}
         assert len(there) == 2 * count
 
 
@@ -306,7 +307,7 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path: Pat
 
 def result_of(scores: list[float], better: str = "lower") -> Evaluation:
     row = Row("m", "M", "", better, float(np.mean(scores)), np.nan, np.inf, len(scores))
-    return Evaluation([row], {"m": scores}, [str(index) for index in range(len(scores))], {"split": "test"})
+    return Evaluation([row], Facts("test"), scores={"m": scores}, names=[str(index) for index in range(len(scores))])
 
 
 @pytest.mark.parametrize(
@@ -327,7 +328,7 @@ def test_json_has_no_word_for_what_is_not_finite() -> None:
 def test_the_table_lines_up() -> None:
     row = Row("psnr", "PSNR", "dB", "higher", 21.5, 20.0, 23.0, 4, {"source copied": 9.0})
     other = Row("fid", "FID", "", "lower", 30.0, None, None, 4)
-    lines = Evaluation([row, other], {}, ["a"], {}).table().splitlines()
+    lines = Evaluation([row, other], Facts(), names=["a"]).table().splitlines()
     assert lines[0].split() == ["metric", "value", "95", "%", "interval", "source", "copied", "better"]
     assert lines[1].split() == ["PSNR", "(dB)", "21.5000", "[20.0000,", "23.0000]", "9.0000", "higher"]
     assert lines[2].split() == ["FID", "30.0000", "-", "-", "lower"]
@@ -340,7 +341,7 @@ def test_skipped_metrics_and_cautions_stand_below_the_table() -> None:
         Row("random_frechet", "Fréchet", "", "lower", 3.0, None, None, 4, caution="of 4 images"),
         *(Row(name, name.upper(), "", "lower", None, None, None, 0, skipped="no weights") for name in ("fid", "kid")),
     ]
-    lines = Evaluation(rows, {}, ["a"], {}).table().splitlines()
+    lines = Evaluation(rows, Facts(), names=["a"]).table().splitlines()
     assert len(lines) == 5
     assert lines[2].startswith("Fréchet *")
     assert lines[3:] == ["* Fréchet: of 4 images", "skipped: FID, KID: no weights"]

@@ -14,7 +14,8 @@ from transfigure import registry
 from transfigure.errors import Missing, Skipped
 from transfigure.evaluation.choice import Choice
 from transfigure.evaluation.folders import evaluate_folders
-from transfigure.evaluation.result import Row, Scores, as_target
+from transfigure.evaluation.result import Scores, as_target
+from transfigure.evaluation.schema import Row
 from transfigure.metrics.metric import ImageMetric
 
 

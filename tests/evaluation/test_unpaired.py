@@ -13,7 +13,8 @@ from transfigure.data import images
 from transfigure.errors import UserError
 from transfigure.evaluation import unpaired
 from transfigure.evaluation.folders import evaluate_folders
-from transfigure.evaluation.result import Evaluation, Row
+from transfigure.evaluation.result import Evaluation
+from transfigure.evaluation.schema import Row
 from transfigure.evaluation.unpaired import statistics_of
 from transfigure.features.extractors import Extractor
 from transfigure.metrics.metric import TARGET_ITSELF

@@ -15,7 +15,7 @@ from transfigure.metrics.metric import TARGET_ITSELF
 from transfigure.reporting.run import words
 from transfigure.reporting.run.table import evaluated, table
 from transfigure.reporting.run_files import RunFiles
-from transfigure.reporting.scores import CEILINGS, ITSELF, Evaluation, Score, number
+from transfigure.reporting.scores import CEILINGS, ITSELF, EvaluationView, Score
 
 from .run.example import rows_of_every_kind
 
@@ -41,33 +41,28 @@ def test_scores_that_are_not_finite_are_left_out_and_counted(run: Path) -> None:
     assert any("4 scores" in note for note in files.notes)
 
 
-def test_number() -> None:
-    assert number(3) == 3.0
-    assert [number(value) for value in (None, True, "3", math.nan, -math.inf, 10**400, [])] == [None] * 7
-
-
 def test_a_row_carries_its_origin() -> None:
-    rows = {row["metric"]: Score.of(row) for row in rows_of_every_kind()}
+    rows = {row["metric"]: Score.from_dict(row) for row in rows_of_every_kind()}
     fid = rows["fid"]
     assert fid.network.startswith("Inception") and len(fid.weights) == 64 and fid.resize.endswith("TensorFlow 1 does")
-    assert fid.checkpoint.startswith("best") and "2,048" in fid.caution and fid.skipped == "" and fid.registered == "fid"
-    assert rows["lab_histogram_a"].registered == "lab_histogram"
+    assert fid.checkpoint.startswith("best") and "2,048" in fid.caution and fid.skipped == "" and fid.of == "fid"
+    assert rows["lab_histogram_a"].of == "lab_histogram"
     assert rows["dists"].value is None and "Inception" in rows["dists"].skipped
-    bare = Score.of({"metric": "l1"})
-    assert (bare.label, bare.registered, bare.caution, bare.skipped, bare.weights, bare.bounds) == ("l1", "l1", "", "", "", {})
+    bare = Score.from_dict({"metric": "l1"})
+    assert (bare.label, bare.of, bare.caution, bare.skipped, bare.weights, bare.bounds) == ("l1", "l1", "", "", "", {})
 
 
 def test_what_beats_the_translator() -> None:
-    higher = Score.of({"metric": "psnr", "better": "higher", "value": 10, "bounds": {"copied": 12, "mean": 8, "odd": None}})
-    lower = Score.of({"metric": "l1", "better": "lower", "value": 10, "bounds": {"copied": 12, "mean": 8}})
+    higher = Score.from_dict({"metric": "psnr", "better": "higher", "value": 10, "bounds": {"copied": 12, "mean": 8, "odd": None}})
+    lower = Score.from_dict({"metric": "l1", "better": "lower", "value": 10, "bounds": {"copied": 12, "mean": 8}})
     assert higher.beaten_by() == ["copied"] and lower.beaten_by() == ["mean"]
-    assert Score.of({"metric": "psnr", "better": "higher", "value": math.nan, "bounds": {"copied": 12}}).beaten_by() == []
+    assert Score.from_dict({"metric": "psnr", "better": "higher", "value": math.nan, "bounds": {"copied": 12}}).beaten_by() == []
 
 
 def test_a_ceiling_beats_nobody() -> None:
     assert ITSELF == TARGET_ITSELF
     bounds = {**dict.fromkeys(CEILINGS, 12.0), "source copied": 11.0, "mean training target": 9.0}
-    assert Score.of({"better": "higher", "value": 10, "bounds": bounds}).beaten_by() == ["source copied"]
+    assert Score.from_dict({"better": "higher", "value": 10, "bounds": bounds}).beaten_by() == ["source copied"]
 
 
 def test_a_perfect_score_is_worth_no_comparison_but_halves_of_the_targets_are(run: Path) -> None:
@@ -107,7 +102,7 @@ def test_no_evaluation_is_too_strange(rows: list[dict[str, Any]], facts: dict[st
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "evaluation.json").write_text(json.dumps({"rows": rows, **facts}))
         files = RunFiles.read(Path(folder))
-        assert isinstance(files.evaluation, Evaluation)
+        assert isinstance(files.evaluation, EvaluationView)
         found = table(files.evaluation)
         evaluated(files.evaluation)
         words.summary(files)

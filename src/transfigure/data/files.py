@@ -75,7 +75,27 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: two-space indent, a newline at the end, NaN and infinity as null (JSON has no word for them)."""
-    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(to_json_values(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def to_json_values(value: Any) -> Any:
+    """The value in JSON's own types: tuples as lists, paths as text, numpy and torch scalars as numbers.
+
+    What JSON or UTF-8 cannot say is None (numbers that are not finite) or a question mark (bytes of a file name that are no letters).
+    """
+    if isinstance(value, dict):
+        return {str(key): to_json_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json_values(item) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "item"):
+        return to_json_values(value.item())
+    return value
 
 
 def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
@@ -159,21 +179,6 @@ def _ignored(name: str) -> bool:
 def _suffix_words() -> str:
     *first, last = (suffix[1:] for suffix in IMAGE_SUFFIXES)
     return f"{', '.join(first)} or {last}"
-
-
-def _plain(value: Any) -> Any:
-    """The value in JSON's own types: tuples as lists, paths as text, numpy and torch scalars as numbers."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if hasattr(value, "item"):
-        return _plain(value.item())
-    return value
 
 
 def _sync_folder(folder: Path) -> None:

@@ -62,13 +62,12 @@ class Choice:
         """The same with one more option set, as it is."""
         return dataclasses.replace(self, options={**self.options, metric: {**self.options.get(metric, {}), option: value}})
 
-    def facts(self) -> dict[str, dict[str, Any]]:
+    def option_values(self) -> dict[str, Any]:
         """The options that were set, as a reader needs them to make the numbers again; a thing that is no plain value by its name."""
-        told = {f"{metric}.{option}": _told(value) for metric, given in self.options.items() for option, value in given.items()}
-        return {"options": told} if told else {}
+        return {f"{metric}.{option}": _plain_value(value) for metric, given in self.options.items() for option, value in given.items()}
 
 
-def _told(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     plain = isinstance(value, str | int | float | bool | None)
     return value if plain else str(getattr(value, "name", getattr(value, "__name__", type(value).__name__)))
 

@@ -32,6 +32,7 @@ from .choice import Choice
 from .held_out import HeldOut, held_out, read
 from .panels import keep_panels, spread
 from .result import Evaluation, Scores, as_target, table_rows
+from .schema import Facts
 
 Pictures = tuple[Tensor, Tensor, Tensor]
 BATCH, LARGE = 8, 3 * 512 * 512
@@ -100,19 +101,19 @@ def evaluate(
         check_writable_folder(Path(out))
     choice = with_labels(choice, segmenter, palette, lambda photos: _label_maps(found, photos))
     photos = bool(choice.options.get("fcn_score", {}).get("segmenter"))
-    about = {
-        "split": found.split,
-        "data": str(found.section.path or found.section.kind),
-        "resize": found.resize,
-        **({} if found.truth else {"truth": False}),
-        "checkpoint": describe_checkpoint(translator.config.checkpoint),
-        "model": str(translator.origin or "in memory"),
-        "inference": dataclasses.asdict(translator.inference),
-        **choice.facts(),
-    }
+    about = Facts(
+        split=found.split,
+        data=str(found.section.path or found.section.kind),
+        resize=found.resize,
+        paired=found.paired,
+        checkpoint=describe_checkpoint(translator.config.checkpoint),
+        model=str(translator.origin or "in memory"),
+        inference=dataclasses.asdict(translator.inference),
+        options=choice.option_values(),
+    )
     with weight_files.explicit(weights or {}):
         generated, bounds = Scores(choice), {name: Scores(choice, name) for name in ("source copied", "mean training target")}
-        if not found.truth:
+        if not found.paired:
             for scores in (generated, *bounds.values()):
                 scores.without_pairs()
         mean_target = _mean_target(found, translator, quiet) if bounds["mean training target"].metrics else None
@@ -122,7 +123,7 @@ def evaluate(
         examples = spread([record.name for record in found.pairs.records])
         step = every(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
         names: list[str] = []
-        new = first_times(found) if not found.truth else None
+        new = first_times(found) if not found.paired else None
         progress = track(read(found.pairs), len(found.pairs), "evaluate", quiet=quiet)
         for chunk in chunks(progress, BATCH, lambda item: (item[0].source.shape, alike(item[0].target))):
             pairs, files = zip(*chunk, strict=True)
@@ -143,10 +144,10 @@ def evaluate(
             names += here
             kept |= {pair.name: (pair.source, fake[at], pair.target) for at, pair in enumerate(pairs) if pair.name in examples}
         rows = table_rows(choice, generated, bounds, about, quiet)
-    result = Evaluation(rows, generated.per_image(), names, about)
+    result = Evaluation(rows, about, scores=generated.per_image(), names=names)
     if out is not None:
         keep_panels(result, Path(out), kept, _pictures_of(kept, found.pairs, translator), quiet)
-    result.about["seconds"] = round(time.monotonic() - started, 2)
+    result.about.seconds = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
     return result

@@ -25,6 +25,7 @@ from .choice import Choice
 from .evaluate import BATCH, PALETTE_IMAGES, alike, every, with_labels
 from .panels import keep_panels, spread
 from .result import Evaluation, Scores, as_target, table_rows
+from .schema import OF_FILES, Facts
 from .unpaired import Sets, compare_sets
 
 
@@ -79,8 +80,13 @@ def evaluate_folders(
     started = time.monotonic()
     choice = Choice.of(metrics, require, options)
     stored = Path(target).suffix.lower() == ".npz"
-    about = {"split": "", "data": f"{generated} against {target}", "resize": "none", "checkpoint": "files", "model": str(generated)}
-    about |= {"value_range": f"{value_range[0]:g} to {value_range[1]:g}"} if value_range is not None else {}
+    about = Facts(
+        data=f"{generated} against {target}" + (", unpaired" if unpaired or stored else ""),
+        resize="none",
+        checkpoint=OF_FILES,
+        model=str(generated),
+        value_range="" if value_range is None else f"{value_range[0]:g} to {value_range[1]:g}",
+    )
     with weight_files.explicit(weights or {}):
         if unpaired or stored:
             for flag, given in (("labels", labels), ("segmenter", segmenter), ("palette", palette)):
@@ -92,7 +98,7 @@ def evaluate_folders(
                 list_images(Path(source)) if source is not None else None,
             )
             _prepare(out)
-            result = compare_sets(choice, sets, about | {"data": f"{about['data']}, unpaired"}, value_range, alpha, quiet)
+            result = compare_sets(choice, sets, about, value_range, alpha, quiet)
         else:
             photos = segmenter is not None or bool(choice.options.get("fcn_score", {}).get("segmenter"))
             files = _matched(generated, target, source, labels, photos, quiet)
@@ -102,7 +108,7 @@ def evaluate_folders(
             result = _compare_pairs(choice, files, about, value_range, alpha, quiet)
             if out is not None:
                 keep_panels(result, Path(out), spread(result.names), _pictures_of(files, alpha), quiet)
-    result.about["seconds"] = round(time.monotonic() - started, 2)
+    result.about.seconds = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
     return result
@@ -116,7 +122,7 @@ def _prepare(out: str | Path | None) -> None:
 def _compare_pairs(
     choice: Choice,
     files: Sequence[_Files],
-    about: dict[str, Any],
+    about: Facts,
     value_range: tuple[float, float] | None,
     alpha: images.Alpha,
     quiet: bool,
@@ -133,9 +139,9 @@ def _compare_pairs(
         scores.update(prediction, truth, names, MetricContext(source, labels=known, levels=chunk[0].levels))
         if source is not None:
             copied.update(source, truth, names)
-    about |= choice.facts()
+    about.options = choice.option_values()
     rows = table_rows(choice, scores, {"source copied": copied}, about, quiet)
-    return Evaluation(rows, scores.per_image(), [one.name for one in files], about)
+    return Evaluation(rows, about, scores=scores.per_image(), names=[one.name for one in files])
 
 
 def _pictures_of(files: Sequence[_Files], alpha: images.Alpha) -> Callable[[str], dict[str, Array]]:

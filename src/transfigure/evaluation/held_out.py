@@ -28,7 +28,7 @@ class HeldOut:
         pairs: those to be scored.
         training: the training pairs of the same data, for bounds and palettes; None if there are none.
         notes: what a person should know about the choice.
-        truth: whether a pair's target is what its source should become; in unpaired data it is any picture of the target domain.
+        paired: whether a pair's target is what its source should become; in unpaired data it is any picture of the target domain.
     """
 
     section: Data
@@ -36,7 +36,7 @@ class HeldOut:
     pairs: PairDataset
     training: PairDataset | None
     notes: list[str]
-    truth: bool = True
+    paired: bool = True
 
     @property
     def resize(self) -> str:
@@ -58,7 +58,7 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
         UserError: no pairs, or none in that split.
     """
     section = settle(_section_for(translator, data, overrides))
-    records, notes, truth = find_records(section)
+    records, notes, paired = find_records(section)
     name = split or next((name for name in ("test", "val") if records[name]), "train")
     pairs = records.get(name)
     if not pairs:
@@ -70,10 +70,10 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
         notes.append("there is neither a test nor a val split: if these are the pairs it was trained on, the scores are too good")
     elif split is None and data is not None:
         notes.append(f"{len(pairs)} of {sum(map(len, records.values()))} pairs are scored: the {name} split")
-    dataset = _plain_dataset(section, translator, pairs, truth)
+    dataset = _plain_dataset(section, translator, pairs, paired)
     notes += _conversions(dataset)
-    training = _plain_dataset(section, translator, records["train"], truth) if records["train"] else None
-    return HeldOut(section, name, dataset, training, notes, truth)
+    training = _plain_dataset(section, translator, records["train"], paired) if records["train"] else None
+    return HeldOut(section, name, dataset, training, notes, paired)
 
 
 def read(dataset: PairDataset, every: int = 1) -> Iterator[tuple[Pair, Arrays]]:

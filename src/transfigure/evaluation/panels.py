@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,8 +12,7 @@ from ..data.pixels import Array
 from ..errors import Missing
 from ..progress import say
 from .result import Evaluation
-
-SIDES = ("source", "generated", "target")
+from .schema import PANELS, SIDES, Panel
 
 
 def keep_panels(
@@ -29,7 +27,7 @@ def keep_panels(
         pictures_of: for an image's name its ``source`` (where there is one), ``generated`` and ``target``, ``[H, W, C]`` as in files.
         quiet: no note of pictures that no installed package can write.
     """
-    by = result.about["ranked_by"]
+    by = result.about.ranked_by
     roles: dict[str, str] = {}
     if by is not None:
         order = result.order(by)
@@ -41,24 +39,25 @@ def keep_panels(
     written: set[Path] = set()
     left_out: dict[str, str] = {}
     for number, (name, role) in enumerate(roles.items()):
-        panel: dict[str, Any] = {"name": name, "role": role, "value": result.scores[by][position[name]] if by is not None else None}
+        files: dict[str, str] = {}
         pictures = pictures_of(name)
         for side in SIDES:
             if side in pictures:
                 array = pictures[side]
                 plain = (array.dtype == np.uint8 and array.shape[2] in (1, 3)) or (array.dtype == np.uint16 and array.shape[2] == 1)
-                file = Path("panels") / f"{number:02d}_{side}.{'png' if plain else 'tif'}"
+                file = Path(PANELS) / f"{number:02d}_{side}.{'png' if plain else 'tif'}"
                 try:
                     images.write(out / file, array)
                 except Missing as missing:  # a picture less is no cause to lose the numbers
                     left_out.setdefault(side, str(missing))
                     continue
-                panel[side] = file.as_posix()
+                files[side] = file.as_posix()
                 written.add(out / file)
-        result.panels.append(panel)
+        value = result.scores[by][position[name]] if by is not None else None
+        result.panels.append(Panel(name, role, value, **files))
     for side, reason in ({} if quiet else left_out).items():
         say(f"note: the report will show no {side} pictures: {reason}")
-    for stale in (out / "panels").glob("[0-9][0-9]_*"):  # an earlier evaluation's, and only now that the new ones are there
+    for stale in (out / PANELS).glob("[0-9][0-9]_*"):  # an earlier evaluation's, and only now that the new ones are there
         if stale not in written:
             stale.unlink()
 

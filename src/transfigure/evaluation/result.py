@@ -14,85 +14,36 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..data.files import write_json, write_text
+from ..data.files import to_json_values, write_text
 from ..errors import Missing, Skipped
 from ..metrics.distribution import FeatureMetric
 from ..metrics.metric import NO_CONTEXT, ImageMetric, Interval, Metric, MetricContext
 from ..progress import track
 from ..registry import build, resolve
 from .choice import Choice
+from .schema import PER_IMAGE, EvaluationRecord, Facts, Row
 
 T = TypeVar("T")
 LUMA = (0.299, 0.587, 0.114)
 """What red, green and blue give to grey (ITU-R BT.601)."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: one value of a metric, with all that is needed to make it again.
-
-    Attributes:
-        metric: the value's name; for most metrics the registered name.
-        label, unit: for a person.
-        better: ``higher``, ``lower`` or ``one``.
-        value: the mean over n images, or one value for all of them; None if it was skipped.
-        low, high: the 95 % interval over images; None where there is none.
-        n: images.
-        bounds: the same value for answers that need no translator, and for the targets themselves.
-        network, weights: of a metric on features: which, and the SHA-256 of its file.
-        resize: what was done to the sizes of images on their way from the file to this value.
-        checkpoint: which state of the model this is, and by what it was chosen.
-        caution: why the value should be read with care.
-        skipped: why there is no value, and what would help.
-        of: the registered name of the metric.
-    """
-
-    metric: str
-    label: str
-    unit: str
-    better: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    bounds: dict[str, float] = field(default_factory=dict)
-    network: str = ""
-    weights: str = ""
-    resize: str = ""
-    checkpoint: str = ""
-    caution: str = ""
-    skipped: str = ""
-    of: str = ""
-
-
 @dataclass
-class Evaluation:
-    """The result of an evaluation.
+class Evaluation(EvaluationRecord):
+    """The result of an evaluation: what its file holds, and the score of every image.
 
     Attributes:
-        rows: one per metric.
-        scores: per metric, one value per image, in the order of ``names``.
+        scores: per metric that scores single images, one value per image, in the order of ``names``.
         names: the images.
-        about: split, resize rule, checkpoint, seconds and other facts; the best and the worst images, and the metric that says so
-            (SSIM, or else the first that scores single images; none if none does).
-        panels: pictures kept for the report.
     """
 
-    rows: list[Row]
-    scores: dict[str, list[float]]
-    names: list[str]
-    about: dict[str, Any]
-    panels: list[dict[str, Any]] = field(default_factory=list)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         by = "ssim" if "ssim" in self.scores else next(iter(self.scores), None)
         worst, best = self.extremes(by) if by is not None else ([], [])
-        self.about |= {"ranked_by": by, "worst": worst, "best": best}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as ``evaluation.json`` holds them: what is not finite is None, for JSON has no word for it."""
-        values = {**self.about, "n": len(self.names), "rows": [dataclasses.asdict(row) for row in self.rows], "panels": self.panels}
-        return {key: plain(value) for key, value in values.items()}
+        self.about = dataclasses.replace(self.about, ranked_by=by, worst=worst, best=best, n=len(self.names))
 
     def table(self) -> str:
         """The table for a terminal, and below it what was left out and what to beware of."""
@@ -135,25 +86,14 @@ class Evaluation:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["name", *self.scores])
         writer.writerows(
-            [plain(name), *(f"{values[index]:.6g}" for values in self.scores.values())] for index, name in enumerate(self.names)
+            [to_json_values(name), *(f"{values[index]:.6g}" for values in self.scores.values())] for index, name in enumerate(self.names)
         )
         return text.getvalue()
 
     def save(self, folder: Path) -> None:
         """Write ``evaluation.json`` and ``per_image.csv``."""
-        write_text(folder / "per_image.csv", self.csv())
-        write_json(folder / "evaluation.json", self.to_dict())
-
-
-def plain(value: Any) -> Any:
-    """The same without what JSON or UTF-8 cannot say: numbers that are not finite, bytes of a file name that are no letters."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        write_text(folder / PER_IMAGE, self.csv())
+        self.write(folder)
 
 
 class Scores:
@@ -285,7 +225,7 @@ def as_target(source: Tensor, channels: int) -> Tensor | None:
     return None
 
 
-def table_rows(choice: Choice, scores: Scores, bounds: Mapping[str, Scores], about: Mapping[str, Any], quiet: bool = False) -> list[Row]:
+def table_rows(choice: Choice, scores: Scores, bounds: Mapping[str, Scores], about: Facts, quiet: bool = False) -> list[Row]:
     """The table's lines, each with its interval, its origin, and the bounds that could answer for every image.
 
     Args:
@@ -323,8 +263,8 @@ def table_rows(choice: Choice, scores: Scores, bounds: Mapping[str, Scores], abo
                     known,
                     network=facts.get("network", ""),
                     weights=facts.get("weights", ""),
-                    resize=_steps(str(about.get("resize", "")), facts.get("resize", "")),
-                    checkpoint=str(about.get("checkpoint", "")),
+                    resize=_steps(about.resize, facts.get("resize", "")),
+                    checkpoint=about.checkpoint,
                     caution=_beside(metric.caution, ""),
                     of=name,
                 )

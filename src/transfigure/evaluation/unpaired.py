@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -22,6 +22,7 @@ from ..progress import track
 from .choice import Choice
 from .evaluate import BATCH, alike
 from .result import Evaluation, Scores, table_rows
+from .schema import Facts
 
 FEATURES = ("inception", "random")
 
@@ -36,7 +37,7 @@ class Sets:
 
 
 def compare_sets(
-    choice: Choice, sets: Sets, about: dict[str, Any], value_range: tuple[float, float] | None, alpha: images.Alpha, quiet: bool
+    choice: Choice, sets: Sets, about: Facts, value_range: tuple[float, float] | None, alpha: images.Alpha, quiet: bool
 ) -> Evaluation:
     """Score one set against another.
 
@@ -78,8 +79,8 @@ def compare_sets(
         copied.count = scores.count
         bounds = {"source copied": copied}
     rows = table_rows(choice, scores, bounds, about, quiet)
-    against = real.count if isinstance(real, Statistics) else len(real)
-    return Evaluation(rows, {}, [file.stem for file in sets.generated], about | choice.facts() | {"against": against})
+    about.options, about.target_images = choice.option_values(), real.count if isinstance(real, Statistics) else len(real)
+    return Evaluation(rows, about, names=[file.stem for file in sets.generated])
 
 
 def statistics_of(

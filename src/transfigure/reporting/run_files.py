@@ -16,7 +16,8 @@ import yaml
 
 from ..data.files import IMAGE_SUFFIXES
 from ..errors import UserError
-from .scores import Entry, Evaluation, mapping, number, read_json
+from ..evaluation.schema import finite
+from .scores import Entry, EvaluationView, mapping, read_json
 
 LOOKED_FOR = ("recipe.yaml", "environment.json", "log.jsonl", "samples", "evaluation/evaluation.json", "evaluation.json")
 OF_A_RUN = ("recipe.yaml", "log.jsonl", "evaluation/evaluation.json")
@@ -54,7 +55,7 @@ class Log:
                 entry = json.loads(line)
             except (ValueError, RecursionError):
                 entry = None
-            images = number(entry.get("images")) if isinstance(entry, dict) else None
+            images = finite(entry.get("images")) if isinstance(entry, dict) else None
             if images is None or not 0 <= images < 1e15 or not isinstance(entry.get("kind"), str):
                 damaged += 1
                 continue
@@ -100,8 +101,8 @@ class Log:
     @property
     def images_per_epoch(self) -> float | None:
         """Epoch e ends at e times this many images: from the validations, which come at an epoch's end, or else the number of pairs."""
-        ratios = [line["images"] / epoch for line in self.validations if (epoch := number(line.get("epoch"))) and epoch > 0]
-        return ratios[-1] if ratios else number(self.fact("pairs"))
+        ratios = [line["images"] / epoch for line in self.validations if (epoch := finite(line.get("epoch"))) and epoch > 0]
+        return ratios[-1] if ratios else finite(self.fact("pairs"))
 
     def fact(self, key: str) -> Any:
         """What the last start or resume line says under this key; None if none does."""
@@ -113,7 +114,7 @@ class Log:
         for line in lines:
             holder = mapping(line.get(inside)) if inside else line
             if key in holder:
-                value = number(holder[key])
+                value = finite(holder[key])
                 points.append((float(line["images"]), math.nan if value is None else value))
         return points
 
@@ -144,7 +145,7 @@ class RunFiles:
     environment: Entry
     log: Log
     samples: list[Sample]
-    evaluation: Evaluation | None
+    evaluation: EvaluationView | None
     notes: list[str]
     alone: bool = False
     examined: dict[str, Points] = field(default_factory=dict)
@@ -165,7 +166,7 @@ class RunFiles:
             raise UserError(f"{folder} is neither a run directory nor an evaluation: it holds none of {', '.join(LOOKED_FOR)}")
         notes: list[str] = []
         if (folder / "evaluation.json").is_file() and not any((folder / name).exists() for name in OF_A_RUN):
-            return cls(folder, {}, "", {}, Log(), [], Evaluation.read(folder, notes), notes, alone=True)
+            return cls(folder, {}, "", {}, Log(), [], EvaluationView.read(folder, notes), notes, alone=True)
         recipe, text = _recipe(folder / "recipe.yaml", notes)
         environment = read_json(folder / "environment.json", notes) or {}
         log = Log.read(folder / "log.jsonl")
@@ -173,7 +174,7 @@ class RunFiles:
             notes.append(f"log.jsonl: {_lines(log.damaged)} could not be read and {'was' if log.damaged == 1 else 'were'} left out.")
         if log.replaced:
             notes.append(f"log.jsonl: {_lines(log.replaced)} logged after the checkpoint that a resume started from, left out.")
-        evaluation = Evaluation.read(folder / "evaluation", notes)
+        evaluation = EvaluationView.read(folder / "evaluation", notes)
         examined = _examined(read_json(folder / "examined.json", notes) if (folder / "examined.json").is_file() else None)
         return cls(folder, recipe, text, environment, log, _samples(folder / "samples"), evaluation, notes, examined=examined)
 
@@ -182,10 +183,10 @@ def _examined(told: Entry | None) -> dict[str, Points]:
     found: dict[str, Points] = {}
     moments = (told or {}).get("moments")
     for moment in moments if isinstance(moments, list) else []:
-        images = number(mapping(moment).get("images"))
+        images = finite(mapping(moment).get("images"))
         for name, value in mapping(mapping(moment).get("values")).items():
-            if images is not None and (finite := number(value)) is not None:
-                found.setdefault(name, []).append((images, finite))
+            if images is not None and (number := finite(value)) is not None:
+                found.setdefault(name, []).append((images, number))
     return found
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
+from ..evaluation.schema import FILE, OF_FILES, PER_IMAGE, SIDES, EvaluationRecord, Facts, Panel, Row, finite
 from ..metrics.direction import badness
 from ..studies.preservation.measure import IDENTITY, RANDOM_TARGET
 
@@ -18,18 +19,6 @@ ITSELF, REAL = "target itself", "real photos"
 CEILINGS = (ITSELF, REAL, IDENTITY, RANDOM_TARGET)
 """The bounds that no translator need do better than; every other bound is a floor: what needs no translator. The last two are the ends
 of an analysis, each perfect by half of its measures and worthless by the others."""
-_SAID = ("unit", "better", "skipped", "caution", "network", "weights", "resize", "checkpoint")
-
-
-def number(value: object) -> float | None:
-    """The value as a finite float; None for anything else (NaN, text, booleans, absent)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        real = float(value)
-    except OverflowError:
-        return None
-    return real if math.isfinite(real) else None
 
 
 def mapping(value: object) -> Entry:
@@ -38,42 +27,14 @@ def mapping(value: object) -> Entry:
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Row):
     """One row of evaluation.json, with the meaning it has there.
 
     Attributes:
-        skipped: the reason there is no value; empty if there is one.
         whole: whether the value is of the set as a whole; False for the mean of scores that single images have.
     """
 
-    metric: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int | None
-    bounds: dict[str, float | None]
-    whole: bool
-    label: str
-    registered: str
-    unit: str
-    better: str
-    skipped: str
-    caution: str
-    network: str
-    weights: str
-    resize: str
-    checkpoint: str
-
-    @classmethod
-    def of(cls, row: Entry, whole: bool = False) -> Score:
-        """From a row of evaluation.json."""
-        metric = str(row.get("metric", "?"))
-        n = number(row.get("n"))
-        said = {key: str(row[key]) if row.get(key) else "" for key in _SAID}
-        value, low, high = (number(row.get(key)) for key in ("value", "low", "high"))
-        bounds = {name: number(bound) for name, bound in mapping(row.get("bounds")).items()}
-        named = {"label": str(row.get("label") or metric), "registered": str(row.get("of") or metric)}
-        return cls(metric, value, low, high, None if n is None else int(n), bounds, whole, **named, **said)
+    whole: bool = False
 
     def beaten_by(self) -> list[str]:
         """The floors that do better than the translator: a translator worth having is beaten by none."""
@@ -89,7 +50,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Panel:
+class PanelFiles:
     """One evaluated pair as picture files, by side (None: the file is not there); a side that nobody promised is absent."""
 
     name: str
@@ -99,18 +60,18 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """evaluation.json, with the per-image scores beside it (finite ones only)."""
+class EvaluationView:
+    """An evaluation as a page shows it, with the scores of single images (finite ones only)."""
 
-    facts: Entry
+    about: Facts
     scores: list[Score]
-    panels: list[Panel]
+    panels: list[PanelFiles]
     per_image: dict[str, list[float]]
 
     @property
     def ranking(self) -> str:
         """The name of the metric that chose best, median and worst."""
-        return str(self.facts.get("ranked_by") or "")
+        return self.about.ranked_by or ""
 
     @property
     def ranked_by(self) -> str:
@@ -120,29 +81,31 @@ class Evaluation:
     @property
     def of_files(self) -> bool:
         """Whether folders were compared: then nothing is known of a translator."""
-        return self.facts.get("checkpoint") == "files"
+        return self.about.checkpoint == OF_FILES
 
     @property
     def of_sets(self) -> bool:
         """Whether they were two sets without correspondence."""
-        return "against" in self.facts
+        return self.about.target_images is not None
 
     @classmethod
-    def read(cls, folder: Path, notes: list[str]) -> Evaluation | None:
+    def read(cls, folder: Path, notes: list[str]) -> EvaluationView | None:
         """Read a folder that an evaluation wrote; None without an ``evaluation.json`` that can be read.
 
         Args:
             folder: where it is.
             notes: what is damaged or left out is added here, in words.
         """
-        facts = read_json(folder / "evaluation.json", notes)
-        if facts is None:
+        if not (folder / FILE).is_file():
             return None
-        per_image = _per_image(folder / "per_image.csv", notes)
-        rows = [row for row in map(mapping, _list(facts.get("rows"))) if row]
-        panels = [_panel(folder, panel) for panel in map(mapping, _list(facts.get("panels"))) if panel]
-        whole = [per_image is not None and str(row.get("metric", "?")) not in per_image for row in rows]
-        return cls(facts, [Score.of(*each) for each in zip(rows, whole, strict=True)], panels, per_image or {})
+        try:
+            record = EvaluationRecord.read(folder)
+        except UserError as error:
+            notes.append(f"{FILE} could not be read: {str(error).rpartition('cannot be read: ')[2]}.")
+            return None
+        per_image = _per_image(folder / PER_IMAGE, notes)
+        scores = [Score(**vars(row), whole=per_image is not None and row.metric not in per_image) for row in record.rows]
+        return cls(record.about, scores, [_files_of(folder, panel) for panel in record.panels], per_image or {})
 
 
 def read_json(path: Path, notes: list[str]) -> Entry | None:
@@ -159,19 +122,14 @@ def read_json(path: Path, notes: list[str]) -> Entry | None:
     return loaded
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _files_of(folder: Path, panel: Panel) -> PanelFiles:
+    names = {side: getattr(panel, side) for side in SIDES if side != "source" or panel.source is not None}
+    return PanelFiles(panel.name, panel.role, panel.value, {side: _inside(folder, name) for side, name in names.items()})
 
 
-def _panel(folder: Path, panel: Entry) -> Panel:
-    sides = [side for side in ("source", "generated", "target") if side != "source" or panel.get("source") is not None]
-    files = {side: _inside(folder, panel.get(side)) for side in sides}
-    return Panel(str(panel.get("name", "")), str(panel.get("role") or "example"), number(panel.get("value")), files)
-
-
-def _inside(folder: Path, name: object) -> Path | None:
+def _inside(folder: Path, name: str | None) -> Path | None:
     """The file of that name, if it exists and lies in the folder: a name in a JSON file must not reach anything else on this machine."""
-    if not isinstance(name, str) or not name:
+    if not name:
         return None
     try:
         path = (folder / name).resolve()
@@ -193,7 +151,7 @@ def _per_image(path: Path, notes: list[str]) -> dict[str, list[float]] | None:
             for row in table:
                 for metric, scores in columns.items():
                     try:
-                        value = number(float(row[metric]))
+                        value = finite(float(row[metric]))
                     except (TypeError, ValueError):
                         value = None
                     if value is None:

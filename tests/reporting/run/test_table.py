@@ -13,18 +13,18 @@ from transfigure.reporting.run import table as tables
 from transfigure.reporting.run import words
 from transfigure.reporting.run.table import ScoreTable
 from transfigure.reporting.run_files import RunFiles
-from transfigure.reporting.scores import Evaluation
+from transfigure.reporting.scores import EvaluationView
 
 from .example import ALEX, HEADS, INCEPTION, rows_of_every_kind
 
-Made = Callable[..., Evaluation]
+Made = Callable[..., EvaluationView]
 
 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Made:
     """An evaluation of these rows, of which some have scores of single images."""
 
-    def made(rows: list[dict[str, Any]], single: str = "l1,psnr,ssim,lpips", **facts: Any) -> Evaluation:
+    def made(rows: list[dict[str, Any]], single: str = "l1,psnr,ssim,lpips", **facts: Any) -> EvaluationView:
         (tmp_path / "evaluation.json").write_text(json.dumps({"n": 128, "split": "test", **facts, "rows": rows}))
         (tmp_path / "per_image.csv").write_text(f"name,{single}\n")
         read = RunFiles.read(tmp_path).evaluation

@@ -57,5 +57,5 @@ def test_the_objective_in_words(run: Path, objective: object, words: str) -> Non
 
 
 def test_a_score_in_words() -> None:
-    assert score(Score.of({"value": 17.21, "low": 16.9, "high": 17.54, "unit": "dB"})) == "17.2 [16.9, 17.5] dB"
-    assert score(Score.of({"value": math.nan})) == "not a number"
+    assert score(Score.from_dict({"value": 17.21, "low": 16.9, "high": 17.54, "unit": "dB"})) == "17.2 [16.9, 17.5] dB"
+    assert score(Score.from_dict({"value": math.nan})) == "not a number"

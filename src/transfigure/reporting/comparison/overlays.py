@@ -12,11 +12,12 @@ from statistics import fmean
 
 from markupsafe import Markup
 
+from ...evaluation.schema import finite
 from ...studies.ablation.summary import Summary
 from ..charts import Band, Chart, Dots, Look, bands, dots, overlay
 from ..formatting import called
 from ..run_files import Points, RunFiles
-from ..scores import Entry, mapping, number, read_json
+from ..scores import Entry, mapping, read_json
 
 LAB = {"L": "Lightness L", "a": "Green to red, a", "b": "Blue to yellow, b"}
 
@@ -194,7 +195,7 @@ def _mean(told: Sequence[Entry], side: str, along: str) -> Points:
 
 def _numbers(values: object) -> list[float]:
     """The list as finite numbers; empty if it is anything else."""
-    found = [number(value) for value in values] if isinstance(values, list) else []
+    found = [finite(value) for value in values] if isinstance(values, list) else []
     return [value for value in found if value is not None] if None not in found else []
 
 

@@ -15,7 +15,7 @@ from ...studies.ablation.summary import Study, Summary, summarise, to_csv, to_di
 from ..charts import DASHES, HUES, Look
 from ..panels import Album, Picture
 from ..run_files import RunFiles
-from ..scores import Panel
+from ..scores import PanelFiles
 from ..shell import fill
 from . import overlays, words
 from .overlays import Shown
@@ -136,7 +136,7 @@ class SameImages:
     """
 
     names: list[str]
-    chosen: list[tuple[Shown, int, dict[str, Panel]]]
+    chosen: list[tuple[Shown, int, dict[str, PanelFiles]]]
     ends: dict[str, dict[str, Path | None]]
 
     @property
@@ -153,7 +153,7 @@ class SameImages:
 
 def same_images(shown: Sequence[Shown]) -> SameImages:
     """Of each variant the first run that has pictures; of the images those that all of these have."""
-    chosen: list[tuple[Shown, int, dict[str, Panel]]] = []
+    chosen: list[tuple[Shown, int, dict[str, PanelFiles]]] = []
     for variant in shown:
         for seed, files in variant.runs:
             if panels := {panel.name: panel for panel in files.evaluation.panels if panel.name} if files.evaluation else {}:

@@ -21,7 +21,7 @@ from ..charts import Chart
 from ..formatting import called, decimals, plain, weight
 from ..panels import Album, Picture
 from ..run_files import Points, RunFiles, Sample
-from ..scores import Evaluation, Panel, Score
+from ..scores import EvaluationView, PanelFiles, Score
 from ..shell import fill
 from . import words
 from .table import evaluated, table
@@ -53,8 +53,6 @@ CONTENTS_ALONE = {
     "per_image.csv": "the score of every image",
     "panels": "the pictures above",
 }
-ELSEWHERE = ("rows", "panels", "worst", "best")
-"""Facts of an evaluation that the page shows in places of their own."""
 ROLES = {"best": "best", "median": "median", "worst": "worst"}
 
 
@@ -126,7 +124,7 @@ def render(files: RunFiles) -> str:
         notices=words.notices(files),
         health=[(line, str(line.get("level") or "warning")) for line in files.log.health],
         environment=_facts(files.environment),
-        facts=_facts(files.evaluation.facts if files.evaluation else {}, ELSEWHERE),
+        facts=_facts(files.evaluation.about.to_dict() if files.evaluation else {}),
         contents=_contents(files.folder, CONTENTS_ALONE if files.alone else CONTENTS),
         commands=[(what, command.format(run=run)) for what, command in COMMANDS],
     )
@@ -147,7 +145,7 @@ def _gallery(files: RunFiles, side: int, quality: int) -> Gallery:
     return Gallery(hero, rows, strips, album.stretched or moments.stretched, album.weight + moments.weight)
 
 
-def _row(album: Album, panel: Panel, evaluation: Evaluation | None) -> PictureRow:
+def _row(album: Album, panel: PanelFiles, evaluation: EvaluationView | None) -> PictureRow:
     ranked = evaluation.ranked_by if evaluation else ""
     heading = ROLES.get(panel.role, "example")
     value = f"{ranked} {plain(panel.value)}".strip() if panel.value is not None else ""
@@ -189,7 +187,7 @@ def _chosen(moments: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
 # Charts
 
 
-def _histograms(evaluation: Evaluation | None) -> Iterator[Chart]:
+def _histograms(evaluation: EvaluationView | None) -> Iterator[Chart]:
     """The scores of single images, metric by metric as the table has them."""
     if evaluation is None:
         return
@@ -257,9 +255,9 @@ def _value(value: object) -> str:
     return ", ".join(f"{key}: {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
 
 
-def _facts(given: dict[str, Any], without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+def _facts(given: dict[str, Any]) -> list[tuple[str, str]]:
     """What can be said in a line each."""
-    return [(key, _value(value)) for key, value in given.items() if key not in without and not isinstance(value, list)]
+    return [(key, _value(value)) for key, value in given.items() if not isinstance(value, list)]
 
 
 def _contents(folder: Path, meanings: dict[str, str]) -> list[tuple[str, str, str]]:

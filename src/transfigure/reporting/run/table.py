@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ...progress import duration
 from ..formatting import beside, decimals, plain, short_hash
 from ..placement import Placement
-from ..scores import CEILINGS, Evaluation, Score, number
+from ..scores import CEILINGS, EvaluationView, Score
 from . import words
 
 
@@ -79,7 +79,7 @@ class ScoreTable:
         return any(line.place for line in self.lines)
 
 
-def table(evaluation: Evaluation | None) -> ScoreTable:
+def table(evaluation: EvaluationView | None) -> ScoreTable:
     """The scores in words; an empty table without an evaluation."""
     if evaluation is None:
         return ScoreTable()
@@ -96,18 +96,16 @@ def table(evaluation: Evaluation | None) -> ScoreTable:
     )
 
 
-def evaluated(evaluation: Evaluation | None) -> str:
+def evaluated(evaluation: EvaluationView | None) -> str:
     """How the numbers were made, in one line."""
     if evaluation is None:
         return ""
-    facts = evaluation.facts
-    n, rate, seconds = (number(facts.get(key)) for key in ("n", "images_per_second", "seconds"))
+    about = evaluation.about
     origin = ("split",) if evaluation.of_files else ("data", "checkpoint", "model")
     pieces = [
-        words.amount(evaluation, n) if n else "",
-        *(f"{'' if key == 'split' else f'{key}: '}{facts[key]}" for key in (*origin, "resize") if facts.get(key)),
-        f"took {duration(seconds)}" if seconds and seconds >= 1 else "",
-        f"{plain(rate)} images/s" if rate else "",
+        words.amount(evaluation, about.n) if about.n else "",
+        *(f"{'' if key == 'split' else f'{key}: '}{value}" for key in (*origin, "resize") if (value := getattr(about, key))),
+        f"took {duration(about.seconds)}" if about.seconds and about.seconds >= 1 else "",
     ]
     return " · ".join(filter(None, pieces))
 
@@ -144,9 +142,9 @@ def _by_reason(scores: list[Score], reason_of: Callable[[Score], str]) -> list[t
     return [(", ".join(dict.fromkeys(found)), reason) for reason, found in labels.items()]
 
 
-def _origin(score: Score, evaluation: Evaluation) -> Origin:
+def _origin(score: Score, evaluation: EvaluationView) -> Origin:
     """A row says it all itself; one that an older version wrote leaves resize and checkpoint to the evaluation."""
-    resize, checkpoint = (getattr(score, key) or str(evaluation.facts.get(key) or "") for key in ("resize", "checkpoint"))
+    resize, checkpoint = (getattr(score, key) or getattr(evaluation.about, key) for key in ("resize", "checkpoint"))
     weights = [(short_hash(one), one) for one in score.weights.split(" + ")] if score.weights else []
     n = "" if score.n is None else f"{score.n:,}"
-    return Origin(score.label, score.registered, n, score.network, weights, resize, checkpoint)
+    return Origin(score.label, score.of, n, score.network, weights, resize, checkpoint)

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
+from ...evaluation.schema import finite
 from ...progress import duration
 from ...recipe import stabilisers
 from ..formatting import beside, called, capital, count, decimals, plain
 from ..run_files import Points, RunFiles
-from ..scores import CEILINGS, Evaluation, Score, number
+from ..scores import CEILINGS, EvaluationView, Score
 
 _BOUNDS = {
     "source copied": "copying the source gives",
@@ -30,13 +31,13 @@ def score(row: Score) -> str:
     return f"{plain(row.value, places)}{between}{' ' + row.unit if row.unit else ''}"
 
 
-def amount(evaluation: Evaluation, n: float) -> str:
+def amount(evaluation: EvaluationView, n: float) -> str:
     """What was evaluated: ``128 test pairs``; of sets without pairs ``200 generated and 500 target images``."""
     if evaluation.of_sets:
-        targets = number(evaluation.facts.get("against"))
-        return f"{n:,.0f} generated and {targets:,.0f} target images" if targets is not None else f"{n:,.0f} images"
-    split = "" if evaluation.of_files else str(evaluation.facts.get("split") or "")
-    return f"{n:,.0f} {split + ' ' if split else ''}{'pairs' if evaluation.facts.get('truth', True) else 'images'}"
+        targets = evaluation.about.target_images
+        return f"{n:,.0f} generated and {targets:,} target images" if targets else f"{n:,.0f} images"
+    split = "" if evaluation.of_files else evaluation.about.split
+    return f"{n:,.0f} {split + ' ' if split else ''}{'pairs' if evaluation.about.paired else 'images'}"
 
 
 def part(recipe: dict[str, Any], key: str) -> dict[str, Any]:
@@ -64,8 +65,8 @@ def title(files: RunFiles) -> list[str]:
 def _title_alone(files: RunFiles) -> list[str]:
     folder = files.folder.resolve()
     name = (folder.parent if folder.name == "evaluation" else folder).name
-    data = files.evaluation.facts.get("data") if files.evaluation else None
-    return [name or "evaluation", *filter(None, [PurePath(str(data or "")).stem])]
+    data = files.evaluation.about.data if files.evaluation else ""
+    return [name or "evaluation", *filter(None, [PurePath(data).stem])]
 
 
 def summary(files: RunFiles) -> list[str]:
@@ -78,20 +79,20 @@ def _training(files: RunFiles) -> str:
     generator = part(recipe, "generator")
     name = called(str(generator["name"])) if generator.get("name") else "generator"
     sizes = log.fact("parameters")
-    parameters = number(sizes.get("generator")) if isinstance(sizes, dict) else number(sizes)
-    details = [f"{key} {generator[key]}" for key in ("depth", "blocks", "width") if number(generator.get(key)) is not None]
+    parameters = finite(sizes.get("generator")) if isinstance(sizes, dict) else finite(sizes)
+    details = [f"{key} {generator[key]}" for key in ("depth", "blocks", "width") if finite(generator.get(key)) is not None]
     details += [f"{count(parameters)} parameters"] if parameters else []
     article = "an" if name[0].lower() in "aeio" else "a"
     text = f"{capital(article) if log.images else f'The recipe: {article}'} {name}" + (f" ({', '.join(details)})" if details else "")
     against, steadied = _objective(recipe), stabilisers(recipe)
     text += f" trained {against}" if against else " trained"
     text += f", stabilised by {', '.join(steadied)}," if steadied else ""
-    pairs, pairing = number(log.fact("pairs")), log.fact("pairing")
+    pairs, pairing = finite(log.fact("pairs")), log.fact("pairing")
     drawn = {"none": "unpaired images, {} in an epoch", "shuffled": "{} pairs without their pairing"}.get(str(pairing), "{} pairs")
     text += f" on {drawn.format(f'{pairs:,.0f}')}" if pairs else ""
     epochs = log.images / log.images_per_epoch if log.images and log.images_per_epoch else None
     text += f" for {epochs:.3g} epoch{'s' if epochs != 1 else ''}" if epochs else ""
-    seconds = max((value for line in (*log.steps, *log.marks) if (value := number(line.get("seconds"))) is not None), default=None)
+    seconds = max((value for line in (*log.steps, *log.marks) if (value := finite(line.get("seconds"))) is not None), default=None)
     device = str(files.environment.get("device") or "")
     spent = [f"{log.images:,} images" if log.images else "", duration(seconds) + (f" on {device}" if device else "") if seconds else ""]
     text += f" ({', '.join(filter(None, spent))})" if any(spent) else ""
@@ -103,7 +104,7 @@ def _objective(recipe: dict[str, Any]) -> str:
     adversarial = objective.get("adversarial")
     terms = [term for term in objective.get("terms") or [] if isinstance(term, dict) and term.get("loss")]
     sums = " + ".join(
-        f"{number(term.get('weight', 1)) or 0:g}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{called(str(term['loss']))}" for term in terms
+        f"{finite(term.get('weight', 1)) or 0:g}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{called(str(term['loss']))}" for term in terms
     )
     if isinstance(adversarial, dict):
         judge = part(recipe, "discriminator")
@@ -115,11 +116,11 @@ def _objective(recipe: dict[str, Any]) -> str:
     return f"with {sums} and no discriminator" if sums else ""
 
 
-def _judged(evaluation: Evaluation | None) -> str:
+def _judged(evaluation: EvaluationView | None) -> str:
     best = _summing_up(evaluation.scores) if evaluation else None
     if evaluation is None or best is None:
         return ""
-    n = best.n or number(evaluation.facts.get("n"))
+    n = best.n or evaluation.about.n
     on = f" on {amount(evaluation, n)}" if n else ""
     places = decimals(best.value)
     bounds = sorted(best.telling().items(), key=lambda bound: bound[0] in CEILINGS)

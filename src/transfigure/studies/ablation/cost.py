@@ -10,8 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from ...evaluation.schema import finite
 from ...recipe import stabilisers
-from .study import Variant, finite
+from .study import Variant
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ...data.files import write_atomically, write_json
 from ...data.open import find_records, settle
 from ...evaluation.evaluate import as_written
 from ...evaluation.held_out import HeldOut, held_out
-from ...evaluation.result import Row, plain
+from ...evaluation.schema import EvaluationRecord, Row
 from ...recipe import Recipe
 from ...translation.translator import Translator
 from ..preservation.analyze import Analysis, analyze, domains_of, shared_agreement, world_probes
@@ -31,7 +31,7 @@ from ..preservation.kept import retrieval_at_1, seed_agreement
 from ..preservation.measure import IDENTITY
 from ..preservation.probes import Probes, load_probes
 from ..preservation.views import Space
-from .study import Study, read_object
+from .study import Study
 
 EXAMINED, ANSWERS, PROBES = "examined.json", "examined.npz", "probes.safetensors"
 TRAINING, HELD_OUT = 500, 200
@@ -93,12 +93,11 @@ def agreements(study: Study) -> None:
 
 
 def add_rows(run: Path, rows: Sequence[Row]) -> None:
-    """Lay rows beside those of a run's evaluation, in place of any of the same names."""
-    file = run / "evaluation" / "evaluation.json"
-    told = read_object(file)
-    names = {row.metric for row in rows}
-    told["rows"] = [row for row in told.get("rows") or [] if row.get("metric") not in names] + [plain(asdict(row)) for row in rows]
-    write_json(file, told)
+    """Add rows to those of a run's evaluation, in place of any of the same names."""
+    folder = run / "evaluation"
+    record = EvaluationRecord.read(folder)
+    record.replace_rows(rows)
+    record.write(folder)
 
 
 # ---- translation ------------------------------------------------------------------------------------------------------------

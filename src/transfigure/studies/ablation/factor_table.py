@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...evaluation.schema import finite
 from .over_seeds import Value, over_seeds
-from .study import Study, finite, read_object
+from .study import Study, read_object
 
 FILE = "analysis/analysis.json"
 QUESTIONS = {"shared": "preserved", "source only": "smuggled", "target only": "generated"}

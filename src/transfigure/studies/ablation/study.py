@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...errors import TransfigureError, UserError
+from ...evaluation.schema import FILE, finite
 from ...recipe import FREE_ON_RESUME, Recipe, flatten
 
 STATES = ("done", "failed", "waiting")
@@ -117,7 +117,7 @@ def of_runs(paths: Sequence[str | Path], title: str | None = None) -> Study:
             raise UserError(f"{run} is no run: it holds no recipe.yaml (give directories that 'transfigure train' wrote)")
         if run.resolve() in [other.resolve() for other in runs[:at]]:
             raise UserError(f"{run} is given twice: name each run once")
-    if unmeasured := [run for run in runs if not (run / "evaluation" / "evaluation.json").is_file()]:
+    if unmeasured := [run for run in runs if not (run / "evaluation" / FILE).is_file()]:
         commands = " && ".join(f"transfigure evaluate {shlex.quote(str(run))}" for run in unmeasured)
         what = f"{unmeasured[0]} has no evaluation" if len(unmeasured) == 1 else f"{len(unmeasured)} runs have no evaluation"
         raise UserError(f"{what}: first run  {commands}")
@@ -146,16 +146,6 @@ def read_object(file: Path) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise UserError(f"{file} cannot be read: it is not one JSON object")
     return told
-
-
-def finite(value: object) -> float | None:
-    """The value as a finite float; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
 
 
 def _cell(folder: Path, told: dict[str, Any]) -> Cell:

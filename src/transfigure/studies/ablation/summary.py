@@ -10,16 +10,17 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, get_args
 
 from ...errors import UserError
+from ...evaluation.schema import FILE, EvaluationRecord, Facts, Row
 from ...metrics.direction import Better, badness
 from .cost import Cost, cost_of
 from .factor_table import FactorLine, factor_lines
 from .over_seeds import Value, over_seeds
-from .study import Cell, Study, Variant, finite, of_runs, read_ablation, read_object
+from .study import Cell, Study, Variant, of_runs, read_ablation
 
 __all__ = [
     "Cell",
@@ -36,7 +37,6 @@ __all__ = [
     "to_dict",
 ]
 
-Row = dict[str, Any]
 EQUAL = 1e-3
 """Bounds of two evaluations of the same pairs agree within this share; a GPU sums in another order."""
 
@@ -107,22 +107,18 @@ class Summary:
 def summarise(study: Study) -> Summary:
     """The table of a study, from the evaluations and logs of its runs; a part that is missing or damaged is a gap and a note."""
     notes: list[str] = []
-    read = {cell: _evaluation(cell, notes) for variant in study.variants for cell in variant.cells}
-    rows = {cell: told for cell, (told, _) in read.items()}
-    every = [row for told in rows.values() for row in told]
-    valued = list(dict.fromkeys(_key(row) for row in every if not row.get("skipped")))
-    valued_of = {_of(row) for row in every if not row.get("skipped")}
+    records = {cell: _evaluation(cell, notes) for variant in study.variants for cell in variant.cells}
+    rows = {cell: record.rows if record else [] for cell, record in records.items()}
+    every = [row for of_cell in rows.values() for row in of_cell]
+    valued = list(dict.fromkeys(row.metric for row in every if not row.skipped))
+    valued_of = {row.of for row in every if not row.skipped}
     order = {name: at for at, name in enumerate(study.metrics)}
-    first = {_key(row): row for row in reversed(every) if not row.get("skipped")}
-    valued.sort(key=lambda key: order.get(_of(first[key]), len(order)))
-    lines = tuple(_line(variant, rows, {key: _of(first[key]) for key in valued}) for variant in study.variants)
-    columns = tuple(
-        _column(key, first[key], [row for row in every if _key(row) == key and not row.get("skipped")], lines) for key in valued
-    )
-    absent = dict.fromkeys(
-        (str(row.get("label") or _key(row)), str(row["skipped"])) for row in every if row.get("skipped") and _of(row) not in valued_of
-    )
-    notes += _different([facts for told, facts in read.values() if told])
+    first = {row.metric: row for row in reversed(every) if not row.skipped}
+    valued.sort(key=lambda key: order.get(first[key].of, len(order)))
+    lines = tuple(_line(variant, rows, {key: first[key].of for key in valued}) for variant in study.variants)
+    columns = tuple(_column(first[key], [row for row in every if row.metric == key and not row.skipped], lines) for key in valued)
+    absent = dict.fromkeys((row.label, row.skipped) for row in every if row.skipped and row.of not in valued_of)
+    notes += _different([record.about for record in records.values() if record and record.rows])
     bounds = tuple(dict.fromkeys(name for column in columns for name in column.bounds))
     return Summary(
         study.title, study.about, study.budget, columns, lines, bounds, tuple(absent), tuple(dict.fromkeys(notes)), factor_lines(study)
@@ -199,10 +195,10 @@ def _line(variant: Variant, rows: dict[Cell, list[Row]], columns: dict[str, str]
     """A variant's values; a metric that was skipped as a whole has one row in the place of all its values."""
     values = {}
     for key, of in columns.items():
-        here = [(cell, row) for cell in variant.cells for row in rows[cell] if _key(row) == key or (row.get("skipped") and _of(row) == of)]
-        seeds = [(cell.seed, number) for cell, row in here if _key(row) == key and (number := finite(row.get("value"))) is not None]
+        here = [(cell, row) for cell in variant.cells for row in rows[cell] if row.metric == key or (row.skipped and row.of == of)]
+        seeds = [(cell.seed, row.value) for cell, row in here if row.metric == key and row.value is not None]
         if here:
-            values[key] = over_seeds(seeds, next((str(row["skipped"]) for _, row in here if row.get("skipped")), ""))
+            values[key] = over_seeds(seeds, next((row.skipped for _, row in here if row.skipped), ""))
     troubles = []
     for cell in variant.cells:
         if cell.state != "done":
@@ -212,9 +208,9 @@ def _line(variant: Variant, rows: dict[Cell, list[Row]], columns: dict[str, str]
     return Line(variant.name, variant.cells, values, cost_of(variant), len(variant.cells) - len(troubles), tuple(troubles))
 
 
-def _column(key: str, row: Row, rows: list[Row], lines: tuple[Line, ...]) -> Column:
-    better = str(row.get("better") or "")
-    known = [(line.name, value.mean, value) for line in lines if (value := line.values.get(key)) and value.mean is not None]
+def _column(row: Row, rows: list[Row], lines: tuple[Line, ...]) -> Column:
+    better = row.better
+    known = [(line.name, value.mean, value) for line in lines if (value := line.values.get(row.metric)) and value.mean is not None]
     best, apart = "", False
     if better in get_args(Better) and len(known) > 1:
         best = min(known, key=lambda each: badness(better, each[1]))[0]
@@ -223,9 +219,8 @@ def _column(key: str, row: Row, rows: list[Row], lines: tuple[Line, ...]) -> Col
         ]
         worst = next((high for name, (_, high) in spans if name == best), math.inf)
         apart = len(spans) == len(known) and all(worst < low for name, (low, _) in spans if name != best)
-    cautions = tuple(dict.fromkeys(str(each["caution"]) for each in rows if each.get("caution")))
-    said = {name: str(row.get(name) or "") for name in ("label", "unit")}
-    return Column(key, said["label"] or key, said["unit"], better, _of(row), best, apart, _bounds(rows), cautions)
+    cautions = tuple(dict.fromkeys(each.caution for each in rows if each.caution))
+    return Column(row.metric, row.label, row.unit, better, row.of, best, apart, _bounds(rows), cautions)
 
 
 def _between(better: str, low: float, high: float) -> tuple[float, float]:
@@ -236,12 +231,9 @@ def _between(better: str, low: float, high: float) -> tuple[float, float]:
 
 def _bounds(rows: list[Row]) -> dict[str, float]:
     """The bounds that every run has, and has the same."""
-    told = [
-        {str(name): finite(value) for name, value in row["bounds"].items()} if isinstance(row.get("bounds"), dict) else {} for row in rows
-    ]
     same = {}
-    for name, value in told[0].items():
-        others = [each.get(name) for each in told[1:]]
+    for name, value in rows[0].bounds.items():
+        others = [row.bounds.get(name) for row in rows[1:]]
         if value is not None and all(other is not None and math.isclose(value, other, rel_tol=EQUAL, abs_tol=1e-6) for other in others):
             same[name] = value
     return same
@@ -250,33 +242,24 @@ def _bounds(rows: list[Row]) -> dict[str, float]:
 # ---- files of a run --------------------------------------------------------------------------------------------------------
 
 
-def _evaluation(cell: Cell, notes: list[str]) -> tuple[list[Row], dict[str, Any]]:
-    """The rows of a run's evaluation and the facts beside them; both empty for a run that is not done."""
-    file = cell.run / "evaluation" / "evaluation.json"
-    if cell.state != "done" or not file.is_file():
-        return [], {}
+def _evaluation(cell: Cell, notes: list[str]) -> EvaluationRecord | None:
+    """A run's evaluation; None for a run that is not done, or has none that can be read."""
+    folder = cell.run / "evaluation"
+    if cell.state != "done" or not (folder / FILE).is_file():
+        return None
     try:
-        told = read_object(file)
-    except UserError:
-        notes.append(f"The evaluation of {cell.variation}, seed {cell.seed}, could not be read: it is not one JSON object.")
-        return [], {}
-    rows = told.get("rows")
-    found = [row for row in rows if isinstance(row, dict) and _key(row)] if isinstance(rows, list) else []
-    return found, told
+        record = EvaluationRecord.read(folder)
+    except UserError as error:
+        reason = str(error).rpartition("cannot be read: ")[2]
+        notes.append(f"The evaluation of {cell.variation}, seed {cell.seed}, could not be read: {reason}.")
+        return None
+    return replace(record, rows=[row for row in record.rows if row.metric])
 
 
-def _key(row: Row) -> str:
-    return str(row.get("metric") or "")
-
-
-def _of(row: Row) -> str:
-    return str(row.get("of") or _key(row))
-
-
-def _different(evaluations: Sequence[dict[str, Any]]) -> Iterable[str]:
+def _different(evaluations: Sequence[Facts]) -> Iterable[str]:
     """Evaluations are comparable if they were made of the same images in the same way."""
     for key, what in (("data", "data set"), ("split", "split"), ("n", "number of images"), ("resize", "resize rule")):
-        told = [str(each[key]) for each in evaluations if each.get(key) is not None]
-        found = list(dict.fromkeys(PurePath(each).name if key == "data" else each for each in told))
+        given = [str(value) for facts in evaluations if (value := getattr(facts, key))]
+        found = list(dict.fromkeys(PurePath(value).name if key == "data" else value for value in given))
         if len(found) > 1:
             yield f"Not every run was evaluated alike: the {what} is {', '.join(found[:-1])} or {found[-1]}. Compare with care."

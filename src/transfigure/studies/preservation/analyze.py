@@ -19,11 +19,11 @@ from torch import Tensor
 
 from ...data.batch import chunks
 from ...data.dataset import PairDataset
+from ...data.files import to_json_values
 from ...data.pairs import Picture, Record
 from ...errors import UserError
 from ...evaluation.evaluate import as_written, every
 from ...evaluation.held_out import HeldOut, held_out
-from ...evaluation.result import plain
 from ...networks.model_file import describe_checkpoint
 from ...progress import say, track
 from ...recipe import Data, stabilisers
@@ -98,7 +98,7 @@ class Analysis:
             "factors": [result.to_dict() for result in self.factors],
             "probe_accuracy": self.accuracy,
         }
-        values: dict[str, Any] = plain(told)
+        values: dict[str, Any] = to_json_values(told)
         return values
 
     def table(self) -> str:
