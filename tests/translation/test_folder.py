@@ -12,7 +12,6 @@ from tests.tiny import copying, noise_image, tiny_config, tiny_translator, write
 from transfigure.data import images
 from transfigure.errors import Missing, RunFailure, UserError
 from transfigure.networks.model_file import Domain
-from transfigure.translation.folder import translate_folder
 from transfigure.translation.translator import Translator
 
 
@@ -25,7 +24,7 @@ def refused_before_work(translator: Translator, source: Path, output: Path, **op
     """The sentence; nothing was translated and nothing written."""
     before = below(source.parent)
     with pytest.raises(UserError) as caught:
-        translate_folder(translator, source, output, quiet=True, **options)
+        translator.translate_folder(source, output, quiet=True, **options)
     assert not translator.generator.seen
     assert below(source.parent) == before
     return str(caught.value)
@@ -34,7 +33,7 @@ def refused_before_work(translator: Translator, source: Path, output: Path, **op
 def test_every_image_is_translated_as_it_would_be_alone(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "a.png", "b.png", "c.png")
     translator = tiny_translator()
-    written = translate_folder(translator, source, tmp_path / "all", quiet=True)
+    written = translator.translate_folder(source, tmp_path / "all", quiet=True)
     assert [path.name for path in written] == ["a.png", "b.png", "c.png"]
     for name in ("c.png", "a.png", "b.png"):
         translator.translate_file(source / name, tmp_path / "alone" / name)
@@ -43,7 +42,7 @@ def test_every_image_is_translated_as_it_would_be_alone(tmp_path: Path) -> None:
         lonely = tmp_path / f"only_{name}"
         lonely.mkdir()
         (source / name).rename(lonely / name)
-        translate_folder(translator, lonely, tmp_path / f"out_{name}", quiet=True)
+        translator.translate_folder(lonely, tmp_path / f"out_{name}", quiet=True)
         assert (tmp_path / f"out_{name}" / name).read_bytes() == expected
 
 
@@ -53,7 +52,7 @@ def test_names_order_and_sub_folders(tmp_path: Path) -> None:
     (source / "notes.txt").write_text("not an image")
     (source / ".hidden.png").write_bytes(b"")
     told: list[Path] = []
-    written = translate_folder(copying(), source, tmp_path / "out", quiet=True, on_file=told.append)
+    written = copying().translate_folder(source, tmp_path / "out", quiet=True, on_file=told.append)
     order = ["b/a/1.png", "b/x.y.z.png", "img1.png", "img2.png", "img10.png"]
     assert [path.relative_to(tmp_path / "out").as_posix() for path in written] == order
     assert told == written
@@ -66,14 +65,14 @@ def test_names_order_and_sub_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", ["png", "jpg", "webp", "tif", "bmp"])
 def test_formats(tmp_path: Path, format: str) -> None:
     source = write_images(tmp_path / "in", "a.png", "b.jpg")
-    written = translate_folder(copying(), source, tmp_path / "out", format=format, quiet=True)
+    written = copying().translate_folder(source, tmp_path / "out", format=format, quiet=True)
     assert [path.name for path in written] == [f"a.{format}", f"b.{format}"]
     assert {images.size_of(path).format for path in written} == {{"jpg": "JPEG", "tif": "TIFF"}.get(format, format.upper())}
 
 
 def test_same_format_keeps_every_name(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "a.png", "a.JPG", "b.tiff")
-    written = translate_folder(copying(), source, tmp_path / "out", format="same", quiet=True)
+    written = copying().translate_folder(source, tmp_path / "out", format="same", quiet=True)
     assert sorted(path.name for path in written) == ["a.JPG", "a.png", "b.tiff"]
 
 
@@ -93,7 +92,7 @@ def test_two_inputs_of_one_stem_are_found_before_the_work(tmp_path: Path) -> Non
 
 def test_equal_stems_in_two_folders_are_fine(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "x/b.png", "y/b.jpg")
-    assert len(translate_folder(copying(), source, tmp_path / "out", quiet=True)) == 2
+    assert len(copying().translate_folder(source, tmp_path / "out", quiet=True)) == 2
 
 
 def test_output_inside_input(tmp_path: Path) -> None:
@@ -111,7 +110,7 @@ def test_an_output_that_would_replace_an_input(tmp_path: Path) -> None:
 
 def test_input_beside_other_things_in_the_output_folder(tmp_path: Path) -> None:
     source = write_images(tmp_path / "all" / "in", "a.png")
-    assert translate_folder(copying(), source, tmp_path / "all", quiet=True) == [tmp_path / "all" / "a.png"]
+    assert copying().translate_folder(source, tmp_path / "all", quiet=True) == [tmp_path / "all" / "a.png"]
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
@@ -137,7 +136,7 @@ def test_bad_files_among_good_ones(tmp_path: Path, capsys: pytest.CaptureFixture
     (source / "3.png").write_bytes(b"")
     images.write(source / "5.tif", noise_image(4, 4, 7))
     with pytest.raises(UserError) as caught:
-        translate_folder(copying(), source, tmp_path / "out", quiet=True)
+        copying().translate_folder(source, tmp_path / "out", quiet=True)
     sentence = str(caught.value)
     assert caught.value.exit_code == 2
     assert "\n" not in sentence
@@ -155,7 +154,7 @@ def test_one_bad_file(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "1.png", "2.png")
     (source / "1.png").write_bytes(b"GIF89a")
     with pytest.raises(UserError, match=r"1 of 2 images .*the other 1 could.*1\.png is not a PNG.*GIF"):
-        translate_folder(copying(), source, tmp_path / "out", quiet=True)
+        copying().translate_folder(source, tmp_path / "out", quiet=True)
     assert below(tmp_path / "out") == ["2.png"]
 
 
@@ -164,7 +163,7 @@ def test_only_bad_files(tmp_path: Path) -> None:
     for file in source.iterdir():
         file.write_bytes(b"")
     with pytest.raises(UserError, match=r"^no image could be translated: 0\.png, .*9\.png and 20 more; the first: .*0\.png is empty"):
-        translate_folder(copying(), source, tmp_path / "out", quiet=True)
+        copying().translate_folder(source, tmp_path / "out", quiet=True)
     assert below(tmp_path / "out") == []
 
 
@@ -179,7 +178,7 @@ def test_a_missing_package_stops_only_the_files_that_need_it(tmp_path: Path, mon
 
     monkeypatch.setattr(images, "read", without_tifffile)
     with pytest.raises(Missing, match="tifffile") as caught:
-        translate_folder(copying(), source, tmp_path / "out", quiet=True)
+        copying().translate_folder(source, tmp_path / "out", quiet=True)
     assert caught.value.exit_code == 3
     assert below(tmp_path / "out") == ["b.png", "c.png"]
 
@@ -189,7 +188,7 @@ def test_a_broken_model_is_no_fault_of_the_files(tmp_path: Path) -> None:
     translator = copying()
     translator.generator.forward = lambda x: x * float("nan")
     with pytest.raises(RunFailure, match="not finite"):
-        translate_folder(translator, source, tmp_path / "out", quiet=True)
+        translator.translate_folder(source, tmp_path / "out", quiet=True)
     assert below(tmp_path / "out") == []
 
 
@@ -201,7 +200,7 @@ def test_an_interruption_leaves_whole_files(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        translate_folder(copying(), source, tmp_path / "out", quiet=True, on_file=stop)
+        copying().translate_folder(source, tmp_path / "out", quiet=True, on_file=stop)
     assert below(tmp_path / "out") == ["a.png", "b.png"]
 
 
@@ -212,21 +211,21 @@ def test_halves(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "a.png", size=(8, 20))
     whole = images.read(source / "a.png")
     for half, expected in (("left", whole[:, :10]), ("right", whole[:, 10:])):
-        (written,) = translate_folder(copying(), source, tmp_path / half, half=half, quiet=True)  # type: ignore[arg-type]
+        (written,) = copying().translate_folder(source, tmp_path / half, half=half, quiet=True)  # type: ignore[arg-type]
         assert np.array_equal(images.read(written), expected)
 
 
 def test_transparency(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "a.png", channels=4)
     with pytest.raises(UserError, match="transparent"):
-        translate_folder(copying(), source, tmp_path / "out", quiet=True)
-    (written,) = translate_folder(copying(), source, tmp_path / "out", alpha="drop", quiet=True)
+        copying().translate_folder(source, tmp_path / "out", quiet=True)
+    (written,) = copying().translate_folder(source, tmp_path / "out", alpha="drop", quiet=True)
     assert np.array_equal(images.read(written), images.read(source / "a.png", "drop"))
 
 
 def test_16_bit_models_write_png(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "a.png", "b.tif", channels=1, dtype="uint16")
-    written = translate_folder(copying(Domain(1, "uint16")), source, tmp_path / "out", quiet=True)
+    written = copying(Domain(1, "uint16")).translate_folder(source, tmp_path / "out", quiet=True)
     assert [path.name for path in written] == ["a.png", "b.png"]
     for path in written:
         assert images.read(path).dtype == np.uint16
@@ -235,11 +234,11 @@ def test_16_bit_models_write_png(tmp_path: Path) -> None:
 @pytest.mark.parametrize("domain", [Domain(5), Domain(1, "float32", (-10.0, 10.0))], ids=str)
 def test_models_that_png_cannot_hold_write_tif_and_say_so(tmp_path: Path, domain: Domain, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_images(tmp_path / "in", "a.tif", channels=domain.channels, dtype=domain.dtype)
-    (written,) = translate_folder(copying(domain), source, tmp_path / "out")
+    (written,) = copying(domain).translate_folder(source, tmp_path / "out")
     assert written.name == "a.tif"
     assert images.read(written).shape == images.read(source / "a.tif").shape
     assert "written as tif" in capsys.readouterr().err
-    translate_folder(copying(domain), source, tmp_path / "again", quiet=True)
+    copying(domain).translate_folder(source, tmp_path / "again", quiet=True)
     assert capsys.readouterr().err == ""
 
 
@@ -254,9 +253,9 @@ def test_a_format_that_cannot_hold_the_images_is_refused_before_the_work(tmp_pat
 def test_conversions_are_said_once_for_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_images(tmp_path / "in", "a.png", "b.png", "c.png", channels=1)
     translator = tiny_translator(tiny_config(source=3))
-    translate_folder(translator, source, tmp_path / "out")
+    translator.translate_folder(source, tmp_path / "out")
     assert capsys.readouterr().err.count("note: grey") == 1
-    translate_folder(translator, source, tmp_path / "out", quiet=True)
+    translator.translate_folder(source, tmp_path / "out", quiet=True)
     assert capsys.readouterr().err == ""
 
 

@@ -14,8 +14,7 @@ import torch
 from tests.tiny import noise_image, tiny_config, tiny_translator
 from transfigure.errors import UserError
 from transfigure.networks.model_file import Inference
-from transfigure.translation.open import open_translator
-from transfigure.translation.translator import Translator
+from transfigure.translation.translator import Translator, open_translator
 
 
 @pytest.fixture

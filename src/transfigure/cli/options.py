@@ -52,7 +52,7 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
 
 def open_model(options: argparse.Namespace, model: str | None = None) -> Translator:
     """The translator that ``MODEL`` (or ``model``, another in its place) and its flags describe."""
-    from ..translation.open import open_translator
+    from ..translation.translator import open_translator
 
     return open_translator(
         model or options.model,

@@ -15,12 +15,15 @@ from PIL import Image
 from torch import Tensor
 
 from ..data import images
+from ..data.files import check_writable_folder, list_images
 from ..data.pixels import NATURAL_RANGE, bicubic, convert_channels, to_array, to_tensor
-from ..errors import UserError
+from ..errors import Missing, UserError
+from ..interop.pytorch_cyclegan import load_generator
 from ..networks.base import Generator
-from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, load_model, save_model
+from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, load_model, save_model
 from ..networks.modes import inference
-from ..progress import say
+from ..progress import say, track
+from .folder import plan_outputs, raise_failures
 
 
 @dataclass
@@ -80,7 +83,7 @@ class Translator:
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]: ...
 
     def __call__(self, image: Image.Image | NDArray[Any]) -> Image.Image | NDArray[Any]:
-        """Translate one picture of any size; the answer has the same height and width.
+        """Translate one picture of any size; the output has the same height and width.
 
         Args:
             image: a PIL image, or an array ``[H, W]`` or ``[H, W, C]`` of uint8, uint16 or float32 (in [0, 1]).
@@ -93,16 +96,16 @@ class Translator:
             UserError: the wrong number of channels or type of values.
         """
         if not isinstance(image, Image.Image):
-            answer = self.translate_array(image)
-            return answer[:, :, 0] if np.ndim(image) == 2 and answer.shape[2] == 1 else answer
-        answer = self.translate_array(images.from_pillow(image))
-        kind = answer.dtype.name, answer.shape[2]
+            output = self.translate_array(image)
+            return output[:, :, 0] if np.ndim(image) == 2 and output.shape[2] == 1 else output
+        output = self.translate_array(images.from_pillow(image))
+        kind = output.dtype.name, output.shape[2]
         if kind not in (("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1), ("float32", 1)):
             raise UserError(f"this model makes {kind[1]} channels of {kind[0]}, which a PIL image cannot hold: call it on an array")
-        return Image.fromarray(answer[:, :, 0] if kind[1] == 1 else answer)
+        return Image.fromarray(output[:, :, 0] if kind[1] == 1 else output)
 
     def translate_array(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Translate an array ``[H, W, C]`` (or ``[H, W]``); the answer is ``[H, W, C']`` in the model's own type.
+        """Translate an array ``[H, W, C]`` (or ``[H, W]``); the output is ``[H, W, C']`` in the model's own type.
 
         Raises:
             UserError: the wrong number of channels or type of values.
@@ -125,8 +128,8 @@ class Translator:
     def translate_tensor(self, source: Tensor) -> Tensor:
         """Translate ``[N, C, H, W]`` in [-1, 1], one image at a time, so that no image's result depends on its neighbours.
 
-        Height and width are padded by reflection to what the generator can take, and the answer is cropped back. A generator of one
-        size only (whose bottleneck is a vector) is given the whole image at that size, and its answer is brought back.
+        Height and width are padded by reflection to what the generator can take, and the output is cropped back. A generator of one
+        size only (whose bottleneck is a vector) is given the whole image at that size, and its output is resized back.
 
         Raises:
             UserError: the wrong number of channels, or an image too large for the memory.
@@ -137,7 +140,7 @@ class Translator:
         smallest = self.generator.smallest_input
         how = self.inference
         only = self.generator.only_size or 0
-        answers = []
+        outputs = []
         for image in source:
             height, width = image.shape[-2:]
             fits = not only or (height, width) == (only, only)
@@ -146,17 +149,17 @@ class Translator:
                 padded = bicubic(image[None], only, only)[0]
             try:
                 with inference(self.generator, norm=how.norm, noise=how.noise, seed=how.seed):
-                    answer = self.generator(padded[None].to(weight.device)).float().cpu()
+                    output = self.generator(padded[None].to(weight.device)).float().cpu()
             except (MemoryError, RuntimeError) as error:
                 if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
                     raise
                 raise UserError(
                     f"{width} x {height} pixels need more memory than there is: cut the image into parts, or choose another device"
                 ) from error
-            answers.append(answer[0, :, :height, :width] if fits else bicubic(answer, height, width)[0].clamp(-1, 1))
+            outputs.append(output[0, :, :height, :width] if fits else bicubic(output, height, width)[0].clamp(-1, 1))
             if not fits:
-                self._note(f"this model takes {only} x {only} pixels only: images are resized to that, and its answers back")
-        return torch.stack(answers)
+                self._note(f"this model takes {only} x {only} pixels only: images are resized to that, and its outputs back")
+        return torch.stack(outputs)
 
     def _mention(self, image: NDArray[Any], source: Domain) -> None:
         """Say, once for every kind, what is done to images that are not as the model was trained on."""
@@ -165,7 +168,7 @@ class Translator:
             notes.append(
                 "grey images go to this colour model as three equal channels"
                 if have == 1
-                else "colour images are turned to grey for this model"
+                else "colour images are converted to grey for this model"
             )
         if image.dtype.name != source.dtype and source.value_range is not None:
             notes.append(
@@ -219,16 +222,115 @@ class Translator:
         output: str | Path,
         *,
         format: str | None = None,
+        half: Literal["left", "right"] | None = None,
+        alpha: images.Alpha = "refuse",
+        quiet: bool = False,
         on_file: Callable[[Path], None] | None = None,
-        **options: Any,
     ) -> list[Path]:
-        """Translate every image of a folder: same names, same order, any number.
+        """Translate every image below a folder, in natural order, each by itself: same names, any number.
 
-        See :func:`transfigure.translation.folder.translate_folder`.
+        Args:
+            source: the folder; sub-folders are kept.
+            output: the folder to write; created if absent, and not inside ``source``.
+            format: of the files written (``png``, ``jpg``, ``webp``, ``tif``, ``bmp``), or ``same`` as each input; None is ``png``, or
+                ``tif`` (and a line that says so) for a model whose images a PNG cannot hold.
+            half: translate only this half of side-by-side files.
+            alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
+            quiet: no progress line and no notes.
+            on_file: called with every file written.
+
+        Returns:
+            The files written, in order.
+
+        Raises:
+            UserError: before anything is translated: there is nothing to translate, the output cannot be written, the format cannot hold
+                the model's images, two inputs would have one output's name, or an output would replace an input; at the end: the files
+                that could not be translated (all others have been).
+            Missing: likewise at the end, if all that those files lack is an optional package.
         """
-        from .folder import translate_folder
+        source, output = Path(source), Path(output)
+        files = list_images(source)
+        outputs = plan_outputs(files, source, output, format or self._usual_format(quiet), self.check_output)
+        check_writable_folder(output)
+        translator = replace(self, quiet=quiet or self.quiet)
+        written: list[Path] = []
+        failed: dict[Path, UserError | Missing] = {}
+        for file, image in track(list(outputs.items()), len(outputs), "translate", quiet=quiet):
+            try:
+                translator.translate_file(image, file, alpha=alpha, half=half)
+            except (UserError, Missing) as error:
+                failed[image] = error
+                continue
+            written.append(file)
+            if on_file is not None:
+                on_file(file)
+        if failed:
+            raise_failures(failed, source, len(files))
+        return written
 
-        return translate_folder(self, Path(source), Path(output), format=format, on_file=on_file, **options)
+    def _usual_format(self, quiet: bool) -> str:
+        try:
+            self.check_output(Path("image.png"))
+        except UserError:
+            target = self.config.target
+            if not quiet:
+                say(f"note: the images are written as tif: a png cannot hold {target.channels} channels of {target.dtype}")
+            return "tif"
+        return "png"
+
+
+def open_translator(
+    path: str | Path,
+    *,
+    checkpoint: Literal["last", "best"] = "last",
+    device: str = "auto",
+    norm: Norm | None = None,
+    noise: Noise | None = None,
+    seed: int | None = None,
+) -> Translator:
+    """Load whatever holds a generator, and choose how it runs.
+
+    Args:
+        path: a run, a model directory, or a ``.pth`` file of the PyTorch reference implementation.
+        checkpoint: of a run: ``last`` or ``best``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        norm: statistics of the image at hand (``batch``) or gathered in training (``running``); None is the model's own choice.
+        noise: ``dropout`` or ``none``; None is the model's own choice.
+        seed: of the noise; None is the model's own.
+
+    Raises:
+        UserError: nothing there, damaged, or not a generator; or a choice that there is not.
+    """
+    file = Path(path)
+    translator = _open_reference(file, device) if file.is_file() else Translator.load(file, checkpoint=checkpoint, device=device)
+    choices: dict[str, Any] = {"norm": norm, "noise": noise, "seed": seed}
+    translator.inference = replace(translator.inference, **{key: value for key, value in choices.items() if value is not None})
+    return translator
+
+
+def _open_reference(file: Path, device: str) -> Translator:
+    if file.suffix.lower() not in (".pth", ".pt"):
+        inside = f" (perhaps {file.parent})" if (file.parent / CONFIG).is_file() else ""
+        raise UserError(
+            f"{file} is not a model: give a run, a model directory{inside}, or a .pth file of the PyTorch reference implementation"
+        )
+    run = file.resolve().parent.parent
+    if (run / "model" / CONFIG).is_file():
+        raise UserError(f"{file} is a checkpoint that training goes on from: give the run itself, {run}")
+    place = pick_device(device)
+    generator, found = load_generator(file)
+    size = generator.size_multiple
+    config = ModelConfig(
+        generator=found.name,
+        options=dict(found.options),
+        source=Domain(generator.source_channels),
+        target=Domain(generator.target_channels),
+        size_multiple=size,
+        trained_size=size if size >= 64 else None,
+        inference=Inference(),
+        checkpoint={"which": f"imported from {file.name}"},
+    )
+    return Translator(generator.to(place), config, config.inference, origin=file)
 
 
 def pad_by_reflection(image: Tensor, multiple: int, smallest: int = 1) -> Tensor:
