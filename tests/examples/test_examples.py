@@ -1,0 +1,73 @@
+"""Every file in ``examples/`` does what its head says: the commands there are typed, and what it registers is used by them."""
+
+from __future__ import annotations
+
+import ast
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.commands import ROOT, done
+from transfigure import registry
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+each = pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)
+
+
+def commands(example: Path) -> list[str]:
+    """The indented lines of a file's docstring."""
+    head = ast.get_docstring(ast.parse(example.read_text(encoding="utf-8")), clean=False) or ""
+    return [line.strip() for line in head.splitlines() if line.startswith("    ")]
+
+
+def written(folder: Path) -> Iterator[str]:
+    """What the commands left behind that names what they used."""
+    for pattern in ("recipe.yaml", "evaluation.json"):
+        for file in folder.rglob(pattern):
+            yield file.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the examples in it, where no plugin is loaded yet."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@each
+def test_its_commands_run_and_use_what_it_registers(desk: Path, capsys: pytest.CaptureFixture[str], example: Path) -> None:
+    lines = commands(example)
+    assert lines, f"the head of {example.name} shows no command to run it with"
+    said = []
+    for line in lines:
+        if line.startswith("transfigure "):
+            said.append(done(capsys, line))
+        else:
+            program, *words = shlex.split(line)
+            assert program == "python", line
+            finished = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=300, check=False)
+            assert finished.returncode == 0, f"{line}\n{finished.stderr}"
+            said.append(finished.stdout)
+    everything = "\n".join([*said, *written(desk)])
+    assert f"examples/{example.name}" in "".join(lines)
+    assert [name for _, name in registry._plugins if name not in everything] == []
+
+
+@each
+def test_what_it_registers_is_explained(desk: Path, capsys: pytest.CaptureFixture[str], example: Path) -> None:
+    """As the contract tests ask it of what the package registers."""
+    if "@register(" not in example.read_text(encoding="utf-8"):
+        return
+    registry.load_plugin(str(desk / "examples" / example.name))
+    assert registry._plugins
+    for entry in registry._plugins.values():
+        assert entry.summary.endswith(".") and len(entry.summary) < 160
+        assert all(len(parameter.help) > 10 for parameter in entry.options.values()), "each option has a line under Args"
+        assert entry.kind == "dataset" or "Source: " in entry.doc
