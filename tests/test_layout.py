@@ -13,7 +13,7 @@ import transfigure
 
 PACKAGE = Path(transfigure.__file__).parent
 PACKAGES = [
-    *("errors", "_version", "progress", "registry", "recipe", "data", "worlds", "networks", "features", "losses", "metrics"),
+    *("errors", "_version", "bounds", "progress", "registry", "recipe", "data", "worlds", "networks", "features", "losses", "metrics"),
     *("training", "interop", "translation", "evaluation", "studies", "reporting"),
     *("cli", "__main__", "__init__"),
 ]

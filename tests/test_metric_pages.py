@@ -137,7 +137,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             from transfigure.cli import main
 
             assert main(["demo", "--quiet"]) == 0
-        small = Data(kind="synthetic", crop_size=16, load_size=16, options={"train": 2, "val": 0, "test": 1})
+        small = Data(kind="synthetic", crop_size=16, load_size=16, train=2, val=0, test=1)
         train_segmenter(small, "street.safetensors", palette="synthetic", epochs=1, width=2, quiet=True)
         yield folder
 

@@ -142,7 +142,7 @@ def test_take_overrides() -> None:
         ("train pix2pix d --generator resnett", "there is no generator named 'resnett' (did you mean 'resnet'?)"),
         ("train pix2pix d --generator.kernel 3", "generator.kernel is not a recipe key"),
         ("train pix2pix d --seed x", "argument --seed: invalid int value: 'x'; see  transfigure train --help"),
-        ("train pix2pix d --seed -1", "training.seed is -1"),
+        ("train pix2pix d --seed -1", "training.seed cannot be -1: it takes a whole number from 0"),
         ("train", "no recipe is named: transfigure train RECIPE DATA --out RUN"),
         ("train pix2pix d", "--out RUN is missing"),
         ("train pix2pix --out r", "no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic"),

@@ -66,8 +66,8 @@ def test_a_plugin_becomes_rows_keys_and_flags(capsys: pytest.CaptureFixture[str]
         assert row in rows
     flags = ["--generator", "thin", "--data.kind", "dream", "--objective.terms", "[tilt]"]
     page = printed(capsys, "train", "pix2pix", "--plugins", plugin, *flags, "--help")
-    assert "--generator.kernel  side of the convolution. [3]" in page
-    assert "--data.vivid  in colour. [true]" in page
+    assert "--generator.kernel  side of the convolution. (a whole number) [3]" in page
+    assert "--data.vivid  in colour. (true or false) [true]" in page
     assert "--objective.terms.tilt.angle 1.5" in page
     settings = ["--generator.kernel", "5", "--data.vivid", "no", "--objective.terms.tilt.angle", "3e-1", "--training.best_metric", "luck"]
     recipe = yaml.safe_load(printed(capsys, "train", "pix2pix", "--plugins", plugin, *flags, *settings, "--print_config"))

@@ -96,7 +96,7 @@ def test_any_pairs_can_be_read_without_their_pairing_and_keep_their_truth(tmp_pa
 
 def test_two_folders_by_name_alone(tmp_path: Path) -> None:
     first, second = fill(tmp_path / "photos of a", 3), fill(tmp_path / "paintings", 2, first=50)
-    data = opened(None, options={"a": str(first), "b": str(second)})
+    data = opened(None, a=str(first), b=str(second))
     assert (data.section.kind, len(data.train) > 0) == ("unpaired", True)
 
 
@@ -134,7 +134,7 @@ def test_what_is_probably_not_meant(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_the_same_folder_twice_is_the_autoencoder_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(fill(tmp_path / "X", 12))
-    open_data(settle(Data(load_size=None, crop_size=16, unpaired=True, options={"a": folder, "b": folder})))
+    open_data(settle(Data(load_size=None, crop_size=16, unpaired=True, a=folder, b=folder)))
     assert "the autoencoder experiment" in capsys.readouterr().err
 
 

@@ -8,7 +8,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ def two_folders(root: Path, source: Domain | int = 3, target: Domain | int = 3, 
 def section(path: Path | None, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A recipe whose data section is settled, as a training leaves it."""
     recipe = Recipe.load("l1", {"data.load_size": SIZE, "data.crop_size": SIZE, "data.path": path and str(path), **(values or {})})
-    return replace(recipe, data=settle(recipe.data)).to_dict()
+    return recipe.replaced(data=settle(recipe.data)).to_dict()
 
 
 def model_on(path: Path | None, source: Domain | int = 3, target: Domain | int = 3, values: Mapping[str, Any] | None = None) -> Translator:

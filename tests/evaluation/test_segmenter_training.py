@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ TINY: dict[str, Any] = {"size": 16, "epochs": 1, "width": 2, "quiet": True, "dev
 
 
 def streets(train: int = 6, test: int = 3, **more: Any) -> Data:
-    return Data(kind="synthetic", load_size=32, crop_size=32, options={"train": train, "val": 0, "test": test, **more})
+    return Data(kind="synthetic", load_size=32, crop_size=32, train=train, val=0, test=test, **more)
 
 
 def boxes(folder: Path, n: int = 12, size: int = 48, photos_first: bool = True, suffix: str = "png") -> Path:
@@ -87,7 +86,7 @@ def test_sides_of_the_synthetic_world(tmp_path: Path) -> None:
 
 
 def test_photos_at_their_own_size(tmp_path: Path) -> None:
-    section = dataclasses.replace(streets(size=40), load_size=None)
+    section = streets(size=40).replaced(load_size=None)
     found = train_segmenter(section, tmp_path / "segmenter", **TINY)
     assert found["size"] is None and open_segmenter(tmp_path / "segmenter").size is None
     assert 0 <= found["class_iou"] <= found["class_accuracy"] <= 1

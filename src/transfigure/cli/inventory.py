@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .. import registry
-from ..recipe import Adversarial, Component, Data, Recipe, Training, describe_type, options_of, section_class, shipped
+from ..recipe import Recipe, shipped
+from ..recipe.describe import SECTIONS, recipe_keys, section_keys
+from ..recipe.values import takes
 from ..studies.ablation.grid import shipped as shipped_grids
 from .commands import commands
 
@@ -21,8 +22,7 @@ def inventory() -> dict[str, dict[str, dict[str, Any]]]:
         found["recipe"][name] = {"summary": _comments(file), "options": {}}
     found["grid"] = {name: {"summary": _comments(file), "options": {}} for name, file in shipped_grids().items()}
     for kind in registry.KINDS:
-        if registry.names(kind):
-            found[kind] = {}
+        found[kind] = {}
         for name in registry.names(kind):
             entry = registry.entry(kind, name)
             options = {key: item.default for key, item in entry.options.items()}
@@ -63,16 +63,17 @@ def reference() -> str:
         for name, item in items.items():
             lines += ["", f"### `{name}`", "", _code(item["summary"])]
             if kind not in ("recipe", "grid") and (options := registry.entry(kind, name).options):
-                lines += ["", "| option | default | |", "|---|---|---|"]
-                lines += [f"| `{key}` | `{_shown(option.default)}` | {_code(option.help)} |" for key, option in options.items()]
-    for where, cls in (("data", Data), ("objective.adversarial", Adversarial), ("training", Training)):
-        made = section_class(cls)
-        helps = registry.argument_help(made.__doc__ or "")
-        lines += ["", f"## Keys of `{where}`", "", _code((made.__doc__ or "").splitlines()[0]), "", "| key | default | |", "|---|---|---|"]
-        for field in dataclasses.fields(made):
-            default = field.default if field.default is not dataclasses.MISSING else []
-            lines.append(f"| `{where}.{field.name}` | `{_shown(default)}` | {_code(helps.get(field.name, ''))} |")
+                lines += ["", *_table("option", [(key, one.default, takes(one.annotation), one.help) for key, one in options.items()])]
+    for section in SECTIONS:
+        group = section_keys(section)
+        rows = [(key.name, key.default, key.takes, key.help) for key in group.keys]
+        lines += ["", f"## Keys of `{group.where}`", "", _code(group.summary), "", *_table("key", rows)]
     return "\n".join(lines) + "\n"
+
+
+def _table(first: str, rows: list[tuple[str, Any, str, str]]) -> list[str]:
+    head = [f"| {first} | default | takes | |", "|---|---|---|---|"]
+    return head + [f"| `{name}` | `{_shown(default)}` | {_code(words)} | {_code(text)} |" for name, default, words, text in rows]
 
 
 def _code(text: str) -> str:
@@ -82,27 +83,12 @@ def _code(text: str) -> str:
 def recipe_flags(name: str, overrides: Mapping[str, Any] | None = None) -> str:
     """Every key of a recipe as a flag, with its meaning, what it takes, and its value there."""
     recipe = Recipe.load(name, overrides)
-    parts: list[tuple[str, Any, Any, dict[str, Any]]] = [
-        ("data", Data, options_of("dataset", recipe.data.kind), recipe.to_dict()["data"]),
-        ("generator", Component, registry.entry("generator", recipe.generator.name).options, recipe.to_dict()["generator"]),
-    ]
-    if recipe.discriminator is not None and recipe.objective.adversarial is not None:
-        adversarial = recipe.objective.adversarial
-        options = registry.entry("discriminator", recipe.discriminator.name).options
-        parts.append(("discriminator", Component, options, recipe.to_dict()["discriminator"]))
-        options = registry.entry("adversarial", adversarial.loss).options
-        parts.append(("objective.adversarial", Adversarial, options, recipe.to_dict()["objective"]["adversarial"]))
-    parts.append(("training", Training, {}, recipe.to_dict()["training"]))
     lines = [f"keys of the recipe {recipe.name} (each is a key of its YAML file too):"]
-    for where, cls, options, values in parts:
-        made = section_class(cls, tuple(options.values()))
-        helps = registry.argument_help(made.__doc__ or "")
-        lines.append(f"\n{where}: {(made.__doc__ or '').splitlines()[0]}")
-        for item in dataclasses.fields(made):
-            value = values.get(item.name, options[item.name].default if item.name in options else None)
-            takes = f" ({describe_type(item.type)})" if "Literal" in str(item.type) else ""
-            words = f"{helps.get(item.name, '').replace('``', '')}{takes} [{_shown(value)}]"
-            lines += textwrap.wrap(words, 118, initial_indent=f"  --{where}.{item.name}  ", subsequent_indent=" " * 10)
+    for group in recipe_keys(recipe):
+        lines.append(f"\n{group.where}: {group.summary}")
+        for key in group.keys:
+            words = f"{key.help.replace('``', '')} ({key.takes}) [{_shown(key.value)}]"
+            lines += textwrap.wrap(words, 118, initial_indent=f"  --{key.name}  ", subsequent_indent=" " * 10)
     terms = [", ".join(f"{key}: {_shown(value)}" for key, value in term.items()) for term in recipe.objective.terms]
     lines += ["", "objective.terms: The weighted loss terms beside the adversarial one."]
     lines += [f"  --objective.terms '[{', '.join(f'{{{term}}}' for term in terms)}]'"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +11,7 @@ import numpy as np
 from .. import registry
 from ..errors import UserError
 from ..progress import Progress, say
-from ..recipe import Data, drawn_worlds, has_place, options_of
+from ..recipe import Data, drawn_worlds, has_place
 from .check import Findings, inspect, raise_if_bad
 from .dataset import Cache, PairDataset
 from .layouts import recognise
@@ -59,27 +58,21 @@ def settle(section: Data) -> Data:
         UserError: no path, or a folder that looks like no kind of pairs.
     """
     if section.path in drawn_worlds() and section.kind == "auto":
-        section = dataclasses.replace(section, kind=section.path, path=None)
+        section = section.replaced(kind=section.path, path=None)
     if section.kind in drawn_worlds():
-        options = section.options if section.options.get("size") else {**section.options, "size": section.crop_size}
-    elif section.path is None and not has_place(section):
+        return section if section.options.get("size", True) else section.replaced(size=section.crop_size)
+    if section.path is None and not has_place(section):
         raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic")
-    elif section.path is None:
+    if section.path is None:
         kind = ("unpaired" if section.unpaired else "two_folders") if section.kind == "auto" else section.kind
-        options = {**section.options, **{side: str(Path(section.options[side]).resolve()) for side in "ab"}}
-        section = dataclasses.replace(section, kind=kind)
-    else:
-        path = Path(section.path).expanduser()
-        options = section.options
-        kind = recognise(path) if section.kind == "auto" else section.kind
-        if section.kind == "auto" and section.unpaired and kind == "two_folders":
-            kind = "unpaired"  # names that match by chance would leave out those that do not
-        known = options_of("dataset", kind)
-        if foreign := [key for key in options if key not in known]:
-            raise UserError(f"data.{foreign[0]} does not go with {kind} data, which {path} looks like: leave it out or set --data.kind")
-        section = dataclasses.replace(section, kind=kind, path=str(path.resolve()))
-    defaults = {name: parameter.default for name, parameter in options_of("dataset", section.kind).items()}
-    return dataclasses.replace(section, options={**defaults, **options})
+        return section.replaced(kind=kind, **{side: str(Path(section.options[side]).resolve()) for side in "ab"})
+    path = Path(section.path).expanduser()
+    kind = recognise(path) if section.kind == "auto" else section.kind
+    if section.kind == "auto" and section.unpaired and kind == "two_folders":
+        kind = "unpaired"  # names that match by chance would leave out those that do not
+    if foreign := [key for key in section.options if key not in registry.entry("dataset", kind).options]:
+        raise UserError(f"data.{foreign[0]} does not go with {kind} data, which {path} looks like: leave it out or set --data.kind")
+    return section.replaced(kind=kind, path=str(path.resolve()))
 
 
 def geometry_of(section: Data, paired: bool = True) -> Geometry:

@@ -14,7 +14,6 @@ from ..data.layouts import recognise
 from ..data.open import find_records, geometry_of, settle
 from ..errors import UserError
 from ..recipe import Data, Recipe, drawn_worlds
-from ..recipe.sections import plain
 from ..translation.translator import Translator
 
 
@@ -93,7 +92,7 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
     config = translator.config
     given: dict[str, Any] = {}
     if isinstance(data, Data):
-        given, data = plain(data), None
+        given, data = data.to_dict(), None
     elif config.recipe is not None:
         given = config.recipe.get("data") or {}
     else:  # a model from elsewhere: squares of the size it was trained on

@@ -6,7 +6,6 @@ class every pixel of a photo is, and a small network learns it in minutes. Train
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -254,7 +253,7 @@ def _section(data: str | Path | Data, size: int | None) -> Data:
         raise UserError(f"the segmenter's size is {side}: it needs squares of 16 pixels or more")
     if not isinstance(data, Data):
         data = Data(path=str(data))
-    return settle(dataclasses.replace(data, crop_size=side, load_size=None if data.load_size is None else side))
+    return settle(data.replaced(crop_size=side, load_size=None if data.load_size is None else side))
 
 
 def _labels_and_palette(

@@ -1,180 +1,227 @@
-"""The sections of a recipe: dataclasses whose docstrings are the flags' help."""
+"""The sections of a recipe: each key with its type, its bounds or choices, its default and its meaning, said once.
+
+Flags, ``--help`` and the reference page are made from this. A section that names a registered thing holds its options too.
+"""
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, TypeAdapter, field_validator
+
+from .. import registry
+from ..bounds import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed, Share
+from .section import INSIDE, Named, Section, refusal
+from .values import NameOf
 
 
-@dataclass(frozen=True)
-class Data:
-    """Where the pairs come from and how they become squares of pixels.
-
-    Args:
-        kind: dataset kind (see ``transfigure list``); ``auto`` recognises the folder's layout.
-        path: the folder or manifest; none for ``synthetic``.
-        direction: ``AtoB``: the left half / first folder is the source; ``BtoA``: the target.
-        load_size: side in pixels that pairs are resized to before cropping (the paper: 286); null keeps the file's size.
-        crop_size: side of the square the networks see in training.
-        flip: mirror half of the training pairs, source and target alike.
-        source_resize: interpolation of sources; use ``nearest`` for label maps.
-        target_resize: interpolation of targets.
-        alpha: what to do with transparency: refuse it, composite on white or black, drop it, or keep it as a channel.
-        source_range: values mapped to [-1, 1], e.g. [0, 4095]; null is the file type's full range.
-        target_range: the same for targets.
-        val_fraction: share of pairs held out for validation where there are no split sub-folders.
-        test_fraction: the same for testing.
-        split_seed: seed of that division.
-        limit: use only this many training pairs (a seeded choice); null uses all.
-        unpaired: draw every source's target at random, whatever pairs there are; data without pairs is always read so.
-        cache_gb: memory for decoded and resized pairs, per process; 0 decodes every time.
-        workers: loader processes; 0 is right once pairs are cached.
-    """
-
-    kind: str = "auto"
-    path: str | None = None
-    direction: Literal["AtoB", "BtoA"] = "AtoB"
-    load_size: int | None = 286
-    crop_size: int = 256
-    flip: bool = True
-    source_resize: Literal["bicubic", "nearest"] = "bicubic"
-    target_resize: Literal["bicubic", "nearest"] = "bicubic"
-    alpha: Literal["refuse", "white", "black", "drop", "keep"] = "refuse"
-    source_range: tuple[float, float] | None = None
-    target_range: tuple[float, float] | None = None
-    val_fraction: float = 0.1
-    test_fraction: float = 0.1
-    split_seed: int = 0
-    limit: int | None = None
-    unpaired: bool = False
-    cache_gb: float = 2.0
-    workers: int = 0
-    options: dict[str, Any] = field(default_factory=dict)
+def drawn_worlds() -> list[str]:
+    """The dataset kinds that draw their pictures and read no files: their names stand in for a folder."""
+    return [name for name in registry.names("dataset") if registry.entry("dataset", name).extra.get("drawn")]
 
 
-@dataclass(frozen=True)
-class Component:
-    """A registered network by name, with its options.
-
-    Args:
-        name: the registered name (see ``transfigure list``).
-    """
-
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
+def data_at(place: str) -> dict[str, Any]:
+    """The overrides that name data, from what a person wrote: a folder, a manifest, or the name of a drawn world."""
+    return {"data.kind": place} if place in drawn_worlds() else {"data.path": place}
 
 
-AUGMENTATIONS = ("color", "translation", "cutout")
-"""What can be done to the images that D sees (``losses/augment.py``)."""
+def key(default: Any, meaning: str) -> Any:
+    """A key of a section: what it is where nothing is said, and what it means."""
+    return Field(default, description=meaning)
 
 
-@dataclass(frozen=True)
-class Adversarial:
-    """The adversarial part of the objective.
+class Data(Named):
+    """Where the pairs come from and how they become squares of pixels."""
 
-    Args:
-        loss: the form of the game (see ``transfigure list``).
-        conditional: the discriminator sees source and image together (cGAN), or the image alone (GAN).
-        weight: factor of G's adversarial loss.
-        r1: gradient penalty on D at real images: half of this times its squared slope; 0 is off (10 is usual). G's objective stays.
-        augment: what is done to every image that D sees, any of color, translation, cutout; for few images. G's objective stays.
-        pool: show D so many earlier generated images at even odds instead of the newest; 0 is off (CycleGAN: 50).
-    """
+    where: ClassVar = "data"
+    naming: ClassVar = "kind"
 
-    loss: str = "vanilla"
-    conditional: bool = True
-    weight: float = 1.0
-    r1: float = 0.0
-    augment: list[str] = field(default_factory=list)
-    pool: int = 0
-    options: dict[str, Any] = field(default_factory=dict)
+    kind: Annotated[str, NameOf("dataset", "auto", auto=True)] = key(
+        "auto", "dataset kind (see ``transfigure list dataset``); ``auto`` recognises the folder's layout."
+    )
+    path: str | None = key(None, "the folder or manifest; none for ``synthetic``.")
+    direction: Literal["AtoB", "BtoA"] = key("AtoB", "``AtoB``: the left half / first folder is the source; ``BtoA``: the target.")
+    load_size: PositiveInt | None = key(
+        286, "side in pixels that pairs are resized to before cropping (the paper: 286); null keeps the file's size."
+    )
+    crop_size: PositiveInt = key(256, "side of the square the networks see in training.")
+    flip: bool = key(True, "mirror half of the training pairs, source and target alike.")
+    source_resize: Literal["bicubic", "nearest"] = key("bicubic", "interpolation of sources; use ``nearest`` for label maps.")
+    target_resize: Literal["bicubic", "nearest"] = key("bicubic", "interpolation of targets.")
+    alpha: Literal["refuse", "white", "black", "drop", "keep"] = key(
+        "refuse",
+        "what to do with transparency: refuse it, composite on white or black, drop it, or keep it as a channel.",
+    )
+    source_range: tuple[float, float] | None = key(None, "values mapped to [-1, 1], e.g. [0, 4095]; null is the file type's full range.")
+    target_range: tuple[float, float] | None = key(None, "the same for targets.")
+    val_fraction: Share = key(0.1, "share of pairs held out for validation where there are no split sub-folders.")
+    test_fraction: Share = key(0.1, "the same for testing.")
+    split_seed: Seed = key(0, "seed of that division.")
+    limit: PositiveInt | None = key(None, "use only this many training pairs (a seeded choice); null uses all.")
+    unpaired: bool = key(False, "draw every source's target at random, whatever pairs there are; data without pairs is always read so.")
+    cache_gb: NonNegativeFloat = key(2.0, "memory for decoded and resized pairs, per process; 0 decodes every time.")
+    workers: NonNegativeInt = key(0, "loader processes; 0 is right once pairs are cached.")
+
+    def _check(self) -> None:
+        if self.kind in drawn_worlds() and self.path not in (None, self.kind):
+            message = f"data.path is {self.path!r}, but data.kind is {self.kind}, which reads no files: leave out one of them"
+            raise refusal((), message, "together")
+        if self.load_size is not None and self.load_size < self.crop_size:
+            message = (
+                f"data.load_size {self.load_size} is smaller than data.crop_size {self.crop_size}: "
+                f"raise load_size (the paper uses 286 for 256) or lower crop_size"
+            )
+            raise refusal((), message, "together")
+        if self.val_fraction + self.test_fraction >= 1:
+            message = "data.val_fraction and data.test_fraction leave nothing to train on: their sum must stay below 1"
+            raise refusal((), message, "together")
+        for key, limits in {"source_range": self.source_range, "target_range": self.target_range}.items():
+            if limits is not None and not limits[0] < limits[1]:
+                raise refusal((key,), f"cannot be {list(limits)}: the first value must be smaller than the second")
 
 
-@dataclass(frozen=True)
-class ObjectiveSection:
+def has_place(data: Data) -> bool:
+    """Whether a data section says where its pictures come from: a path, a drawn world, or two folders by name."""
+    sides = [data.options.get(side) for side in "ab"]
+    return (
+        data.path is not None
+        or data.kind in drawn_worlds()
+        or all(side and Path(side).is_dir() and len(Path(side).parts) > 1 for side in sides)
+    )
+
+
+class GeneratorSection(Named):
+    """The network that makes the image, with its options."""
+
+    where: ClassVar = "generator"
+    naming: ClassVar = "name"
+
+    name: Annotated[str, NameOf("generator", "unet")] = key("unet", "the network (see ``transfigure list generator``).")
+
+
+class DiscriminatorSection(Named):
+    """The network that tells real images from generated ones, with its options."""
+
+    where: ClassVar = "discriminator"
+    naming: ClassVar = "name"
+
+    name: Annotated[str, NameOf("discriminator", "patch")] = key("patch", "the network (see ``transfigure list discriminator``).")
+
+
+class Adversarial(Named):
+    """The adversarial part of the objective."""
+
+    where: ClassVar = "objective.adversarial"
+    naming: ClassVar = "loss"
+
+    loss: Annotated[str, NameOf("adversarial", "vanilla")] = key("vanilla", "the form of the game (see ``transfigure list adversarial``).")
+    conditional: bool = key(True, "the discriminator sees source and image together (cGAN), or the image alone (GAN).")
+    weight: NonNegativeFloat = key(1.0, "factor of G's adversarial loss.")
+    r1: NonNegativeFloat = key(
+        0.0,
+        "gradient penalty on D at real images: half of this times its squared slope; 0 is off (10 is usual). G's objective stays.",
+    )
+    augment: list[Literal["color", "translation", "cutout"]] = key(
+        [],
+        "what is done to every image that D sees, any of color, translation, cutout; for few images. G's objective stays.",
+    )
+    pool: NonNegativeInt = key(0, "show D so many earlier generated images at even odds instead of the newest; 0 is off (CycleGAN: 50).")
+
+
+class Term(Named):
+    """One term of the objective."""
+
+    where: ClassVar = "objective.terms"
+    naming: ClassVar = "loss"
+    formerly: ClassVar = {"like": "match_gradient_of"}
+
+    loss: Annotated[str, NameOf("loss")] = Field(description="the loss (see ``transfigure list loss``).")
+    weight: NonNegativeFloat = key(1.0, "its factor in the objective; 0 measures the term without training on it.")
+    match_gradient_of: Annotated[str, NameOf("loss")] | None = key(
+        None,
+        "another loss: the term is scaled in every update so that its gradient at the generated image is as long as that loss's.",
+    )
+
+    @classmethod
+    def _read(cls, given: Any) -> dict[str, Any]:
+        if isinstance(given, Mapping) and "loss" not in given:
+            raise refusal((), "names no loss: write it as {loss: l1, weight: 100}")
+        return super()._read(given)
+
+    @classmethod
+    def each_within(cls, given: Sequence[Any]) -> tuple[Self, ...]:
+        """As :meth:`within`, for a list of terms."""
+        terms: TypeAdapter[tuple[Self, ...]] = TypeAdapter(tuple[cls, ...])  # type: ignore[valid-type]
+        return terms.validate_python(tuple(given), context=INSIDE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As everywhere; a gradient to match is left out where there is none."""
+        return {key: value for key, value in super().to_dict().items() if key != "match_gradient_of" or value is not None}
+
+
+class ObjectiveSection(Section):
     """What G minimises: the adversarial part (or null) and any number of weighted terms."""
 
-    adversarial: Adversarial | None
+    where: ClassVar = "objective"
+
+    adversarial: Adversarial | None = None
     terms: tuple[dict[str, Any], ...] = ()
+    """Each complete with its weight and options."""
+
+    @field_validator("terms", mode="plain")
+    @classmethod
+    def _terms(cls, given: Any) -> tuple[dict[str, Any], ...]:
+        if not isinstance(given, list | tuple | None):
+            raise refusal((), f"cannot be {given!r}: it is a list, such as [{{loss: l1, weight: 100}}]")
+        return tuple(term.to_dict() for term in Term.each_within(given or ()))
 
 
-@dataclass(frozen=True)
-class Training:
-    """How the networks are optimised, and what is kept on the way.
+class Training(Named):
+    """How the networks are optimised, and what is kept on the way."""
 
-    Args:
-        epochs: passes over the training pairs.
-        batch_size: pairs per update and device.
-        learning_rate: Adam's step size for both networks.
-        discriminator_learning_rate: Adam's step size for D if it shall differ (two time-scales); null is the same.
-        betas: Adam's decay rates.
-        schedule: ``linear_decay``: constant for the first half, then linearly to zero; ``cosine``: half a cosine; or ``constant``.
-        ema: decay per update of an exponential moving average of G, which is then what is saved as the model; null is off.
-        seed: seed of initialisation, order, crops and dropout.
-        log_every: images between two lines of log.jsonl.
-        preview_every: images between two sets of preview pictures; null is once an epoch.
-        preview_count: how many fixed examples are previewed.
-        checkpoint_every: images between two checkpoints; null is once an epoch.
-        keep_every: images between two models that are kept in ``kept/``, to be looked at later; null keeps none.
-        validate_every: epochs between two validations; 0 is never.
-        best_metric: the metric by which ``best`` is chosen on the validation pairs.
-        patience: stop after this many validations without a better one; null never stops early.
-        devices: processes to train with on each machine, one per device.
-        nodes: machines to train with (started by torchrun or SLURM on each).
-        accelerator: where to compute.
-        precision: number format of the computation.
-        sync_batchnorm: batch statistics over all devices (GPU only).
-        fused: Adam as one fused kernel (faster; its rounding differs from the unfused one).
-        channels_last: memory layout NHWC; ``auto`` chooses what is faster for the generator.
-        trackers: also log to these, through their own libraries: tensorboard, mlflow, wandb.
-    """
+    where: ClassVar = "training"
+    naming: ClassVar = "step"
 
-    epochs: int = 200
-    batch_size: int = 1
-    learning_rate: float = 2e-4
-    discriminator_learning_rate: float | None = None
-    betas: tuple[float, float] = (0.5, 0.999)
-    schedule: Literal["linear_decay", "constant", "cosine"] = "linear_decay"
-    ema: float | None = None
-    seed: int = 0
-    log_every: int = 50
-    preview_every: int | None = None
-    preview_count: int = 4
-    checkpoint_every: int | None = None
-    keep_every: int | None = None
-    validate_every: int = 1
-    best_metric: str = "ssim"
-    patience: int | None = None
-    devices: int = 1
-    nodes: int = 1
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    sync_batchnorm: bool = False
-    fused: bool = True
-    channels_last: Literal["auto", "yes", "no"] = "auto"
-    trackers: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Term:
-    """One term of the objective.
-
-    Args:
-        loss: the registered loss (see ``transfigure list``).
-        weight: its factor in the objective.
-        like: another loss: the term is scaled in every update so that its gradient at the generated image is as long as that loss's.
-    """
-
-    loss: str
-    weight: float = 1.0
-    like: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-def plain(section: Any) -> dict[str, Any]:
-    """A section as plain values, its options among them."""
-    values = {item.name: getattr(section, item.name) for item in dataclasses.fields(section) if item.name != "options"}
-    values.update(getattr(section, "options", {}))
-    return {key: list(value) if isinstance(value, tuple) else copy.copy(value) for key, value in values.items()}
+    step: Annotated[str, NameOf("step", "auto", auto=True)] = key(
+        "auto",
+        "what one update does (see ``transfigure list step``); ``auto`` is ``cyclegan`` if a loss needs the other direction's "
+        "generator, else ``pix2pix``.",
+    )
+    epochs: PositiveInt = key(200, "passes over the training pairs.")
+    batch_size: PositiveInt = key(1, "pairs per update and device.")
+    learning_rate: PositiveFloat = key(2e-4, "Adam's step size for both networks.")
+    discriminator_learning_rate: PositiveFloat | None = key(
+        None, "Adam's step size for D if it shall differ (two time-scales); null is the same."
+    )
+    betas: tuple[Share, Share] = key((0.5, 0.999), "Adam's decay rates.")
+    schedule: Literal["linear_decay", "constant", "cosine"] = key(
+        "linear_decay",
+        "``linear_decay``: constant for the first half, then linearly to zero; ``cosine``: half a cosine; or ``constant``.",
+    )
+    ema: Decay | None = key(
+        None,
+        "decay per update of an exponential moving average of G, which is then what is saved as the model, such as 0.999; null is off.",
+    )
+    seed: Seed = key(0, "seed of initialisation, order, crops and dropout.")
+    log_every: PositiveInt = key(50, "images between two lines of log.jsonl.")
+    preview_every: PositiveInt | None = key(None, "images between two sets of preview pictures; null is once an epoch.")
+    preview_count: NonNegativeInt = key(4, "how many fixed examples are previewed.")
+    checkpoint_every: PositiveInt | None = key(None, "images between two checkpoints; null is once an epoch.")
+    keep_every: PositiveInt | None = key(
+        None, "images between two models that are kept in ``kept/``, to be looked at later; null keeps none."
+    )
+    validate_every: NonNegativeInt = key(1, "epochs between two validations; 0 is never.")
+    best_metric: Annotated[str, NameOf("metric")] = key("ssim", "the metric by which ``best`` is chosen on the validation pairs.")
+    patience: PositiveInt | None = key(None, "stop after this many validations without a better one; null never stops early.")
+    devices: PositiveInt = key(1, "processes to train with on each machine, one per device.")
+    nodes: PositiveInt = key(1, "machines to train with (started by torchrun or SLURM on each).")
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to compute.")
+    precision: Literal["32-true", "bf16-mixed"] = key("32-true", "number format of the computation.")
+    sync_batchnorm: bool = key(False, "batch statistics over all devices (GPU only).")
+    fused: bool = key(True, "Adam as one fused kernel (faster; its rounding differs from the unfused one).")
+    channels_last: Literal["auto", "yes", "no"] = key("auto", "memory layout NHWC; ``auto`` chooses what is faster for the generator.")
+    trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = key(
+        [], "also log to these, through their own libraries: tensorboard, mlflow, wandb."
+    )

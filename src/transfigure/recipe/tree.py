@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import typing
 from collections.abc import Hashable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from .. import registry
 from ..errors import UserError, did_you_mean
-from .sections import Adversarial, Component, Data, Term
+from .section import Named, key_type, options_of
+from .sections import Adversarial, Data, DiscriminatorSection, GeneratorSection, Term, Training, drawn_worlds
+from .values import alternatives, parse_value
 
-
-class Group(NamedTuple):
-    """A group of keys that names a registered thing, and holds that thing's options beside its own keys."""
-
-    naming: str
-    kind: str
-    default: str
-    own: Any
-
-
-GROUPS = {
-    "data": Group("kind", "dataset", "auto", Data),
-    "generator": Group("name", "generator", "unet", Component),
-    "discriminator": Group("name", "discriminator", "patch", Component),
-    "objective.adversarial": Group("loss", "adversarial", "vanilla", Adversarial),
+GROUPS: dict[str, type[Named]] = {
+    section.where: section for section in (Data, GeneratorSection, DiscriminatorSection, Adversarial, Training)
 }
-_TERMS = "objective.terms"
-_TERM = Group("loss", "loss", "", Term)
+"""The groups of keys that name a registered thing; a term of the objective is one too."""
 _SECTIONS = ("data", "generator", "discriminator", "objective", "training")
 
 
@@ -40,60 +26,6 @@ def shipped() -> dict[str, Path]:
     """The recipes in the package: ``{name: file}``."""
     folder = Path(str(files("transfigure") / "recipes"))
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
-
-
-def options_of(kind: str, name: str) -> dict[str, registry.Parameter]:
-    """The options a section may hold, given what it names; for ``auto`` data those of every kind that reads files."""
-    if kind == "dataset" and name == "auto":
-        merged: dict[str, registry.Parameter] = {}
-        for other in registry.names(kind):
-            if other not in drawn_worlds():
-                merged.update(registry.entry(kind, other).options)
-        return merged
-    return registry.entry(kind, name).options
-
-
-def drawn_worlds() -> list[str]:
-    """The dataset kinds that draw their pictures and read no files: their names stand in for a folder."""
-    return [name for name in registry.names("dataset") if registry.entry("dataset", name).extra.get("drawn")]
-
-
-def data_at(place: str) -> dict[str, Any]:
-    """The overrides that name data, from what a person wrote: a folder, a manifest, or the name of a drawn world."""
-    return {"data.kind": place} if place in drawn_worlds() else {"data.path": place}
-
-
-def stabilisers(recipe: Mapping[str, Any]) -> list[str]:
-    """What steadies a recipe's training without a term in G's objective, in words; told beside every result, for it is no small help.
-
-    Args:
-        recipe: nested plain values, as of ``recipe.yaml``; what is not there is off.
-    """
-
-    def part(holder: Any, key: str) -> Mapping[str, Any]:
-        found = holder.get(key) if isinstance(holder, Mapping) else None
-        return found if isinstance(found, Mapping) else {}
-
-    game, judge, training = part(part(recipe, "objective"), "adversarial"), part(recipe, "discriminator"), part(recipe, "training")
-    smoothed = game.get("real_label")
-    return [
-        *([f"R1 {game['r1']:g}"] if game.get("r1") else []),
-        *([f"augmentation ({', '.join(map(str, game['augment']))})"] if game.get("augment") else []),
-        *([f"pool of {game['pool']}"] if game.get("pool") else []),
-        *([f"real label {smoothed:g}"] if isinstance(smoothed, float) and smoothed != 1 else []),
-        *(["spectral norm"] if judge.get("spectral") else []),
-        *([f"average of weights {training['ema']:g}"] if training.get("ema") else []),
-    ]
-
-
-def has_place(data: Data) -> bool:
-    """Whether a data section says where its pictures come from: a path, a drawn world, or two folders by name."""
-    sides = [data.options.get(side) for side in "ab"]
-    return (
-        data.path is not None
-        or data.kind in drawn_worlds()
-        or all(side and Path(side).is_dir() and len(Path(side).parts) > 1 for side in sides)
-    )
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------------
@@ -110,12 +42,33 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_tree(name_or_file: str | Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The plain values of a recipe file, with what it ``extends`` underneath (``below``: the files that extend this one)."""
+def read_files(name_or_file: str | Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The plain values of a recipe file and of those that it ``extends``, the last one first: to be merged in this order.
+
+    Raises:
+        UserError: a file is not there, is no recipe, or extends itself.
+    """
+    found: list[tuple[Path, dict[str, Any]]] = []
     file = _find(str(name_or_file))
-    if file.resolve() in below:
-        chain = " -> ".join(item.name for item in (*below, file))
-        raise UserError(f"recipe {file} extends itself ({chain}): name another recipe under 'extends', or remove the line")
+    while True:
+        if file.resolve() in [above.resolve() for above, _ in found]:
+            chain = " -> ".join(item.name for item in (*(above for above, _ in reversed(found)), file))
+            raise UserError(f"recipe {file} extends itself ({chain}): name another recipe under 'extends', or remove the line")
+        tree = _read(file)
+        found.insert(0, (file, tree))
+        base = tree.pop("extends", None)
+        tree.setdefault("name", file.stem)
+        if base is None:
+            return found
+        if not isinstance(base, str):
+            raise UserError(f"recipe {file} extends {base!r}: name one shipped recipe or YAML file")
+        known = shipped()
+        if base not in known and not (base.endswith((".yaml", ".yml")) or (file.parent / base).is_file()):
+            raise UserError(f"recipe {file} extends {base!r}, and there is no such recipe{did_you_mean(base, known)}")
+        file = _find(base if base in known else str(file.parent / base))
+
+
+def _read(file: Path) -> dict[str, Any]:
     try:
         tree = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
         list(flatten(tree) if isinstance(tree, dict) else ())  # an alias inside what it stands for would have no end
@@ -123,18 +76,7 @@ def read_tree(name_or_file: str | Path, below: tuple[Path, ...] = ()) -> dict[st
         raise UserError(f"recipe {file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise UserError(f"recipe {file} holds no keys: a recipe is a YAML mapping with data, generator, objective, training")
-    base = tree.pop("extends", None)
-    tree.setdefault("name", file.stem)
-    if base is None:
-        return tree
-    if not isinstance(base, str):
-        raise UserError(f"recipe {file} extends {base!r}: name one shipped recipe or YAML file")
-    known = shipped()
-    if base not in known and not (base.endswith((".yaml", ".yml")) or (file.parent / base).is_file()):
-        raise UserError(f"recipe {file} extends {base!r}, and there is no such recipe{did_you_mean(base, known)}")
-    under = read_tree(base if base in known else file.parent / base, (*below, file.resolve()))
-    lay(under, tree)
-    return under
+    return tree
 
 
 def _find(text: str) -> Path:
@@ -163,12 +105,12 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def lay(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Lay dotted keys and groups of keys over a tree, in place, key by key.
+def merge(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Merge dotted keys and groups of keys into a tree, in place, key by key.
 
     Naming another network, dataset kind or loss drops the options that belonged to the one named before, so names go first.
     A term is addressed by its loss or its position, ``objective.terms.l1.weight``, and removed by null. A section that is null
-    or empty changes nothing.
+    or empty changes nothing. A key's old name is its new one.
 
     Raises:
         UserError: a key leads through something that has no keys.
@@ -192,34 +134,24 @@ def parse_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def parse_value(text: str) -> Any:
-    """A flag's text as a YAML value; ``2e-4`` is a number too (YAML 1.1 would want ``2.0e-4``)."""
-    if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", text):
-        return float(text)
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return text
-
-
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     if isinstance(value, str) and key in GROUPS:  # --generator resnet
         key = f"{key}.{GROUPS[key].naming}"
     *path, last = key.split(".")
     here: Any = tree
     where = ""
-    group: Group | None = None
+    group: type[Named] | None = None
     for part in path:
         if isinstance(here, list):
-            here, group = here[_position(here, part, key)], _TERM
+            here, group = here[_position(here, part, key)], Term
             continue
         where = f"{where}.{part}".lstrip(".")
         group = GROUPS.get(where)
         if here.get(part) is None:
-            here[part] = [] if where == _TERMS else {}
+            here[part] = [] if where == Term.where else {}
         elif isinstance(here[part], str) and group is not None:
             here[part] = {group.naming: here[part]}
-        elif isinstance(here[part], list) and where == _TERMS:
+        elif isinstance(here[part], list) and where == Term.where:
             here[part] = [{"loss": term} if isinstance(term, str) else term for term in here[part]]
         elif not isinstance(here[part], dict):
             raise UserError(f"{key} cannot be set: {where} is {here[part]!r} and has no keys")
@@ -229,20 +161,22 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
         if value is None:
             del here[position]
             return
-        here, last, group = here[position], "loss", _TERM
+        here, last, group = here[position], "loss", Term
     if group is not None and last == group.naming and isinstance(value, str):
         _drop_stale(here, group, value)
-    here[last] = value
+    if key == Term.where and isinstance(value, list):
+        value = [Term.renamed(term) if isinstance(term, dict) else term for term in value]
+    here.update({last: value} if group is None else group.renamed({last: value}))
 
 
-def _drop_stale(here: dict[str, Any], group: Group, name: str) -> None:
-    before = str(here.get(group.naming) or group.default)
-    known = {(group.kind, other) for other in registry.names(group.kind)} | {("dataset", "auto")}
-    if name == before or not {(group.kind, name), (group.kind, before)} <= known:
+def _drop_stale(here: dict[str, Any], group: type[Named], name: str) -> None:
+    kind = group.named()
+    before = str(here.get(group.naming) or kind.default)
+    if name == before or not {name, before} <= set(kind.names()):
         return
-    for stale in options_of(group.kind, before).keys() - options_of(group.kind, name).keys():
+    for stale in options_of(kind, before).keys() - options_of(kind, name).keys():
         here.pop(stale, None)
-    if name in drawn_worlds():
+    if group is Data and name in drawn_worlds():
         here.pop("path", None)
 
 
@@ -252,19 +186,16 @@ def _is_naming(key: str, value: Any) -> bool:
 
 
 def _takes_text(key: str) -> bool:
+    """Whether a key takes text and nothing else (null apart), so that ``2024`` is a text there too."""
     where, _, last = key.rpartition(".")
     if where not in GROUPS:
         return key == "name"
-    group = GROUPS[where]
-    types = {typing.get_type_hints(group.own).get(last)}
-    types |= {
-        registry.entry(group.kind, name).options[last].annotation for name in registry.names(group.kind) if _has(group.kind, name, last)
-    }
-    return types - {None} <= {str, str | None} and types != {None}
-
-
-def _has(kind: str, name: str, option: str) -> bool:
-    return option in registry.entry(kind, name).options
+    section = GROUPS[where]
+    kind = section.named().kind
+    entries = [registry.entry(kind, name) for name in registry.names(kind)]
+    types = [key_type(section, last)] if last in section.model_fields else []
+    types += [entry.options[last].annotation for entry in entries if last in entry.options]
+    return bool(types) and all(part in (str, None, type(None)) for one in types for part in alternatives(one))
 
 
 def _position(terms: list[Any], part: str, key: str) -> int:

@@ -13,7 +13,7 @@ import math
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
         Interrupted: Ctrl-C or SIGTERM; the state has been saved.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    recipe = replace(recipe, data=settle(recipe.data))
+    recipe = recipe.replaced(data=settle(recipe.data))
     if resume and out is None:
         raise UserError("there is nothing to resume without a place: name the run directory")
     run = RunDirectory(Path(out) if out is not None else free_place(recipe.name))

@@ -51,7 +51,7 @@ def test_shipped_grids_are_the_papers_tables() -> None:
     assert [recipe.objective.adversarial.loss for recipe in recipes["gan_loss"].values() if recipe.objective.adversarial] == [
         "vanilla", "lsgan", "hinge", "wgan_gp",
     ]  # fmt: skip
-    likes = {name: recipe.objective.terms[0].get("like") for name, recipe in recipes["cosine"].items()}
+    likes = {name: recipe.objective.terms[0].get("match_gradient_of") for name, recipe in recipes["cosine"].items()}
     assert likes == {"L1": None, "cosine": None, "cosine, pull of L1": "l1"}
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +95,7 @@ def _clear_earlier(out: Path, recipe: Recipe) -> None:
         return
     others = sorted({item.name for item in out.iterdir()} - MADE)
     try:
-        same = not others and not Recipe.load(out / "recipe.yaml").differences(replace(recipe, data=settle(recipe.data)))
+        same = not others and not Recipe.load(out / "recipe.yaml").differences(recipe.replaced(data=settle(recipe.data)))
     except UserError:
         same = False
     if not same:

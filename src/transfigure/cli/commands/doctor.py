@@ -49,7 +49,19 @@ def examine() -> dict[str, Any]:
     for module, (extra, purpose) in FEATURES.items():
         there = importlib.util.find_spec(module) is not None
         optional[module] = {"installed": _version(DISTRIBUTIONS.get(module, module)) if there else None, "extra": extra, "for": purpose}
-    required = ("torch", "numpy", "pillow", "safetensors", "lightning-fabric", "jsonargparse", "pyyaml", "tqdm", "matplotlib", "jinja2")
+    required = (
+        "torch",
+        "numpy",
+        "pillow",
+        "safetensors",
+        "lightning-fabric",
+        "pydantic",
+        "annotated-types",
+        "pyyaml",
+        "tqdm",
+        "matplotlib",
+        "jinja2",
+    )
     advice = [f"{item['for']}: pip install 'transfigure[{item['extra']}]'" for item in optional.values() if item["installed"] is None]
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         advice.append("no GPU: start with the recipe pix2pix_small; 256-pixel pix2pix makes about one image a second on two cores")

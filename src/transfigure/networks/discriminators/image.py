@@ -15,6 +15,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...bounds import PositiveInt
 from ...registry import register
 from ..base import Discriminator, DiscriminatorOutput
 from ..blocks import check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
@@ -102,7 +103,7 @@ class ImageDiscriminator(Discriminator):
     def __init__(
         self,
         channels: int,
-        width: int = 32,
+        width: PositiveInt = 32,
         depth: int = 4,
         norm: Literal["batch", "instance", "none"] = "none",
         spectral: bool = False,

@@ -14,6 +14,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...bounds import PositiveInt
 from ...errors import UserError
 from ...registry import register
 from ..base import Discriminator, DiscriminatorOutput
@@ -55,7 +56,7 @@ class PatchDiscriminator(Discriminator):
     def __init__(
         self,
         channels: int,
-        width: int = 64,
+        width: PositiveInt = 64,
         receptive_field: Literal[1, 16, 34, 70, 142, 286] = 70,
         norm: Literal["batch", "instance", "none"] = "batch",
         zero_pad: bool = False,

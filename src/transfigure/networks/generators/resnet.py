@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ...bounds import PositiveInt
 from ...registry import register
 from ..base import Generator
 from ..blocks import check_at_least, conv_block, dropout_layer, encode, needs_bias, norm_layer, receptive_field, upsample
@@ -68,8 +69,8 @@ class ResNet(Generator):
         source_channels: int,
         target_channels: int,
         *,
-        width: int = 64,
-        blocks: int = 9,
+        width: PositiveInt = 64,
+        blocks: PositiveInt = 9,
         norm: Literal["batch", "instance", "none"] = "instance",
         dropout: float = 0.0,
         upsampling: Literal["transposed", "resize"] = "transposed",

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...bounds import PositiveInt
 from ...errors import UserError, did_you_mean
 from ...registry import register
 from ..base import Generator
@@ -65,8 +66,8 @@ class UNet(Generator):
         source_channels: int,
         target_channels: int,
         *,
-        width: int = 64,
-        depth: int | None = None,
+        width: PositiveInt = 64,
+        depth: PositiveInt | None = None,
         norm: Literal["batch", "instance", "none"] = "batch",
         dropout: float = 0.5,
         dropout_skip: int = 0,

@@ -160,7 +160,7 @@ class Ledger:
 
 
 def _settled(cell: Cell) -> Cell:
-    return dataclasses.replace(cell, recipe=dataclasses.replace(cell.recipe, data=settle(cell.recipe.data)))
+    return dataclasses.replace(cell, recipe=cell.recipe.replaced(data=settle(cell.recipe.data)))
 
 
 def _check_place(folder: Path, cells: Sequence[Cell], resume: bool) -> None:
@@ -187,7 +187,7 @@ def _segmenter(folder: Path, recipe: Recipe, means: Means, quiet: bool) -> str:
     if not file.is_file():
         from ...evaluation.segmenter_training import train_segmenter
 
-        train_segmenter(dataclasses.replace(recipe.data, limit=None), file, palette=means.palette, quiet=quiet)
+        train_segmenter(recipe.data.replaced(limit=None), file, palette=means.palette, quiet=quiet)
     return str(file)
 
 

@@ -12,9 +12,8 @@ from .base import TrainingStep
 
 def step_name(recipe: Recipe) -> str:
     """``training.step``; ``auto`` is ``cyclegan`` if a term needs the generator of the other direction, else ``pix2pix``."""
-    name: str = getattr(recipe.training, "step", "auto")
-    if name != "auto":
-        return name
+    if recipe.training.step != "auto":
+        return recipe.training.step
     return "cyclegan" if Objective(recipe.objective.terms).needing("inverse") else "pix2pix"
 
 
@@ -25,7 +24,7 @@ def build_step(setup: Setup) -> TrainingStep:
         UserError: there is no such step, or the recipe does not fit it or its data.
     """
     name = step_name(setup.recipe)
-    step = build("step", name, setup, **getattr(setup.recipe.training, "options", {}))
+    step = build("step", name, setup, **setup.recipe.training.options)
     if not isinstance(step, TrainingStep):
         raise UserError(f"the registered step {name!r} is no TrainingStep: derive it from transfigure.training.steps.base.TrainingStep")
     return step
