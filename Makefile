@@ -1,11 +1,11 @@
-# Two commands do all the set-up: `make demo` runs the main job, `make test` passes the tests. Each makes its own .venv.
+# These do all the set-up: `make demo` runs the main job, `make test` passes the tests, `make docs` builds the site. They share one .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_MARKS := $(if $(CI),not gpu,not slow and not gpu and not browser)
 PYTEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: demo test lint format benchmark clean
+.PHONY: demo test lint format docs benchmark clean
 
 demo: $(VENV)/.installed
 	$(BIN)/transfigure demo --out transfigure-demo
@@ -22,6 +22,11 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# the site in site/, without the network; a warning is an error
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 benchmark: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/data.py
@@ -34,8 +39,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[science,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[science,docs,dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) transfigure-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) transfigure-demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,85 @@
+"""What the site needs beside the pages: whole folders in its table of contents, the two pages that stand at the root of the
+repository, equations as MathML, and a search that works without a server."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+FROM_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+"""Files outside of docs/ that are pages of the site, and where they stand there."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Let an entry of the table of contents that ends in a slash stand for all pages of that folder, its README first."""
+    if config.nav is not None:
+        config.nav = [_expanded(entry) for entry in config.nav]
+    return config
+
+
+def _expanded(entry: Any) -> Any:
+    if isinstance(entry, dict):
+        return {title: _expanded(below) for title, below in entry.items()}
+    if isinstance(entry, list):
+        return [_expanded(below) for below in entry]
+    if entry.endswith("/"):
+        pages = sorted((ROOT / "docs" / entry).glob("*.md"), key=lambda page: (page.stem != "README", page.stem))
+        return [page.relative_to(ROOT / "docs").as_posix() for page in pages]
+    return entry
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Take in the pages from the root."""
+    for name, place in FROM_THE_ROOT.items():
+        if (ROOT / name).is_file():
+            text = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
+            for other, page in FROM_THE_ROOT.items():
+                text = text.replace(f"]({other})", f"]({page})")
+            files.append(File.generated(config, place, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead links to the files at the root to their pages."""
+    here = Path(page.file.src_uri).parent
+
+    def lead(match: re.Match[str]) -> str:
+        target = os.path.normpath(Path("docs") / here / match[1])
+        place = FROM_THE_ROOT.get(target)
+        return match[0] if place is None else f"]({os.path.relpath(place, here)}{match[2]})"
+
+    return re.sub(r"\]\(((?:\.\./)+[\w.]+)((?:#[\w-]+)?)\)", lead, markdown)
+
+
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn equations into MathML, which browsers show without a script."""
+    content = re.sub(r'<span class="arithmatex">\\\((.+?)\\\)</span>', lambda match: _mathml(match[1], "inline"), content, flags=re.S)
+    return re.sub(r'<div class="arithmatex">\\\[(.+?)\\\]</div>', lambda match: _mathml(match[1], "block"), content, flags=re.S)
+
+
+def _mathml(latex: str, display: str) -> str:
+    return convert(html.unescape(latex).strip(), display=display)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """The theme would fetch a script from elsewhere to search without a server: use ours."""
+    ours = os.path.relpath("search_from_folder.js", Path(page.file.dest_uri).parent)
+    return _replaced(output, ours)
+
+
+def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
+    """The same for the page "not found"."""
+    return _replaced(output, "search_from_folder.js") if template_name.endswith(".html") else output
+
+
+def _replaced(output: str, ours: str) -> str:
+    return output.replace("https://unpkg.com/iframe-worker/shim", ours)
