@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from transfigure.reporting.formatting import beside, count, plain, short_hash, weight
+from transfigure.reporting.formatting import count, plain, short_hash, to_places, weight
 
 
 def test_numbers_are_written_for_people() -> None:
@@ -12,7 +12,7 @@ def test_numbers_are_written_for_people() -> None:
 
 
 def test_numbers_beside_others() -> None:
-    assert [beside(value, 1) for value in (8.1, 0.0, 0.04, -0.031, 0.05, None)] == [
+    assert [to_places(value, 1) for value in (8.1, 0.0, 0.04, -0.031, 0.05, None)] == [
         "8.1",
         "0.0",
         "0.0400",

@@ -281,8 +281,8 @@ def dots(rows: Sequence[Dots], name: str, level: float | None = None) -> str:
         values = np.clip(np.concatenate([row.seeds for row in rows]), -HUGE, HUGE)
         low, high = float(values.min()), float(values.max())
         ends = [end for row in rows if row.interval for end in row.interval]
-        room = (high - low) or 0.1 * abs(high) or 1.0
-        start, end = max(min([low, *ends]), low - 0.6 * room), min(max([high, *ends]), high + 0.6 * room)
+        slack = (high - low) or 0.1 * abs(high) or 1.0
+        start, end = max(min([low, *ends]), low - 0.6 * slack), min(max([high, *ends]), high + 0.6 * slack)
         for at, row in enumerate(rows):
             colour = COLOURS[row.look.colour]
             if row.interval:
@@ -299,7 +299,7 @@ def dots(rows: Sequence[Dots], name: str, level: float | None = None) -> str:
             axes.plot(np.clip(row.mean, -HUGE, HUGE), at, "|", color=colour, markersize=13, markeredgewidth=2.2)
         if level is not None:
             axes.axvline(level, color=COLOURS["ink"], linewidth=0.9, linestyle=(0, (4, 3)))
-        axes.set_xlim(start - 0.04 * room, end + 0.04 * room)
+        axes.set_xlim(start - 0.04 * slack, end + 0.04 * slack)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_yticks(range(len(rows)), labels)
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -411,8 +411,8 @@ def fit_height(axes: Axes, y: Array, level: float | None, floor: bool) -> None:
         low, high = min(low, level), max(high, level)
     if floor:
         low = min(low, 0.0)
-    room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    axes.set_ylim(low if floor and low == 0 else low - room, high + room)
+    slack = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+    axes.set_ylim(low if floor and low == 0 else low - slack, high + slack)
     if high < peak:
         axes.text(0.99, 0.97, f"↑ peak {short(peak)}", transform=axes.transAxes, ha="right", va="top", color=COLOURS["ink"], fontsize=10)
 

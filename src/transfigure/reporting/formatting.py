@@ -41,7 +41,7 @@ def plain(value: float | None, places: int | None = None) -> str:
     return f"{value:,.{decimals(value) if places is None else places}f}".replace("-", "−")
 
 
-def beside(value: float | None, places: int) -> str:
+def to_places(value: float | None, places: int) -> str:
     """A number beside one of so many decimals; a small one gets more, so that only zero is written as zero."""
     lost = value is not None and value != 0 and abs(value) < 0.5 * 10.0**-places
     return plain(value, decimals(value) if lost else places)

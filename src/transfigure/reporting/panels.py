@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +133,33 @@ class Album:
         uri = data_uri(image, self.quality)
         self.weight += len(uri)
         return Picture(uri, width, height, alt)
+
+
+class Weighed(Protocol):
+    """Pictures that know how many bytes of a page they take."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes."""
+        ...
+
+
+Pictures = TypeVar("Pictures", bound=Weighed)
+
+
+def fitting(build: Callable[[int, int], Pictures], levels: Sequence[tuple[int, int]], budget: int) -> Pictures:
+    """The pictures of the first level that weighs no more than the budget; of the last if none does.
+
+    Args:
+        build: longest side in pixels and JPEG quality -> pictures.
+        levels: both, from the best down.
+        budget: bytes.
+    """
+    for level in levels[:-1]:
+        pictures = build(*level)
+        if pictures.weight <= budget:
+            return pictures
+    return build(*levels[-1])
 
 
 def sheet(rows: Sequence[Sequence[NDArray[np.generic]]], labels: Sequence[str] | None = None, scale: int = 0) -> NDArray[np.uint8]:

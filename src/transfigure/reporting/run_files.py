@@ -83,7 +83,7 @@ class Log:
         return self._points(self.previews, key, None)
 
     def names(self, inside: str) -> list[str]:
-        """Every loss term (``"terms"``), pull (``"gradients"``) or validation metric (``"metrics"``), in order of first appearance."""
+        """Every loss term (``"terms"``), gradient norm (``"gradients"``) or validation metric (``"metrics"``), the first seen first."""
         lines = self.validations if inside == "metrics" else self.steps
         return list(dict.fromkeys(name for line in lines for name in mapping(line.get(inside))))
 
@@ -121,7 +121,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Sample:
-    """One fixed example and what the generator made of it at several moments, as (images, file)."""
+    """One fixed example and what the generator gave for it at several moments, as (images, file)."""
 
     index: int
     source: Path | None
@@ -179,9 +179,9 @@ class RunFiles:
         return cls(folder, recipe, text, environment, log, _samples(folder / "samples"), evaluation, notes, examined=examined)
 
 
-def _examined(told: Entry | None) -> dict[str, Points]:
+def _examined(stored: Entry | None) -> dict[str, Points]:
     found: dict[str, Points] = {}
-    moments = (told or {}).get("moments")
+    moments = (stored or {}).get("moments")
     for moment in moments if isinstance(moments, list) else []:
         images = finite(mapping(moment).get("images"))
         for name, value in mapping(mapping(moment).get("values")).items():

@@ -48,15 +48,15 @@ def breakable(name: str) -> Markup:
 
 def environment(folder: Path) -> Environment:
     """The templates of a page's folder and the shared ones; whatever comes from files is escaped."""
-    made = Environment(
+    templates = Environment(
         loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(plain=plain, capital=capital, breakable=breakable)
-    return made
+    templates.filters.update(plain=plain, capital=capital, breakable=breakable)
+    return templates
 
 
 def fill(folder: Path, **values: Any) -> str:

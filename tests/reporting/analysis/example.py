@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from transfigure.reporting.analysis.page import write_analysis
-from transfigure.studies.preservation.analyze import Analysis, Where
+from transfigure.studies.preservation.analyze import Analysis, Attribution
 from transfigure.studies.preservation.factors import FactorResult
 from transfigure.studies.preservation.measure import Measure
 
@@ -30,8 +30,8 @@ def result(name: str, preserved: float, generated: float, role: Role = "shared")
         generated_interval=(max(generated - 0.05, 0), min(generated + 0.05, 1)),
         identity=(1.0, 0.9),
         random_target=(0.0, 0.85),
-        smuggled=None,
-        verdict="preserved",
+        hidden_information=None,
+        outcome="preserved",
     )
 
 
@@ -61,11 +61,11 @@ def measure(name: str, family: Any, value: float, identity: float, random: float
 
 
 MEASURES = [
-    measure("edge_agreement", "kept", 0.9, 1.0, 0.5, label="outlines in common", better="higher", note="correlation of maps"),
-    measure("retrieval_at_1", "kept", 0.95, 1.0, 0.005, label="own source nearest", better="higher", note="among 200"),
-    Measure("fid", "FID, to target", "new", math.nan, None, better="lower", note="skipped: no weights"),
-    Measure("kid", "KID, to target", "new", math.nan, None, better="lower", note="skipped: no weights"),
-    measure("taken_for_target", "new", 0.9, 0.02, 0.98, label="taken for targets", better="higher", note="by a classifier"),
+    measure("edge_agreement", "preserved", 0.9, 1.0, 0.5, label="outlines in common", better="higher", note="correlation of maps"),
+    measure("retrieval_at_1", "preserved", 0.95, 1.0, 0.005, label="own source nearest", better="higher", note="among 200"),
+    Measure("fid", "FID, to target", "novel", math.nan, None, better="lower", note="skipped: no weights"),
+    Measure("kid", "KID, to target", "novel", math.nan, None, better="lower", note="skipped: no weights"),
+    measure("taken_for_target", "novel", 0.9, 0.02, 0.98, label="taken for targets", better="higher", note="by a classifier"),
 ]
 
 
@@ -82,14 +82,14 @@ def cells(side: int = 32) -> Tensor:
 
 
 def analysis(n: int = 3, **changes: Any) -> Analysis:
-    pictures = {name: images(n, seed) for seed, name in enumerate(("source", "answer", "second", "nearest"))}
-    where = Where(0.62, 0.2, [(cells() / 256, cells())] * n)
+    pictures = {name: images(n, seed) for seed, name in enumerate(("source", "output", "second", "nearest"))}
+    attribution = Attribution(0.62, 0.2, [(cells() / 256, cells())] * n)
     accuracy = {
         "place": {"source": 0.97, "target": 0.95},
         "tint": {"source": 0.99, "target": 1.0},
         "stripes": {"source": 1.0, "target": 0.4},
     }
-    made = Analysis(dict(ABOUT), list(MEASURES), where, list(SOME), accuracy, ([f"shape {at}" for at in range(n)], pictures))
+    made = Analysis(dict(ABOUT), list(MEASURES), attribution, list(SOME), accuracy, ([f"shape {at}" for at in range(n)], pictures))
     return dataclasses.replace(made, **changes)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from transfigure.errors import UserError
 from transfigure.reporting.analysis.page import SIDE, _parts, _place, overlay, write_analysis
 from transfigure.reporting.analysis.words import called, notices, percent, summary
-from transfigure.studies.preservation.analyze import Analysis, Where
+from transfigure.studies.preservation.analyze import Analysis, Attribution
 from transfigure.studies.preservation.measure import Measure
 
 from ..browser import DARK, browser, visit
@@ -38,12 +38,12 @@ def test_a_whole_page_and_what_lies_beside_it(tmp_path: Path) -> None:
     assert len(page.pictures) == 3 * 6 and page.source.count("<svg") == 1
     for words in (
         "stream · shapes · A to B",
-        "It keeps most of the layout: 80 % of the way from a random target to the source itself, by outlines; 95 % of its answers are",
-        "nearer to their own source than to any other of 200. A classifier takes 90 % of its answers for targets (of real targets: 98 %).",
+        "It preserves most of the layout: 80 % of the way from a random target to the source itself, by outlines; 95 % of its outputs are",
+        "nearer to their own source than to any other of 200. A classifier takes 90 % of its outputs for targets (of real targets: 98 %).",
         "known factors it preserves 1 of 1 that both domains show, generates 0 of 1 that only the target shows and gives up 0 of 1",
         "200 test sources, beside 150 real targets unrelated to them, and 1,000 sources and 900 targets of its training",
         "The probes read stripes badly even in real pictures: what is said of it is little more than a guess.",
-        "Source Answer Answer of the second training Nearest training target Its liveliest part depends on Its plainest part depends on",
+        "Source Output Output of the second training Nearest training target Its liveliest part depends on Its plainest part depends on",
         "Outlines in common ↑ higher is better 0.900 0.880 to 0.920 1.000 0.500 correlation of maps",
         "FID, to target; KID, to target – – – – skipped: no weights",
         "0.40 *",
@@ -65,7 +65,7 @@ def test_without_factors_nothing_is_said_of_them_and_an_older_figure_goes(tmp_pa
 
 
 def test_an_analysis_without_anything_is_a_page_too(tmp_path: Path) -> None:
-    empty = Analysis({**ABOUT, "sources": 2}, [], Where(math.nan, 0.2))
+    empty = Analysis({**ABOUT, "sources": 2}, [], Attribution(math.nan, 0.2))
     page = read(write_analysis(empty, tmp_path))
     assert "Nothing could be measured." in page.text and "do not depend on their input at all" in page.text
     assert page.pictures == [] and "Only 2 sources" in page.text and "nan" not in page.text
@@ -78,21 +78,21 @@ def test_no_place_to_write_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_strip_runs_from_nothing_kept_to_all_and_from_nothing_new_to_all() -> None:
-    kept, new = _place(measure("a", "kept", 0.75, 1.0, 0.5)), _place(measure("b", "new", 2.0, 10.0, 0.0, better="lower"))
-    assert kept and new
-    assert [name for name, _, _ in kept.bounds] == ["random target", "identity"]
-    assert [at for _, at, _ in kept.bounds] == [5, 95] and kept.value == 50
-    assert [name for name, _, _ in new.bounds] == ["identity", "random target"]
-    assert [at for _, at, _ in new.bounds] == [5, 95] and new.value == pytest.approx(77)
-    assert kept.start == pytest.approx(46.4) and kept.width == pytest.approx(7.2)
+    preserved, novel = _place(measure("a", "preserved", 0.75, 1.0, 0.5)), _place(measure("b", "novel", 2.0, 10.0, 0.0, better="lower"))
+    assert preserved and novel
+    assert [name for name, _, _ in preserved.bounds] == ["random target", "identity"]
+    assert [at for _, at, _ in preserved.bounds] == [5, 95] and preserved.value == 50
+    assert [name for name, _, _ in novel.bounds] == ["identity", "random target"]
+    assert [at for _, at, _ in novel.bounds] == [5, 95] and novel.value == pytest.approx(77)
+    assert preserved.start == pytest.approx(46.4) and preserved.width == pytest.approx(7.2)
 
 
 def test_a_strip_holds_what_lies_outside_the_bounds_and_needs_two_of_them() -> None:
-    below = _place(measure("a", "kept", 0.0, 1.0, 0.5))
+    below = _place(measure("a", "preserved", 0.0, 1.0, 0.5))
     assert below and below.start == 5 and below.value < {name: at for name, at, _ in below.bounds}["random target"] < 95
-    assert _place(measure("a", "kept", 0.5, math.nan, 0.5)) is None
-    assert _place(measure("a", "kept", 0.5, 0.4, 0.4)) is None
-    assert _place(Measure("a", "a", "kept", 0.5, None)) is None
+    assert _place(measure("a", "preserved", 0.5, math.nan, 0.5)) is None
+    assert _place(measure("a", "preserved", 0.5, 0.4, 0.4)) is None
+    assert _place(Measure("a", "a", "preserved", 0.5, None)) is None
 
 
 def said(given: Analysis) -> str:
@@ -112,10 +112,10 @@ def test_how_much_layout_is_kept_is_said_in_words(value: float, words: str) -> N
     assert words in said(with_measure("edge_agreement", value=value))
 
 
-def test_answers_that_cannot_be_told_apart_are_said_to_be_collapsed() -> None:
+def test_outputs_that_cannot_be_told_apart_are_said_to_be_collapsed() -> None:
     one = analysis()
     assert "collapsed" not in said(one) and "says little" not in said(one)
-    one.examples[1]["answer"] = images(1, 9).expand(3, -1, -1, -1) + 0.01 * images(3, 8)
+    one.examples[1]["output"] = images(1, 9).expand(3, -1, -1, -1) + 0.01 * images(3, 8)
     assert "probably collapsed" in said(one) and "98 %), which says little here: see below." in said(one)
 
 
@@ -126,7 +126,7 @@ def test_a_classifier_that_is_often_wrong_is_not_gone_by() -> None:
 
 def test_sources_found_again_no_more_than_by_chance() -> None:
     assert "by chance" not in said(analysis())
-    assert "1 % of its answers are" in said(with_measure("retrieval_at_1", value=0.01, interval=(0.0, 0.02)))
+    assert "1 % of its outputs are" in said(with_measure("retrieval_at_1", value=0.01, interval=(0.0, 0.02)))
     assert "any other of 200, no more than by chance." in said(with_measure("retrieval_at_1", value=0.01, interval=(0.0, 0.02)))
 
 
@@ -138,11 +138,11 @@ def test_names_and_shares_as_people_say_them() -> None:
 
 
 def test_the_parts_shown_have_most_and_least_contrast() -> None:
-    answer = torch.zeros(3, 32, 32)
-    answer[:, 20:, 2:6] = torch.tensor([-1.0, 1.0, -1.0, 1.0])
-    answer[:, 3, 20] = 0.1
-    answer[:, 20, 20] = 0.3
-    assert _parts(answer, cells()) == [2, 0]
+    output = torch.zeros(3, 32, 32)
+    output[:, 20:, 2:6] = torch.tensor([-1.0, 1.0, -1.0, 1.0])
+    output[:, 3, 20] = 0.1
+    output[:, 20, 20] = 0.3
+    assert _parts(output, cells()) == [2, 0]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
@@ -164,9 +164,9 @@ def test_a_map_of_nothing_and_a_region_of_nothing() -> None:
 
 
 def test_large_pictures_are_shown_smaller_and_others_as_they_are(tmp_path: Path) -> None:
-    pictures = {"source": images(1, 0, side=400), "answer": images(1, 1, 1, side=400), "nearest": images(1, 2, 1, side=400)}
-    where = Where(0.5, 0.2, [(cells(400), cells(400))])
-    page = read(write_analysis(analysis(1, examples=(["large"], pictures), where=where), tmp_path))
+    pictures = {"source": images(1, 0, side=400), "output": images(1, 1, 1, side=400), "nearest": images(1, 2, 1, side=400)}
+    attribution = Attribution(0.5, 0.2, [(cells(400), cells(400))])
+    page = read(write_analysis(analysis(1, examples=(["large"], pictures), attribution=attribution), tmp_path))
     sizes = [Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1]))).size for image in page.pictures]
     assert sizes == [(SIDE, SIDE)] * 5 and [image["width"] for image in page.pictures] == [str(SIDE)] * 5
 
@@ -175,7 +175,7 @@ def test_whatever_a_name_holds_is_text(tmp_path: Path) -> None:
     evil = analysis(
         about={**ABOUT, "model": EVIL, "data": EVIL, "checkpoint": EVIL},
         measures=[dataclasses.replace(one, label=EVIL, note=EVIL) for one in MEASURES],
-        factors=[dataclasses.replace(one, name=EVIL, verdict=EVIL) for one in SOME],
+        factors=[dataclasses.replace(one, name=EVIL, outcome=EVIL) for one in SOME],
         examples=([EVIL] * 3, analysis().examples[1]),
     )
     page = read(write_analysis(evil, tmp_path))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transfigure.reporting.comparison.page import compare
-from transfigure.studies.ablation.summary import read_ablation
+from transfigure.studies.ablation.variants import read_ablation
 
 from ..reading import change
 from ..run.example import write_run

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from transfigure.reporting.comparison.page import compare
-from transfigure.studies.ablation.summary import read_ablation
+from transfigure.studies.ablation.variants import read_ablation
 
 from ..browser import DARK, browser, visit
 from ..reading import change

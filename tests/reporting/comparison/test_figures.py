@@ -19,7 +19,7 @@ from transfigure.reporting.charts import Band, Chart, Dots, Look, bands, dots, o
 from transfigure.reporting.comparison import overlays
 from transfigure.reporting.comparison.figures import TARGETS, _font, _slug, figures, panel_sheet, standing, wrapped
 from transfigure.reporting.comparison.page import readable
-from transfigure.studies.ablation.summary import Study, of_runs, read_ablation
+from transfigure.studies.ablation.variants import Comparison, read_ablation, read_runs
 
 from ..browser import browser, reported
 from ..reading import change
@@ -28,7 +28,7 @@ from .example import edit, write_comparison
 NAMES = [
     *("score-ssim", "score-psnr-db", "score-l1"),
     *("curve-generator-weighted-total", "curve-generator-adversarial", "curve-l1-unweighted", "curve-discriminator-loss"),
-    *("curve-d-real", "curve-d-generated", "curve-pull-of-l1", "curve-pull-of-adversarial"),
+    *("curve-d-real", "curve-d-generated", "curve-gradient-norm-of-l1", "curve-gradient-norm-of-adversarial"),
     *("curve-detail-of-the-fixed-examples", "curve-variation-across-inputs"),
     *("curve-validation-l1", "curve-validation-psnr-db", "curve-validation-ssim"),
     *("spectrum", "spectrum-relative-to-the-targets", "colour-lightness-l", "colour-green-to-red-a", "colour-blue-to-yellow-b"),
@@ -39,7 +39,7 @@ LOOKS = [("one", Look("blue")), ("two", Look("orange", 1))]
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The figures of a whole ablation, in a folder that held other files before."""
-    root = tmp_path_factory.mktemp("study")
+    root = tmp_path_factory.mktemp("comparison")
     (root / "figures").mkdir()
     (root / "figures" / "mine.svg").write_text("mine")
     (root / "figures" / "score-ssim.svg").write_text("of last week")
@@ -225,7 +225,7 @@ def test_without_pictures_or_anything_there_are_fewer_files(ablation: Path, tmp_
     for file in ablation.glob("cells/*/*/evaluation/evaluation.json"):
         change(file, lambda told: told.update(panels=[]))
     assert "panels.png" not in {path.name for path in figures(read_ablation(ablation), tmp_path / "a")}
-    assert figures(Study("nothing", "", "", (), ()), tmp_path / "b" / "c") == [] and (tmp_path / "b" / "c").is_dir()
+    assert figures(Comparison("nothing", "", "", (), ()), tmp_path / "b" / "c") == [] and (tmp_path / "b" / "c").is_dir()
 
 
 def test_a_place_that_is_a_file_is_refused(ablation: Path, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_markdown_and_json_are_all_that_is_on_stdout(ablation: Path, tmp_path: P
 
 def test_figures_of_runs_without_an_ablation(ablation: Path, tmp_path: Path) -> None:
     runs = [ablation / "cells/l1/seed0", ablation / "cells/l1_cgan/seed0"]
-    assert (tmp_path / "out" / "panels.png") in figures(of_runs(runs), tmp_path / "out")
+    assert (tmp_path / "out" / "panels.png") in figures(read_runs(runs), tmp_path / "out")
 
 
 # ---- in a browser ----------------------------------------------------------------------------------------------------------

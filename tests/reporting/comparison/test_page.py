@@ -15,7 +15,7 @@ from transfigure.reporting.charts import COLOURS
 from transfigure.reporting.comparison import overlays
 from transfigure.reporting.comparison import page as page_module
 from transfigure.reporting.comparison.page import compare, readable
-from transfigure.studies.ablation.summary import Study, of_runs, read_ablation
+from transfigure.studies.ablation.variants import Comparison, read_ablation, read_runs
 
 from ..reading import EVIL, Page, change, check_self_contained, read
 from .example import edit, pictures, write_comparison
@@ -66,7 +66,7 @@ def test_a_whole_page(ablation: Path) -> None:
     assert titles(page) == [
         *("SSIM", "PSNR (dB)", "L1"),
         *("Generator, weighted total", "Generator, adversarial", "L1, unweighted", "Discriminator loss", "D(real)", "D(generated)"),
-        *("Pull of L1", "Pull of adversarial", "Detail of the fixed examples", "Variation across inputs"),
+        *("Gradient norm of L1", "Gradient norm of adversarial", "Detail of the fixed examples", "Variation across inputs"),
         *("Validation L1", "Validation PSNR (dB)", "Validation SSIM"),
         *("Spectrum", "Spectrum, relative to the targets", "Lightness L", "Green to red, a", "Blue to yellow, b"),
     ]
@@ -85,9 +85,9 @@ def test_a_whole_page(ablation: Path) -> None:
 
 
 def test_the_same_ablation_gives_the_same_files(ablation: Path, tmp_path: Path) -> None:
-    study = read_ablation(ablation)
-    first = compare(study, tmp_path / "one" / "page.html")
-    again = compare(study, tmp_path / "two" / "page.html")
+    comparison = read_ablation(ablation)
+    first = compare(comparison, tmp_path / "one" / "page.html")
+    again = compare(comparison, tmp_path / "two" / "page.html")
     for suffix in (".html", ".csv", ".json"):
         assert first.with_suffix(suffix).read_bytes() == again.with_suffix(suffix).read_bytes()
 
@@ -154,8 +154,8 @@ def test_damaged_pictures_are_left_out(ablation: Path, text: str) -> None:
     for run in ablation.glob("cells/*/*"):
         (run / "evaluation" / "pictures.json").write_text(text)
     notes: list[str] = []
-    study = read_ablation(ablation)
-    figures = list(overlays.pictures(readable(study, notes), notes))
+    comparison = read_ablation(ablation)
+    figures = list(overlays.pictures(readable(comparison, notes), notes))
     assert len(figures) <= 2
     assert bool(notes) == ("0.5" not in text)
 
@@ -251,12 +251,12 @@ def test_more_variants_than_colours(ablation: Path) -> None:
 
 def test_runs_of_no_ablation(ablation: Path, tmp_path: Path, no_figures: None) -> None:
     runs = [ablation / "cells/l1/seed0", ablation / "cells/l1_cgan/seed0"]
-    study = of_runs(runs, "two runs")
-    page = read(compare(study, tmp_path / "out"))
+    comparison = read_runs(runs, "two runs")
+    page = read(compare(comparison, tmp_path / "out"))
     assert page.source.count("<h1>Two runs</h1>") == 1 and "2 variants, one run each" in page.text
     assert (tmp_path / "out" / "comparison.csv").is_file()
 
 
 def test_an_empty_study_is_a_page_too(tmp_path: Path) -> None:
-    page = read(compare(Study("nothing", "", "", (), ()), tmp_path / "nothing.html"))
+    page = read(compare(Comparison("nothing", "", "", (), ()), tmp_path / "nothing.html"))
     assert "0 variants" in page.text and "No curves" in page.text

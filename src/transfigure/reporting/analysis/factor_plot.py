@@ -1,4 +1,4 @@
-"""What a translator did with every known factor, in one figure: to the right what it kept of the input, upwards what is as in the target.
+"""What a translator did with every known factor, in one figure: to the right what it preserves of x, upwards what is as in the target.
 
 Both of an honest translation's virtues are in it at once: shared factors belong to the upper right, what only the target shows to the
 upper left, and so does what only the source shows and G gave up.
@@ -49,7 +49,7 @@ def factor_plot(results: Sequence[FactorResult], name: str = "factors") -> str:
     a real target picture in place of G(x). The heights of the diamonds are what a perfect translator can reach.
 
     Args:
-        results: from :func:`transfigure.studies.preservation.factors.analyse_factors`; values that are not finite are left out.
+        results: from :func:`transfigure.studies.preservation.factors.analyze_factors`; values that are not finite are left out.
         name: unique on the page, [a-z0-9-]; it prefixes the ids inside the SVG.
     """
     with mpl.rc_context(STYLE):

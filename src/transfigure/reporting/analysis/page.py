@@ -1,4 +1,4 @@
-"""An analysis as one self-contained HTML page, for a reader who asks what of the source is preserved and what is new."""
+"""An analysis as one self-contained HTML page, for a reader who asks what of the source is preserved and what is novel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...data.files import write_atomically, write_json
 from ...studies.preservation.measure import IDENTITY, RANDOM_TARGET, Measure
-from ..formatting import beside, decimals, plain
+from ..formatting import decimals, plain, to_places
 from ..panels import Picture, data_uri, shown
 from ..placement import Placement
 from ..shell import fill
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SIDE = 288
 """Longest side of a picture on the page, in pixels."""
-HEADS = {"source": "source", "answer": "answer", "second": "answer of the second training", "nearest": "nearest training target"}
+HEADS = {"source": "source", "output": "output", "second": "output of the second training", "nearest": "nearest training target"}
 MAPS = ("its liveliest part depends on", "its plainest part depends on")
 
 Array = NDArray[np.uint8]
@@ -69,7 +69,7 @@ class FactorEntry:
     read: list[tuple[str, bool]]
     preserved: tuple[str, str, str, str]
     generated: tuple[str, str, str, str]
-    smuggled: str
+    hidden: str
 
 
 def write_analysis(analysis: Analysis, out: Path) -> Path:
@@ -99,8 +99,8 @@ def write_analysis(analysis: Analysis, out: Path) -> Path:
 def render(analysis: Analysis) -> str:
     """The page as text."""
     about = analysis.about
-    lines = {family: _lines([one for one in analysis.measures if one.family == family]) for family in ("kept", "new")}
-    parts = len(analysis.where.examples[0][0]) if analysis.where.examples else 0
+    lines = {family: _lines([one for one in analysis.measures if one.family == family]) for family in ("preserved", "novel")}
+    parts = len(analysis.attribution.examples[0][0]) if analysis.attribution.examples else 0
     return fill(
         Path(__file__).parent,
         title=[words.called(about["model"]), words.called(about["data"]), str(about["direction"]).replace("to", " to ")],
@@ -113,9 +113,9 @@ def render(analysis: Analysis) -> str:
         figure=Markup(factor_plot(analysis.factors, "factors")) if analysis.factors else None,
         factors=[_factor(one, analysis.accuracy.get(one.name, {})) for one in analysis.factors],
         unreadable=words.unreadable(analysis),
-        tables=[("kept", "Kept", lines["kept"]), ("new", "New", lines["new"])],
-        share=analysis.where.share,
-        uniform=analysis.where.uniform,
+        tables=[(family, family.capitalize(), rows) for family, rows in lines.items()],
+        share=analysis.attribution.share,
+        uniform=analysis.attribution.uniform,
         facts=words.facts(about),
     )
 
@@ -128,9 +128,9 @@ def _rows(analysis: Analysis) -> Iterator[tuple[str, list[Picture]]]:
     names, pictures = analysis.examples
     for at, name in enumerate(names):
         row = [_picture(_eight_bits(pictures[which][at]), f"{name}: {head}") for which, head in HEADS.items() if which in pictures]
-        if at < len(analysis.where.examples):
-            maps, masks = analysis.where.examples[at]
-            for cell, head in zip(_parts(pictures["answer"][at], masks), MAPS):
+        if at < len(analysis.attribution.examples):
+            maps, masks = analysis.attribution.examples[at]
+            for cell, head in zip(_parts(pictures["output"][at], masks), MAPS):
                 row.append(_picture(overlay(pictures["source"][at], maps[cell], masks[cell]), f"{name}: what {head}"))
         yield name, row
 
@@ -149,10 +149,10 @@ def _picture(image: Array, alt: str) -> Picture:
     return Picture(data_uri(image), width, height, alt)
 
 
-def _parts(answer: Tensor, masks: Tensor) -> list[int]:
-    """The regions where the answer has most and least contrast."""
+def _parts(output: Tensor, masks: Tensor) -> list[int]:
+    """The regions where the output has most and least contrast."""
     inside = (masks != 0).double()
-    light, pixels = answer.double().mean(0), inside.sum((1, 2)).clamp_min(1)
+    light, pixels = output.double().mean(0), inside.sum((1, 2)).clamp_min(1)
     mean = (inside * light).sum((1, 2)) / pixels
     contrast = (inside * (light - mean[:, None, None]).square()).sum((1, 2)) / pixels
     return [int(contrast.argmax()), int(contrast.argmin())]
@@ -202,11 +202,11 @@ def _line(measure: Measure) -> MeasureLine:
     lost = not math.isfinite(measure.value)
     places = 2 if lost else min(3, decimals(measure.value))
     bounds = [measure.bounds.get(name, math.nan) for name in (IDENTITY, RANDOM_TARGET)]
-    identity, random = (beside(bound, places) if math.isfinite(bound) else "" for bound in bounds)
+    identity, random = (to_places(bound, places) if math.isfinite(bound) else "" for bound in bounds)
     return MeasureLine(
         measure,
         {"higher": "↑", "lower": "↓"}.get(measure.better or "", ""),
-        "" if lost else beside(measure.value, places),
+        "" if lost else to_places(measure.value, places),
         "" if lost else _between(measure.interval, places),
         (identity, random),
         _place(measure),
@@ -219,8 +219,8 @@ def _between(interval: tuple[float, float] | None, places: int) -> str:
 
 
 def _place(measure: Measure) -> Placement | None:
-    """On a line from the random target to the identity for what is kept, and the other way for what is new."""
-    order = (RANDOM_TARGET, IDENTITY) if measure.family == "kept" else (IDENTITY, RANDOM_TARGET)
+    """On a line from the random target to the identity for what is preserved, and the other way for what is novel."""
+    order = (RANDOM_TARGET, IDENTITY) if measure.family == "preserved" else (IDENTITY, RANDOM_TARGET)
     left, right = (measure.bounds.get(name, math.nan) for name in order)
     ends = measure.interval or (measure.value, measure.value)
     if not all(map(math.isfinite, (measure.value, left, right, *ends))) or left == right:
@@ -229,7 +229,7 @@ def _place(measure: Measure) -> Placement | None:
 
 
 def _factor(one: FactorResult, accuracy: dict[str, float]) -> FactorEntry:
-    def told(which: Literal["preserved", "generated"], at: int) -> tuple[str, str, str, str]:
+    def cells(which: Literal["preserved", "generated"], at: int) -> tuple[str, str, str, str]:
         interval = getattr(one, f"{which}_interval")
         return _share(getattr(one, which)), _between(interval, 2), _share(one.identity[at]), _share(one.random_target[at])
 
@@ -239,9 +239,9 @@ def _factor(one: FactorResult, accuracy: dict[str, float]) -> FactorEntry:
         LOOKS[one.role][0],
         WORDS[one.role].removeprefix("in "),
         [(_share(value), value < words.READABLE) for value in read],
-        told("preserved", 0),
-        told("generated", 1),
-        "" if one.smuggled is None else _share(one.smuggled),
+        cells("preserved", 0),
+        cells("generated", 1),
+        "" if one.hidden_information is None else _share(one.hidden_information),
     )
 
 

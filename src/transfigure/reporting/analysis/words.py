@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from ...studies.preservation.analyze import Analysis
 
 MOST, SOME, LITTLE = 0.6, 0.2, 0.05
-"""Of the way from a random target to the source itself, from where on most, some or little of the layout is kept."""
+"""Of the way from a random target to the source itself, from where on most, some or little of the layout is preserved."""
 READABLE = 0.6
-"""A probe that does worse than this on real pictures of either domain says little about answers."""
+"""A probe that does worse than this on real pictures of either domain says little about outputs."""
 ALIKE = 0.05
-"""Answers that vary by less than this share of what their sources vary, as mean variance of pixels, hardly differ."""
+"""Outputs that vary by less than this share of what their sources vary, as mean variance of pixels, hardly differ."""
 FEW = 100
 """With fewer sources than this the intervals are wide."""
 ROLES = {
@@ -28,7 +28,7 @@ ROLES = {
     "target only": ("that only the target shows", "generates", "generated"),
     "source only": ("that only the source shows", "gives up", "lost, as it should be"),
 }
-"""Of each role: whose it is, what a translator should do with it, and the verdict that it did."""
+"""Of each role: whose it is, what a translator should do with it, and the outcome that says it did."""
 FACTS = {
     "inference": "inference mode",
     "second": "second training",
@@ -46,19 +46,19 @@ def called(path: str) -> str:
 
 
 def summary(analysis: Analysis) -> Iterator[str]:
-    """What is kept, what is new, and what became of the factors, in a sentence each, as far as it was measured."""
+    """What is preserved, what is novel, and what became of the factors, in a sentence each, as far as it was measured."""
     measures = {measure.name: measure for measure in analysis.measures if math.isfinite(measure.value)}
-    kept = [*_layout(measures.get("edge_agreement")), *_recognised(measures.get("retrieval_at_1"), int(analysis.about["sources"]))]
-    if kept:
-        yield "; ".join(kept) + "."
+    preserved = [*_layout(measures.get("edge_agreement")), *_recognised(measures.get("retrieval_at_1"), int(analysis.about["sources"]))]
+    if preserved:
+        yield "; ".join(preserved) + "."
     if taken := measures.get("taken_for_target"):
         real = taken.bounds.get(RANDOM_TARGET, math.nan)
-        beside = f" (of real targets: {percent(real)})" if math.isfinite(real) else ""
+        compared = f" (of real targets: {percent(real)})" if math.isfinite(real) else ""
         doubt = ", which says little here: see below" if _right(taken) < UNSURE or alike(analysis) else ""
-        yield f"A classifier takes {percent(taken.value)} of its answers for targets{beside}{doubt}."
+        yield f"A classifier takes {percent(taken.value)} of its outputs for targets{compared}{doubt}."
     counts = []
-    for role, (whose, verb, verdict) in ROLES.items():
-        if of := [one.verdict == verdict for one in analysis.factors if one.role == role]:
+    for role, (whose, verb, outcome) in ROLES.items():
+        if of := [one.outcome == outcome for one in analysis.factors if one.role == role]:
             counts.append(f"{verb} {sum(of)} of {len(of)} {whose}")
     if counts:
         yield f"Of the world's known factors it {listed(counts)}."
@@ -71,18 +71,18 @@ def _layout(edges: Measure | None) -> Iterator[str]:
     way = (edges.value - low) / (high - low)
     if way >= SOME:
         much = "most" if way >= MOST else "some"
-        yield f"It keeps {much} of the layout: {percent(way)} of the way from a random target to the source itself, by outlines"
+        yield f"It preserves {much} of the layout: {percent(way)} of the way from a random target to the source itself, by outlines"
     elif way >= LITTLE:
-        yield f"It keeps little of the layout: {percent(way)} of the way from a random target to the source itself, by outlines"
+        yield f"It preserves little of the layout: {percent(way)} of the way from a random target to the source itself, by outlines"
     else:
-        yield "It keeps nothing of the layout: its outlines agree with the source's no more than those of a random target"
+        yield "It preserves nothing of the layout: its outlines agree with the source's no more than those of a random target"
 
 
 def _recognised(own: Measure | None, n: int) -> Iterator[str]:
     if own is not None and n > 1:
         chance = own.interval is not None and own.interval[0] <= 1 / n
         end = ", no more than by chance" if chance else ""
-        yield f"{percent(own.value)} of its answers are nearer to their own source than to any other of {n:,}{end}"
+        yield f"{percent(own.value)} of its outputs are nearer to their own source than to any other of {n:,}{end}"
 
 
 def notices(analysis: Analysis) -> Iterator[str]:
@@ -90,8 +90,8 @@ def notices(analysis: Analysis) -> Iterator[str]:
     n = int(analysis.about["sources"])
     if alike(analysis):
         yield (
-            "The answers below hardly differ from each other, while their sources do: this training has probably collapsed, "
-            "and what is said of its answers is said of little more than one picture."
+            "The outputs below hardly differ from each other, while their sources do: this training has probably collapsed, "
+            "and what is said of its outputs is said of little more than one picture."
         )
     taken = next((one for one in analysis.measures if one.name == "taken_for_target"), None)
     if taken and _right(taken) < UNSURE:
@@ -104,17 +104,17 @@ def notices(analysis: Analysis) -> Iterator[str]:
 
 
 def _right(taken: Measure) -> float:
-    """The classifier's share of right answers on held-out real images, as far as the bounds tell."""
+    """The classifier's accuracy on held-out real images, as far as the bounds tell."""
     return (taken.bounds.get(RANDOM_TARGET, math.nan) + 1 - taken.bounds.get(IDENTITY, math.nan)) / 2
 
 
 def alike(analysis: Analysis) -> bool:
-    """Whether the answers of the examples hardly differ from each other."""
+    """Whether the outputs of the examples hardly differ from each other."""
     names, pictures = analysis.examples
     if len(names) < 2:
         return False
-    answer, source = (float(pictures[which].double().var(0).mean()) for which in ("answer", "source"))
-    return answer < ALIKE * source
+    output, source = (float(pictures[which].double().var(0).mean()) for which in ("output", "source"))
+    return output < ALIKE * source
 
 
 def unreadable(analysis: Analysis) -> list[str]:

@@ -19,7 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 from ...data import images
 from ...data.files import check_writable_folder, write_atomically
 from ...errors import TransfigureError
-from ...studies.ablation.summary import Study, summarise
+from ...studies.ablation.summary import summarise
+from ...studies.ablation.variants import Comparison
 from .. import panels
 from ..charts import COLOURS, DASHES, WIDTH, Chart, Look
 from ..formatting import capital
@@ -36,24 +37,24 @@ TARGETS = ("the targets", Look("ink"))
 QUIET = f'fill="{COLOURS["ink"]}"'
 
 
-def figures(study: Study, folder: str | Path) -> list[Path]:
+def figures(comparison: Comparison, folder: str | Path) -> list[Path]:
     """Write every figure of a study's comparison: charts as SVGs called by their titles, test images by variant as ``panels.png``.
 
     Args:
-        study: see ``studies.ablation.summary``: ``read_ablation`` or ``of_runs``.
+        comparison: see ``studies.ablation.summary``: ``read_ablation`` or ``read_runs``.
         folder: is made if absent; what else lies there stays.
 
     Returns:
-        The files, in the order of the page. Each appears whole or not at all; one study gives the same names every time.
+        The files, in the order of the page. Each appears whole or not at all; one comparison gives the same names every time.
 
     Raises:
         UserError: the place cannot be written.
     """
     folder = Path(folder)
     check_writable_folder(folder)
-    shown = readable(study, [])
+    shown = readable(comparison, [])
     written: list[Path] = []
-    for name, text in _charts(study, shown):
+    for name, text in _charts(comparison, shown):
         written.append(folder / f"{_slug(name, [path.stem for path in written])}.svg")
         write_atomically(written[-1], text.encode("utf-8", "replace"))
     if (pictures := panel_sheet(shown)) is not None:
@@ -62,11 +63,11 @@ def figures(study: Study, folder: str | Path) -> list[Path]:
     return written
 
 
-def _charts(study: Study, shown: list[Shown]) -> Iterator[tuple[str, str]]:
+def _charts(comparison: Comparison, shown: list[Shown]) -> Iterator[tuple[str, str]]:
     """(name, SVG) of every chart."""
     several = any(len(variant.runs) > 1 for variant in shown)
     variants = [(variant.name, variant.look) for variant in shown if variant.runs]
-    for figure in overlays.scores(summarise(study), shown):
+    for figure in overlays.scores(summarise(comparison), shown):
         cut = "…" in figure.svg  # otherwise the rows have their names
         yield f"score {figure.title}", standing(figure, variants if cut else [], note=INTERVALS if several else "")
     for figure in overlays.curves(shown):
@@ -89,8 +90,8 @@ def standing(figure: Chart, legend: Sequence[tuple[str, Look]], below: str = "",
     found = re.fullmatch(r'<svg viewBox="0 0 \S+ (\S+)"[^>]*>(.*)</svg>', str(figure.svg).strip(), re.DOTALL)
     tall, inside = (float(found[1]), found[2]) if found else (0.0, "")
     names = [(wrapped(name, _font(11), LEGEND), look) for name, look in legend if f"var(--{look.colour})" in inside]
-    room = max((46 + _font(11).getlength(line) for lines, _ in names for line in lines), default=0.0)
-    wide = 2 * EDGE + WIDTH + room
+    legend_width = max((46 + _font(11).getlength(line) for lines, _ in names for line in lines), default=0.0)
+    wide = 2 * EDGE + WIDTH + legend_width
     parts: list[str] = []
 
     def write(x: float, y: float, lines: Sequence[str], size: float, style: str = "") -> float:
@@ -109,8 +110,8 @@ def standing(figure: Chart, legend: Sequence[tuple[str, Look]], below: str = "",
     bottom = write(EDGE + (WIDTH + 36) / 2, top + tall + 12, [below] if below else [], 10.5, f'text-anchor="middle" {QUIET}')
     level = any(float(x) < WIDTH for x in re.findall(r'd="M (\S+)[^"]*"[^>]*dasharray', inside))  # or it lies beyond the axis
     own = figure.note if level else figure.note.replace(" (dashed)", "")
-    said = " ".join(f"{capital(each).rstrip('.')}." for each in (own, note) if each)
-    high = write(EDGE, max(bottom + 4, y), wrapped(said, _font(10), wide - 2 * EDGE), 10, QUIET) + 1
+    caption = " ".join(f"{capital(each).rstrip('.')}." for each in (own, note) if each)
+    high = write(EDGE, max(bottom + 4, y), wrapped(caption, _font(10), wide - 2 * EDGE), 10, QUIET) + 1
     plain, rest = re.sub(r"font-family: [^;\"]*", f"font-family: {FONTS}", inside), "\n".join(parts)
     text = f"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {wide:.1f} {high:.1f}" \
 width="{SCALE * wide:.0f}" height="{SCALE * high:.0f}" role="img" font-family="{FONTS}" fill="#23262b">

@@ -1,4 +1,4 @@
-"""The figures of a comparison: which quantity of which runs is laid over which, and what its caption says."""
+"""The figures of a comparison: which quantity of which runs each shows, and what its caption says."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def curves(shown: Sequence[Shown]) -> Iterator[Chart]:
     yield from figure("D(real)", _series("d_real"), half, level=0.5)
     yield from figure("D(generated)", _series("d_fake"), half, level=0.5)
     for term in names("gradients"):
-        pull = "norm of the weighted term's gradient at the generated image"
-        yield from figure(f"Pull of {called(term)}", _series(term, "gradients"), pull, wide=True)
-    detail, variation = "dashed: as much fine detail as the targets", "dashed: as much as the targets; 0: one answer to everything"
+        norm = "norm of the weighted term's gradient at the generated image"
+        yield from figure(f"Gradient norm of {called(term)}", _series(term, "gradients"), norm, wide=True)
+    detail, variation = "dashed: as much fine detail as the targets", "dashed: as much as the targets; 0: one output for everything"
     yield from figure("Detail of the fixed examples", _preview("detail"), detail, False, 1.0)
     yield from figure("Variation across inputs", _preview("variation"), variation, False, 1.0)
     for name in dict.fromkeys(name for variant in shown for _, files in variant.runs for name in files.examined):
@@ -129,13 +129,13 @@ def _titled(metric: str, shown: Sequence[Shown]) -> str:
 def pictures(shown: Sequence[Shown], notes: list[str]) -> Iterator[Chart]:
     """Spectra and colours of the outputs beside the targets', from ``evaluation/pictures.json``; what is damaged becomes a note."""
     found = {
-        variant.name: [told for seed, files in variant.runs if (told := _told(files, f"{variant.name}, seed {seed}", notes))]
+        variant.name: [stored for seed, files in variant.runs if (stored := _pictures_file(files, f"{variant.name}, seed {seed}", notes))]
         for variant in shown
     }
     looks = {variant.name: variant.look for variant in shown}
-    yield from _spectra({name: [mapping(told.get("spectrum")) for told in each] for name, each in found.items()}, looks)
+    yield from _spectra({name: [mapping(stored.get("spectrum")) for stored in each] for name, each in found.items()}, looks)
     for channel, title in LAB.items():
-        each = {name: [mapping(mapping(told.get("lab")).get(channel)) for told in tolds] for name, tolds in found.items()}
+        each = {name: [mapping(mapping(stored.get("lab")).get(channel)) for stored in own] for name, own in found.items()}
         lines = {name: line for name, own in each.items() if (line := _mean(own, "generated", "edges"))}
         if lines:
             target = next((line for own in each.values() if (line := _mean(own, "target", "edges"))), [])
@@ -162,22 +162,22 @@ def _spectra(found: dict[str, list[Entry]], looks: dict[str, Look]) -> Iterator[
         yield Chart("Spectrum, relative to the targets", Markup(overlay(ratios, "spectrum-ratio", level=0.0)), note)
 
 
-def _told(files: RunFiles, name: str, notes: list[str]) -> Entry:
+def _pictures_file(files: RunFiles, name: str, notes: list[str]) -> Entry:
     own: list[str] = []
-    told = read_json(files.folder / "evaluation" / "pictures.json", own) or {}
-    whole = not told or (bool(_mean([mapping(told.get("spectrum"))], "generated", "frequency")))
+    stored = read_json(files.folder / "evaluation" / "pictures.json", own) or {}
+    whole = not stored or (bool(_mean([mapping(stored.get("spectrum"))], "generated", "frequency")))
     if own or not whole:
         notes.append(f"{name}: evaluation/pictures.json could not be read; its spectrum and colours are left out.")
-    return told
+    return stored
 
 
-def _mean(told: Sequence[Entry], side: str, along: str) -> Points:
+def _mean(runs: Sequence[Entry], side: str, along: str) -> Points:
     """(place, mean over runs) of one side; the places are the first run's, and runs that have others are left out.
 
     A spectrum begins after frequency 0, which says nothing, and its mean is that of the logarithms; a share's is the plain one.
     """
     kept: list[tuple[list[float], list[float]]] = []
-    for each in told:
+    for each in runs:
         x, y = _numbers(each.get(along)), _numbers(each.get(side))
         if along == "edges":
             x = [(low + high) / 2 for low, high in pairwise(x)]

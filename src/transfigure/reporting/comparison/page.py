@@ -11,9 +11,11 @@ from pathlib import Path
 
 from ...data.files import write_atomically, write_json, write_text
 from ...errors import UserError
-from ...studies.ablation.summary import Study, Summary, summarise, to_csv, to_dict
+from ...studies.ablation.formats import to_csv, to_dict
+from ...studies.ablation.summary import Summary, summarise
+from ...studies.ablation.variants import Comparison
 from ..charts import DASHES, HUES, Look
-from ..panels import Album, Picture
+from ..panels import Album, Picture, fitting
 from ..run_files import RunFiles
 from ..scores import PanelFiles
 from ..shell import fill
@@ -50,11 +52,11 @@ class ImageSheet:
     weight: int
 
 
-def compare(study: Study, out: str | Path) -> Path:
-    """Write the comparison of a study: one HTML page, and the table beside it as ``.csv`` and ``.json``.
+def compare(comparison: Comparison, out: str | Path) -> Path:
+    """Write the comparison of a comparison: one HTML page, and the table beside it as ``.csv`` and ``.json``.
 
     Args:
-        study: see ``studies.ablation.summary``: ``read_ablation`` or ``of_runs``.
+        comparison: see ``studies.ablation.summary``: ``read_ablation`` or ``read_runs``.
         out: the page, as ``comparison.html``; or a folder, which gets a page of that name.
 
     Returns:
@@ -65,29 +67,27 @@ def compare(study: Study, out: str | Path) -> Path:
     """
     page = Path(out)
     page = page if page.suffix.lower() in (".html", ".htm") else page / "comparison.html"
-    summary = summarise(study)
-    text = render(study, summary, page)
+    summary = summarise(comparison)
+    text = render(comparison, summary, page)
     write_json(page.with_suffix(".json"), to_dict(summary))
     write_text(page.with_suffix(".csv"), to_csv(summary))
     write_atomically(page, text.encode("utf-8", "replace"))
     return page
 
 
-def render(study: Study, summary: Summary, page: Path) -> str:
+def render(comparison: Comparison, summary: Summary, page: Path) -> str:
     """The page as text."""
     notes = list(summary.notes)
-    shown = readable(study, notes)
-    gallery = next((made for level in LEVELS[:-1] if (made := _gallery(shown, *level)).weight <= BUDGET), None) or _gallery(
-        shown, *LEVELS[-1]
-    )
+    shown = readable(comparison, notes)
+    gallery = fitting(lambda side, quality: _gallery(shown, side, quality), LEVELS, BUDGET)
     frequencies = list(overlays.pictures(shown, notes))
     notes += words.not_finite(shown)
     if any(files.log.fact("pairing") == "none" for variant in shown for _, files in variant.runs):
         notes.append("The data is unpaired: what stands under target is some picture of the target domain, and no truth for its row.")
     return fill(
         Path(__file__).parent,
-        study=study,
-        told=words.told(summary),
+        comparison=comparison,
+        introduction=words.introduction(summary),
         table=table(summary),
         intervals=any(value.low is not None for line in summary.lines for value in line.values.values()),
         scores=list(overlays.scores(summary, shown)),
@@ -104,10 +104,10 @@ def render(study: Study, summary: Summary, page: Path) -> str:
     )
 
 
-def readable(study: Study, notes: list[str]) -> list[Shown]:
+def readable(comparison: Comparison, notes: list[str]) -> list[Shown]:
     """The variants with those of their runs that are done and can be read."""
     shown = []
-    for at, variant in enumerate(study.variants):
+    for at, variant in enumerate(comparison.variants):
         runs = []
         for cell in variant.cells:
             if cell.state == "done":

@@ -9,15 +9,14 @@ from typing import Any
 
 from ...metrics.direction import badness
 from ...progress import duration
-from ...studies.ablation.factor_table import FactorLine
-from ...studies.ablation.over_seeds import Value
-from ...studies.ablation.summary import Column, Line, Summary
+from ...studies.ablation.over_seeds import SeedStatistics
+from ...studies.ablation.summary import Column, FactorLine, Summary, VariantLine
 from ..charts import Look
-from ..formatting import beside, count, decimals, listed, plain
+from ..formatting import count, decimals, listed, plain, to_places
 from ..scores import CEILINGS
 
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1"}
-SAID = {"higher": "higher is better", "lower": "lower is better", "one": "nearest to 1 is better"}
+MEANINGS = {"higher": "higher is better", "lower": "lower is better", "one": "nearest to 1 is better"}
 COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "seconds": ("Time a run", duration),
     "peak_mib": ("Peak memory", lambda value: f"{plain(value, 0)} MiB"),
@@ -38,7 +37,7 @@ class TableCell:
         half: half the 95 % interval over seeds; empty for one seed.
         few: how many seeds it is of, where that is fewer than the variant has; empty otherwise.
         best: whether it is the best, and apart from all others.
-        beaten: the answers without a translator that do better.
+        beaten: what needs no translator and does better.
         seeds: each seed's value in words.
     """
 
@@ -68,7 +67,7 @@ class ColumnHead:
     label: str
     unit: str
     arrow: str
-    said: str
+    meaning: str
     caution: str
 
 
@@ -121,7 +120,9 @@ def table(summary: Summary) -> ComparisonTable:
     names = sorted(summary.bounds, key=lambda name: name in CEILINGS)
     return ComparisonTable(
         [
-            ColumnHead(column.label, column.unit, ARROWS.get(column.better, ""), SAID.get(column.better, ""), "; ".join(column.cautions))
+            ColumnHead(
+                column.label, column.unit, ARROWS.get(column.better, ""), MEANINGS.get(column.better, ""), "; ".join(column.cautions)
+            )
             for column in summary.columns
         ],
         [
@@ -138,7 +139,7 @@ def table(summary: Summary) -> ComparisonTable:
             (
                 name,
                 name in CEILINGS,
-                [beside(column.bounds[name], places[column.metric]) if name in column.bounds else "–" for column in summary.columns],
+                [to_places(column.bounds[name], places[column.metric]) if name in column.bounds else "–" for column in summary.columns],
             )
             for name in names
         ],
@@ -150,7 +151,7 @@ def table(summary: Summary) -> ComparisonTable:
     )
 
 
-def _places(column: Column, lines: tuple[Line, ...]) -> int:
+def _places(column: Column, lines: tuple[VariantLine, ...]) -> int:
     """Decimals of a column: three digits of its largest value, and one or two more where most intervals are narrower than that."""
     values = [line.values[column.metric] for line in lines if column.metric in line.values]
     usual = decimals(*(value.mean for value in values))
@@ -158,13 +159,13 @@ def _places(column: Column, lines: tuple[Line, ...]) -> int:
     return min(max(usual, decimals(median(halves)) - 2), usual + 2) if halves else usual
 
 
-def _cell(column: Column, line: Line, places: int) -> TableCell:
-    value = line.values.get(column.metric, Value())
+def _cell(column: Column, line: VariantLine, places: int) -> TableCell:
+    value = line.values.get(column.metric, SeedStatistics())
     if value.mean is None:
         return TableCell("skipped" if value.skipped else "–")
     return TableCell(
         plain(value.mean, places),
-        "" if value.half is None else beside(value.half, places),
+        "" if value.half is None else to_places(value.half, places),
         f"n = {value.n}" if value.n < line.measured else "",
         column.apart and column.best == line.name,
         listed(found) if (found := _beaten(column, value.mean)) else "",
@@ -172,26 +173,26 @@ def _cell(column: Column, line: Line, places: int) -> TableCell:
     )
 
 
-def _factor(factor: FactorLine, lines: tuple[Line, ...]) -> FactorRow:
+def _factor(factor: FactorLine, lines: tuple[VariantLine, ...]) -> FactorRow:
     cells = []
     for line in lines:
-        value = factor.values.get(line.name, Value())
+        value = factor.values.get(line.name, SeedStatistics())
         if value.mean is None:
             cells.append(TableCell("–"))
         else:
-            half = "" if value.half is None else beside(value.half, 2)
-            cells.append(TableCell(plain(value.mean, 2), half, seeds=factor.verdicts.get(line.name) or "no verdict"))
-    bound = "–" if factor.random_target is None else beside(factor.random_target, 2)
-    return FactorRow(factor.name, factor.role, factor.question, cells, bound)
+            half = "" if value.half is None else to_places(value.half, 2)
+            cells.append(TableCell(plain(value.mean, 2), half, seeds=factor.outcomes.get(line.name) or "no outcome"))
+    bound = "–" if factor.random_target is None else to_places(factor.random_target, 2)
+    return FactorRow(factor.name, factor.role, factor.question.replace("_", " "), cells, bound)
 
 
 def _beaten(column: Column, mean: float) -> list[str]:
-    """The answers without a translator that score better than this."""
-    floors = {name: bound for name, bound in column.bounds.items() if name not in CEILINGS and column.better in SAID}
+    """The bounds without a translator that score better than this."""
+    floors = {name: bound for name, bound in column.bounds.items() if name not in CEILINGS and column.better in MEANINGS}
     return [name for name, bound in floors.items() if badness(column.better, bound) < badness(column.better, mean)]
 
 
-def _troubles(line: Line) -> list[tuple[str, str, str]]:
+def _troubles(line: VariantLine) -> list[tuple[str, str, str]]:
     """Seeds of one trouble together."""
     seeds: dict[str, list[str]] = {}
     for seed, what in line.troubles:

@@ -10,7 +10,7 @@ from ..formatting import listed
 from .overlays import Shown
 
 
-def told(summary: Summary) -> list[str]:
+def introduction(summary: Summary) -> list[str]:
     """What a reader should know before the table, in sentences."""
     cells = [cell for line in summary.lines for cell in line.cells]
     counts = {len(line.cells) for line in summary.lines}
@@ -23,17 +23,17 @@ def told(summary: Summary) -> list[str]:
         f"all {len(cells)} runs are done." if not amiss else f"of {len(cells)} runs {' and '.join(amiss)}."
     )
     budget = f"Budget: {summary.budget.rstrip('.')}." if summary.budget else ""
-    return [each for each in (" ".join(filter(None, (sentence, budget))), _verdict(summary, single)) if each]
+    return [each for each in (" ".join(filter(None, (sentence, budget))), _differences(summary, single)) if each]
 
 
-def _verdict(summary: Summary, single: bool) -> str:
-    judged = [column for column in summary.columns if column.best]
-    if not judged:
+def _differences(summary: Summary, single: bool) -> str:
+    compared = [column for column in summary.columns if column.best]
+    if not compared:
         return ""
     if single:
         return "One run of each tells no difference from chance: another seed may turn any order here around."
     apart: dict[str, list[str]] = {}
-    for column in judged:
+    for column in compared:
         if column.apart:
             apart.setdefault(column.best, []).append(column.label)
     if not apart:
@@ -43,12 +43,12 @@ def _verdict(summary: Summary, single: bool) -> str:
             else ("their intervals over seeds overlap, or too few runs are done")
         )
         return f"By no metric does the best variant stand apart from all others: {why}."
-    said = "; ".join(f"{name} by {listed(labels)}" for name, labels in apart.items())
-    left = len(judged) - sum(map(len, apart.values()))
+    winners = "; ".join(f"{name} by {listed(labels)}" for name, labels in apart.items())
+    left = len(compared) - sum(map(len, apart.values()))
     others = (
         f" By {'the other' if left > 1 else 'the one other'} {f'{left} metrics' if left > 1 else 'metric'} no variant does." if left else ""
     )
-    return f"Best and apart from all others, as far as the seeds can tell: {said}.{others}"
+    return f"Best and apart from all others, as far as the seeds can tell: {winners}.{others}"
 
 
 def health(shown: Sequence[Shown]) -> list[tuple[str, str, str]]:
@@ -58,8 +58,8 @@ def health(shown: Sequence[Shown]) -> list[tuple[str, str, str]]:
         for seed, files in variant.runs:
             for line in files.log.health:
                 if line.get("level") != "info":
-                    told = str(line.get("message") or line.get("code") or "no words")
-                    found.setdefault((variant.name, str(line.get("code") or told)), []).append((seed, float(line["images"]), told))
+                    message = str(line.get("message") or line.get("code") or "no words")
+                    found.setdefault((variant.name, str(line.get("code") or message)), []).append((seed, float(line["images"]), message))
     lines = []
     for (name, _), each in found.items():
         seeds = list(dict.fromkeys(seed for seed, _, _ in each))

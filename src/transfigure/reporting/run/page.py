@@ -19,7 +19,7 @@ from ...data.files import write_atomically
 from .. import charts
 from ..charts import Chart
 from ..formatting import called, decimals, plain, weight
-from ..panels import Album, Picture
+from ..panels import Album, Picture, fitting
 from ..run_files import Points, RunFiles, Sample
 from ..scores import EvaluationView, PanelFiles, Score
 from ..shell import fill
@@ -107,9 +107,7 @@ def report(run_dir: Path, out: Path | None = None) -> Path:
 
 def render(files: RunFiles) -> str:
     """The page as text."""
-    gallery = next((made for level in LEVELS[:-1] if (made := _gallery(files, *level)).weight <= BUDGET), None) or _gallery(
-        files, *LEVELS[-1]
-    )
+    gallery = fitting(lambda side, quality: _gallery(files, side, quality), LEVELS, BUDGET)
     run = shlex.quote(str(files.folder))
     return fill(
         Path(__file__).parent,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...progress import duration
-from ..formatting import beside, decimals, plain, short_hash
+from ..formatting import decimals, plain, short_hash, to_places
 from ..placement import Placement
 from ..scores import CEILINGS, EvaluationView, Score
 from . import words
@@ -117,7 +117,7 @@ def _line(score: Score) -> ScoreLine:
         {"higher": "↑", "lower": "↓", "one": "→ 1"}.get(score.better, ""),
         plain(score.value, places) + (f" {score.unit}" if score.unit and score.value is not None else ""),
         f"{plain(score.low, places)} to {plain(score.high, places)}" if None not in (score.low, score.high) else "",
-        {name: beside(bound, places) for name, bound in score.bounds.items()},
+        {name: to_places(bound, places) for name, bound in score.bounds.items()},
         score.beaten_by(),
         _place(score),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from ...evaluation.schema import finite
 from ...progress import duration
 from ...recipe import stabilisers
-from ..formatting import beside, called, capital, count, decimals, plain
+from ..formatting import called, capital, count, decimals, plain, to_places
 from ..run_files import Points, RunFiles
 from ..scores import CEILINGS, EvaluationView, Score
 
@@ -71,7 +71,7 @@ def _title_alone(files: RunFiles) -> list[str]:
 
 def summary(files: RunFiles) -> list[str]:
     """One to three sentences that say what was trained, on what, and how good it is, from what the run directory holds."""
-    return [sentence for sentence in (_training(files), _judged(files.evaluation)) if sentence]
+    return [sentence for sentence in (_training(files), _evaluated(files.evaluation)) if sentence]
 
 
 def _training(files: RunFiles) -> str:
@@ -107,16 +107,22 @@ def _objective(recipe: dict[str, Any]) -> str:
         f"{finite(term.get('weight', 1)) or 0:g}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{called(str(term['loss']))}" for term in terms
     )
     if isinstance(adversarial, dict):
-        judge = part(recipe, "discriminator")
-        field = judge.get("receptive_field")
-        kind = f"{field}-pixel patch " if judge.get("name") == "patch" and field else "whole-image " if judge.get("name") == "image" else ""
+        discriminator = part(recipe, "discriminator")
+        field = discriminator.get("receptive_field")
+        kind = (
+            f"{field}-pixel patch "
+            if discriminator.get("name") == "patch" and field
+            else "whole-image "
+            if discriminator.get("name") == "image"
+            else ""
+        )
         conditional = {True: "conditional ", False: "unconditional "}.get(adversarial.get("conditional", ""), "")
         article = "an" if (conditional or kind or "d")[0] in "u8" else "a"
         return f"against {article} {conditional}{kind}discriminator" + (f" with {sums}" if sums else " and nothing else")
     return f"with {sums} and no discriminator" if sums else ""
 
 
-def _judged(evaluation: EvaluationView | None) -> str:
+def _evaluated(evaluation: EvaluationView | None) -> str:
     best = _summing_up(evaluation.scores) if evaluation else None
     if evaluation is None or best is None:
         return ""
@@ -124,9 +130,9 @@ def _judged(evaluation: EvaluationView | None) -> str:
     on = f" on {amount(evaluation, n)}" if n else ""
     places = decimals(best.value)
     bounds = sorted(best.telling().items(), key=lambda bound: bound[0] in CEILINGS)
-    said = [f"{_BOUNDS.get(name, name + ' gives')} {beside(bound, places)}" for name, bound in bounds]
+    compared = [f"{_BOUNDS.get(name, name + ' gives')} {to_places(bound, places)}" for name, bound in bounds]
     beware = f" Read with care: {best.caution.rstrip('.')}." if best.caution else ""
-    return f"{best.label} {score(best)}{on}" + (f"; {', '.join(said)}" if said else "") + "." + beware
+    return f"{best.label} {score(best)}{on}" + (f"; {', '.join(compared)}" if compared else "") + "." + beware
 
 
 def _summing_up(scores: list[Score]) -> Score | None:
@@ -144,15 +150,15 @@ def notices(files: RunFiles) -> list[str]:
         notices.append("The log has no end: training was still going on, or had been stopped, when this page was written.")
     if warnings := [line for line in files.log.health if line.get("level") != "info"]:
         last = warnings[-1]
-        said = "Training raised a warning" if len(warnings) == 1 else f"Training raised {len(warnings):,} warnings; the last"
-        notices.append(f"{said} at {last['images']:,} images. {last.get('message') or last.get('code')}")
+        raised = "Training raised a warning" if len(warnings) == 1 else f"Training raised {len(warnings):,} warnings; the last"
+        notices.append(f"{raised} at {last['images']:,} images. {last.get('message') or last.get('code')}")
     better: dict[str, list[str]] = {}
     for row in files.evaluation.scores if files.evaluation else ():
         for bound in row.beaten_by():
             if row.label not in better.setdefault(bound, []):
                 better[bound].append(row.label)
-    made = "the generated images" if files.evaluation and files.evaluation.of_files else "the translator"
-    notices += [f"{capital(bound)} does better than {made} by {', '.join(labels)}." for bound, labels in better.items()]
+    whose = "the generated images" if files.evaluation and files.evaluation.of_files else "the translator"
+    notices += [f"{capital(bound)} does better than {whose} by {', '.join(labels)}." for bound, labels in better.items()]
     return notices
 
 

@@ -22,15 +22,15 @@ from ...data.open import find_records, settle
 from ...errors import Interrupted, UserError
 from ...progress import Progress, say
 from ...recipe import FREE_ON_RESUME, Recipe
-from .cell import Spec, last_line, outcome_file, run_cell
-from .grid import Cell, Grid
+from .cell import CellSpec, last_line, outcome_file, run_cell
+from .grid import Grid, GridCell
 
 LEDGER = "ablation.json"
 SEGMENTER = "segmenter.safetensors"
 
 
 @dataclass(frozen=True)
-class Means:
+class AblationOptions:
     """With what the cells are judged and run.
 
     Attributes:
@@ -55,7 +55,7 @@ class Means:
 def ablate(
     grid: Grid | str | Path,
     out: str | Path,
-    means: Means | None = None,
+    options: AblationOptions | None = None,
     *,
     overrides: Mapping[str, Any] | None = None,
     seeds: Sequence[int] | None = None,
@@ -67,7 +67,7 @@ def ablate(
     Args:
         grid: a shipped grid by name, a YAML file, or a grid that is loaded already.
         out: the folder to write: ``grid.yaml``, ``ablation.json`` and a run directory per cell.
-        means: with what.
+        options: with what.
         overrides: recipe keys for all variations, as ``{"data.path": "datasets/facades"}``; not with a loaded grid, which has its own.
         seeds: each variation is trained once with each; None takes the grid's. Not with a loaded grid either.
         resume: go on in a folder that holds an ablation: finished cells are kept, broken ones go on, failed ones are tried again.
@@ -84,9 +84,9 @@ def ablate(
         grid = Grid.load(grid, overrides, seeds)
     elif overrides or seeds is not None:
         raise UserError(f"the grid {grid.name!r} is loaded already: give overrides and seeds to Grid.load, or the grid's name to ablate")
-    means = means or Means()
-    if means.jobs < 1:
-        raise UserError(f"--jobs is {means.jobs}: it must be at least 1")
+    options = options or AblationOptions()
+    if options.jobs < 1:
+        raise UserError(f"--jobs is {options.jobs}: it must be at least 1")
     cells = [_settled(cell) for cell in grid.cells()]
     records, *_ = find_records(cells[0].recipe.data)
     if not records["train"]:
@@ -94,7 +94,7 @@ def ablate(
     folder = Path(out)
     _check_place(folder, cells, resume)
     check_writable_folder(folder)
-    for plugin in means.plugins:
+    for plugin in options.plugins:
         if not Path(plugin).is_file():
             raise UserError(f"plugin {plugin} does not exist: give the path of a Python file that registers something")
     write_text(folder / "grid.yaml", grid.to_yaml())
@@ -103,21 +103,21 @@ def ablate(
     ledger = Ledger(folder, grid, cells, f"{each:,} images a cell ({cells[0].recipe.training.epochs} epochs of {pairs:,} pairs)")
     ledger.write()
     waiting = [cell for cell in cells if ledger.states[cell]["state"] != "done"]
-    if waiting and means.segmenter == "train":
-        means = dataclasses.replace(means, segmenter=_segmenter(folder, cells[0].recipe, means, quiet))
-    if waiting and grid.examine == "translation" and means.probes is None:
+    if waiting and options.segmenter == "train":
+        options = dataclasses.replace(options, segmenter=_segmenter(folder, cells[0].recipe, options, quiet))
+    if waiting and grid.examine == "translation" and options.probes is None:
         from .examine import prepare
 
         found = prepare(cells[0].recipe, folder, quiet)
-        means = dataclasses.replace(means, probes=None if found is None else str(found))
+        options = dataclasses.replace(options, probes=None if found is None else str(found))
     if not quiet and len(waiting) < len(cells):
         say(f"note: {len(cells) - len(waiting)} of {len(cells)} cells are done already")
-    runner = _isolated if means.isolate else _here
+    runner = _isolated if options.isolate else _here
     with Progress(len(waiting) * each, f"cell 0/{len(waiting)}", quiet=quiet) as progress:
-        runner(ledger, waiting, grid, means, progress, each)
+        runner(ledger, waiting, grid, options, progress, each)
     if grid.examine:
         from .examine import agreements
-        from .study import read_ablation
+        from .variants import read_ablation
 
         agreements(read_ablation(folder))
     return folder
@@ -130,18 +130,18 @@ class Ledger:
         states: per cell ``state``, ``reason``, ``seconds``, ``peak_mib``.
     """
 
-    def __init__(self, folder: Path, grid: Grid, cells: Sequence[Cell], budget: str) -> None:
+    def __init__(self, folder: Path, grid: Grid, cells: Sequence[GridCell], budget: str) -> None:
         self.folder, self.grid, self.budget = folder, grid, budget
-        self.states: dict[Cell, dict[str, Any]] = {cell: self._found(cell) for cell in cells}
+        self.states: dict[GridCell, dict[str, Any]] = {cell: self._found(cell) for cell in cells}
 
-    def _found(self, cell: Cell) -> dict[str, Any]:
+    def _found(self, cell: GridCell) -> dict[str, Any]:
         nothing = {"state": "waiting", "reason": "", "seconds": None, "peak_mib": None}
         with contextlib.suppress(OSError, ValueError):
-            said = json.loads(outcome_file(self.folder / cell.path).read_text(encoding="utf-8"))
-            return {key: said.get(key, value) for key, value in nothing.items()}
+            stored = json.loads(outcome_file(self.folder / cell.path).read_text(encoding="utf-8"))
+            return {key: stored.get(key, value) for key, value in nothing.items()}
         return nothing
 
-    def close(self, cell: Cell, reason: str = "") -> dict[str, Any]:
+    def close(self, cell: GridCell, reason: str = "") -> dict[str, Any]:
         """Take down what a cell says of itself; ``reason`` is why it could not."""
         found = self._found(cell)
         if found["state"] != "done":
@@ -159,11 +159,11 @@ class Ledger:
         write_json(self.folder / LEDGER, {**about, "cells": listed})
 
 
-def _settled(cell: Cell) -> Cell:
+def _settled(cell: GridCell) -> GridCell:
     return dataclasses.replace(cell, recipe=cell.recipe.replaced(data=settle(cell.recipe.data)))
 
 
-def _check_place(folder: Path, cells: Sequence[Cell], resume: bool) -> None:
+def _check_place(folder: Path, cells: Sequence[GridCell], resume: bool) -> None:
     if not resume:
         if (folder / LEDGER).exists():
             raise UserError(f"{folder} already holds an ablation: go on with it by --resume, or choose another --out")
@@ -181,50 +181,50 @@ def _check_place(folder: Path, cells: Sequence[Cell], resume: bool) -> None:
                 )
 
 
-def _segmenter(folder: Path, recipe: Recipe, means: Means, quiet: bool) -> str:
+def _segmenter(folder: Path, recipe: Recipe, options: AblationOptions, quiet: bool) -> str:
     """The ablation's own segmenter, trained once on its data."""
     file = folder / SEGMENTER
     if not file.is_file():
         from ...evaluation.segmenter_training import train_segmenter
 
-        train_segmenter(recipe.data.replaced(limit=None), file, palette=means.palette, quiet=quiet)
+        train_segmenter(recipe.data.replaced(limit=None), file, palette=options.palette, quiet=quiet)
     return str(file)
 
 
-def _spec(cell: Cell, folder: Path, grid: Grid, means: Means) -> Spec:
+def _spec(cell: GridCell, folder: Path, grid: Grid, options: AblationOptions) -> CellSpec:
     cores = os.cpu_count() or 1
-    return Spec(
+    return CellSpec(
         cell.recipe.to_dict(),
         str(folder / cell.path),
         list(grid.metrics),
-        means.segmenter,
-        means.palette,
-        means.weights,
-        means.plugins,
+        options.segmenter,
+        options.palette,
+        options.weights,
+        options.plugins,
         grid.examine,
-        means.probes,
-        max(1, cores // means.jobs) if means.jobs > 1 else None,
+        options.probes,
+        max(1, cores // options.jobs) if options.jobs > 1 else None,
     )
 
 
-def _here(ledger: Ledger, cells: Sequence[Cell], grid: Grid, means: Means, progress: Progress, each: int) -> None:
+def _here(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options: AblationOptions, progress: Progress, each: int) -> None:
     for number, cell in enumerate(cells, start=1):
         progress.words(f"cell {number}/{len(cells)}", f"   {cell.variation}, seed {cell.seed}")
-        run_cell(_spec(cell, ledger.folder, grid, means))
+        run_cell(_spec(cell, ledger.folder, grid, options))
         _tell(cell, ledger.close(cell))
         progress.advance(each)
 
 
-def _isolated(ledger: Ledger, cells: Sequence[Cell], grid: Grid, means: Means, progress: Progress, each: int) -> None:
+def _isolated(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options: AblationOptions, progress: Progress, each: int) -> None:
     """Keep ``jobs`` processes busy; the progress is that of all their logs."""
-    waiting, running, counted = list(cells), dict[Cell, subprocess.Popen[bytes]](), dict[Cell, int]()
+    waiting, running, counted = list(cells), dict[GridCell, subprocess.Popen[bytes]](), dict[GridCell, int]()
     asked = False
     with tempfile.TemporaryDirectory() as specs, _stops() as stop:
         while waiting or running:
-            while waiting and len(running) < means.jobs and not stop:
+            while waiting and len(running) < options.jobs and not stop:
                 cell = waiting.pop(0)
                 counted[cell] = 0
-                running[cell] = _start(dataclasses.replace(_spec(cell, ledger.folder, grid, means), parent=os.getpid()), Path(specs))
+                running[cell] = _start(dataclasses.replace(_spec(cell, ledger.folder, grid, options), parent=os.getpid()), Path(specs))
                 names = ", ".join(f"{one.variation}, seed {one.seed}" for one in running)
                 progress.words(f"cell {len(cells) - len(waiting)}/{len(cells)}", f"   {names}")
             if stop and not asked:
@@ -247,7 +247,7 @@ def _isolated(ledger: Ledger, cells: Sequence[Cell], grid: Grid, means: Means, p
         raise Interrupted(f"stopped; every state is saved: go on with the same command and --resume ({ledger.folder})", 128 + stop[0])
 
 
-def _start(spec: Spec, folder: Path) -> subprocess.Popen[bytes]:
+def _start(spec: CellSpec, folder: Path) -> subprocess.Popen[bytes]:
     file = folder / f"{abs(hash(spec.run)):x}.json"
     file.write_text(spec.to_json(), encoding="utf-8")
     threads = {"OMP_NUM_THREADS": str(spec.threads)} if spec.threads is not None else {}
@@ -266,7 +266,7 @@ def _reason(code: int) -> str:
     return f"its process ended with code {code} before it could say why"
 
 
-def _tell(cell: Cell, state: Mapping[str, Any]) -> None:
+def _tell(cell: GridCell, state: Mapping[str, Any]) -> None:
     if state["state"] == "failed":
         say(f"failed: {cell.variation}, seed {cell.seed}: {state['reason']}")
 

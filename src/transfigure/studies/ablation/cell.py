@@ -28,7 +28,7 @@ def outcome_file(run: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Spec:
+class CellSpec:
     """What a cell is to do, in plain values.
 
     Attributes:
@@ -61,7 +61,7 @@ class Spec:
         return json.dumps(asdict(self))
 
 
-def run_cell(spec: Spec) -> dict[str, Any]:
+def run_cell(spec: CellSpec) -> dict[str, Any]:
     """Train (or go on, or find it trained), evaluate, measure the pictures, and say what became of it.
 
     Returns:
@@ -111,7 +111,7 @@ def _trained(recipe: Recipe, run: Path) -> dict[str, Any]:
 
     last = last_line(run / "log.jsonl")
     if last.get("kind") == "end":
-        return {"seconds": last.get("seconds"), "peak_mib": _said(run).get("peak_mib")}
+        return {"seconds": last.get("seconds"), "peak_mib": _outcome(run).get("peak_mib")}
     train(recipe, run, resume=(run / "checkpoints" / "last.pt").is_file(), quiet=True)
     peak = _peak_mib() + (torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0.0)
     cost = {"seconds": last_line(run / "log.jsonl").get("seconds"), "peak_mib": round(peak, 1)}
@@ -119,12 +119,12 @@ def _trained(recipe: Recipe, run: Path) -> dict[str, Any]:
     return cost
 
 
-def _said(run: Path) -> dict[str, Any]:
+def _outcome(run: Path) -> dict[str, Any]:
     try:
-        said = json.loads(outcome_file(run).read_text(encoding="utf-8"))
+        stored = json.loads(outcome_file(run).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def last_line(log: Path) -> dict[str, Any]:
@@ -168,8 +168,8 @@ def _end_with(parent: int) -> None:
 
 def main(arguments: list[str]) -> int:
     """Do what the file says; 0 is done, 1 failed, more is a signal that was obeyed."""
-    told = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    spec = Spec(**{**told, "plugins": tuple(told["plugins"])})
+    stored = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    spec = CellSpec(**{**stored, "plugins": tuple(stored["plugins"])})
     if spec.parent is not None:
         _end_with(spec.parent)
     if spec.threads is not None:

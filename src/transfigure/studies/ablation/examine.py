@@ -27,13 +27,13 @@ from ...evaluation.schema import EvaluationRecord, Row
 from ...recipe import Recipe
 from ...translation.translator import Translator
 from ..preservation.analyze import Analysis, analyze, domains_of, shared_agreement, world_probes
-from ..preservation.kept import retrieval_at_1, seed_agreement
 from ..preservation.measure import IDENTITY
+from ..preservation.preserved import retrieval_at_1, seed_agreement
 from ..preservation.probes import Probes, load_probes
-from ..preservation.views import Space
-from .study import Study
+from ..preservation.representations import Space
+from .variants import Comparison
 
-EXAMINED, ANSWERS, PROBES = "examined.json", "examined.npz", "probes.safetensors"
+EXAMINED, OUTPUTS, PROBES = "examined.json", "examined.npz", "probes.safetensors"
 TRAINING, HELD_OUT = 500, 200
 """Images of the training set and of the rest that reconstruction is measured on, and that two trainings are compared on."""
 SHOWN = (
@@ -69,17 +69,17 @@ def examine(run: Path, what: str, probes: Path | None = None) -> None:
         _reconstruction(run)
 
 
-def agreements(study: Study) -> None:
+def agreements(comparison: Comparison) -> None:
     """How far the trainings of each variation agree with those of the other seeds: as a row of each, and along the way."""
-    for variant in study.variants:
-        done = [cell.run for cell in variant.cells if cell.state == "done" and (cell.run / ANSWERS).is_file()]
-        answers = [_load(run) for run in done]
-        common = sorted(set.intersection(*(set(each) for each in answers))) if len(answers) > 1 else []
+    for variant in comparison.variants:
+        done = [cell.run for cell in variant.cells if cell.state == "done" and (cell.run / OUTPUTS).is_file()]
+        outputs = [_load(run) for run in done]
+        common = sorted(set.intersection(*(set(each) for each in outputs))) if len(outputs) > 1 else []
         between: dict[tuple[int, int, int], float] = {}
         for moment in common:
             for one, other in itertools.combinations(range(len(done)), 2):
                 between[moment, one, other] = float(
-                    torch.nan_to_num(seed_agreement(answers[one][moment], answers[other][moment]), nan=math.nan).nanmean()
+                    torch.nan_to_num(seed_agreement(outputs[one][moment], outputs[other][moment]), nan=math.nan).nanmean()
                 )
         for at, run in enumerate(done):
             values = {
@@ -110,7 +110,7 @@ def _translation(run: Path, probes: Probes | None) -> None:
     found = held_out(translator, None, None, {})
     add_rows(run, [*_measured(analysis), *_factored(analysis), *_on_training(translator, found, probes, analysis), *_best(run)])
     sources = domains_of(found.pairs, HELD_OUT, "", True)[0]
-    _save(run, {_images(translator): _answers(translator, sources)})
+    _save(run, {_images(translator): _outputs(translator, sources)})
 
 
 def _measured(analysis: Analysis) -> Iterator[Row]:
@@ -122,8 +122,8 @@ def _measured(analysis: Analysis) -> Iterator[Row]:
             better = measure.better or ""
             label = measure.label[:1].upper() + measure.label[1:]
             yield _row(measure.name, label, better, value, low, high, measure.bounds, skipped=reason)
-    where = analysis.where
-    yield _row("locality", "Depends on its own place", "higher", where.share, bounds={"uniform dependence": where.uniform})
+    attribution = analysis.attribution
+    yield _row("locality", "Depends on its own place", "higher", attribution.share, bounds={"uniform dependence": attribution.uniform})
 
 
 def _factored(analysis: Analysis) -> Iterator[Row]:
@@ -145,12 +145,12 @@ def _on_training(translator: Translator, found: HeldOut, probes: Probes | None, 
     """What is kept of the sources that it was trained on, where the held-out ones say what is kept of new ones."""
     assert found.training is not None
     sources = domains_of(found.training, HELD_OUT, "", True)[0]
-    answers = _answers(translator, sources)
+    outputs = _outputs(translator, sources)
     space: Space = "pixels" if analysis.about["same_domain"] else "structure"
-    own = float(retrieval_at_1(answers, sources, range(len(answers)), space).mean())
-    yield _row("retrieval_at_1_training", "Own source nearest, training", "higher", own, bounds={"permutation": 1 / len(answers)})
+    own = float(retrieval_at_1(outputs, sources, range(len(outputs)), space).mean())
+    yield _row("retrieval_at_1_training", "Own source nearest, training", "higher", own, bounds={"permutation": 1 / len(outputs)})
     if analysis.factors and probes is not None:
-        kept = shared_agreement(probes, found.training, answers, HELD_OUT)
+        kept = shared_agreement(probes, found.training, outputs, HELD_OUT)
         yield _row("shared_preserved_training", "Shared factors preserved, training", "higher", kept)
 
 
@@ -169,7 +169,7 @@ def _best(run: Path) -> Iterator[Row]:
 
 
 def _reconstruction(run: Path) -> None:
-    """Error, retrieval and answers at every model that was kept, on training and on held-out images."""
+    """Error, retrieval and outputs at every model that was kept, on training and on held-out images."""
     last = Translator.load(run)
     found = held_out(last, None, None, {})
     assert found.training is not None
@@ -178,17 +178,17 @@ def _reconstruction(run: Path) -> None:
         "held-out": domains_of(found.pairs, HELD_OUT, "", True)[0],
     }
     moments: dict[int, dict[str, float]] = {}
-    answers: dict[int, Tensor] = {}
+    outputs: dict[int, Tensor] = {}
     rows: list[Row] = []
     kept = sorted(folder for folder in (run / "kept").glob("[0-9]*") if folder.is_dir())
     for translator in (*(Translator.load(folder) for folder in kept), last):
         at, values = _images(translator), {}
         for side, images in sides.items():
-            made = _answers(translator, images)
-            values[f"error, {side}"] = float((made - images).abs().mean() / 2)
-            values[f"own source nearest, {side}"] = float(retrieval_at_1(made, images, range(len(made)), "pixels").mean())
+            output = _outputs(translator, images)
+            values[f"error, {side}"] = float((output - images).abs().mean() / 2)
+            values[f"own source nearest, {side}"] = float(retrieval_at_1(output, images, range(len(output)), "pixels").mean())
             if side == "held-out":
-                answers[at] = made
+                outputs[at] = output
         moments[at] = values
     final = moments[max(moments)]
     for name, value in final.items():
@@ -200,40 +200,40 @@ def _reconstruction(run: Path) -> None:
         rows.append(_row(metric, name.capitalize(), "lower" if error else "higher", value, bounds=bounds, n=n))
     add_rows(run, rows)
     _add_moments(run, moments, anew=True)
-    _save(run, answers)
+    _save(run, outputs)
 
 
 # ---- files ------------------------------------------------------------------------------------------------------------------
 
 
-def _answers(translator: Translator, sources: Tensor) -> Tensor:
-    made = [translator.translate_tensor(part) for part in sources.split(16)]  # type: ignore[no-untyped-call]
-    return torch.stack([as_written(image, translator.config.target) for part in made for image in part])
+def _outputs(translator: Translator, sources: Tensor) -> Tensor:
+    parts = [translator.translate_tensor(part) for part in sources.split(16)]  # type: ignore[no-untyped-call]
+    return torch.stack([as_written(image, translator.config.target) for part in parts for image in part])
 
 
 def _images(translator: Translator) -> int:
     return int(translator.config.checkpoint.get("images") or 0)
 
 
-def _save(run: Path, answers: dict[int, Tensor]) -> None:
-    arrays = {str(at): ((images + 1) * 127.5).round().clamp(0, 255).byte().numpy() for at, images in answers.items()}
-    write_atomically(run / ANSWERS, lambda stream: np.savez_compressed(stream, **arrays))  # type: ignore[arg-type]
+def _save(run: Path, outputs: dict[int, Tensor]) -> None:
+    arrays = {str(at): ((images + 1) * 127.5).round().clamp(0, 255).byte().numpy() for at, images in outputs.items()}
+    write_atomically(run / OUTPUTS, lambda stream: np.savez_compressed(stream, **arrays))  # type: ignore[arg-type]
 
 
 def _load(run: Path) -> dict[int, Tensor]:
-    with np.load(run / ANSWERS, allow_pickle=False) as saved:
+    with np.load(run / OUTPUTS, allow_pickle=False) as saved:
         return {int(at): torch.from_numpy(saved[at]).float() / 127.5 - 1 for at in saved.files}
 
 
 def _add_moments(run: Path, moments: dict[int, dict[str, float]], anew: bool = False) -> None:
-    """Lay values beside those of ``examined.json``: ``[{"images": ..., "values": {...}}, ...]``."""
+    """Add values to those of ``examined.json``: ``[{"images": ..., "values": {...}}, ...]``."""
     file = run / EXAMINED
-    told: dict[int, dict[str, Any]] = {}
+    stored: dict[int, dict[str, Any]] = {}
     if file.is_file() and not anew:
-        told = {int(entry["images"]): dict(entry["values"]) for entry in json.loads(file.read_text(encoding="utf-8"))["moments"]}
+        stored = {int(entry["images"]): dict(entry["values"]) for entry in json.loads(file.read_text(encoding="utf-8"))["moments"]}
     for at, values in moments.items():
-        told.setdefault(at, {}).update({name: value for name, value in values.items() if math.isfinite(value)})
-    write_json(file, {"moments": [{"images": at, "values": told[at]} for at in sorted(told)]})
+        stored.setdefault(at, {}).update({name: value for name, value in values.items() if math.isfinite(value)})
+    write_json(file, {"moments": [{"images": at, "values": stored[at]} for at in sorted(stored)]})
 
 
 def _mean(values: Sequence[float]) -> float:

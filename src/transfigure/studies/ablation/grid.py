@@ -24,7 +24,7 @@ EXAMINATIONS = ("", "translation", "reconstruction")
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class GridCell:
     """One training of a grid.
 
     Attributes:
@@ -48,7 +48,7 @@ class Grid:
         name: of the grid.
         about: what it asks, in a sentence or two.
         base: the recipe's name or file.
-        set: keys laid over the base for all variations.
+        set: keys set over the base for all variations.
         variations: name to the keys that differ.
         seeds: each variation is trained once with each.
         metrics: registered metrics to compare; the first decides nothing, it is only shown first.
@@ -73,7 +73,7 @@ class Grid:
 
         Args:
             name_or_file: ``objectives`` or ``my/grid.yaml``.
-            overrides: recipe keys laid over the base, for all variations; ``name`` names another base.
+            overrides: recipe keys set over the base, for all variations; ``name`` names another base.
             seeds: instead of the grid's.
 
         Raises:
@@ -95,14 +95,14 @@ class Grid:
         variations = tree.get("variations")
         if not isinstance(variations, Mapping) or not variations or not all(isinstance(v, Mapping) for v in variations.values()):
             raise UserError(f"{file}: variations must be a mapping of names to recipe keys, as  L1: {{objective.adversarial: null}}")
-        laid = {**_keys(tree.get("set"), f"{file}: set"), **dict(overrides or {})}
-        base = str(laid.pop("base", tree.get("base") or "pix2pix_small"))
+        merged = {**_keys(tree.get("set"), f"{file}: set"), **dict(overrides or {})}
+        base = str(merged.pop("base", tree.get("base") or "pix2pix_small"))
         grid = cls(
             str(tree.get("name") or file.stem),
             " ".join(str(tree.get("about") or "").split()),
             base,
             {str(name): dict(flatten(keys)) for name, keys in variations.items()},
-            laid,
+            merged,
             _seeds(tree.get("seeds", (0, 1, 2)) if seeds is None else seeds),
             tuple(str(metric) for metric in tree.get("metrics") or ()),
             tuple(str(key) for key in tree.get("free") or ()),
@@ -124,7 +124,7 @@ class Grid:
             entry("metric", metric.strip())
         return replace(self, metrics=tuple(metric.strip() for metric in metrics))
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[GridCell]:
         """Every training, seed by seed, so that a grid that is stopped early has something of every variation.
 
         Raises:
@@ -151,7 +151,7 @@ class Grid:
                 raise UserError(f"the variations {one!r} and {other!r} are the same recipe: leave one out")
         folders = _folders(list(recipes))
         return [
-            Cell(name, seed, recipe.updated({"training.seed": seed}), Path("cells") / folders[name] / f"seed{seed}")
+            GridCell(name, seed, recipe.updated({"training.seed": seed}), Path("cells") / folders[name] / f"seed{seed}")
             for seed in self.seeds
             for name, recipe in recipes.items()
         ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Value:
+class SeedStatistics:
     """One metric of one variant.
 
     Attributes:
@@ -61,18 +61,20 @@ def student(degrees: int) -> float:
     return math.tan(low) * math.sqrt(degrees)
 
 
-def over_seeds(seeds: list[tuple[int, float]], skipped: str = "") -> Value:
+def over_seeds(seeds: list[tuple[int, float]], skipped: str = "") -> SeedStatistics:
     """The value of several trainings, from (seed, finite value) of each that has one; ``skipped`` says why others have none."""
     values = [value for _, value in seeds]
     if not values:
-        return Value(skipped=skipped or "no finite value")
+        return SeedStatistics(skipped=skipped or "no finite value")
     n = len(values)
     mean = math.fsum(value / n for value in values)  # a sum of huge values would overflow
     if n == 1:
-        return Value(tuple(seeds), mean, skipped=skipped)
+        return SeedStatistics(tuple(seeds), mean, skipped=skipped)
     scale = max(abs(value - mean) for value in values) or 1.0  # and so would their squares
     deviation = scale * math.sqrt(math.fsum(((value - mean) / scale) ** 2 for value in values) / (n - 1))
     half = student(n - 1) * deviation / math.sqrt(n)
     return (
-        Value(tuple(seeds), mean, mean - half, mean + half, skipped) if math.isfinite(half) else Value(tuple(seeds), mean, skipped=skipped)
+        SeedStatistics(tuple(seeds), mean, mean - half, mean + half, skipped)
+        if math.isfinite(half)
+        else SeedStatistics(tuple(seeds), mean, skipped=skipped)
     )

@@ -1,7 +1,7 @@
 """What a translator's pictures are made of, beside the targets: which frequencies, and which colours.
 
 A score says how far; the spectrum and the histograms say in what. A blur ends early, a pattern of up-convolutions is a bump at the end,
-and an answer that hedges is narrow in a and b.
+and an output that hedges is narrow in a and b.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def examine(translator: Translator, pairs: PairDataset, limit: int = PICTURES, q
     """The spectrum and the colours of what a translator makes of some pairs, beside those of the targets.
 
     Generated pictures are rounded to the model's file type first, so this is about the files it writes. The noise is that of the
-    translator's own seed: twice the same call is twice the same answer.
+    translator's own seed: twice the same call is twice the same output.
 
     Args:
         translator: what makes the pictures.

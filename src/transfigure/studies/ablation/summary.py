@@ -6,37 +6,32 @@ overlap a little and still differ.
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, get_args
 
+import yaml
+
 from ...errors import UserError
-from ...evaluation.schema import FILE, EvaluationRecord, Facts, Row
+from ...evaluation.schema import FILE, EvaluationRecord, Facts, Row, finite
 from ...metrics.direction import Better, badness
-from .cost import Cost, cost_of
-from .factor_table import FactorLine, factor_lines
-from .over_seeds import Value, over_seeds
-from .study import Cell, Study, Variant, of_runs, read_ablation
+from ...recipe import stabilisers
+from .over_seeds import SeedStatistics, over_seeds
+from .variants import Comparison, TrainedCell, Variant, read_object
 
-__all__ = [
-    "Cell",
-    "Column",
-    "Cost",
-    "Line",
-    "Study",
-    "Summary",
-    "Variant",
-    "of_runs",
-    "read_ablation",
-    "summarise",
-    "to_csv",
-    "to_dict",
-]
-
+ANALYSIS = "analysis/analysis.json"
+QUESTIONS = {"shared": "preserved", "source only": "hidden_information", "target only": "generated"}
+"""What is asked of a factor, by its role."""
+FORMER_KEYS = {"smuggled": "hidden_information", "verdict": "outcome"}
+FORMER_OUTCOMES = {
+    "kept though it should not be": "preserved though it should not be",
+    "lost, but smuggled": "lost, but hidden in the output",
+}
+"""What analyses of 0.1.0 call it."""
 EQUAL = 1e-3
 """Bounds of two evaluations of the same pairs agree within this share; a GPU sums in another order."""
 
@@ -65,7 +60,45 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Line:
+class Cost:
+    """What a run of a variant took: means over its runs, the highest for memory; None where it is not known.
+
+    Attributes:
+        stabilisers: what steadied its training beside G's objective, in words; None if nothing did.
+    """
+
+    seconds: float | None = None
+    peak_mib: float | None = None
+    images: float | None = None
+    images_per_second: float | None = None
+    generator_parameters: float | None = None
+    discriminator_parameters: float | None = None
+    stabilisers: str | None = None
+
+
+@dataclass(frozen=True)
+class FactorLine:
+    """One factor as a row.
+
+    Attributes:
+        name: the factor's.
+        role: ``shared``, ``source only`` or ``target only``.
+        question: ``preserved``, ``hidden_information`` or ``generated``.
+        values: by variation, over seeds.
+        outcomes: by variation what the analyses call it, each with how many seeds say so, as ``preserved (2), lost (1)``.
+        random_target: what a random target in place of G(x) scores; None where that is not asked.
+    """
+
+    name: str
+    role: str
+    question: str
+    values: dict[str, SeedStatistics]
+    outcomes: dict[str, str]
+    random_target: float | None
+
+
+@dataclass(frozen=True)
+class VariantLine:
     """A variant as a row of the table.
 
     Attributes:
@@ -75,8 +108,8 @@ class Line:
     """
 
     name: str
-    cells: tuple[Cell, ...]
-    values: dict[str, Value]
+    cells: tuple[TrainedCell, ...]
+    values: dict[str, SeedStatistics]
     cost: Cost
     measured: int
     troubles: tuple[tuple[int, str], ...]
@@ -97,101 +130,46 @@ class Summary:
     about: str
     budget: str
     columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[VariantLine, ...]
     bounds: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     factors: tuple[FactorLine, ...] = ()
 
 
-def summarise(study: Study) -> Summary:
-    """The table of a study, from the evaluations and logs of its runs; a part that is missing or damaged is a gap and a note."""
+def summarise(comparison: Comparison) -> Summary:
+    """The table of a comparison, from the evaluations and logs of its runs; a part that is missing or damaged is a gap and a note."""
     notes: list[str] = []
-    records = {cell: _evaluation(cell, notes) for variant in study.variants for cell in variant.cells}
+    records = {cell: _evaluation(cell, notes) for variant in comparison.variants for cell in variant.cells}
     rows = {cell: record.rows if record else [] for cell, record in records.items()}
     every = [row for of_cell in rows.values() for row in of_cell]
     valued = list(dict.fromkeys(row.metric for row in every if not row.skipped))
     valued_of = {row.of for row in every if not row.skipped}
-    order = {name: at for at, name in enumerate(study.metrics)}
+    order = {name: at for at, name in enumerate(comparison.metrics)}
     first = {row.metric: row for row in reversed(every) if not row.skipped}
     valued.sort(key=lambda key: order.get(first[key].of, len(order)))
-    lines = tuple(_line(variant, rows, {key: first[key].of for key in valued}) for variant in study.variants)
+    lines = tuple(_line(variant, rows, {key: first[key].of for key in valued}) for variant in comparison.variants)
     columns = tuple(_column(first[key], [row for row in every if row.metric == key and not row.skipped], lines) for key in valued)
     absent = dict.fromkeys((row.label, row.skipped) for row in every if row.skipped and row.of not in valued_of)
     notes += _different([record.about for record in records.values() if record and record.rows])
     bounds = tuple(dict.fromkeys(name for column in columns for name in column.bounds))
     return Summary(
-        study.title, study.about, study.budget, columns, lines, bounds, tuple(absent), tuple(dict.fromkeys(notes)), factor_lines(study)
+        comparison.title,
+        comparison.about,
+        comparison.budget,
+        columns,
+        lines,
+        bounds,
+        tuple(absent),
+        tuple(dict.fromkeys(notes)),
+        factor_lines(comparison),
     )
-
-
-def to_dict(summary: Summary) -> dict[str, Any]:
-    """Plain values for ``comparison.json``. Nothing but ``cost`` differs between two runs of one ablation on one machine."""
-    return {
-        "title": summary.title,
-        "about": summary.about,
-        "budget": summary.budget,
-        "columns": [
-            {key: getattr(column, key) for key in ("metric", "label", "unit", "better", "of", "best", "apart", "bounds")}
-            | {"cautions": list(column.cautions)}
-            for column in summary.columns
-        ],
-        "variants": [
-            {
-                "name": line.name,
-                "cells": [{"seed": cell.seed, "state": cell.state, "reason": cell.reason} for cell in line.cells],
-                "values": {metric: _told(value) for metric, value in line.values.items()},
-            }
-            for line in summary.lines
-        ],
-        "cost": {line.name: dict(vars(line.cost)) for line in summary.lines},
-        "skipped": [{"label": label, "reason": reason} for label, reason in summary.skipped],
-        "notes": list(summary.notes),
-        **({"factors": [_factor(line) for line in summary.factors]} if summary.factors else {}),
-    }
-
-
-def to_csv(summary: Summary) -> str:
-    """One line per variant, then one per bound; what things cost stands in the last columns, whose names start with ``cost_``."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    metrics = [column.metric for column in summary.columns]
-    parts = ("mean", "low", "high", "n")
-    costs = list(vars(Cost()))
-    writer.writerow(
-        ["kind", "name", "runs", "measured", *(f"{m}_{part}" for m in metrics for part in parts), *(f"cost_{c}" for c in costs)]
-    )
-    for line in summary.lines:
-        values = [line.values.get(metric, Value()) for metric in metrics]
-        numbers = [_number(getattr(value, part)) for value in values for part in parts]
-        spent = [_number(getattr(line.cost, cost)) for cost in costs]
-        writer.writerow(["variant", line.name, len(line.cells), line.measured, *numbers, *spent])
-    for name in summary.bounds:
-        numbers = [text for column in summary.columns for text in (_number(column.bounds.get(name)), "", "", "")]
-        writer.writerow(["bound", name, "", "", *numbers, *("" for _ in costs)])
-    return text.getvalue()
-
-
-def _number(value: float | str | None) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.6g}"
-
-
-def _told(value: Value) -> dict[str, Any]:
-    seeds = [{"seed": seed, "value": each} for seed, each in value.seeds]
-    return {"n": value.n, "mean": value.mean, "low": value.low, "high": value.high, "seeds": seeds, "skipped": value.skipped}
-
-
-def _factor(line: FactorLine) -> dict[str, Any]:
-    values = {name: _told(value) | {"verdicts": line.verdicts[name]} for name, value in line.values.items()}
-    return {"name": line.name, "role": line.role, "question": line.question, "random_target": line.random_target, "values": values}
 
 
 # ---- rows and columns ------------------------------------------------------------------------------------------------------
 
 
-def _line(variant: Variant, rows: dict[Cell, list[Row]], columns: dict[str, str]) -> Line:
+def _line(variant: Variant, rows: dict[TrainedCell, list[Row]], columns: dict[str, str]) -> VariantLine:
     """A variant's values; a metric that was skipped as a whole has one row in the place of all its values."""
     values = {}
     for key, of in columns.items():
@@ -205,10 +183,10 @@ def _line(variant: Variant, rows: dict[Cell, list[Row]], columns: dict[str, str]
             troubles.append((cell.seed, cell.state + (f": {cell.reason}" if cell.reason else "")))
         elif not rows[cell]:
             troubles.append((cell.seed, "trained, but without an evaluation"))
-    return Line(variant.name, variant.cells, values, cost_of(variant), len(variant.cells) - len(troubles), tuple(troubles))
+    return VariantLine(variant.name, variant.cells, values, cost_of(variant), len(variant.cells) - len(troubles), tuple(troubles))
 
 
-def _column(row: Row, rows: list[Row], lines: tuple[Line, ...]) -> Column:
+def _column(row: Row, rows: list[Row], lines: tuple[VariantLine, ...]) -> Column:
     better = row.better
     known = [(line.name, value.mean, value) for line in lines if (value := line.values.get(row.metric)) and value.mean is not None]
     best, apart = "", False
@@ -242,7 +220,7 @@ def _bounds(rows: list[Row]) -> dict[str, float]:
 # ---- files of a run --------------------------------------------------------------------------------------------------------
 
 
-def _evaluation(cell: Cell, notes: list[str]) -> EvaluationRecord | None:
+def _evaluation(cell: TrainedCell, notes: list[str]) -> EvaluationRecord | None:
     """A run's evaluation; None for a run that is not done, or has none that can be read."""
     folder = cell.run / "evaluation"
     if cell.state != "done" or not (folder / FILE).is_file():
@@ -263,3 +241,102 @@ def _different(evaluations: Sequence[Facts]) -> Iterable[str]:
         found = list(dict.fromkeys(PurePath(value).name if key == "data" else value for value in given))
         if len(found) > 1:
             yield f"Not every run was evaluated alike: the {what} is {', '.join(found[:-1])} or {found[-1]}. Compare with care."
+
+
+# ---- factors ----------------------------------------------------------------------------------------------------------------
+
+
+def factor_lines(comparison: Comparison) -> tuple[FactorLine, ...]:
+    """The rows, in the order of the world's factors; none where no cell has an analysis of known factors."""
+    factors: dict[tuple[str, str], dict[str, list[tuple[int, dict[str, Any]]]]] = {}
+    for variant in comparison.variants:
+        for cell in variant.cells:
+            for factor in _analysed(cell.run) if cell.state == "done" else ():
+                key = str(factor.get("name")), str(factor.get("role"))
+                factors.setdefault(key, {}).setdefault(variant.name, []).append((cell.seed, factor))
+    return tuple(_factor_line(name, role, of) for (name, role), of in factors.items() if role in QUESTIONS)
+
+
+def _factor_line(name: str, role: str, of: dict[str, list[tuple[int, dict[str, Any]]]]) -> FactorLine:
+    question = QUESTIONS[role]
+    values, outcomes = {}, {}
+    for variation, factors in of.items():
+        found = [(seed, value) for seed, factor in factors if (value := _factor_value(factor, question)) is not None]
+        values[variation] = over_seeds(found)
+        seen = [str(factor.get("outcome") or "") for _, factor in factors]
+        outcomes[variation] = ", ".join(f"{each} ({seen.count(each)})" for each in dict.fromkeys(seen) if each)
+    first = next(iter(of.values()))[0][1]
+    bounds = first.get("bounds")
+    random = bounds.get("random target") if isinstance(bounds, dict) else None
+    return FactorLine(name, role, question, values, outcomes, finite(random.get(question)) if isinstance(random, dict) else None)
+
+
+def _factor_value(factor: dict[str, Any], question: str) -> float | None:
+    value = factor.get(question)
+    return finite(value.get("value") if isinstance(value, dict) else value)
+
+
+def _analysed(run: Path) -> list[dict[str, Any]]:
+    file = run / ANALYSIS
+    if not file.is_file():
+        return []
+    try:
+        factors = read_object(file).get("factors")
+    except UserError:
+        return []
+    return [_renamed(factor) for factor in factors if isinstance(factor, dict)] if isinstance(factors, list) else []
+
+
+def _renamed(factor: dict[str, Any]) -> dict[str, Any]:
+    """A factor of an analysis in today's words, whichever version wrote it."""
+    return {FORMER_KEYS.get(key, key): FORMER_OUTCOMES.get(value, value) if key == "verdict" else value for key, value in factor.items()}
+
+
+# ---- cost -------------------------------------------------------------------------------------------------------------------
+
+
+def cost_of(variant: Variant) -> Cost:
+    """What a variant took, from what its cells say and their logs."""
+    found: dict[str, list[float]] = {}
+    for cell in variant.cells:
+        if cell.state == "done":
+            spent = _spent(cell.run / "log.jsonl")
+            own = {"seconds": cell.seconds, "peak_mib": cell.peak_mib}
+            spent |= {name: value for name, value in own.items() if value is not None}
+            for name, value in spent.items():
+                found.setdefault(name, []).append(value)
+    merged = {name: max(values) if name == "peak_mib" else math.fsum(values) / len(values) for name, values in found.items()}
+    return Cost(**merged, stabilisers=_steadied(variant))
+
+
+def _steadied(variant: Variant) -> str | None:
+    for cell in variant.cells:
+        try:
+            recipe = yaml.safe_load((cell.run / "recipe.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError, RecursionError):
+            continue
+        if isinstance(recipe, dict):
+            return ", ".join(stabilisers(recipe)) or None
+    return None
+
+
+def _spent(log: Path) -> dict[str, float]:
+    """What a log says of the cost; lines that cannot be read are passed over."""
+    spent: dict[str, float] = {}
+    rates = []
+    for text in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else ():
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(line, dict):
+            continue
+        sizes = line.get("parameters")
+        values = {f"{name}_parameters": sizes.get(name) for name in ("generator", "discriminator")} if isinstance(sizes, dict) else {}
+        values |= {name: line.get(name) for name in ("images", "seconds")}
+        for name, value in values.items():
+            if (number := finite(value)) is not None:
+                spent[name] = max(number, spent.get(name, 0.0))
+        if line.get("kind") == "step" and (rate := finite(line.get("images_per_second"))) is not None:
+            rates.append(rate)
+    return spent | ({"images_per_second": statistics.median(rates)} if rates else {})

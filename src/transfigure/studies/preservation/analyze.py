@@ -1,6 +1,6 @@
-"""What does a translator preserve, and what does it make new? All measures of this room, over held-out sources, in one result.
+"""What does a translator preserve, and what is novel? All measures, over held-out sources, in one result.
 
-On any data: how much of the sources' layout is left, how far the answers belong to the target domain, and which part of the input each
+On any data: how much of the sources' layout is left, how far the outputs belong to the target domain, and which part of the input each
 part of the output depends on. On a world whose factors are known, also what became of each of them.
 """
 
@@ -29,12 +29,12 @@ from ...progress import say, track
 from ...recipe import Data, stabilisers
 from ...translation.translator import Translator
 from ...worlds.shapes.dataset import FACTORS, ShapesPicture, draw_scene
-from .factors import FactorResult, analyse_factors
+from .attribution import input_gradients, locality
+from .factors import FactorResult, analyze_factors
 from .measure import Measure
 from .measures import measures
-from .new import nearest_training
+from .novel import nearest_training
 from .probes import Probes, agreement, load_probes, train_probes
-from .regions import input_gradients, locality
 
 IMAGES = 500
 """At most so many held-out images of each domain are looked at, and twice as many training images, evenly spread."""
@@ -48,7 +48,7 @@ DOMAINS: tuple[Literal["A"], Literal["B"]] = ("A", "B")
 
 
 @dataclass(frozen=True)
-class Where:
+class Attribution:
     """Which input an output region depends on, for a few sources.
 
     Attributes:
@@ -70,17 +70,17 @@ class Analysis:
 
     Attributes:
         about: data, model, checkpoint, numbers of images and other facts.
-        measures: kept, then new.
-        where: which input the output depends on.
+        measures: preserved, then novel.
+        attribution: which input the output depends on.
         factors: what became of each known factor; empty where none are known.
         accuracy: of the probes that read them, on held-out real pictures: factor to ``{"source": ..., "target": ...}``.
-        examples: names of some sources, and their pictures as ``source``, ``answer``, ``second`` (of the other training) and ``nearest``
-            (the training target most like the answer), each ``[N, C, H, W]`` in [-1, 1].
+        examples: names of some sources, and their pictures as ``source``, ``output``, ``second`` (of the other training) and ``nearest``
+            (the training target most like the output), each ``[N, C, H, W]`` in [-1, 1].
     """
 
     about: dict[str, Any]
     measures: list[Measure]
-    where: Where
+    attribution: Attribution
     factors: list[FactorResult] = field(default_factory=list)
     accuracy: dict[str, dict[str, float]] = field(default_factory=dict)
     examples: tuple[list[str], dict[str, Tensor]] = field(default_factory=lambda: ([], {}))
@@ -91,15 +91,15 @@ class Analysis:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: what is not a number is None."""
-        told = {
+        values = {
             **self.about,
             "measures": [dataclasses.asdict(measure) for measure in self.measures],
-            "where": {"share": self.where.share, "uniform": self.where.uniform},
+            "where": {"share": self.attribution.share, "uniform": self.attribution.uniform},
             "factors": [result.to_dict() for result in self.factors],
             "probe_accuracy": self.accuracy,
         }
-        values: dict[str, Any] = to_json_values(told)
-        return values
+        stored: dict[str, Any] = to_json_values(values)
+        return stored
 
     def table(self) -> str:
         """For a terminal."""
@@ -108,9 +108,9 @@ class Analysis:
             interval = "-" if measure.interval is None else f"[{measure.interval[0]:.3f}, {measure.interval[1]:.3f}]"
             bounds = [f"{measure.bounds[name]:.3f}" if name in measure.bounds else "-" for name in ("identity", "random target")]
             lines.append([measure.label, f"{measure.value:.3f}", interval, *bounds, measure.note])
-        near, even = self.where.share, self.where.uniform
+        near, even = self.attribution.share, self.attribution.uniform
         place = f"{near:.0%} lies in its own place or beside it ({even:.0%} if it were spread evenly)"
-        text = f"{_columns(lines)}\n\nof what a part of an answer depends on, {place}"
+        text = f"{_columns(lines)}\n\nof what a part of an output depends on, {place}"
         if self.factors:
             head = [["factor", "of", "probe", "preserved", "generated", "what became of it"]]
             head += [
@@ -120,7 +120,7 @@ class Analysis:
                     _accuracies(self.accuracy.get(one.name, {})),
                     f"{one.preserved:.2f}",
                     f"{one.generated:.2f}",
-                    one.verdict,
+                    one.outcome,
                 ]
                 for one in self.factors
             ]
@@ -141,7 +141,7 @@ def analyze(
     seed: int = 0,
     quiet: bool = False,
 ) -> Analysis:
-    """Say what a translator preserves of its sources and what it makes new.
+    """Say what a translator preserves of its sources and what is novel in its outputs.
 
     Args:
         model: a translator, or a run or model directory.
@@ -150,7 +150,7 @@ def analyze(
         second: another training of the same recipe, for the agreement of both.
         probes: that can read the world's factors, if they are known; None trains them on the training pictures.
         checkpoint: of a run.
-        overrides: dotted data keys laid on top of the recipe's.
+        overrides: dotted data keys that replace the recipe's.
         limit: images looked at.
         seed: of random targets, classifier, probes and resampling.
         quiet: no progress.
@@ -170,20 +170,20 @@ def analyze(
     train_sources, train_targets, _ = domains_of(found.training, 2 * limit, "read training", quiet)
     if min(len(sources), len(targets)) < 2:
         raise UserError(f"{found.section.path or 'the data'} has one {found.split} image in a domain: an analysis needs two, better 100")
-    answers = _answers(translator, sources, "translate", quiet)
-    again = None if other is None else _answers(other, sources, "translate again", quiet)
+    outputs = _outputs(translator, sources, "translate", quiet)
+    again = None if other is None else _outputs(other, sources, "translate again", quiet)
     same = _same(found)
-    told = measures(
-        sources, answers, targets, train_sources=train_sources, train_targets=train_targets, second_answers=again, seed=seed,
+    measured = measures(
+        sources, outputs, targets, train_sources=train_sources, train_targets=train_targets, second_outputs=again, seed=seed,
         same_domain=same, quiet=quiet,
     )  # fmt: skip
-    factors, accuracy = _factors(found, probes, sources, answers, targets, limit, seed, quiet)
+    factors, accuracy = _factors(found, probes, sources, outputs, targets, limit, seed, quiet)
     shown = list(range(0, len(sources), every(len(sources), EXAMPLES)))[:EXAMPLES]
-    nearest = nearest_training(answers[shown], train_targets, targets).indices
-    pictures = {"source": sources[shown], "answer": answers[shown], "nearest": train_targets[nearest]}
+    nearest = nearest_training(outputs[shown], train_targets, targets).indices
+    pictures = {"source": sources[shown], "output": outputs[shown], "nearest": train_targets[nearest]}
     if again is not None:
         pictures["second"] = again[shown]
-    where = _where(translator, sources, shown, quiet)
+    attribution = _attribution(translator, sources, shown, quiet)
     about: dict[str, Any] = {
         "split": found.split,
         "data": str(found.section.path or found.section.kind),
@@ -199,10 +199,10 @@ def analyze(
         "training_targets": len(train_targets),
         "same_domain": same,
         "seed": seed,
-        "traced": where.sources,
+        "traced": attribution.sources,
     }
     about["seconds"] = round(time.monotonic() - started, 2)
-    return Analysis(about, told, where, factors, accuracy, ([names[index] for index in shown], pictures))
+    return Analysis(about, measured, attribution, factors, accuracy, ([names[index] for index in shown], pictures))
 
 
 def world_probes(records: Sequence[Record], seed: int = 0, quiet: bool = False) -> Probes | None:
@@ -261,11 +261,11 @@ def domains_of(dataset: PairDataset, limit: int, what: str = "read", quiet: bool
     return torch.stack(sources), torch.stack(targets), [records[index].name for index in sides[0]]
 
 
-def _answers(translator: Translator, sources: Tensor, what: str, quiet: bool) -> Tensor:
-    made: list[Tensor] = []
+def _outputs(translator: Translator, sources: Tensor, what: str, quiet: bool) -> Tensor:
+    outputs: list[Tensor] = []
     for chunk in chunks(track(sources, len(sources), what, "image", quiet=quiet), 8, lambda source: source.shape):
-        made += [as_written(image, translator.config.target) for image in translator.translate_tensor(torch.stack(chunk))]
-    return torch.stack(made)
+        outputs += [as_written(image, translator.config.target) for image in translator.translate_tensor(torch.stack(chunk))]
+    return torch.stack(outputs)
 
 
 def _same(found: HeldOut) -> bool:
@@ -283,7 +283,7 @@ def _one_folder(section: Data) -> bool:
 # ---- which input it depends on ----------------------------------------------------------------------------------------------
 
 
-def _where(translator: Translator, sources: Tensor, shown: Sequence[int], quiet: bool) -> Where:
+def _attribution(translator: Translator, sources: Tensor, shown: Sequence[int], quiet: bool) -> Attribution:
     """Of some sources evenly spread, and of those that are shown."""
     spread = range(0, len(sources), every(len(sources), MAPPED))
     chosen = list(dict.fromkeys([*shown, *spread]))
@@ -301,7 +301,7 @@ def _where(translator: Translator, sources: Tensor, shown: Sequence[int], quiet:
         uniform = float(near.uniform.mean())
         if index in shown:
             examples.append((maps, cells))
-    return Where(float(torch.cat(shares).nanmean()), uniform, examples, len(chosen))
+    return Attribution(float(torch.cat(shares).nanmean()), uniform, examples, len(chosen))
 
 
 # ---- known factors ----------------------------------------------------------------------------------------------------------
@@ -326,25 +326,25 @@ def _asked(pictures: Sequence[Picture], limit: int) -> list[ShapesPicture]:
     return distinct[:: every(len(distinct), limit)]  # type: ignore[return-value]
 
 
-def shared_agreement(probes: Probes, dataset: PairDataset, answers: Tensor, limit: int) -> float:
-    """How much of the factors that both domains show is read from the answers to a data set's sources: the mean over those factors.
+def shared_agreement(probes: Probes, dataset: PairDataset, outputs: Tensor, limit: int) -> float:
+    """How much of the factors that both domains show is read from the outputs to a data set's sources: the mean over those factors.
 
     Args:
         probes: which can read them.
         dataset: pictures of a world whose factors are known.
-        answers: to the sources that ``domains_of(dataset, limit)`` gives.
+        outputs: to the sources that ``domains_of(dataset, limit)`` gives.
         limit: as given there.
     """
     values = _values(_asked([record.a for record in dataset.records], limit))
-    read = probes.read(answers)
+    read = probes.read(outputs)
     both = [factor.name for factor in probes.factors if factor.owner == "both"]
     return fmean(max(0.0, float(agreement(read[name], values[name]).mean())) for name in both)
 
 
 def _factors(
-    found: HeldOut, probes: Probes | None, sources: Tensor, answers: Tensor, targets: Tensor, limit: int, seed: int, quiet: bool
+    found: HeldOut, probes: Probes | None, sources: Tensor, outputs: Tensor, targets: Tensor, limit: int, seed: int, quiet: bool
 ) -> tuple[list[FactorResult], dict[str, dict[str, float]]]:
-    if not _known(found.pairs.records) or min(len(sources), len(targets)) < 8 or answers.shape[1] != 3:
+    if not _known(found.pairs.records) or min(len(sources), len(targets)) < 8 or outputs.shape[1] != 3:
         return [], {}
     drawn, read = getattr(found.pairs.records[0].a, "size", 0), sources.shape[-1]
     if drawn != read:
@@ -358,8 +358,8 @@ def _factors(
     source, target = records[0].a.domain, records[0].b.domain  # type: ignore[attr-defined]
     values = _values(_asked([record.a for record in records], limit))
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))  # pairs are not to meet
-    results = analyse_factors(
-        readers, FACTORS, sources=sources, source_values=values, answers=answers, targets=targets[order], source=source, target=target,
+    results = analyze_factors(
+        readers, FACTORS, sources=sources, source_values=values, outputs=outputs, targets=targets[order], source=source, target=target,
         seed=seed,
     )  # fmt: skip
     right = {
@@ -367,7 +367,7 @@ def _factors(
         "target": readers.accuracy(targets, _values(_asked([record.b for record in records], limit)), target),
     }
     names = dict.fromkeys([*right["source"], *right["target"]])
-    return results, {name: {side: told[name] for side, told in right.items() if name in told} for name in names}
+    return results, {name: {side: accuracy[name] for side, accuracy in right.items() if name in accuracy} for name in names}
 
 
 # ---- words ------------------------------------------------------------------------------------------------------------------
@@ -378,5 +378,5 @@ def _columns(lines: list[list[str]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
-def _accuracies(told: dict[str, float]) -> str:
-    return " / ".join(f"{value:.2f}" for value in told.values()) or "-"
+def _accuracies(accuracy: dict[str, float]) -> str:
+    return " / ".join(f"{value:.2f}" for value in accuracy.values()) or "-"

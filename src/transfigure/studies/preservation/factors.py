@@ -1,4 +1,4 @@
-"""What a translator did with each known factor of the world: kept the input's value, made one of its own, or lost it.
+"""What a translator did with each known factor of the world: preserved the input's value, generated one of its own, or lost it.
 
 Two questions to every factor, both answered by probes that were trained on real pictures (:mod:`.probes`):
 
@@ -6,8 +6,8 @@ Two questions to every factor, both answered by probes that were trained on real
 - *generated*: do the values read from all G(x) have the distribution of those read from real pictures of the target domain?
 
 What both domains show should be both. What only the target shows should be generated, and cannot be preserved; of what only the source
-shows nothing should be left, and what is still there although no eye finds it was *smuggled*. Every value stands beside two bounds:
-G(x) = x, and a real held-out target picture of another scene in place of G(x).
+shows nothing should be left, and what is still there although no eye finds it is *hidden information*. Every value stands beside two
+bounds: G(x) = x, and a real held-out target picture of another scene in place of G(x).
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ NUMBER_BINS, ANGLE_BINS = 10, 8
 SPLITS = 40
 """Random halves of the targets that an overlap is averaged over, and as many other target pictures that stand in for G(x)."""
 RESAMPLES = 500
-KEPT, PARTLY = 0.75, 0.25
+PRESERVED, PARTLY = 0.75, 0.25
 """Of the way from a random target to the identity, from where on a value is preserved, or partly."""
 MATCHES = 0.8
 """Of what two halves of the real targets reach, from where on a distribution is the target's."""
 FEW = 1 / 3
-"""Of the targets' spread over values, up to where the answers have collapsed; see :func:`spread`."""
+"""Of the targets' spread over values, up to where the outputs have collapsed; see :func:`spread`."""
 HIDDEN = 0.1
-"""Skill from where on a factor that no probe sees any more was smuggled, and never less than 2 / sqrt(N), which chance may reach."""
+"""Skill from where on a factor that no probe sees any more is hidden in the output; never less than 2 / sqrt(N), which chance may reach."""
 READER = 1000
-"""Pictures that are searched for what was smuggled."""
+"""Pictures that are searched for hidden information."""
 
 Array = NDArray[np.float64]
 Pair = tuple[float, float]
@@ -62,15 +62,15 @@ class FactorResult:
             cosine of an angle's error, the latter two not below 0 (:func:`.probes.agreement`). If the source does not show the factor,
             what x has is "none".
         preserved_interval: 95 %, by the bootstrap over pictures.
-        generated: overlap of the distributions read from the answers and from real targets, 1 - total variation (:func:`overlap`).
+        generated: overlap of the distributions read from the outputs and from real targets, 1 - total variation (:func:`overlap`).
             Two finite samples of one distribution never overlap fully: compare with the random target's.
-        generated_interval: 95 %, likewise, over answers and targets.
+        generated_interval: 95 %, likewise, over outputs and targets.
         identity: ``(preserved, generated)`` if G(x) = x.
         random_target: the same if a real target picture of another scene stood in place of G(x). Its ``generated`` is what two
             halves of the real targets reach, on samples as large as those that all overlaps are computed on.
-        smuggled: how much better than chance, 0 to 1, the input's value can be learnt from G(x), by :func:`smuggled`; only for factors
-            that the target does not show.
-        verdict: in words, by the thresholds at the head of this module.
+        hidden_information: how much better than chance, 0 to 1, the input's value can be learnt from G(x), by
+            :func:`hidden_information`; only for factors that the target does not show.
+        outcome: in words, by the thresholds at the head of this module.
     """
 
     name: str
@@ -83,8 +83,8 @@ class FactorResult:
     generated_interval: Pair
     identity: Pair
     random_target: Pair
-    smuggled: float | None
-    verdict: str
+    hidden_information: float | None
+    outcome: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -96,18 +96,18 @@ class FactorResult:
                 bound: {"preserved": preserved, "generated": generated}
                 for bound, (preserved, generated) in (("identity", self.identity), ("random target", self.random_target))
             },
-            "smuggled": self.smuggled,
-            "verdict": self.verdict,
+            "hidden_information": self.hidden_information,
+            "outcome": self.outcome,
         }
 
 
-def analyse_factors(
+def analyze_factors(
     probes: Probes,
     factors: Sequence[Factor],
     *,
     sources: Tensor,
     source_values: Values,
-    answers: Tensor,
+    outputs: Tensor,
     targets: Tensor,
     source: Literal["A", "B"] = "A",
     target: Literal["A", "B"] = "B",
@@ -121,7 +121,7 @@ def analyse_factors(
         factors: to be asked of, in this order.
         sources: ``[N, 3, S, S]`` in [-1, 1], held-out pictures x of the source domain.
         source_values: what x shows, ``[N]`` by the names of those factors that the source domain shows.
-        answers: ``[N, 3, S, S]``, G(x) in the same order.
+        outputs: ``[N, 3, S, S]``, G(x) in the same order.
         targets: ``[M, 3, S, S]``, real held-out pictures of the target domain, in an order that has nothing to do with the sources'.
         source: the domain of x.
         target: the domain that G draws; the same as ``source`` for an autoencoder.
@@ -129,11 +129,11 @@ def analyse_factors(
         resamples: of the bootstrap.
 
     Raises:
-        UserError: pictures that the probes cannot read, another number of answers than of sources, fewer than 8 sources or targets, or
+        UserError: pictures that the probes cannot read, another number of outputs than of sources, fewer than 8 sources or targets, or
             a value that is not told.
     """
-    if len(answers) != len(sources):
-        raise UserError(f"there are {len(answers)} answers to {len(sources)} source pictures: give one for each, in the same order")
+    if len(outputs) != len(sources):
+        raise UserError(f"there are {len(outputs)} outputs to {len(sources)} source pictures: give one for each, in the same order")
     if min(len(sources), len(targets)) < 8:
         raise UserError(f"{len(sources)} source and {len(targets)} target pictures are too few for a distribution: give at least 8 of each")
     readable = {factor.name for factor in probes.factors}
@@ -143,8 +143,8 @@ def analyse_factors(
             raise UserError(f"the probes cannot read {factor.name}: train them on this world")
         if shown(factor, source) and len(source_values.get(factor.name, ())) != len(sources):
             raise UserError(f"the values of {len(sources)} source pictures do not tell {factor.name} for each")
-    read = {"sources": probes.read(sources), "answers": probes.read(answers), "targets": probes.read(targets)}
-    skills = smuggled(probes, answers, [factor for factor in asked if not shown(factor, target)], source_values, seed)
+    read = {"sources": probes.read(sources), "outputs": probes.read(outputs), "targets": probes.read(targets)}
+    skills = hidden_information(probes, outputs, [factor for factor in asked if not shown(factor, target)], source_values, seed)
     results = []
     for factor in asked:
         truth = torch.as_tensor(source_values[factor.name]).double() if shown(factor, source) else None
@@ -157,14 +157,14 @@ def analyse_factors(
 def _result(
     factor: Factor, role: Role, truth: Tensor | None, read: Mapping[str, Reading], skill: float | None, seed: int, resamples: int
 ) -> FactorResult:
-    agreements = agreement(read["answers"], truth).numpy()
+    agreements = agreement(read["outputs"], truth).numpy()
     ends = bootstrap_interval(agreements, resamples=resamples, seed=seed)
-    n, m = (len(read[what].value) for what in ("answers", "targets"))
+    n, m = (len(read[what].value) for what in ("outputs", "targets"))
     random = np.random.default_rng(seed)
     shifts = random.choice(np.arange(1, m), min(SPLITS, m - 1), replace=False)  # never the target at the picture's own place
     others = [agreement(read["targets"][torch.from_numpy((np.arange(n) + shift) % m)], truth).mean().item() for shift in shifts]
     binned = {what: bins(reading) for what, reading in read.items()}
-    generated, reach = overlap(binned["answers"], binned["targets"], seed)
+    generated, reach = overlap(binned["outputs"], binned["targets"], seed)
     found = FactorResult(
         name=factor.name,
         owner=factor.owner,
@@ -173,38 +173,40 @@ def _result(
         preserved=_share(float(agreements.mean())),
         preserved_interval=(_share(ends[0]), _share(ends[1])),
         generated=generated,
-        generated_interval=_overlap_interval(binned["answers"], binned["targets"], generated, seed, resamples),
+        generated_interval=_overlap_interval(binned["outputs"], binned["targets"], generated, seed, resamples),
         identity=(_share(agreement(read["sources"], truth).mean().item()), overlap(binned["sources"], binned["targets"], seed)[0]),
         random_target=(_share(fmean(others)), reach),
-        smuggled=skill,
-        verdict="",
+        hidden_information=skill,
+        outcome="",
     )
     chance = found.random_target[0]
     if role == "source only" and factor.kind == "choice":  # no target shows it: the best guess is the commonest value
         chance = float(torch.as_tensor(truth).long().bincount().max()) / n
-    return replace(found, verdict=_verdict(found, binned, chance))
+    return replace(found, outcome=_outcome(found, binned, chance))
 
 
-def _verdict(found: FactorResult, binned: Mapping[str, Array], chance: float) -> str:
+def _outcome(found: FactorResult, binned: Mapping[str, Array], chance: float) -> str:
     """One of few phrases; the comparisons are those that the constants of this module document."""
-    kept = (found.preserved - chance) / max(found.identity[0] - chance, 1e-9)
-    none = float(binned["answers"][:, -1].mean())
+    way = (found.preserved - chance) / max(found.identity[0] - chance, 1e-9)
+    none = float(binned["outputs"][:, -1].mean())
     matches = found.generated >= MATCHES * found.random_target[1]
-    few = spread(binned["answers"]) <= FEW * spread(binned["targets"])
+    few = spread(binned["outputs"]) <= FEW * spread(binned["targets"])
     if found.role == "source only":
         if none < 0.5:
-            return "kept though it should not be" if kept >= PARTLY else "shown, but not the input's"
-        hidden = found.smuggled is not None and found.smuggled >= max(HIDDEN, 2 / min(len(binned["answers"]), READER) ** 0.5)
-        return "lost, but smuggled" if hidden else "lost, as it should be"
+            return "preserved though it should not be" if way >= PARTLY else "shown, but not the input's"
+        hidden = found.hidden_information is not None and found.hidden_information >= max(
+            HIDDEN, 2 / min(len(binned["outputs"]), READER) ** 0.5
+        )
+        return "lost, but hidden in the output" if hidden else "lost, as it should be"
     if found.role == "target only":
         if none >= 0.5:
             return "not generated"
         return "generated" if matches else "collapsed to few values" if few else "generated, but not as the target has it"
-    if kept >= KEPT:
+    if way >= PRESERVED:
         return "preserved"
     if few:
         return "collapsed to few values"
-    return "partly preserved" if kept >= PARTLY else "lost: generated anew" if matches else "lost"
+    return "partly preserved" if way >= PARTLY else "lost: generated anew" if matches else "lost"
 
 
 # ---- distributions ---------------------------------------------------------------------------------------------------------
@@ -225,40 +227,40 @@ def bins(reading: Reading) -> Array:
     return F.one_hot(torch.where(reading.none, count, place).long(), count + 1).double().numpy()
 
 
-def overlap(answers: Array, targets: Array, seed: int = 0) -> Pair:
+def overlap(outputs: Array, targets: Array, seed: int = 0) -> Pair:
     """Overlap of two samples' distributions, sum_v min(p(v), q(v)) = 1 - total variation, and what the targets reach among themselves.
 
     Samples of one distribution differ by chance, smaller ones by more. So both are taken on samples of one size, half of the targets
-    or all answers if these are fewer: answers against one half of the targets, and the other half against it, averaged over random
-    halves. An answer that is right in distribution reaches the second value, not 1.
+    or all outputs if these are fewer: outputs against one half of the targets, and the other half against it, averaged over random
+    halves. An output that is right in distribution reaches the second value, not 1.
 
     Args:
-        answers: ``[N, values]`` from :func:`bins`.
+        outputs: ``[N, values]`` from :func:`bins`.
         targets: ``[M, values]``, likewise.
         seed: of the random halves.
 
     Returns:
-        The answers' overlap, and the targets' own.
+        The outputs' overlap, and the targets' own.
     """
     random = np.random.default_rng(seed)
-    size = min(len(answers), len(targets) // 2)
+    size = min(len(outputs), len(targets) // 2)
     found = []
     for _ in range(SPLITS):
-        order, chosen = random.permutation(len(targets)), random.permutation(len(answers))[:size]
+        order, chosen = random.permutation(len(targets)), random.permutation(len(outputs))[:size]
         half = targets[order[:size]].mean(0)
-        found.append([np.minimum(other.mean(0), half).sum() for other in (answers[chosen], targets[order[size : 2 * size]])])
+        found.append([np.minimum(other.mean(0), half).sum() for other in (outputs[chosen], targets[order[size : 2 * size]])])
     generated, reach = np.mean(found, axis=0)
     return float(generated), float(reach)
 
 
-def _overlap_interval(answers: Array, targets: Array, value: float, seed: int, resamples: int) -> Pair:
+def _overlap_interval(outputs: Array, targets: Array, value: float, seed: int, resamples: int) -> Pair:
     """The middle 95 % of resampled overlaps, shifted so that their mean is the value.
 
     Resampling adds its own noise to both samples, and noise only ever lowers an overlap: as they are, the resampled ones would lie
     below the value.
     """
     random = np.random.default_rng(seed)
-    p, q = (random.multinomial(len(each), each.mean(0), size=resamples) / len(each) for each in (answers, targets))
+    p, q = (random.multinomial(len(each), each.mean(0), size=resamples) / len(each) for each in (outputs, targets))
     found = np.minimum(p, q).sum(1)
     low, high = np.quantile(found - found.mean() + value, [0.025, 0.975])
     return _share(float(low)), _share(float(high))
@@ -275,22 +277,22 @@ def _share(value: float) -> float:
     return min(max(value, 0.0), 1.0)
 
 
-# ---- what was smuggled -----------------------------------------------------------------------------------------------------
+# ---- hidden information -----------------------------------------------------------------------------------------------------
 
 
-def smuggled(probes: Probes, answers: Tensor, factors: Sequence[Factor], values: Values, seed: int = 0) -> dict[str, float]:
+def hidden_information(probes: Probes, outputs: Tensor, factors: Sequence[Factor], values: Values, seed: int = 0) -> dict[str, float]:
     """How much of the inputs' values can still be learnt from G(x), beyond chance.
 
     A translator that has to give up a factor may hide it where nobody looks, as faint detail (Chu, Zhmoginov, Sandler 2017, "CycleGAN,
     a Master of Steganography"). The probes cannot tell: they know the factor as it looks in real pictures. So a fresh reader is fitted
-    on (G(x), value) and judged on pictures it was not fitted on, by five-fold cross-validation. It is a ridge regression on one of three
+    on (G(x), value) and tested on pictures it was not fitted on, by five-fold cross-validation. It is a ridge regression on one of three
     views of G(x), or all of them: the probes' features; the picture at 8 x 8 pixels; and fine detail (:func:`_detail`). Which, and the
     strength of the ridge, is chosen within each fold by leaving one out. What it does not find may still be there: it is a small reader,
     and with a few hundred pictures a weak one.
 
     Args:
         probes: whose features are one view.
-        answers: ``[N, 3, S, S]`` in [-1, 1]; at most the first 1,000 are used.
+        outputs: ``[N, 3, S, S]`` in [-1, 1]; at most the first 1,000 are used.
         factors: that the target domain does not show.
         values: ``[N]`` by name, the inputs' own.
         seed: of the folds and the filters.
@@ -301,14 +303,14 @@ def smuggled(probes: Probes, answers: Tensor, factors: Sequence[Factor], values:
     """
     if not factors:
         return {}
-    answers = answers[:READER].float()
+    outputs = outputs[:READER].float()
     wanted = {factor.name: _numbers(factor, torch.as_tensor(values[factor.name])[:READER].double()) for factor in factors}
     found = {name: torch.empty_like(columns) for name, columns in wanted.items()}
-    views = [_products(view) for view in (probes.features(answers), F.adaptive_avg_pool2d(answers, 8), _detail(answers, seed))]
+    views = [_products(view) for view in (probes.features(outputs), F.adaptive_avg_pool2d(outputs, 8), _detail(outputs, seed))]
     views.append(torch.stack(views).mean(0))
-    order = torch.randperm(len(answers), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(outputs), generator=torch.Generator().manual_seed(seed))
     for held in order.tensor_split(5):
-        fitted = torch.ones(len(answers), dtype=torch.bool)
+        fitted = torch.ones(len(outputs), dtype=torch.bool)
         fitted[held] = False
         solved = [(*torch.linalg.eigh(view[fitted][:, fitted]), view[held][:, fitted]) for view in views]
         for name, columns in wanted.items():
@@ -317,9 +319,9 @@ def smuggled(probes: Probes, answers: Tensor, factors: Sequence[Factor], values:
 
 
 def _detail(pictures: Tensor, seed: int) -> Tensor:
-    """``[N, 96 x 16]``: how strongly random 5 x 5 filters answer that are blind to every smooth course, on a 4 x 4 grid.
+    """``[N, 96 x 16]``: how strongly random 5 x 5 filters respond that are blind to every smooth course, on a 4 x 4 grid.
 
-    The filters are orthogonal to all quadratic surfaces, and their answers are cut off at the median strength, so that flat places say as
+    The filters are orthogonal to all quadratic surfaces, and their responses are cut off at the median strength, so that flat places say as
     much as outlines: the recipe of steganalysis (Fridrich and Kodovsky 2012, "Rich models for steganalysis of digital images").
     """
     axis = torch.linspace(-1, 1, 5)
@@ -327,9 +329,9 @@ def _detail(pictures: Tensor, seed: int) -> Tensor:
     smooth, _ = torch.linalg.qr(torch.stack([x**0, x, y, x * y, x**2, y**2]).flatten(1).T)
     filters = torch.randn(48, 3, 25, generator=torch.Generator().manual_seed(seed))
     filters = (filters - filters @ smooth @ smooth.T).reshape(48, 3, 5, 5)
-    answers = torch.cat([F.conv2d(part, filters) for part in torch.split(pictures, 128)])
-    usual = answers.abs().flatten(2).median(2).values.mean(0)[:, None, None].clamp_min(1e-6)
-    cut = (answers / usual).clamp(-2, 2)
+    responses = torch.cat([F.conv2d(part, filters) for part in torch.split(pictures, 128)])
+    usual = responses.abs().flatten(2).median(2).values.mean(0)[:, None, None].clamp_min(1e-6)
+    cut = (responses / usual).clamp(-2, 2)
     return torch.cat([F.adaptive_avg_pool2d(each, 4) for each in (cut, cut.abs())], dim=1)
 
 
@@ -354,13 +356,13 @@ def _ridge(solved: Sequence[tuple[Tensor, Tensor, Tensor]], wanted: Tensor) -> T
     best, chosen = math.inf, centre
     for raw, directions, asked in solved:
         scale = raw.clamp_min(0)
-        turned = directions.T @ (wanted - centre)
+        rotated = directions.T @ (wanted - centre)
         for strength in 10.0 ** np.arange(-3, 4):
             shrunk = scale / (scale + strength)
             leverage = (directions.square() @ shrunk)[:, None]
-            left = ((wanted - centre - directions @ (shrunk[:, None] * turned)) / (1 - leverage).clamp_min(1e-6)).square().mean().item()
+            left = ((wanted - centre - directions @ (shrunk[:, None] * rotated)) / (1 - leverage).clamp_min(1e-6)).square().mean().item()
             if left < best:
-                best, chosen = left, centre + asked @ (directions @ (turned / (scale + strength)[:, None]))
+                best, chosen = left, centre + asked @ (directions @ (rotated / (scale + strength)[:, None]))
     return chosen
 
 

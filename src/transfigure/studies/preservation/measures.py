@@ -1,4 +1,4 @@
-"""All measures that need no labels, over one set of answers, each beside the two answers that need no translator."""
+"""All measures that need no labels, over one set of outputs, each beside the two outputs that need no translator."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ...errors import Missing, Skipped
 from ...metrics.distribution import FID, KID, FeatureMetric, RandomFrechet
 from ...metrics.interval import bootstrap_interval, bootstrap_of_sums
 from ...progress import Progress
-from .kept import edge_agreement, low_pass_correlation, low_pass_ssim, retrieval_at_1, seed_distances
-from .measure import IDENTITY, RANDOM_TARGET, Measure
-from .new import DomainClassifier, RandomKID, nearest_training, set_distance
-from .views import COARSE, Space, check, check_pairs, to_channels
+from .measure import IDENTITY, RANDOM_TARGET, Family, Measure
+from .novel import DomainClassifier, RandomKID, nearest_training, set_distance
+from .preserved import edge_agreement, low_pass_correlation, low_pass_ssim, retrieval_at_1, seed_distances
+from .representations import COARSE, Space, check, check_pairs, to_channels
 
 UNSURE = 0.9
 """A domain classifier that is right on fewer real images than this has little to say on generated ones."""
@@ -28,68 +28,68 @@ _WITH_WEIGHTS: tuple[type[FeatureMetric], ...] = (FID, KID)
 
 @dataclass(frozen=True, eq=False)
 class _Cases:
-    """The answers, and what stands in their place for the bounds."""
+    """The outputs, and what stands in their place for the bounds."""
 
     sources: Tensor
-    answers: Tensor
+    outputs: Tensor
     copies: Tensor  # G(x) = x
     random: Tensor  # as many held-out targets, or as many as there are
     other_random: Tensor  # none of which is the same as above
 
     def each(self) -> Iterator[tuple[str, Tensor]]:
-        yield from (("", self.answers), (IDENTITY, self.copies), (RANDOM_TARGET, self.random))
+        yield from (("", self.outputs), (IDENTITY, self.copies), (RANDOM_TARGET, self.random))
 
 
 def measures(
     sources: Tensor,
-    answers: Tensor,
+    outputs: Tensor,
     targets: Tensor,
     *,
     train_sources: Tensor,
     train_targets: Tensor,
-    second_answers: Tensor | None = None,
+    second_outputs: Tensor | None = None,
     seed: int = 0,
     same_domain: bool = False,
     quiet: bool = False,
 ) -> list[Measure]:
-    """What is preserved of the sources in the answers, and what is new from the target domain.
+    """What is preserved of the sources in the outputs, and what is novel from the target domain.
 
-    Every measure is computed three times in the same way: of the answers; of the sources in their place (``identity``), with the
+    Every measure is computed three times in the same way: of the outputs; of the sources in their place (``identity``), with the
     targets' channels; and of held-out targets in their place (``random target``), where no source i meets target i, in case they are
     pairs. Sets are compared with the *training* images of a domain, so that held-out ones have an honest distance to them, too.
 
     Args:
         sources: held-out sources ``[N, C, H, W]`` in [-1, 1], N at least 2.
-        answers: the generator's, ``[N, C', H, W]``.
+        outputs: the generator's, ``[N, C', H, W]``.
         targets: held-out real targets ``[M, C', H, W]``, M at least 2. If there are fewer of them than sources, that bound is of M.
         train_sources: ``[K, C, H, W]``.
         train_targets: ``[L, C', H, W]``.
-        second_answers: to the same sources by another training, for the agreement of both.
+        second_outputs: to the same sources by another training, for the agreement of both.
         seed: of the random targets and of the domain classifier.
         same_domain: source and target are one domain: sources are then recognised by their pixels and not by their outlines, and
             neither the distance from the source domain nor a classifier has anything to say.
         quiet: no progress.
 
     Returns:
-        Kept first, then new. One that cannot be computed has the value NaN, and its note says why.
+        Preserved first, then novel. One that cannot be computed has the value NaN, and its note says why.
 
     Raises:
         ValueError: the shapes do not fit each other.
     """
-    _check(sources, answers, targets, train_sources, train_targets)
-    if second_answers is not None:
-        check_pairs(answers, second_answers, "answers", "answers of the second training", channels=True)
-    cases = _Cases(sources, answers, to_channels(sources, answers.shape[1]), *_random_targets(targets, len(sources), seed))
+    _check(sources, outputs, targets, train_sources, train_targets)
+    if second_outputs is not None:
+        check_pairs(outputs, second_outputs, "outputs", "outputs of the second training", channels=True)
+    cases = _Cases(sources, outputs, to_channels(sources, outputs.shape[1]), *_random_targets(targets, len(sources), seed))
     parts = [
-        _kept(cases, "pixels" if same_domain else "structure"),
-        _agreements(cases, second_answers) if second_answers is not None else iter(()),
+        _preserved(cases, "pixels" if same_domain else "structure"),
+        _agreements(cases, second_outputs) if second_outputs is not None else iter(()),
         _distances(cases, train_targets, "to_target", (*_WITHOUT_WEIGHTS, *_WITH_WEIGHTS)),
-        _distances(cases, to_channels(train_sources, answers.shape[1]), "from_source", () if same_domain else _WITHOUT_WEIGHTS),
+        _distances(cases, to_channels(train_sources, outputs.shape[1]), "from_source", () if same_domain else _WITHOUT_WEIGHTS),
         iter(()) if same_domain else _classified(cases, train_sources, train_targets, targets, seed, quiet),
         _copied(cases, train_targets, targets),
     ]
     found = []
-    total = (11 if same_domain else 14) + (2 if second_answers is not None else 0)
+    total = (11 if same_domain else 14) + (2 if second_outputs is not None else 0)
     with Progress(total, "measure", "measure", quiet=quiet) as progress:
         for measure in itertools.chain(*parts):
             found.append(measure)
@@ -97,9 +97,9 @@ def measures(
     return found
 
 
-def _kept(cases: _Cases, space: Space) -> Iterator[Measure]:
-    def own_source(sources: Tensor, answers: Tensor) -> Tensor:
-        return retrieval_at_1(answers, cases.sources, range(len(answers)), space)
+def _preserved(cases: _Cases, space: Space) -> Iterator[Measure]:
+    def own_source(sources: Tensor, outputs: Tensor) -> Tensor:
+        return retrieval_at_1(outputs, cases.sources, range(len(outputs)), space)
 
     by = {"pixels": "pixels", "structure": "outlines"}[space]
     n = len(cases.sources)
@@ -116,25 +116,25 @@ def _kept(cases: _Cases, space: Space) -> Iterator[Measure]:
     ]
     for name, label, score, note in plan:
         scores = {case: score(cases.sources[: len(images)], images) for case, images in cases.each()}
-        yield _mean(name, label, "kept", scores, "higher", note)
+        yield _mean(name, label, "preserved", scores, "higher", note)
     usual = float(cases.random.double().std(0).mean())
     varied = {case: float(images.double().std(0).mean()) / usual if usual else math.nan for case, images in cases.each()}
-    note = "standard deviation over images, beside that of real targets; 0 is one answer to everything"
-    yield Measure("variation", "variety of the answers", "kept", varied.pop(""), None, varied, None, note)
+    note = "standard deviation over images, beside that of real targets; 0 is one output for everything"
+    yield Measure("variation", "variety of the outputs", "preserved", varied.pop(""), None, varied, None, note)
 
 
 def _agreements(cases: _Cases, second: Tensor) -> Iterator[Measure]:
-    pairs = {"": (cases.answers, second), IDENTITY: (cases.copies, cases.copies), RANDOM_TARGET: (cases.random, cases.other_random)}
+    pairs = {"": (cases.outputs, second), IDENTITY: (cases.copies, cases.copies), RANDOM_TARGET: (cases.random, cases.other_random)}
     spaces: list[tuple[Space, str, str]] = [("pixels", "seed_agreement", ""), ("structure", "seed_agreement_structure", ", by outlines")]
     for space, name, by in spaces:
         distances = {case: torch.stack(seed_distances(*pair, space), 1) for case, pair in pairs.items()}
         values = {case: _agreement(tallies.mean(0))["value"] for case, tallies in distances.items()}
         value = values.pop("")
-        note = "1 is the same answers, 0 as far apart as answers to different sources"
+        note = "1 is the same outputs, 0 as far apart as outputs to different sources"
         if math.isnan(value) and distances[""][:, 0].isfinite().all():
-            note = "no value: the answers to different sources are all the same, so two trainings agree trivially"
+            note = "no value: the outputs to different sources are all the same, so two trainings agree trivially"
         interval = None if math.isnan(value) else bootstrap_of_sums(distances[""].unbind(), _agreement)["value"]
-        yield Measure(name, f"two trainings agree{by}", "kept", value, interval, values, "higher", note)
+        yield Measure(name, f"two trainings agree{by}", "preserved", value, interval, values, "higher", note)
 
 
 def _agreement(total: Tensor) -> dict[str, float]:
@@ -149,33 +149,35 @@ def _distances(cases: _Cases, real: Tensor, which: str, classes: Sequence[type[F
         try:
             metric = cls()  # type: ignore[call-arg]
             found = {case: set_distance(metric, images, real) for case, images in cases.each() if case}
-            value, interval = set_distance(metric, cases.answers, real)  # last, so that the caution is about the answers
+            value, interval = set_distance(metric, cases.outputs, real)  # last, so that the caution is about the outputs
         except (Missing, Skipped) as reason:
-            yield Measure(name, label, "new", math.nan, None, better=better, note=f"skipped: {reason}")
+            yield Measure(name, label, "novel", math.nan, None, better=better, note=f"skipped: {reason}")
             continue
         note = "; ".join(filter(None, [f"against {len(real):,} training images", metric.caution()]))
-        yield Measure(name, label, "new", value, interval, {case: bound for case, (bound, _) in found.items()}, better, note)
+        yield Measure(name, label, "novel", value, interval, {case: bound for case, (bound, _) in found.items()}, better, note)
 
 
 def _classified(cases: _Cases, train_sources: Tensor, train_targets: Tensor, targets: Tensor, seed: int, quiet: bool) -> Iterator[Measure]:
-    judge = DomainClassifier.train(train_sources, train_targets, seed=seed, quiet=quiet)
-    right = judge.accuracy(cases.sources, targets)
+    classifier = DomainClassifier.train(train_sources, train_targets, seed=seed, quiet=quiet)
+    right = classifier.accuracy(cases.sources, targets)
     note = f"by a classifier that is right on {right:.1%} of held-out real images{'' if right >= UNSURE else ': too few to go by it'}"
-    scores = {case: judge.taken_for_target(images) for case, images in cases.each()}
-    yield _mean("taken_for_target", "taken for targets", "new", scores, "higher", note)
+    scores = {case: classifier.taken_for_target(images) for case, images in cases.each()}
+    yield _mean("taken_for_target", "taken for targets", "novel", scores, "higher", note)
 
 
 def _copied(cases: _Cases, train_targets: Tensor, targets: Tensor) -> Iterator[Measure]:
     found = {case: nearest_training(images, train_targets, targets) for case, images in cases.each()}
     note = f"distance to the nearest of {len(train_targets):,} training targets, over that of unseen real targets; 0 is copies"
     ratios = {case: nearest.ratio for case, nearest in found.items()}
-    yield _mean("nearest_training", "nearest training target", "new", ratios, None, note)
+    yield _mean("nearest_training", "nearest training target", "novel", ratios, None, note)
     ratios = {case: nearest.coarse_ratio for case, nearest in found.items()}
-    yield _mean("nearest_training_coarse", "nearest training target, coarse", "new", ratios, None, f"{note}; at {COARSE} x {COARSE} pixels")
+    yield _mean(
+        "nearest_training_coarse", "nearest training target, coarse", "novel", ratios, None, f"{note}; at {COARSE} x {COARSE} pixels"
+    )
 
 
 def _mean(
-    name: str, label: str, family: Literal["kept", "new"], scores: dict[str, Tensor], better: Literal["higher", "lower"] | None, note: str
+    name: str, label: str, family: Family, scores: dict[str, Tensor], better: Literal["higher", "lower"] | None, note: str
 ) -> Measure:
     means = {case: values.double().mean().item() for case, values in scores.items()}
     value = means.pop("")
@@ -191,12 +193,12 @@ def _random_targets(targets: Tensor, n: int, seed: int) -> tuple[Tensor, Tensor]
     return targets[following[:n]], targets[following[following][:n]]
 
 
-def _check(sources: Tensor, answers: Tensor, targets: Tensor, train_sources: Tensor, train_targets: Tensor) -> None:
-    check_pairs(sources, answers, "sources", "answers")
+def _check(sources: Tensor, outputs: Tensor, targets: Tensor, train_sources: Tensor, train_targets: Tensor) -> None:
+    check_pairs(sources, outputs, "sources", "outputs")
     given = (("sources", sources), ("targets", targets), ("training sources", train_sources), ("training targets", train_targets))
     for what, images in given:
         check(images, what)
-        like = sources if what.endswith("sources") else answers
+        like = sources if what.endswith("sources") else outputs
         if images.shape[1:] != like.shape[1:]:
             raise ValueError(f"the {what} must be of shape {list(like.shape[1:])}: got {list(images.shape[1:])}")
         if len(images) < 2:

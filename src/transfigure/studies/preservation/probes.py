@@ -20,16 +20,19 @@ import safetensors
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..._version import __version__
 from ...data.files import write_atomically
 from ...errors import RunFailure, UserError
 from ...progress import Progress, duration
 from ...worlds.shapes.dataset import Factor
-from .probe_network import WIDTH, ProbeNetwork
 
 FORMAT = 1
+FEATURES = 256
+WIDTH = 16
+SIDE = 8
+"""The trunk halves its maps until they are at most this high and wide."""
 BATCH = 32
 LEARNING_RATE = 4e-3
 STEPS = 4000
@@ -186,7 +189,7 @@ def train_probes(
 
     Adam on the sum over factors of a choice's cross-entropy, a number's squared error over the variance of a uniform one (1/12), an
     angle's squared error of cosine and sine, and the cross-entropy of presence; the learning rate falls to zero along half a cosine.
-    A little noise is laid on the pictures. On a processor the same pictures, options and seed give the same probes, unless ``minutes``
+    A little noise is added to the pictures. On a processor the same pictures, options and seed give the same probes, unless ``minutes``
     cuts the training short; the global random state is left alone.
 
     Where a world draws as many pictures as one likes, give some thousands of each domain: what is fitted to few is read worse in others.
@@ -244,11 +247,11 @@ def load_probes(file: str | Path) -> Probes:
     if about is None:
         raise UserError(f"{path} is a file of weights, but not of probes made by this program: train them anew")
     try:
-        told = json.loads(about)
-        if told["format"] != FORMAT:
-            raise ValueError(f"its format is {told['format']!r} of transfigure {told.get('transfigure')}, and this is {__version__}")
-        factors = tuple(_factor(each) for each in told["factors"])
-        size, width = int(told["size"]), int(told["width"])
+        stored = json.loads(about)
+        if stored["format"] != FORMAT:
+            raise ValueError(f"its format is {stored['format']!r} of transfigure {stored.get('transfigure')}, and this is {__version__}")
+        factors = tuple(_factor(each) for each in stored["factors"])
+        size, width = int(stored["size"]), int(stored["width"])
         if not (factors and 1 <= size <= 1 << 14 and 1 <= width <= 1 << 12):
             raise ValueError(f"{len(factors)} factors at {size} pixels and width {width}")
         with torch.device("meta"):  # only the file's own weights shall fill memory
@@ -257,7 +260,7 @@ def load_probes(file: str | Path) -> Probes:
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError, OverflowError) as error:
         reason = str(error).splitlines()[-1].strip()[:200]
         raise UserError(f"{path} does not hold the probes that it describes ({reason}): copy it again, or train them anew") from error
-    facts = told.get("facts")
+    facts = stored.get("facts")
     ready = network.float().to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
     return Probes(ready, factors, size, width, facts if isinstance(facts, dict) else {})
 
@@ -292,8 +295,8 @@ def _fit(
                 order = torch.randperm(total, generator=random)
             chosen, order = order[:batch].sort().values, order[batch:]
             seen = torch.cat([pictures[0][chosen[chosen < first]], pictures[1][chosen[chosen >= first] - first]]).float()
-            answers = network(seen + NOISE * torch.randn(seen.shape, generator=random))
-            loss = torch.stack([_loss(factor, raw, values[factor.name][chosen]) for factor, raw in zip(factors, answers)]).sum()
+            raws = network(seen + NOISE * torch.randn(seen.shape, generator=random))
+            loss = torch.stack([_loss(factor, raw, values[factor.name][chosen]) for factor, raw in zip(factors, raws)]).sum()
             if not torch.isfinite(loss):
                 raise RunFailure("the training of the probes diverged: look at the values and the range of the pictures")
             optimiser.zero_grad()
@@ -354,20 +357,20 @@ def _checked(factors: Sequence[Factor], values: Values, domain: str, n: int) -> 
         if value.shape != (n,):
             raise UserError(f"{n} pictures of domain {domain} came with {list(value.shape)} values of {factor.name}")
         low, high = {"choice": (0, len(factor.values) - 1), "number": (factor.low, factor.high), "angle": (0, factor.period)}[factor.kind]
-        room = 1e-5 * (high - low)
-        if not ((value >= low - room) & (value <= high + room)).all():
+        slack = 1e-5 * (high - low)
+        if not ((value >= low - slack) & (value <= high + slack)).all():
             raise UserError(f"a value of {factor.name} in domain {domain} is outside {low:g} to {high:g}")
         found[factor.name] = value
     return found
 
 
-def _factor(told: dict[str, Any]) -> Factor:
+def _factor(stored: dict[str, Any]) -> Factor:
     """A factor of a file.
 
     Raises:
         KeyError, TypeError, ValueError: not one.
     """
-    factor = Factor(**{**told, "values": tuple(told["values"])})
+    factor = Factor(**{**stored, "values": tuple(stored["values"])})
     numbers = (factor.low, factor.high, factor.period)
     sound = (
         isinstance(factor.name, str)
@@ -377,5 +380,71 @@ def _factor(told: dict[str, Any]) -> Factor:
         and {"choice": len(factor.values) > 0, "number": factor.low < factor.high, "angle": factor.period > 0}[factor.kind]
     )
     if not sound:
-        raise ValueError(f"{told!r:.100} is no factor")
+        raise ValueError(f"{stored!r:.100} is no factor")
     return factor
+
+
+# ---- the network -----------------------------------------------------------------------------------------------------------
+
+
+class Pool(nn.Module):
+    """Maps to numbers: of each map its mean and its maximum, and the places that 16 attentions choose.
+
+    A place is the mean of x and of y, from -1 to 1, under the softmax of a map over the picture. Were every cell of the maps a feature,
+    each shape would have to be learnt at each place anew, and some thousand pictures would be learnt by heart.
+
+    ``forward``: ``[N, channels, H, W]`` -> ``[N, outputs]``.
+    """
+
+    def __init__(self, channels: int, places: int = 16) -> None:
+        super().__init__()
+        self.score = nn.Conv2d(channels, places, 1)
+        self.outputs = 2 * (channels + places)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The numbers of each picture."""
+        attention = self.score(x).flatten(2).softmax(2).unflatten(2, x.shape[2:])
+        y, x_ = (torch.linspace(-1, 1, side, dtype=x.dtype, device=x.device) for side in x.shape[2:])
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3)), attention.sum(2) @ x_, attention.sum(3) @ y], dim=1)
+
+
+class ProbeNetwork(nn.Module):
+    """Reads factors from a picture.
+
+    ``forward``: ``[N, 3, H, W]`` in [-1, 1] -> one tensor ``[N, outputs]`` per factor: a choice's logits, with one for "none" if only one
+    domain shows it; a number, scaled to [0, 1]; the cosine and sine of an angle. Behind a number or an angle that only one domain shows
+    comes the logit of its presence.
+
+    Args:
+        factors: to be read.
+        size: of the pictures, in pixels; it decides the depth.
+        width: filters of the first convolution; they double twice.
+    """
+
+    def __init__(self, factors: Sequence[Factor], size: int, width: int = WIDTH) -> None:
+        super().__init__()
+        self.outputs = [outputs(factor) for factor in factors]
+        layers = _convolution(3, width)
+        incoming, side = width, size
+        while side > SIDE:
+            outgoing = min(2 * incoming, 4 * width)
+            layers += [nn.MaxPool2d(2, ceil_mode=True), *_convolution(incoming, outgoing)]
+            incoming, side = outgoing, -(-side // 2)
+        pool = Pool(incoming)
+        layers += [pool, nn.Linear(pool.outputs, FEATURES, bias=False), nn.BatchNorm1d(FEATURES), nn.ReLU(inplace=True)]
+        self.trunk = nn.Sequential(*layers)
+        self.heads = nn.Linear(FEATURES, sum(self.outputs))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The raw outputs of every head."""
+        raw: tuple[Tensor, ...] = self.heads(self.trunk(x.contiguous(memory_format=torch.channels_last))).split(self.outputs, dim=1)
+        return raw
+
+
+def _convolution(incoming: int, outgoing: int) -> list[nn.Module]:
+    return [nn.Conv2d(incoming, outgoing, 3, padding=1, bias=False), nn.BatchNorm2d(outgoing), nn.ReLU(inplace=True)]
+
+
+def outputs(factor: Factor) -> int:
+    """How many numbers a factor's head has."""
+    return {"choice": len(factor.values), "number": 1, "angle": 2}[factor.kind] + (factor.owner != "both")

@@ -1,4 +1,4 @@
-"""What is kept: answers whose worth is known, from the identity to a collapse."""
+"""What is preserved: outputs whose worth is known, from the identity to a collapse."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tests.studies.preservation.tiny_pictures import boxes
-from transfigure.studies.preservation import kept, views
-from transfigure.studies.preservation.kept import edge_agreement, low_pass_correlation, low_pass_ssim, retrieval_at_1, seed_agreement
+from transfigure.studies.preservation import preserved, representations
+from transfigure.studies.preservation.preserved import edge_agreement, low_pass_correlation, low_pass_ssim, retrieval_at_1, seed_agreement
 
 SOURCES = boxes(24, 0)
 STRIPED = boxes(24, 0, striped=True)
@@ -37,7 +37,7 @@ def test_ssim_minds_an_inversion() -> None:
 
 
 @pytest.mark.parametrize("agreement", [edge_agreement, low_pass_correlation])
-def test_a_flat_answer_keeps_exactly_nothing(agreement: Agreement) -> None:
+def test_a_flat_output_keeps_exactly_nothing(agreement: Agreement) -> None:
     assert agreement(SOURCES, FLAT).eq(0).all()
     assert agreement(FLAT, FLAT).eq(0).all()
 
@@ -55,27 +55,27 @@ def test_outlines_are_found_under_stripes_and_lost_by_a_shift() -> None:
 
 
 @pytest.mark.parametrize("agreement", AGREEMENTS)
-def test_grey_answers_are_compared_by_luminance(agreement: Agreement) -> None:
-    grey = views.luminance(SOURCES).float()
+def test_grey_outputs_are_compared_by_luminance(agreement: Agreement) -> None:
+    grey = representations.luminance(SOURCES).float()
     assert agreement(SOURCES, grey).min() > 0.9999
     assert agreement(SOURCES, grey.expand(-1, 5, -1, -1)).min() > 0.9999
 
 
 def test_a_scale_that_suits_the_size() -> None:
     large = torch.nn.functional.interpolate(boxes(4, 0), scale_factor=8.0, mode="nearest")
-    assert views.outlines(large).shape == (4, 1, 64, 64)
+    assert representations.outlines(large).shape == (4, 1, 64, 64)
     wide = torch.nn.functional.interpolate(boxes(4, 0), size=(96, 192), mode="nearest")
-    assert views.outlines(wide).shape == (4, 1, 64, 128)
+    assert representations.outlines(wide).shape == (4, 1, 64, 128)
     assert edge_agreement(large, large + 0.2 * torch.randn(large.shape, generator=torch.Generator().manual_seed(0))).min() > 0.7
 
 
 def test_an_image_has_the_same_outlines_wherever_it_stands() -> None:
     many = boxes(300, 3)
-    assert views.outlines(many)[[5, 290]].equal(views.outlines(many[[5, 290]]))
+    assert representations.outlines(many)[[5, 290]].equal(representations.outlines(many[[5, 290]]))
 
 
 @pytest.mark.parametrize("space", ["pixels", "structure"])
-def test_the_identity_finds_every_source_and_a_permutation_none(space: views.Space) -> None:
+def test_the_identity_finds_every_source_and_a_permutation_none(space: representations.Space) -> None:
     assert retrieval_at_1(SOURCES, SOURCES, space=space).eq(1).all()
     assert retrieval_at_1(SOURCES.roll(1, 0), SOURCES, space=space).eq(0).all()
     order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
@@ -84,13 +84,13 @@ def test_the_identity_finds_every_source_and_a_permutation_none(space: views.Spa
 
 
 @pytest.mark.parametrize("space", ["pixels", "structure"])
-def test_one_picture_for_all_finds_one_in_n(space: views.Space) -> None:
+def test_one_picture_for_all_finds_one_in_n(space: representations.Space) -> None:
     assert retrieval_at_1(OTHERS[:1].expand_as(SOURCES), SOURCES, space=space).mean() == pytest.approx(1 / 24)
     assert retrieval_at_1(FLAT, SOURCES, space=space).mean() == pytest.approx(1 / 24)
 
 
 @pytest.mark.parametrize("space", ["pixels", "structure"])
-def test_sources_that_are_the_same_share_the_place(space: views.Space) -> None:
+def test_sources_that_are_the_same_share_the_place(space: representations.Space) -> None:
     twins = torch.cat([SOURCES[:3], SOURCES[:2]])
     assert retrieval_at_1(twins, twins, space=space).tolist() == [0.5, 0.5, 1, 0.5, 0.5]
 
@@ -113,13 +113,13 @@ def test_retrieval_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
     nearest = [(SOURCES - image).square().sum((1, 2, 3)).argmin().item() for image in noisy]
     wanted = [float(index == at) for at, index in enumerate(nearest)]
     assert retrieval_at_1(noisy, SOURCES).tolist() == wanted
-    for module in (kept, views):
+    for module in (preserved, representations):
         monkeypatch.setattr(module, "ROWS", 7)
     assert retrieval_at_1(noisy, SOURCES).tolist() == wanted
 
 
 @pytest.mark.parametrize("space", ["pixels", "structure"])
-def test_two_trainings_that_agree_and_two_that_do_not(space: views.Space) -> None:
+def test_two_trainings_that_agree_and_two_that_do_not(space: representations.Space) -> None:
     assert seed_agreement(STRIPED, STRIPED, space).sub(1).abs().max() < 1e-12
     assert abs(seed_agreement(STRIPED, OTHERS, space).mean()) < 0.15
     assert seed_agreement(STRIPED, STRIPED.roll(1, 0), space).mean() < 0.1
@@ -135,7 +135,7 @@ def test_agreement_by_brute_force() -> None:
 
 
 @pytest.mark.parametrize("space", ["pixels", "structure"])
-def test_a_collapse_agrees_trivially_and_so_has_no_value(space: views.Space) -> None:
+def test_a_collapse_agrees_trivially_and_so_has_no_value(space: representations.Space) -> None:
     one = STRIPED[:1].expand_as(STRIPED)
     assert seed_agreement(one, one, space).isnan().all()
     assert seed_agreement(one, one + 1e-6, space).isnan().all()

@@ -1,4 +1,4 @@
-"""What of the source is still in the answer: outlines, layout, which source it was, and whether another training would agree.
+"""What of the source is still in the output: outlines, layout, which source it was, and whether another training would agree.
 
 None of these needs labels or pairs. Each function gives one value per image, so that a mean has an interval.
 """
@@ -11,17 +11,29 @@ import torch
 from torch import Tensor
 
 from ...losses.ssim import ssim
-from .views import ROWS, Space, check, check_pairs, coarse, described, luminance, outlines, squared_distances, standardised, to_channels
+from .representations import (
+    ROWS,
+    Space,
+    check,
+    check_pairs,
+    coarse,
+    described,
+    luminance,
+    outlines,
+    squared_distances,
+    standardised,
+    to_channels,
+)
 
 _WINDOW = 7  # of the SSIM: at 16 pixels a side, 11 would hardly move
-_COLLAPSED = 1e-8  # mean square between answers below this: a hundredth of a step of 8 bits
+_COLLAPSED = 1e-8  # mean square between outputs below this: a hundredth of a step of 8 bits
 
 
-def edge_agreement(source: Tensor, answer: Tensor) -> Tensor:
+def edge_agreement(source: Tensor, output: Tensor) -> Tensor:
     """Whether outlines lie in the same places: the correlation of two maps of outlines.
 
-    Pearson's correlation over the pixels of :func:`.views.outlines`: the root of the luminance's gradient at a sixty-fourth of the
-    shorter side. 1 for equal images and for inverted ones, little less for another contrast; 0.1 to 0.4 for unrelated ones of like
+    Pearson's correlation over the pixels of :func:`.representations.outlines`: the root of the luminance's gradient at a sixty-fourth of
+    the shorter side. 1 for equal images and for inverted ones, little less for another contrast; 0.1 to 0.4 for unrelated ones of like
     composition, such as things in the middle of an empty frame; 0 if one of them is flat.
 
     Blind to what fills the outlines, to colours of one lightness, and to shapes moved by more than two or three pixels of 64 (which
@@ -30,7 +42,7 @@ def edge_agreement(source: Tensor, answer: Tensor) -> Tensor:
 
     Args:
         source: ``[N, C, H, W]`` in [-1, 1].
-        answer: ``[N, C', H, W]``.
+        output: ``[N, C', H, W]``.
 
     Returns:
         ``[N]`` float64 in [-1, 1].
@@ -40,19 +52,19 @@ def edge_agreement(source: Tensor, answer: Tensor) -> Tensor:
 
     Source: ours.
     """
-    check_pairs(source, answer, "sources", "answers")
-    return (standardised(outlines(source)) * standardised(outlines(answer))).sum(1)
+    check_pairs(source, output, "sources", "outputs")
+    return (standardised(outlines(source)) * standardised(outlines(output))).sum(1)
 
 
-def low_pass_ssim(source: Tensor, answer: Tensor) -> Tensor:
+def low_pass_ssim(source: Tensor, output: Tensor) -> Tensor:
     """Whether the layout is the same, light for light: SSIM of the luminance averaged to 16 x 16 pixels, window 7.
 
     Blind to all that is smaller than a sixteenth of the image. Where the domains differ in palette it says little: an inverted copy
-    has about -1, and a grey average may beat the right answer. :func:`low_pass_correlation` does not mind an inversion.
+    has about -1, and a grey average may beat the right output. :func:`low_pass_correlation` does not mind an inversion.
 
     Args:
         source: ``[N, C, H, W]`` in [-1, 1].
-        answer: ``[N, C', H, W]``.
+        output: ``[N, C', H, W]``.
 
     Returns:
         ``[N]`` float64 in [-1, 1], 1 for equal images.
@@ -62,11 +74,11 @@ def low_pass_ssim(source: Tensor, answer: Tensor) -> Tensor:
 
     Source: Wang et al. 2004, equation 13, on averages that are ours.
     """
-    check_pairs(source, answer, "sources", "answers")
-    return ssim(coarse(luminance(source)), coarse(luminance(answer)), _WINDOW)
+    check_pairs(source, output, "sources", "outputs")
+    return ssim(coarse(luminance(source)), coarse(luminance(output)), _WINDOW)
 
 
-def low_pass_correlation(source: Tensor, answer: Tensor) -> Tensor:
+def low_pass_correlation(source: Tensor, output: Tensor) -> Tensor:
     """Whether the layout is the same, up to contrast and inversion: |correlation| of the luminance averaged to 16 x 16 pixels.
 
     Blind to brightness, contrast, inversion, and all that is smaller than a sixteenth of the image. Unrelated images have about 0.2,
@@ -75,7 +87,7 @@ def low_pass_correlation(source: Tensor, answer: Tensor) -> Tensor:
 
     Args:
         source: ``[N, C, H, W]`` in [-1, 1].
-        answer: ``[N, C', H, W]``.
+        output: ``[N, C', H, W]``.
 
     Returns:
         ``[N]`` float64 in [0, 1]; 0 if one of the two is flat.
@@ -85,23 +97,23 @@ def low_pass_correlation(source: Tensor, answer: Tensor) -> Tensor:
 
     Source: ours.
     """
-    check_pairs(source, answer, "sources", "answers")
-    return (standardised(coarse(luminance(source))) * standardised(coarse(luminance(answer)))).sum(1).abs()
+    check_pairs(source, output, "sources", "outputs")
+    return (standardised(coarse(luminance(source))) * standardised(coarse(luminance(output)))).sum(1).abs()
 
 
-def retrieval_at_1(answers: Tensor, candidates: Tensor, own: Sequence[int] | Tensor | None = None, space: Space = "pixels") -> Tensor:
-    """Whether the candidate nearest to an answer is the very source it was made from; the mean is retrieval@1.
+def retrieval_at_1(outputs: Tensor, candidates: Tensor, own: Sequence[int] | Tensor | None = None, space: Space = "pixels") -> Tensor:
+    """Whether the candidate nearest to an output is the very source it was made from; the mean is retrieval@1.
 
     A generator that permutes the data fools every discriminator and keeps nothing: it has 0 here, or 1 in M by chance, as has one
-    whose answer ignores its input. The identity has 1. Among k candidates that are equally near, the own one counts 1 / k.
+    whose output ignores its input. The identity has 1. Among k candidates that are equally near, the own one counts 1 / k.
 
     Blind to how near the nearest is, and to everything once the source is still recognised: 1 does not say that much is kept. It
     falls with the number of candidates, so compare at the same number only.
 
     Args:
-        answers: ``[N, C, H, W]`` in [-1, 1].
-        candidates: sources ``[M, C', H, W]``; other channels are brought to the answers'.
-        own: for each answer the index of its source among the candidates; None is the first N in order.
+        outputs: ``[N, C, H, W]`` in [-1, 1].
+        candidates: sources ``[M, C', H, W]``; other channels are brought to the outputs'.
+        own: for each output the index of its source among the candidates; None is the first N in order.
         space: ``pixels``, the mean squared difference, right where both are of one domain; or ``structure``, the outlines.
 
     Returns:
@@ -112,16 +124,16 @@ def retrieval_at_1(answers: Tensor, candidates: Tensor, own: Sequence[int] | Ten
 
     Source: ours, against the argument of arXiv 2411.10368: matching two distributions does not single out the identity.
     """
-    check(answers, "answers")
+    check(outputs, "outputs")
     check(candidates, "candidates")
-    if answers.shape[2:] != candidates.shape[2:]:
-        raise ValueError(f"answers and candidates must be of one size: got {list(answers.shape)} and {list(candidates.shape)}")
-    n, m = len(answers), len(candidates)
+    if outputs.shape[2:] != candidates.shape[2:]:
+        raise ValueError(f"outputs and candidates must be of one size: got {list(outputs.shape)} and {list(candidates.shape)}")
+    n, m = len(outputs), len(candidates)
     index = torch.arange(n) if own is None else torch.as_tensor(own)
     if index.shape != (n,) or index.is_floating_point() or int(index.min()) < 0 or int(index.max()) >= m:
-        raise ValueError(f"each of {n} answers needs the index of its source among {m} candidates: got {index.tolist()}")
-    candidates = to_channels(candidates, answers.shape[1])
-    x, y = described(answers, space), described(candidates, space)
+        raise ValueError(f"each of {n} outputs needs the index of its source among {m} candidates: got {index.tolist()}")
+    candidates = to_channels(candidates, outputs.shape[1])
+    x, y = described(outputs, space), described(candidates, space)
     found = []
     for rows in torch.split(torch.arange(n), ROWS):
         nearer, as_near = _rank(x[rows], y, index[rows], torch.float32)
@@ -129,7 +141,7 @@ def retrieval_at_1(answers: Tensor, candidates: Tensor, own: Sequence[int] | Ten
         if open_still.any():  # near copies, or rounding
             again = rows[open_still]
             nearer[open_still], as_near[open_still] = _rank(x[again], y, index[again], torch.float64)
-        share = (1 / as_near.double()).masked_fill(as_near == 0, torch.nan)  # not even its own: the answer is not finite
+        share = (1 / as_near.double()).masked_fill(as_near == 0, torch.nan)  # not even its own: the output is not finite
         found.append(torch.where(nearer, 0, share))
     return torch.cat(found)
 
@@ -142,11 +154,11 @@ def _rank(x: Tensor, y: Tensor, own: Tensor, kind: torch.dtype) -> tuple[Tensor,
     return (apart < distance - doubt).any(1).cpu(), ((apart - distance).abs() <= doubt).sum(1).cpu()
 
 
-def seed_agreement(answers_1: Tensor, answers_2: Tensor, space: Space = "pixels") -> Tensor:
-    """How near the answers of two trainings to one source are, where 0 is as far as answers to different sources.
+def seed_agreement(outputs_1: Tensor, outputs_2: Tensor, space: Space = "pixels") -> Tensor:
+    """How near the outputs of two trainings to one source are, where 0 is as far as outputs to different sources.
 
     1 - d(G1(x_i), G2(x_i)) / E_(j != k) d(G1(x_j), G2(x_k)), with d the mean squared difference and the mean over all pairs of
-    different sources, whose closed form needs no matrix. 1 is equal; 0 says that the data leave the answer to chance. It can be
+    different sources, whose closed form needs no matrix. 1 is equal; 0 says that the data leave the output to chance. It can be
     negative, for a pair that is further apart than strangers.
 
     Blind to whether what they agree on is right: two identities agree, and so do two equal mistakes. Noise that each training adds in
@@ -154,23 +166,23 @@ def seed_agreement(answers_1: Tensor, answers_2: Tensor, space: Space = "pixels"
     and have NaN; each its own picture, 0.
 
     Args:
-        answers_1: ``[N, C, H, W]`` in [-1, 1], N at least 2.
-        answers_2: of the other training, to the same sources in the same order.
+        outputs_1: ``[N, C, H, W]`` in [-1, 1], N at least 2.
+        outputs_2: of the other training, to the same sources in the same order.
         space: ``pixels``, or ``structure`` for the outlines alone.
 
     Returns:
-        ``[N]`` float64, at most 1; all NaN where answers to different sources do not differ.
+        ``[N]`` float64, at most 1; all NaN where outputs to different sources do not differ.
 
     Raises:
         ValueError: the shapes differ, or there is but one image.
 
     Source: ours.
     """
-    own, other = seed_distances(answers_1, answers_2, space)
+    own, other = seed_distances(outputs_1, outputs_2, space)
     return 1 - own / other.mean()
 
 
-def seed_distances(answers_1: Tensor, answers_2: Tensor, space: Space = "pixels") -> tuple[Tensor, Tensor]:
+def seed_distances(outputs_1: Tensor, outputs_2: Tensor, space: Space = "pixels") -> tuple[Tensor, Tensor]:
     """The two distances of :func:`seed_agreement` for each image, ``[N]`` float64: to its own counterpart, and to all others.
 
     The second is the mean over j != i of d(G1(x_i), G2(x_j)) and d(G1(x_j), G2(x_i)); all NaN for a collapse.
@@ -178,11 +190,11 @@ def seed_distances(answers_1: Tensor, answers_2: Tensor, space: Space = "pixels"
     Raises:
         ValueError: the shapes differ, or there is but one image.
     """
-    check_pairs(answers_1, answers_2, "answers", "other answers", channels=True)
-    n = len(answers_1)
+    check_pairs(outputs_1, outputs_2, "outputs", "other outputs", channels=True)
+    n = len(outputs_1)
     if n < 2:
-        raise ValueError("agreement is measured against answers to other sources: give at least two images")
-    x, y = described(answers_1, space), described(answers_2, space)
+        raise ValueError("agreement is measured against outputs to other sources: give at least two images")
+    x, y = described(outputs_1, space), described(outputs_2, space)
     middle = (x.mean(0, dtype=torch.float64) + y.mean(0, dtype=torch.float64)) / 2  # from here, rounding is least
     total_x, total_y = (rows.sum(0, dtype=torch.float64) - n * middle for rows in (x, y))
     parts = []

@@ -1,4 +1,4 @@
-"""What is laid side by side: variants of a recipe, each with a run per seed, from an ablation or from any run directories."""
+"""What is compared: variants of a recipe, each with a run per seed, from an ablation or from any run directories."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NAMED = {"data": "kind", "generator": "name", "discriminator": "name", "objectiv
 _TERMS = "objective.terms"
 _LONGEST = 120
 """Characters of a variant's name; what would be longer is called as its folder is."""
-_SAME_ANSWER = (FREE_ON_RESUME | {"name", "training.seed"}) - {"data.path"}
+_SAME_RESULT = (FREE_ON_RESUME | {"name", "training.seed"}) - {"data.path"}
 """Keys in which the runs of one variant may differ. Of the data's path only the place may, not its last part."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class TrainedCell:
     """One run of a variant.
 
     Attributes:
@@ -49,11 +49,11 @@ class Variant:
     """A recipe, trained once or with several seeds."""
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[TrainedCell, ...]
 
 
 @dataclass(frozen=True)
-class Study:
+class Comparison:
     """Variants to compare.
 
     Attributes:
@@ -69,8 +69,8 @@ class Study:
     variants: tuple[Variant, ...]
 
 
-def read_ablation(folder: str | Path) -> Study:
-    """The study of a folder that ``transfigure ablate`` wrote; what some cells lack is no error.
+def read_ablation(folder: str | Path) -> Comparison:
+    """The comparison of a folder that ``transfigure ablate`` wrote; what some cells lack is no error.
 
     Raises:
         UserError: there is no ``ablation.json``, or it is not one.
@@ -79,25 +79,25 @@ def read_ablation(folder: str | Path) -> Study:
     file = folder / "ablation.json"
     if not file.is_file():
         raise UserError(f"{folder} is no ablation: it holds no ablation.json (give the folder that 'transfigure ablate' wrote)")
-    told = read_object(file)
-    listed = [cell for cell in told.get("cells") or () if isinstance(cell, dict)] if isinstance(told.get("cells"), list) else []
+    stored = read_object(file)
+    listed = [cell for cell in stored.get("cells") or () if isinstance(cell, dict)] if isinstance(stored.get("cells"), list) else []
     if not listed:
         raise UserError(f"{file} holds no cells: it is damaged, or not what 'transfigure ablate' wrote")
-    variants: dict[str, list[Cell]] = {}
+    variants: dict[str, list[TrainedCell]] = {}
     for cell in (_cell(folder, entry) for entry in listed):
         variants.setdefault(cell.variation, []).append(cell)
-    metrics = told.get("metrics")
-    return Study(
-        str(told.get("name") or folder.resolve().name),
-        str(told.get("about") or ""),
-        str(told.get("budget") or ""),
+    metrics = stored.get("metrics")
+    return Comparison(
+        str(stored.get("name") or folder.resolve().name),
+        str(stored.get("about") or ""),
+        str(stored.get("budget") or ""),
         tuple(map(str, metrics)) if isinstance(metrics, list) else (),
         tuple(Variant(name, tuple(cells)) for name, cells in variants.items()),
     )
 
 
-def of_runs(paths: Sequence[str | Path], title: str | None = None) -> Study:
-    """The study of any runs: those whose recipes differ only in seed, places and what is kept are one variant.
+def read_runs(paths: Sequence[str | Path], title: str | None = None) -> Comparison:
+    """The comparison of any runs: those whose recipes differ only in seed, places and what is kept are one variant.
 
     A variant is called by the recipe keys in which the variants differ, as ``objective.terms.l1.weight=10``, or else by its folder.
     Runs of one recipe and one seed are no independent witnesses of it, so each is a variant of its own.
@@ -129,8 +129,8 @@ def of_runs(paths: Sequence[str | Path], title: str | None = None) -> Study:
     seeds = [recipe.training.seed if recipe else 0 for recipe in recipes]
     parts = [part for group in groups for part in ([group] if len({seeds[at] for at in group}) == len(group) else [[at] for at in group])]
     names = _names([[runs[at] for at in part] for part in parts], [recipes[part[0]] for part in parts])
-    variants = tuple(Variant(name, tuple(Cell(name, seeds[at], runs[at]) for at in part)) for name, part in zip(names, parts))
-    return Study(title or f"{len(runs)} runs", "", "", (), variants)
+    variants = tuple(Variant(name, tuple(TrainedCell(name, seeds[at], runs[at]) for at in part)) for name, part in zip(names, parts))
+    return Comparison(title or f"{len(runs)} runs", "", "", (), variants)
 
 
 def read_object(file: Path) -> dict[str, Any]:
@@ -140,29 +140,29 @@ def read_object(file: Path) -> dict[str, Any]:
         UserError: it holds something else.
     """
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        stored = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(told, dict):
+    if not isinstance(stored, dict):
         raise UserError(f"{file} cannot be read: it is not one JSON object")
-    return told
+    return stored
 
 
-def _cell(folder: Path, told: dict[str, Any]) -> Cell:
+def _cell(folder: Path, entry: dict[str, Any]) -> TrainedCell:
     """A name in a JSON file must not reach anything outside the ablation's folder."""
-    name, seed = str(told.get("variation") or "unnamed"), finite(told.get("seed"))
-    seconds, peak = finite(told.get("seconds")), finite(told.get("peak_mib"))
-    state, reason = str(told.get("state") or ""), str(told.get("reason") or "")
-    run = folder / str(told.get("path") or "?")
+    name, seed = str(entry.get("variation") or "unnamed"), finite(entry.get("seed"))
+    seconds, peak = finite(entry.get("seconds")), finite(entry.get("peak_mib"))
+    state, reason = str(entry.get("state") or ""), str(entry.get("reason") or "")
+    run = folder / str(entry.get("path") or "?")
     try:
-        within = bool(told.get("path")) and run.resolve().is_relative_to(folder.resolve())
+        within = bool(entry.get("path")) and run.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError):
         within = False
     if not within:
         run, state, reason = folder / "?", "failed", "its path does not lie in the ablation's folder"
     elif state not in STATES:
         state, reason = "failed", f"its state is not known ({state or 'none is given'})"
-    return Cell(name, 0 if seed is None else int(seed), run, state, reason, seconds, peak)
+    return TrainedCell(name, 0 if seed is None else int(seed), run, state, reason, seconds, peak)
 
 
 # ---- names of variants -----------------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def _recipe(run: Path) -> Recipe | None:
 def _same(a: Recipe | None, b: Recipe | None) -> bool:
     if a is None or b is None:
         return False
-    differing = {key for key in a.differences(b) if key not in _SAME_ANSWER}
+    differing = {key for key in a.differences(b) if key not in _SAME_RESULT}
     return not differing or (differing == {"data.path"} and _last(a.data.path) == _last(b.data.path))
 
 
@@ -204,21 +204,21 @@ def _by_keys(recipes: list[Recipe]) -> list[str]:
     groups = [*NAMED, *(key for key in keys if key.startswith(f"{_TERMS}.") and key.count(".") == 2)]
     names = []
     for own in facts:
-        said: dict[str, Any] = {}
+        named: dict[str, Any] = {}
         for key in keys:
             group = next((group for group in groups if key == group or key.startswith(f"{group}.")), None)
             # An option of what this group names is compared with those who name the same; the name itself with everybody.
             peers = [each for each in facts if group in (None, key) or each.get(group) == own.get(group)]
-            if key == "discriminator":  # without an adversarial loss there is none: that need not be said
+            if key == "discriminator":  # without an adversarial loss there is none: that need not be named
                 peers = [each for each in peers if each.get(key) and own.get(key)]
             if all(each.get(key) == own.get(key) for each in peers):
                 continue
             term = key == group and key.startswith(_TERMS) and key in own
-            said[f"{key}.weight" if term else key] = own.get(f"{key}.weight" if term else key)
-        for group in NAMED:  # what has options that are said is there: its own name need not be, unless another has another
-            if any(key.startswith(f"{group}.") for key in said) and len({each.get(group) for each in facts} - {None}) == 1:
-                said.pop(group, None)
-        names.append(", ".join(f"{key}={_written(value)}" for key, value in said.items()))
+            named[f"{key}.weight" if term else key] = own.get(f"{key}.weight" if term else key)
+        for group in NAMED:  # what has options that are named is there: its own name need not be, unless another has another
+            if any(key.startswith(f"{group}.") for key in named) and len({each.get(group) for each in facts} - {None}) == 1:
+                named.pop(group, None)
+        names.append(", ".join(f"{key}={_written(value)}" for key, value in named.items()))
     return names
 
 
@@ -234,7 +234,7 @@ def _facts(recipe: Recipe) -> dict[str, Any]:
     for loss, term in terms.items():
         facts[f"{_TERMS}.{loss}"] = loss
         facts |= {f"{_TERMS}.{loss}.{key}": value for key, value in term.items() if key != "loss"}
-    return {key: value for key, value in facts.items() if key not in _SAME_ANSWER}
+    return {key: value for key, value in facts.items() if key not in _SAME_RESULT}
 
 
 def _written(value: Any) -> str:

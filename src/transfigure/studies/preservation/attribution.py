@@ -14,7 +14,7 @@ from ...networks.model_file import Inference
 from ...networks.modes import inference
 from ...translation.translator import pad_by_reflection
 
-Generator = nn.Module | Callable[[Tensor], Tensor]
+ImageFunction = nn.Module | Callable[[Tensor], Tensor]
 """A network, which is run as a translator would run it; or any function of ``[1, C, H, W]``, which is called as it is."""
 
 
@@ -46,8 +46,8 @@ class Occlusion:
     locality: Locality
 
 
-def input_gradients(generator: Generator, source: Tensor, regions: Tensor, how: Inference | None = None) -> Tensor:
-    """How much each input pixel moves what is in a region of the answer: the mean over channels of |d sum(region G(x)) / dx|.
+def input_gradients(generator: ImageFunction, source: Tensor, regions: Tensor, how: Inference | None = None) -> Tensor:
+    """How much each input pixel moves what is in a region of the output: the mean over channels of |d sum(region G(x)) / dx|.
 
     Blind to everything but small changes at this one input; and to what moves two pixels of a region in opposite directions, which
     cancels in the sum, so take regions of one thing. :func:`occlusion` has neither fault.
@@ -72,11 +72,11 @@ def input_gradients(generator: Generator, source: Tensor, regions: Tensor, how: 
     maps = []
     with torch.inference_mode(False), torch.enable_grad():
         x = image.detach().clone().requires_grad_()
-        answer = _answer(generator, x, how)
-        if not answer.requires_grad:
+        output = _output(generator, x, how)
+        if not output.requires_grad:
             raise ValueError("no gradient comes through: give the generator itself, not a function that runs it without gradients")
-        for region in regions.to(answer):
-            (gradient,) = torch.autograd.grad((answer * region).sum(), x, retain_graph=True, allow_unused=True)
+        for region in regions.to(output):
+            (gradient,) = torch.autograd.grad((output * region).sum(), x, retain_graph=True, allow_unused=True)
             maps.append(torch.zeros_like(x) if gradient is None else gradient.abs())
     found = torch.cat(maps).mean(1).double().cpu()
     total = found.sum((1, 2), keepdim=True)
@@ -84,16 +84,16 @@ def input_gradients(generator: Generator, source: Tensor, regions: Tensor, how: 
 
 
 def occlusion(
-    generator: Generator,
+    generator: ImageFunction,
     source: Tensor,
     patch: int,
     stride: int | None = None,
     margin: int | None = None,
     how: Inference | None = None,
 ) -> Occlusion:
-    """What changes in the answer where a patch of the input is replaced by the image's mean colour.
+    """What changes in the output where a patch of the input is replaced by the image's mean colour.
 
-    One answer per patch, each computed alone and with the same noise. The last row and column of patches lie flush with the border.
+    One output per patch, each computed alone and with the same noise. The last row and column of patches lie flush with the border.
 
     Blind to what a patch of the mean colour does not disturb; and the patch itself is something that no training image showed.
 
@@ -119,12 +119,12 @@ def occlusion(
     mean = image.mean((2, 3), keepdim=True)
     changes, covers = [], []
     with torch.inference_mode(False), torch.no_grad():
-        before = _answer(generator, image, how)
+        before = _output(generator, image, how)
         for row in rows:
             for column in columns:
                 cover = torch.zeros(height, width, dtype=torch.bool, device=image.device)
                 cover[row : row + patch, column : column + patch] = True
-                changes.append((_answer(generator, torch.where(cover, mean, image), how) - before)[0].abs().mean(0).float().cpu())
+                changes.append((_output(generator, torch.where(cover, mean, image), how) - before)[0].abs().mean(0).float().cpu())
                 covers.append(cover.cpu())
     change = torch.stack(changes)
     found = locality(change, torch.stack(covers), near)
@@ -152,21 +152,21 @@ def locality(maps: Tensor, regions: Tensor, margin: int = 0) -> Locality:
     return Locality((maps * inside).sum((1, 2)) / total.where(total > 0, torch.nan), inside.mean((1, 2)))
 
 
-def _answer(generator: Generator, image: Tensor, how: Inference | None) -> Tensor:
+def _output(generator: ImageFunction, image: Tensor, how: Inference | None) -> Tensor:
     """``[1, C, H, W]`` to ``[1, C', H, W]``, with a gradient if the caller has one; a network runs as in a translator, padding included."""
-    answer: Tensor
+    output: Tensor
     if isinstance(generator, nn.Module):
         how, gradient = how or Inference(), torch.is_grad_enabled()
         weight = next(generator.parameters(), image)
         padded = pad_by_reflection(image[0], getattr(generator, "size_multiple", 1), getattr(generator, "smallest_input", 1))
-        # the seed is set anew for every answer: what differs is the input, and never the noise
+        # the seed is set anew for every output: what differs is the input, and never the noise
         with inference(generator, norm=how.norm, noise=how.noise, seed=how.seed), torch.set_grad_enabled(gradient):
-            answer = generator(padded[None].to(weight.device))[..., : image.shape[2], : image.shape[3]]
+            output = generator(padded[None].to(weight.device))[..., : image.shape[2], : image.shape[3]]
     else:
-        answer = generator(image)
-    if answer.ndim != 4 or len(answer) != 1 or answer.shape[2:] != image.shape[2:]:
-        raise ValueError(f"a generator makes one image of the size of its input: got {list(answer.shape)} for {list(image.shape)}")
-    return answer
+        output = generator(image)
+    if output.ndim != 4 or len(output) != 1 or output.shape[2:] != image.shape[2:]:
+        raise ValueError(f"a generator makes one image of the size of its input: got {list(output.shape)} for {list(image.shape)}")
+    return output
 
 
 def _one_image(source: Tensor) -> Tensor:

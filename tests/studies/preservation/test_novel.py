@@ -13,7 +13,7 @@ from transfigure.errors import Skipped
 from transfigure.features.extractors import random_network
 from transfigure.metrics import divergence
 from transfigure.metrics.distribution import RandomFrechet
-from transfigure.studies.preservation.new import DomainClassifier, RandomKID, nearest_training, set_distance
+from transfigure.studies.preservation.novel import DomainClassifier, RandomKID, nearest_training, set_distance
 
 PLAIN, STRIPED = boxes(60, 2), boxes(60, 3, striped=True)
 NEW_PLAIN, NEW_STRIPED = boxes(30, 4), boxes(30, 5, striped=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from transfigure.studies.ablation.summary import Summary, read_ablation, summarise
-from transfigure.studies.ablation.words import to_markdown, to_text
+from transfigure.studies.ablation.formats import to_markdown, to_text
+from transfigure.studies.ablation.summary import Summary, summarise
+from transfigure.studies.ablation.variants import read_ablation
 
-from .test_summary import Values, edit, row, write_ablation, write_evaluation
+from .example import Values, edit, row, write_ablation, write_evaluation
 
 
 def made(folder: Path, **values: list[Values]) -> Summary:

@@ -1,4 +1,4 @@
-"""What of the target domain is in the answer: distances between sets, a judge of domains, and copies of training images."""
+"""What of the target domain is in the output: distances between sets, a classifier of domains, and copies of training images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...features.extractors import random_network
 from ...metrics.direction import Better
 from ...metrics.distribution import KID, FeatureMetric
 from ...progress import Progress
-from .views import ROWS, check, coarse, shrunk, squared_distances, to_channels
+from .representations import ROWS, check, coarse, shrunk, squared_distances, to_channels
 
 BATCH = 32
 """Images of each domain in a step of the classifier's training."""
@@ -47,12 +47,12 @@ class RandomKID(KID):
         FeatureMetric.__init__(self, random_network())
 
 
-def set_distance(metric: FeatureMetric, answers: Tensor, real: Tensor) -> tuple[float, tuple[float, float] | None]:
+def set_distance(metric: FeatureMetric, outputs: Tensor, real: Tensor) -> tuple[float, tuple[float, float] | None]:
     """How far one set of images is from another, by a metric of distributions.
 
     Args:
         metric: one with a single value; it is reset first.
-        answers: ``[N, C, H, W]`` in [-1, 1].
+        outputs: ``[N, C, H, W]`` in [-1, 1].
         real: ``[M, C, H', W']``.
 
     Returns:
@@ -62,17 +62,17 @@ def set_distance(metric: FeatureMetric, answers: Tensor, real: Tensor) -> tuple[
         ValueError: these are no images.
         Skipped: too few, or other channels than the network sees.
     """
-    check(answers, "answers")
+    check(outputs, "outputs")
     check(real, "real images")
     metric.reset()
-    metric.update_generated(answers)
+    metric.update_generated(outputs)
     metric.update_real(real)
     (name, value), *_ = metric.compute().items()
     return value, metric.interval().get(name)
 
 
 class DomainClassifier:
-    """A small network that tells the source domain from the target domain, and is then shown the answers.
+    """A small network that tells the source domain from the target domain, and is then shown the outputs.
 
     Four convolutions with stride 2, the mean over places, and one logit, on images whose shorter side is averaged to at most 64
     pixels. Adam on the cross-entropy of 32 real training images of each domain a step, for 500 steps, or until it has been sure for 25.
@@ -189,7 +189,7 @@ def _shuffled(n: int, draws: torch.Generator) -> Iterator[Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class NearestTraining:
-    """How near each answer is to a training target, and to which.
+    """How near each output is to a training target, and to which.
 
     Attributes:
         ratio: the root mean square difference to the nearest training target, over the mean of the same for held-out real targets,
@@ -205,17 +205,17 @@ class NearestTraining:
     coarse_indices: Tensor
 
 
-def nearest_training(answers: Tensor, train_targets: Tensor, held_out_targets: Tensor) -> NearestTraining:
-    """Whether the answers are copies: each one's distance to its nearest training target, relative to that of unseen real targets.
+def nearest_training(outputs: Tensor, train_targets: Tensor, held_out_targets: Tensor) -> NearestTraining:
+    """Whether the outputs are copies: each one's distance to its nearest training target, relative to that of unseen real targets.
 
     About 1 for images that are as new as real ones, 0 for copies. Coarse and in full, since a copy may have lost its texture.
 
     Blind to copies that were shifted, mirrored or recoloured. A blur lies nearer to everything than a real image does, so a ratio
-    somewhat below 1 may also mean smooth answers: the nearest images must be looked at, and are named. The larger the training set,
+    somewhat below 1 may also mean smooth outputs: the nearest images must be looked at, and are named. The larger the training set,
     the nearer all are.
 
     Args:
-        answers: ``[N, C, H, W]`` in [-1, 1].
+        outputs: ``[N, C, H, W]`` in [-1, 1].
         train_targets: ``[M, C, H, W]``.
         held_out_targets: real targets that were not trained on, ``[K, C, H, W]``.
 
@@ -224,12 +224,12 @@ def nearest_training(answers: Tensor, train_targets: Tensor, held_out_targets: T
 
     Source: ours; nearest neighbours as a look at memorisation are as old as the GAN (Goodfellow et al. 2014, figure 2).
     """
-    for images, what in ((answers, "answers"), (train_targets, "training targets"), (held_out_targets, "held-out targets")):
+    for images, what in ((outputs, "outputs"), (train_targets, "training targets"), (held_out_targets, "held-out targets")):
         check(images, what)
-        if images.shape[1:] != answers.shape[1:]:
-            raise ValueError(f"{what} and answers must be of one shape: got {list(images.shape)} and {list(answers.shape)}")
-    distance, indices = _nearest(answers, train_targets)
-    coarse_distance, coarse_indices = _nearest(coarse(answers), coarse(train_targets))
+        if images.shape[1:] != outputs.shape[1:]:
+            raise ValueError(f"{what} and outputs must be of one shape: got {list(images.shape)} and {list(outputs.shape)}")
+    distance, indices = _nearest(outputs, train_targets)
+    coarse_distance, coarse_indices = _nearest(coarse(outputs), coarse(train_targets))
     usual = _nearest(held_out_targets, train_targets)[0].mean()
     coarse_usual = _nearest(coarse(held_out_targets), coarse(train_targets))[0].mean()
     ratio, coarse_ratio = (

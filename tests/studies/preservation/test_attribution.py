@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tests.tiny import tiny_translator
 from transfigure.networks.model_file import Inference
-from transfigure.studies.preservation.regions import input_gradients, locality, occlusion
+from transfigure.studies.preservation.attribution import input_gradients, locality, occlusion
 
 SOURCE = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 LEFT, CORNER = torch.zeros(16, 16), torch.zeros(16, 16)
@@ -38,8 +38,8 @@ class Blot(nn.Module):
         self.layers = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 3, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        answer: Tensor = self.layers(x)
-        return answer
+        output: Tensor = self.layers(x)
+        return output
 
 
 def test_the_identity_depends_on_itself_alone() -> None:

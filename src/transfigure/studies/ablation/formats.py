@@ -1,20 +1,70 @@
-"""A comparison for a terminal, or as a table for a document.
+"""A comparison written down: plain values for ``comparison.json``, a CSV, a table for a terminal, and one in Markdown.
 
-A column has as many decimals as the first two digits of its intervals over seeds warrant; the half width in the middle decides for all,
-of two the smaller one.
+In the last two a column has as many decimals as the first two digits of its intervals over seeds warrant; the half width in the middle
+decides for all, of two the smaller one.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import re
 from statistics import median, median_low
+from typing import Any
 
-from .over_seeds import Value
-from .summary import Column, Line, Summary
+from .over_seeds import SeedStatistics
+from .summary import Column, Cost, FactorLine, Summary, VariantLine
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "one": " → 1"}
 ABSENT = "-"
+
+
+def to_dict(summary: Summary) -> dict[str, Any]:
+    """Plain values for ``comparison.json``. Nothing but ``cost`` differs between two runs of one ablation on one machine."""
+    return {
+        "title": summary.title,
+        "about": summary.about,
+        "budget": summary.budget,
+        "columns": [
+            {key: getattr(column, key) for key in ("metric", "label", "unit", "better", "of", "best", "apart", "bounds")}
+            | {"cautions": list(column.cautions)}
+            for column in summary.columns
+        ],
+        "variants": [
+            {
+                "name": line.name,
+                "cells": [{"seed": cell.seed, "state": cell.state, "reason": cell.reason} for cell in line.cells],
+                "values": {metric: _plain(value) for metric, value in line.values.items()},
+            }
+            for line in summary.lines
+        ],
+        "cost": {line.name: dict(vars(line.cost)) for line in summary.lines},
+        "skipped": [{"label": label, "reason": reason} for label, reason in summary.skipped],
+        "notes": list(summary.notes),
+        **({"factors": [_plain_factor(line) for line in summary.factors]} if summary.factors else {}),
+    }
+
+
+def to_csv(summary: Summary) -> str:
+    """One line per variant, then one per bound; what things cost stands in the last columns, whose names start with ``cost_``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    metrics = [column.metric for column in summary.columns]
+    parts = ("mean", "low", "high", "n")
+    costs = list(vars(Cost()))
+    writer.writerow(
+        ["kind", "name", "runs", "measured", *(f"{m}_{part}" for m in metrics for part in parts), *(f"cost_{c}" for c in costs)]
+    )
+    for line in summary.lines:
+        values = [line.values.get(metric, SeedStatistics()) for metric in metrics]
+        numbers = [_csv_number(getattr(value, part)) for value in values for part in parts]
+        spent = [_csv_number(getattr(line.cost, cost)) for cost in costs]
+        writer.writerow(["variant", line.name, len(line.cells), line.measured, *numbers, *spent])
+    for name in summary.bounds:
+        numbers = [text for column in summary.columns for text in (_csv_number(column.bounds.get(name)), "", "", "")]
+        writer.writerow(["bound", name, "", "", *numbers, *("" for _ in costs)])
+    return text.getvalue()
 
 
 def to_text(summary: Summary) -> str:
@@ -38,7 +88,7 @@ def to_markdown(summary: Summary) -> str:
     rows += [[_escaped(name), *cells] for name, *cells in _values(summary, "**{}**")]
     rows += [[f"*{_escaped(cell)}*" if cell != ABSENT else cell for cell in row] for row in _bounds(summary)]
     halves = [value.half for line in summary.lines for value in line.values.values() if value.half is not None]
-    said = [
+    notes = [
         "Mean ± half the 95 % interval over seeds (Student's t)." if halves else "",
         "Bold: the best, with an interval apart from those of all others." if any(column.apart for column in summary.columns) else "",
         "Italic: bounds, on the same test images." if summary.bounds else "",
@@ -46,10 +96,10 @@ def to_markdown(summary: Summary) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     behind = f"What each took: {'; '.join(map(_escaped, _behind(summary)))}."
     amiss = "\n".join(f"- {_escaped(each)}" for each in _amiss(summary))
-    return "\n\n".join(filter(None, (table, " ".join(filter(None, said)), _factors(summary), behind, amiss)))
+    return "\n\n".join(filter(None, (table, " ".join(filter(None, notes)), _factor_table(summary), behind, amiss)))
 
 
-def _factors(summary: Summary) -> str:
+def _factor_table(summary: Summary) -> str:
     """A second table: what became of every known factor."""
     if not summary.factors:
         return ""
@@ -61,11 +111,11 @@ def _factors(summary: Summary) -> str:
     for factor in summary.factors:
         values = [factor.values.get(line.name) for line in lines]
         bound = ABSENT if factor.random_target is None else f"*{factor.random_target:.2f}*"
-        rows.append([_escaped(factor.name), factor.role, factor.question, *map(_share, values), bound])
+        rows.append([_escaped(factor.name), factor.role, factor.question.replace("_", " "), *map(_share, values), bound])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _share(value: Value | None) -> str:
+def _share(value: SeedStatistics | None) -> str:
     if value is None or value.mean is None:
         return ABSENT
     return f"{value.mean:.2f}" + (f" ± {value.half:.2f}" if value.half is not None else "")
@@ -81,7 +131,7 @@ def _values(summary: Summary, best: str) -> list[list[str]]:
     return [[line.name, *(_value(column, line, at, best) for column, at in zip(summary.columns, places))] for line in summary.lines]
 
 
-def _value(column: Column, line: Line, places: int, best: str) -> str:
+def _value(column: Column, line: VariantLine, places: int, best: str) -> str:
     value = line.values.get(column.metric)
     if value is None or value.mean is None:
         return ABSENT
@@ -99,7 +149,7 @@ def _bounds(summary: Summary) -> list[list[str]]:
     ]
 
 
-def _places(column: Column, lines: tuple[Line, ...]) -> int:
+def _places(column: Column, lines: tuple[VariantLine, ...]) -> int:
     """Decimals of a column: two digits of the half width in the middle, at most two more than show three digits of the largest mean."""
     values = [line.values[column.metric] for line in lines if column.metric in line.values]
     halves = [half for value in values if (half := value.half)]
@@ -131,12 +181,12 @@ def _behind(summary: Summary) -> list[str]:
     return [f"{line.name}: {', '.join(filter(None, (_seeds(line), *_cost(line))))}" for line in summary.lines]
 
 
-def _seeds(line: Line) -> str:
+def _seeds(line: VariantLine) -> str:
     of = f" of {len(line.cells)}" if line.measured < len(line.cells) else ""
     return f"{line.measured}{of} seed{'s' * (len(line.cells) != 1)}"
 
 
-def _cost(line: Line) -> list[str]:
+def _cost(line: VariantLine) -> list[str]:
     """Images seen, the median of the cells' seconds (of runs that nobody timed: the mean that their logs tell) and the highest memory."""
     timed = [cell.seconds for cell in line.cells if cell.state == "done" and cell.seconds is not None]
     seconds = median(timed) if timed else line.cost.seconds
@@ -152,3 +202,22 @@ def _cost(line: Line) -> list[str]:
 def _escaped(text: str) -> str:
     """The text on one line, for Markdown to take as it stands."""
     return re.sub(r"([\\`*_{}\[\]<>|~$&#@])", r"\\\1", " ".join(text.split()))
+
+
+# ---- plain values -----------------------------------------------------------------------------------------------------------
+
+
+def _csv_number(value: float | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def _plain(value: SeedStatistics) -> dict[str, Any]:
+    seeds = [{"seed": seed, "value": each} for seed, each in value.seeds]
+    return {"n": value.n, "mean": value.mean, "low": value.low, "high": value.high, "seeds": seeds, "skipped": value.skipped}
+
+
+def _plain_factor(line: FactorLine) -> dict[str, Any]:
+    values = {name: _plain(value) | {"outcomes": line.outcomes[name]} for name, value in line.values.items()}
+    return {"name": line.name, "role": line.role, "question": line.question, "random_target": line.random_target, "values": values}

@@ -128,7 +128,7 @@ def described(images: Tensor, space: Space) -> Tensor:
     Args:
         images: ``[N, C, H, W]`` in [-1, 1].
         space: ``pixels``, the values themselves, right where both are of one domain; or ``structure``, standardised outlines, for
-            images of different domains: the squared distance is then 2 - 2 times :func:`.kept.edge_agreement`.
+            images of different domains: the squared distance is then 2 - 2 times :func:`.preserved.edge_agreement`.
 
     Raises:
         ValueError: another space.
