@@ -29,7 +29,7 @@ EXPECTED: dict[str, Any] = json.loads((FILES / "expected.json").read_text(encodi
 MODELS = sorted(file.parent.relative_to(FILES).as_posix() for file in FILES.rglob("output.npy"))
 RUNS = sorted(EXPECTED["finished"])
 ABLATIONS = ("ablation", "mechanism", "reconstruction")
-RENAMED = {"like": "match_gradient_of"}
+RENAMED = {"like": "match_gradient_of", "verdicts": "outcomes"}
 """Keys that 0.1.0 wrote and what they may be called now."""
 
 
