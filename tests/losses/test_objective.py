@@ -121,20 +121,20 @@ def test_yaml_1_1_words_that_are_numbers_are_numbers() -> None:
     [
         ({"loss": "cosin"}, "did you mean 'cosine'"),
         ({"loss": "charbonnier", "epsilom": 1.0}, r"objective\.terms\.1\.epsilom .*did you mean 'epsilon'"),
-        ({"loss": "l1", "epsilon": 1.0}, "not a parameter of loss 'l1'"),
-        ({"loss": "l1", "batch": 1}, "not a parameter"),
+        ({"loss": "l1", "epsilon": 1.0}, r"epsilon is not a recipe key \(known: loss, match_gradient_of, weight\)"),
+        ({"loss": "l1", "batch": 1}, "batch is not a recipe key"),
         ({"loss": "l1", "weight": -1}, "from 0 up"),
         ({"loss": "l1", "weight": "nan"}, "from 0 up"),
         ({"loss": "l1", "weight": math.inf}, "from 0 up"),
-        ({"loss": "l1", "weight": "much"}, "'much': it must be of type float"),
-        ({"loss": "l1", "weight": True}, "float"),
-        ({"loss": "l1", "weight": None}, "float"),
-        ({"loss": "charbonnier", "epsilon": [1]}, "float"),
-        ({"loss": "ssim", "window": 7.5}, "of type int"),
-        ({"loss": "ssim", "window": True}, "of type int"),
-        ({"weight": 1}, "names its loss"),
-        ("l1", "names its loss"),
-        ({"loss": 1}, "names its loss"),
+        ({"loss": "l1", "weight": "much"}, "'much': it takes a number from 0 up"),
+        ({"loss": "l1", "weight": True}, "true: it takes a number"),
+        ({"loss": "l1", "weight": None}, "null: it takes a number"),
+        ({"loss": "charbonnier", "epsilon": [1]}, "it takes a number"),
+        ({"loss": "ssim", "window": 7.5}, "a whole number"),
+        ({"loss": "ssim", "window": True}, "a whole number"),
+        ({"weight": 1}, "names no loss"),
+        (7, "objective.terms.1 cannot be 7"),
+        ({"loss": 1}, "loss cannot be 1"),
     ],
 )
 def test_what_a_user_gets_wrong_is_named(term: object, says: str) -> None:
@@ -176,7 +176,7 @@ def test_a_term_that_matches_another_has_its_length_and_its_own_direction(batch:
         objective.weighted_sum(values)
 
 
-def test_a_term_without_a_pull_stays_without_one(batch: Batch) -> None:
+def test_a_term_without_a_gradient_stays_without_one(batch: Batch) -> None:
     same = batch.with_fake(batch.target.clone().requires_grad_())
     objective = Objective([{"loss": "l2", "match_gradient_of": "l1"}])
     value = objective.weighted_sum(objective.values(same), batch=same)

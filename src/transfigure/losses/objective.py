@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +14,9 @@ from .. import registry
 from ..data.batch import Batch
 from ..errors import UserError, did_you_mean
 from ..networks.base import Generator
+from ..recipe import ObjectiveSection, Term
 
-Term = Callable[..., Tensor]
+LossTerm = Callable[..., Tensor]
 """``term(batch) -> scalar``, or with more arguments, by name: see :data:`CONTEXT`."""
 
 CONTEXT = {
@@ -55,28 +55,24 @@ class Objective:
     """
 
     def __init__(self, terms: Sequence[Mapping[str, Any]]) -> None:
-        self.terms: dict[str, Term] = {}
+        self.terms: dict[str, LossTerm] = {}
         self.weights: dict[str, float] = {}
         self.needs: dict[str, tuple[str, ...]] = {}
-        self.matched: dict[str, Term] = {}
+        self.matched: dict[str, LossTerm] = {}
         self.losses: dict[str, str] = {}
         self.trained = nn.ModuleDict()
-        for index, given in enumerate(terms):
-            where = f"objective.terms.{index}"
-            if not isinstance(given, Mapping) or not isinstance(given.get("loss"), str):
-                raise UserError(f"{where} is {given!r}: a term names its loss, as in {{loss: l1, weight: 100}}")
-            options = {key: value for key, value in given.items() if key not in ("loss", "weight", "match_gradient_of")}
-            name = self._free_name(given["loss"])
-            self.terms[name] = _build(given["loss"], options, where)
-            self.needs[name] = _arguments(self.terms[name], given["loss"])
-            self.losses[name] = given["loss"]
-            self.weights[name] = _weight(given.get("weight", 1.0), f"{where}.weight")
-            if given.get("match_gradient_of") is not None:
-                self.matched[name] = _build(given["match_gradient_of"], {}, f"{where}.match_gradient_of")
-                if _arguments(self.matched[name], given["match_gradient_of"]):
-                    raise UserError(
-                        f"{where}.match_gradient_of is {given['match_gradient_of']}, which needs more than the images: name another loss"
-                    )
+        for index, term in enumerate(ObjectiveSection.model_validate({"terms": terms}).terms):
+            options = {key: value for key, value in term.items() if key not in Term.model_fields}
+            name = self._free_name(term["loss"])
+            self.terms[name] = _build(term["loss"], options)
+            self.needs[name] = _arguments(self.terms[name], term["loss"])
+            self.losses[name] = term["loss"]
+            self.weights[name] = term["weight"]
+            if (matched := term.get("match_gradient_of")) is not None:
+                self.matched[name] = _build(matched, {})
+                if _arguments(self.matched[name], matched):
+                    where = f"objective.terms.{index}.match_gradient_of"
+                    raise UserError(f"{where} is {matched}, which needs more than the images: name another loss")
 
     def needing(self, argument: str) -> list[str]:
         """The losses in it that have this argument, such as ``inverse``."""
@@ -147,7 +143,7 @@ class Objective:
         return name
 
 
-def _quotient(matched: Term, value: Tensor, batch: Batch) -> Tensor:
+def _quotient(matched: LossTerm, value: Tensor, batch: Batch) -> Tensor:
     """How much longer the matched loss's gradient at the generated images is than the value's; 0 where the value has none."""
     if not value.requires_grad:
         return value.new_zeros(())
@@ -160,7 +156,7 @@ def _quotient(matched: Term, value: Tensor, batch: Batch) -> Tensor:
     return torch.where(length > 0, wanted.norm() / length.clamp_min(1e-30), 0.0)
 
 
-def _arguments(term: Term, loss: str) -> tuple[str, ...]:
+def _arguments(term: LossTerm, loss: str) -> tuple[str, ...]:
     """The names of what a term wants beside the batch.
 
     Raises:
@@ -177,35 +173,9 @@ def _arguments(term: Term, loss: str) -> tuple[str, ...]:
     return wanted[1:]
 
 
-def _build(loss: str, options: dict[str, Any], where: str) -> Term:
+def _build(loss: str, options: dict[str, Any]) -> LossTerm:
     """A class is constructed once with its options; a function is called with them each time."""
-    known = registry.entry("loss", loss).options
-    registry.check_options("loss", loss, options, where)
-    options = {key: _value(given, known[key].annotation, f"{where}.{key}") for key, given in options.items()}
     thing = registry.resolve("loss", loss)
     with_options: partial[Any] = partial(thing, **options)
-    term: Term = with_options() if inspect.isclass(thing) else with_options
+    term: LossTerm = with_options() if inspect.isclass(thing) else with_options
     return term
-
-
-def _weight(given: Any, where: str) -> float:
-    weight: float = _value(given, float, where)
-    if not (math.isfinite(weight) and weight >= 0):
-        raise UserError(f"{where} is {given}: a weight is a number from 0 up (0 measures the term without training on it)")
-    return weight
-
-
-def _value(given: Any, annotation: Any, where: str) -> Any:
-    """``given`` as the plain type a recipe key has; other annotations are the loss's own affair."""
-    if annotation is float and isinstance(given, str):  # YAML 1.1 reads 1e-3 as a word
-        try:
-            return float(given)
-        except ValueError:
-            pass
-    if annotation is float and isinstance(given, int) and not isinstance(given, bool):
-        return float(given)
-    if annotation in (float, int, str, bool) and (not isinstance(given, annotation) or (annotation is int and isinstance(given, bool))):
-        raise UserError(f"{where} is {given!r}: it must be of type {annotation.__name__}")
-    if get_origin(annotation) is Literal and given not in get_args(annotation):
-        raise UserError(f"{where} is {given!r}: it must be one of {', '.join(map(str, get_args(annotation)))}")
-    return given
