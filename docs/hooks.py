@@ -61,7 +61,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn equations into MathML, which browsers show without a script."""
+    """Turn equations into MathML, which browsers show without a script, and the roles of docstrings (``:func:``) into plain code."""
+    content = re.sub(r":(?:func|meth|class|mod|attr|data|exc):<code>~?", "<code>", content)
     content = re.sub(r'<span class="arithmatex">\\\((.+?)\\\)</span>', lambda match: _mathml(match[1], "inline"), content, flags=re.S)
     return re.sub(r'<div class="arithmatex">\\\[(.+?)\\\]</div>', lambda match: _mathml(match[1], "block"), content, flags=re.S)
 

@@ -52,7 +52,7 @@ def inventory_text(found: dict[str, dict[str, dict[str, Any]]]) -> str:
 def reference() -> str:
     """The reference page: every registered thing with its whole docstring's first part and its options, as Markdown."""
     lines = [
-        "# Reference",
+        "# Names and keys",
         "",
         "Everything that can be named in a recipe. Written by `transfigure list --markdown`; a test keeps it true.",
     ]
