@@ -68,7 +68,9 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
 
 
 def _mathml(latex: str, display: str) -> str:
-    return convert(html.unescape(latex).strip(), display=display)
+    """An equation as MathML, with the thin space after the name of a function that TeX would set, unless a parenthesis follows."""
+    written = convert(html.unescape(latex).strip().replace(r"\arg", r"\operatorname{arg}"), display=display)
+    return re.sub(r"(<m[io]>(?:log|arg)</m[io]>)(?!<mo[^>]*>&#x00028;)", r'\1<mspace width="0.17em"/>', written)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

@@ -91,4 +91,6 @@ def test_the_site_needs_nothing_from_elsewhere(site: Path) -> None:
 def test_equations_are_mathml(site: Path) -> None:
     pages = {page.name: page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
     assert [name for name, text in pages.items() if "arithmatex" in text] == []
+    equations = [found for text in pages.values() for found in re.findall(r"<math.*?</math>", text, re.S)]
+    assert equations and [equation for equation in equations if "\\" in equation] == [], "every command of TeX was understood"
     assert pages["pix2pix.html"].count('<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"') == 1
