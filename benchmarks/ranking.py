@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfigure.evaluation.choice import Choice
-from transfigure.evaluation.result import Scores
+from transfigure.evaluation.collection import MetricChoice, MetricCollection
 from transfigure.features import weights
 from transfigure.metrics.direction import badness
 from transfigure.metrics.metric import Metric, MetricContext
@@ -84,10 +83,10 @@ class Measured(NamedTuple):
     skipped: dict[str, str]
 
 
-def measure(choice: Choice, facades: Facades, quiet: bool = False) -> Measured:
+def measure(choice: MetricChoice, facades: Facades, quiet: bool = False) -> Measured:
     """Every value of the chosen metrics for every output."""
     predictions = outputs(facades)
-    scores = {output: Scores(choice) for output in predictions}
+    scores = {output: MetricCollection(choice) for output in predictions}
     batches = torch.split(torch.arange(len(facades.targets)), BATCH)
     for numbers in track(batches, len(batches), "measure", unit="batch", quiet=quiet):
         target, source = facades.targets[numbers], facades.sources[numbers]
@@ -143,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE", help="weights that are not where they are looked for")
     parser.add_argument("--segmenter", help="for the FCN-score: one that knows the classes of the drawn facades")
     options = parser.parse_args(arguments)
-    choice = Choice.of()
+    choice = MetricChoice.of()
     if options.segmenter is not None and "fcn_score" in choice.metrics:
         choice = choice.with_option("fcn_score", "segmenter", options.segmenter)
     with weights.explicit(dict(item.partition("=")[::2] for item in options.weights)):

@@ -21,7 +21,7 @@ from transfigure.cli.main import take_overrides
 from transfigure.cli.parser import command_parser, program_parser
 from transfigure.data.open import find_records, geometry_of, settle
 from transfigure.errors import UserError
-from transfigure.evaluation.choice import Choice, options_from_flags
+from transfigure.evaluation.collection import MetricChoice, options_from_flags
 from transfigure.recipe import Recipe
 from transfigure.studies.ablation.grid import Grid
 
@@ -236,7 +236,7 @@ def complaint(words: list[str]) -> str | None:
         if foreign := [key for key in overrides if not command.takes(key)]:
             return f"{rest[0]} takes no --{foreign[0]}"
         of_metrics = {key: overrides.pop(key) for key in list(overrides) if key.startswith("metric.")}
-        Choice.of(options=options_from_flags(of_metrics))
+        MetricChoice.of(options=options_from_flags(of_metrics))
         if rest[0] in ("train", "evaluate"):
             recipe = getattr(options, "recipe", None)
             kind = {"data.kind": "synthetic"} if options.data == "synthetic" else {}

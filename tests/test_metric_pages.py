@@ -19,8 +19,8 @@ from tests.journeys.commands import ROOT, Answer, Block, blocks, links, shell_li
 from transfigure import registry
 from transfigure.cli.commands import load
 from transfigure.cli.parser import command_parser
-from transfigure.evaluation.choice import Choice, options_from_flags
-from transfigure.evaluation.segmenter_training import train_segmenter
+from transfigure.evaluation.collection import MetricChoice, options_from_flags
+from transfigure.evaluation.segmenter_training import SegmenterOptions, train_segmenter
 from transfigure.features import download
 from transfigure.features.published import CATALOGUE
 from transfigure.metrics.metric import Metric
@@ -106,7 +106,7 @@ def test_the_overview_lists_every_metric_and_what_it_needs() -> None:
 def test_options_on_a_page_exist_with_these_values(page: Path) -> None:
     flags = re.findall(r"--(metric\.[\w.]+)[ =]([\w.]+)", page.read_text(encoding="utf-8"))
     for flag, value in flags:
-        Choice.of(options=options_from_flags({flag: value}))  # a UserError otherwise
+        MetricChoice.of(options=options_from_flags({flag: value}))  # a UserError otherwise
     assert page != OVERVIEW or flags
 
 
@@ -132,7 +132,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
             assert main(["demo", "--quiet"]) == 0
         small = Data(kind="synthetic", crop_size=16, load_size=16, train=2, val=0, test=1)
-        train_segmenter(small, "street.safetensors", palette="synthetic", epochs=1, width=2, quiet=True)
+        train_segmenter(small, "street.safetensors", SegmenterOptions("synthetic", epochs=1, width=2), quiet=True)
         yield folder
 
 

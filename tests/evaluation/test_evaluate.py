@@ -27,6 +27,7 @@ from transfigure.evaluation.evaluate import evaluate
 from transfigure.evaluation.folders import evaluate_folders
 from transfigure.evaluation.result import Evaluation
 from transfigure.metrics.metric import Metric
+from transfigure.networks.base import Generator
 from transfigure.networks.model_file import Domain, Inference
 from transfigure.recipe import Data, Recipe
 from transfigure.translation.translator import Translator
@@ -578,14 +579,13 @@ def test_diversity_is_of_the_files(tmp_path: Path) -> None:
     """Noise that no file shows is no diversity."""
     translator = model_on(two_folders(tmp_path))
 
-    class Faint(torch.nn.Module):
-        size_multiple = smallest_input = 1
+    class Faint(Generator):
         dropout = torch.nn.Dropout(0.5)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return 0.5 / 255 * self.dropout(torch.ones_like(x))
 
-    translator.generator = Faint()
+    translator.generator = Faint(3, 3)
     assert row(evaluate(translator, metrics=["diversity"], quiet=True), "diversity").value == 0
     translator.generator.forward = lambda x: 20 / 255 * Faint.dropout(torch.ones_like(x))  # type: ignore[method-assign]
     assert row(evaluate(translator, metrics=["diversity"], quiet=True), "diversity").value > 0

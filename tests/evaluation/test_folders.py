@@ -15,8 +15,9 @@ from tests.tiny import noise_image, write_images
 from transfigure.data import images
 from transfigure.errors import Missing, UserError
 from transfigure.evaluation import evaluate as module
+from transfigure.evaluation.collection import MetricCollection
 from transfigure.evaluation.folders import evaluate_folders
-from transfigure.evaluation.result import Evaluation, Scores
+from transfigure.evaluation.result import Evaluation
 from transfigure.evaluation.schema import Facts, Row
 
 NAMES = ["a.png", "b.png", "sub/c.png"]
@@ -217,8 +218,8 @@ def test_large_pictures_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     names = [f"{index}.png" for index in range(5)]
     small, large = write_images(tmp_path / "small", *names), write_images(tmp_path / "large", *names, size=(20, 25))
     together: list[int] = []
-    update = Scores.update
-    monkeypatch.setattr(Scores, "update", lambda self, made, *more: (together.append(len(made)), update(self, made, *more))[1])
+    update = MetricCollection.update
+    monkeypatch.setattr(MetricCollection, "update", lambda self, made, *more: (together.append(len(made)), update(self, made, *more))[1])
     evaluate_folders(small, small, metrics=["l1"], quiet=True)
     assert together == [5]
     assert value(evaluate_folders(large, large, metrics=["l1"], quiet=True), "l1") == 0

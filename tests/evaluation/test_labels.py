@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tests.evaluation.test_evaluate import model_on
 from tests.tiny import Copy
@@ -20,6 +20,7 @@ from transfigure.evaluation.evaluate import evaluate
 from transfigure.evaluation.folders import evaluate_folders
 from transfigure.evaluation.result import Evaluation
 from transfigure.metrics.palettes import Palette
+from transfigure.networks.base import Generator
 from transfigure.networks.model_file import Domain
 
 TWO = Palette.from_dict({"name": "two", "classes": {"dark": [0, 0, 0], "light": [255, 255, 255]}})
@@ -66,13 +67,11 @@ def test_generated_photos_are_held_to_the_labels_they_were_made_from(
     assert result.about["options"] == {"fcn_score.segmenter": "brightness", "fcn_score.palette": "two"}
 
 
-class Always(nn.Module):
+class Always(Generator):
     """A generator that draws the same class everywhere."""
 
-    size_multiple = smallest_input = 1
-
     def __init__(self, value: float) -> None:
-        super().__init__()
+        super().__init__(3, 1)
         self.value = value
 
     def forward(self, x: Tensor) -> Tensor:

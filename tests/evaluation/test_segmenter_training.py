@@ -13,7 +13,7 @@ import torch
 from transfigure.data import images
 from transfigure.errors import UserError
 from transfigure.evaluation import segmenter_training
-from transfigure.evaluation.segmenter_training import train_segmenter
+from transfigure.evaluation.segmenter_training import SegmenterOptions, train_segmenter
 from transfigure.metrics.metric import MetricContext
 from transfigure.metrics.palettes import IGNORE, load_palette
 from transfigure.metrics.segmentation import FCNScore
@@ -22,6 +22,10 @@ from transfigure.recipe import Data
 from transfigure.worlds.facades.dataset import draw_scene, render
 
 TINY: dict[str, Any] = {"size": 16, "epochs": 1, "width": 2, "quiet": True, "device": "cpu"}
+
+
+def train(data: Any, out: Path, quiet: bool = True, **options: Any) -> dict[str, Any]:
+    return train_segmenter(data, out, SegmenterOptions(**options), quiet=quiet)
 
 
 def streets(train: int = 6, test: int = 3, **more: Any) -> Data:
@@ -47,7 +51,7 @@ def boxes(folder: Path, n: int = 12, size: int = 48, photos_first: bool = True, 
 def test_two_colours_are_found_and_told_apart_in_photos(tmp_path: Path, photos_first: bool, capsys: pytest.CaptureFixture[str]) -> None:
     folder = boxes(tmp_path / "boxes", photos_first=photos_first, suffix="jpg")
     options = {**TINY, "size": 32, "epochs": 40, "width": 4, "quiet": False}
-    found = train_segmenter(folder, tmp_path / "segmenter.safetensors", **options)
+    found = train(folder, tmp_path / "segmenter.safetensors", **options)
     assert found["photos"] == ("A" if photos_first else "B") and found["palette"]["name"] == "boxes"
     assert len(found["palette"]["classes"]) == 2
     assert found["n"] == 12 and found["split"] == "test" and found["images"] == 40 * 8
@@ -68,26 +72,24 @@ def test_two_colours_are_found_and_told_apart_in_photos(tmp_path: Path, photos_f
 
 
 def test_the_same_seed_gives_the_same_file(tmp_path: Path) -> None:
-    first, second, other = (
-        train_segmenter(streets(), tmp_path / name, **{**TINY, "seed": seed}) for name, seed in (("a", 0), ("b", 0), ("c", 1))
-    )
+    first, second, other = (train(streets(), tmp_path / name, **{**TINY, "seed": seed}) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
     assert first["sha256"] == second["sha256"] != other["sha256"]
     assert first["palette"]["name"] == "synthetic" and first["photos"] == "B" and first["data"] == "synthetic"
     assert json.dumps(first)
     state = torch.random.get_rng_state()
-    train_segmenter(streets(), tmp_path / "a", **TINY)
+    train(streets(), tmp_path / "a", **TINY)
     assert torch.equal(torch.random.get_rng_state(), state), "nobody else's random numbers move"
 
 
 def test_sides_of_the_synthetic_world(tmp_path: Path) -> None:
-    assert train_segmenter(streets(source="night", target="labels"), tmp_path / "a", **TINY)["photos"] == "A"
+    assert train(streets(source="night", target="labels"), tmp_path / "a", **TINY)["photos"] == "A"
     with pytest.raises(UserError, match=r"set --data\.source labels"):
-        train_segmenter(streets(source="day", target="night"), tmp_path / "a", **TINY)
+        train(streets(source="day", target="night"), tmp_path / "a", **TINY)
 
 
 def test_photos_at_their_own_size(tmp_path: Path) -> None:
     section = streets(size=40).replaced(load_size=None)
-    found = train_segmenter(section, tmp_path / "segmenter", **TINY)
+    found = train(section, tmp_path / "segmenter", **TINY)
     assert found["size"] is None and open_segmenter(tmp_path / "segmenter").size is None
     assert 0 <= found["class_iou"] <= found["class_accuracy"] <= 1
 
@@ -99,7 +101,7 @@ def test_photos_and_labels_move_together_and_labels_are_only_copied(tmp_path: Pa
         images.write(tmp_path / "data" / "train" / f"{index}.png", np.concatenate([labels, labels], axis=1))
     known = load_palette("synthetic")
     section = segmenter_training._section(tmp_path / "data", 40)
-    side, palette = segmenter_training._labels_and_palette(section, [], known, "A")
+    side, palette = segmenter_training._labels_and_palette(section, [], SegmenterOptions(known, "A"))
     assert (side, palette) == (1, known)
     records = segmenter_training.find_records(section)[0]["train"]
     examples = segmenter_training._Examples(section, records, side, palette)
@@ -126,7 +128,7 @@ def test_photos_have_the_value_range_of_their_side(tmp_path: Path, direction: An
     images.write(tmp_path / "data" / "train" / "0.png", grey)
     data = Data(path=str(tmp_path / "data"), direction=direction, source_range=(0, 100), target_range=(0, 200), load_size=32, crop_size=32)
     section = segmenter_training._section(data, 32)
-    side, palette = segmenter_training._labels_and_palette(section, [], load_palette("facades"), photos)
+    side, palette = segmenter_training._labels_and_palette(section, [], SegmenterOptions(load_palette("facades"), photos))
     records = segmenter_training.find_records(section)[0]["train"]
     photo, _ = segmenter_training._Examples(section, records, side, palette).jittered(0, 0, 0)
     assert photo.unique().tolist() == pytest.approx([50 / white * 2 - 1])
@@ -135,14 +137,14 @@ def test_photos_have_the_value_range_of_their_side(tmp_path: Path, direction: An
 def test_a_given_palette_and_its_file(tmp_path: Path) -> None:
     folder = boxes(tmp_path / "boxes", 4)
     (tmp_path / "mine.json").write_text('{"classes": {"wall": [0, 0, 255], "box": [255, 0, 0], "never": [0, 255, 0]}}')
-    found = train_segmenter(folder, tmp_path / "segmenter", palette=str(tmp_path / "mine.json"), **TINY)
+    found = train(folder, tmp_path / "segmenter", palette=str(tmp_path / "mine.json"), **TINY)
     assert list(found["palette"]["classes"]) == ["wall", "box", "never"] and found["photos"] == "A"
     with pytest.raises(UserError, match="no pixel of the label maps"):
         numbers = '{"classes": {"a": null, "b": null}, "numbers": {"300": "a", "301": "b"}}'
         (tmp_path / "numbers.json").write_text(numbers)
         for file in (folder / "train").iterdir():
             images.write(file, images.read(file)[..., :1])
-        train_segmenter(folder, tmp_path / "segmenter", palette=str(tmp_path / "numbers.json"), photos="A", **TINY)
+        train(folder, tmp_path / "segmenter", palette=str(tmp_path / "numbers.json"), photos="A", **TINY)
 
 
 def test_sides_that_cannot_be_told(tmp_path: Path) -> None:
@@ -152,12 +154,12 @@ def test_sides_that_cannot_be_told(tmp_path: Path) -> None:
         images.write(photos / "train" / f"{index}.png", np.concatenate([day, night], axis=1))
         images.write(labels / "train" / f"{index}.png", np.concatenate([map_, map_[::-1]], axis=1))
     with pytest.raises(UserError, match=r"neither side .* --photos A or --photos B"):
-        train_segmenter(photos, tmp_path / "segmenter", **TINY)
+        train(photos, tmp_path / "segmenter", **TINY)
     with pytest.raises(UserError, match="both sides"):
-        train_segmenter(labels, tmp_path / "segmenter", **TINY)
+        train(labels, tmp_path / "segmenter", **TINY)
     with pytest.raises(UserError, match=r"side A .* --photos A"):
-        train_segmenter(photos, tmp_path / "segmenter", photos="B", **TINY)
-    assert train_segmenter(labels, tmp_path / "segmenter", photos="B", **TINY)["split"] in ("test", "val", "train")
+        train(photos, tmp_path / "segmenter", photos="B", **TINY)
+    assert train(labels, tmp_path / "segmenter", photos="B", **TINY)["split"] in ("test", "val", "train")
 
 
 @pytest.mark.parametrize(
@@ -173,15 +175,15 @@ def test_sides_that_cannot_be_told(tmp_path: Path) -> None:
 )
 def test_values_that_are_refused(tmp_path: Path, options: dict[str, Any], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
-        train_segmenter(streets(), tmp_path / "segmenter", **{**TINY, **options})
+        train(streets(), tmp_path / "segmenter", **{**TINY, **options})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="name the file"):
-        train_segmenter(streets(), tmp_path, **TINY)
+        train(streets(), tmp_path, **TINY)
     with pytest.raises(UserError, match="no training pairs"):
-        train_segmenter(streets(train=0), tmp_path / "segmenter", **TINY)
+        train(streets(train=0), tmp_path / "segmenter", **TINY)
 
 
 def test_stopping_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,16 +192,16 @@ def test_stopping_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(segmenter_training, "_cross_entropy", stop)
     with pytest.raises(KeyboardInterrupt):
-        train_segmenter(streets(), tmp_path / "segmenter", **TINY)
+        train(streets(), tmp_path / "segmenter", **TINY)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_minutes_end_it_and_still_save(tmp_path: Path) -> None:
-    found = train_segmenter(streets(), tmp_path / "segmenter", **{**TINY, "epochs": 100_000, "minutes": 0.005})
+    found = train(streets(), tmp_path / "segmenter", **{**TINY, "epochs": 100_000, "minutes": 0.005})
     assert 0 < found["images"] < 600_000 and open_segmenter(tmp_path / "segmenter").classes == 16
 
 
 @pytest.mark.slow
 def test_the_synthetic_world_is_learnt(tmp_path: Path) -> None:
-    found = train_segmenter(streets(100, 24), tmp_path / "segmenter", size=32, epochs=20, quiet=True, device="cpu")
+    found = train(streets(100, 24), tmp_path / "segmenter", size=32, epochs=20, quiet=True, device="cpu")
     assert found["pixel_accuracy"] > 0.55 and found["class_iou"] > 0.25, "the most frequent class alone is right at 0.3 of the pixels"

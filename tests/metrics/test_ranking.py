@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.ranking import CLAIM, SAME, Facades, Measured, drawn, main, measure, order, outputs
 from transfigure import registry
-from transfigure.evaluation.choice import Choice
+from transfigure.evaluation.collection import MetricChoice
 from transfigure.features import weights
 from transfigure.metrics.direction import badness
 from transfigure.metrics.distribution import FeatureMetric
@@ -170,8 +170,8 @@ def segmenter() -> Callable[[Tensor], Tensor]:
     return lambda photos: torch.einsum("nfhw,fk->nkhw", features(photos), fit)
 
 
-def chosen(names: Sequence[str]) -> Choice:
-    choice = Choice.of(names)
+def chosen(names: Sequence[str]) -> MetricChoice:
+    choice = MetricChoice.of(names)
     if "fcn_score" in names:
         choice = choice.with_option("fcn_score", "segmenter", segmenter()).with_option("fcn_score", "palette", load_palette("synthetic"))
     return choice

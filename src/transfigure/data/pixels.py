@@ -22,6 +22,10 @@ Array: TypeAlias = NDArray[Any]
 NATURAL_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
 
 
+LUMA = (0.299, 0.587, 0.114)
+"""What red, green and blue give to grey (ITU-R BT.601)."""
+
+
 def to_tensor(array: Array, value_range: tuple[float, float] | None = None, name: str = "a float image") -> Tensor:
     """An image as the networks see it. With `to_array`, the only place where [-1, 1] is made.
 
@@ -126,15 +130,26 @@ def convert_channels(array: Array, channels: int) -> Array:
         return np.repeat(array, 3, axis=2)
     if (have, channels) == (3, 1):
         if array.dtype == np.float32:
-            grey = array @ np.array([0.299, 0.587, 0.114], np.float32)
+            grey = array @ np.array(LUMA, np.float32)
             # The weights add up to one only nearly; white must not leave [0, 1].
             return grey.clip(array.min(axis=2), array.max(axis=2))[..., None]
         luma = (array.astype(np.uint32) @ np.array([299, 587, 114], np.uint32) + 500) // 1000
         return luma.astype(array.dtype)[..., None]
     raise UserError(
-        f"an image of {have} channels cannot be turned into {channels}: only grey (1) and colour (3) convert into each other; "
+        f"an image of {have} channels cannot be converted to {channels}: only grey (1) and colour (3) convert into each other; "
         f"set the number of channels to {have}, or prepare files with {channels}"
     )
+
+
+def match_channels(images: Tensor, channels: int) -> Tensor | None:
+    """Tensors ``[..., C, H, W]`` in so many channels, grey and colour converted as files are; None for any other change."""
+    have = images.shape[-3]
+    if have == channels:
+        return images
+    if {have, channels} != {1, 3}:
+        return None
+    grey = torch.einsum("c,...chw->...hw", images.new_tensor(LUMA), images)[..., None, :, :] if have == 3 else images
+    return grey.expand(*grey.shape[:-3], channels, -1, -1)
 
 
 def upright(pixels: Array, orientation: object) -> Array:

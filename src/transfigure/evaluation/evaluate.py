@@ -1,6 +1,6 @@
-"""How good is it? A translator on held-out pairs, through every metric, beside bounds that anyone can reach.
+"""How good is it? A translator on held-out pairs, through every metric, and the bounds that anyone can reach.
 
-A score alone says little. Beside each stand what copying the source would score, what the mean training target would, and what the
+A score alone says little. It is compared with what copying the source would score, what the mean training target would, and what the
 targets score against themselves: a translator that does not clearly beat the first two has learnt nothing worth having by that metric.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor
@@ -19,22 +19,22 @@ from torch import Tensor
 from ..data.batch import chunks
 from ..data.dataset import PairDataset
 from ..data.files import check_writable_folder
-from ..data.pixels import NATURAL_RANGE, Array, to_array, to_tensor
-from ..errors import UserError
+from ..data.pixels import NATURAL_RANGE, Array, match_channels, to_array, to_tensor
 from ..features import weights as weight_files
 from ..metrics.metric import MetricContext
-from ..metrics.palettes import learn_palette
 from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
 from ..recipe import Data
 from ..translation.translator import Translator
-from .choice import Choice
+from .collection import MetricCollection, MetricKeywords, MetricOptions
 from .held_out import HeldOut, held_out, read
-from .panels import keep_panels, spread
-from .result import Evaluation, Scores, as_target, table_rows
-from .schema import Facts
+from .result import Evaluation, save_panels, spread
+from .schema import SIDES, Facts
 
 Pictures = tuple[Tensor, Tensor, Tensor]
+SOURCE_COPIED, MEAN_TARGET = "source copied", "mean training target"
+"""The bounds: what outputs score that need no translator."""
+NO_PAIRS = "it compares with the target of each source, and in unpaired data no target belongs to a source"
 BATCH, LARGE = 8, 3 * 512 * 512
 """Pairs that go through the metrics together, and the values of a picture above which it goes alone: it fills the memory of many."""
 BOUND_IMAGES = 500
@@ -50,16 +50,12 @@ def evaluate(
     data: str | Path | Data | None = None,
     *,
     split: str | None = None,
-    metrics: Sequence[str] | None = None,
-    require: Sequence[str] = (),
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-    segmenter: Any = None,
-    palette: Any = None,
-    weights: Mapping[str, str | Path] | None = None,
+    metrics: MetricOptions | Sequence[str] | None = None,
     out: str | Path | None = None,
-    checkpoint: str = "last",
+    checkpoint: Literal["last", "best"] = "last",
     overrides: dict[str, Any] | None = None,
     quiet: bool = False,
+    **keywords: Unpack[MetricKeywords],
 ) -> Evaluation:
     """Score a translator on held-out pairs.
 
@@ -67,40 +63,36 @@ def evaluate(
 
     Args:
         model: a translator, or a run or model directory.
-        data: a folder, a manifest, the word ``synthetic`` or a data section; None is the data of the model's own recipe.
+        data: a folder, a manifest, the name of a drawn world or a data section; None is the data of the model's own recipe.
         split: ``test`` (default; ``val`` if there is no test split, and it is said so), ``val`` or ``train``.
-        metrics: registered names; None is every metric, and those that lack something (weights, a segmenter) say so in their row.
-        require: metrics that must not be skipped.
-        options: per metric, values for its options, such as ``{"fid": {"resize": "clean"}}``.
-        segmenter: for the FCN-score, what reads label maps back from generated photos: a file, ``module:function`` or a callable.
-        palette: for the FCN-score, how label maps are coloured: a shipped name, a JSON file, ``learn`` or a ``Palette``.
-        weights: files of feature networks, by name (see ``transfigure weights list``).
+        metrics: registered names, or :class:`MetricOptions`; None is every metric.
         out: a folder for ``evaluation.json``, ``per_image.csv`` and the panels; for a run directory the default is its ``evaluation``,
             unless metrics are chosen: a part shall not take the place of the whole.
         checkpoint: of a run: ``last`` or ``best``.
-        overrides: dotted data keys laid on top of the recipe's, such as ``{"data.direction": "BtoA"}``.
+        overrides: dotted data keys merged into the recipe's, such as ``{"data.direction": "BtoA"}``.
         quiet: no progress.
+        keywords: the other fields of :class:`MetricOptions`: ``require``, ``options``, ``segmenter``, ``palette`` and ``weights``.
 
     Raises:
         UserError: no model, no pairs, or pairs that do not fit the model.
         Missing: a required metric cannot be computed.
     """
     started = time.monotonic()
-    choice = Choice.of(metrics, require, options)
-    if not isinstance(model, Translator):
-        where = Path(model)
-        model = Translator.load(where, checkpoint=checkpoint)  # type: ignore[arg-type]
-        if out is None and metrics is None and not require and (where / "recipe.yaml").is_file():
-            out = where / "evaluation"
-    translator = model
+    wanted = MetricOptions.of(metrics, keywords)
+    choice = wanted.choose()
+    if isinstance(model, Translator):
+        translator = model
+    else:
+        translator = Translator.load(model, checkpoint=checkpoint)
+        if out is None and wanted.metrics is None and not wanted.require and (Path(model) / "recipe.yaml").is_file():
+            out = Path(model) / "evaluation"
     found = held_out(translator, data, split, overrides or {})
     if not quiet:
         for note in found.notes:
             say(f"note: {note}")
     if out is not None:
         check_writable_folder(Path(out))
-    choice = with_labels(choice, segmenter, palette, lambda photos: _label_maps(found, photos))
-    photos = bool(choice.options.get("fcn_score", {}).get("segmenter"))
+    choice = choice.with_segmenter(wanted, lambda photos: _label_maps(found, photos))
     about = Facts(
         split=found.split,
         data=str(found.section.path or found.section.kind),
@@ -111,42 +103,44 @@ def evaluate(
         inference=dataclasses.asdict(translator.inference),
         options=choice.option_values(),
     )
-    with weight_files.explicit(weights or {}):
-        generated, bounds = Scores(choice), {name: Scores(choice, name) for name in ("source copied", "mean training target")}
+    with weight_files.explicit(wanted.weights or {}):
+        generated = MetricCollection(choice)
+        bounds = {name: MetricCollection(choice, name) for name in (SOURCE_COPIED, MEAN_TARGET)}
         if not found.paired:
-            for scores in (generated, *bounds.values()):
-                scores.without_pairs()
-        mean_target = _mean_target(found, translator, quiet) if bounds["mean training target"].metrics else None
-        kept: dict[str, Pictures] = {}
-        wanted = translator.config.target
-        levels = wanted.value_range or NATURAL_RANGE[wanted.dtype]
-        examples = spread([record.name for record in found.pairs.records])
+            for collection in (generated, *bounds.values()):
+                collection.skip(lambda metric: metric.pairs, NO_PAIRS)
+        mean_target = _mean_target(found, translator, quiet) if bounds[MEAN_TARGET].metrics else None
+        domain = translator.config.target
+        generated_levels = domain.value_range or NATURAL_RANGE[domain.dtype]
         step = every(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
+        first_seen = None if found.paired else first_times(found)
+        chosen = spread([record.name for record in found.pairs.records])
+        examples: dict[str, Pictures] = {}
         names: list[str] = []
-        new = first_times(found) if not found.paired else None
         progress = track(read(found.pairs), len(found.pairs), "evaluate", quiet=quiet)
         for chunk in chunks(progress, BATCH, lambda item: (item[0].source.shape, alike(item[0].target))):
             pairs, files = zip(*chunk, strict=True)
             source, target = torch.stack([pair.source for pair in pairs]), torch.stack([pair.target for pair in pairs])
-            fake = torch.stack([as_written(image, wanted) for image in translator.translate_tensor(source)])
-            here = [pair.name for pair in pairs]
-            labels = [pictures[0 if photos else 1] for pictures in files]
-            there = found.section.target_range or NATURAL_RANGE[files[0][1].dtype.name]
+            fake = torch.stack([as_written(image, domain) for image in translator.translate_tensor(source)])
+            batch_names = [pair.name for pair in pairs]
+            labels = [pictures[0 if choice.generates_photos else 1] for pictures in files]
+            target_levels = found.section.target_range or NATURAL_RANGE[files[0][1].dtype.name]
             sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
             samples = _samples(translator, source[sampled], fake[sampled]) if sampled else None
-            these = None if new is None else new[:, len(names) : len(names) + len(here)]
-            generated.update(fake, target, here, MetricContext(source, samples, labels, (levels, there)), these)
-            copied = as_target(source, target.shape[1])
+            new = None if first_seen is None else first_seen[:, len(names) : len(names) + len(pairs)]
+            context = MetricContext(source, samples, labels, (generated_levels, target_levels))
+            generated.update(fake, target, batch_names, context, new)
+            copied = match_channels(source, target.shape[1])
             if copied is not None:
-                bounds["source copied"].update(copied, target, here, MetricContext(source), these)
+                bounds[SOURCE_COPIED].update(copied, target, batch_names, MetricContext(source), new)
             if mean_target is not None:
-                bounds["mean training target"].update(mean_target.expand_as(target), target, here, MetricContext(source), these)
-            names += here
-            kept |= {pair.name: (pair.source, fake[at], pair.target) for at, pair in enumerate(pairs) if pair.name in examples}
-        rows = table_rows(choice, generated, bounds, about, quiet)
+                bounds[MEAN_TARGET].update(mean_target.expand_as(target), target, batch_names, MetricContext(source), new)
+            names += batch_names
+            examples |= {pair.name: (pair.source, fake[at], pair.target) for at, pair in enumerate(pairs) if pair.name in chosen}
+        rows = generated.rows(bounds, about, quiet)
     result = Evaluation(rows, about, scores=generated.per_image(), names=names)
     if out is not None:
-        keep_panels(result, Path(out), kept, _pictures_of(kept, found.pairs, translator), quiet)
+        save_panels(result, Path(out), examples, _pictures_of(examples, found.pairs, translator), quiet)
     result.about.seconds = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
@@ -160,27 +154,6 @@ def first_times(found: HeldOut) -> Tensor:
         first = {label: index for index, label in reversed(list(enumerate(labels)))}
         times.append([first[label] == index for index, label in enumerate(labels)])
     return torch.tensor(times)
-
-
-def with_labels(choice: Choice, segmenter: Any, palette: Any, label_maps: Callable[[bool], Iterator[Any]]) -> Choice:
-    """The choice with the segmenter and the palette of the FCN-score laid in.
-
-    Args:
-        choice: the metrics and their options.
-        segmenter, palette: as in :func:`evaluate`; None leaves the options as they are.
-        label_maps: the label maps to learn the palette ``learn`` from; it is told whether photos are generated, or label maps.
-    """
-    for option, value in (("segmenter", segmenter), ("palette", palette)):
-        if value is not None:
-            if "fcn_score" not in choice.metrics:
-                raise UserError(
-                    f"--{option} is for the metric fcn_score, which is not chosen: add it to --metrics, or leave --{option} out"
-                )
-            choice = choice.with_option("fcn_score", option, value)
-    given = choice.options.get("fcn_score", {})
-    if isinstance(given.get("palette"), str) and given["palette"] == "learn":
-        choice = choice.with_option("fcn_score", "palette", learn_palette(label_maps(bool(given.get("segmenter")))))
-    return choice
 
 
 def _label_maps(found: HeldOut, photos: bool) -> Iterator[Any]:
@@ -205,22 +178,22 @@ def as_written(image: Tensor, domain: Domain) -> Tensor:
     return to_tensor(to_array(image, domain.dtype, domain.value_range), domain.value_range)
 
 
-def _wants_samples(scores: Scores, translator: Translator) -> bool:
-    return translator.inference.noise == "dropout" and any(metric.needs == "samples" for metric in scores.metrics.values())
+def _wants_samples(collection: MetricCollection, translator: Translator) -> bool:
+    return translator.inference.noise == "dropout" and any(metric.needs == "samples" for metric in collection.metrics.values())
 
 
 def _samples(translator: Translator, source: Tensor, first: Tensor) -> Tensor:
-    """The same sources under other noise, ``[SAMPLES, N, C, H, W]``; the first answer is one of them."""
-    answers = [first]
+    """Outputs for the same sources under other noise, ``[SAMPLES, N, C, H, W]``; the first output is one of them."""
+    outputs = [first]
     for number in range(1, SAMPLES):
         other = copy.copy(translator)
         other.inference = dataclasses.replace(translator.inference, seed=(translator.inference.seed or 0) + number)
-        answers.append(torch.stack([as_written(image, translator.config.target) for image in other.translate_tensor(source)]))
-    return torch.stack(answers)
+        outputs.append(torch.stack([as_written(image, translator.config.target) for image in other.translate_tensor(source)]))
+    return torch.stack(outputs)
 
 
 def _mean_target(found: HeldOut, translator: Translator, quiet: bool) -> Tensor | None:
-    """The mean of the training targets: the best constant answer by L2."""
+    """The mean of the training targets: the best constant output by L2."""
     if found.training is None:
         return None
     step = every(len(found.training), BOUND_IMAGES)
@@ -230,18 +203,18 @@ def _mean_target(found: HeldOut, translator: Translator, quiet: bool) -> Tensor 
     return as_written((total / count).float(), translator.config.target)
 
 
-def _pictures_of(kept: dict[str, Pictures], pairs: PairDataset, translator: Translator) -> Callable[[str], dict[str, Array]]:
-    """How to get the pictures of a pair as their files would hold them; those not kept are translated again."""
+def _pictures_of(examples: dict[str, Pictures], pairs: PairDataset, translator: Translator) -> Callable[[str], dict[str, Array]]:
+    """How to get the pictures of a pair as their files would hold them; those that are no examples are translated again."""
     position = {record.name: index for index, record in enumerate(pairs.records)}
     source, target = translator.config.source, translator.config.target
 
     def pictures_of(name: str) -> dict[str, Array]:
-        if name in kept:
-            given, made, wanted = kept[name]
+        if name in examples:
+            images = examples[name]
         else:
             pair = pairs[position[name]]
-            given, made, wanted = pair.source, translator.translate_tensor(pair.source[None])[0], pair.target
-        sides = (("source", given, source), ("generated", made, target), ("target", wanted, target))
+            images = pair.source, translator.translate_tensor(pair.source[None])[0], pair.target
+        sides = zip(SIDES, images, (source, target, target))
         return {side: to_array(picture, domain.dtype, domain.value_range) for side, picture, domain in sides}
 
     return pictures_of

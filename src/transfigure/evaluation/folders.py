@@ -1,12 +1,12 @@
-"""Two folders of images against each other, whoever made them."""
+"""Folders of images against each other, whoever made them: pair by pair, or as two sets; and the feature statistics of a folder."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
@@ -15,18 +15,126 @@ from ..data import images
 from ..data.batch import chunks
 from ..data.files import check_writable_folder, list_images
 from ..data.pairing import listed, match
-from ..data.pixels import NATURAL_RANGE, Array, to_tensor
-from ..errors import UserError
+from ..data.pixels import NATURAL_RANGE, Array, match_channels, to_tensor
+from ..errors import Missing, Skipped, UserError
 from ..features import weights as weight_files
+from ..features.extractors import inception, random_network
+from ..metrics.distribution import FeatureMetric
 from ..metrics.metric import MetricContext
 from ..metrics.statistics import Statistics
 from ..progress import say, track
-from .choice import Choice
-from .evaluate import BATCH, PALETTE_IMAGES, alike, every, with_labels
-from .panels import keep_panels, spread
-from .result import Evaluation, Scores, as_target, table_rows
+from .collection import MetricChoice, MetricCollection, MetricKeywords, MetricOptions
+from .evaluate import BATCH, PALETTE_IMAGES, SOURCE_COPIED, alike, every
+from .result import Evaluation, save_panels, spread
 from .schema import OF_FILES, Facts
-from .unpaired import Sets, compare_sets
+
+NO_CORRESPONDENCE = "needs pairs of generated image and target, and here are two sets without correspondence"
+
+
+@dataclass(frozen=True)
+class FileReading:
+    """How image files become tensors in [-1, 1].
+
+    Attributes:
+        value_range: the values that count as black and white, for files that do not use their type's full range; not for sources of
+            another depth than the targets.
+        alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
+    """
+
+    value_range: tuple[float, float] | None = None
+    alpha: images.Alpha = "refuse"
+
+    def array(self, file: Path) -> Array:
+        """A file's own values, ``[H, W, C]``."""
+        return images.read(file, self.alpha)
+
+    def tensor(self, file: Path) -> Tensor:
+        """``[C, H, W]`` in [-1, 1]."""
+        return to_tensor(self.array(file), self.value_range, str(file))
+
+
+class FolderKeywords(MetricKeywords, total=False):
+    """The fields of :class:`FileReading` and of :class:`.collection.MetricOptions` as keywords."""
+
+    value_range: tuple[float, float] | None
+    alpha: images.Alpha
+
+
+def evaluate_folders(
+    generated: str | Path,
+    target: str | Path,
+    *,
+    source: str | Path | None = None,
+    labels: str | Path | None = None,
+    unpaired: bool = False,
+    metrics: MetricOptions | Sequence[str] | None = None,
+    out: str | Path | None = None,
+    quiet: bool = False,
+    **keywords: Unpack[FolderKeywords],
+) -> Evaluation:
+    """Score a folder of generated images against a folder of targets, whoever made them; nothing is resized.
+
+    Args:
+        generated: folder of generated images.
+        target: folder of what they should be, paired by name as two-folder data is; or a file of stored statistics (``.npz``).
+        source: folder of sources, for the bound of copying them.
+        labels: folder of label maps for the FCN-score, of any size; default: the sources, or without a segmenter the targets.
+        unpaired: the folders are two sets without correspondence, of any lengths and sizes: only distributions are compared.
+        metrics: as for :func:`.evaluate.evaluate`.
+        out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
+        quiet: no progress and no notes.
+        keywords: ``value_range`` and ``alpha``, see :class:`FileReading`; and ``require``, ``options``, ``segmenter``, ``palette`` and
+            ``weights``, see :class:`.collection.MetricOptions`.
+
+    Raises:
+        UserError: a folder is missing or empty, an image has no partner, cannot be read, or differs from its partner in size or channels.
+        Missing: a required metric cannot be computed.
+    """
+    started = time.monotonic()
+    reading = FileReading(keywords.pop("value_range", None), keywords.pop("alpha", "refuse"))
+    wanted = MetricOptions.of(metrics, keywords)
+    choice = wanted.choose()
+    stored = Path(target).suffix.lower() == ".npz"
+    about = Facts(
+        data=f"{generated} against {target}" + (", unpaired" if unpaired or stored else ""),
+        resize="none",
+        checkpoint=OF_FILES,
+        model=str(generated),
+        value_range="" if reading.value_range is None else f"{reading.value_range[0]:g} to {reading.value_range[1]:g}",
+    )
+    with weight_files.explicit(wanted.weights or {}):
+        if unpaired or stored:
+            for flag, given in (("labels", labels), ("segmenter", wanted.segmenter), ("palette", wanted.palette)):
+                if given is not None:
+                    raise UserError(f"--{flag} needs pairs: leave it out, or leave out --unpaired and give --target a folder")
+            sets = _Sets(
+                list_images(Path(generated)),
+                Statistics.load(Path(target)) if stored else list_images(Path(target)),
+                list_images(Path(source)) if source is not None else None,
+            )
+            _prepare(out)
+            result = _compare_sets(choice, sets, about, reading, quiet)
+        else:
+            photos = wanted.segmenter is not None or choice.generates_photos
+            files = _matched(generated, target, source, labels, photos, quiet)
+            _prepare(out)
+            some = files[:: every(len(files), PALETTE_IMAGES)]
+            choice = choice.with_segmenter(wanted, lambda _: (reading.array(one.labels) for one in some if one.labels))
+            result = _compare_pairs(choice, files, about, reading, quiet)
+            if out is not None:
+                save_panels(result, Path(out), spread(result.names), _pictures_of(files, reading), quiet)
+    result.about.seconds = round(time.monotonic() - started, 2)
+    if out is not None:
+        result.save(Path(out))
+    return result
+
+
+def _prepare(out: str | Path | None) -> None:
+    if out is not None:
+        check_writable_folder(Path(out))
+
+
+# ---- pair by pair ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -40,117 +148,31 @@ class _Files:
     labels: Path | None = None
 
 
-def evaluate_folders(
-    generated: str | Path,
-    target: str | Path,
-    *,
-    source: str | Path | None = None,
-    labels: str | Path | None = None,
-    unpaired: bool = False,
-    metrics: Sequence[str] | None = None,
-    require: Sequence[str] = (),
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-    segmenter: Any = None,
-    palette: Any = None,
-    weights: Mapping[str, str | Path] | None = None,
-    out: str | Path | None = None,
-    value_range: tuple[float, float] | None = None,
-    alpha: images.Alpha = "refuse",
-    quiet: bool = False,
-) -> Evaluation:
-    """Score a folder of generated images against a folder of targets, whoever made them; nothing is resized.
-
-    Args:
-        generated: folder of generated images.
-        target: folder of what they should be, paired by name as two-folder data is; or a file of stored statistics (``.npz``).
-        source: folder of sources, for the bound of copying them.
-        labels: folder of label maps for the FCN-score, of any size; default: the sources, or without a segmenter the targets.
-        unpaired: the folders are two sets without correspondence, of any lengths and sizes: only distributions are compared.
-        metrics, require, options, segmenter, palette, weights: as for :func:`.evaluate.evaluate`.
-        out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
-        value_range: the values that count as black and white, for files that do not use their type's full range; not for sources of
-            another depth than the targets.
-        alpha: what to do with transparency, see ``images.read``.
-        quiet: no progress and no notes.
-
-    Raises:
-        UserError: a folder is missing or empty, an image has no partner, cannot be read, or differs from its partner in size or channels.
-        Missing: a required metric cannot be computed.
-    """
-    started = time.monotonic()
-    choice = Choice.of(metrics, require, options)
-    stored = Path(target).suffix.lower() == ".npz"
-    about = Facts(
-        data=f"{generated} against {target}" + (", unpaired" if unpaired or stored else ""),
-        resize="none",
-        checkpoint=OF_FILES,
-        model=str(generated),
-        value_range="" if value_range is None else f"{value_range[0]:g} to {value_range[1]:g}",
-    )
-    with weight_files.explicit(weights or {}):
-        if unpaired or stored:
-            for flag, given in (("labels", labels), ("segmenter", segmenter), ("palette", palette)):
-                if given is not None:
-                    raise UserError(f"--{flag} needs pairs: leave it out, or leave out --unpaired and give --target a folder")
-            sets = Sets(
-                list_images(Path(generated)),
-                Statistics.load(Path(target)) if stored else list_images(Path(target)),
-                list_images(Path(source)) if source is not None else None,
-            )
-            _prepare(out)
-            result = compare_sets(choice, sets, about, value_range, alpha, quiet)
-        else:
-            photos = segmenter is not None or bool(choice.options.get("fcn_score", {}).get("segmenter"))
-            files = _matched(generated, target, source, labels, photos, quiet)
-            _prepare(out)
-            some = files[:: every(len(files), PALETTE_IMAGES)]
-            choice = with_labels(choice, segmenter, palette, lambda _: (images.read(one.labels, alpha) for one in some if one.labels))
-            result = _compare_pairs(choice, files, about, value_range, alpha, quiet)
-            if out is not None:
-                keep_panels(result, Path(out), spread(result.names), _pictures_of(files, alpha), quiet)
-    result.about.seconds = round(time.monotonic() - started, 2)
-    if out is not None:
-        result.save(Path(out))
-    return result
-
-
-def _prepare(out: str | Path | None) -> None:
-    if out is not None:
-        check_writable_folder(Path(out))
-
-
-def _compare_pairs(
-    choice: Choice,
-    files: Sequence[_Files],
-    about: Facts,
-    value_range: tuple[float, float] | None,
-    alpha: images.Alpha,
-    quiet: bool,
-) -> Evaluation:
-    scores, copied = Scores(choice), Scores(choice, "source copied")
-    read = (_read(one, value_range, alpha) for one in track(files, len(files), "evaluate", quiet=quiet))
+def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
+    generated, copied = MetricCollection(choice), MetricCollection(choice, SOURCE_COPIED)
+    read = (_read(one, reading) for one in track(files, len(files), "evaluate", quiet=quiet))
     for chunk in chunks(read, BATCH, lambda one: (alike(one.target), None if one.copied is None else one.copied.shape, one.levels)):
         names = [one.name for one in chunk]
-        prediction, truth = torch.stack([one.generated for one in chunk]), torch.stack([one.target for one in chunk])
-        answers = [one.copied for one in chunk if one.copied is not None]
-        source = torch.stack(answers) if answers else None
+        prediction, target = torch.stack([one.generated for one in chunk]), torch.stack([one.target for one in chunk])
+        sources = [one.copied for one in chunk if one.copied is not None]
+        source = torch.stack(sources) if sources else None
         labels = [one.labels for one in chunk if one.labels is not None]
         known = labels if len(labels) == len(chunk) else None
-        scores.update(prediction, truth, names, MetricContext(source, labels=known, levels=chunk[0].levels))
+        generated.update(prediction, target, names, MetricContext(source, labels=known, levels=chunk[0].levels))
         if source is not None:
-            copied.update(source, truth, names)
+            copied.update(source, target, names)
     about.options = choice.option_values()
-    rows = table_rows(choice, scores, {"source copied": copied}, about, quiet)
-    return Evaluation(rows, about, scores=scores.per_image(), names=[one.name for one in files])
+    rows = generated.rows({SOURCE_COPIED: copied}, about, quiet)
+    return Evaluation(rows, about, scores=generated.per_image(), names=[one.name for one in files])
 
 
-def _pictures_of(files: Sequence[_Files], alpha: images.Alpha) -> Callable[[str], dict[str, Array]]:
+def _pictures_of(files: Sequence[_Files], reading: FileReading) -> Callable[[str], dict[str, Array]]:
     by_name = {one.name: one for one in files}
 
     def pictures_of(name: str) -> dict[str, Array]:
         one = by_name[name]
         sides = {"source": one.source, "generated": one.generated, "target": one.target}
-        return {side: images.read(path, alpha) for side, path in sides.items() if path is not None}
+        return {side: reading.array(path) for side, path in sides.items() if path is not None}
 
     return pictures_of
 
@@ -165,34 +187,35 @@ class _Pictures:
     levels: tuple[tuple[float, float], tuple[float, float]]
 
 
-def _read(files: _Files, value_range: tuple[float, float] | None, alpha: images.Alpha) -> _Pictures:
+def _read(files: _Files, reading: FileReading) -> _Pictures:
     """One pair, each file decoded once."""
-    made, wanted = images.read(files.generated, alpha), images.read(files.target, alpha)
-    if made.shape != wanted.shape:
-        (height, width, channels), (high, wide, layers) = made.shape, wanted.shape
+    value_range = reading.value_range
+    generated, target = reading.array(files.generated), reading.array(files.target)
+    if generated.shape != target.shape:
+        (height, width, channels), (high, wide, layers) = generated.shape, target.shape
         raise UserError(
             f"{files.generated} is {width}x{height} with {channels} channel{'s' * (channels > 1)} but {files.target} is "
             f"{wide}x{high} with {layers}: bring them to one size and kind first, nothing is resized here"
         )
-    if value_range is not None and {made.dtype.name, wanted.dtype.name} == {"uint8", "uint16"}:
+    if value_range is not None and {generated.dtype.name, target.dtype.name} == {"uint8", "uint16"}:
         raise UserError(
-            f"{files.generated} is {made.dtype} but {files.target} is {wanted.dtype}: one value range cannot be right for both, "
+            f"{files.generated} is {generated.dtype} but {files.target} is {target.dtype}: one value range cannot be right for both, "
             "so save them with one depth, or leave the range out"
         )
-    truth = to_tensor(wanted, value_range, str(files.target))
-    given = images.read(files.source, alpha) if files.source is not None else None
+    image = to_tensor(target, value_range, str(files.target))
+    source = reading.array(files.source) if files.source is not None else None
     copied = None
-    if given is not None and given.shape[:2] == wanted.shape[:2]:
+    if source is not None and source.shape[:2] == target.shape[:2]:
         # the range is that of the images that are compared; a source of another depth is taken at its own full range
-        limits = value_range if given.dtype == wanted.dtype or given.dtype.kind == "f" else None
-        copied = as_target(to_tensor(given, limits, str(files.source)), truth.shape[0])
-    decoded = {files.target: wanted, files.source: given}
+        limits = value_range if source.dtype == target.dtype or source.dtype.kind == "f" else None
+        copied = match_channels(to_tensor(source, limits, str(files.source)), image.shape[0])
+    decoded = {files.target: target, files.source: source}
     labels = None
     if files.labels is not None:
         known = decoded.get(files.labels)
-        labels = known if known is not None else images.read(files.labels, alpha)
-    black_and_white = value_range or NATURAL_RANGE[made.dtype.name], value_range or NATURAL_RANGE[wanted.dtype.name]
-    return _Pictures(files.name, to_tensor(made, value_range, str(files.generated)), truth, copied, labels, black_and_white)
+        labels = known if known is not None else reading.array(files.labels)
+    black_and_white = value_range or NATURAL_RANGE[generated.dtype.name], value_range or NATURAL_RANGE[target.dtype.name]
+    return _Pictures(files.name, to_tensor(generated, value_range, str(files.generated)), image, copied, labels, black_and_white)
 
 
 def _matched(
@@ -232,3 +255,82 @@ def _partners(folders: dict[str, Path], files: dict[str, list[Path]], other: str
         for note in pairing.notes(str(folders["generated"]), str(folders[other])):
             say(f"note: {note}")
     return [found[index] for index in range(len(mine))]
+
+
+# ---- as two sets -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """What is compared: generated images, real ones (or their stored statistics), and sources if there are any."""
+
+    generated: list[Path]
+    real: list[Path] | Statistics
+    source: list[Path] | None = None
+
+
+def _compare_sets(choice: MetricChoice, sets: _Sets, about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
+    """Score one set against another by the metrics that need no pairs."""
+    generated, copied = MetricCollection(choice), MetricCollection(choice, SOURCE_COPIED)
+    collections = [generated, copied] if sets.source is not None else [generated]
+    for collection in collections:
+        collection.skip(lambda metric: not isinstance(metric, FeatureMetric), NO_CORRESPONDENCE)
+    if isinstance(sets.real, Statistics):
+        stored = sets.real
+        for collection in collections:
+            collection.each(lambda metric: metric.compare_with(stored))
+        about.target_images = stored.count
+    else:
+        for batch in _batches(sets.real, reading, "targets", quiet):
+            for collection in collections:
+                collection.update_real(batch)
+        about.target_images = len(sets.real)
+    for files, collection, what in ((sets.generated, generated, "generated"), (sets.source or [], copied, "sources")):
+        for batch in _batches(files, reading, what, quiet):
+            collection.update_generated(batch)
+        collection.count = len(sets.generated)
+    about.options = choice.option_values()
+    rows = generated.rows({} if sets.source is None else {SOURCE_COPIED: copied}, about, quiet)
+    return Evaluation(rows, about, names=[file.stem for file in sets.generated])
+
+
+def statistics_of(
+    folder: str | Path,
+    features: Literal["inception", "random"] = "inception",
+    resize: Literal["tf1", "clean"] | None = None,
+    *,
+    weights: Mapping[str, str | Path] | None = None,
+    value_range: tuple[float, float] | None = None,
+    alpha: images.Alpha = "refuse",
+    quiet: bool = False,
+) -> Statistics:
+    """Feature statistics of a folder of images, to be saved and compared with again and again.
+
+    Args:
+        folder: the images.
+        features: ``inception`` for FID, KID and PRDC, or ``random`` for ``random_frechet``.
+        resize: how Inception is fed; None is ``tf1``.
+        weights: files of feature networks, by name.
+        value_range, alpha: see :class:`FileReading`.
+        quiet: no progress.
+
+    Raises:
+        UserError: no images, or some that cannot be read or have no features.
+        Missing: the network's weights are not there.
+    """
+    if features == "random" and resize is not None:
+        raise UserError(f"--resize {resize} is Inception's: the random network sees images at their own size, so leave it out")
+    files = list_images(Path(folder))
+    with weight_files.explicit(weights or {}):
+        extractor = inception(resize or "tf1") if features == "inception" else random_network()
+        try:
+            found = torch.cat([extractor(batch) for batch in _batches(files, FileReading(value_range, alpha), "features", quiet)])
+        except Skipped as reason:
+            raise Missing(f"{folder} has no {features} features: {reason}") from reason
+    return replace(Statistics.of(found.double(), extractor, str(folder)), origin=str(folder))
+
+
+def _batches(files: Sequence[Path], reading: FileReading, what: str, quiet: bool) -> Iterator[Tensor]:
+    """Every image, neighbours of one size together: ``[N, C, H, W]`` in [-1, 1]."""
+    read = (reading.tensor(file) for file in track(files, len(files), what, quiet=quiet))
+    return map(torch.stack, chunks(read, BATCH, alike))

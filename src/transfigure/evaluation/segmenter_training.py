@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,30 +42,11 @@ BUDGET = 48_000_000
 _SAMPLE = 32  # label maps that a palette is learnt from
 
 
-def train_segmenter(
-    data: str | Path | Data,
-    out: str | Path,
-    *,
-    palette: str | Palette | None = None,
-    photos: Literal["A", "B"] | None = None,
-    size: int | None = None,
-    epochs: int | None = None,
-    minutes: float | None = None,
-    width: int = 16,
-    seed: int = 0,
-    device: str = "auto",
-    quiet: bool = False,
-) -> dict[str, Any]:
-    """Train a segmentation network on the photos of the training pairs, score it on held-out ones, and write it as one file.
+@dataclass(frozen=True)
+class SegmenterOptions:
+    """How a segmenter is trained.
 
-    Photos are resized to squares, their labels by nearest neighbour, and both are mirrored and shifted by up to a sixteenth at random.
-    Adam on the cross-entropy of every labelled pixel, where rare classes weigh more (the fourth root of their rarity); the learning
-    rate falls to zero along half a cosine. On a processor the same data, options and seed give the same weights, unless ``minutes``
-    cuts the training short.
-
-    Args:
-        data: a folder of pairs, a manifest, the word ``synthetic``, or a data section.
-        out: the file to write, such as ``segmenter.safetensors``.
+    Attributes:
         palette: of the label maps, or the name or file of one; None is learnt from the label maps themselves.
         photos: the side with the photos, ``A`` (left half, first folder, column ``source``) or ``B``; None finds out by which of the
             sides has a palette.
@@ -75,6 +57,39 @@ def train_segmenter(
         width: filters of the network's outermost level.
         seed: of initialisation, order and jitter.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    """
+
+    palette: str | Palette | None = None
+    photos: Literal["A", "B"] | None = None
+    size: int | None = None
+    epochs: int | None = None
+    minutes: float | None = None
+    width: int = 16
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for what, value in (("epochs", self.epochs), ("minutes", self.minutes)):
+            if value is not None and value <= 0:
+                raise UserError(f"{what} is {value}: it must be more than 0")
+        if self.photos not in ("A", "B", None):
+            raise UserError(f"photos is {self.photos!r}: it must be A (left half, first folder, source) or B")
+
+
+def train_segmenter(
+    data: str | Path | Data, out: str | Path, options: SegmenterOptions = SegmenterOptions(), *, quiet: bool = False
+) -> dict[str, Any]:
+    """Train a segmentation network on the photos of the training pairs, score it on held-out ones, and write it as one file.
+
+    Photos are resized to squares, their labels by nearest neighbour, and both are mirrored and shifted by up to a sixteenth at random.
+    Adam on the cross-entropy of every labelled pixel, where rare classes weigh more (the fourth root of their rarity); the learning
+    rate falls to zero along half a cosine. On a processor the same data, options and seed give the same weights, unless ``minutes``
+    cuts the training short.
+
+    Args:
+        data: a folder of pairs, a manifest, the name of a drawn world, or a data section.
+        out: the file to write, such as ``segmenter.safetensors``.
+        options: how it is trained.
         quiet: no notes and no progress.
 
     Returns:
@@ -82,23 +97,20 @@ def train_segmenter(
         real photos of that split, ``pixel_accuracy``, ``class_accuracy`` and ``class_iou``, among others.
 
     Raises:
-        UserError: no pairs, a side that cannot be told, labels that fit no palette, or a value out of range.
+        UserError: no pairs, a side that cannot be identified, labels that fit no palette, or a value out of range.
         RunFailure: the training diverged, or the disk is full.
     """
     started = time.monotonic()
     file = Path(out).expanduser()
     if file.is_dir():
         raise UserError(f"{file} is a folder: name the file to write, such as {file / 'segmenter.safetensors'}")
-    for what, value in (("epochs", epochs), ("minutes", minutes)):
-        if value is not None and value <= 0:
-            raise UserError(f"{what} is {value}: it must be more than 0")
-    place = pick_device(device)
-    section = _section(data, size)
+    device = pick_device(options.device)
+    section = _section(data, options.size)
     records, notes, _ = find_records(section)
     where = section.path or section.kind
     if not records["train"]:
         raise UserError(f"{where} has no training pairs: add a train folder")
-    side, known = _labels_and_palette(section, records["train"], palette, photos)
+    side, known = _labels_and_palette(section, records["train"], options)
     notes.append(f"photos are side {'AB'[1 - side]}; the labels have {len(known.classes)} classes: {_few(known.classes)}")
     if not quiet:
         for note in notes:
@@ -107,12 +119,13 @@ def train_segmenter(
 
     examples = _Examples(section, records["train"], side, known)
     frequency = examples.frequencies(quiet)
-    total = epochs if epochs is not None else min(max(round(BUDGET / (len(examples) * section.crop_size**2)), 4), 300)
+    epochs = options.epochs or min(max(round(BUDGET / (len(examples) * section.crop_size**2)), 4), 300)
+    seconds = math.inf if options.minutes is None else 60 * options.minutes
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = SegmentationNetwork(len(known.classes), width=width)
-    network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on processors
-    seen = _fit(network, examples, frequency, total, math.inf if minutes is None else 60 * minutes, seed, quiet)
+        torch.manual_seed(options.seed)
+        network = SegmentationNetwork(len(known.classes), width=options.width)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on processors
+    seen = _fit(network, examples, frequency, epochs, seconds, options.seed, quiet)
     split = next(name for name in ("test", "val", "train") if records[name])
     found = _score(network.eval(), _Examples(section, records[split], side, known), quiet)
     facts = {
@@ -121,7 +134,7 @@ def train_segmenter(
         "photos": "AB"[1 - side],
         "data": str(where),
         "images": seen,
-        "seed": seed,
+        "seed": options.seed,
         "split": split,
         "n": len(records[split]),
         **found,
@@ -189,7 +202,7 @@ def _fit(network: SegmentationNetwork, examples: _Examples, frequency: Tensor, e
     """Train; the number of images seen."""
     network.train()
     device = network.head.weight.device
-    optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     weight = frequency.clamp_min(1e-4) ** -RARITY
     weight = (weight / (weight * frequency).sum()).float().to(device)
     batch = min(BATCH, len(examples))
@@ -203,15 +216,15 @@ def _fit(network: SegmentationNetwork, examples: _Examples, frequency: Tensor, e
                 done = max(seen / total, (time.monotonic() - started) / seconds)
                 if done >= 1:
                     return seen
-                for group in optimiser.param_groups:
+                for group in optimizer.param_groups:
                     group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * done)) / 2
                 pairs = [examples.jittered(seed, epoch, index) for index in order[step * batch : (step + 1) * batch]]
                 photos = torch.stack([photo for photo, _ in pairs]).to(device, memory_format=torch.channels_last)
                 classes = torch.stack([labels for _, labels in pairs]).to(device)
                 loss = _cross_entropy(network(photos), classes, weight)
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
+                optimizer.step()
                 seen += batch
                 progress.words(after=f"{limit}  loss {loss.item():.3f}")
                 progress.advance(batch)
@@ -238,16 +251,16 @@ def _score(network: SegmentationNetwork, examples: _Examples, quiet: bool) -> di
         crop = geometry.draw(None, *shown.shape[:2])
         seen = examples.tensor(geometry.apply(shown, crop), index)[None].to(network.head.weight.device)
         with torch.no_grad():
-            answer = network(seen)[0].argmax(0).cpu()
+            classified = network(seen)[0].argmax(0).cpu()
         if geometry.load_size is None:
             truth = geometry.apply(reduced, crop)
-        found = pixels.resize(answer[..., None].numpy(), truth.shape[0], truth.shape[1], "nearest")
+        found = pixels.resize(classified[..., None].numpy(), truth.shape[0], truth.shape[1], "nearest")
         total += confusion(torch.from_numpy(np.ascontiguousarray(truth)), torch.from_numpy(found), classes)
     return {name: round(value, 6) for name, value in scores(total).items()}
 
 
 def _section(data: str | Path | Data, size: int | None) -> Data:
-    """The settled data section, its squares of the size that is wanted."""
+    """The data section, resolved, its squares of the size that is wanted."""
     side = size if size is not None else data.crop_size if isinstance(data, Data) else 128
     if side < 16:
         raise UserError(f"the segmenter's size is {side}: it needs squares of 16 pixels or more")
@@ -256,14 +269,10 @@ def _section(data: str | Path | Data, size: int | None) -> Data:
     return settle(data.replaced(crop_size=side, load_size=None if data.load_size is None else side))
 
 
-def _labels_and_palette(
-    section: Data, records: Sequence[Record], palette: str | Palette | None, photos: Literal["A", "B"] | None
-) -> tuple[int, Palette]:
+def _labels_and_palette(section: Data, records: Sequence[Record], options: SegmenterOptions) -> tuple[int, Palette]:
     """Which side holds the labels, 0 for A and 1 for B, and their palette."""
-    if photos not in ("A", "B", None):
-        raise UserError(f"photos is {photos!r}: it must be A (left half, first folder, source) or B")
-    known = load_palette(palette) if isinstance(palette, str) else palette
-    side = None if photos is None else "BA".index(photos)
+    known = load_palette(options.palette) if isinstance(options.palette, str) else options.palette
+    side = None if options.photos is None else "BA".index(options.photos)
     if section.kind == "synthetic":
         renderings = [section.options["source"], section.options["target"]]
         if "labels" not in renderings:

@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Evaluate, and print the table."""
-    from ...evaluation.choice import options_from_flags
+    from ...evaluation.collection import options_from_flags
 
     of_metrics = {key: overrides.pop(key) for key in list(overrides) if key.startswith("metric.")}
     common = {
@@ -90,11 +90,14 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         print(json.dumps(result.to_dict(), indent=2))
         return 0
     about = result.about
-    facts = (f"{len(result.names)} images", *(f"{key}: {about[key]}" for key in ("split", "data", "resize", "checkpoint") if about[key]))
+    facts = (
+        f"{len(result.names)} images",
+        *(f"{key}: {fact}" for key in ("split", "data", "resize", "checkpoint") if (fact := getattr(about, key))),
+    )
     print(", ".join(facts))
     print(result.table())
-    if about["ranked_by"] is not None:
-        print(f"worst by {about['ranked_by']}: {', '.join(about['worst'])}    best: {', '.join(about['best'])}")
+    if about.ranked_by is not None:
+        print(f"worst by {about.ranked_by}: {', '.join(about.worst)}    best: {', '.join(about.best)}")
     return 0
 
 

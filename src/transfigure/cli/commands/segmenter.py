@@ -34,10 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train, and print its accuracy on real photos."""
-    from ...evaluation.segmenter_training import train_segmenter
+    from ...evaluation.segmenter_training import SegmenterOptions, train_segmenter
 
-    keys = ("palette", "photos", "size", "epochs", "minutes", "width", "device", "seed", "quiet")
-    facts = train_segmenter(options.data, options.out, **{key: getattr(options, key) for key in keys if getattr(options, key) is not None})
+    keys = ("palette", "photos", "size", "epochs", "minutes", "width", "device", "seed")
+    given = {key: getattr(options, key) for key in keys if getattr(options, key) is not None}
+    facts = train_segmenter(options.data, options.out, SegmenterOptions(**given), quiet=options.quiet)
     if options.json:
         print(json.dumps(facts, indent=2))
         return 0

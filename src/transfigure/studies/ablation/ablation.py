@@ -185,9 +185,9 @@ def _segmenter(folder: Path, recipe: Recipe, options: AblationOptions, quiet: bo
     """The ablation's own segmenter, trained once on its data."""
     file = folder / SEGMENTER
     if not file.is_file():
-        from ...evaluation.segmenter_training import train_segmenter
+        from ...evaluation.segmenter_training import SegmenterOptions, train_segmenter
 
-        train_segmenter(recipe.data.replaced(limit=None), file, palette=options.palette, quiet=quiet)
+        train_segmenter(recipe.data.replaced(limit=None), file, SegmenterOptions(palette=options.palette), quiet=quiet)
     return str(file)
 
 

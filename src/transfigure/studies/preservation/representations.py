@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...evaluation.result import LUMA
+from ...data.pixels import LUMA
 
 Space = Literal["pixels", "structure"]
 """What distances are of: the values themselves, or where the outlines lie (:func:`described`)."""

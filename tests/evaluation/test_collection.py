@@ -11,10 +11,10 @@ from torch import Tensor
 
 from tests.tiny import write_images
 from transfigure import registry
+from transfigure.data.pixels import match_channels
 from transfigure.errors import Missing, Skipped
-from transfigure.evaluation.choice import Choice
+from transfigure.evaluation.collection import MetricChoice, MetricCollection
 from transfigure.evaluation.folders import evaluate_folders
-from transfigure.evaluation.result import Scores, as_target
 from transfigure.evaluation.schema import Row
 from transfigure.metrics.metric import ImageMetric
 
@@ -112,13 +112,13 @@ def test_without_a_value_the_reason_is_given_or_the_evaluation_ends(tmp_path: Pa
 
 def test_a_bound_builds_only_what_it_bounds() -> None:
     Costly.built = 0
-    choice = Choice.of(["costly", "l1"])
-    assert set(Scores(choice, "source copied").metrics) == {"l1"} and Costly.built == 0
-    assert set(Scores(choice).metrics) == {"l1", "costly"} and Costly.built == 1
+    choice = MetricChoice.of(["costly", "l1"])
+    assert set(MetricCollection(choice, "source copied").metrics) == {"l1"} and Costly.built == 0
+    assert set(MetricCollection(choice).metrics) == {"l1", "costly"} and Costly.built == 1
 
 
 def test_a_source_in_colour_becomes_grey_as_everywhere_else() -> None:
     green = torch.tensor([-1.0, 1.0, -1.0]).view(1, 3, 1, 1)
-    copied = as_target(green, 1)
+    copied = match_channels(green, 1)
     assert copied is not None and copied.flatten().tolist() == pytest.approx([2 * 0.587 - 1])
-    assert as_target(torch.zeros(1, 4, 2, 2), 1) is None
+    assert match_channels(torch.zeros(1, 4, 2, 2), 1) is None

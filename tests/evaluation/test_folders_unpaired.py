@@ -11,11 +11,10 @@ import pytest
 from tests.tiny import noise_image, write_images
 from transfigure.data import images
 from transfigure.errors import UserError
-from transfigure.evaluation import unpaired
-from transfigure.evaluation.folders import evaluate_folders
+from transfigure.evaluation import folders
+from transfigure.evaluation.folders import evaluate_folders, statistics_of
 from transfigure.evaluation.result import Evaluation
 from transfigure.evaluation.schema import Row
-from transfigure.evaluation.unpaired import statistics_of
 from transfigure.features.extractors import Extractor
 from transfigure.metrics.metric import TARGET_ITSELF
 
@@ -68,5 +67,5 @@ def test_values_and_transparency_are_read_as_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("resize", [None, "tf1", "clean"])
 def test_inception_is_fed_as_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resize: Literal["tf1", "clean"] | None) -> None:
-    monkeypatch.setattr(unpaired, "inception", lambda how: Extractor("pixels", "", how, lambda batch: batch.flatten(1)))
+    monkeypatch.setattr(folders, "inception", lambda how: Extractor("pixels", "", how, lambda batch: batch.flatten(1)))
     assert statistics_of(write_images(tmp_path, "a.png", "b.png"), resize=resize, quiet=True).resize == (resize or "tf1")

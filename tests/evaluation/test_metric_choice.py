@@ -6,18 +6,18 @@ import pytest
 
 from transfigure import registry
 from transfigure.errors import UserError
-from transfigure.evaluation.choice import Choice, options_from_flags
+from transfigure.evaluation.collection import MetricChoice, options_from_flags
 
 
 def test_names_in_their_order_without_repetition() -> None:
-    assert Choice.of(["ssim", "l1 ", "ssim"]).metrics == ("ssim", "l1")
-    everything = Choice.of().metrics
+    assert MetricChoice.of(["ssim", "l1 ", "ssim"]).metrics == ("ssim", "l1")
+    everything = MetricChoice.of().metrics
     assert everything[:4] == ("l1", "psnr", "ssim", "ms_ssim")
     assert sorted(everything) == registry.names("metric")
 
 
 def test_what_is_required_is_chosen() -> None:
-    choice = Choice.of(["l1"], ["fid"])
+    choice = MetricChoice.of(["l1"], ["fid"])
     assert choice.metrics == ("l1", "fid")
     assert choice.require == ("fid",)
 
@@ -25,16 +25,16 @@ def test_what_is_required_is_chosen() -> None:
 @pytest.mark.parametrize(("metrics", "require"), [(["sim"], ()), (["l1"], ["ssmi"])], ids=str)
 def test_an_unknown_name_is_refused(metrics: list[str], require: list[str]) -> None:
     with pytest.raises(UserError, match="did you mean 'ssim'"):
-        Choice.of(metrics, require)
+        MetricChoice.of(metrics, require)
 
 
 def test_an_empty_choice_is_refused() -> None:
     with pytest.raises(UserError, match="no metric is chosen"):
-        Choice.of([])
+        MetricChoice.of([])
 
 
 def test_options_are_typed() -> None:
-    choice = Choice.of(None, (), {"prdc": {"neighbours": "3"}, "fid": {"resize": "clean"}})
+    choice = MetricChoice.of(None, (), {"prdc": {"neighbours": "3"}, "fid": {"resize": "clean"}})
     assert choice.options == {"prdc": {"neighbours": 3}, "fid": {"resize": "clean"}}
 
 
@@ -50,12 +50,12 @@ def test_options_are_typed() -> None:
 )
 def test_bad_options_are_refused(options: dict[str, dict[str, str]], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        Choice.of(None, (), options)
+        MetricChoice.of(None, (), options)
 
 
 def test_an_option_of_a_metric_that_is_not_chosen_is_refused() -> None:
     with pytest.raises(UserError, match="fid, which is not chosen"):
-        Choice.of(["l1"], (), {"fid": {"resize": "clean"}})
+        MetricChoice.of(["l1"], (), {"fid": {"resize": "clean"}})
 
 
 def test_flags_become_options() -> None:
