@@ -19,7 +19,7 @@ from transfigure.cli import commands as cli_commands
 from transfigure.cli.inventory import inventory
 from transfigure.cli.main import take_overrides
 from transfigure.cli.parser import command_parser, program_parser
-from transfigure.data.open import find_records, geometry_of, settle
+from transfigure.data.open import find_records, geometry_of, resolve_data
 from transfigure.errors import UserError
 from transfigure.evaluation.collection import MetricChoice, options_from_flags
 from transfigure.recipe import Recipe
@@ -135,7 +135,7 @@ def test_the_experiments_print_what_the_tour_says(
 def test_the_numbers_of_the_pair_are_so() -> None:
     text = " ".join(TOUR.read_text(encoding="utf-8").split())
     recipe = Recipe.load("pix2pix", {"data.kind": "synthetic"})
-    section = settle(recipe.data)
+    section = resolve_data(recipe.data)
     records = find_records(section)[0]
     assert f"names {', '.join(str(len(records[name])) for name in ('train', 'val'))} and {len(records['test'])} scenes" in text
     assert f"`{records['train'][0].name}`" in text

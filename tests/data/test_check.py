@@ -12,7 +12,7 @@ import pytest
 from transfigure.data import images
 from transfigure.data.check import Findings, inspect, raise_if_bad
 from transfigure.data.dataset import Cache, PairDataset
-from transfigure.data.open import open_collection, open_data, settle
+from transfigure.data.open import open_collection, open_data, resolve_data
 from transfigure.data.pairs import FilePicture, Record
 from transfigure.data.transforms import Geometry
 from transfigure.errors import UserError
@@ -55,7 +55,7 @@ def test_validation_pictures_of_another_depth(tmp_path: Path) -> None:
     for split, dtype in (("train", "uint8"), ("val", "uint16")):
         for side in "AB":
             images.write(tmp_path / f"{split}{side}" / "1.png", noise(1, 16, 16, 1, dtype))
-    section = settle(Data(path=str(tmp_path), crop_size=16, load_size=16))
+    section = resolve_data(Data(path=str(tmp_path), crop_size=16, load_size=16))
     with pytest.raises(UserError, match="validation source pictures are uint16, the training ones uint8"):
         open_data(section, quiet=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from transfigure.data import images
-from transfigure.data.open import OpenedData, open_data, settle
+from transfigure.data.open import OpenedData, open_data, resolve_data
 from transfigure.data.pairs import Single, side_by_chance, split
 from transfigure.data.unpaired import unpaired
 from transfigure.errors import UserError
@@ -34,7 +34,7 @@ def domains(folder: Path, **counts: int) -> Path:
 
 def opened(path: Path | None, **keys: Any) -> OpenedData:
     given = {"load_size": None, "crop_size": 16, "flip": False, "unpaired": True, **keys}
-    return open_data(settle(Data(path=None if path is None else str(path), **given)), quiet=True)
+    return open_data(resolve_data(Data(path=None if path is None else str(path), **given)), quiet=True)
 
 
 def number(tensor: Any) -> int:
@@ -107,7 +107,7 @@ def test_direction_turns_the_domains(tmp_path: Path) -> None:
 
 def test_sizes_may_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path / "trainA", 10, side=20), fill(tmp_path / "trainB", 10, first=50, side=33)
-    data = open_data(settle(Data(path=str(tmp_path), load_size=None, crop_size=16, unpaired=True)))
+    data = open_data(resolve_data(Data(path=str(tmp_path), load_size=None, crop_size=16, unpaired=True)))
     assert data.train[0, 0].source.shape == data.train[0, 0].target.shape == (3, 16, 16)
     assert "sources are mostly 20x20 and targets 33x33 pixels" in capsys.readouterr().err
 
@@ -127,14 +127,14 @@ def test_what_is_probably_not_meant(tmp_path: Path, capsys: pytest.CaptureFixtur
     for side, numbers in (("trainA", a), ("trainB", b)):
         for number in numbers:
             fill(tmp_path / side, 1, first=number)
-    open_data(settle(Data(path=str(tmp_path), load_size=None, crop_size=16, unpaired=True)))
+    open_data(resolve_data(Data(path=str(tmp_path), load_size=None, crop_size=16, unpaired=True)))
     said = [line for line in capsys.readouterr().err.splitlines() if "note: " in line]
     assert len(said) == bool(told) and all(told in line for line in said)
 
 
 def test_the_same_folder_twice_is_the_autoencoder_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(fill(tmp_path / "X", 12))
-    open_data(settle(Data(load_size=None, crop_size=16, unpaired=True, a=folder, b=folder)))
+    open_data(resolve_data(Data(load_size=None, crop_size=16, unpaired=True, a=folder, b=folder)))
     assert "the autoencoder experiment" in capsys.readouterr().err
 
 

@@ -19,7 +19,7 @@ from tests.tiny import Copy, copying, noise_image, tiny_config, tiny_translator
 from transfigure import registry
 from transfigure.data import images
 from transfigure.data.dataset import PairDataset
-from transfigure.data.open import settle
+from transfigure.data.open import resolve_data
 from transfigure.data.pixels import to_tensor
 from transfigure.errors import UserError
 from transfigure.evaluation import evaluate as module
@@ -65,9 +65,9 @@ def two_folders(root: Path, source: Domain | int = 3, target: Domain | int = 3, 
 
 
 def section(path: Path | None, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A recipe whose data section is settled, as a training leaves it."""
+    """A recipe whose data section is resolved, as a training leaves it."""
     recipe = Recipe.load("l1", {"data.load_size": SIZE, "data.crop_size": SIZE, "data.path": path and str(path), **(values or {})})
-    return recipe.replaced(data=settle(recipe.data)).to_dict()
+    return recipe.replaced(data=resolve_data(recipe.data)).to_dict()
 
 
 def model_on(path: Path | None, source: Domain | int = 3, target: Domain | int = 3, values: Mapping[str, Any] | None = None) -> Translator:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from transfigure import registry
-from transfigure.data.open import settle
+from transfigure.data.open import resolve_data
 from transfigure.errors import UserError
 from transfigure.recipe import Adversarial, Data, ObjectiveSection, Recipe, Term, Training, flatten, parse_value, read_options, shipped
 from transfigure.recipe import section as recipe_section
@@ -142,8 +142,8 @@ def test_differences_tell_of_keys_that_one_of_them_has_not() -> None:
 def test_a_recipe_settled_by_its_data_comes_back_the_same(tmp_path: Path) -> None:
     for base, path in (("demo", None), ("pix2pix", tmp_path)):
         recipe = Recipe.load(base, {} if path is None else {"data.kind": "two_folders", "data.path": str(path)})
-        settled = recipe.replaced(data=settle(recipe.data))
-        assert Recipe.load(_write(tmp_path, settled.to_yaml())) == settled
+        resolved = recipe.replaced(data=resolve_data(recipe.data))
+        assert Recipe.load(_write(tmp_path, resolved.to_yaml())) == resolved
 
 
 def test_a_recipe_cannot_be_changed_in_place() -> None:

@@ -24,7 +24,7 @@ class OpenedData:
     """The pairs of a recipe, inspected.
 
     Attributes:
-        section: the recipe's data section, its kind settled.
+        section: the recipe's data section, its kind resolved.
         train: training pairs, jittered, by ``(epoch, index)``.
         train_plain: the same pairs without jitter, by index.
         val: validation pairs; may be empty.
@@ -51,7 +51,7 @@ class OpenedData:
         return not self.train.geometry.paired
 
 
-def settle(section: Data) -> Data:
+def resolve_data(section: Data) -> Data:
     """The data section with its kind recognised, its path absolute and its options complete.
 
     Raises:
@@ -102,7 +102,7 @@ def open_collection(kind: str, path: str | Path | None, **options: Any) -> Colle
 
 
 def find_records(section: Data) -> tuple[dict[str, list[Record]], list[str], bool]:
-    """The records of each split of a settled section, what a person should know about them, and whether they are pairs.
+    """The records of each split of a resolved section, what a person should know about them, and whether they are pairs.
 
     Of the training records no more than ``section.limit``, so that whoever asks what a model was trained on is told just that.
 
@@ -121,7 +121,7 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
     """Find, divide and inspect the pairs; every problem of those used in training is said at once, before anything is trained.
 
     Args:
-        section: the recipe's data section, settled.
+        section: the recipe's data section, resolved.
         seed: of the jitter.
         quiet: no notes and no progress.
 

@@ -11,7 +11,7 @@ from ..data import images
 from ..data.batch import Pair
 from ..data.dataset import Arrays, PairDataset
 from ..data.layouts import recognise
-from ..data.open import find_records, geometry_of, settle
+from ..data.open import find_records, geometry_of, resolve_data
 from ..errors import UserError
 from ..recipe import Data, Recipe, drawn_worlds
 from ..translation.translator import Translator
@@ -22,7 +22,7 @@ class HeldOut:
     """The pairs to judge on.
 
     Attributes:
-        section: the data section they come from, settled.
+        section: the data section they come from, resolved.
         split: which part.
         pairs: those to be scored.
         training: the training pairs of the same data, for bounds and palettes; None if there are none.
@@ -56,7 +56,7 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
     Raises:
         UserError: no pairs, or none in that split.
     """
-    section = settle(_section_for(translator, data, overrides))
+    section = resolve_data(_section_for(translator, data, overrides))
     records, notes, paired = find_records(section)
     name = split or next((name for name in ("test", "val") if records[name]), "train")
     pairs = records.get(name)

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..data import pixels
 from ..data.dataset import Cache
 from ..data.files import check_writable_folder
-from ..data.open import find_records, settle
+from ..data.open import find_records, resolve_data
 from ..data.pairs import Record
 from ..data.pixels import Array
 from ..data.transforms import Geometry
@@ -266,7 +266,7 @@ def _section(data: str | Path | Data, size: int | None) -> Data:
         raise UserError(f"the segmenter's size is {side}: it needs squares of 16 pixels or more")
     if not isinstance(data, Data):
         data = Data(path=str(data))
-    return settle(data.replaced(crop_size=side, load_size=None if data.load_size is None else side))
+    return resolve_data(data.replaced(crop_size=side, load_size=None if data.load_size is None else side))
 
 
 def _labels_and_palette(section: Data, records: Sequence[Record], options: SegmenterOptions) -> tuple[int, Palette]:

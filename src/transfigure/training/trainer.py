@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Loader, PairSampler
-from ..data.open import OpenedData, open_data, settle
+from ..data.open import OpenedData, open_data, resolve_data
 from ..errors import Interrupted, Missing, RunFailure, UserError
 from ..networks.model_file import Domain, ModelConfig, save_model
 from ..progress import Progress, duration, say
@@ -63,7 +63,7 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
         Interrupted: Ctrl-C or SIGTERM; the state has been saved.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    recipe = recipe.replaced(data=settle(recipe.data))
+    recipe = recipe.replaced(data=resolve_data(recipe.data))
     if resume and out is None:
         raise UserError("there is nothing to resume without a place: name the run directory")
     run = RunDirectory(Path(out) if out is not None else free_place(recipe.name))

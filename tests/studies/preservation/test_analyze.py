@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tests.data.test_unpaired import domains
 from tests.tiny import Copy, tiny_config, write_images
-from transfigure.data.open import open_data, settle
+from transfigure.data.open import open_data, resolve_data
 from transfigure.errors import UserError
 from transfigure.networks.model_file import Inference
 from transfigure.recipe import Data, Recipe
@@ -66,7 +66,7 @@ def _tensor(picture: ShapesPicture) -> Tensor:
 
 
 def perfect() -> Known:
-    records = open_data(settle(Recipe.from_dict(recipe()).data), quiet=True).test.records
+    records = open_data(resolve_data(Recipe.from_dict(recipe()).data), quiet=True).test.records
     shown = [(record.a, record.b) for record in records]
     return Known([(a, ShapesPicture(same_shapes(a.scene, b.scene), "B", 32)) for a, b in shown])  # type: ignore[union-attr]
 
@@ -76,7 +76,7 @@ def probes() -> Probes:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SCENES", 700)
         patch.setattr(module, "STEPS", 350)
-        records = open_data(settle(Recipe.from_dict(recipe()).data), quiet=True).train.records
+        records = open_data(resolve_data(Recipe.from_dict(recipe()).data), quiet=True).train.records
         found = world_probes(records, quiet=True)
     assert found is not None
     return found
@@ -171,7 +171,9 @@ def test_one_domain_is_an_autoencoders_world() -> None:
 
 
 def test_distinct_pictures_are_looked_at_once(tmp_path: Path) -> None:
-    data = open_data(settle(Data(path=str(domains(tmp_path, trainA=3, trainB=8)), load_size=None, crop_size=16, unpaired=True)), quiet=True)
+    data = open_data(
+        resolve_data(Data(path=str(domains(tmp_path, trainA=3, trainB=8)), load_size=None, crop_size=16, unpaired=True)), quiet=True
+    )
     sources, targets, names = domains_of(data.train_plain, 100, quiet=True)
     assert (len(sources), len(targets), names) == (3, 8, ["0", "1", "2"])
     assert len(domains_of(data.train_plain, 4, quiet=True)[1]) == 4

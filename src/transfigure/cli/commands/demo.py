@@ -50,7 +50,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
         UserError: ``out`` holds something that is not a demo.
     """
     from ...data import images
-    from ...data.open import find_records, settle
+    from ...data.open import find_records, resolve_data
     from ...data.pairs import directed
     from ...evaluation.evaluate import evaluate
     from ...recipe import Recipe
@@ -62,7 +62,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     recipe = Recipe.load("demo")
     _clear_earlier(out, recipe)
     train(recipe, out, quiet=quiet)
-    section = settle(recipe.data)
+    section = resolve_data(recipe.data)
     records, *_ = find_records(section)
     drawn = out / "demo"
     for record in directed(records["test"], section.direction):
@@ -88,14 +88,14 @@ def run_demo(out: Path, quiet: bool = False) -> str:
 
 def _clear_earlier(out: Path, recipe: Recipe) -> None:
     """Remove an earlier demo, and only that: a run of this very recipe with nothing beside it that a demo does not make."""
-    from ...data.open import settle
+    from ...data.open import resolve_data
     from ...recipe import Recipe
 
     if not out.exists() or not any(out.iterdir()):
         return
     others = sorted({item.name for item in out.iterdir()} - MADE)
     try:
-        same = not others and not Recipe.load(out / "recipe.yaml").differences(recipe.replaced(data=settle(recipe.data)))
+        same = not others and not Recipe.load(out / "recipe.yaml").differences(recipe.replaced(data=resolve_data(recipe.data)))
     except UserError:
         same = False
     if not same:

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from ...data.files import check_writable_folder, write_json, write_text
-from ...data.open import find_records, settle
+from ...data.open import find_records, resolve_data
 from ...errors import Interrupted, UserError
 from ...progress import Progress, say
 from ...recipe import FREE_ON_RESUME, Recipe
@@ -87,7 +87,7 @@ def ablate(
     options = options or AblationOptions()
     if options.jobs < 1:
         raise UserError(f"--jobs is {options.jobs}: it must be at least 1")
-    cells = [_settled(cell) for cell in grid.cells()]
+    cells = [_resolved(cell) for cell in grid.cells()]
     records, *_ = find_records(cells[0].recipe.data)
     if not records["train"]:
         raise UserError(f"{cells[0].recipe.data.path} has no training pairs: add a train folder")
@@ -159,8 +159,8 @@ class Ledger:
         write_json(self.folder / LEDGER, {**about, "cells": listed})
 
 
-def _settled(cell: GridCell) -> GridCell:
-    return dataclasses.replace(cell, recipe=cell.recipe.replaced(data=settle(cell.recipe.data)))
+def _resolved(cell: GridCell) -> GridCell:
+    return dataclasses.replace(cell, recipe=cell.recipe.replaced(data=resolve_data(cell.recipe.data)))
 
 
 def _check_place(folder: Path, cells: Sequence[GridCell], resume: bool) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...data.files import write_atomically, write_json
-from ...data.open import find_records, settle
+from ...data.open import find_records, resolve_data
 from ...evaluation.evaluate import as_written
 from ...evaluation.held_out import HeldOut, held_out
 from ...evaluation.schema import EvaluationRecord, Row
@@ -48,7 +48,7 @@ def prepare(recipe: Recipe, folder: Path, quiet: bool = False) -> Path | None:
     """Train the probes that all cells of an experiment share, if the data's factors are known; their file."""
     file = folder / PROBES
     if not file.is_file():
-        data = settle(recipe.data)
+        data = resolve_data(recipe.data)
         records, *_ = find_records(data)
         probes = world_probes(records["train"], quiet=quiet)
         if probes is None:
