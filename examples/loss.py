@@ -25,4 +25,4 @@ def gradient_difference(batch: Batch, power: float = 1.0) -> Tensor:
     """
     # batch.source, batch.target and batch.fake are [N, C, H, W] in [-1, 1]; a loss returns one number.
     errors = [(batch.target.diff(dim=dim).abs() - batch.fake.diff(dim=dim).abs()).abs() for dim in (-2, -1)]
-    return sum(((error**power).mean() for error in errors), batch.fake.new_zeros(()))
+    return sum(((error**power).sum() for error in errors), batch.fake.new_zeros(())) / batch.fake.numel()

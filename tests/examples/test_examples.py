@@ -60,14 +60,7 @@ def test_its_commands_run_and_use_what_it_registers(desk: Path, capsys: pytest.C
     assert [name for _, name in registry._plugins if name not in everything] == []
 
 
-@each
-def test_what_it_registers_is_explained(desk: Path, capsys: pytest.CaptureFixture[str], example: Path) -> None:
-    """As the contract tests ask it of what the package registers."""
-    if "@register(" not in example.read_text(encoding="utf-8"):
-        return
-    registry.load_plugin(str(desk / "examples" / example.name))
-    assert registry._plugins
-    for entry in registry._plugins.values():
-        assert entry.summary.endswith(".") and len(entry.summary) < 160
-        assert all(len(parameter.help) > 10 for parameter in entry.options.values()), "each option has a line under Args"
-        assert entry.kind == "dataset" or "Source: " in entry.doc
+def test_there_is_one_for_each_kind() -> None:
+    """A kind that can be registered has an example of how."""
+    text = "\n".join(example.read_text(encoding="utf-8") for example in EXAMPLES)
+    assert [kind for kind in registry.KINDS if f'@register("{kind}", ' not in text] == []
