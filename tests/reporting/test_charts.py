@@ -15,7 +15,7 @@ from transfigure.reporting.charts import (
     Band,
     Curve,
     Dots,
-    Look,
+    LineStyle,
     bands,
     curve,
     decimate,
@@ -152,7 +152,7 @@ def test_a_long_log_is_averaged_over_stretches() -> None:
 
 def test_bands_are_small_and_named_apart() -> None:
     seeds = [[(50.0 * at, math.sin(at / 50) + seed) for at in range(20_000)] for seed in range(3)]
-    svg = bands([Band(Look.of(0), seeds), Band(Look.of(5), seeds[:1])], "wave", images_per_epoch=250_000)
+    svg = bands([Band(LineStyle.of(0), seeds), Band(LineStyle.of(5), seeds[:1])], "wave", images_per_epoch=250_000)
     ElementTree.fromstring(svg.replace("xlink:href", "href"))
     assert len(svg) < 25_000 and "var(--blue)" in svg and "var(--sky)" in svg
     assert svg.count("<use") >= 1 and "fill-opacity: 0.16" in svg
@@ -160,36 +160,36 @@ def test_bands_are_small_and_named_apart() -> None:
 
 
 def test_means_far_apart_get_a_logarithmic_axis() -> None:
-    far = [Band(Look.of(0), [[(1, 100.0), (2, 90.0)]]), Band(Look.of(1), [[(1, 0.5), (2, 0.4)]])]
+    far = [Band(LineStyle.of(0), [[(1, 100.0), (2, 90.0)]]), Band(LineStyle.of(1), [[(1, 0.5), (2, 0.4)]])]
     assert {"1", "10", "100"} <= set(texts(bands(far, "far", wide=True)))
     assert {"0", "50", "100"} <= set(texts(bands(far, "plain")))
-    below = [*far, Band(Look.of(2), [[(1, -1.0), (2, 0.0)]])]
+    below = [*far, Band(LineStyle.of(2), [[(1, -1.0), (2, 0.0)]])]
     assert "0" in texts(bands(below, "below", wide=True))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e300, 0.0, -5.0])
 def test_figures_bear_any_value(value: float) -> None:
     for svg in (
-        bands([Band(Look.of(0), [[(1, value), (2, value)], [(1, 1.0)]]), Band(Look.of(1), [])], "any"),
-        bands([Band(Look.of(0), [[(1, value)]])], "wide", wide=True),
-        overlay([(Look.of(0), [(0.1, value), (0.2, 1.0)])], "over", target=[(0.1, value)], logarithmic=True),
-        overlay([(Look.of(0), [(0.1, value)])], "level", level=0.0),
+        bands([Band(LineStyle.of(0), [[(1, value), (2, value)], [(1, 1.0)]]), Band(LineStyle.of(1), [])], "any"),
+        bands([Band(LineStyle.of(0), [[(1, value)]])], "wide", wide=True),
+        overlay([(LineStyle.of(0), [(0.1, value), (0.2, 1.0)])], "over", target=[(0.1, value)], logarithmic=True),
+        overlay([(LineStyle.of(0), [(0.1, value)])], "level", level=0.0),
     ):
         ElementTree.fromstring(svg.replace("xlink:href", "href"))
 
 
 def test_dots_show_every_seed_and_cut_long_names() -> None:
     rows = [
-        Dots("objective.terms.l1.weight=1000", Look.of(0), [0.1, 0.2], 0.15, (-5.0, 5.3)),
-        Dots("objective.terms.l1.weight=1", Look.of(1), [0.3], 0.3, None),
+        Dots("objective.terms.l1.weight=1000", LineStyle.of(0), [0.1, 0.2], 0.15, (-5.0, 5.3)),
+        Dots("objective.terms.l1.weight=1", LineStyle.of(1), [0.3], 0.3, None),
     ]
     svg = dots(rows, "dots", level=1.0)
     said = [text for text in texts(svg) if "…" in text]
     assert said == ["…e.terms.l1.weight=1000", "…tive.terms.l1.weight=1"] or len(set(said)) == 2
-    same = [Dots("x" * 30 + str(at) + "y" * 30, Look.of(at), [0.5], 0.5, None) for at in range(2)]
+    same = [Dots("x" * 30 + str(at) + "y" * 30, LineStyle.of(at), [0.5], 0.5, None) for at in range(2)]
     assert [text[:2] for text in texts(dots(same, "same")) if "…" in text] == ["1.", "2."]
 
 
 def test_tick_labels_keep_their_digits() -> None:
-    values = [text for text in texts(bands([Band(Look.of(0), [[(1, 0.4251), (2, 0.4259)]])], "fine")) if text.startswith("0.42")]
+    values = [text for text in texts(bands([Band(LineStyle.of(0), [[(1, 0.4251), (2, 0.4259)]])], "fine")) if text.startswith("0.42")]
     assert any(len(text) > 4 for text in values), "coordinates are rounded, words are not"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from transfigure.reporting.shell import HERE, environment, pages
+from transfigure.reporting.shell import HERE, environment, fill, pages
 
 from .browser import browser, call, visit
-from .reading import check_self_contained, read
+from .reading import EVIL, check_self_contained, read
 
 EXAMPLES = Path(__file__).parent
 
@@ -38,6 +38,19 @@ def test_a_page_is_one_folder(name: str) -> None:
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"https?:|//\w|@import|url\((?!#)|<(?:link|iframe|object|embed|script)\b|\bstyle-src", text), file
     assert (folder / "page.html").read_text(encoding="utf-8").startswith('{% extends "shell.html" %}')
+
+
+def test_a_folder_of_ones_own_is_a_page(tmp_path: Path) -> None:
+    """A template and a style are all that a page has to bring; the frame, the script and the policy are there already."""
+    (tmp_path / "page.css").write_text(".mine { color: var(--accent); }")
+    (tmp_path / "page.html").write_text(
+        '{% extends "shell.html" %}{% from "macros.html" import heading %}{% block title %}Mine{% endblock %}'
+        '{% block main %}{{ heading([what, "two"]) }}<p class="mine">{{ value | plain }}</p>{% endblock %}'
+    )
+    (tmp_path / "out.html").write_text(fill(tmp_path, what=EVIL, value=1234.5), encoding="utf-8")
+    page = read(tmp_path / "out.html")
+    check_self_contained(page)
+    assert page.source.count("<script>") == 1 and "1,234" in page.text and ".mine { color" in page.source and EVIL in page.text
 
 
 @pytest.mark.parametrize("name", pages())

@@ -55,14 +55,14 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """How a variant is drawn everywhere: the name of a colour, and which of DASHES."""
 
     colour: str
     dash: int = 0
 
     @classmethod
-    def of(cls, position: int) -> Look:
+    def of(cls, position: int) -> LineStyle:
         """Of the n-th variant: four colours in full lines, four more dashed, then the same colours in other dashes."""
         return cls(HUES[position % len(HUES)], (position // 4) % len(DASHES))
 
@@ -79,7 +79,7 @@ class Curve:
 class Band:
     """A quantity over images seen, once per seed; y may be NaN where it was not finite."""
 
-    look: Look
+    style: LineStyle
     seeds: Sequence[Sequence[tuple[float, float]]]
 
 
@@ -88,7 +88,7 @@ class Dots:
     """One variant's values of one metric: a dot per seed, the mean, and the interval if there is one."""
 
     label: str
-    look: Look
+    style: LineStyle
     seeds: Sequence[float]
     mean: float
     interval: tuple[float, float] | None
@@ -197,11 +197,11 @@ def bands(
             if not x.size:
                 continue
             low, mean, high = _spread(table)
-            colour = COLOURS[variant.look.colour]
+            colour = COLOURS[variant.style.colour]
             if len(table) > 1:
                 axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
             dots = "o" if len(x) <= 30 else ""
-            axes.plot(x, mean, color=colour, linewidth=1.6, linestyle=DASHES[variant.look.dash], marker=dots, markersize=2.4)
+            axes.plot(x, mean, color=colour, linewidth=1.6, linestyle=DASHES[variant.style.dash], marker=dots, markersize=2.4)
             drawn += [low, mean, high]
             last = max([last, *(seen for points in variant.seeds for seen, _ in points)])
         if level is not None:
@@ -217,7 +217,7 @@ def bands(
 
 
 def overlay(
-    lines: Sequence[tuple[Look, Sequence[tuple[float, float]]]],
+    lines: Sequence[tuple[LineStyle, Sequence[tuple[float, float]]]],
     name: str,
     *,
     target: Sequence[tuple[float, float]] = (),
@@ -240,14 +240,14 @@ def overlay(
         drawn = []
         everything = [
             (COLOURS["ink"], 4.5, 0.45, "-", target),
-            *((COLOURS[look.colour], 1.5, 1.0, DASHES[look.dash], y) for look, y in lines),
+            *((COLOURS[style.colour], 1.5, 1.0, DASHES[style.dash], y) for style, y in lines),
         ]
         for colour, width, alpha, dash, points in everything:
             x, y = np.asarray(points, np.float64).reshape(-1, 2).T
             y = np.where(np.abs(y) < HUGE, y, math.nan)
             y = np.where(y > 0, y, math.nan) if logarithmic else y
-            style = "steps-mid" if step else "default"
-            axes.plot(x, y, color=colour, linewidth=width, alpha=alpha, linestyle=dash, drawstyle=style, solid_capstyle="butt")
+            drawstyle = "steps-mid" if step else "default"
+            axes.plot(x, y, color=colour, linewidth=width, alpha=alpha, linestyle=dash, drawstyle=drawstyle, solid_capstyle="butt")
             drawn.append(y)
         if level is not None:
             axes.axhline(level, color=COLOURS["ink"], linewidth=0.9, linestyle=(0, (4, 3)))
@@ -284,7 +284,7 @@ def dots(rows: Sequence[Dots], name: str, level: float | None = None) -> str:
         slack = (high - low) or 0.1 * abs(high) or 1.0
         start, end = max(min([low, *ends]), low - 0.6 * slack), min(max([high, *ends]), high + 0.6 * slack)
         for at, row in enumerate(rows):
-            colour = COLOURS[row.look.colour]
+            colour = COLOURS[row.style.colour]
             if row.interval:
                 axes.plot(np.clip(row.interval, -HUGE, HUGE), (at, at), color=colour, linewidth=6, alpha=0.25, solid_capstyle="butt")
             axes.plot(
@@ -378,7 +378,7 @@ def short(value: float) -> str:
 
 
 def canvas(height: int = HEIGHT, head: int = 24) -> tuple[Figure, Axes]:
-    """An empty figure with one pair of axes, in the look of all."""
+    """An empty figure with one pair of axes, in the style of all."""
     figure = Figure(figsize=(WIDTH / 72, height / 72))
     FigureCanvasSVG(figure)
     figure.patch.set_alpha(0)

@@ -22,7 +22,7 @@ SMALL = 128  # pictures up to this many pixels wide are enlarged with hard edges
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """An image ready for a page. ``problem`` says why there is none; then ``uri`` is empty."""
 
     uri: str
@@ -86,7 +86,7 @@ def data_uri(image: NDArray[np.uint8], quality: int = 92) -> str:
 
 
 class Album:
-    """Turns picture files into :class:`Picture` s of bounded size, and counts what they weigh.
+    """Turns picture files into :class:`PagePicture` s of bounded size, and counts what they weigh.
 
     Args:
         side: longest side in pixels; larger pictures are shrunk.
@@ -99,7 +99,7 @@ class Album:
         self.weight = 0
         self.stretched = False
 
-    def row(self, files: Mapping[str, Path | None], name: str) -> list[tuple[str, Picture]]:
+    def row(self, files: Mapping[str, Path | None], name: str) -> list[tuple[str, PagePicture]]:
         """The sides of a pair with their names; generated and target are shown between the same values, so they can be compared."""
         shared = self.limits_of(files.get("target"))
         called = {"target": self.target}
@@ -115,14 +115,14 @@ class Album:
         except (TransfigureError, OSError, ValueError):
             return None
 
-    def picture(self, path: Path | None, alt: str, between: Limits | None = None) -> Picture:
+    def picture(self, path: Path | None, alt: str, between: Limits | None = None) -> PagePicture:
         """One file as a picture; a missing or damaged one becomes a picture with a problem in words."""
         if path is None:
-            return Picture("", 0, 0, alt, "no file")
+            return PagePicture("", 0, 0, alt, "no file")
         try:
             raw = images.read(path, alpha="drop")
         except (TransfigureError, OSError, ValueError):
-            return Picture("", 0, 0, alt, f"{path.name} could not be read")
+            return PagePicture("", 0, 0, alt, f"{path.name} could not be read")
         self.stretched = self.stretched or limits(raw) is not None
         image = shown(raw, between)
         height, width = image.shape[:2]
@@ -132,7 +132,7 @@ class Album:
             image = np.atleast_3d(np.asarray(_pillow(image).resize(size, Image.Resampling.LANCZOS)))
         uri = data_uri(image, self.quality)
         self.weight += len(uri)
-        return Picture(uri, width, height, alt)
+        return PagePicture(uri, width, height, alt)
 
 
 class Weighed(Protocol):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from transfigure import cli
 from transfigure.errors import UserError
-from transfigure.reporting.charts import Band, Chart, Dots, Look, bands, dots, overlay
+from transfigure.reporting.charts import Band, Chart, Dots, LineStyle, bands, dots, overlay
 from transfigure.reporting.comparison import overlays
 from transfigure.reporting.comparison.figures import TARGETS, _font, _slug, figures, panel_sheet, standing, wrapped
 from transfigure.reporting.comparison.page import readable
@@ -33,7 +33,7 @@ NAMES = [
     *("curve-validation-l1", "curve-validation-psnr-db", "curve-validation-ssim"),
     *("spectrum", "spectrum-relative-to-the-targets", "colour-lightness-l", "colour-green-to-red-a", "colour-blue-to-yellow-b"),
 ]
-LOOKS = [("one", Look("blue")), ("two", Look("orange", 1))]
+STYLES = [("one", LineStyle("blue")), ("two", LineStyle("orange", 1))]
 
 
 @pytest.fixture(scope="module")
@@ -102,19 +102,19 @@ def test_what_the_strokes_mean_is_said(written: Path) -> None:
 
 
 def test_a_legend_has_the_looks_of_its_lines() -> None:
-    lines = [Band(look, [[(1, 1.0), (2, 2.0)]]) for _, look in LOOKS]
-    text = standing(Chart("D", Markup(bands(lines, "d")), ""), [*LOOKS, ("three", Look("green"))])
+    lines = [Band(style, [[(1, 1.0), (2, 2.0)]]) for _, style in STYLES]
+    text = standing(Chart("D", Markup(bands(lines, "d")), ""), [*STYLES, ("three", LineStyle("green"))])
     assert texts(text)[-2:] == ["one", "two"], "no line is green"
     strokes = re.findall(r'<path d="M [\d.]+ [\d.]+ h 24" style="([^"]+)"', text)
     assert "stroke: #0072b2" in strokes[0] and "dasharray: none" in strokes[0]
     assert "stroke: #d55e00" in strokes[1] and "dasharray: 10 4" in strokes[1]
-    svg = overlay([(LOOKS[0][1], [(0.1, 1.0), (0.2, 2.0)])], "o", target=[(0.1, 1.0), (0.2, 2.0)])
+    svg = overlay([(STYLES[0][1], [(0.1, 1.0), (0.2, 2.0)])], "o", target=[(0.1, 1.0), (0.2, 2.0)])
     assert "stroke: #5b6470; stroke-width: 4.5; stroke-opacity: 0.45" in standing(Chart("S", Markup(svg), ""), [TARGETS])
 
 
 @pytest.mark.parametrize(("values", "dashed"), [([0.3, 0.4], False), ([0.8, 1.2], True)])
 def test_a_reference_beyond_the_axis_is_not_called_dashed(values: list[float], dashed: bool) -> None:
-    svg = dots([Dots("a", Look("blue"), values, sum(values) / 2, None)], "d", level=1.0)
+    svg = dots([Dots("a", LineStyle("blue"), values, sum(values) / 2, None)], "d", level=1.0)
     said = " ".join(texts(standing(Chart("Detail", Markup(svg), "best at 1 (dashed)"), [])))
     assert ("Best at 1 (dashed)." in said, "Best at 1." in said) == (dashed, not dashed)
 

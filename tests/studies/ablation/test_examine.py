@@ -21,7 +21,7 @@ from transfigure.studies.ablation.variants import read_ablation
 from transfigure.studies.preservation import analyze as analysis
 from transfigure.studies.preservation import measures
 from transfigure.studies.preservation.novel import DomainClassifier
-from transfigure.studies.preservation.probes import load_probes
+from transfigure.studies.preservation.probes import LabelledPictures, load_probes
 from transfigure.translation.translator import Translator
 
 EXAMINED = [name for name in shipped() if Grid.load(name).examine]
@@ -155,7 +155,7 @@ def test_translation_is_analysed_with_probes_that_are_shared(tmp_path: Path, mon
     outputs = torch.cat([translator.translate_tensor(seen[index].source[None]) for index in range(5)])
     shown = [record.a.factors for record in seen.records]
     values = {name: torch.tensor([each[name] for each in shown]) for name in shown[0]}
-    read = load_probes(out / "probes.safetensors").accuracy(outputs, values, "A")
+    read = load_probes(out / "probes.safetensors").accuracy(LabelledPictures(outputs, values, "A"))
     six = [max(0.0, read[name]) for name in ("shape", "number", "x", "y", "size", "angle")]
     assert told["shared_preserved_training"]["value"] == pytest.approx(sum(six) / 6, abs=0.02)
     monkeypatch.setattr(module, "world_probes", None)  # what is there is not trained again

@@ -18,7 +18,7 @@ from transfigure.errors import UserError
 from transfigure.networks.model_file import Inference
 from transfigure.recipe import Data, Recipe
 from transfigure.studies.preservation import analyze as module
-from transfigure.studies.preservation.analyze import Analysis, analyze, domains_of, read_probes, world_probes
+from transfigure.studies.preservation.analyze import Analysis, AnalysisOptions, analyze, domains_of, read_probes, world_probes
 from transfigure.studies.preservation.probes import Probes
 from transfigure.translation.translator import Translator
 from transfigure.worlds.shapes.dataset import FACTORS, ShapesPicture, same_shapes
@@ -86,7 +86,7 @@ def probes() -> Probes:
 def analysed(which: str) -> Analysis:
     generator = {"identity": Copy, "perfect": perfect, "constant": Constant}[which]()
     second = translator(generator) if which != "identity" else None
-    return analyze(translator(generator), probes=probes(), second=second, quiet=True)
+    return analyze(translator(generator), second=second, options=AnalysisOptions(probes=probes()), quiet=True)
 
 
 def by_role(found: Analysis, role: str, key: str) -> list[float]:
@@ -165,7 +165,7 @@ def test_any_two_folders_can_be_analysed_without_factors(tmp_path: Path) -> None
 
 
 def test_one_domain_is_an_autoencoders_world() -> None:
-    found = analyze(translator(Copy(), source="A", target="A"), probes=probes(), quiet=True)
+    found = analyze(translator(Copy(), source="A", target="A"), options=AnalysisOptions(probes=probes()), quiet=True)
     assert found.about["same_domain"] and found.value("taken_for_target") != found.value("taken_for_target")
     assert {result.role for result in found.factors} == {"shared"}
 
@@ -180,7 +180,7 @@ def test_distinct_pictures_are_looked_at_once(tmp_path: Path) -> None:
 
 
 def test_factors_of_cut_or_resized_pictures_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    found = analyze(translator(Copy(), size=48), probes=probes(), limit=10)
+    found = analyze(translator(Copy(), size=48), options=AnalysisOptions(10, probes=probes()))
     assert found.factors == [] and "drawn at 48 pixels and read at 32" in capsys.readouterr().err
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from typing import Literal
 
@@ -38,8 +39,7 @@ OUTPUTS = {
 
 @cache
 def results(outputs: str) -> dict[str, FactorResult]:
-    given = {"sources": A, "source_values": world.values(SCENES, "A"), "targets": B}
-    found = analyze_factors(world.probes(), world.FACTORS, outputs=OUTPUTS[outputs](), **given)  # type: ignore[arg-type]
+    found = analyze_factors(world.probes(), world.FACTORS, world.labelled(SCENES, "A"), OUTPUTS[outputs](), B)
     assert [each.name for each in found] == [factor.name for factor in world.FACTORS]
     return {each.name: each for each in found}
 
@@ -112,25 +112,16 @@ def test_a_result_is_plain_json() -> None:
 
 
 def test_the_same_seed_gives_the_same_result() -> None:
-    given = {"sources": A[:40], "source_values": {name: value[:40] for name, value in world.values(SCENES, "A").items()}, "targets": B[:50]}
+    sources = world.labelled({name: value[:40] for name, value in SCENES.items()}, "A")
     before = torch.random.get_rng_state()
-    first, second = (analyze_factors(world.probes(), world.FACTORS, outputs=A[:40], **given) for _ in range(2))  # type: ignore[arg-type]
+    first, second = (analyze_factors(world.probes(), world.FACTORS, sources, A[:40], B[:50]) for _ in range(2))
     assert first == second and torch.equal(before, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize(("source", "target"), [("B", "A"), ("A", "A")])
 def test_other_directions(source: Literal["A", "B"], target: Literal["A", "B"]) -> None:
     x, y = world.render(SCENES, source), world.render(HELD_OUT, target)
-    found = analyze_factors(
-        world.probes(),
-        world.FACTORS,
-        sources=x,
-        source_values=world.values(SCENES, source),
-        outputs=x,
-        targets=y,
-        source=source,
-        target=target,
-    )
+    found = analyze_factors(world.probes(), world.FACTORS, world.labelled(SCENES, source), x, y, target=target)
     roles = {each.name: each.role for each in found}
     if source == target:
         assert {*roles} == {*SHARED, *SOURCE_ONLY} and {*roles.values()} == {"shared"}
@@ -145,9 +136,7 @@ def test_a_hidden_message_is_found() -> None:
     pattern = torch.sign(torch.sin(3.0 * torch.arange(world.SIZE)))[None, None, :]
     outputs = perfect()
     outputs[:, 0] += 0.05 * (SCENES["glow"] - 0.5)[:, None, None] * pattern
-    found = analyze_factors(
-        world.probes(), world.FACTORS, sources=A, source_values=world.values(SCENES, "A"), outputs=outputs, targets=B, resamples=50
-    )
+    found = analyze_factors(world.probes(), world.FACTORS, world.labelled(SCENES, "A"), outputs, B, resamples=50)
     glow, tint = (next(each for each in found if each.name == name) for name in ("glow", "tint"))
     assert (
         glow.preserved < 0.05
@@ -195,12 +184,12 @@ def test_spread_counts_values_beside_the_first() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    told = world.values(SCENES, "A")
-    given = {"sources": A, "source_values": told, "outputs": A, "targets": B}
+    sources = world.labelled(SCENES, "A")
+    given = {"sources": sources, "outputs": A, "targets": B}
     for changes, words in (
         ({"outputs": A[:9]}, "9 outputs to 200 source pictures"),
         ({"targets": B[:7]}, "200 source and 7 target pictures are too few"),
-        ({"source_values": {**told, "glow": told["glow"][:5]}}, "do not tell glow"),
+        ({"sources": replace(sources, values={**sources.values, "glow": sources.values["glow"][:5]})}, "do not tell glow"),
         ({"outputs": A * math.nan}, "not a number"),
     ):
         with pytest.raises(UserError, match=words):

@@ -14,7 +14,7 @@ from transfigure.errors import Missing
 from transfigure.metrics import distribution
 from transfigure.studies.preservation import measures as module
 from transfigure.studies.preservation.measure import IDENTITY, RANDOM_TARGET, Measure
-from transfigure.studies.preservation.measures import measures
+from transfigure.studies.preservation.measures import ImageSets, measures
 from transfigure.studies.preservation.novel import DomainClassifier
 
 SOURCES, TARGETS = boxes(20, 10), boxes(20, 11, striped=True)
@@ -42,7 +42,8 @@ def _quick_and_without_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 def of(outputs: Tensor, sources: Tensor = SOURCES, targets: Tensor = TARGETS, **more: object) -> dict[str, Measure]:
-    found = measures(sources, outputs, targets, quiet=True, **{**TRAINING, **more})  # type: ignore[arg-type]
+    sets = {**TRAINING, **{name: more.pop(name) for name in [*more] if name in ("train_sources", "train_targets", "second_outputs")}}
+    found = measures(ImageSets(sources, outputs, targets, **sets), quiet=True, **more)  # type: ignore[arg-type]
     assert len({each.name for each in found}) == len(found)
     return {each.name: each for each in found}
 

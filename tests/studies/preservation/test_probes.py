@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import safetensors.torch
 import torch
 
 from transfigure.errors import UserError
-from transfigure.studies.preservation.probes import Probes, Reading, agreement, load_probes, train_probes
+from transfigure.studies.preservation.probes import LabelledPictures, Probes, Reading, agreement, load_probes, train_probes
 from transfigure.worlds.shapes.dataset import FACTORS as SHAPES
 from transfigure.worlds.shapes.dataset import Factor, draw_scene
 from transfigure.worlds.shapes.dataset import render as draw_shapes
@@ -22,9 +23,9 @@ TINT, PLACE, STRIPES = (next(factor for factor in world.FACTORS if factor.name =
 
 
 @pytest.mark.parametrize("domain", ["A", "B"])
-def test_probes_read_pictures_they_have_not_seen(domain: str) -> None:
+def test_probes_read_pictures_they_have_not_seen(domain: Literal["A", "B"]) -> None:
     scenes = world.draw(200, 77)
-    found = world.probes().accuracy(world.render(scenes, domain), world.values(scenes, domain), domain)  # type: ignore[arg-type]
+    found = world.probes().accuracy(world.labelled(scenes, domain))
     assert {*found} == {factor.name for factor in world.FACTORS}
     assert min(found.values()) > 0.93, found
 
@@ -75,9 +76,8 @@ def test_the_same_seed_gives_the_same_probes_and_leaves_the_random_state_alone()
 
 
 def test_minutes_end_the_training() -> None:
-    a, b = world.draw(40, 1), world.draw(40, 2)
-    pictures = world.render(a, "A"), world.values(a, "A"), world.render(b, "B"), world.values(b, "B")
-    probes = train_probes(*pictures, world.FACTORS, minutes=1 / 600, steps=10**6, width=4, quiet=True)
+    a, b = world.labelled(world.draw(40, 1), "A"), world.labelled(world.draw(40, 2), "B")
+    probes = train_probes(a, b, world.FACTORS, minutes=1 / 600, steps=10**6, width=4, quiet=True)
     assert 1 <= probes.facts["steps"] < 10**4
 
 
@@ -155,20 +155,26 @@ def test_no_file_of_weights(tmp_path: Path, content: bytes) -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     scenes = world.draw(10, 3)
-    a, b, of_a, of_b = world.render(scenes, "A"), world.render(scenes, "B"), world.values(scenes, "A"), world.values(scenes, "B")
+    a, b = world.labelled(scenes, "A"), world.labelled(scenes, "B")
 
     def train(**changes: object) -> Probes:
-        given = {"pictures_a": a, "values_a": of_a, "pictures_b": b, "values_b": of_b, "factors": world.FACTORS, "steps": 1, "quiet": True}
+        given = {"a": a, "b": b, "factors": world.FACTORS, "steps": 1, "quiet": True}
         return train_probes(**{**given, **changes})  # type: ignore[arg-type]
 
-    without = {name: value for name, value in of_a.items() if name != "glow"}
+    def other(one: LabelledPictures, **values: torch.Tensor) -> LabelledPictures:
+        return dataclasses.replace(one, values={**one.values, **values})
+
+    without = {name: value for name, value in a.values.items() if name != "glow"}
     for changes, words in (
-        ({"pictures_b": b[..., :20, :20]}, r"read pictures \[N, 3, 24, 24\], and these are \[10, 3, 20, 20\]"),
-        ({"pictures_a": a * math.nan}, "not a number"),
-        ({"values_a": without}, "domain A do not tell its factor glow"),
-        ({"values_a": {**of_a, "glow": of_a["glow"][:4]}}, "10 pictures of domain A came with .4. values of glow"),
-        ({"values_b": {**of_b, "frame": of_b["frame"] + 5}}, "frame in domain B is outside 0 to 1"),
-        ({"values_b": {**of_b, "haze": of_b["haze"] * math.nan}}, "haze in domain B is outside"),
+        (
+            {"b": dataclasses.replace(b, pictures=b.pictures[..., :20, :20])},
+            r"read pictures \[N, 3, 24, 24\], and these are \[10, 3, 20, 20\]",
+        ),
+        ({"a": dataclasses.replace(a, pictures=a.pictures * math.nan)}, "not a number"),
+        ({"a": dataclasses.replace(a, values=without)}, "domain A do not tell its factor glow"),
+        ({"a": other(a, glow=a.values["glow"][:4])}, "10 pictures of domain A came with .4. values of glow"),
+        ({"b": other(b, frame=b.values["frame"] + 5)}, "frame in domain B is outside 0 to 1"),
+        ({"b": other(b, haze=b.values["haze"] * math.nan)}, "haze in domain B is outside"),
         ({"factors": ()}, "number of factors is 0"),
         ({"minutes": 0}, "minutes is 0"),
     ):
@@ -182,23 +188,22 @@ def test_factors_of_any_world_will_do() -> None:
     twice = [dataclasses.replace(PLACE, name="one"), Factor("turn", "A", "angle", period=90.0)]
     scenes = world.draw(16, 3)
     a = {"one": scenes["place"], "turn": 90 * scenes["glow"]}
-    probes = train_probes(
-        world.render(scenes, "A"), a, world.render(scenes, "B"), {"one": scenes["place"]}, twice, steps=1, width=4, quiet=True
-    )
+    b = LabelledPictures(world.render(scenes, "B"), {"one": scenes["place"]}, "B")
+    probes = train_probes(LabelledPictures(world.render(scenes, "A"), a, "A"), b, twice, steps=1, width=4, quiet=True)
     assert {*probes.read(world.render(scenes, "A"))} == {"one", "turn"}
 
 
-def _shapes(domain: str, start: int, n: int, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def _shapes(domain: Literal["A", "B"], start: int, n: int, size: int) -> LabelledPictures:
     scenes = [draw_scene(index) for index in range(start, start + n)]
-    pictures = np.stack([draw_shapes(scene, domain, size) for scene in scenes])  # type: ignore[arg-type]
+    pictures = np.stack([draw_shapes(scene, domain, size) for scene in scenes])
     shown = {
         factor.name: torch.tensor([scene.values[factor.name] for scene in scenes]) for factor in SHAPES if factor.owner in ("both", domain)
     }
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1, shown
+    return LabelledPictures(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1, shown, domain)
 
 
 def test_the_world_of_shapes_can_be_learnt() -> None:
-    probes = train_probes(*_shapes("A", 0, 300, 32), *_shapes("B", 9000, 300, 32), SHAPES, steps=120, width=8, quiet=True)
-    a, b = probes.accuracy(*_shapes("A", 5000, 100, 32), "A"), probes.accuracy(*_shapes("B", 7000, 100, 32), "B")
+    probes = train_probes(_shapes("A", 0, 300, 32), _shapes("B", 9000, 300, 32), SHAPES, steps=120, width=8, quiet=True)
+    a, b = probes.accuracy(_shapes("A", 5000, 100, 32)), probes.accuracy(_shapes("B", 7000, 100, 32))
     assert min(a["fill"], a["texture"], a["number"], b["fill"], b["shade"]) > 0.75 and b["background"] > 0.5
     assert min(a["shade"], a["x"], b["y"]) > 0.5

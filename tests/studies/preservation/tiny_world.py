@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from transfigure.studies.preservation.probes import Probes, Values, train_probes
+from transfigure.studies.preservation.probes import LabelledPictures, Probes, Values, train_probes
 from transfigure.worlds.shapes.dataset import Factor
 
 SIZE = 24
@@ -59,11 +60,14 @@ def values(scenes: Values, domain: str) -> dict[str, Tensor]:
     return {factor.name: scenes[factor.name] for factor in FACTORS if factor.owner in ("both", domain)}
 
 
+def labelled(scenes: Values, domain: Literal["A", "B"]) -> LabelledPictures:
+    """Scenes as a domain shows them, and what it shows of them."""
+    return LabelledPictures(render(scenes, domain), values(scenes, domain), domain)
+
+
 def train(steps: int, seed: int = 0, n: int = 600) -> Probes:
     a, b = draw(n, 1), draw(n, 2)
-    return train_probes(
-        render(a, "A"), values(a, "A"), render(b, "B"), values(b, "B"), FACTORS, seed=seed, steps=steps, width=8, quiet=True
-    )
+    return train_probes(labelled(a, "A"), labelled(b, "B"), FACTORS, seed=seed, steps=steps, width=8, quiet=True)
 
 
 @cache

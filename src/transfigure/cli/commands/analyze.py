@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Analyze, write the page, and print the table."""
     from ...reporting.analysis.page import write_analysis
-    from ...studies.preservation.analyze import analyze, read_probes
+    from ...studies.preservation.analyze import AnalysisOptions, analyze, read_probes
 
     if options.images < 2:
         raise UserError(f"--images {options.images}: an analysis needs at least 2, better 100")
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     second = None if options.second is None else open_model(options, options.second)
     common = {"split": options.split, "overrides": overrides, "quiet": options.quiet}
     probes = None if options.probes is None else read_probes(options.probes, translator, options.data, **common)
-    found = analyze(translator, options.data, second=second, probes=probes, limit=options.images, **common)
+    found = analyze(translator, options.data, second=second, options=AnalysisOptions(options.images, probes=probes), **common)
     page = None if out is None else write_analysis(found, Path(out))
     if options.json:
         print(json.dumps(found.to_dict(), indent=2))

@@ -19,7 +19,7 @@ from torch import Tensor
 from ...data.files import write_atomically, write_json
 from ...studies.preservation.measure import IDENTITY, RANDOM_TARGET, Measure
 from ..formatting import decimals, plain, to_places
-from ..panels import Picture, data_uri, shown
+from ..panels import PagePicture, data_uri, shown
 from ..placement import Placement
 from ..shell import fill
 from . import words
@@ -123,7 +123,7 @@ def render(analysis: Analysis) -> str:
 # ---- pictures ---------------------------------------------------------------------------------------------------------------
 
 
-def _rows(analysis: Analysis) -> Iterator[tuple[str, list[Picture]]]:
+def _rows(analysis: Analysis) -> Iterator[tuple[str, list[PagePicture]]]:
     """Of each example its name and its pictures, in the order of the heads."""
     names, pictures = analysis.examples
     for at, name in enumerate(names):
@@ -139,14 +139,14 @@ def _eight_bits(image: Tensor) -> Array:
     return shown(((image.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
 
 
-def _picture(image: Array, alt: str) -> Picture:
+def _picture(image: Array, alt: str) -> PagePicture:
     height, width = image.shape[:2]
     if max(height, width) > SIDE:
         scale = SIDE / max(height, width)
         width, height = max(1, round(width * scale)), max(1, round(height * scale))
         flat = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
         image = np.atleast_3d(np.asarray(flat.resize((width, height), Image.Resampling.LANCZOS)))
-    return Picture(data_uri(image), width, height, alt)
+    return PagePicture(data_uri(image), width, height, alt)
 
 
 def _parts(output: Tensor, masks: Tensor) -> list[int]:

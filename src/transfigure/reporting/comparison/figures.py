@@ -22,7 +22,7 @@ from ...errors import TransfigureError
 from ...studies.ablation.summary import summarise
 from ...studies.ablation.variants import Comparison
 from .. import panels
-from ..charts import COLOURS, DASHES, WIDTH, Chart, Look
+from ..charts import COLOURS, DASHES, WIDTH, Chart, LineStyle
 from ..formatting import capital
 from . import overlays
 from .overlays import Shown
@@ -33,7 +33,7 @@ EDGE, LEGEND, SCALE, SIDE = 14, 150, 1.6, 512
 """Units of white around and of a legend's name at most, pixels a unit of a chart, and pixels of a test image's longest side."""
 INTERVALS = "ring: one run; stroke: their mean; bar: the 95 % interval of that mean, cut where it runs off the axis"
 BANDS = "line: mean over seeds, of running means where many steps were logged; band: from the lowest to the highest seed"
-TARGETS = ("the targets", Look("ink"))
+TARGETS = ("the targets", LineStyle("ink"))
 QUIET = f'fill="{COLOURS["ink"]}"'
 
 
@@ -66,7 +66,7 @@ def figures(comparison: Comparison, folder: str | Path) -> list[Path]:
 def _charts(comparison: Comparison, shown: list[Shown]) -> Iterator[tuple[str, str]]:
     """(name, SVG) of every chart."""
     several = any(len(variant.runs) > 1 for variant in shown)
-    variants = [(variant.name, variant.look) for variant in shown if variant.runs]
+    variants = [(variant.name, variant.style) for variant in shown if variant.runs]
     for figure in overlays.scores(summarise(comparison), shown):
         cut = "…" in figure.svg  # otherwise the rows have their names
         yield f"score {figure.title}", standing(figure, variants if cut else [], note=INTERVALS if several else "")
@@ -79,17 +79,17 @@ def _charts(comparison: Comparison, shown: list[Shown]) -> Iterator[tuple[str, s
         yield f"{kind}{figure.title}", standing(figure, legend, below, "means over seeds" if several else "")
 
 
-def standing(figure: Chart, legend: Sequence[tuple[str, Look]], below: str = "", note: str = "") -> str:
+def standing(figure: Chart, legend: Sequence[tuple[str, LineStyle]], below: str = "", note: str = "") -> str:
     """A figure of the page as a document of its own.
 
     Args:
         figure: its title, its inline SVG and its note.
-        legend: names and looks; those whose colour the chart does not have are left out.
+        legend: names and styles; those whose colour the chart does not have are left out.
         below, note: what the horizontal axis counts, and more to say under the chart.
     """
     found = re.fullmatch(r'<svg viewBox="0 0 \S+ (\S+)"[^>]*>(.*)</svg>', str(figure.svg).strip(), re.DOTALL)
     tall, inside = (float(found[1]), found[2]) if found else (0.0, "")
-    names = [(wrapped(name, _font(11), LEGEND), look) for name, look in legend if f"var(--{look.colour})" in inside]
+    names = [(wrapped(name, _font(11), LEGEND), style) for name, style in legend if f"var(--{style.colour})" in inside]
     legend_width = max((46 + _font(11).getlength(line) for lines, _ in names for line in lines), default=0.0)
     wide = 2 * EDGE + WIDTH + legend_width
     parts: list[str] = []
@@ -104,8 +104,8 @@ def standing(figure: Chart, legend: Sequence[tuple[str, Look]], below: str = "",
     title = wrapped(capital(figure.title), _font(13.5, "-Bold"), wide - 2 * EDGE)
     top = write(EDGE, EDGE + 11, title, 13.5, 'font-weight="bold"') - 8
     y = top + 30.0
-    for lines, look in names:
-        parts.append(_stroke(look, EDGE + WIDTH + 14, y - 4))
+    for lines, style in names:
+        parts.append(_stroke(style, EDGE + WIDTH + 14, y - 4))
         y = write(EDGE + WIDTH + 46, y, lines, 11) + 5
     bottom = write(EDGE + (WIDTH + 36) / 2, top + tall + 12, [below] if below else [], 10.5, f'text-anchor="middle" {QUIET}')
     level = any(float(x) < WIDTH for x in re.findall(r'd="M (\S+)[^"]*"[^>]*dasharray', inside))  # or it lies beyond the axis
@@ -123,12 +123,12 @@ width="{SCALE * wide:.0f}" height="{SCALE * high:.0f}" role="img" font-family="{
     return re.sub(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)  # XML has no place for the others
 
 
-def _stroke(look: Look, x: float, y: float) -> str:
+def _stroke(line: LineStyle, x: float, y: float) -> str:
     """A line of the legend; that of the targets is thick and faint."""
-    width, opacity = (4.5, 0.45) if look == TARGETS[1] else (2.0, 1.0)
-    dash = DASHES[look.dash]
+    width, opacity = (4.5, 0.45) if line == TARGETS[1] else (2.0, 1.0)
+    dash = DASHES[line.dash]
     dashes = "none" if isinstance(dash, str) else " ".join(f"{width * part:g}" for part in dash[1])
-    style = f"fill: none; stroke: var(--{look.colour}); stroke-width: {width}; stroke-opacity: {opacity}; stroke-dasharray: {dashes}"
+    style = f"fill: none; stroke: var(--{line.colour}); stroke-width: {width}; stroke-opacity: {opacity}; stroke-dasharray: {dashes}"
     return f'<path d="M {x} {y:.2f} h 24" style="{style}"/>'
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from ...evaluation.schema import finite
 from ...studies.ablation.summary import Summary
-from ..charts import Band, Chart, Dots, Look, bands, dots, overlay
+from ..charts import Band, Chart, Dots, LineStyle, bands, dots, overlay
 from ..formatting import called
 from ..run_files import Points, RunFiles
 from ..scores import Entry, mapping, read_json
@@ -24,23 +24,23 @@ LAB = {"L": "Lightness L", "a": "Green to red, a", "b": "Blue to yellow, b"}
 
 @dataclass(frozen=True)
 class Shown:
-    """A variant on the page: its name, its look, and its runs that could be read, as (seed, files)."""
+    """A variant on the page: its name, its style, and its runs that could be read, as (seed, files)."""
 
     name: str
-    look: Look
+    style: LineStyle
     runs: list[tuple[int, RunFiles]]
 
 
 def scores(summary: Summary, shown: Sequence[Shown]) -> Iterator[Chart]:
     """Metric by metric the seeds' values, where there is more than one run to show."""
-    looks = {variant.name: variant.look for variant in shown}
+    styles = {variant.name: variant.style for variant in shown}
     for column in summary.columns:
         rows = []
         for line in summary.lines:
             value = line.values.get(column.metric)
             if value is not None and value.mean is not None:
                 interval = None if value.low is None or value.high is None else (value.low, value.high)
-                rows.append(Dots(_short(line.name), looks[line.name], [each for _, each in value.seeds], value.mean, interval))
+                rows.append(Dots(_short(line.name), styles[line.name], [each for _, each in value.seeds], value.mean, interval))
         if len(rows) > 1:
             svg = dots(rows, _name("dots", column.metric), level=1.0 if column.better == "one" else None)
             good = {"higher": "better to the right", "lower": "better to the left", "one": "best at 1 (dashed)"}.get(column.better, "")
@@ -70,7 +70,7 @@ def curves(shown: Sequence[Shown]) -> Iterator[Chart]:
         level: float | None = None,
         wide: bool = False,
     ) -> Iterator[Chart]:
-        drawn = [Band(variant.look, [points for _, files in variant.runs if (points := series(files))]) for variant in shown]
+        drawn = [Band(variant.style, [points for _, files in variant.runs if (points := series(files))]) for variant in shown]
         if drawn := [band for band in drawn if band.seeds]:
             svg = bands(drawn, _name("band", title), smooth=smooth, level=level, wide=wide, images_per_epoch=epoch)
             yield Chart(title, Markup(svg), note)
@@ -132,31 +132,31 @@ def pictures(shown: Sequence[Shown], notes: list[str]) -> Iterator[Chart]:
         variant.name: [stored for seed, files in variant.runs if (stored := _pictures_file(files, f"{variant.name}, seed {seed}", notes))]
         for variant in shown
     }
-    looks = {variant.name: variant.look for variant in shown}
-    yield from _spectra({name: [mapping(stored.get("spectrum")) for stored in each] for name, each in found.items()}, looks)
+    styles = {variant.name: variant.style for variant in shown}
+    yield from _spectra({name: [mapping(stored.get("spectrum")) for stored in each] for name, each in found.items()}, styles)
     for channel, title in LAB.items():
         each = {name: [mapping(mapping(stored.get("lab")).get(channel)) for stored in own] for name, own in found.items()}
         lines = {name: line for name, own in each.items() if (line := _mean(own, "generated", "edges"))}
         if lines:
             target = next((line for own in each.values() if (line := _mean(own, "target", "edges"))), [])
-            drawn = [(looks[name], line) for name, line in lines.items()]
+            drawn = [(styles[name], line) for name, line in lines.items()]
             svg = overlay(drawn, _name("lab", channel), target=target, logarithmic=True)
             yield Chart(title, Markup(svg), "share of pixels, on a logarithmic scale; thick grey: the targets")
 
 
-def _spectra(found: dict[str, list[Entry]], looks: dict[str, Look]) -> Iterator[Chart]:
+def _spectra(found: dict[str, list[Entry]], styles: dict[str, LineStyle]) -> Iterator[Chart]:
     lines = {name: line for name, own in found.items() if (line := _mean(own, "generated", "frequency"))}
     if not lines:
         return
     target = next((line for own in found.values() if (line := _mean(own, "target", "frequency"))), [])
-    drawn = [(looks[name], line) for name, line in lines.items()]
+    drawn = [(styles[name], line) for name, line in lines.items()]
     note = "power by cycles per pixel; thick grey: the targets"
     yield Chart("Spectrum", Markup(overlay(drawn, "spectrum", target=target, logarithmic=True)), note)
     ratios = []
     for name, own in found.items():
         beside = dict(_mean(own, "target", "frequency"))
         ratio = [(x, 10 * math.log10(y / beside[x])) for x, y in lines.get(name, []) if y > 0 and beside.get(x, 0) > 0]
-        ratios += [(looks[name], ratio)] if ratio else []
+        ratios += [(styles[name], ratio)] if ratio else []
     if ratios:
         note = "decibels over the targets' power (dashed: as theirs); at the right end less is blur, more is noise or a pattern"
         yield Chart("Spectrum, relative to the targets", Markup(overlay(ratios, "spectrum-ratio", level=0.0)), note)

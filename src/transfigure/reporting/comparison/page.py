@@ -14,8 +14,8 @@ from ...errors import UserError
 from ...studies.ablation.formats import to_csv, to_dict
 from ...studies.ablation.summary import Summary, summarise
 from ...studies.ablation.variants import Comparison
-from ..charts import DASHES, HUES, Look
-from ..panels import Album, Picture, fitting
+from ..charts import DASHES, HUES, LineStyle
+from ..panels import Album, PagePicture, fitting
 from ..run_files import RunFiles
 from ..scores import PanelFiles
 from ..shell import fill
@@ -35,7 +35,7 @@ class PanelRow:
     """One test image: its pictures in the order of the columns."""
 
     name: str
-    pictures: list[Picture]
+    pictures: list[PagePicture]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def readable(comparison: Comparison, notes: list[str]) -> list[Shown]:
                     continue
                 notes += [f"{variant.name}, seed {cell.seed}: {note}" for note in files.notes]
                 runs.append((cell.seed, files))
-        shown.append(Shown(variant.name, Look.of(at), runs))
+        shown.append(Shown(variant.name, LineStyle.of(at), runs))
     return shown
 
 

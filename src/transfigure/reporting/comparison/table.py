@@ -11,7 +11,7 @@ from ...metrics.direction import badness
 from ...progress import duration
 from ...studies.ablation.over_seeds import SeedStatistics
 from ...studies.ablation.summary import Column, FactorLine, Summary, VariantLine
-from ..charts import Look
+from ..charts import LineStyle
 from ..formatting import count, decimals, listed, plain, to_places
 from ..scores import CEILINGS
 
@@ -51,10 +51,10 @@ class TableCell:
 
 @dataclass(frozen=True)
 class VariantRow:
-    """A variant: its name, look, how many of its runs are measured, and its cells."""
+    """A variant: its name, style, how many of its runs are measured, and its cells."""
 
     name: str
-    look: Look
+    style: LineStyle
     runs: str
     whole: bool
     cells: list[TableCell]
@@ -128,7 +128,7 @@ def table(summary: Summary) -> ComparisonTable:
         [
             VariantRow(
                 line.name,
-                Look.of(at),
+                LineStyle.of(at),
                 f"{line.measured}" if line.measured == len(line.cells) else f"{line.measured} of {len(line.cells)}",
                 line.measured == len(line.cells),
                 [_cell(column, line, places[column.metric]) for column in summary.columns],

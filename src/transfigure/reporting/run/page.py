@@ -19,7 +19,7 @@ from ...data.files import write_atomically
 from .. import charts
 from ..charts import Chart
 from ..formatting import called, decimals, plain, weight
-from ..panels import Album, Picture, fitting
+from ..panels import Album, PagePicture, fitting
 from ..run_files import Points, RunFiles, Sample
 from ..scores import EvaluationView, PanelFiles, Score
 from ..shell import fill
@@ -62,7 +62,7 @@ class PictureRow:
 
     heading: str
     note: str
-    pictures: list[tuple[str, Picture]]
+    pictures: list[tuple[str, PagePicture]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Strip:
     """A fixed example over time: its pictures with a caption each."""
 
     heading: str
-    pictures: list[tuple[str, Picture]]
+    pictures: list[tuple[str, PagePicture]]
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def _value(value: object) -> str:
 
 def _facts(given: dict[str, Any]) -> list[tuple[str, str]]:
     """What can be said in a line each."""
-    return [(key, _value(value)) for key, value in given.items() if not isinstance(value, list)]
+    return [(key, _value(value)) for key, value in given.items() if value != "" and not isinstance(value, list)]
 
 
 def _contents(folder: Path, meanings: dict[str, str]) -> list[tuple[str, str, str]]:

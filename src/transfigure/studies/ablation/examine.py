@@ -26,7 +26,7 @@ from ...evaluation.held_out import HeldOut, held_out
 from ...evaluation.schema import EvaluationRecord, Row
 from ...recipe import Recipe
 from ...translation.translator import Translator
-from ..preservation.analyze import Analysis, analyze, domains_of, shared_agreement, world_probes
+from ..preservation.analyze import Analysis, AnalysisOptions, analyze, domains_of, shared_agreement, world_probes
 from ..preservation.measure import IDENTITY
 from ..preservation.preserved import retrieval_at_1, seed_agreement
 from ..preservation.probes import Probes, load_probes
@@ -104,7 +104,7 @@ def add_rows(run: Path, rows: Sequence[Row]) -> None:
 
 
 def _translation(run: Path, probes: Probes | None) -> None:
-    analysis = analyze(run, probes=probes, quiet=True)
+    analysis = analyze(run, options=AnalysisOptions(probes=probes), quiet=True)
     write_json(run / "analysis" / "analysis.json", analysis.to_dict())
     translator = Translator.load(run)
     found = held_out(translator, None, None, {})
@@ -116,12 +116,11 @@ def _translation(run: Path, probes: Probes | None) -> None:
 def _measured(analysis: Analysis) -> Iterator[Row]:
     for measure in analysis.measures:
         if measure.name in SHOWN:
-            low, high = measure.interval or (None, None)
             reason = measure.note if math.isnan(measure.value) else ""
             value = None if reason else measure.value
             better = measure.better or ""
             label = measure.label[:1].upper() + measure.label[1:]
-            yield _row(measure.name, label, better, value, low, high, measure.bounds, skipped=reason)
+            yield _row(measure.name, label, better, value, measure.interval, measure.bounds, skipped=reason)
     attribution = analysis.attribution
     yield _row("locality", "Depends on its own place", "higher", attribution.share, bounds={"uniform dependence": attribution.uniform})
 
@@ -246,8 +245,7 @@ def _row(
     label: str,
     better: str,
     value: float | None,
-    low: float | None = None,
-    high: float | None = None,
+    interval: tuple[float, float] | None = None,
     bounds: dict[str, float] | None = None,
     n: int = 0,
     skipped: str = "",
@@ -255,4 +253,5 @@ def _row(
     nothing = value is None or not math.isfinite(value)
     reason = skipped or ("there is nothing to compare" if nothing else "")
     known = {bound: at for bound, at in (bounds or {}).items() if math.isfinite(at)}
+    low, high = interval or (None, None)
     return Row(name, label, "", better, None if nothing else value, low, high, n, known, skipped=reason, of=name)

@@ -32,9 +32,9 @@ from ...worlds.shapes.dataset import FACTORS, ShapesPicture, draw_scene
 from .attribution import input_gradients, locality
 from .factors import FactorResult, analyze_factors
 from .measure import Measure
-from .measures import measures
+from .measures import ImageSets, measures
 from .novel import nearest_training
-from .probes import Probes, agreement, load_probes, train_probes
+from .probes import LabelledPictures, Probes, agreement, load_probes, train_probes
 
 IMAGES = 500
 """At most so many held-out images of each domain are looked at, and twice as many training images, evenly spread."""
@@ -44,7 +44,6 @@ pixels."""
 MAPPED, GRID = 16, 4
 """So many sources, evenly spread, are asked which of their pixels each cell of a grid of so many by so many depends on."""
 EXAMPLES = 8
-DOMAINS: tuple[Literal["A"], Literal["B"]] = ("A", "B")
 
 
 @dataclass(frozen=True)
@@ -128,17 +127,30 @@ class Analysis:
         return text
 
 
+@dataclass(frozen=True, eq=False)
+class AnalysisOptions:
+    """How an analysis looks.
+
+    Attributes:
+        limit: held-out images of each domain that are looked at.
+        seed: of random targets, classifier, probes and resampling.
+        probes: that can read the world's factors, if they are known; None trains them on pictures of the training images' world.
+    """
+
+    limit: int = IMAGES
+    seed: int = 0
+    probes: Probes | None = None
+
+
 def analyze(
     model: Translator | str | Path,
     data: str | Path | Data | None = None,
     *,
     split: str | None = None,
     second: Translator | str | Path | None = None,
-    probes: Probes | None = None,
     checkpoint: Literal["last", "best"] = "last",
     overrides: dict[str, Any] | None = None,
-    limit: int = IMAGES,
-    seed: int = 0,
+    options: AnalysisOptions | None = None,
     quiet: bool = False,
 ) -> Analysis:
     """Say what a translator preserves of its sources and what is novel in its outputs.
@@ -148,17 +160,16 @@ def analyze(
         data: unpaired domains or pairs (whose pairing is not used); None is the data of the model's own recipe.
         split: as in ``evaluate``.
         second: another training of the same recipe, for the agreement of both.
-        probes: that can read the world's factors, if they are known; None trains them on the training pictures.
         checkpoint: of a run.
         overrides: dotted data keys that replace the recipe's.
-        limit: images looked at.
-        seed: of random targets, classifier, probes and resampling.
+        options: how many images are looked at, with which seed and probes.
         quiet: no progress.
 
     Raises:
         UserError: no model, no data, or images that do not fit the model.
     """
     started = time.monotonic()
+    options = options or AnalysisOptions()
     translator = model if isinstance(model, Translator) else Translator.load(model, checkpoint=checkpoint)
     other = second if isinstance(second, Translator) or second is None else Translator.load(second, checkpoint=checkpoint)
     found = held_out(translator, data, split, overrides or {})
@@ -166,18 +177,16 @@ def analyze(
         raise UserError(f"{found.section.path or 'the data'} has no training images: an analysis compares with both domains' own images")
     for note in [] if quiet else found.notes:
         say(f"note: {note}")
-    sources, targets, names = domains_of(found.pairs, limit, "read held-out", quiet)
-    train_sources, train_targets, _ = domains_of(found.training, 2 * limit, "read training", quiet)
+    sources, targets, names = domains_of(found.pairs, options.limit, "read held-out", quiet)
+    train_sources, train_targets, _ = domains_of(found.training, 2 * options.limit, "read training", quiet)
     if min(len(sources), len(targets)) < 2:
         raise UserError(f"{found.section.path or 'the data'} has one {found.split} image in a domain: an analysis needs two, better 100")
     outputs = _outputs(translator, sources, "translate", quiet)
     again = None if other is None else _outputs(other, sources, "translate again", quiet)
     same = _same(found)
-    measured = measures(
-        sources, outputs, targets, train_sources=train_sources, train_targets=train_targets, second_outputs=again, seed=seed,
-        same_domain=same, quiet=quiet,
-    )  # fmt: skip
-    factors, accuracy = _factors(found, probes, sources, outputs, targets, limit, seed, quiet)
+    images = ImageSets(sources, outputs, targets, train_sources, train_targets, again)
+    measured = measures(images, seed=options.seed, same_domain=same, quiet=quiet)
+    factors, accuracy = _factors(found, images, options, quiet)
     shown = list(range(0, len(sources), every(len(sources), EXAMPLES)))[:EXAMPLES]
     nearest = nearest_training(outputs[shown], train_targets, targets).indices
     pictures = {"source": sources[shown], "output": outputs[shown], "nearest": train_targets[nearest]}
@@ -198,7 +207,7 @@ def analyze(
         "training_sources": len(train_sources),
         "training_targets": len(train_targets),
         "same_domain": same,
-        "seed": seed,
+        "seed": options.seed,
         "traced": attribution.sources,
     }
     about["seconds"] = round(time.monotonic() - started, 2)
@@ -212,11 +221,12 @@ def world_probes(records: Sequence[Record], seed: int = 0, quiet: bool = False) 
     shown = records[0].a
     assert isinstance(shown, ShapesPicture)
     scenes = [draw_scene(index, shown.scene.seed) for index in range(FIRST_SCENE, FIRST_SCENE + SCENES)]
-    pictures, values = {}, {}
-    for domain in DOMAINS:
+
+    def draw(domain: Literal["A", "B"]) -> LabelledPictures:
         drawn = [ShapesPicture(scene, domain, shown.size) for scene in scenes]
-        pictures[domain], values[domain] = _drawn(drawn, f"draw {domain}", quiet), _values(drawn)
-    return train_probes(pictures["A"], values["A"], pictures["B"], values["B"], FACTORS, seed=seed, steps=STEPS, quiet=quiet)
+        return LabelledPictures(_drawn(drawn, f"draw {domain}", quiet), _values(drawn), domain)
+
+    return train_probes(draw("A"), draw("B"), FACTORS, seed=seed, steps=STEPS, quiet=quiet)
 
 
 def read_probes(
@@ -326,6 +336,12 @@ def _asked(pictures: Sequence[Picture], limit: int) -> list[ShapesPicture]:
     return distinct[:: every(len(distinct), limit)]  # type: ignore[return-value]
 
 
+def _labelled(images: Tensor, pictures: Sequence[Picture], limit: int) -> LabelledPictures:
+    """The tensor of :func:`domains_of` with what its pictures show."""
+    asked = _asked(pictures, limit)
+    return LabelledPictures(images, _values(asked), asked[0].domain)
+
+
 def shared_agreement(probes: Probes, dataset: PairDataset, outputs: Tensor, limit: int) -> float:
     """How much of the factors that both domains show is read from the outputs to a data set's sources: the mean over those factors.
 
@@ -342,30 +358,28 @@ def shared_agreement(probes: Probes, dataset: PairDataset, outputs: Tensor, limi
 
 
 def _factors(
-    found: HeldOut, probes: Probes | None, sources: Tensor, outputs: Tensor, targets: Tensor, limit: int, seed: int, quiet: bool
+    found: HeldOut, images: ImageSets, options: AnalysisOptions, quiet: bool
 ) -> tuple[list[FactorResult], dict[str, dict[str, float]]]:
-    if not _known(found.pairs.records) or min(len(sources), len(targets)) < 8 or outputs.shape[1] != 3:
+    records, targets = found.pairs.records, images.targets
+    if not _known(records) or min(len(images.sources), len(targets)) < 8 or images.outputs.shape[1] != 3:
         return [], {}
-    drawn, read = getattr(found.pairs.records[0].a, "size", 0), sources.shape[-1]
+    drawn, read = getattr(records[0].a, "size", 0), images.sources.shape[-1]
     if drawn != read:
         if not quiet:
             say(f"note: the pictures are drawn at {drawn} pixels and read at {read}: their factors are left out (set --data.size {read})")
         return [], {}
     assert found.training is not None
-    readers = probes if probes is not None else world_probes(found.training.records, seed=seed, quiet=quiet)
+    readers = options.probes or world_probes(found.training.records, seed=options.seed, quiet=quiet)
     assert readers is not None
-    records = found.pairs.records
-    source, target = records[0].a.domain, records[0].b.domain  # type: ignore[attr-defined]
-    values = _values(_asked([record.a for record in records], limit))
-    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))  # pairs are not to meet
-    results = analyze_factors(
-        readers, FACTORS, sources=sources, source_values=values, outputs=outputs, targets=targets[order], source=source, target=target,
-        seed=seed,
-    )  # fmt: skip
-    right = {
-        "source": readers.accuracy(sources, values, source),
-        "target": readers.accuracy(targets, _values(_asked([record.b for record in records], limit)), target),
+    sides = {
+        "source": _labelled(images.sources, [record.a for record in records], options.limit),
+        "target": _labelled(targets, [record.b for record in records], options.limit),
     }
+    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(options.seed))  # pairs are not to meet
+    results = analyze_factors(
+        readers, FACTORS, sides["source"], images.outputs, targets[order], target=sides["target"].domain, seed=options.seed
+    )
+    right = {side: readers.accuracy(labelled) for side, labelled in sides.items()}
     names = dict.fromkeys([*right["source"], *right["target"]])
     return results, {name: {side: accuracy[name] for side, accuracy in right.items() if name in accuracy} for name in names}
 

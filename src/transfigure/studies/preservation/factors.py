@@ -27,7 +27,7 @@ from torch import Tensor
 from ...errors import UserError
 from ...metrics.interval import bootstrap_interval
 from ...worlds.shapes.dataset import Factor
-from .probes import Probes, Reading, Values, agreement, direction, shown
+from .probes import LabelledPictures, Probes, Reading, Values, agreement, direction, shown
 
 NUMBER_BINS, ANGLE_BINS = 10, 8
 SPLITS = 40
@@ -104,12 +104,10 @@ class FactorResult:
 def analyze_factors(
     probes: Probes,
     factors: Sequence[Factor],
-    *,
-    sources: Tensor,
-    source_values: Values,
+    sources: LabelledPictures,
     outputs: Tensor,
     targets: Tensor,
-    source: Literal["A", "B"] = "A",
+    *,
     target: Literal["A", "B"] = "B",
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -119,12 +117,10 @@ def analyze_factors(
     Args:
         probes: which can read the factors.
         factors: to be asked of, in this order.
-        sources: ``[N, 3, S, S]`` in [-1, 1], held-out pictures x of the source domain.
-        source_values: what x shows, ``[N]`` by the names of those factors that the source domain shows.
+        sources: N held-out pictures x of the source domain.
         outputs: ``[N, 3, S, S]``, G(x) in the same order.
         targets: ``[M, 3, S, S]``, real held-out pictures of the target domain, in an order that has nothing to do with the sources'.
-        source: the domain of x.
-        target: the domain that G draws; the same as ``source`` for an autoencoder.
+        target: the domain that G draws; that of the sources for an autoencoder.
         seed: of the resampling and of every random choice.
         resamples: of the bootstrap.
 
@@ -137,17 +133,18 @@ def analyze_factors(
     if min(len(sources), len(targets)) < 8:
         raise UserError(f"{len(sources)} source and {len(targets)} target pictures are too few for a distribution: give at least 8 of each")
     readable = {factor.name for factor in probes.factors}
+    source = sources.domain
     asked = [factor for factor in factors if shown(factor, source) or shown(factor, target)]
     for factor in asked:
         if factor.name not in readable:
             raise UserError(f"the probes cannot read {factor.name}: train them on this world")
-        if shown(factor, source) and len(source_values.get(factor.name, ())) != len(sources):
+        if shown(factor, source) and len(sources.values.get(factor.name, ())) != len(sources):
             raise UserError(f"the values of {len(sources)} source pictures do not tell {factor.name} for each")
-    read = {"sources": probes.read(sources), "outputs": probes.read(outputs), "targets": probes.read(targets)}
-    skills = hidden_information(probes, outputs, [factor for factor in asked if not shown(factor, target)], source_values, seed)
+    read = {"sources": probes.read(sources.pictures), "outputs": probes.read(outputs), "targets": probes.read(targets)}
+    skills = hidden_information(probes, outputs, [factor for factor in asked if not shown(factor, target)], sources.values, seed)
     results = []
     for factor in asked:
-        truth = torch.as_tensor(source_values[factor.name]).double() if shown(factor, source) else None
+        truth = torch.as_tensor(sources.values[factor.name]).double() if shown(factor, source) else None
         of = {what: readings[factor.name] for what, readings in read.items()}
         role: Role = "target only" if truth is None else "shared" if shown(factor, target) else "source only"
         results.append(_result(factor, role, truth, of, skills.get(factor.name), seed, resamples))

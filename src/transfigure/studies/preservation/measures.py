@@ -27,6 +27,45 @@ _WITH_WEIGHTS: tuple[type[FeatureMetric], ...] = (FID, KID)
 
 
 @dataclass(frozen=True, eq=False)
+class ImageSets:
+    """The images that an analysis compares, all in [-1, 1].
+
+    Attributes:
+        sources: held-out sources ``[N, C, H, W]``, N at least 2.
+        outputs: the generator's, ``[N, C', H, W]``.
+        targets: held-out real targets ``[M, C', H, W]``, M at least 2. If there are fewer of them than sources, the bound is of M.
+        train_sources: ``[K, C, H, W]``.
+        train_targets: ``[L, C', H, W]``.
+        second_outputs: to the same sources by another training, for the agreement of both; None without one.
+    """
+
+    sources: Tensor
+    outputs: Tensor
+    targets: Tensor
+    train_sources: Tensor
+    train_targets: Tensor
+    second_outputs: Tensor | None = None
+
+    def check(self) -> None:
+        """Refuse sets that do not fit each other.
+
+        Raises:
+            ValueError: they do not.
+        """
+        check_pairs(self.sources, self.outputs, "sources", "outputs")
+        if self.second_outputs is not None:
+            check_pairs(self.outputs, self.second_outputs, "outputs", "outputs of the second training", channels=True)
+        for name in ("sources", "targets", "train_sources", "train_targets"):
+            what, images = name.replace("train_", "training "), getattr(self, name)
+            check(images, what)
+            similar = self.sources if name.endswith("sources") else self.outputs
+            if images.shape[1:] != similar.shape[1:]:
+                raise ValueError(f"the {what} must be of shape {list(similar.shape[1:])}: got {list(images.shape[1:])}")
+            if len(images) < 2:
+                raise ValueError(f"an analysis compares images with each other: give at least two {what}")
+
+
+@dataclass(frozen=True, eq=False)
 class _Cases:
     """The outputs, and what stands in their place for the bounds."""
 
@@ -40,18 +79,7 @@ class _Cases:
         yield from (("", self.outputs), (IDENTITY, self.copies), (RANDOM_TARGET, self.random))
 
 
-def measures(
-    sources: Tensor,
-    outputs: Tensor,
-    targets: Tensor,
-    *,
-    train_sources: Tensor,
-    train_targets: Tensor,
-    second_outputs: Tensor | None = None,
-    seed: int = 0,
-    same_domain: bool = False,
-    quiet: bool = False,
-) -> list[Measure]:
+def measures(images: ImageSets, *, seed: int = 0, same_domain: bool = False, quiet: bool = False) -> list[Measure]:
     """What is preserved of the sources in the outputs, and what is novel from the target domain.
 
     Every measure is computed three times in the same way: of the outputs; of the sources in their place (``identity``), with the
@@ -59,12 +87,7 @@ def measures(
     pairs. Sets are compared with the *training* images of a domain, so that held-out ones have an honest distance to them, too.
 
     Args:
-        sources: held-out sources ``[N, C, H, W]`` in [-1, 1], N at least 2.
-        outputs: the generator's, ``[N, C', H, W]``.
-        targets: held-out real targets ``[M, C', H, W]``, M at least 2. If there are fewer of them than sources, that bound is of M.
-        train_sources: ``[K, C, H, W]``.
-        train_targets: ``[L, C', H, W]``.
-        second_outputs: to the same sources by another training, for the agreement of both.
+        images: sources, outputs, targets, and what was trained on.
         seed: of the random targets and of the domain classifier.
         same_domain: source and target are one domain: sources are then recognised by their pixels and not by their outlines, and
             neither the distance from the source domain nor a classifier has anything to say.
@@ -76,20 +99,19 @@ def measures(
     Raises:
         ValueError: the shapes do not fit each other.
     """
-    _check(sources, outputs, targets, train_sources, train_targets)
-    if second_outputs is not None:
-        check_pairs(outputs, second_outputs, "outputs", "outputs of the second training", channels=True)
-    cases = _Cases(sources, outputs, to_channels(sources, outputs.shape[1]), *_random_targets(targets, len(sources), seed))
+    images.check()
+    sources, outputs, second = images.sources, images.outputs, images.second_outputs
+    cases = _Cases(sources, outputs, to_channels(sources, outputs.shape[1]), *_random_targets(images.targets, len(sources), seed))
     parts = [
         _preserved(cases, "pixels" if same_domain else "structure"),
-        _agreements(cases, second_outputs) if second_outputs is not None else iter(()),
-        _distances(cases, train_targets, "to_target", (*_WITHOUT_WEIGHTS, *_WITH_WEIGHTS)),
-        _distances(cases, to_channels(train_sources, outputs.shape[1]), "from_source", () if same_domain else _WITHOUT_WEIGHTS),
-        iter(()) if same_domain else _classified(cases, train_sources, train_targets, targets, seed, quiet),
-        _copied(cases, train_targets, targets),
+        _agreements(cases, second) if second is not None else iter(()),
+        _distances(cases, images.train_targets, "to_target", (*_WITHOUT_WEIGHTS, *_WITH_WEIGHTS)),
+        _distances(cases, to_channels(images.train_sources, outputs.shape[1]), "from_source", () if same_domain else _WITHOUT_WEIGHTS),
+        iter(()) if same_domain else _classified(cases, images, seed, quiet),
+        _copied(cases, images.train_targets, images.targets),
     ]
     found = []
-    total = (11 if same_domain else 14) + (2 if second_outputs is not None else 0)
+    total = (11 if same_domain else 14) + (2 if second is not None else 0)
     with Progress(total, "measure", "measure", quiet=quiet) as progress:
         for measure in itertools.chain(*parts):
             found.append(measure)
@@ -128,7 +150,7 @@ def _agreements(cases: _Cases, second: Tensor) -> Iterator[Measure]:
     spaces: list[tuple[Space, str, str]] = [("pixels", "seed_agreement", ""), ("structure", "seed_agreement_structure", ", by outlines")]
     for space, name, by in spaces:
         distances = {case: torch.stack(seed_distances(*pair, space), 1) for case, pair in pairs.items()}
-        values = {case: _agreement(tallies.mean(0))["value"] for case, tallies in distances.items()}
+        values = {case: _agreement(each.mean(0))["value"] for case, each in distances.items()}
         value = values.pop("")
         note = "1 is the same outputs, 0 as far apart as outputs to different sources"
         if math.isnan(value) and distances[""][:, 0].isfinite().all():
@@ -157,11 +179,11 @@ def _distances(cases: _Cases, real: Tensor, which: str, classes: Sequence[type[F
         yield Measure(name, label, "novel", value, interval, {case: bound for case, (bound, _) in found.items()}, better, note)
 
 
-def _classified(cases: _Cases, train_sources: Tensor, train_targets: Tensor, targets: Tensor, seed: int, quiet: bool) -> Iterator[Measure]:
-    classifier = DomainClassifier.train(train_sources, train_targets, seed=seed, quiet=quiet)
-    right = classifier.accuracy(cases.sources, targets)
+def _classified(cases: _Cases, images: ImageSets, seed: int, quiet: bool) -> Iterator[Measure]:
+    classifier = DomainClassifier.train(images.train_sources, images.train_targets, seed=seed, quiet=quiet)
+    right = classifier.accuracy(cases.sources, images.targets)
     note = f"by a classifier that is right on {right:.1%} of held-out real images{'' if right >= UNSURE else ': too few to go by it'}"
-    scores = {case: classifier.taken_for_target(images) for case, images in cases.each()}
+    scores = {case: classifier.taken_for_target(shown) for case, shown in cases.each()}
     yield _mean("taken_for_target", "taken for targets", "novel", scores, "higher", note)
 
 
@@ -191,15 +213,3 @@ def _random_targets(targets: Tensor, n: int, seed: int) -> tuple[Tensor, Tensor]
     following = torch.empty_like(order)
     following[order] = order.roll(-1)  # one cycle through all: nobody follows himself
     return targets[following[:n]], targets[following[following][:n]]
-
-
-def _check(sources: Tensor, outputs: Tensor, targets: Tensor, train_sources: Tensor, train_targets: Tensor) -> None:
-    check_pairs(sources, outputs, "sources", "outputs")
-    given = (("sources", sources), ("targets", targets), ("training sources", train_sources), ("training targets", train_targets))
-    for what, images in given:
-        check(images, what)
-        like = sources if what.endswith("sources") else outputs
-        if images.shape[1:] != like.shape[1:]:
-            raise ValueError(f"the {what} must be of shape {list(like.shape[1:])}: got {list(images.shape[1:])}")
-        if len(images) < 2:
-            raise ValueError(f"an analysis compares images with each other: give at least two {what}")

@@ -74,6 +74,24 @@ class Reading:
         return Reading(self.factor, self.value[index], self.presence[index], chances)
 
 
+@dataclass(frozen=True, eq=False)
+class LabelledPictures:
+    """Real pictures of one domain, and what they show.
+
+    Attributes:
+        pictures: ``[N, 3, S, S]`` in [-1, 1].
+        values: ``[N]`` by the names of those factors that the domain shows: a choice's index, a number, degrees.
+        domain: theirs.
+    """
+
+    pictures: Tensor
+    values: Values
+    domain: Literal["A", "B"]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
 def agreement(reading: Reading, values: Tensor | None) -> Tensor:
     """How well each picture's reading agrees with a known value; the mean is what accuracies and analyses report.
 
@@ -139,13 +157,11 @@ class Probes:
         with torch.no_grad():
             return torch.cat([self.network.trunk(part) for part in torch.split(pictures.float(), 256)])
 
-    def accuracy(self, pictures: Tensor, values: Values, domain: Literal["A", "B"]) -> dict[str, float]:
+    def accuracy(self, held_out: LabelledPictures) -> dict[str, float]:
         """How well real pictures are read that no probe was trained on.
 
         Args:
-            pictures: ``[N, 3, S, S]`` in [-1, 1], held out.
-            values: what they show, ``[N]`` by the names of those factors that the domain shows.
-            domain: theirs.
+            held_out: the pictures, and what they show.
 
         Returns:
             By factor the mean :func:`agreement`: the share of right choices, R^2 of numbers, the mean cosine of an angle's error, and
@@ -154,8 +170,8 @@ class Probes:
         Raises:
             UserError: pictures of another size, or values that do not fit them.
         """
-        found = self.read(pictures)
-        truth = _checked(self.factors, values, domain, len(pictures))
+        found = self.read(held_out.pictures)
+        truth = _checked(self.factors, held_out)
         return {name: agreement(reading, truth.get(name)).mean().item() for name, reading in found.items()}
 
     def save(self, file: str | Path) -> None:
@@ -173,10 +189,8 @@ class Probes:
 
 
 def train_probes(
-    pictures_a: Tensor,
-    values_a: Values,
-    pictures_b: Tensor,
-    values_b: Values,
+    a: LabelledPictures,
+    b: LabelledPictures,
     factors: Sequence[Factor],
     *,
     seed: int = 0,
@@ -195,10 +209,8 @@ def train_probes(
     Where a world draws as many pictures as one likes, give some thousands of each domain: what is fitted to few is read worse in others.
 
     Args:
-        pictures_a: ``[N, 3, S, S]`` in [-1, 1], of domain A.
-        values_a: what they show, ``[N]`` by the names of those factors that A shows: a choice's index, a number, degrees.
-        pictures_b: of domain B, as many or not.
-        values_b: what they show.
+        a: pictures of domain A.
+        b: pictures of domain B, as many or not.
         factors: to be read; of each, its owner says which domains show it.
         seed: of initialisation, order and noise.
         minutes: stop after this long, even if steps are left; the learning rate falls in time.
@@ -214,20 +226,18 @@ def train_probes(
         if value is not None and value <= 0:
             raise UserError(f"{what} is {value}: it must be more than 0")
     started = time.monotonic()
-    size = pictures_a.shape[-1]
-    for pictures in (pictures_a, pictures_b):
-        _check_pictures(pictures, size)
-    truths = [
-        _checked(factors, values, domain, n) for domain, values, n in zip("AB", (values_a, values_b), map(len, (pictures_a, pictures_b)))
-    ]
-    missing = (torch.full((len(pictures_a),), math.nan), torch.full((len(pictures_b),), math.nan))
+    size = a.pictures.shape[-1]
+    for domain in (a, b):
+        _check_pictures(domain.pictures, size)
+    truths = [_checked(factors, domain) for domain in (a, b)]
+    missing = [torch.full((len(domain),), math.nan) for domain in (a, b)]
     values = {factor.name: torch.cat([truth.get(factor.name, absent) for truth, absent in zip(truths, missing)]) for factor in factors}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = ProbeNetwork(factors, size, width)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on processors
-    done = _fit(network, (pictures_a, pictures_b), values, factors, steps, math.inf if minutes is None else 60 * minutes, seed, quiet)
-    facts = {"pictures": [len(pictures_a), len(pictures_b)], "steps": done, "seed": seed, "seconds": round(time.monotonic() - started, 2)}
+    done = _fit(network, (a.pictures, b.pictures), values, factors, steps, math.inf if minutes is None else 60 * minutes, seed, quiet)
+    facts = {"pictures": [len(a), len(b)], "steps": done, "seed": seed, "seconds": round(time.monotonic() - started, 2)}
     return Probes(network.eval().requires_grad_(False), tuple(factors), size, width, facts)
 
 
@@ -345,8 +355,9 @@ def _check_pictures(pictures: Tensor, size: int) -> None:
         raise UserError("the pictures hold values that are not a number: whatever made them has diverged")
 
 
-def _checked(factors: Sequence[Factor], values: Values, domain: str, n: int) -> dict[str, Tensor]:
-    """The values of those factors that the domain shows, as float32 ``[n]``."""
+def _checked(factors: Sequence[Factor], labelled: LabelledPictures) -> dict[str, Tensor]:
+    """The values of those factors that the domain shows, as float32 ``[N]``."""
+    values, domain, n = labelled.values, labelled.domain, len(labelled)
     found = {}
     for factor in factors:
         if not shown(factor, domain):
