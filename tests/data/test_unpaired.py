@@ -9,27 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.data.domains import domains, fill
 from transfigure.data import images
 from transfigure.data.open import OpenedData, open_data, resolve_data
 from transfigure.data.pairs import Single, side_by_chance, split
 from transfigure.data.unpaired import unpaired
 from transfigure.errors import UserError
 from transfigure.recipe import Data
-
-
-def fill(folder: Path, count: int, first: int = 0, side: int = 20, channels: int = 3) -> Path:
-    """``count`` pictures whose commonest value is their number."""
-    for number in range(first, first + count):
-        picture = np.full((side, side, channels), number, np.uint8)
-        picture[::5, ::5] = 255  # a picture of one value would be noted
-        images.write(folder / f"{number}.png", picture)
-    return folder
-
-
-def domains(folder: Path, **counts: int) -> Path:
-    for index, (name, count) in enumerate(counts.items()):
-        fill(folder / name, count, first=50 * index)
-    return folder
 
 
 def opened(path: Path | None, **keys: Any) -> OpenedData:

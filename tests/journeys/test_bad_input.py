@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.interop.test_pytorch_cyclegan import reference_unet
+from tests.interop.reference_layouts import reference_unet
 from tests.journeys.commands import TINY, done, fingerprint, refused
 from tests.tiny import noise_image
 from transfigure import cli

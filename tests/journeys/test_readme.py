@@ -22,7 +22,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from tests.interop.test_pytorch_cyclegan import reference_unet
+from tests.interop.reference_layouts import reference_unet
 from tests.journeys.commands import ROOT, blocks, done, links, shell_lines
 from tests.tiny import noise_image
 from transfigure import registry

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.data.test_unpaired import domains
-from tests.training.test_cyclegan import recipe
+from tests.data.domains import domains
+from tests.training.runs import unpaired_recipe
 from transfigure.cli import main
 from transfigure.recipe import Recipe, shipped, stabilisers
 from transfigure.training.trainer import train
@@ -45,7 +45,7 @@ def test_they_stand_in_every_report_and_table(tmp_path: Path, capsys: pytest.Cap
         ("bare", {"objective.adversarial.r1": 0}),
         ("steady", {"objective.adversarial.r1": 2, "discriminator.spectral": True}),
     ):
-        chosen = recipe(
+        chosen = unpaired_recipe(
             "streamlined", data, **{"objective.adversarial.augment": [], "objective.adversarial.pool": 0, "training.epochs": 1, **changes}
         )
         run = str(train(chosen, tmp_path / name, quiet=True))

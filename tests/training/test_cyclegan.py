@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.data.test_unpaired import domains, fill
+from tests.data.domains import domains, fill
+from tests.training.runs import checkpoint_tensors, log_entries, unpaired_recipe
 from tests.training.small import small_batch, small_cyclegan
 from transfigure.data.batch import Batch
 from transfigure.errors import UserError
-from transfigure.recipe import Recipe
 from transfigure.training.checkpoint import load_checkpoint
 from transfigure.training.pool import ImagePool
 from transfigure.training.steps.cyclegan import CycleGANStep
@@ -102,46 +101,11 @@ class TestPool:
         assert float(pool.images[0].mean()) == 1
 
 
-def recipe(name: str, data: Path, **more: Any) -> Recipe:
-    tiny: dict[str, Any] = {"width": 4} if name.startswith("streamlined") else {"width": 4, "blocks": 1}
-    given = {
-        "data.path": str(data),
-        "data.load_size": 18,
-        "data.crop_size": 16,
-        **{f"generator.{key}": value for key, value in tiny.items()},
-        "discriminator.width": 4,
-        "discriminator.receptive_field": 16,
-        "training.epochs": 4,
-        "training.log_every": 4,
-        "training.accelerator": "cpu",
-        "training.preview_count": 2,
-        "objective.adversarial.pool": 3,
-        "objective.adversarial.r1": 1.0,
-        "objective.adversarial.augment": ["color", "translation", "cutout"],
-        **more,
-    }
-    return Recipe.load(name, given)
-
-
-def everything(run: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of a checkpoint."""
-    found: dict[str, torch.Tensor] = {}
-
-    def walk(name: str, value: Any) -> None:
-        if isinstance(value, torch.Tensor):
-            found[name] = value
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ():
-            walk(f"{name}.{key}", item)
-
-    walk("", load_checkpoint(run / "checkpoints" / "last.pt"))
-    return found
-
-
 @pytest.mark.parametrize("name", ["streamlined", "cyclegan", "cut", "streamlined_identity"])
 def test_killed_and_resumed_is_the_same_bits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every stabiliser on, the pool among them, and terms that train weights of their own."""
     data = domains(tmp_path / "data", trainA=6, trainB=9)
-    chosen = recipe(name, data, **{"training.checkpoint_every": 4, "training.ema": 0.9})
+    chosen = unpaired_recipe(name, data, **{"training.checkpoint_every": 4, "training.ema": 0.9})
     whole = train(chosen, tmp_path / "whole", quiet=True)
     kind = CycleGANStep if name == "cyclegan" else Pix2PixStep
     training_step, seen = kind.training_step, [0]
@@ -157,7 +121,7 @@ def test_killed_and_resumed_is_the_same_bits(name: str, tmp_path: Path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             train(chosen, tmp_path / "cut", quiet=True)
     train(chosen, tmp_path / "cut", resume=True, quiet=True)
-    one, other = everything(whole), everything(tmp_path / "cut")
+    one, other = checkpoint_tensors(whole), checkpoint_tensors(tmp_path / "cut")
     assert one.keys() == other.keys() and len(one) > 40
     assert [key for key in one if not torch.equal(one[key], other[key])] == []
     parts = set(load_checkpoint(whole / "checkpoints" / "last.pt")["step"])
@@ -169,13 +133,13 @@ def test_killed_and_resumed_is_the_same_bits(name: str, tmp_path: Path, monkeypa
 
 def test_both_directions_can_be_used(tmp_path: Path) -> None:
     data = domains(tmp_path / "data", trainA=4, trainB=4)
-    run = train(recipe("cyclegan", data), tmp_path / "run", quiet=True)
+    run = train(unpaired_recipe("cyclegan", data), tmp_path / "run", quiet=True)
     a_to_b, b_to_a = Translator.load(run), Translator.load(run / "model_inverse")
     saved = load_checkpoint(run / "checkpoints" / "last.pt")["step"]
     for translator, part in ((a_to_b, "generator"), (b_to_a, "inverse_generator")):
         assert all(torch.equal(value, saved[part][key]) for key, value in translator.generator.state_dict().items())
     assert [one.config.recipe["data"]["direction"] for one in (a_to_b, b_to_a)] == ["AtoB", "BtoA"]  # type: ignore[index]
-    start = json.loads((run / "log.jsonl").read_text().splitlines()[0])
+    start = log_entries(run)[0]
     assert set(start["parameters"]) == {"generator", "discriminator", "inverse_generator", "inverse_discriminator"}
 
 
@@ -184,21 +148,21 @@ def test_both_directions_can_be_used(tmp_path: Path) -> None:
     [
         ("streamlined", {"objective.terms": [{"loss": "l1", "weight": 10}]}, "the loss l1 compares an output with its target"),
         ("streamlined", {"objective.adversarial.conditional": True}, "a conditional discriminator sees a source and its target together"),
-        ("streamlined", {"objective.adversarial.augment": ["colour"]}, "there is no 'colour' .did you mean 'color'"),
-        ("streamlined", {"objective.adversarial.r1": -1}, "objective.adversarial.r1 is -1"),
-        ("cyclegan", {"objective.adversarial.pool": -1}, "objective.adversarial.pool is -1"),
+        ("streamlined", {"objective.adversarial.augment": ["colour"]}, "did you mean 'color'"),
+        ("streamlined", {"objective.adversarial.r1": -1}, "objective.adversarial.r1 cannot be -1"),
+        ("cyclegan", {"objective.adversarial.pool": -1}, "objective.adversarial.pool cannot be -1"),
     ],
 )
 def test_what_unpaired_data_cannot_have_is_said_before_training(tmp_path: Path, name: str, more: dict[str, Any], words: str) -> None:
     data = domains(tmp_path / "data", trainA=2, trainB=2)
     with pytest.raises(UserError, match=words):
-        train(recipe(name, data, **more), tmp_path / "run", quiet=True)
+        train(unpaired_recipe(name, data, **more), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 
 
 def test_domains_of_other_channels(tmp_path: Path) -> None:
     fill(tmp_path / "data" / "trainA", 3, channels=1), fill(tmp_path / "data" / "trainB", 3, first=50)
     with pytest.raises(UserError, match="the loss identity needs sources and targets with equally many channels, and these have 1 and 3"):
-        train(recipe("streamlined_identity", tmp_path / "data"), tmp_path / "run", quiet=True)
-    run = train(recipe("streamlined", tmp_path / "data"), tmp_path / "run", quiet=True)  # nothing is compared: G goes from 1 to 3
+        train(unpaired_recipe("streamlined_identity", tmp_path / "data"), tmp_path / "run", quiet=True)
+    run = train(unpaired_recipe("streamlined", tmp_path / "data"), tmp_path / "run", quiet=True)  # nothing is compared: G goes from 1 to 3
     assert Translator.load(run).config.target.channels == 3

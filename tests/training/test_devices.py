@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,12 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.runs import TINY, checkpoint_tensors, log_entries, tiny_recipe
 from transfigure.errors import UserError
 from transfigure.recipe import Training
 from transfigure.training.checkpoint import load_checkpoint
 from transfigure.training.engine import Engine
-
-from .test_resume import TINY, recipe, weights
 
 # one process with batches of 2 and two processes with batches of 1 see the same pairs; without dropout and norm
 # (a bias before a norm has no gradient but rounding, which Adam would blow up) their mean gradients are the same but for rounding
@@ -47,12 +45,12 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     assert alone.returncode == 0, alone.stderr
     state = load_checkpoint(tmp_path / "two" / "checkpoints" / "last.pt")
     assert len(state["random"]) == 2, "each process's random numbers are kept"
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    for name in one:
-        if name.startswith((".generator", ".discriminator")):
-            torch.testing.assert_close(one[name], two[name], atol=2e-5, rtol=1e-3, msg=name)
-    steps = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
-    assert [step["images"] for step in steps if step["kind"] == "end"] == [12]
+    one, two = checkpoint_tensors(tmp_path / "one", "step", "ema"), checkpoint_tensors(tmp_path / "two", "step", "ema")
+    compared = [name for name in one if name.startswith((".step.generator", ".step.discriminator"))]
+    assert len(compared) > 20
+    for name in compared:
+        torch.testing.assert_close(one[name], two[name], atol=2e-5, rtol=1e-3, msg=name)
+    assert [entry["images"] for entry in log_entries(tmp_path / "two", "end")] == [12]
     # and it goes on with two, not with one
     refused = start(tmp_path / "two", "--resume", "--training.batch_size", "1")
     assert refused.returncode == 2 and "training.devices" in refused.stderr
@@ -93,5 +91,5 @@ def test_precision_is_that_of_the_recipe() -> None:
 def test_training_on_a_gpu_in_bf16(tmp_path: Path) -> None:
     from transfigure.training.trainer import train
 
-    run = train(recipe(training__accelerator="cuda", training__precision="bf16-mixed"), tmp_path / "run", quiet=True)
+    run = train(tiny_recipe(training__accelerator="cuda", training__precision="bf16-mixed"), tmp_path / "run", quiet=True)
     assert (run / "model" / "generator.safetensors").is_file()

@@ -2,89 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.training.runs import TINY, assert_same_bits, checkpoint_tensors, log_entries, tiny_recipe
 from transfigure.cli import main
 from transfigure.errors import Interrupted, RunFailure, UserError
-from transfigure.recipe import Recipe
 from transfigure.training import trainer
 from transfigure.training.checkpoint import load_checkpoint
 from transfigure.training.run_directory import RunDirectory
 from transfigure.training.steps.pix2pix import Pix2PixStep
 from transfigure.training.trainer import train
 
-TINY = {
-    "data.train": 6,
-    "data.val": 2,
-    "data.test": 1,
-    "data.crop_size": 32,
-    "data.load_size": 36,
-    "generator.depth": 4,
-    "generator.width": 4,
-    "discriminator.width": 4,
-    "discriminator.receptive_field": 16,
-    "training.accelerator": "cpu",
-    "training.epochs": 4,
-    "training.log_every": 4,
-    "training.preview_count": 2,
-    "training.validate_every": 1,
-    "training.ema": 0.99,
-    "training.batch_size": 1,
-    "training.learning_rate": 4e-4,
-    "training.preview_every": "null",
-}
 
-
-def recipe(**more: object) -> Recipe:
-    return Recipe.load("demo", {**TINY, **{key.replace("__", "."): value for key, value in more.items()}})
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    state = load_checkpoint(run / "checkpoints" / "last.pt")
-    flat: dict[str, torch.Tensor] = {}
-
-    def walk(name: str, value: object) -> None:
-        if isinstance(value, torch.Tensor):
-            flat[name] = value
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                walk(f"{name}.{key}", item)
-        elif isinstance(value, list | tuple):
-            for key, item in enumerate(value):
-                walk(f"{name}.{key}", item)
-
-    walk("", {key: state[key] for key in ("step", "ema", "random")})
-    return flat
-
-
-def assert_same_bits(one: Path, other: Path) -> None:
-    first, second = weights(one), weights(other)
-    assert first.keys() == second.keys() and len(first) > 50
-    different = [name for name in first if not torch.equal(first[name], second[name])]
-    assert different == []
-    model = "model/generator.safetensors"
-    assert (one / model).read_bytes() == (other / model).read_bytes()
-
-
-def numbers(run: Path) -> list[dict]:
+def numbers(run: Path) -> list[dict[str, Any]]:
     """The log without what a clock says."""
-    kept = []
-    for line in (run / "log.jsonl").read_text().splitlines():
-        entry = json.loads(line)
-        for key in ("seconds", "images_per_second"):
-            entry.pop(key, None)
-        if entry["kind"] not in ("resume",):
-            kept.append(entry)
-    return kept
+    clock = ("seconds", "images_per_second")
+    return [{key: value for key, value in entry.items() if key not in clock} for entry in log_entries(run) if entry["kind"] != "resume"]
 
 
 def stop_after(images: int, monkeypatch: pytest.MonkeyPatch, how: type[BaseException]) -> None:
@@ -106,7 +48,7 @@ def stop_after(images: int, monkeypatch: pytest.MonkeyPatch, how: type[BaseExcep
 def test_killed_and_resumed_is_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, killed_at: int, checkpoint_every: int | None
 ) -> None:
-    chosen = recipe(training__batch_size=batch_size, training__checkpoint_every=checkpoint_every)
+    chosen = tiny_recipe(training__batch_size=batch_size, training__checkpoint_every=checkpoint_every)
     whole = train(chosen, tmp_path / "whole", quiet=True)
     with monkeypatch.context() as patch:
         stop_after(killed_at, patch, OSError)
@@ -119,27 +61,27 @@ def test_killed_and_resumed_is_the_same_bits(
 
 
 def test_loader_workers_change_nothing(tmp_path: Path) -> None:
-    train(recipe(), tmp_path / "none", quiet=True)
-    train(recipe(data__workers=2), tmp_path / "two", quiet=True)
+    train(tiny_recipe(), tmp_path / "none", quiet=True)
+    train(tiny_recipe(data__workers=2), tmp_path / "two", quiet=True)
     assert_same_bits(tmp_path / "none", tmp_path / "two")
 
 
 def test_same_seed_same_bits_other_seed_other_bits(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(recipe(training__seed=seed, training__epochs=1), tmp_path / name, quiet=True)
+        train(tiny_recipe(training__seed=seed, training__epochs=1), tmp_path / name, quiet=True)
     assert_same_bits(tmp_path / "a", tmp_path / "b")
-    first, third = weights(tmp_path / "a"), weights(tmp_path / "c")
+    first, third = checkpoint_tensors(tmp_path / "a"), checkpoint_tensors(tmp_path / "c")
     assert any(not torch.equal(first[name], third[name]) for name in first if name.startswith(".step.generator"))
 
 
 def test_validation_and_previews_leave_the_training_as_it_is(tmp_path: Path) -> None:
-    train(recipe(), tmp_path / "much", quiet=True)
-    train(recipe(training__validate_every=0, training__preview_count=1, training__preview_every=1000), tmp_path / "little", quiet=True)
+    train(tiny_recipe(), tmp_path / "much", quiet=True)
+    train(tiny_recipe(training__validate_every=0, training__preview_count=1, training__preview_every=1000), tmp_path / "little", quiet=True)
     assert_same_bits(tmp_path / "much", tmp_path / "little")
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = train(recipe(), tmp_path / "whole", quiet=True)
+    whole = train(tiny_recipe(), tmp_path / "whole", quiet=True)
     update = Pix2PixStep.training_step
     calls = [0]
     before = signal.getsignal(signal.SIGINT)  # ignored, where the tests run in the background of a shell
@@ -153,41 +95,41 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(Pix2PixStep, "training_step", interrupted)
         with pytest.raises(Interrupted, match="--resume") as caught:
-            train(recipe(), tmp_path / "run", quiet=True)
+            train(tiny_recipe(), tmp_path / "run", quiet=True)
     assert caught.value.exit_code == 130
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["position"]["images"] == 9
     assert signal.getsignal(signal.SIGINT) is before
-    assert_same_bits(whole, train(recipe(), tmp_path / "run", resume=True, quiet=True))
+    assert_same_bits(whole, train(tiny_recipe(), tmp_path / "run", resume=True, quiet=True))
 
 
 def test_another_recipe_is_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
-    train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
     with pytest.raises(UserError, match=r"training\.learning_rate is 0\.001 but was 0\.0004"):
-        train(recipe(training__epochs=1, training__learning_rate=1e-3), tmp_path / "run", resume=True, quiet=True)
+        train(tiny_recipe(training__epochs=1, training__learning_rate=1e-3), tmp_path / "run", resume=True, quiet=True)
     with pytest.raises(UserError, match=r"generator\.width"):
-        train(recipe(training__epochs=1, generator__width=8), tmp_path / "run", resume=True, quiet=True)
+        train(tiny_recipe(training__epochs=1, generator__width=8), tmp_path / "run", resume=True, quiet=True)
     # what only says where from and what is kept may change
-    train(recipe(training__epochs=1, training__log_every=7), tmp_path / "run", resume=True, quiet=True)
+    train(tiny_recipe(training__epochs=1, training__log_every=7), tmp_path / "run", resume=True, quiet=True)
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
-    train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
     before = (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes()
     with pytest.raises(UserError, match="--resume"):
-        train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+        train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match=r"thesis\.tex"):
-        train(recipe(training__epochs=1), tmp_path / "mine", quiet=True)
+        train(tiny_recipe(training__epochs=1), tmp_path / "mine", quiet=True)
     assert (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes() == before
 
 
 def test_a_model_without_its_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
-    run = train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    run = train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
     (run / "checkpoints" / "last.pt").unlink()  # they are large, and the model translates without them
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match="holds the model"):
-        train(recipe(training__epochs=1), run, quiet=True)
+        train(tiny_recipe(training__epochs=1), run, quiet=True)
     assert before == {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
 
 
@@ -197,7 +139,7 @@ def test_a_person_s_own_files_are_left_alone(tmp_path: Path, name: str) -> None:
     file.parent.mkdir(parents=True)
     file.write_text("mine")
     with pytest.raises(UserError, match="not empty"):
-        train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+        train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
     assert file.read_text() == "mine"
 
 
@@ -205,26 +147,26 @@ def test_a_run_that_died_before_its_first_checkpoint_can_begin_again(tmp_path: P
     with monkeypatch.context() as patch:
         stop_after(4, patch, OSError)
         with pytest.raises(OSError, match="killed"):
-            train(recipe(training__preview_every=2), tmp_path / "run", quiet=True)
+            train(tiny_recipe(training__preview_every=2), tmp_path / "run", quiet=True)
     for name in (".0123.part", "tensorboard/events", "model_best/config.json"):
         (tmp_path / "run" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "run" / name).write_text("of the dead")
     source = tmp_path / "run" / "samples" / "fixed" / "0_source.png"
     (other,) = {source.read_bytes()}
-    run = train(recipe(training__epochs=1, training__validate_every=0, data__world_seed=5), tmp_path / "run", quiet=True)
+    run = train(tiny_recipe(training__epochs=1, training__validate_every=0, data__world_seed=5), tmp_path / "run", quiet=True)
     assert not (run / ".0123.part").exists() and not (run / "model_best").exists()
     assert source.read_bytes() != other, "the fixed examples are those of the new data"
 
 
 def test_what_was_half_written_is_swept_away_on_resume(tmp_path: Path) -> None:
-    run = train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    run = train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
     (run / "checkpoints" / ".0123456789abcdef.part").write_bytes(b"half of a checkpoint")
-    train(recipe(training__epochs=1), run, resume=True, quiet=True)
+    train(tiny_recipe(training__epochs=1), run, resume=True, quiet=True)
     assert [file.name for file in (run / "checkpoints").iterdir()] == ["last.pt"]
 
 
 def test_the_rate_after_a_resume_counts_only_what_was_done_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = recipe(training__log_every=6, training__checkpoint_every=5, training__epochs=1)
+    chosen = tiny_recipe(training__log_every=6, training__checkpoint_every=5, training__epochs=1)
     with monkeypatch.context() as patch:
         stop_after(5, patch, OSError)
         with pytest.raises(OSError, match="killed"):
@@ -237,34 +179,34 @@ def test_the_rate_after_a_resume_counts_only_what_was_done_since(tmp_path: Path,
 
     monkeypatch.setattr(Pix2PixStep, "training_step", slow)
     run = train(chosen, tmp_path / "run", resume=True, quiet=True)
-    (step,) = (entry for line in (run / "log.jsonl").read_text().splitlines() if (entry := json.loads(line))["kind"] == "step")
+    (step,) = log_entries(run, "step")
     assert step["images_per_second"] <= 5
 
 
 def test_two_processes_do_not_train_into_one_directory(tmp_path: Path) -> None:
-    run = train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    run = train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
     before = (run / "log.jsonl").read_bytes()
     with RunDirectory(run).held(), pytest.raises(UserError, match="another process"):
-        train(recipe(training__epochs=1), run, resume=True, quiet=True)
+        train(tiny_recipe(training__epochs=1), run, resume=True, quiet=True)
     assert (run / "log.jsonl").read_bytes() == before
     with pytest.raises(UserError, match="width"):
-        train(recipe(training__epochs=1, generator__width=8), run, resume=True, quiet=True)
-    train(recipe(training__epochs=1), run, resume=True, quiet=True)  # let go: it goes on
+        train(tiny_recipe(training__epochs=1, generator__width=8), run, resume=True, quiet=True)
+    train(tiny_recipe(training__epochs=1), run, resume=True, quiet=True)  # let go: it goes on
     assert not (run / ".lock").exists()
 
 
 def test_resume_without_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint"):
-        train(recipe(), tmp_path / "nothing", resume=True, quiet=True)
+        train(tiny_recipe(), tmp_path / "nothing", resume=True, quiet=True)
 
 
 @pytest.mark.parametrize("kept", [0, 100, 5000])
 def test_a_checkpoint_cut_in_half(tmp_path: Path, kept: int) -> None:
-    train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
     file = tmp_path / "run" / "checkpoints" / "last.pt"
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(UserError, match=r"last\.pt"):
-        train(recipe(training__epochs=1), tmp_path / "run", resume=True, quiet=True)
+        train(tiny_recipe(training__epochs=1), tmp_path / "run", resume=True, quiet=True)
 
 
 class Bomb:
@@ -276,16 +218,16 @@ class Bomb:
 
 
 def test_a_checkpoint_that_holds_code_is_never_run(tmp_path: Path) -> None:
-    train(recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
     file = tmp_path / "run" / "checkpoints" / "last.pt"
     torch.save({"format": 1, "position": Bomb(tmp_path / "exploded")}, file)
     with pytest.raises(UserError, match="never run"):
-        train(recipe(training__epochs=1), tmp_path / "run", resume=True, quiet=True)
+        train(tiny_recipe(training__epochs=1), tmp_path / "run", resume=True, quiet=True)
     assert not (tmp_path / "exploded").exists()
 
 
 def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = train(recipe(), tmp_path / "whole", quiet=True)
+    whole = train(tiny_recipe(), tmp_path / "whole", quiet=True)
     real = trainer.save_checkpoint
     saves = [0]
 
@@ -304,9 +246,9 @@ def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "save_checkpoint", full)
         with pytest.raises(RunFailure, match="disk is full"):
-            train(recipe(), tmp_path / "run", quiet=True)
+            train(tiny_recipe(), tmp_path / "run", quiet=True)
     assert [file.name for file in (tmp_path / "run" / "checkpoints").iterdir()] == ["last.pt"]
-    assert_same_bits(whole, train(recipe(), tmp_path / "run", resume=True, quiet=True))
+    assert_same_bits(whole, train(tiny_recipe(), tmp_path / "run", resume=True, quiet=True))
 
 
 def test_nan_stops_and_keeps_the_last_good_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +264,7 @@ def test_nan_stops_and_keeps_the_last_good_state(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Pix2PixStep, "training_step", poisoned)
     with pytest.raises(RunFailure, match="NaN") as caught:
-        train(recipe(), tmp_path / "run", quiet=True)
+        train(tiny_recipe(), tmp_path / "run", quiet=True)
     assert "last.pt" in str(caught.value)
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
     assert state["position"]["images"] == 6

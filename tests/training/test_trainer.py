@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.runs import log_entries, tiny_recipe
 from transfigure.data import images
 from transfigure.errors import Missing, UserError
 from transfigure.recipe import Recipe
@@ -17,21 +18,15 @@ from transfigure.training.trainer import train
 from transfigure.training.validation import Validation
 from transfigure.translation.translator import Translator
 
-from .test_resume import recipe
-
-
-def entries(run: Path, kind: str) -> list[dict]:
-    return [entry for line in (run / "log.jsonl").read_text().splitlines() if (entry := json.loads(line))["kind"] == kind]
-
 
 def test_a_run_directory_holds_all_that_was_promised(tmp_path: Path) -> None:
-    run = train(recipe(), tmp_path / "run", quiet=True)
+    run = train(tiny_recipe(), tmp_path / "run", quiet=True)
     names = {path.name for path in run.iterdir()}
     assert names == {"recipe.yaml", "environment.json", "log.jsonl", "samples", "checkpoints", "model", "model_best"}
     assert Recipe.load(run / "recipe.yaml") == Recipe.from_dict(torch.load(run / "checkpoints" / "last.pt", weights_only=True)["recipe"])
     environment = json.loads((run / "environment.json").read_text())
     assert environment["torch"] == torch.__version__ and environment["seed"] == 0
-    steps = entries(run, "step")
+    steps = log_entries(run, "step")
     assert [step["images"] for step in steps] == [4, 8, 12, 16, 20, 24]
     for step in steps:
         assert set(step) == {
@@ -43,17 +38,17 @@ def test_a_run_directory_holds_all_that_was_promised(tmp_path: Path) -> None:
         assert 0 <= step["d_real"] <= 1 and 0 <= step["d_fake"] <= 1
     assert [step["learning_rate"] for step in steps[:3]] == [4e-4] * 3
     assert steps[-1]["learning_rate"] == pytest.approx(4e-4 * 2 / 24)
-    previews = entries(run, "preview")
+    previews = log_entries(run, "preview")
     assert [entry["images"] for entry in previews] == [6, 12, 18, 24]
     assert all(entry["detail"] > 0 and entry["variation"] > 0 for entry in previews)
-    assert len(entries(run, "validation")) == 4 and len(entries(run, "end")) == 1
+    assert len(log_entries(run, "validation")) == 4 and len(log_entries(run, "end")) == 1
     assert (run / "samples" / "fixed" / "0_source.png").is_file()
     assert {path.name for path in (run / "samples").iterdir()} == {"fixed", "00000006", "00000012", "00000018", "00000024"}
     assert images.read(run / "samples" / "00000024" / "1.png").shape == (32, 32, 3)
 
 
 def test_the_model_is_the_average_where_there_is_one(tmp_path: Path) -> None:
-    run = train(recipe(training__ema=0.9), tmp_path / "run", quiet=True)
+    run = train(tiny_recipe(training__ema=0.9), tmp_path / "run", quiet=True)
     state = torch.load(run / "checkpoints" / "last.pt", weights_only=True)
     model = Translator.load(run).generator.state_dict()
     assert all(torch.equal(model[name], state["ema"]["generator"][name]) for name in model)
@@ -68,8 +63,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch, values: list[float], metric: str =
 
 def test_best_is_the_best_and_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [0.1, 0.5, 0.3, 0.4])
-    run = train(recipe(), tmp_path / "run", quiet=True)
-    assert [entry["best"] for entry in entries(run, "validation")] == [True, True, False, False]
+    run = train(tiny_recipe(), tmp_path / "run", quiet=True)
+    assert [entry["best"] for entry in log_entries(run, "validation")] == [True, True, False, False]
     best, last = Translator.load(run, checkpoint="best"), Translator.load(run)
     assert best.config.checkpoint["which"] == "best" and "ssim 0.5" in best.config.checkpoint["by"]
     assert any(not torch.equal(a, b) for a, b in zip(best.generator.parameters(), last.generator.parameters()))
@@ -81,27 +76,27 @@ def test_best_by_what_cannot_be_had_is_refused_before_training(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     with pytest.raises(error, match=metric if error is UserError else "alexnet"):
-        train(recipe(training__best_metric=metric), tmp_path / "run", quiet=True)
+        train(tiny_recipe(training__best_metric=metric), tmp_path / "run", quiet=True)
     assert not list((tmp_path / "run").glob("log.jsonl")), "nothing was begun"
-    train(recipe(), tmp_path / "run", quiet=True)
+    train(tiny_recipe(), tmp_path / "run", quiet=True)
 
 
 def test_a_metric_that_should_fall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [0.5, 0.2, 0.3, 0.1], "l1")
-    run = train(recipe(training__best_metric="l1"), tmp_path / "run", quiet=True)
-    assert [entry["best"] for entry in entries(run, "validation")] == [True, True, False, True]
+    run = train(tiny_recipe(training__best_metric="l1"), tmp_path / "run", quiet=True)
+    assert [entry["best"] for entry in log_entries(run, "validation")] == [True, True, False, True]
 
 
 def test_patience_stops_early_and_the_run_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [0.5, 0.2, 0.3, 0.9])
-    run = train(recipe(training__patience=2), tmp_path / "run", quiet=True)
-    assert len(entries(run, "validation")) == 3 and entries(run, "end")[0]["images"] == 18
+    run = train(tiny_recipe(training__patience=2), tmp_path / "run", quiet=True)
+    assert len(log_entries(run, "validation")) == 3 and log_entries(run, "end")[0]["images"] == 18
     assert Translator.load(run).config.checkpoint["images"] == 18
 
 
 def test_patience_without_validation_pairs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="validation pairs"):
-        train(recipe(training__patience=2, data__val=0), tmp_path / "run", quiet=True)
+        train(tiny_recipe(training__patience=2, data__val=0), tmp_path / "run", quiet=True)
 
 
 def test_a_long_epoch_is_saved_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,13 +104,13 @@ def test_a_long_epoch_is_saved_in_between(tmp_path: Path, monkeypatch: pytest.Mo
     saved: list[int] = []
     real = trainer.save_checkpoint
     monkeypatch.setattr(trainer, "save_checkpoint", lambda file, state: (saved.append(state["position"]["images"]), real(file, state)))
-    train(recipe(training__epochs=1, training__validate_every=0), tmp_path / "run", quiet=True)
+    train(tiny_recipe(training__epochs=1, training__validate_every=0), tmp_path / "run", quiet=True)
     assert saved[:5] == [1, 2, 3, 4, 5]
 
 
 def test_batches_that_do_not_divide_the_intervals_are_still_logged(tmp_path: Path) -> None:
-    run = train(recipe(training__batch_size=3, training__log_every=4, data__train=9), tmp_path / "run", quiet=True)
-    assert [step["images"] for step in entries(run, "step")] == [6, 9, 12, 18, 21, 24, 30, 33, 36]
+    run = train(tiny_recipe(training__batch_size=3, training__log_every=4, data__train=9), tmp_path / "run", quiet=True)
+    assert [step["images"] for step in log_entries(run, "step")] == [6, 9, 12, 18, 21, 24, 30, 33, 36]
 
 
 @pytest.mark.parametrize(
@@ -133,23 +128,23 @@ def test_batches_that_do_not_divide_the_intervals_are_still_logged(tmp_path: Pat
     ids=lambda chosen: next(iter(chosen)),
 )
 def test_every_kind_of_recipe_trains_translates_and_resumes(tmp_path: Path, chosen: dict[str, object]) -> None:
-    made = recipe(training__epochs=1, training__validate_every=0).updated(chosen)
+    made = tiny_recipe(training__epochs=1, training__validate_every=0).updated(chosen)
     run = train(made, tmp_path / "run", quiet=True)
     train(made, run, resume=True, quiet=True)
     translator = Translator.load(run)
     source = translator.config.source.channels
     answer = translator(np.random.default_rng(0).integers(0, 256, (41, 29, source), dtype=np.uint8))
     assert answer.shape == (41, 29, translator.config.target.channels) and answer.dtype == np.uint8
-    steps = entries(run, "step")
+    steps = log_entries(run, "step")
     assert all(np.isfinite(step["g"]) for step in steps)
     assert ("d" in steps[0]) == (made.objective.adversarial is not None)
 
 
 def test_a_crop_that_does_not_fit_is_refused_with_one_that_does(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a multiple of 32"):
-        train(recipe(generator__depth=5, data__crop_size=48, data__load_size=48), tmp_path / "run", quiet=True)
+        train(tiny_recipe(generator__depth=5, data__crop_size=48, data__load_size=48), tmp_path / "run", quiet=True)
     with pytest.raises(UserError, match="receptive_field"):
-        train(recipe(discriminator__receptive_field=286), tmp_path / "run", quiet=True)
+        train(tiny_recipe(discriminator__receptive_field=286), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -174,7 +169,7 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
 
 def test_without_a_place_a_run_finds_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    made = recipe(training__epochs=1, training__validate_every=0)
+    made = tiny_recipe(training__epochs=1, training__validate_every=0)
     assert [train(made, quiet=True), train(made, quiet=True)] == [Path("runs/demo"), Path("runs/demo-2")]
     with pytest.raises(UserError, match="without a place"):
         train(made, resume=True, quiet=True)

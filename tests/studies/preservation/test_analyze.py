@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.data.test_unpaired import domains
+from tests.data.domains import domains
 from tests.tiny import Copy, tiny_config, write_images
 from transfigure.data.open import open_data, resolve_data
 from transfigure.errors import UserError
