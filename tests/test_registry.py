@@ -310,6 +310,7 @@ PLUGIN = '''
     import math
     from typing import Literal
     from torch import Tensor, nn
+    from transfigure.bounds import PositiveInt
     from transfigure.data.batch import Batch
     from transfigure.registry import register
 
@@ -331,7 +332,7 @@ PLUGIN = '''
         """
         size_multiple = 1
 
-        def __init__(self, source_channels: int, target_channels: int, kernel: int = 3) -> None:
+        def __init__(self, source_channels: int, target_channels: int, kernel: PositiveInt = 3) -> None:
             super().__init__()
 
     @register("metric", "luck")
@@ -369,6 +370,8 @@ def test_a_plugin_joins_recipes(plugged: str) -> None:
     assert Recipe.from_dict(recipe.to_dict()) == recipe
     with pytest.raises(UserError, match="side cannot be 'lefft': it takes one of left, right"):
         Recipe.load("demo", {"objective.terms": "[{loss: tilt, side: lefft}]"})
+    with pytest.raises(UserError, match=r"generator\.kernel cannot be 0: it takes a whole number above 0"):
+        Recipe.load("demo", {"generator": "thin", "generator.kernel": 0})
     with pytest.raises(UserError, match="did you mean 'kernel'"):
         Recipe.load("demo", {"generator": "thin", "generator.kernle": 5})
 
