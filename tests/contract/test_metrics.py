@@ -14,33 +14,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.metrics.ranks import exceptions, metric_class
 from transfigure import registry
 from transfigure.errors import Skipped
 from transfigure.metrics.metric import TARGET_ITSELF, ImageMetric, Metric, MetricContext
 
 EVERY = registry.names("metric")
 
-NO_RANK = {
-    "variation_across_inputs": "says how much outputs differ from each other: noise may differ as much as the targets do",
-    "diversity": "says how much an image's own samples differ, and looks at no target",
-    "detail": "says how much, not what: noise may be nearer to the targets' share of detail than a blur is",
-}
-"""Values for which a blurred copy need not be worse than the target, nor noise worse than either."""
-
-BLIND_TO_BLUR = {
-    "own_target_nearest": "a blurred copy tells its input as surely as a sharp one: both may have the full value",
-}
-"""Values for which a blurred copy may be as good as the target, but noise is worse."""
+FREE = [name for name in EVERY if metric_class(name).needs in ("nothing", "samples")]
+PER_IMAGE = [name for name in FREE if issubclass(metric_class(name), ImageMetric)]
 
 
-def _class(name: str) -> type[Metric]:
-    found = registry.resolve("metric", name)
-    assert isinstance(found, type) and issubclass(found, Metric)
-    return found
+def quality(metric: type[Metric], value: str) -> bool:
+    """Whether a value ranks outputs: not how much there is of something (best at 1), nor how much samples of one source differ."""
+    return metric.better_of.get(value, metric.better) != "one" and metric.needs != "samples"
 
 
-FREE = [name for name in EVERY if _class(name).needs in ("nothing", "samples")]
-PER_IMAGE = [name for name in FREE if issubclass(_class(name), ImageMetric)]
+def blind_to_blur(value: str) -> bool:
+    """Whether the metric's page says that a lightly blurred copy may be as good as the target itself."""
+    _, order = exceptions().get(value, ("", "target itself > light blur"))
+    return " > " not in order.partition("target itself")[2].partition("light blur")[0]
 
 
 def scenes(n: int = 8, channels: int = 3, size: int = 48) -> Tensor:
@@ -75,7 +68,7 @@ def evaluate(name: str, prediction: Tensor, target: Tensor, batch: int = 8, orde
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_facts_a_table_needs(name: str) -> None:
-    metric, entry = _class(name), registry.entry("metric", name)
+    metric, entry = metric_class(name), registry.entry("metric", name)
     assert metric.name == name
     assert metric.label and isinstance(metric.unit, str) and metric.better in ("lower", "higher", "one")
     assert set(metric.better_of) <= set(metric.values) and set(metric.better_of.values()) <= {"lower", "higher", "one"}
@@ -93,9 +86,8 @@ def test_the_facts_a_table_needs(name: str) -> None:
 
 
 def test_no_two_metrics_share_the_name_of_a_value() -> None:
-    names = Counter(value for name in EVERY for value in (_class(name).values or (name,)))
+    names = Counter(value for name in EVERY for value in (metric_class(name).values or (name,)))
     assert [value for value, times in names.items() if times > 1] == []
-    assert set(NO_RANK) | set(BLIND_TO_BLUR) <= set(names), "an exception for a value that is no more"
 
 
 @pytest.mark.parametrize("name", FREE)
@@ -111,17 +103,17 @@ def test_the_target_beats_a_blurred_copy_beats_noise(name: str, channels: int) -
     for value in best:
         scores = [best[value], middle[value], worst[value]]
         assert all(map(math.isfinite, scores))
-        a, b, c = scores if _class(name).better == "higher" else [-score for score in scores]
-        if value in BLIND_TO_BLUR:
-            assert a >= b > c
-        elif value not in NO_RANK:
-            assert a > b > c, value
+        a, b, c = scores if metric_class(name).better == "higher" else [-score for score in scores]
+        if not quality(metric_class(name), value):
+            continue
+        assert a >= b > c, value
+        assert a > b or blind_to_blur(value), f"{value}: a blurred copy is as good as the target, and the metric's page does not say so"
 
 
 @pytest.mark.parametrize("name", FREE)
 def test_the_values_have_their_names(name: str) -> None:
     metric = seen(name, blurred(scenes()), scenes())
-    named = _class(name).values
+    named = metric_class(name).values
     assert set(metric.compute()) == (set(named) or {name})
     assert all(type(value) is float for value in metric.compute().values())
     grey = scenes(channels=1)
@@ -153,7 +145,7 @@ def test_one_image_is_enough_or_the_reason_is_given(name: str) -> None:
     try:
         values = metric.compute()
     except Skipped as why:
-        assert not issubclass(_class(name), ImageMetric) and str(why)
+        assert not issubclass(metric_class(name), ImageMetric) and str(why)
         return
     assert all(map(math.isfinite, values.values()))
     assert set(metric.interval()) <= set(values)
@@ -178,11 +170,11 @@ def test_perfect_is_what_the_target_scores(name: str) -> None:
     assert metric.bounds() == {TARGET_ITSELF: {name: metric.perfect}}
 
 
-@pytest.mark.parametrize("name", [name for name in FREE if _class(name).better == "lower"])
+@pytest.mark.parametrize("name", [name for name in FREE if metric_class(name).better == "lower"])
 def test_a_distance_of_the_target_to_itself_is_none(name: str) -> None:
     target = scenes()
     none, far = evaluate(name, target, target), evaluate(name, noise(target), target)
-    assert all(abs(none[value]) < 1e-5 * far[value] for value in far if value not in NO_RANK)
+    assert all(abs(none[value]) < 1e-5 * far[value] for value in far if quality(metric_class(name), value))
 
 
 @pytest.mark.parametrize("name", FREE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import registry
 from ..recipe import Recipe, shipped
@@ -13,6 +13,9 @@ from ..recipe.describe import SECTIONS, recipe_keys, section_keys
 from ..recipe.values import takes
 from ..studies.ablation.grid import shipped as shipped_grids
 from .commands import commands
+
+if TYPE_CHECKING:
+    from ..metrics.metric import Metric
 
 
 def inventory() -> dict[str, dict[str, dict[str, Any]]]:
@@ -60,6 +63,8 @@ def reference() -> str:
         if kind == "command":  # has a page of its own
             continue
         lines += ["", f"## {kind}"]
+        if kind == "metric":
+            lines += ["", *_metrics(list(items))]
         for name, item in items.items():
             lines += ["", f"### `{name}`", "", _code(item["summary"])]
             if kind not in ("recipe", "grid") and (options := registry.entry(kind, name).options):
@@ -74,6 +79,17 @@ def reference() -> str:
 def _table(first: str, rows: list[tuple[str, Any, str, str]]) -> list[str]:
     head = [f"| {first} | default | takes | |", "|---|---|---|---|"]
     return head + [f"| `{name}` | `{_shown(default)}` | {_code(words)} | {_code(text)} |" for name, default, words, text in rows]
+
+
+def _metrics(names: list[str]) -> list[str]:
+    """What each metric needs and which way it is good, which only the imported class tells; ours with their pages."""
+    lines = ["| metric | needs | better |", "|---|---|---|"]
+    for name in names:
+        metric = cast("type[Metric]", registry.resolve("metric", name))
+        better = "; ".join([metric.better, *(f"`{value}`: {way}" for value, way in metric.better_of.items())])
+        ours = registry.entry("metric", name).module.startswith("transfigure.")
+        lines.append(f"| {f'[{name}](metrics/{name}.md)' if ours else name} | {metric.needs} | {better} |")
+    return lines
 
 
 def _code(text: str) -> str:
