@@ -225,10 +225,12 @@ def test_a_worker_that_is_killed_is_a_sentence() -> None:
 
 def test_an_error_in_a_worker_is_still_a_sentence(records: list[Record]) -> None:
     records[0].a.paths[0].write_bytes(b"broken")
+    before = set(multiprocessing.active_children())
     with pytest.raises(UserError) as caught:
         list(loader(dataset(records), PairSampler(7, 7, 0, 0), 7, workers=1))
     assert str(caught.value).startswith(str(records[0].a.paths[0]))
     assert "\n" not in str(caught.value)
+    assert set(multiprocessing.active_children()) == before, "whoever holds the error holds no worker"
 
 
 def test_a_data_set_travels_without_its_cache(records: list[Record]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from ..errors import RunFailure, TransfigureError
 from . import pixels
@@ -322,7 +323,14 @@ class Loader:
             ) from error
 
     def close(self) -> None:
-        """End the workers now; what is read afterwards is read in this process."""
+        """End the workers now; what is read afterwards is read in this process.
+
+        They are ended by name and not with the last reference to them: an exception may hold one, and workers that take no SIGTERM would
+        then keep the process from ending.
+        """
+        pool = None if self._ahead is None else self._ahead._iterator
+        if isinstance(pool, _MultiProcessingDataLoaderIter):
+            pool._shutdown_workers()
         self._ahead = None
 
 
