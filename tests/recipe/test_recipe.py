@@ -297,6 +297,16 @@ class {name}:
     assert "there is no step named 'Wgam' (did you mean 'Wgan'?)" in _refused({"training.step": "Wgam"})
 
 
+def test_an_option_cannot_have_the_name_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would not reach the thing."""
+    monkeypatch.setattr(registry, "_plugins", {})
+    text = 'from transfigure.registry import register\n\n@register("loss", "heavy")\ndef heavy(batch, weight: float = 2.0): ...\n'
+    registry.load_plugin(str(_write(tmp_path, text, "heavy.py")))
+    assert _refused({"objective.terms": ["heavy"]}) == (
+        "loss 'heavy' has an option weight, which is a key of every objective.terms: give it another name"
+    )
+
+
 def test_a_recipe_of_0_1_0_has_no_step() -> None:
     tree = Recipe.load("pix2pix").to_dict()
     del tree["training"]["step"]

@@ -1,7 +1,7 @@
 """What every section of a recipe is: an immutable pydantic model, whose complaints are one sentence about one key.
 
 The same model checks what comes from files, from flags and from Python. A section that names a registered thing (a generator, a kind of
-data, a loss) holds that thing's options beside its own keys; they are checked by a model made from the catalog.
+data, a loss) holds that thing's options beside its own keys; they are held to the types and bounds that the catalog has of them.
 """
 
 from __future__ import annotations
@@ -210,6 +210,8 @@ class Named(Section):
             options = options_of(kind, name)
         except UserError as error:
             raise refusal((cls.naming,), str(error), "name") from None
+        if shared := sorted(options.keys() & cls.model_fields.keys()):
+            raise UserError(f"{kind.kind} {name!r} has an option {shared[0]}, which is a key of every {cls.where}: give it another name")
         cls._check_keys(held, [*cls.model_fields, *options])
         own = {key: held[key] for key in cls.model_fields if key in held}
         return {**own, **typed_options(options, held, complete=name != "auto")}
