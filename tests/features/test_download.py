@@ -192,6 +192,7 @@ def test_a_server_without_ranges_starts_over(server: Behaviour, cache: Path) -> 
         (CONTENT, []),  # stopped just before it took its name
         (b"", [None]),
     ],
+    ids=["another file's", "another file's, as long", "too long", "whole", "empty"],  # random bytes would be another id in every process
 )
 def test_whatever_part_there_is_the_file_comes_whole(server: Behaviour, cache: Path, part: bytes, asked: list[str | None]) -> None:
     begin(cache, part)

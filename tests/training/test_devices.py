@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging.handlers
 import os
 import subprocess
 import sys
@@ -85,6 +86,17 @@ def test_precision_is_that_of_the_recipe() -> None:
     layer = torch.nn.Conv2d(1, 1, 3)
     with engine.autocast():
         assert layer(torch.zeros(1, 1, 8, 8)).dtype == torch.bfloat16
+
+
+def test_fabric_says_nothing_beside_our_own_lines() -> None:
+    said = logging.handlers.BufferingHandler(100)
+    logger = logging.getLogger("lightning_fabric")
+    logger.addHandler(said)
+    try:
+        Engine(Training(accelerator="cpu", precision="bf16-mixed"))
+    finally:
+        logger.removeHandler(said)
+    assert [record.getMessage() for record in said.buffer] == []
 
 
 @pytest.mark.gpu

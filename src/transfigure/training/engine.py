@@ -40,11 +40,11 @@ class Engine:
             raise UserError("training.accelerator is cuda, but torch sees no CUDA device here: use --training.accelerator cpu or auto")
         if training.accelerator == "mps" and not torch.backends.mps.is_available():
             raise UserError("training.accelerator is mps, but there is no Apple GPU here: use --training.accelerator cpu or auto")
-        logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from lightning_fabric import Fabric
 
+            logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its import sets INFO, and it advises on every precision
             distributed = training.devices * training.nodes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
             try:
                 self.fabric = Fabric(
