@@ -1,0 +1,234 @@
+"""Real trainings at 256 pixels, started as a user starts them: their logs, reports, scores on the test pairs, and pictures.
+
+All run at once, each in a process of its own: one training leaves most of the card idle, since the host cannot launch its small kernels
+fast enough. So their times are those of sharing it; what one alone takes is measured in ``speed.py``.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from setting import Findings, Setting, Way, numerics
+
+from transfigure.data import images
+from transfigure.data.pixels import to_array
+from transfigure.evaluation.held_out import held_out
+from transfigure.networks.model_file import Inference
+from transfigure.reporting.panels import sheet
+from transfigure.translation.translator import Translator
+
+METRICS = "l1,psnr,ssim,ms_ssim,random_frechet,lab_histogram"
+KEPT = ("recipe.yaml", "environment.json", "log.jsonl", "report.html", "evaluation/evaluation.json", "evaluation/per_image.csv")
+ROWS = 4
+Ended = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training and how it is scored.
+
+    Attributes:
+        name: of the run.
+        pairs: training pairs, for the number of epochs.
+        batch: pairs in a batch.
+        flags: after ``transfigure train pix2pix``.
+        scored: after ``transfigure evaluate RUN``.
+        segmented: score also by a segmenter that is trained on the same pairs.
+    """
+
+    name: str
+    pairs: int
+    batch: int
+    flags: tuple[str, ...]
+    scored: tuple[str, ...] = ("--metrics", METRICS)
+    segmented: bool = False
+
+
+def run(setting: Setting, found: Findings, windows: Path | None, updates: int, limit: float | None) -> None:
+    """Train, evaluate, report, and keep what a person wants to see."""
+    found.section("Trainings, all at once on one card")
+    trainings = plan(setting, windows)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with concurrent.futures.ThreadPoolExecutor(len(trainings) + 1) as together:
+            segmenter = None if windows is None else together.submit(_segmenter, setting, windows, folder)
+            jobs = {one: together.submit(_train, setting, one, folder, updates, limit, segmenter) for one in trainings}
+            if segmenter is not None:
+                with found.trying("segmenter"):
+                    found.number("segmenter of the windows", segmenter.result()[1])
+            for training, job in jobs.items():
+                with found.trying(training.name):
+                    trained, evaluated, took = job.result()
+                    _told(training, folder / training.name, trained, took, found)
+                    _scored(training, folder / training.name, evaluated, found)
+        with found.trying("pictures"):
+            _pictures(trainings, folder, found.folder)
+        with found.trying("trained translator"):
+            _compared(setting, folder / trainings[0].name, found)
+        with tarfile.open(found.folder / "runs.tar.gz", "w:gz") as kept:
+            for training in trainings:
+                for file in (folder / training.name / kind for kind in KEPT):
+                    if file.is_file():
+                        kept.add(file, file.relative_to(folder))
+
+
+def plan(setting: Setting, windows: Path | None) -> list[Training]:
+    """What is trained: drawn facades in both precisions, and real facades both ways."""
+    small = setting.device == "cpu"
+    pairs, test = (setting.pairs, setting.held_out) if small else (400, 300)
+    drawn = ("synthetic", "--data.train", str(pairs), "--data.test", str(test), "--data.val", "0")
+    toy: tuple[str, ...] = ()
+    if small:
+        sizes: dict[str, Any] = {"data.load_size": setting.size, "data.crop_size": setting.size, "training.accelerator": "cpu"}
+        sizes |= {"generator.width": setting.width, "discriminator.width": setting.width, "discriminator.receptive_field": 34}
+        toy = tuple(word for key, value in sizes.items() for word in (f"--{key}", str(value)))
+    found = [
+        Training("drawn_float32", pairs, 1, (*drawn, *toy)),
+        Training("drawn_bf16", pairs, 1, (*drawn, *toy, "--training.precision", "bf16-mixed")),
+        Training("drawn_float32_batch_4", pairs, 4, (*drawn, *toy)),
+    ]
+    if small:
+        found = found[1:2]
+    if windows is not None:
+        count = len(list((windows / "train").iterdir()))
+        palette = ("--metrics", f"{METRICS},fcn_score", "--palette", "learn")
+        found += [
+            Training("windows_labels_to_photo", count, 4, (str(windows), *toy, "--data.direction", "BtoA"), segmented=True),
+            Training("windows_photo_to_labels", count, 4, (str(windows), *toy, "--data.direction", "AtoB"), palette),
+        ]
+    return found
+
+
+def epochs_of(training: Training, updates: int) -> int:
+    """Whole epochs of about so many updates."""
+    return max(1, round(updates / (training.pairs // training.batch)))
+
+
+def _transfigure(*words: str, limit: float | None = None) -> Ended:
+    """One command; after the limit in seconds it is asked to stop as by Ctrl-C."""
+    command = [sys.executable, "-m", "transfigure", *words]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"}
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def _train(
+    setting: Setting,
+    training: Training,
+    folder: Path,
+    updates: int,
+    limit: float | None,
+    segmenter: concurrent.futures.Future[tuple[Path, str]] | None,
+) -> tuple[Ended, Ended, float]:
+    """Train, evaluate and report in processes of their own; how training and evaluation ended, and how long training took."""
+    start = time.monotonic()
+    run = str(folder / training.name)
+    options = {"epochs": epochs_of(training, updates), "batch_size": training.batch, "log_every": 2 if setting.device == "cpu" else 200}
+    options |= {"checkpoint_every": 10**9, "preview_every": 8000, "validate_every": 0}
+    words = [word for key, value in options.items() for word in (f"--training.{key}", str(value))]
+    trained = _transfigure("train", "pix2pix", *training.flags, *words, "--out", run, "--quiet", limit=limit)
+    took = time.monotonic() - start
+    scored = list(training.scored)
+    if training.segmented and segmenter is not None:
+        scored = ["--metrics", f"{METRICS},fcn_score", "--segmenter", str(segmenter.result()[0])]
+    evaluated = _transfigure("evaluate", run, *scored, "--out", f"{run}/evaluation", "--quiet")
+    _transfigure("report", run)
+    return trained, evaluated, took
+
+
+def _segmenter(setting: Setting, windows: Path, folder: Path) -> tuple[Path, str]:
+    """Train what reads label maps back from photos; its file and what it says of itself."""
+    file = folder / "segmenter.safetensors"
+    small = ("--epochs", "1", "--size", "64") if setting.device == "cpu" else ()
+    start = time.monotonic()
+    ended = _transfigure("segmenter", "train", str(windows), "--out", str(file), *small, "--quiet")
+    if ended.returncode:
+        raise RuntimeError(ended.stderr[-600:])
+    return file, f"trained in {time.monotonic() - start:.0f} s: {' '.join(ended.stdout.split())[:300]}"
+
+
+def _told(training: Training, run: Path, ended: Ended, seconds: float, found: Findings) -> None:
+    if ended.returncode not in (0, 130):
+        raise RuntimeError(f"exit code {ended.returncode}: {ended.stderr[-600:]}")
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    steps = [line for line in lines if line["kind"] == "step"]
+    last = steps[-max(1, len(steps) // 10) :]
+    means = {name: statistics.mean(line[name] for line in last) for name in ("g", "d", "d_real", "d_fake")}
+    l1 = statistics.mean(line["terms"]["l1"] for line in last)
+    rate = statistics.median(line["images_per_second"] for line in steps)
+    health = sorted({line["code"] for line in lines if line["kind"] == "health"})
+    words = "stopped early: " if ended.returncode else ""
+    words += f"{lines[-1]['images']:,} images in {seconds:.0f} s, {rate:.3g} images/s; at the end L1 {l1:.3f}, G {means['g']:.2f}, "
+    words += f"D {means['d']:.2f} (real {means['d_real']:.2f}, fake {means['d_fake']:.2f})"
+    words += f"; health: {', '.join(health)}" if health else ""
+    command = ["transfigure train pix2pix", *training.flags]
+    finite = bool(np.isfinite([l1, *means.values()]).all())
+    values = {"images_per_second": rate, "seconds": seconds, "l1": l1, "command": command, **means}
+    found.check(training.name, finite, words, **values)
+
+
+def _scored(training: Training, run: Path, ended: Ended, found: Findings) -> None:
+    if ended.returncode:
+        raise RuntimeError(f"exit code {ended.returncode}: {ended.stderr[-600:]}")
+    result: dict[str, Any] = json.loads((run / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+    rows = [row for row in result["rows"] if row["value"] is not None]
+    found.number(f"{training.name}, scores", f"{result['n']} test pairs in {result['seconds']:.0f} s", rows=rows)
+    found.tell(ended.stdout)
+
+
+def _pictures(trainings: Sequence[Training], folder: Path, out: Path) -> None:
+    """Sheets of source, generated and target; the two precisions of one task stand side by side."""
+    drawn, others = (
+        [one for one in trainings if one.name.startswith("drawn")],
+        [one for one in trainings if not one.name.startswith("drawn")],
+    )
+    for name, group in (("drawn", drawn), *((one.name, [one]) for one in others)):
+        models = [Translator.load(folder / one.name) for one in group]
+        pairs = held_out(models[0], None, "test", {}).pairs
+        chosen = [round(at * (len(pairs) - 1) / (ROWS - 1)) for at in range(ROWS)]
+        rows = []
+        for pair in (pairs[index] for index in chosen):
+            made = [model.translate_tensor(pair.source[None])[0] for model in models]
+            rows.append([to_array(image, "uint8", None) for image in (pair.source, *made, pair.target)])
+        labels = ["generated"] if len(group) == 1 else [f"generated, {one.name.removeprefix('drawn_')}" for one in group]
+        images.write(out / f"panels_{name}.png", sheet(rows, ["source", *labels, "target"], scale=1))
+
+
+def _compared(setting: Setting, run: Path, found: Findings) -> None:
+    """A trained model's pictures on the GPU beside those on the CPU."""
+    models = [Translator.load(run, device=device) for device in ("cpu", setting.device)]
+    pairs = held_out(models[0], None, "test", {}).pairs
+    source = torch.stack([pairs[index].source for index in range(min(8, len(pairs)))])
+    for model in models:
+        model.inference = Inference(noise="none")
+    expected = models[0].translate_tensor(source)
+    for way in (Way("float32"), Way("TF32")):
+        with numerics(way):
+            answers = models[1].translate_tensor(source)
+        grey = (((answers + 1) * 127.5).round() - ((expected + 1) * 127.5).round()).abs()
+        apart, share = float((answers - expected).abs().max()), float((grey > 0).float().mean())
+        words = f"up to {apart:.1e} apart, {int(grey.max())} grey levels; {share:.2%} of the values differ in 8 bits"
+        found.check(
+            f"trained translator as on the CPU, {way.precision}", int(grey.max()) <= 1 if way.precision == "float32" else None, words
+        )
