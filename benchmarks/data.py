@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from transfigure.data import images
-from transfigure.data.dataset import PairDataset
+from transfigure.data.dataset import PairDataset, PairFormat
 from transfigure.data.open import open_collection
 from transfigure.data.transforms import Geometry
 from transfigure.worlds.facades.dataset import draw_scene, render
@@ -63,7 +63,7 @@ def main() -> None:
             images.write(root / "train" / f"{index}.jpg", np.concatenate([render(scene, "day", 256), render(scene, "labels", 256)], axis=1))
         files = sorted((root / "train").iterdir())
         records = open_collection("side_by_side", root).splits["train"]
-        dataset = PairDataset(records, Geometry(286, 256), direction="AtoB", source_channels=3, target_channels=3)
+        dataset = PairDataset(records, Geometry(286, 256), PairFormat("AtoB", 3, 3))
         first = rate(lambda index: dataset[0, index], len(records))
         ratios, ours, theirs = [], [], []
         for epoch in range(1, options.rounds + 1):

@@ -11,7 +11,7 @@ import pytest
 
 from transfigure.data import images
 from transfigure.data.check import Findings, inspect, raise_if_bad
-from transfigure.data.dataset import Cache, PairDataset
+from transfigure.data.dataset import Cache, PairDataset, PairFormat
 from transfigure.data.open import open_collection, open_data, resolve_data
 from transfigure.data.pairs import FilePicture, Record
 from transfigure.data.transforms import Geometry
@@ -35,20 +35,20 @@ def good(tmp_path: Path) -> list[Record]:
 
 
 def test_good_data(good: list[Record]) -> None:
-    findings = inspect(good, crop_size=8)
+    findings = inspect(good, Geometry(None, 8))
     assert (findings.errors, findings.warnings, findings.count, findings.unusable) == ([], [], 4, 0)
     assert (findings.source_channels, findings.target_channels) == (3, 1)
     assert (findings.source_dtype, findings.target_dtype) == ("uint8", "uint8")
-    swapped = inspect(good, crop_size=8, direction="BtoA")
+    swapped = inspect(good, Geometry(None, 8), direction="BtoA")
     assert (swapped.source_channels, swapped.target_channels) == (1, 3)
     raise_if_bad(findings)
 
 
 def test_squeezing_is_said(tmp_path: Path) -> None:
     records = [pair(tmp_path, "wide", noise(1, 8, 16), noise(2, 8, 16)), pair(tmp_path, "square", noise(3), noise(4))]
-    (warning,) = inspect(records, crop_size=8, load_size=8).warnings
+    (warning,) = inspect(records, Geometry(8, 8)).warnings
     assert warning.startswith("1 of 2 pairs are not square and will be squeezed to 8x8 pixels") and "wide" in warning
-    assert inspect(records, crop_size=8).warnings == []
+    assert inspect(records, Geometry(None, 8)).warnings == []
 
 
 def test_validation_pictures_of_another_depth(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_everything_wrong_is_said_together(good: list[Record], tmp_path: Path) -
         pair(tmp_path, "deep", noise(8), noise(9, channels=1, dtype="uint16")),
         pair(tmp_path, "tiny", noise(10, 1, 1), noise(11, 1, 1, 1)),
     ]
-    findings = inspect(good + bad, crop_size=1)
+    findings = inspect(good + bad, Geometry(None, 1))
     assert findings.unusable == len(bad)
     expected = {
         "A/truncated.png": "damaged", "B/truncated.png": "damaged", "odd.png": "9 pixels wide", "A/sizes.png": "is 8x8.*is 8x9",
@@ -101,7 +101,7 @@ def test_a_long_list_is_cut() -> None:
 
 
 def test_grey_among_colour_is_only_a_warning(good: list[Record], tmp_path: Path) -> None:
-    findings = inspect([*good, pair(tmp_path, "grey", noise(1, channels=1), noise(2, channels=1))], crop_size=8)
+    findings = inspect([*good, pair(tmp_path, "grey", noise(1, channels=1), noise(2, channels=1))], Geometry(None, 8))
     assert findings.errors == []
     assert findings.source_channels == 3
     assert any("1 of 5 source pictures are grey" in line and "grey.png" in line for line in findings.warnings)
@@ -110,7 +110,7 @@ def test_grey_among_colour_is_only_a_warning(good: list[Record], tmp_path: Path)
 def test_other_channel_counts_are_errors(tmp_path: Path) -> None:
     records = [pair(tmp_path, str(n), noise(n), noise(n + 9)) for n in range(3)]
     stacked = Record("stack", FilePicture((records[0].a.paths[0], records[1].a.paths[0])), records[0].b)
-    findings = inspect([*records, stacked], crop_size=8)
+    findings = inspect([*records, stacked], Geometry(None, 8))
     assert findings.unusable == 1
     assert "has 6 channels but most source pictures have 3" in findings.errors[0]
 
@@ -123,7 +123,7 @@ def test_warnings(good: list[Record], tmp_path: Path) -> None:
         pair(tmp_path, "small", noise(3, 4, 8), noise(4, 4, 8, 1)),
         pair(tmp_path, "again", noise(0), noise(100, channels=1)),
     ]
-    findings = inspect(records, crop_size=8)
+    findings = inspect(records, Geometry(None, 8))
     assert findings.errors == []
     assert [line.split(":")[0] for line in findings.warnings] == [
         "1 of 8 pairs are smaller than the crop of 8 pixels and will be enlarged",
@@ -135,7 +135,7 @@ def test_warnings(good: list[Record], tmp_path: Path) -> None:
 
 def test_dark_16_bit_is_warned_about(tmp_path: Path) -> None:
     records = [pair(tmp_path, str(n), noise(n, channels=1, dtype="uint16") // 16, noise(n, channels=1, dtype="uint16")) for n in range(3)]
-    findings = inspect(records, crop_size=8)
+    findings = inspect(records, Geometry(None, 8))
     assert findings.errors == []
     (warning,) = findings.warnings
     assert "16-bit source pictures use only the values" in warning
@@ -146,32 +146,32 @@ def test_training_files_among_the_test_files(good: list[Record], tmp_path: Path)
     copied = pair(tmp_path / "test", "copy", noise(1), noise(101, channels=1))
     fresh = pair(tmp_path / "test", "fresh", noise(50), noise(51, channels=1))
     only_label = pair(tmp_path / "test", "label", noise(52), noise(101, channels=1))
-    findings = inspect(good, crop_size=8, held_out=[copied, fresh, only_label])
+    findings = inspect(good, Geometry(None, 8), held_out=[copied, fresh, only_label])
     assert findings.warnings == ["1 of 3 validation and test pairs are also in the training set, so their scores will be too good: copy"]
 
 
 def test_progress_and_sink_spare_a_second_decoding(good: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
     geometry, steps = Geometry(8, 8), []
     cache = Cache(geometry)
-    findings = inspect(good, crop_size=8, direction="BtoA", progress=lambda done, of: steps.append((done, of)), sink=cache.put)
+    findings = inspect(good, geometry, direction="BtoA", progress=lambda done, of: steps.append((done, of)), sink=cache.put)
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    plain = PairDataset(good, geometry, direction="BtoA", source_channels=1, target_channels=3)[0, 2]
+    plain = PairDataset(good, geometry, PairFormat("BtoA", 1, 3))[0, 2]
     monkeypatch.setattr(images, "read", lambda *_: pytest.fail("decoded again"))
-    channels = {"source_channels": findings.source_channels, "target_channels": findings.target_channels}
-    pair = PairDataset(good, geometry, direction="BtoA", cache=cache, **channels)[0, 2]
+    pair_format = PairFormat("BtoA", findings.source_channels, findings.target_channels)
+    pair = PairDataset(good, geometry, pair_format, cache=cache)[0, 2]
     assert (pair.source == plain.source).all()
     assert (pair.target == plain.target).all()
 
 
 def test_nothing_readable(tmp_path: Path) -> None:
     record = Record("x", FilePicture((tmp_path / "none.png",)), FilePicture((tmp_path / "none.png",)))
-    findings = inspect([record], crop_size=8)
+    findings = inspect([record], Geometry(None, 8))
     assert (findings.unusable, findings.source_channels, findings.source_dtype) == (1, 0, "")
     assert len(findings.errors) == 1
 
 
 def test_real_data_is_clean(shared: Path) -> None:
     found = open_collection("two_folders", shared / "data" / "facades_mini22").splits
-    findings = inspect(found["train"], crop_size=256, held_out=found["test"])
+    findings = inspect(found["train"], Geometry(None, 256), held_out=found["test"])
     assert (findings.errors, findings.warnings) == ([], [])
     assert (findings.source_channels, findings.target_channels, findings.source_dtype) == (3, 3, "uint8")

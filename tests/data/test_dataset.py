@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from transfigure.data import images
 from transfigure.data.batch import Batch
-from transfigure.data.dataset import Cache, Loader, PairDataset, PairSampler, loader
+from transfigure.data.dataset import Cache, Loader, PairDataset, PairFormat, PairSampler, loader
 from transfigure.data.open import open_collection
 from transfigure.data.pairs import FilePicture, Record
 from transfigure.data.transforms import Geometry
@@ -41,7 +41,11 @@ def records(tmp_path: Path) -> list[Record]:
 
 def dataset(records: list[Record], geometry: Geometry = GEOMETRY, *, training: bool = True, cache_bytes: int = 2**20) -> PairDataset:
     return PairDataset(
-        records, geometry, direction="BtoA", source_channels=3, target_channels=3, training=training, cache_bytes=cache_bytes
+        records,
+        geometry,
+        PairFormat("BtoA", 3, 3),
+        training=training,
+        cache=Cache(geometry if training else geometry.evaluation(), cache_bytes),
     )
 
 
@@ -67,7 +71,7 @@ def test_direction_and_exact_values(records: list[Record]) -> None:
 def test_source_and_target_stay_aligned(tmp_path: Path) -> None:
     images.write(tmp_path / "1.png", np.tile(np.random.default_rng(0).integers(0, 256, (20, 20, 1), np.uint8), (1, 2, 1)))
     picture = Record("1", FilePicture((tmp_path / "1.png",), "left"), FilePicture((tmp_path / "1.png",), "right"))
-    data = PairDataset([picture], GEOMETRY, direction="AtoB", source_channels=1, target_channels=3)
+    data = PairDataset([picture], GEOMETRY, PairFormat("AtoB", 1, 3))
     seen = set()
     for epoch in range(20):
         pair = data[epoch, 0]
@@ -82,7 +86,7 @@ def test_jitter_depends_on_seed_epoch_and_index_only(records: list[Record]) -> N
     again = [other[1, index].source for index in reversed(range(7))][::-1]
     assert all(map(torch.equal, first, again))
     assert any(not torch.equal(a, one[2, index].source) for index, a in enumerate(first))
-    reseeded = PairDataset(records, GEOMETRY, direction="BtoA", source_channels=3, target_channels=3, seed=1)
+    reseeded = PairDataset(records, GEOMETRY, PairFormat("BtoA", 3, 3), seed=1)
     assert any(not torch.equal(a, reseeded[1, index].source) for index, a in enumerate(first))
 
 
@@ -115,14 +119,14 @@ def test_cached_pictures_are_not_decoded_again(records: list[Record]) -> None:
 
 def test_a_filled_cache_must_fit(records: list[Record]) -> None:
     with pytest.raises(ValueError, match="cache was prepared with"):
-        PairDataset(records, GEOMETRY, direction="AtoB", source_channels=3, target_channels=3, cache=Cache(GEOMETRY.evaluation()))
+        PairDataset(records, GEOMETRY, PairFormat("AtoB", 3, 3), cache=Cache(GEOMETRY.evaluation()))
 
 
 def test_16_bit_keeps_its_levels(tmp_path: Path) -> None:
     for side, top in (("a", 4095), ("b", 65535)):
         images.write(tmp_path / f"{side}.png", np.linspace(0, top, 64).astype(np.uint16).reshape(8, 8, 1))
     record = Record("1", FilePicture((tmp_path / "a.png",)), FilePicture((tmp_path / "b.png",)))
-    data = PairDataset([record], Geometry(None, 8, False), direction="AtoB", source_channels=1, target_channels=1, source_range=(0, 4095))
+    data = PairDataset([record], Geometry(None, 8, False), PairFormat("AtoB", 1, 1, (0, 4095)))
     pair = data[0, 0]
     assert (float(pair.source.min()), float(pair.source.max())) == (-1, 1)
     assert len(pair.source.unique()) == len(pair.target.unique()) == 64
@@ -165,7 +169,6 @@ def test_resuming_goes_on_where_it_stopped(n: int, batch: int, done: int) -> Non
 def test_epochs_and_seeds_differ() -> None:
     orders = {tuple(index for _, index in PairSampler(30, 1, seed, epoch)) for seed in range(4) for epoch in range(4)}
     assert len(orders) == 16
-    assert [index for _, index in PairSampler(5, 2, 0, 7, shuffle=False, drop_last=False)] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("n", "batch", "rank", "world"), [(0, 1, 0, 1), (3, 0, 0, 1), (3, 1, 1, 1), (3, 1, -1, 1)])
@@ -243,7 +246,7 @@ def test_a_data_set_travels_without_its_cache(records: list[Record]) -> None:
 
 def test_real_pairs(shared: Path) -> None:
     found = open_collection("side_by_side", shared / "data" / "facade_windows").splits["train"][:6]
-    data = PairDataset(found, Geometry(286, 256), direction="BtoA", source_channels=3, target_channels=3)
+    data = PairDataset(found, Geometry(286, 256), PairFormat("BtoA", 3, 3))
     (batch,) = loader(data, PairSampler(6, 6, 0, 0), 6)
     assert batch.source.shape == batch.target.shape == (6, 3, 256, 256)
     assert batch.source.std() > 0.1

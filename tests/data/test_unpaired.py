@@ -11,9 +11,9 @@ import pytest
 
 from tests.data.domains import domains, fill
 from transfigure.data import images
+from transfigure.data.layouts import unpaired
 from transfigure.data.open import OpenedData, open_data, resolve_data
 from transfigure.data.pairs import Single, side_by_chance, split
-from transfigure.data.unpaired import unpaired
 from transfigure.errors import UserError
 from transfigure.recipe import Data
 
@@ -29,7 +29,7 @@ def number(tensor: Any) -> int:
 
 def test_each_split_holds_every_picture_of_both_domains(tmp_path: Path) -> None:
     data = opened(domains(tmp_path, trainA=4, trainB=7, testA=3, testB=2))
-    assert data.section.kind == "unpaired" and data.unpaired and not data.truth
+    assert data.section.kind == "unpaired" and data.unpaired and not data.has_pairs
     assert [len(pairs) for pairs in (data.train, data.val, data.test)] == [7, 0, 3]
     shown = [(number(pair.source), number(pair.target)) for pair in (data.train_plain[index] for index in range(7))]
     assert Counter(a for a, _ in shown) == {0: 2, 1: 2, 2: 2, 3: 1}
@@ -73,7 +73,7 @@ def test_any_pairs_can_be_read_without_their_pairing_and_keep_their_truth(tmp_pa
         fill(tmp_path / "A", 1, first=index), fill(tmp_path / "B", 1, first=index)
     images.write(tmp_path / "B" / "40.png", np.full((20, 20, 3), 40, np.uint8))  # without a partner
     data = opened(tmp_path, kind="two_folders", val_fraction=0.4, test_fraction=0)
-    assert data.unpaired and data.truth
+    assert data.unpaired and data.has_pairs
     assert all(number(data.val[index].source) == number(data.val[index].target) for index in range(len(data.val)))
     shuffled = [(number(pair.source), number(pair.target)) for pair in (data.train[0, index] for index in range(len(data.train)))]
     assert any(a != b for a, b in shuffled)

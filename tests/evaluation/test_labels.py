@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.evaluation.test_evaluate import model_on
 from tests.tiny import Copy
 from transfigure.data import images, pairs
-from transfigure.data.dataset import PairDataset
+from transfigure.data.dataset import PairDataset, PairFormat
 from transfigure.data.layouts import two_folders
 from transfigure.data.transforms import Geometry
 from transfigure.evaluation.evaluate import evaluate
@@ -140,7 +140,7 @@ def test_label_maps_smaller_than_the_crop_keep_their_colours(tmp_path: Path) -> 
     for side in "AB":
         images.write(tmp_path / side / "0.png", black_and_white(16, 16, 3))
     records = pairs.split(two_folders(tmp_path), 0, 0, 0)["train"]
-    data = PairDataset(records, Geometry(None, 24), direction="AtoB", source_channels=3, target_channels=3, training=False)
+    data = PairDataset(records, Geometry(None, 24), PairFormat("AtoB", 3, 3), training=False)
     pair, files = data.with_files(0)
     assert files[0].shape == files[1].shape == (24, 24, 3)
     assert set(np.unique(files[0])) == set(np.unique(files[1])) == {0, 255}

@@ -139,7 +139,7 @@ def test_differences_tell_of_keys_that_one_of_them_has_not() -> None:
     assert difference["generator.depth"] == (None, 8)
 
 
-def test_a_recipe_settled_by_its_data_comes_back_the_same(tmp_path: Path) -> None:
+def test_a_recipe_resolved_by_its_data_comes_back_the_same(tmp_path: Path) -> None:
     for base, path in (("demo", None), ("pix2pix", tmp_path)):
         recipe = Recipe.load(base, {} if path is None else {"data.kind": "two_folders", "data.path": str(path)})
         resolved = recipe.replaced(data=resolve_data(recipe.data))
@@ -496,7 +496,7 @@ def test_files_instead_of_drawn_pictures() -> None:
     assert "reads no files" in _refused({"data.kind": "synthetic", "data.path": "x"})
 
 
-def test_options_of_unsettled_data_may_be_those_of_any_kind_of_file() -> None:
+def test_options_of_unresolved_data_may_be_those_of_any_kind_of_file() -> None:
     assert Recipe.load("pix2pix", {"data.a": "left"}).data.options == {"a": "left"}
     assert "data.world_seed is not a recipe key" in _refused({"data.world_seed": 1})
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transfigure.data.pairs import Collection, Record, split
 from transfigure.errors import UserError
 from transfigure.registry import build, entry
-from transfigure.worlds.shapes.dataset import FACTORS, Factor, Scene, ShapesPicture, draw_scene, render, same_shapes, shapes
+from transfigure.worlds.shapes.dataset import FACTORS, Factor, ShapesPicture, ShapesScene, draw_scene, render, same_shapes, shapes
 from transfigure.worlds.shapes.drawing import FILLS, LINES, PALETTES, REACH
 
 BY_NAME = {factor.name: factor for factor in FACTORS}
@@ -28,7 +28,7 @@ def drawn(path: None, **options: Any) -> dict[str, list[Record]]:
     return records_of(shapes(path, **options))
 
 
-def with_values(scene: Scene, **values: float) -> Scene:
+def with_values(scene: ShapesScene, **values: float) -> ShapesScene:
     return replace(scene, values={**scene.values, **values})
 
 
@@ -47,13 +47,13 @@ def shares(factor: Factor, values: list[float]) -> np.ndarray:
     return held / factor.period if factor.kind == "angle" else (held - factor.low) / (factor.high - factor.low)
 
 
-def ink(scene: Scene, domain: str, size: int) -> np.ndarray:
+def ink(scene: ShapesScene, domain: str, size: int) -> np.ndarray:
     """Where anything is drawn on a plain ground."""
     picture = render(with_values(scene, background=0), domain, size).astype(int)
     return np.abs(picture - picture[0, 0]).max(axis=2) > 4
 
 
-def scenes_of(records: list[Record], side: str) -> list[Scene]:
+def scenes_of(records: list[Record], side: str) -> list[ShapesScene]:
     return [getattr(record, side).scene for record in records]
 
 

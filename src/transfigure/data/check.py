@@ -16,12 +16,14 @@ from .images import Alpha
 from .pairing import listed
 from .pairs import Direction, Picture, Record, describe, directed
 from .pixels import Array
-from .unpaired import look_at_domains
+from .transforms import Geometry
 
 T = TypeVar("T")
 
 SIDES = ("source", "target")
 SHOWN = 20
+ENOUGH = 10
+"""A domain with fewer training pictures is learnt by heart."""
 _DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
 
 
@@ -69,30 +71,28 @@ class _Seen:
 
 def inspect(
     records: Sequence[Record],
+    geometry: Geometry,
     *,
-    crop_size: int,
-    load_size: int | None = None,
     direction: Direction = "AtoB",
     alpha: Alpha = "refuse",
     held_out: Sequence[Record] = (),
     progress: Callable[[int, int], None] | None = None,
     sink: Callable[[int, Array, Array], object] | None = None,
-    paired: bool = True,
 ) -> Findings:
     """Read every training pair and say all that is wrong with them.
 
     Args:
         records: the training pairs.
-        crop_size: smaller pictures are warned about, since they will be enlarged.
-        load_size: side of the square that pictures are resized to, if they are: those that are not square are warned about.
+        geometry: how they will be resized and cropped: pictures smaller than the crop, or squeezed to a square, are warned about. Where
+            it is not ``paired`` (two domains), the pictures of a record need not have one size.
         direction: which side is the source.
         alpha: what to do with transparency, as in :func:`images.read`.
         held_out: validation and test pairs; a training file among them is warned about.
         progress: called with the number of pairs done and of all pairs.
         sink: called with the index, source and target of each pair that could be read, so that nothing is decoded twice:
             give it the ``put`` of the data set's ``Cache``.
-        paired: False for two domains, whose pictures need not have one size.
     """
+    paired = geometry.paired
     found = Findings(count=len(records))
     bad: dict[int, list[str]] = defaultdict(list)
     seen: tuple[list[_Seen], list[_Seen]] = ([], [])
@@ -122,11 +122,11 @@ def inspect(
 
     found.source_dtype, found.source_channels, found.source_values = _agree("source", seen[0], bad, found.warnings)
     found.target_dtype, found.target_channels, found.target_values = _agree("target", seen[1], bad, found.warnings)
-    _warn_of_shapes(found, seen[0], crop_size, load_size)
+    _warn_of_shapes(found, seen[0], geometry.crop_size, geometry.load_size)
     _warn_of_values(found, seen)
     repeated = [names for names in contents.values() if len(names) > 1]
     if not paired:
-        found.warnings += look_at_domains(records, domains)
+        found.warnings += _domain_warnings(records, domains)
         found.warnings += _sizes_of_domains(seen)
     elif repeated:
         extra = sum(len(names) - 1 for names in repeated)
@@ -240,15 +240,42 @@ def _warn_of_shapes(found: Findings, sources: Sequence[_Seen], crop_size: int, l
         )
 
 
+def _domain_warnings(records: Sequence[Record], contents: tuple[dict[bytes, list[str]], dict[bytes, list[str]]]) -> list[str]:
+    """What is probably not meant about two domains, one sentence each.
+
+    Args:
+        records: the training records.
+        contents: of sources and of targets, a digest of the pixels to the names of the pictures that have them.
+    """
+    warnings = []
+    sides = [list(dict.fromkeys(picture.label for picture in pictures)) for pictures in zip(*((record.a, record.b) for record in records))]
+    numbers = [len(side) for side in sides]
+    shared = contents[0].keys() & contents[1].keys()
+    if shared and len(shared) == len(contents[0]) == len(contents[1]):
+        warnings.append(
+            "both domains are the same pictures: nothing is translated, and what is left is the autoencoder experiment "
+            "(does G learn to give back its input without being asked to?)"
+        )
+    elif shared:
+        names = [name for digest in sorted(shared) for name in contents[0][digest][:1]]
+        warnings.append(f"{len(shared)} pictures are in both domains, such as {listed(names)}: leaving them as they are is right for them")
+    for side, count in zip(("source", "target"), numbers):
+        if count < ENOUGH:
+            what = "a single picture" if count == 1 else f"only {count} pictures"
+            effect = "the generator can only learn that one" if side == "target" and count == 1 else "they will be learnt by heart"
+            warnings.append(f"the {side} domain has {what} to train on: {effect}")
+    return warnings
+
+
 def _sizes_of_domains(seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> list[str]:
     """How the two domains' pictures differ in kind, which is no error: the generator is built for it."""
-    told = []
+    warnings = []
     sizes = [Counter(one.size for one in side).most_common(1)[0][0] for side in seen if side]
     if len(sizes) == 2 and sizes[0] != sizes[1]:
-        told.append(
+        warnings.append(
             f"sources are mostly {sizes[0][1]}x{sizes[0][0]} and targets {sizes[1][1]}x{sizes[1][0]} pixels: both are cut to one crop"
         )
-    return told
+    return warnings
 
 
 def _warn_of_values(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> None:

@@ -10,7 +10,7 @@ import itertools
 import logging
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,18 +48,18 @@ class Cache:
         self.max_bytes = max_bytes
         self.bytes = 0
         self.full = False
-        self._kept: dict[int, Arrays] = {}
+        self._arrays: dict[int, Arrays] = {}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._arrays)
 
     def __getstate__(self) -> dict[str, Any]:
         """A worker that is spawned starts empty: sending it gigabytes takes longer than decoding."""
-        return {**self.__dict__, "_kept": {}, "bytes": 0, "full": False}
+        return {**self.__dict__, "_arrays": {}, "bytes": 0, "full": False}
 
     def get(self, index: int) -> Arrays | None:
         """The prepared pair, if it is kept."""
-        return self._kept.get(index)
+        return self._arrays.get(index)
 
     def put(self, index: int, source: Array, target: Array) -> Arrays:
         """Prepare a decoded pair, keep it if it fits, and return it.
@@ -74,8 +74,8 @@ class Cache:
         worker = get_worker_info()
         if self.bytes + size <= self.max_bytes // (worker.num_workers if worker else 1):
             prepared = _planar(prepared[0]), _planar(prepared[1])
-            self.bytes += size * (index not in self._kept)
-            self._kept[index] = prepared
+            self.bytes += size * (index not in self._arrays)
+            self._arrays[index] = prepared
         elif not self.full and self.max_bytes > 0:
             self.full = True
             if worker is None or worker.id == 0:
@@ -96,6 +96,27 @@ def _planar(array: Array) -> Array:
     return planar
 
 
+@dataclass(frozen=True)
+class PairFormat:
+    """How the files of a pair become tensors.
+
+    Attributes:
+        direction: ``AtoB`` makes A the source, ``BtoA`` makes B the source.
+        source_channels: channels of every source; grey is repeated and RGB reduced to fit.
+        target_channels: channels of every target.
+        source_range: the values that become -1 and 1; None for the full range of the file's type.
+        target_range: the same for targets.
+        alpha: what to do with transparency, as in :func:`images.read`.
+    """
+
+    direction: Direction
+    source_channels: int
+    target_channels: int
+    source_range: tuple[float, float] | None = None
+    target_range: tuple[float, float] | None = None
+    alpha: Alpha = "refuse"
+
+
 class PairDataset(Dataset[Pair]):
     """Pairs as tensors, indexed by ``(epoch, index)``.
 
@@ -103,42 +124,34 @@ class PairDataset(Dataset[Pair]):
         records: where the pictures are; not decoded before they are asked for.
         geometry: how training pairs are resized, cropped and mirrored; evaluation uses ``geometry.evaluation()``. If it is not
             ``paired``, a source in training is given another record's target in every epoch, cropped and mirrored by itself.
-        direction: ``AtoB`` makes A the source, ``BtoA`` makes B the source.
-        alpha: what to do with transparency, as in :func:`images.read`.
-        source_channels: channels of every source; grey is repeated and RGB reduced to fit.
-        target_channels: channels of every target.
-        source_range: the values that become -1 and 1; None for the full range of the file's type.
-        target_range: the same for targets.
+        format: how files become tensors.
         seed: of the jitter.
         training: jitter; else the deterministic evaluation geometry, where the epoch has no effect and a plain index will do.
-        cache_bytes: budget of the cache of prepared pictures.
-        cache: one that is already filled, by :func:`check.inspect`; it must have been made with the same geometry and direction.
+        cache: of prepared pictures, perhaps one that is already filled, by :func:`check.inspect`; it must have been made with the same
+            geometry and direction. None is an empty one of 2 GiB.
+
+    Raises:
+        ValueError: the cache has another geometry.
     """
 
     def __init__(
         self,
         records: Sequence[Record],
         geometry: Geometry,
+        format: PairFormat,
         *,
-        direction: Direction,
-        alpha: Alpha = "refuse",
-        source_channels: int,
-        target_channels: int,
-        source_range: tuple[float, float] | None = None,
-        target_range: tuple[float, float] | None = None,
         seed: int = 0,
         training: bool = True,
-        cache_bytes: int = 2 * 2**30,
         cache: Cache | None = None,
     ) -> None:
-        self.records = directed(records, direction)
+        self.records = directed(records, format.direction)
         self.geometry = geometry if training else geometry.evaluation()
-        self.alpha = alpha
-        self.channels = source_channels, target_channels
-        self.ranges = source_range, target_range
+        self.alpha = format.alpha
+        self.channels = format.source_channels, format.target_channels
+        self.ranges = format.source_range, format.target_range
         self.seed = seed
         self.training = training
-        self.cache = cache if cache is not None else Cache(self.geometry, cache_bytes)
+        self.cache = cache if cache is not None else Cache(self.geometry)
         self._partners: tuple[int, Array] | None = None
         if self.cache.geometry != self.geometry:
             raise ValueError(f"the cache was prepared with {self.cache.geometry}, this data set needs {self.geometry}")
@@ -169,7 +182,7 @@ class PairDataset(Dataset[Pair]):
         return arrays if arrays is not None else self.cache.put(index, *self.records[index].load(self.alpha))
 
     def _partner(self, epoch: int, index: int) -> int:
-        """Whose target stands beside this source in this epoch: a permutation of all, so that every target is seen equally often."""
+        """Whose target this source is given in this epoch: a permutation of all, so that every target is seen equally often."""
         if self._partners is None or self._partners[0] != epoch:
             order = np.random.default_rng([self.seed, epoch, 0, _PARTNERS]).permutation(len(self.records))
             self._partners = epoch, order
@@ -219,7 +232,6 @@ class PairSampler(Sampler[Index]):
         rank: which of the ranks this is.
         world_size: how many ranks there are.
         drop_last: leave out what does not fill a batch of all ranks (other pairs in each epoch).
-        shuffle: False keeps the order of the records.
 
     Raises:
         ValueError: no pairs, or a number out of its range.
@@ -238,14 +250,13 @@ class PairSampler(Sampler[Index]):
         rank: int = 0,
         world_size: int = 1,
         drop_last: bool = True,
-        shuffle: bool = True,
     ) -> None:
         if n < 1 or batch_size < 1 or not 0 <= rank < world_size or min(seed, epoch, start_batch) < 0:
             raise ValueError(
                 f"cannot sample {n} pairs in batches of {batch_size} (seed {seed}, epoch {epoch}, rank {rank} of {world_size})"
             )
         self.batch_size, self.epoch, self.start_batch = batch_size, epoch, start_batch
-        order = np.random.default_rng([seed, epoch, 0, self._ORDER]).permutation(n) if shuffle else np.arange(n)
+        order = np.random.default_rng([seed, epoch, 0, self._ORDER]).permutation(n)
         together = batch_size * world_size
         length = n // together * together if drop_last and n >= together else -(-n // world_size) * world_size
         self._indices: list[int] = np.resize(order, length)[rank::world_size].tolist()
@@ -275,16 +286,16 @@ class Loader:
 
     def __init__(self, dataset: PairDataset, batch_size: int, workers: int = 0, start_method: str | None = None) -> None:
         self.dataset = dataset
-        self._orders = _Orders(batch_size)
-        self._ahead: DataLoader[Pair | TransfigureError] | None = None
+        self._epoch_batches = _EpochBatches(batch_size)
+        self._workers: DataLoader[Pair | TransfigureError] | None = None
         if workers > 0:
-            self._ahead = DataLoader(
-                _Careful(dataset),
-                batch_sampler=self._orders,
+            self._workers = DataLoader(
+                _WithErrors(dataset),
+                batch_sampler=self._epoch_batches,
                 num_workers=workers,
                 collate_fn=_collate,
                 persistent_workers=True,
-                worker_init_fn=_leave_signals_to_the_training,
+                worker_init_fn=_ignore_signals,
                 multiprocessing_context=start_method,
                 generator=torch.Generator(),  # a pool draws a seed for its workers each epoch: not from the training's random numbers
             )
@@ -296,12 +307,12 @@ class Loader:
             UserError: a pair's files cannot be used.
             RunFailure: a worker was ended from outside.
         """
-        self._orders.sampler = sampler
-        if self._ahead is None:
-            for keys in self._orders:
+        self._epoch_batches.sampler = sampler
+        if self._workers is None:
+            for keys in self._epoch_batches:
                 yield collate([self.dataset[key] for key in keys])
             return
-        batches = self._prepared(self._ahead)
+        batches = self._prepared(self._workers)
         for batch in batches:
             if isinstance(batch, TransfigureError):
                 break
@@ -312,9 +323,9 @@ class Loader:
         raise batch
 
     @staticmethod
-    def _prepared(ahead: Iterable[Batch | TransfigureError]) -> Iterator[Batch | TransfigureError]:
+    def _prepared(batches: Iterable[Batch | TransfigureError]) -> Iterator[Batch | TransfigureError]:
         try:
-            yield from ahead
+            yield from batches
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -328,19 +339,19 @@ class Loader:
         They are ended by name and not with the last reference to them: an exception may hold one, and workers that take no SIGTERM would
         then keep the process from ending.
         """
-        pool = None if self._ahead is None else self._ahead._iterator
+        pool = None if self._workers is None else self._workers._iterator
         if isinstance(pool, _MultiProcessingDataLoaderIter):
             pool._shutdown_workers()
-        self._ahead = None
+        self._workers = None
 
 
-def _leave_signals_to_the_training(worker: int) -> None:
+def _ignore_signals(worker: int) -> None:
     """Ctrl-C and a batch system's SIGTERM reach every process; the training still needs its workers to come to a safe point."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
-class _Careful(Dataset[Pair | TransfigureError]):
+class _WithErrors(Dataset[Pair | TransfigureError]):
     """The data set as workers see it: errors are handed over, since one raised in a worker arrives as a traceback, not a sentence."""
 
     def __init__(self, dataset: PairDataset) -> None:
@@ -362,11 +373,11 @@ def _collate(items: list[Pair | TransfigureError]) -> Batch | TransfigureError:
     return collate(pairs)
 
 
-class _Orders:
+class _EpochBatches:
     """The current epoch's sampler, in batches. The worker pool keeps this object and reads it again for each epoch.
 
     It knows nothing of the loader: were there a circle, the pool would be left to the garbage collector, which closes its queues
-    before it can tell the workers to end, and then waits five seconds for each of them.
+    before it can signal the workers to end, and then waits five seconds for each of them.
     """
 
     def __init__(self, batch_size: int) -> None:

@@ -1,20 +1,22 @@
-"""How pairs lie on disk: side by side in one file, in two folders, or listed in a manifest."""
+"""How data lies on disk: pairs side by side in one file, in two folders or listed in a manifest; and two folders without pairs."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
+import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..registry import register
 from .files import list_images
 from .images import size_of
-from .manifests import MANIFEST_SUFFIXES, find_manifest, read_manifest
 from .pairing import listed, match
-from .pairs import SPLIT_NAMES, Collection, FilePicture, Record
+from .pairs import SPLIT_NAMES, Collection, FilePicture, Record, Single, canonical_split
 
 USUAL_WORDS = (
     ("A", "B"),
@@ -35,6 +37,21 @@ USUAL_WORDS = (
     ("img", "mask"),
 )
 """Folder names tried, in any capitals, where there is no A and B."""
+
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
+
+_COLUMNS = (
+    ("source", "target"),
+    ("input_file_name", "target_file_name"),
+    ("input_file_name", "output_file_name"),
+    ("input_image", "target_image"),
+    ("input_image", "output_image"),
+    ("input", "target"),
+    ("input", "output"),
+    ("image", "mask"),
+    ("a", "b"),
+)
+"""Column names accepted for the two sides, in any capitals."""
 
 _THREE_LAYOUTS = (
     "pairs can be (1) double-width images, A left and B right, in the folder or in its train, val and test sub-folders; "
@@ -57,10 +74,10 @@ def side_by_side(path: Path | None) -> Collection:
     parts = _split_folders(folder)
     notes = []
     if parts:
-        direct = images_in(folder, [], recursive=False)
+        direct = _images_in(folder, [], recursive=False)
         if direct:
             notes.append(f"{len(direct)} images directly in {folder} are not used, since it has {listed(sorted(parts))} sub-folders")
-    found = {name: _halves(part, images_in(part, notes)) for name, part in (parts or {"all": folder}).items()}
+    found = {name: _halves(part, _images_in(part, notes)) for name, part in (parts or {"all": folder}).items()}
     splits = {name: records for name, records in found.items() if records}
     if not splits:
         raise UserError(f"{notes[-1]}; {_THREE_LAYOUTS}")
@@ -84,9 +101,9 @@ def two_folders(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     """
     if path is not None or not (Path(a).is_dir() and Path(b).is_dir()):
         _existing_folder(path, "two_folders")
-    words = words_for(path, a, b)
+    words = _words_for(path, a, b)
     notes = [] if words == (a, b) else [f"{path} has no {a} and {b}: took {words[0]} and {words[1]}"]
-    sides = side_folders(path, words[0]), side_folders(path, words[1])
+    sides = _side_folders(path, words[0]), _side_folders(path, words[1])
     if set(sides[0]) & set(sides[1]) == set():
         where = [", ".join(str(folder) for folder in side.values()) for side in sides]
         raise UserError(f"one side is {where[0]}, the other {where[1]}: both need the same train, val and test sub-folders, or none")
@@ -123,10 +140,45 @@ def manifest(path: Path | None) -> Collection:
         raise UserError("data kind 'manifest' needs a path: give the manifest file, or the folder it is in, with --data.path")
     if not path.exists():
         raise UserError(f"{path} does not exist: give the path of a CSV, TSV or JSONL manifest")
-    file = find_manifest(path) if path.is_dir() else path
+    file = _find_manifest(path) if path.is_dir() else path
     if file is None:
         raise UserError(f"{path} holds no manifest.csv, manifest.tsv, manifest.jsonl or metadata of the same kinds: {_THREE_LAYOUTS}")
-    return read_manifest(file)
+    return _read_manifest(file)
+
+
+@register("dataset", "unpaired")
+def unpaired(path: Path | None, a: str = "A", b: str = "B") -> Collection:
+    """Two domains as two folders, of any names and numbers of files: trainA and trainB (testA, testB), A and B, or any two folders.
+
+    Nothing is matched. Where only one side has a validation or test folder, it is not used, and a note says so.
+
+    Args:
+        path: the folder that holds both sides.
+        a: name of the first domain's folder, or a path to it.
+        b: name of the second domain's folder, or a path to it; the same folder again is the autoencoder experiment.
+
+    Raises:
+        UserError: a folder is missing, several could be meant, or a domain holds no images.
+    """
+    if path is not None and not path.is_dir():
+        raise UserError(f"{path} {'is a file' if path.is_file() else 'does not exist'}: unpaired data is a folder with two domains in it")
+    words = _words_for(path, a, b)
+    notes = [] if words == (a, b) else [f"{path} has no {a} and {b}: took {words[0]} and {words[1]}"]
+    sides = _side_folders(path, words[0]), _side_folders(path, words[1])
+    both = [name for name in (*SPLIT_NAMES, "all") if name in sides[0] and name in sides[1]]
+    if not both:
+        where = [", ".join(str(folder) for folder in side.values()) for side in sides]
+        raise UserError(f"one domain is {where[0]}, the other {where[1]}: both need the same train, val and test sub-folders, or none")
+    notes += [
+        f"{folder} has no folder beside it for the other domain: not used"
+        for side in sides
+        for name, folder in side.items()
+        if name not in both
+    ]
+    domains = {}
+    for name in both:
+        domains[name] = _singles(sides[0][name]), _singles(sides[1][name])
+    return Collection(notes=notes, domains=domains)
 
 
 def recognise(path: Path) -> str:
@@ -141,11 +193,11 @@ def recognise(path: Path) -> str:
         if path.suffix.lower() in MANIFEST_SUFFIXES:
             return "manifest"
         raise UserError(f"{path} is a single file and no manifest: {_THREE_LAYOUTS}")
-    if find_manifest(path):
+    if _find_manifest(path):
         return "manifest"
     if _usual_words_in(path):
         return "two_folders"
-    files = [file for folder in (_split_folders(path) or {"all": path}).values() for file in images_in(folder, [])]
+    files = [file for folder in (_split_folders(path) or {"all": path}).values() for file in _images_in(folder, [])]
     if not files:
         children = sorted(child.name for child in path.iterdir())
         raise UserError(f"{path} holds {f'{listed(children)} and no images' if children else 'nothing'}: {_THREE_LAYOUTS}")
@@ -199,7 +251,7 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     return {name: child for name, child in found.items() if child}
 
 
-def side_folders(path: Path | None, word: str) -> dict[str, Path]:
+def _side_folders(path: Path | None, word: str) -> dict[str, Path]:
     """A side's folder for each split, or for ``all``; empty if the word names nothing."""
     if path is not None and len(Path(word).parts) == 1:
         found = {name: _child(path, (f"{alias}{dash}{word}" for alias in words for dash in ("", "_", "-")))
@@ -218,16 +270,16 @@ def side_folders(path: Path | None, word: str) -> dict[str, Path]:
 
 
 def _usual_words_in(path: Path) -> list[tuple[str, str]]:
-    return [words for words in USUAL_WORDS if set(side_folders(path, words[0])) & set(side_folders(path, words[1]))]
+    return [words for words in USUAL_WORDS if set(_side_folders(path, words[0])) & set(_side_folders(path, words[1]))]
 
 
-def words_for(path: Path | None, a: str, b: str) -> tuple[str, str]:
+def _words_for(path: Path | None, a: str, b: str) -> tuple[str, str]:
     """The two folder names asked for, or the pair in common use that is there in place of A and B.
 
     Raises:
         UserError: neither, or several could be meant.
     """
-    missing = [word for word in (a, b) if not side_folders(path, word)]
+    missing = [word for word in (a, b) if not _side_folders(path, word)]
     if not missing:
         return a, b
     if path is None:
@@ -247,7 +299,7 @@ def words_for(path: Path | None, a: str, b: str) -> tuple[str, str]:
 # ---- records ------------------------------------------------------------------------------------------------------------
 
 
-def images_in(folder: Path, notes: list[str], recursive: bool = True) -> list[Path]:
+def _images_in(folder: Path, notes: list[str], recursive: bool = True) -> list[Path]:
     """The folder's images; where it has none, the reason goes to the notes."""
     try:
         return list_images(folder, recursive)
@@ -272,7 +324,7 @@ def _halves(folder: Path, files: list[Path]) -> list[Record]:
 
 def _pair(a: Path, b: Path) -> tuple[list[Record], list[str]]:
     notes: list[str] = []
-    files = images_in(a, notes), images_in(b, notes)
+    files = _images_in(a, notes), _images_in(b, notes)
     paired = match(_relative(files[0], a), _relative(files[1], b))
     if not paired.pairs and any(files):
         return [], [*notes, f"no file of {a} has a partner in {b}"]
@@ -280,11 +332,141 @@ def _pair(a: Path, b: Path) -> tuple[list[Record], list[str]]:
     return records, notes + paired.notes(str(a), str(b))
 
 
+def _singles(folder: Path) -> list[Single]:
+    missing: list[str] = []
+    files = _images_in(folder, missing)
+    if not files:
+        raise UserError(f"{missing[0] if missing else folder}: a domain needs images")
+    names = [file.relative_to(folder).as_posix() for file in files]
+    stems = [os.path.splitext(name)[0] for name in names]  # noqa: PTH122 - with_suffix would refuse some names
+    times = Counter(stems)
+    return [Single(name if times[stem] > 1 else stem, FilePicture((file,))) for file, name, stem in zip(files, names, stems)]
+
+
 def _nothing_paired(a: dict[str, Path], b: dict[str, Path]) -> str:
     name = next(name for name in a if name in b)
     folders = a[name], b[name]
-    shown = [listed(_relative(images_in(folder, []), folder)) or "no images" for folder in folders]
+    shown = [listed(_relative(_images_in(folder, []), folder)) or "no images" for folder in folders]
     return (
         f"no file of {folders[0]} ({shown[0]}) has a partner in {folders[1]} ({shown[1]}): give the two files of a pair one name, "
         "or list the pairs in a manifest"
     )
+
+
+# ---- manifests ------------------------------------------------------------------------------------------------------------
+
+
+def _find_manifest(folder: Path) -> Path | None:
+    """The manifest that a folder holds, if it does."""
+    candidates = [folder / f"{stem}{suffix}" for stem in ("manifest", "metadata") for suffix in MANIFEST_SUFFIXES]
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _read_manifest(file: Path) -> Collection:
+    """The records of a manifest; files that do not exist are counted before it is refused."""
+    rows = list(_rows(file))
+    if not rows:
+        raise UserError(f"{file} lists no pairs: write one line for each, with the columns source and target")
+    columns = _columns(file, rows[0][1])
+    sides = [(number, row, tuple(_paths(file, number, row, column) for column in columns)) for number, row in rows]
+    missing = [f"{path} (line {number})" for number, _, pair in sides for paths in pair for path in paths if not _is_file(path)]
+    if missing:
+        raise UserError(
+            f"{file} names {len(missing)} {'file that does' if len(missing) == 1 else 'files that do'} not exist: {listed(missing)}; "
+            f"paths are taken relative to {file.parent.absolute()}"
+        )
+    divided = any(_text(row, "split") for _, row, _ in sides)
+    parts = [_split(file, number, row) if divided else "all" for number, row, _ in sides]
+    names = _names(parts, [_text(row, "name") for _, row, _ in sides], [pair[0][0] for _, _, pair in sides])
+    splits: dict[str, list[Record]] = {}
+    for part, name, (_, _, (a, b)) in zip(parts, names, sides):
+        splits.setdefault(part, []).append(Record(name, FilePicture(a), FilePicture(b)))
+    return Collection(splits)
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and what the lines hold, with column names in small letters."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            if file.suffix.lower() == ".jsonl":
+                yield from _json_rows(file, stream)
+                return
+            heading = stream.readline()
+            stream.seek(0)
+            delimiter = "\t" if file.suffix.lower() == ".tsv" or "\t" in heading else "," if "," in heading else ";"
+            reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
+            for row in reader:
+                yield reader.line_num, {(key or "").strip().lower(): value for key, value in row.items()}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} cannot be read as a manifest ({error}): it must be a CSV, TSV or JSONL file in UTF-8") from error
+
+
+def _json_rows(file: Path, stream: Iterator[str] | Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(stream, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f"{file} line {number} is not JSON ({error}): write one object on each line") from error
+        if not isinstance(row, dict):
+            raise UserError(f'{file} line {number} is not an object: write {{"source": "...", "target": "..."}} on each line')
+        yield number, {str(key).strip().lower(): value for key, value in row.items()}
+
+
+def _columns(file: Path, row: dict[str, Any]) -> tuple[str, str]:
+    for columns in _COLUMNS:
+        if set(columns) <= row.keys():
+            return columns
+    raise UserError(f"{file} has the columns {', '.join(row) or '(none)'}: it needs source and target (and, if you like, split and name)")
+
+
+def _paths(file: Path, number: int, row: dict[str, Any], column: str) -> tuple[Path, ...]:
+    value = row.get(column)
+    items: list[Any] = value if isinstance(value, list) else [value]
+    if not items or not all(isinstance(item, str) and item.strip() for item in items):
+        raise UserError(f"{file} line {number} has no file name for {column}: write a path, or a list of paths to stack as channels")
+    if isinstance(value, str) and ";" in value and file.suffix.lower() != ".jsonl" and not _is_file(file.parent / value):
+        items = [item for item in value.split(";") if item.strip()]
+    if any("\0" in item for item in items):
+        raise UserError(f"{file} line {number} has a null character in {column}: write a path")
+    return tuple(file.parent / Path(item.strip()).expanduser() for item in items)
+
+
+def _text(row: dict[str, Any], column: str) -> str:
+    value = row.get(column)
+    return str(value).strip() if value is not None else ""
+
+
+def _split(file: Path, number: int, row: dict[str, Any]) -> str:
+    try:
+        return canonical_split(_text(row, "split"))
+    except UserError as error:
+        raise UserError(f"{file} line {number}: {error}") from None
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises where a name is too long to exist
+
+
+def _names(parts: list[str], given: list[str], sources: list[Path]) -> list[str]:
+    """The names that were written, else the first file below the folder that all of them share; repeated ones are numbered."""
+    files = [Path(os.path.normpath(path)) for path in sources]
+    try:
+        shared = os.path.commonpath([file.parent for file in files])
+    except ValueError:  # on different drives, or absolute next to relative
+        shared = ""
+    names = [
+        name or (file.relative_to(shared) if shared else Path(file.name)).with_suffix("").as_posix() for name, file in zip(given, files)
+    ]
+    keys = list(zip(parts, names))
+    total, seen, taken = Counter(keys), Counter[tuple[str, str]](), set(keys)
+    for index, (part, name) in enumerate(keys):
+        if total[part, name] > 1:
+            seen[part, name] += 1
+            numbered = f"{name}-{seen[part, name]}"
+            while (part, numbered) in taken:
+                numbered += "+"
+            taken.add((part, numbered))
+            names[index] = numbered
+    return names

@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..progress import Progress, say
 from ..recipe import Data, drawn_worlds, has_place
 from .check import Findings, inspect, raise_if_bad
-from .dataset import Cache, PairDataset
+from .dataset import Cache, PairDataset, PairFormat
 from .layouts import recognise
 from .pairs import SPLITS, Collection, Record, split
 from .transforms import Geometry
@@ -31,7 +31,7 @@ class OpenedData:
         test: test pairs; may be empty.
         source_channels, target_channels: channels of every source and target.
         source_dtype, target_dtype: type of the files.
-        truth: whether a held-out pair's target is what its source should become; else only sets can be compared.
+        has_pairs: whether a held-out pair's target is what its source should become; else only sets can be compared.
     """
 
     section: Data
@@ -43,7 +43,7 @@ class OpenedData:
     target_channels: int
     source_dtype: str
     target_dtype: str
-    truth: bool = True
+    has_pairs: bool = True
 
     @property
     def unpaired(self) -> bool:
@@ -62,7 +62,7 @@ def resolve_data(section: Data) -> Data:
     if section.kind in drawn_worlds():
         return section if section.options.get("size", True) else section.replaced(size=section.crop_size)
     if section.path is None and not has_place(section):
-        raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic")
+        raise UserError(f"no data: name a folder of image pairs, a manifest, or a drawn world ({', '.join(drawn_worlds())})")
     if section.path is None:
         kind = ("unpaired" if section.unpaired else "two_folders") if section.kind == "auto" else section.kind
         return section.replaced(kind=kind, **{side: str(Path(section.options[side]).resolve()) for side in "ab"})
@@ -96,7 +96,10 @@ def open_collection(kind: str, path: str | Path | None, **options: Any) -> Colle
     folder = Path(path).expanduser() if path is not None else None
     if kind == "auto":
         if folder is None:
-            raise UserError("no data path is given: name a folder or a manifest with --data.path, or use --data.kind synthetic")
+            worlds = ", ".join(drawn_worlds())
+            raise UserError(
+                f"no data path is given: name a folder or a manifest with --data.path, or set --data.kind to a drawn world ({worlds})"
+            )
         kind = recognise(folder)
     return cast(Collection, registry.build("dataset", kind, folder, **options))
 
@@ -128,11 +131,11 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
     Raises:
         UserError: no pairs, or pairs that cannot be used: each with its file and its reason.
     """
-    records, notes, pairs = find_records(section)
+    records, notes, paired = find_records(section)
     if not records["train"]:
         found = ", ".join(name for name in SPLITS if records[name]) or "nothing"
         raise UserError(f"{section.path} has no training pairs (found: {found}): add a train folder")
-    geometry = geometry_of(section, pairs)
+    geometry = geometry_of(section, paired)
     budget = int(section.cache_gb * 2**30)
     train_cache, val_cache = Cache(geometry, budget), Cache(geometry.evaluation(), budget)
     findings = _inspect(section, records, train_cache, val_cache, quiet)
@@ -140,50 +143,46 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
         for note in [*notes, *findings.warnings]:
             say(f"note: {note}")
 
-    def dataset(name: str, cache: Cache | None, training: bool = False) -> PairDataset:
-        return PairDataset(
-            records[name],
-            geometry,
-            direction=section.direction,
-            alpha=section.alpha,
-            source_channels=findings.source_channels,
-            target_channels=findings.target_channels,
-            source_range=section.source_range,
-            target_range=section.target_range,
-            seed=seed,
-            training=training,
-            cache_bytes=0,
-            cache=cache,
-        )
+    pair_format = PairFormat(
+        section.direction,
+        findings.source_channels,
+        findings.target_channels,
+        section.source_range,
+        section.target_range,
+        section.alpha,
+    )
+
+    def dataset(name: str, cache: Cache | None = None, training: bool = False) -> PairDataset:
+        uncached = Cache(geometry.evaluation(), 0)
+        return PairDataset(records[name], geometry, pair_format, seed=seed, training=training, cache=uncached if cache is None else cache)
 
     return OpenedData(
         section,
         train=dataset("train", train_cache, training=True),
-        train_plain=dataset("train", None),
+        train_plain=dataset("train"),
         val=dataset("val", val_cache),
-        test=dataset("test", None),
+        test=dataset("test"),
         source_channels=findings.source_channels,
         target_channels=findings.target_channels,
         source_dtype=findings.source_dtype,
         target_dtype=findings.target_dtype,
-        truth=pairs,
+        has_pairs=paired,
     )
 
 
 def _inspect(section: Data, records: dict[str, list[Record]], train_cache: Cache, val_cache: Cache, quiet: bool) -> Findings:
+    geometry = train_cache.geometry
     train, val = records["train"], records["val"]
     with Progress(len(train) + len(val), "read data", "pair", quiet=quiet) as progress:
 
         def look(name: str, cache: Cache, held_out: list[Record]) -> Findings:
             return inspect(
                 records[name],
-                crop_size=section.crop_size,
-                load_size=section.load_size,
+                geometry,
                 direction=section.direction,
                 alpha=section.alpha,
                 held_out=held_out,
                 progress=lambda done, total: progress.advance(),
-                paired=cache.geometry.paired,
                 sink=cache.put,
             )
 

@@ -136,7 +136,7 @@ def convert_channels(array: Array, channels: int) -> Array:
         luma = (array.astype(np.uint32) @ np.array([299, 587, 114], np.uint32) + 500) // 1000
         return luma.astype(array.dtype)[..., None]
     raise UserError(
-        f"an image of {have} channels cannot be converted to {channels}: only grey (1) and colour (3) convert into each other; "
+        f"an image of {have} channels cannot be turned into {channels}: only grey (1) and colour (3) convert into each other; "
         f"set the number of channels to {have}, or prepare files with {channels}"
     )
 

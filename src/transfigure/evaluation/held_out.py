@@ -1,4 +1,4 @@
-"""Which pairs a translator is judged on, and how they are read: as in its training, without chance."""
+"""Which pairs a translator is evaluated on, and how they are read: as in its training, without chance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data import images
 from ..data.batch import Pair
-from ..data.dataset import Arrays, PairDataset
+from ..data.dataset import Arrays, Cache, PairDataset, PairFormat
 from ..data.layouts import recognise
 from ..data.open import find_records, geometry_of, resolve_data
 from ..errors import UserError
@@ -19,7 +19,7 @@ from ..translation.translator import Translator
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The pairs to judge on.
+    """The pairs to evaluate on.
 
     Attributes:
         section: the data section they come from, resolved.
@@ -45,13 +45,13 @@ class HeldOut:
 
 
 def held_out(translator: Translator, data: str | Path | Data | None, split: str | None, overrides: dict[str, Any]) -> HeldOut:
-    """Find the pairs to judge a translator on.
+    """Find the pairs to evaluate a translator on.
 
     Args:
         translator: it says which channels and ranges its images have, and what it was trained on.
-        data: a folder, a manifest, the word ``synthetic`` or a data section; None is the data of the model's own recipe.
+        data: a folder, a manifest, the name of a drawn world or a data section; None is the data of the model's own recipe.
         split: ``test`` (default; ``val`` if there is no test split, and it is noted), ``val`` or ``train``.
-        overrides: dotted data keys laid on top of the recipe's.
+        overrides: dotted data keys merged into the recipe's.
 
     Raises:
         UserError: no pairs, or none in that split.
@@ -122,28 +122,18 @@ def _kind_at(place: Path, section: Data) -> str:
 
 
 def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any], paired: bool) -> PairDataset:
-    config = translator.config
-    return PairDataset(
-        records,
-        geometry_of(section, paired),
-        direction=section.direction,
-        alpha=section.alpha,
-        source_channels=config.source.channels,
-        target_channels=config.target.channels,
-        source_range=section.source_range,
-        target_range=section.target_range,
-        training=False,
-        cache_bytes=0,
-    )
+    geometry, channels = geometry_of(section, paired), (translator.config.source.channels, translator.config.target.channels)
+    pair_format = PairFormat(section.direction, *channels, section.source_range, section.target_range, section.alpha)
+    return PairDataset(records, geometry, pair_format, training=False, cache=Cache(geometry.evaluation(), 0))
 
 
 def _conversions(dataset: PairDataset) -> list[str]:
-    """What is done to pictures that do not have the model's channels, judged by the first pair."""
+    """What is done to pictures that do not have the model's channels, according to the first pair."""
     notes = []
     for side, picture, channels in zip(("sources", "targets"), (dataset.records[0].a, dataset.records[0].b), dataset.channels):
         have = images.size_of(picture.paths[0]).channels if len(picture.paths) == 1 else channels
         if {have, channels} == {1, 3}:
             notes.append(
-                f"the {side} are {'grey' if have == 1 else 'in colour'}: turned to {'colour' if have == 1 else 'grey'} for this model"
+                f"the {side} are {'grey' if have == 1 else 'in colour'}: converted to {'colour' if have == 1 else 'grey'} for this model"
             )
     return notes

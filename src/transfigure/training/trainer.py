@@ -451,7 +451,7 @@ class Trainer:
 
     def _pairing(self) -> dict[str, str]:
         """For the log: whether a source met its own target; nothing of pairs."""
-        return {} if not self.data.unpaired else {"pairing": "shuffled" if self.data.truth else "none"}
+        return {} if not self.data.unpaired else {"pairing": "shuffled" if self.data.has_pairs else "none"}
 
     def _sizes(self) -> dict[str, int]:
         return {name: sum(p.numel() for p in network.parameters()) for name, network in self.step.networks().items()}
@@ -490,6 +490,6 @@ def passed(every: int | None, before: int, now: int) -> bool:
 def identity(data: OpenedData) -> str:
     """A digest of the pairs' names in their order: with other names the same positions would mean other pairs."""
     names = "\n".join(record.name for record in data.train.records)
-    if not data.truth:  # a record's name is its source's: its target has another
+    if not data.has_pairs:  # a record's name is its source's: its target has another
         names += "\n".join(path.name for record in data.train.records for path in (*record.a.paths, *record.b.paths))
     return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()

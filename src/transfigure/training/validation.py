@@ -48,13 +48,15 @@ class Validation:
         self.possible = wanted and len(data.val) > 0
         self.lower_is_better = False
         self._metrics: dict[str, Metric] = {}
-        if best_metric not in (fit := fitting(data.truth)) and (data.truth or self.possible):
+        if best_metric not in (fit := fitting(data.has_pairs)) and (data.has_pairs or self.possible):
             reason = (
-                "gives no one number of generated images" if data.truth else "needs the target of each source, and this data is unpaired"
+                "gives no one number of generated images"
+                if data.has_pairs
+                else "needs the target of each source, and this data is unpaired"
             )
             raise UserError(f"training.best_metric cannot be {best_metric}, which {reason}: choose from {', '.join(fit)}")
-        if data.truth or self.possible:
-            self._metrics = {name: build("metric", name) for name in dict.fromkeys((*(ALWAYS if data.truth else ()), best_metric))}
+        if data.has_pairs or self.possible:
+            self._metrics = {name: build("metric", name) for name in dict.fromkeys((*(ALWAYS if data.has_pairs else ()), best_metric))}
             self.lower_is_better = self._metrics[best_metric].better == "lower"
 
     def run(self, generator: nn.Module, quiet: bool = False) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What the photos of the synthetic world are painted on: a sheet of colour, a sheet of light, and the sensor that sees their product.
+"""What the photos of the facades are painted on: a sheet of colour, a sheet of light, and the sensor that sees their product.
 
 Pictures are painted at twice the size. The colour of things and the *light* are kept apart: the second says how much of the sun
 reaches a pixel (day) or how much it shines by itself (night). :meth:`Canvas.photo` turns both into the picture.
@@ -22,7 +22,7 @@ Whim = list[float]
 Brush = Callable[[Part, HouseLook, Whim], None]
 
 OPEN_SKY = 1e9
-"""What the sky has in the light map by day, so that it can be told from all that shadows may fall on."""
+"""What the sky has in the light map by day, so that it differs from all that shadows may fall on."""
 
 
 def shrink(picture: Array) -> Array:

@@ -1,7 +1,7 @@
-"""A synthetic world whose factors are known: streets of house fronts, unlimited and made in milliseconds.
+"""A drawn world of streets of house fronts: unlimited, made in milliseconds, and every label map is exact.
 
-One scene has one geometry (:mod:`.street`) and one look (:mod:`.materials`), and renders as a label map, a photo by day, a photo by
-night, edges, and grey. Any ordered pair of these is a translation task with exact answers. A label map does not tell materials,
+One scene has one geometry (:mod:`.houses`) and one look (:mod:`.materials`), and renders as a label map, a photo by day, a photo by
+night, edges, and grey. Any ordered pair of these is a translation task with exact answers. A label map does not say materials,
 colours, weather or which windows are lit, so many photos are right for it: a translator that only averages them blurs.
 """
 

@@ -1,4 +1,4 @@
-"""The geometry of the synthetic world: a street front seen head on, drawn from a seed.
+"""The geometry of the facades: a street front seen head on, drawn from a seed.
 
 A scene is one to three houses with a street before them; each house has its own proportions and customs (roof, window heads,
 dressings, shutters, balconies, ground floor). Units and outlines are those of :mod:`.scene`.
@@ -172,7 +172,7 @@ class House:
         self.parts.append(Part(kind, label, box, self.number, outline, None if points is None else np.array(points), depth))
 
     def build(self, apart: bool) -> list[Part]:
-        """All parts of the house. ``apart``: nothing stands beside it, so its roof may jut out."""
+        """All parts of the house. ``apart``: it has no neighbour, so its roof may jut out."""
         rng, left, right = self.rng, self.left, self.right
         self._roof(apart)
         self.add("wall", WALL, (left, self.eaves, right, self.ground))
@@ -202,7 +202,7 @@ class House:
         rng, left, right, eaves = self.rng, self.left, self.right, self.eaves
         jut = 0.03 if apart else 0.0
         width, middle = right - left, (left + right) / 2
-        room = eaves - 0.03
+        space = eaves - 0.03
         if self.roof == "flat":
             top = eaves - rng.uniform(0.02, 0.05)
             self._chimneys(top, top)
@@ -210,7 +210,7 @@ class House:
             self.add("cornice", CORNICE, (left, top - 0.008, right, top + 0.008), 0.008)
         elif self.roof in ("pitched", "mansard"):
             steep = self.roof == "mansard"
-            height = min(rng.uniform(0.1, 0.18), 0.95 * room)
+            height = min(rng.uniform(0.1, 0.18), 0.95 * space)
             top, inset = eaves - height, width * rng.uniform(0.02, 0.05) if steep else (rng.uniform(0.05, 0.16) if apart else 0.0)
             self._chimneys(top, eaves)
             corners = [(left + inset, top), (right - inset, top), (right + jut, eaves), (left - jut, eaves)]
@@ -220,7 +220,7 @@ class House:
             if height > 0.07 and rng.random() < (0.9 if steep else 0.5):
                 self._dormers(top, eaves)
         elif self.roof == "gable":
-            top = eaves - min(width * rng.uniform(0.35, 0.6), room)
+            top = eaves - min(width * rng.uniform(0.35, 0.6), space)
             self._chimneys((top + eaves) / 2, eaves)
             slope = (eaves - top) / (width / 2)
             lip = 0.028
@@ -232,7 +232,7 @@ class House:
             self._attic(middle, top + 0.5 * (eaves - top), eaves)
         else:
             steps = int(rng.integers(3, 6))
-            rise = min(width * rng.uniform(0.25, 0.45), room) / steps
+            rise = min(width * rng.uniform(0.25, 0.45), space) / steps
             self._chimneys(eaves - rise * steps / 2, eaves)
             for step in range(steps):
                 half = width / 2 * (1 - step / steps)

@@ -1,6 +1,6 @@
-"""What a label map does not tell: materials, paints, weather and light of the synthetic world, and the textures of its surfaces.
+"""What a label map does not say: materials, paints, weather and light of the facades, and the textures of their surfaces.
 
-A texture is asked for at pixel centres (``ys``, ``xs`` in image units) and answers ``[3, len(ys), len(xs)]`` float32 in [0, 1].
+A texture takes pixel centres (``ys``, ``xs`` in image units) and gives ``[3, len(ys), len(xs)]`` float32 in [0, 1].
 Bricks, blocks and tiles never get smaller than about two and a half final pixels: at 64 px a wall has fewer, larger bricks, not grey.
 """
 
@@ -69,7 +69,7 @@ class HouseLook:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class SceneLook:
     """Light, weather and every house's dress. ``whims`` is ``[parts, 6]`` in [0, 1): the small accidents of each part.
 
     ``sun_x`` is how far a shadow falls to the right, and ``sun_y`` how far down, per unit of depth; both 0 under an even sky.
@@ -151,7 +151,7 @@ def _house(rng: np.random.Generator) -> HouseLook:
     )
 
 
-def draw_look(rng: np.random.Generator, houses: int, parts: int) -> Look:
+def draw_look(rng: np.random.Generator, houses: int, parts: int) -> SceneLook:
     """Dress a scene of so many houses and parts."""
     weather = choose(rng, ["clear", "fair", "overcast"], [0.4, 0.38, 0.22])
     time = choose(rng, ["morning", "noon", "evening"], [0.35, 0.35, 0.3])
@@ -165,7 +165,7 @@ def draw_look(rng: np.random.Generator, houses: int, parts: int) -> Look:
     horizon = {"morning": "f0dcc4", "noon": "cfe3f2", "evening": "f6c490"}[time] if not even else "d9dcdd"
     season = choose(rng, list(LEAVES), [0.25, 0.5, 0.25])
     dusk = np.array((0.13, 0.17, 0.33), dtype=np.float32) * rng.uniform(1.0, 1.8)
-    return Look(
+    return SceneLook(
         houses=tuple(_house(rng) for _ in range(houses)),
         time=time,
         weather=weather,
@@ -223,41 +223,45 @@ def _tones() -> Array:
     return np.random.default_rng(2).random((97, 89), dtype=np.float32)
 
 
-def courses(
-    ys: Array,
-    xs: Array,
-    first: Array,
-    second: Array,
-    joint: Array,
-    *,
-    height: float,
-    length: float,
-    gap: float,
-    seed: int,
-    bond: float = 0.5,
-    contrast: float = 1.0,
-) -> Array:
-    """Rows of bricks, blocks, slates or boards: each between two colours, with joints; every other row shifted by ``bond``.
+@dataclass(frozen=True)
+class Bricks:
+    """Bricks, blocks, slates or boards in rows.
 
-    Args:
-        ys, xs: pixel centres.
-        first, second: the two colours a single brick lies between.
-        joint: the colour of the joints.
+    Attributes:
         height, length, gap: of one brick, and of the joint, in image units.
         seed: which bricks are light and which dark.
         bond: shift of every other row, in bricks.
-        contrast: 1 uses the whole span between the colours; 0 makes all bricks alike.
+        contrast: 1 uses the whole span between the two colours; 0 makes all bricks alike.
     """
+
+    height: float
+    length: float
+    gap: float
+    seed: int
+    bond: float = 0.5
+    contrast: float = 1.0
+
+
+def courses(ys: Array, xs: Array, shades: tuple[Array, Array, Array], bricks: Bricks) -> Array:
+    """Rows of bricks: each between two colours, with joints; every other row shifted.
+
+    Args:
+        ys, xs: pixel centres.
+        shades: the two colours a single brick lies between, and the colour of the joints.
+        bricks: their sizes and how they are laid.
+    """
+    first, second, joint = shades
+    height, length, gap, seed = bricks.height, bricks.length, bricks.gap, bricks.seed
     level = ys / np.float32(height)
     row = np.floor(level).astype(np.int64)
     low, count = int(row[0]), int(row[-1] - row[0] + 1)
     numbers = np.arange(low, low + count)
-    place = xs[None, :] / np.float32(length) + ((numbers % 2) * bond)[:, None] + (seed % 17)
+    place = xs[None, :] / np.float32(length) + ((numbers % 2) * bricks.bond)[:, None] + (seed % 17)
     brick = np.floor(place).astype(np.int64)
-    tone = _tones()[(numbers[:, None] + seed) % 97, (brick + seed // 97) % 89] * np.float32(contrast)
-    bricks = first[:, None, None] + (second - first)[:, None, None] * tone
-    bricks = np.where(place - brick < gap / length, joint[:, None, None], bricks)
-    table = np.concatenate([bricks, np.broadcast_to(joint[:, None, None], (3, 1, len(xs)))], axis=1).astype(np.float32)
+    tone = _tones()[(numbers[:, None] + seed) % 97, (brick + seed // 97) % 89] * np.float32(bricks.contrast)
+    paint = first[:, None, None] + (second - first)[:, None, None] * tone
+    paint = np.where(place - brick < gap / length, joint[:, None, None], paint)
+    table = np.concatenate([paint, np.broadcast_to(joint[:, None, None], (3, 1, len(xs)))], axis=1).astype(np.float32)
     in_joint = level - row < gap / height
     return table.take(np.where(in_joint, count, row - low), axis=1)
 
@@ -280,23 +284,21 @@ def wall(ys: Array, xs: Array, look: HouseLook, pixel: float, *, base: bool = Fa
     if material == "brick":
         height = max(look.course, 2.6 * pixel)
         gap = max(0.16 * height, 0.8 * pixel)
-        return courses(ys, xs, first, second, look.mortar, height=height, length=2.4 * height, gap=gap, seed=seed)
+        return courses(ys, xs, (first, second, look.mortar), Bricks(height, 2.4 * height, gap, seed))
     if material == "stone":
         height = max(3.2 * look.course, 5 * pixel)
-        paint = courses(
-            ys, xs, first, second, first * dark, height=height, length=1.9 * height, gap=pixel, seed=seed, contrast=0.7 * (not plain)
-        )
+        paint = courses(ys, xs, (first, second, first * dark), Bricks(height, 1.9 * height, pixel, seed, contrast=0.7 * (not plain)))
         if not plain:
             paint *= (1.05 - 0.12 * np.mod(ys / np.float32(height), 1))[:, None] + 0.035 * grain(len(ys), len(xs), seed)
         return paint
     if material == "rubble":
         height = max(1.7 * look.course, 3.2 * pixel)
-        shades = first * np.float32(1.1), second * np.float32(0.68)
-        paint = courses(ys, xs, *shades, look.mortar, height=height, length=1.35 * height, gap=0.9 * pixel, seed=seed, bond=0.37)
+        shades = first * np.float32(1.1), second * np.float32(0.68), look.mortar
+        paint = courses(ys, xs, shades, Bricks(height, 1.35 * height, 0.9 * pixel, seed, bond=0.37))
         return paint * (1 + 0.06 * grain(len(ys), len(xs), seed))
     if material == "boards":
         height = max(1.15 * look.course, 3 * pixel)
-        paint = courses(ys, xs, first, second, first * dark, height=height, length=14 * height, gap=pixel, seed=seed, contrast=0.25)
+        paint = courses(ys, xs, (first, second, first * dark), Bricks(height, 14 * height, pixel, seed, contrast=0.25))
         paint *= (1.03 - 0.16 * np.mod(ys / np.float32(height), 1))[:, None]
         return paint
     if material == "tiles":
@@ -304,7 +306,7 @@ def wall(ys: Array, xs: Array, look: HouseLook, pixel: float, *, base: bool = Fa
         y, x = np.mod(ys / np.float32(side), 1) - np.float32(0.5), np.mod(xs / np.float32(side), 1) - np.float32(0.5)
         ring = np.abs(np.abs(y)[:, None] + np.abs(x)[None] - np.float32(0.42)) < 0.13
         white = second, second * np.float32(0.9), second * dark
-        paint = courses(ys, xs, *white, height=side, length=side, gap=0.7 * pixel, seed=seed, bond=0.0)
+        paint = courses(ys, xs, white, Bricks(side, side, 0.7 * pixel, seed, bond=0.0))
         return np.where(ring, first[:, None, None], paint)
     surface = first[:, None, None] * (1 + np.float32(0.0 if plain else 0.05) * grain(len(ys), len(xs), seed))
     if material == "timber":
@@ -330,11 +332,11 @@ def roof(ys: Array, xs: Array, look: HouseLook, pixel: float, plain: bool = Fals
     second, joint = look.roof * np.float32(0.72), look.roof * np.float32(0.45)
     if look.roof_round:
         tall, seed = 1.4 * height, look.seed
-        paint = courses(ys, xs, look.roof, second, joint, height=tall, length=height, gap=0.0, seed=seed, bond=0.0, contrast=0.6)
+        paint = courses(ys, xs, (look.roof, second, joint), Bricks(tall, height, 0.0, seed, bond=0.0, contrast=0.6))
         paint *= (np.float32(0.86) + np.float32(0.24) * np.sin(np.float32(2 * np.pi / height) * xs))[None, None, :]
         paint *= (1.05 - 0.25 * np.mod(ys / np.float32(tall), 1))[:, None]
         return paint
-    return courses(ys, xs, look.roof, second, joint, height=height, length=1.2 * height, gap=0.7 * pixel, seed=look.seed)
+    return courses(ys, xs, (look.roof, second, joint), Bricks(height, 1.2 * height, 0.7 * pixel, look.seed))
 
 
 def paving(ys: Array, xs: Array, paint: Array, pixel: float, *, seed: int, ground: float) -> Array:
@@ -342,5 +344,5 @@ def paving(ys: Array, xs: Array, paint: Array, pixel: float, *, seed: int, groun
     near = np.float32(0.012) + ys - np.float32(ground)
     rows = np.log(np.maximum(near, 1e-3)) * np.float32(0.35)
     shades = paint, paint * np.float32(0.82), paint * np.float32(0.6)
-    flags = courses(rows, xs, *shades, height=0.12, length=0.07, gap=0.9 * pixel, seed=seed)
+    flags = courses(rows, xs, shades, Bricks(0.12, 0.07, 0.9 * pixel, seed))
     return flags * (1 + 0.03 * grain(len(ys), len(xs), seed))

@@ -1,6 +1,6 @@
-"""The brushes of the synthetic world: how every kind of part is painted, by day, by night, and as plain paint for the edges.
+"""The brushes of the facades: how every kind of part is painted, by day, by night, and as plain paint for the edges.
 
-Nothing here is drawn at random: a scene's :class:`~.materials.Look` holds every accident.
+Nothing here is drawn at random: a scene's :class:`~.materials.SceneLook` holds every accident.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Painter(Canvas):
         if cobbles:
             side = max(0.016, 3 * self.pixel)
             shades, gap = (paint * np.float32(1.15), paint * np.float32(0.75), paint * np.float32(0.5)), 0.8 * self.pixel
-            surface = materials.courses(y, x, *shades, height=side, length=1.3 * side, gap=gap, seed=self.look.seed)
+            surface = materials.courses(y, x, shades, materials.Bricks(side, 1.3 * side, gap, self.look.seed))
         else:
             surface = paint[:, None, None] * (1 + 0.09 * materials.grain(len(y), len(x), self.look.seed) + 0.06 * self.wear[rows, cols])
         self.fill(rows, cols, surface)
@@ -134,7 +134,7 @@ class Painter(Canvas):
         if self.plain:
             return self.fill(rows, cols, brick)
         shades, gap = (brick, brick * np.float32(0.7), house.mortar), 0.8 * self.pixel
-        self.fill(rows, cols, materials.courses(y, x, *shades, height=height, length=2 * height, gap=gap, seed=house.seed))
+        self.fill(rows, cols, materials.courses(y, x, shades, materials.Bricks(height, 2 * height, gap, house.seed)))
         self.colour[:, rows, (cols.start + cols.stop) // 2 : cols.stop] *= np.float32(0.8)
         return None
 

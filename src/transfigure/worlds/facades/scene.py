@@ -1,7 +1,7 @@
-"""A scene of the synthetic world: labelled outlines, painted from back to front, and the look they are dressed in.
+"""A scene of the facades: labelled outlines, painted from back to front, and the look they are dressed in.
 
 Everything is in *image units*: x to the right and y downward, both in [0, 1] over a square picture, so one scene can be drawn at any
-size. What stands where is decided in :mod:`.street`; what the label map does not tell (materials, colours, light), in
+size. What stands where is decided in :mod:`.houses`; what the label map does not say (materials, colours, light), in
 :mod:`.materials`; how both become pictures, in :mod:`.painting`.
 """
 
@@ -14,7 +14,7 @@ from math import floor
 import numpy as np
 import numpy.typing as npt
 
-from .materials import Look
+from .materials import SceneLook
 
 CLASSES: tuple[str, ...] = (
     "sky",
@@ -139,7 +139,7 @@ class Scene:
     """One street front: what is where (``parts``), what it looks like (``look``), and both as plain numbers and words (``factors``)."""
 
     parts: tuple[Part, ...]
-    look: Look
+    look: SceneLook
     factors: dict[str, float | int | str] = field(default_factory=dict)
 
     def class_map(self, size: int) -> npt.NDArray[np.uint8]:

@@ -5,10 +5,10 @@ in two inks. What, where, how large, how many and which way they point (:data:`F
 two domains; colour and ground belong to A alone, texture, inks, outline and paper to B alone. All factors are independent and uniform.
 
 So what an unpaired translator *preserves* and what it *makes new* can be read off instead of argued about: the first are the shared
-factors of x that G(x) still has, the second are factors of B that x never told. In the data nothing says that they should be
+factors of x that G(x) still has, the second are factors of B that x never showed. In the data nothing says that they should be
 preserved: matching the distribution of B could as well be done by moving or exchanging shapes.
 
-A picture is a function of its factors' values and nothing else; :mod:`.shapes_drawing` draws it.
+A picture is a function of its factors' values and nothing else; :mod:`.drawing` draws it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ...errors import UserError
 from ...registry import register
 from .drawing import BACKGROUNDS, FILLS, LINES, PALETTES, SHAPES, TEXTURES, draw_a, draw_b
 
-__all__ = ["DOMAINS", "FACTORS", "Factor", "Scene", "ShapesPicture", "draw_scene", "render", "same_shapes", "shapes"]
+__all__ = ["DOMAINS", "FACTORS", "Factor", "ShapesPicture", "ShapesScene", "draw_scene", "render", "same_shapes", "shapes"]
 
 DOMAINS = ("A", "B")
 SMALLEST, LARGEST = 32, 256
@@ -46,7 +46,7 @@ class Factor:
     """One thing that varies from picture to picture.
 
     Attributes:
-        name: its key in :attr:`Scene.values`.
+        name: its key in :attr:`ShapesScene.values`.
         owner: which domain's pictures show it.
         kind: ``choice`` (the value is an index into ``values``), ``number`` or ``angle`` (degrees).
         values: what a choice chooses from, in the order of the indices.
@@ -93,7 +93,7 @@ the ground's grey, 0 black and 1 white.
 
 
 @dataclass(frozen=True)
-class Scene:
+class ShapesScene:
     """The values of all factors, those of A and those of B: each domain shows its own.
 
     Attributes:
@@ -107,7 +107,7 @@ class Scene:
     values: Mapping[str, float] = field(hash=False)
 
 
-def draw_scene(index: int, seed: int = 0) -> Scene:
+def draw_scene(index: int, seed: int = 0) -> ShapesScene:
     """One scene: every factor independent of the others and uniform over its range, from ``(seed, index)`` alone.
 
     Args:
@@ -115,10 +115,10 @@ def draw_scene(index: int, seed: int = 0) -> Scene:
         seed: which world, 0 or more.
     """
     shares = np.random.Generator(np.random.PCG64([seed, index])).random(len(FACTORS)).tolist()
-    return Scene(index, seed, {factor.name: factor.at(share) for factor, share in zip(FACTORS, shares)})
+    return ShapesScene(index, seed, {factor.name: factor.at(share) for factor, share in zip(FACTORS, shares)})
 
 
-def render(scene: Scene, domain: Literal["A", "B"], size: int) -> npt.NDArray[np.uint8]:
+def render(scene: ShapesScene, domain: Literal["A", "B"], size: int) -> npt.NDArray[np.uint8]:
     """What a domain shows of a scene.
 
     Args:
@@ -137,10 +137,10 @@ def render(scene: Scene, domain: Literal["A", "B"], size: int) -> npt.NDArray[np
     return (draw_a if domain == "A" else draw_b)(scene.values, size)
 
 
-def same_shapes(scene: Scene, style: Scene) -> Scene:
+def same_shapes(scene: ShapesScene, style: ShapesScene) -> ShapesScene:
     """The scene with the look of another: its shared factors, and all factors that A or B has alone from ``style``.
 
-    Rendered in B it is what a perfect translator of ``scene`` would answer, given the style of its choice.
+    Rendered in B it is the output of a perfect translator for ``scene``, given the style of its choice.
     """
     return replace(scene, values={factor.name: (scene if factor.owner == "both" else style).values[factor.name] for factor in FACTORS})
 
@@ -155,7 +155,7 @@ class ShapesPicture:
         size: height and width in pixels.
     """
 
-    scene: Scene
+    scene: ShapesScene
     domain: Literal["A", "B"]
     size: int
 

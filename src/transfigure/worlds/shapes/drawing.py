@@ -201,7 +201,7 @@ TEXTURES: dict[str, Callable[[Array, Array], Array]] = {
     "checks": _checks,
     "rings": _rings,
 }
-"""B's textures: the distance to the dark ink. They have one scale and stay upright, so they tell nothing about size and angle."""
+"""B's textures: the distance to the dark ink. They have one scale and stay upright, so they say nothing about size and angle."""
 
 
 # ---- papers and pixels --------------------------------------------------------------------------------------------------
