@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.features.networks import published_state
 from transfigure.errors import Missing, Skipped, UserError
 from transfigure.features import weights
 from transfigure.features.extractors import Extractor, inception, random_network
@@ -22,8 +23,6 @@ from transfigure.features.trunks.inception import Inception
 from transfigure.features.trunks.random_features import RandomFeatures
 from transfigure.metrics import divergence
 from transfigure.worlds.facades.dataset import draw_scene, render
-
-from .networks import published_state
 
 
 class Spy:

@@ -19,13 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.features.networks import CLASSIFIERS, HEADS, classifier, published
 from transfigure import registry
 from transfigure.errors import Missing, Skipped, UserError
 from transfigure.features import weights
 from transfigure.metrics import perceptual
 from transfigure.metrics.perceptual import DISTS, LPIPS, PerceptualMetric, root_mean_square_pool
-
-from ..features.networks import CLASSIFIERS, HEADS, classifier, published
 
 NETWORKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet"}
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.ranking import CLAIM, SAME, Facades, Measured, drawn, main, measure, order, outputs
+from tests.features.networks import HEADS, published, published_state
 from transfigure import registry
 from transfigure.evaluation.collection import MetricChoice
 from transfigure.features import weights
@@ -27,7 +28,6 @@ from transfigure.metrics.distribution import FeatureMetric
 from transfigure.metrics.metric import Metric, MetricContext
 from transfigure.metrics.palettes import load_palette
 
-from ..features.networks import HEADS, published, published_state
 from .ranks import exceptions, metric_class
 
 AS_CLAIMED = " > ".join(CLAIM)

@@ -7,10 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.features.networks import published_state
 from transfigure.errors import UserError
 from transfigure.features.trunks.inception import SIZE, Inception
-
-from .networks import published_state
 
 
 def reference(state: dict[str, Tensor], x: Tensor) -> Tensor:

@@ -79,28 +79,6 @@ def test_the_discriminators_see_their_own_domain_and_the_old_fakes() -> None:
     assert torch.equal([image for name, image in seen if name == "Y"][2], torch.zeros(1, 3, 32, 32))
 
 
-class TestPool:
-    def test_fills_then_swaps_at_even_odds(self) -> None:
-        torch.manual_seed(0)
-        pool, shown_old = ImagePool(5), 0
-        for number in range(400):
-            image = torch.full((1, 1, 2, 2), float(number))
-            shown = pool.swap(image)
-            assert shown.shape == image.shape
-            if number < 5:
-                assert torch.equal(shown, image)
-            else:
-                shown_old += not torch.equal(shown, image)
-        assert len(pool.images) == 5 and 150 < shown_old < 250
-        assert len({float(image.mean()) for image in pool.images}) == 5
-
-    def test_what_was_shown_is_not_changed_later(self) -> None:
-        pool, image = ImagePool(1), torch.ones(1, 1, 2, 2)
-        pool.swap(image)
-        image.zero_()
-        assert float(pool.images[0].mean()) == 1
-
-
 @pytest.mark.parametrize("name", ["streamlined", "cyclegan", "cut", "streamlined_identity"])
 def test_killed_and_resumed_is_the_same_bits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every stabiliser on, the pool among them, and terms that train weights of their own."""

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.features.networks import CLASSIFIERS, classifier, published
 from transfigure.errors import UserError
 from transfigure.features.trunks.classifiers import NETWORKS, Trunk, trunk
-
-from .networks import CLASSIFIERS, classifier, published
 
 
 def pictures(n: int = 2, height: int = 64, width: int = 45) -> Tensor:
