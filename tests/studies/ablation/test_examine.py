@@ -180,8 +180,8 @@ def test_what_no_experiment_can_be(tmp_path: Path, text: str, words: str) -> Non
         grid(tmp_path, text, **({"training.epochs": 1} if "few" not in text else {})).cells()
 
 
-def test_five_shipped_grids_examine_their_cells() -> None:
-    assert sorted(EXAMINED) == ["autoencoder", "bottleneck", "dataset_size", "discriminator", "penalties"]
+def test_shipped_grids_examine_their_cells() -> None:
+    assert {"autoencoder", "bottleneck", "dataset_size", "discriminator", "penalties"} <= set(EXAMINED)
 
 
 @pytest.mark.parametrize("name", EXAMINED)

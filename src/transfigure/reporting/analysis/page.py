@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SIDE = 288
 """Longest side of a picture on the page, in pixels."""
 HEADS = {"source": "source", "output": "output", "second": "output of the second training", "nearest": "nearest training target"}
-MAPS = ("its liveliest part depends on", "its plainest part depends on")
+MAPS = ("the part with most contrast depends on", "the part with least contrast depends on")
 
 Array = NDArray[np.uint8]
 

@@ -1,0 +1,1 @@
+"""The comparison of several runs, or of an ablation."""

@@ -1,0 +1,1 @@
+"""A grid of recipes, trained with several seeds each, evaluated and compared."""

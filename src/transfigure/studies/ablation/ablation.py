@@ -31,7 +31,7 @@ SEGMENTER = "segmenter.safetensors"
 
 @dataclass(frozen=True)
 class AblationOptions:
-    """With what the cells are judged and run.
+    """How the cells are evaluated and run.
 
     Attributes:
         segmenter: of the FCN-score: a file, ``module:function``, or ``train``, which trains one on the ablation's own data first.
@@ -112,7 +112,7 @@ def ablate(
         options = dataclasses.replace(options, probes=None if found is None else str(found))
     if not quiet and len(waiting) < len(cells):
         say(f"note: {len(cells) - len(waiting)} of {len(cells)} cells are done already")
-    runner = _isolated if options.isolate else _here
+    runner = _in_processes if options.isolate else _in_this_process
     with Progress(len(waiting) * each, f"cell 0/{len(waiting)}", quiet=quiet) as progress:
         runner(ledger, waiting, grid, options, progress, each)
     if grid.examine:
@@ -207,15 +207,17 @@ def _spec(cell: GridCell, folder: Path, grid: Grid, options: AblationOptions) ->
     )
 
 
-def _here(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options: AblationOptions, progress: Progress, each: int) -> None:
+def _in_this_process(
+    ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options: AblationOptions, progress: Progress, each: int
+) -> None:
     for number, cell in enumerate(cells, start=1):
         progress.words(f"cell {number}/{len(cells)}", f"   {cell.variation}, seed {cell.seed}")
         run_cell(_spec(cell, ledger.folder, grid, options))
-        _tell(cell, ledger.close(cell))
+        _report_failure(cell, ledger.close(cell))
         progress.advance(each)
 
 
-def _isolated(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options: AblationOptions, progress: Progress, each: int) -> None:
+def _in_processes(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options: AblationOptions, progress: Progress, each: int) -> None:
     """Keep ``jobs`` processes busy; the progress is that of all their logs."""
     waiting, running, counted = list(cells), dict[GridCell, subprocess.Popen[bytes]](), dict[GridCell, int]()
     asked = False
@@ -239,7 +241,7 @@ def _isolated(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options: Ab
                 if code is not None:
                     del running[cell]
                     if not stop or code in (0, 1):  # else it was asked to stop, and goes on another time
-                        _tell(cell, ledger.close(cell, _reason(code)))
+                        _report_failure(cell, ledger.close(cell, _reason(code)))
             if stop and not running:
                 break
             time.sleep(0.2 if running else 0.0)
@@ -266,7 +268,7 @@ def _reason(code: int) -> str:
     return f"its process ended with code {code} before it could say why"
 
 
-def _tell(cell: GridCell, state: Mapping[str, Any]) -> None:
+def _report_failure(cell: GridCell, state: Mapping[str, Any]) -> None:
     if state["state"] == "failed":
         say(f"failed: {cell.variation}, seed {cell.seed}: {state['reason']}")
 

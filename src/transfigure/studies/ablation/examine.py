@@ -149,8 +149,8 @@ def _on_training(translator: Translator, found: HeldOut, probes: Probes | None, 
     own = float(retrieval_at_1(outputs, sources, range(len(outputs)), space).mean())
     yield _row("retrieval_at_1_training", "Own source nearest, training", "higher", own, bounds={"permutation": 1 / len(outputs)})
     if analysis.factors and probes is not None:
-        kept = shared_agreement(probes, found.training, outputs, HELD_OUT)
-        yield _row("shared_preserved_training", "Shared factors preserved, training", "higher", kept)
+        preserved = shared_agreement(probes, found.training, outputs, HELD_OUT)
+        yield _row("shared_preserved_training", "Shared factors preserved, training", "higher", preserved)
 
 
 def _best(run: Path) -> Iterator[Row]:

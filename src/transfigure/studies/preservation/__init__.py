@@ -1,0 +1,1 @@
+"""What a translator preserves of its sources, and what is novel in its outputs."""
