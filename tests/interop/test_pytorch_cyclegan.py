@@ -18,7 +18,7 @@ from torch import Tensor
 from tests.interop.reference_layouts import State, reference_patch, reference_pixel, reference_resnet, reference_unet
 from transfigure.errors import UserError
 from transfigure.interop.pytorch_cyclegan import (
-    Found,
+    RecognisedNetwork,
     convert_discriminator,
     convert_generator,
     load_discriminator,
@@ -29,7 +29,7 @@ from transfigure.interop.pytorch_cyclegan import (
 from transfigure.networks.modes import inference
 
 
-def fits(state: State, found: Found) -> dict[str, Tensor]:
+def fits(state: State, found: RecognisedNetwork) -> dict[str, Tensor]:
     """Every number of the file ends up in our network, which takes nothing else but zeros."""
     convert = convert_generator if found.kind == "generator" else convert_discriminator
     converted = convert(state, found)
@@ -104,7 +104,7 @@ def test_any_patch_discriminator_is_recognised(channels: int, width: int, n_laye
     state = reference_patch(channels, width, n_layers, norm, stale) if n_layers else reference_pixel(channels, width, norm, stale)
     found = recognise(state)
     field = {0: 1, 1: 16, 2: 34, 3: 70, 4: 142, 5: 286}[n_layers]
-    assert found == Found("discriminator", "patch", {"width": width, "receptive_field": field, "norm": norm}, channels=channels)
+    assert found == RecognisedNetwork("discriminator", "patch", {"width": width, "receptive_field": field, "norm": norm}, channels=channels)
     fits(state, found)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tests.interop.reference_cases import CASES, SHOWN, STEPS, Case, summary
 from transfigure.data.batch import Batch
-from transfigure.interop.pytorch_cyclegan import Found, convert_discriminator, convert_generator, recognise
+from transfigure.interop.pytorch_cyclegan import RecognisedNetwork, convert_discriminator, convert_generator, recognise
 from transfigure.recipe import Recipe
 from transfigure.training.engine import Engine
 from transfigure.training.setup import Setup
@@ -68,7 +68,7 @@ def our_step(case: Case) -> TrainingStep:
     return step
 
 
-def _keys(section: str, found: Found) -> dict[str, Any]:
+def _keys(section: str, found: RecognisedNetwork) -> dict[str, Any]:
     return {f"{section}.name": found.name, **{f"{section}.{key}": value for key, value in found.options.items()}}
 
 

@@ -107,7 +107,7 @@ def open_collection(kind: str, path: str | Path | None, **options: Any) -> Colle
 def find_records(section: Data) -> tuple[dict[str, list[Record]], list[str], bool]:
     """The records of each split of a resolved section, what a person should know about them, and whether they are pairs.
 
-    Of the training records no more than ``section.limit``, so that whoever asks what a model was trained on is told just that.
+    Of the training records no more than ``section.limit``, so that whoever asks what a model was trained on gets just that.
 
     Raises:
         UserError: nothing usable there.

@@ -96,7 +96,7 @@ def save_panels(
     Args:
         result: its ``panels`` are filled.
         out: the evaluation's folder; the pictures go into ``panels`` there, and those of an earlier evaluation are removed.
-        examples: names of images to show beside the ranked ones.
+        examples: names of images to show besides the ranked ones.
         pictures_of: for an image's name its ``source`` (where there is one), ``generated`` and ``target``, ``[H, W, C]`` as in files.
         quiet: no note of pictures that no installed package can write.
     """

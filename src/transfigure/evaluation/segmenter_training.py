@@ -171,8 +171,8 @@ class _Examples:
 
     def prepared(self, index: int) -> tuple[Array, Array]:
         """Both resized for training."""
-        kept = self.cache.get(index)
-        return self.cache.put(index, *self.read(index)) if kept is None else kept
+        cached = self.cache.get(index)
+        return self.cache.put(index, *self.read(index)) if cached is None else cached
 
     def tensor(self, photo: Array, index: int) -> Tensor:
         """``[3, H, W]`` in [-1, 1]."""

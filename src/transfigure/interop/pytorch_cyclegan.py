@@ -1,6 +1,6 @@
 """Networks trained with the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix), from nothing but their ``.pth`` files.
 
-Such a file is a bare state dict: names and numbers, and no word about the architecture. The names and shapes tell it all the same,
+Such a file is a bare state dict: names and numbers, and no word about the architecture. The names and shapes show it all the same,
 apart from the dropout of a U-Net, which has no numbers; pix2pix trains with it, so it is taken to be there.
 """
 
@@ -28,8 +28,8 @@ _RECEPTIVE_FIELDS = {1: 16, 2: 34, 3: 70, 4: 142, 5: 286}
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a state dict turned out to be.
+class RecognisedNetwork:
+    """The network that a state dict was recognised as.
 
     Attributes:
         kind: generator or discriminator.
@@ -118,7 +118,7 @@ def _clean(state: object, path: Path) -> dict[str, Tensor]:
 # ---- recognising --------------------------------------------------------------------------------------------------------
 
 
-def recognise(state: Mapping[str, Tensor]) -> Found:
+def recognise(state: Mapping[str, Tensor]) -> RecognisedNetwork:
     """The architecture that a reference state dict belongs to, from its names and shapes.
 
     Raises:
@@ -145,13 +145,13 @@ def _unknown(state: Mapping[str, Tensor], why: str) -> UserError:
 
 
 def _norm(state: Mapping[str, Tensor], conv: str, norm: str) -> str:
-    """Batch norm has weights; beside instance norm the convolutions have a bias; without norm the reference gives them none."""
+    """Batch norm has weights; with instance norm the convolutions have a bias; without norm the reference gives them none."""
     if f"{norm}.weight" in state:
         return "batch"
     return "instance" if f"{conv}.bias" in state else "none"
 
 
-def _unet(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Found:
+def _unet(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> RecognisedNetwork:
     depth = 2
     while f"{_level(depth)}.1" in weights:
         depth += 1
@@ -165,10 +165,12 @@ def _unet(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Found:
         "dropout_skip": 1,
         "dropout_layers": max(depth - 5, 0),
     }
-    return Found("generator", "unet", options, source_channels=source_channels, target_channels=weights["model.model.3"].shape[1])
+    return RecognisedNetwork(
+        "generator", "unet", options, source_channels=source_channels, target_channels=weights["model.model.3"].shape[1]
+    )
 
 
-def _resnet(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Found:
+def _resnet(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> RecognisedNetwork:
     width, source_channels = weights["model.1"].shape[:2]
     blocks = len({key.split(".conv_block.")[0] for key in weights if ".conv_block." in key})
     options = {
@@ -177,28 +179,30 @@ def _resnet(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Found
         "norm": _norm(state, "model.4", "model.5"),
         "dropout": 0.5 if "model.10.conv_block.6" in weights else 0.0,
     }
-    return Found("generator", "resnet", options, source_channels=source_channels, target_channels=weights[f"model.{17 + blocks}"].shape[0])
+    return RecognisedNetwork(
+        "generator", "resnet", options, source_channels=source_channels, target_channels=weights[f"model.{17 + blocks}"].shape[0]
+    )
 
 
-def _patch(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Found:
+def _patch(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> RecognisedNetwork:
     width, channels = weights["model.0"].shape[:2]
     n_layers = len(weights) - 2
     if n_layers not in _RECEPTIVE_FIELDS:
         raise UserError(f"these weights are a PatchGAN of {n_layers} layers: only 1 to {max(_RECEPTIVE_FIELDS)} are supported")
     options = {"width": width, "receptive_field": _RECEPTIVE_FIELDS[n_layers], "norm": _norm(state, "model.2", "model.3")}
-    return Found("discriminator", "patch", options, channels=channels)
+    return RecognisedNetwork("discriminator", "patch", options, channels=channels)
 
 
-def _pixel(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Found:
+def _pixel(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> RecognisedNetwork:
     width, channels = weights["net.0"].shape[:2]
     options = {"width": width, "receptive_field": 1, "norm": _norm(state, "net.2", "net.3")}
-    return Found("discriminator", "patch", options, channels=channels)
+    return RecognisedNetwork("discriminator", "patch", options, channels=channels)
 
 
 # ---- converting ---------------------------------------------------------------------------------------------------------
 
 
-def convert_generator(state: Mapping[str, Tensor], found: Found) -> dict[str, Tensor]:
+def convert_generator(state: Mapping[str, Tensor], found: RecognisedNetwork) -> dict[str, Tensor]:
     """The same numbers under the names of our generator ``found.name``; fits ``load_state_dict(strict=True)``.
 
     Raises:
@@ -208,7 +212,7 @@ def convert_generator(state: Mapping[str, Tensor], found: Found) -> dict[str, Te
     return _convert(state, found, names)
 
 
-def convert_discriminator(state: Mapping[str, Tensor], found: Found) -> dict[str, Tensor]:
+def convert_discriminator(state: Mapping[str, Tensor], found: RecognisedNetwork) -> dict[str, Tensor]:
     """The same numbers under the names of our discriminator; fits ``load_state_dict(strict=True)``.
 
     Raises:
@@ -217,7 +221,9 @@ def convert_discriminator(state: Mapping[str, Tensor], found: Found) -> dict[str
     return _convert(state, found, _patch_names)
 
 
-def _convert(state: Mapping[str, Tensor], found: Found, names: Callable[[Found], dict[str, str]]) -> dict[str, Tensor]:
+def _convert(
+    state: Mapping[str, Tensor], found: RecognisedNetwork, names: Callable[[RecognisedNetwork], dict[str, str]]
+) -> dict[str, Tensor]:
     with torch.device("meta"):
         network = found.build_discriminator() if found.kind == "discriminator" else found.build_generator()
         expected = network.state_dict()
@@ -249,7 +255,7 @@ def _level(level: int) -> str:
     return "model.model.1" + ".model.3" * (level - 1) + ".model"
 
 
-def _unet_names(found: Found) -> dict[str, str]:
+def _unet_names(found: RecognisedNetwork) -> dict[str, str]:
     depth = found.options["depth"]
     names = {"down.0.conv": "model.model.0", f"up.{depth - 1}.conv": "model.model.3"}
     for level in range(1, depth):
@@ -261,7 +267,7 @@ def _unet_names(found: Found) -> dict[str, str]:
     return names
 
 
-def _resnet_names(found: Found) -> dict[str, str]:
+def _resnet_names(found: RecognisedNetwork) -> dict[str, str]:
     blocks = found.options["blocks"]
     places = {"stem": 1, "down.0": 4, "down.1": 7, "up.0": 10 + blocks, "up.1": 13 + blocks}
     names = {f"{ours}.conv": f"model.{place}" for ours, place in places.items()}
@@ -275,7 +281,7 @@ def _resnet_names(found: Found) -> dict[str, str]:
     return names
 
 
-def _patch_names(found: Found) -> dict[str, str]:
+def _patch_names(found: RecognisedNetwork) -> dict[str, str]:
     pixel = found.options["receptive_field"] == 1
     prefix = "net" if pixel else "model"
     layers = 1 if pixel else {field: n for n, field in _RECEPTIVE_FIELDS.items()}[found.options["receptive_field"]]
@@ -288,7 +294,7 @@ def _patch_names(found: Found) -> dict[str, str]:
 # ---- the whole way ------------------------------------------------------------------------------------------------------
 
 
-def load_generator(path: str | Path) -> tuple[Generator, Found]:
+def load_generator(path: str | Path) -> tuple[Generator, RecognisedNetwork]:
     """A generator of the reference, as ours, on the CPU and in eval mode (see :func:`transfigure.networks.modes.inference`).
 
     Raises:
@@ -301,7 +307,7 @@ def load_generator(path: str | Path) -> tuple[Generator, Found]:
     return network.eval(), found
 
 
-def load_discriminator(path: str | Path) -> tuple[Discriminator, Found]:
+def load_discriminator(path: str | Path) -> tuple[Discriminator, RecognisedNetwork]:
     """A discriminator of the reference, as ours, on the CPU and in eval mode.
 
     Raises:
@@ -314,7 +320,7 @@ def load_discriminator(path: str | Path) -> tuple[Discriminator, Found]:
     return network.eval(), found
 
 
-def _converted(path: str | Path, kind: str) -> tuple[Found, dict[str, Tensor]]:
+def _converted(path: str | Path, kind: str) -> tuple[RecognisedNetwork, dict[str, Tensor]]:
     state = read_state(path)
     try:
         found = recognise(state)

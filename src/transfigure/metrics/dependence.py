@@ -77,7 +77,9 @@ class Dependence(Metric):
         outputs, targets = self._images()
         nearer = self._compare(outputs, targets)
         found = jackknife_interval(
-            len(nearer), _values(outputs, targets, nearer), lambda kept: _values(outputs[kept], targets[kept], nearer[kept][:, kept])
+            len(nearer),
+            _values(outputs, targets, nearer),
+            lambda chosen: _values(outputs[chosen], targets[chosen], nearer[chosen][:, chosen]),
         )
         highest = {"own_target_nearest": 1.0}
         clipped = {name: (max(low, 0.0), min(high, highest.get(name, math.inf))) for name, (low, high) in found.items()}

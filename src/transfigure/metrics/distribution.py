@@ -95,10 +95,10 @@ class FeatureMetric(Metric):
         """Delete-a-group jackknife. Pairs are left out together, unpaired sets by the same shares, and a stored set stays as it is."""
         generated = self.generated
         if self.reference is not None:
-            return _jackknife(len(generated), self.compute, lambda kept: self.compare_with_real(generated[kept]))
+            return _jackknife(len(generated), self.compute, lambda chosen: self.compare_with_real(generated[chosen]))
         real = self.real
         n = min(len(generated), len(real))
-        return _jackknife(n, self.compute, lambda kept: self.distance(_share(generated, kept, n), _share(real, kept, n)))
+        return _jackknife(n, self.compute, lambda chosen: self.distance(_share(generated, chosen, n), _share(real, chosen, n)))
 
     def bounds(self) -> dict[str, dict[str, float]]:
         """The targets in two halves, drawn with a fixed seed, against each other."""
@@ -295,9 +295,9 @@ def _count(batches: list[Tensor]) -> int:
     return sum(map(len, batches))
 
 
-def _share(features: Tensor, kept: Tensor, n: int) -> Tensor:
-    """The rows that stay when of n shares only those kept do. Row i belongs to share i mod n: of n rows each is its own."""
-    return features[torch.isin(torch.arange(len(features)) % n, kept)]
+def _share(features: Tensor, chosen: Tensor, n: int) -> Tensor:
+    """The rows that stay when of n shares only the chosen ones do. Row i belongs to share i mod n: of n rows each is its own."""
+    return features[torch.isin(torch.arange(len(features)) % n, chosen)]
 
 
 def _jackknife(n: int, value: Callable[[], dict[str, float]], without: Callable[[Tensor], dict[str, float]]) -> dict[str, Interval]:

@@ -142,7 +142,7 @@ class DomainClassifier:
         return shrunk(to_channels(images, self.channels)).float().cpu().contiguous()
 
     def _fit(self, sources: Tensor, targets: Tensor, seed: int, steps: int, quiet: bool) -> None:
-        optimiser = torch.optim.Adam(self.network.parameters(), LEARNING_RATE)
+        optimizer = torch.optim.Adam(self.network.parameters(), LEARNING_RATE)
         draws = torch.Generator().manual_seed(seed)
         batches = zip(range(steps), _shuffled(len(sources), draws), _shuffled(len(targets), draws), strict=False)
         losses: list[float] = []
@@ -151,9 +151,9 @@ class DomainClassifier:
                 chosen = sources[chosen_sources], targets[chosen_targets]
                 logits = [self.network(_jittered(images, draws)) for images in chosen]
                 loss = (F.softplus(logits[0]).mean() + F.softplus(-logits[1]).mean()) / 2
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
+                optimizer.step()
                 losses.append(loss.item())
                 progress.advance()
                 if len(losses) >= _WINDOW and sum(losses[-_WINDOW:]) < _SURE * _WINDOW:

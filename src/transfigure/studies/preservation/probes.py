@@ -287,7 +287,7 @@ def _fit(
 ) -> int:
     """Train; the number of updates made."""
     network.train()
-    optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     random = torch.Generator().manual_seed(seed)
     order = torch.empty(0, dtype=torch.int64)
     first, total = len(pictures[0]), len(pictures[0]) + len(pictures[1])
@@ -299,7 +299,7 @@ def _fit(
             done = max(step / steps, (time.monotonic() - started) / seconds)
             if done >= 1:
                 return step
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * done)) / 2
             if len(order) < batch:
                 order = torch.randperm(total, generator=random)
@@ -309,9 +309,9 @@ def _fit(
             loss = torch.stack([_loss(factor, raw, values[factor.name][chosen]) for factor, raw in zip(factors, raws)]).sum()
             if not torch.isfinite(loss):
                 raise RunFailure("the training of the probes diverged: look at the values and the range of the pictures")
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            optimizer.step()
             progress.words(after=f"{limit}  loss {loss.item():.3f}")
             progress.advance(batch)
     return steps
