@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_layout import PACKAGE, imports
+from tests.imports import PACKAGE, imports
 
 MOST_PARAMETERS = 8
 """Of a function that is not registered; more of them are a small class of options."""

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.evaluation.examples import SIZE, model_on, section, smooth, two_folders
 from tests.tiny import Copy, copying, noise_image, tiny_config, tiny_translator
 from transfigure import registry
 from transfigure.data import images
 from transfigure.data.dataset import PairDataset
-from transfigure.data.open import resolve_data
 from transfigure.data.pixels import to_tensor
 from transfigure.errors import UserError
 from transfigure.evaluation import evaluate as module
@@ -29,50 +28,14 @@ from transfigure.evaluation.result import Evaluation
 from transfigure.metrics.metric import Metric
 from transfigure.networks.base import Generator
 from transfigure.networks.model_file import Domain, Inference
-from transfigure.recipe import Data, Recipe
-from transfigure.translation.translator import Translator
+from transfigure.recipe import Data
 
-SIZE = 32
 PLAIN = ["l1", "psnr", "ssim", "ms_ssim"]
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-def smooth(height: int, width: int, channels: int, dtype: str, seed: int) -> Any:
-    """A picture with structure, so that structural scores differ from image to image."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[0:height, 0:width]
-    phases = rng.uniform(0, 6, (channels, 2))
-    wave = np.stack([np.sin(rows / (3 + seed % 3) + a) + np.cos(columns / 5 + b) for a, b in phases], axis=2) / 4 + 0.5
-    if dtype == "float32":
-        return wave.astype(np.float32)
-    return (wave * np.iinfo(dtype).max).astype(dtype)
-
-
-def two_folders(root: Path, source: Domain | int = 3, target: Domain | int = 3, size: int = SIZE, **counts: int) -> Path:
-    """A folder of pairs, with test and val parts of the counts given."""
-    for split, count in (counts or {"train": 3, "val": 2, "test": 4}).items():
-        for side, domain, start in (("A", source, 0), ("B", target, 50)):
-            kind = Domain(domain) if isinstance(domain, int) else domain
-            suffix = "png" if kind.channels in (1, 3) and kind.dtype != "float32" else "tif"
-            for index in range(count):
-                picture = smooth(size, size, kind.channels, kind.dtype, start + index + 10 * len(split))
-                images.write(root / f"{split}{side}" / f"{index}.{suffix}", picture)
-    return root
-
-
-def section(path: Path | None, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A recipe whose data section is resolved, as a training leaves it."""
-    recipe = Recipe.load("l1", {"data.load_size": SIZE, "data.crop_size": SIZE, "data.path": path and str(path), **(values or {})})
-    return recipe.replaced(data=resolve_data(recipe.data)).to_dict()
-
-
-def model_on(path: Path | None, source: Domain | int = 3, target: Domain | int = 3, values: Mapping[str, Any] | None = None) -> Translator:
-    """A tiny translator that was "trained" on this data."""
-    return tiny_translator(tiny_config(source=source, target=target, recipe=section(path, values)))
 
 
 def row(result: Evaluation, metric: str) -> Any:

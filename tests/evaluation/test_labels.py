@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.evaluation.test_evaluate import model_on
+from tests.evaluation.examples import model_on
 from tests.tiny import Copy
 from transfigure.data import images, pairs
 from transfigure.data.dataset import PairDataset, PairFormat

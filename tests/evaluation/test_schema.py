@@ -121,6 +121,13 @@ def test_what_is_no_evaluation(text: str | None, words: str, tmp_path: Path) -> 
         EvaluationRecord.read(tmp_path)
 
 
+def test_every_key_is_on_the_page_of_the_run_directory() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "run-directory.md").read_text(encoding="utf-8")
+    section = page[page.index("## evaluation.json") : page.index("## An ablation")]
+    keys = {"version", "rows", "panels"} | {item.name for kind in (Facts, Row, Panel) for item in fields(kind)} - {"more"}
+    assert keys == {key for key in keys if f"`{key}`" in section}
+
+
 def test_only_finite_numbers_are_numbers() -> None:
     assert finite(3) == 3.0
     assert [finite(value) for value in (None, True, "3", math.nan, -math.inf, 10**400, [])] == [None] * 7
