@@ -45,8 +45,8 @@ NORMS = ("batch", "instance")
 WAYS = (Way("float32", "NCHW"), Way("float32", "NHWC"), Way("TF32", "NHWC"), Way("bf16", "NHWC"))
 LOSS_BOUND = {"float32": 1e-4, "TF32": 1e-2, "bf16": 5e-2}
 """Largest relative error of a loss in a restarted update."""
-GRADIENT_BOUND = {"float32": 1e-3, "TF32": 5e-2, "bf16": 0.3}
-"""Largest relative error of all gradients of a network as one vector."""
+GRADIENT_BOUND = {"float32": 5e-3, "TF32": 5e-2, "bf16": 0.3}
+"""Largest relative error of all gradients of a network as one vector; the CPU's own float32 has 3e-3 at full size."""
 
 
 def check(setting: Setting, found: Findings) -> None:
