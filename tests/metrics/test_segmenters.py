@@ -36,7 +36,7 @@ def test_our_own_file(tmp_path: Path) -> None:
     assert (found.name, found.classes, found.size) == ("network.safetensors", 2, (16, 24))
     assert found.palette is not None and found.palette.classes == ("dark", "light")
     assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert "24 x 16" in found.feeding
+    assert "24 x 16" in found.preprocessing
     images = torch.rand(3, 3, 16, 24) * 2 - 1
     with torch.no_grad():
         assert torch.equal(found(images), network(images).argmax(1))
@@ -191,7 +191,7 @@ def test_onnx_fed_by_default(tmp_path: Path, indices: bool) -> None:
     weights = onnx_file(tmp_path / "network.onnx", indices=indices)
     found = open_segmenter(tmp_path / "network.onnx")
     assert (found.classes, found.size, found.palette) == (None if indices else 3, None, None)
-    assert found.feeding == "RGB values from 0 to 1, less ImageNet's mean 0.485/0.456/0.406, over ImageNet's std 0.229/0.224/0.225"
+    assert found.preprocessing == "RGB values from 0 to 1, less ImageNet's mean 0.485/0.456/0.406, over ImageNet's std 0.229/0.224/0.225"
     images = torch.rand(2, 3, 10, 12) * 2 - 1
     mean, std = (torch.tensor(numbers).reshape(3, 1, 1) for numbers in IMAGENET)
     assert torch.equal(found(images), by_hand(weights, ((images + 1) / 2 - mean) / std))
@@ -205,13 +205,13 @@ def test_onnx_fed_as_its_metadata_says(tmp_path: Path) -> None:
     weights = onnx_file(tmp_path / "fcn.onnx", (1, 3, 8, 16), range=[0, 255], mean=mean, order="BGR", palette=palette)
     found = open_segmenter(tmp_path / "fcn.onnx")
     assert found.size == (8, 16) and found.palette is not None and found.palette.classes == ("a", "b", "c")
-    assert found.feeding == "BGR values from 0 to 255, less mean 72.7804/83.212/73.4529, bilinear to 16 x 8"
+    assert found.preprocessing == "BGR values from 0 to 255, less mean 72.7804/83.212/73.4529, bilinear to 16 x 8"
     images = torch.rand(3, 3, 8, 16) * 2 - 1
     fed = ((images + 1) / 2 * 255).flip(1) - torch.tensor(mean).reshape(3, 1, 1)
     assert torch.equal(found(images), by_hand(weights, fed))
     plain = onnx_file(tmp_path / "plain.onnx", range=[-1, 1], size=[4, 6])
     found = open_segmenter(tmp_path / "plain.onnx")
-    assert found.feeding == "RGB values from -1 to 1, bilinear to 6 x 4"
+    assert found.preprocessing == "RGB values from -1 to 1, bilinear to 6 x 4"
     small = torch.rand(1, 3, 4, 6) * 2 - 1
     assert torch.equal(found(small), by_hand(plain, small))
     assert found(images).shape == (3, 4, 6)

@@ -112,13 +112,13 @@ def evaluate(
         mean_target = _mean_target(found, translator, quiet) if bounds[MEAN_TARGET].metrics else None
         domain = translator.config.target
         generated_levels = domain.value_range or NATURAL_RANGE[domain.dtype]
-        step = every(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
+        step = stride(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
         first_seen = None if found.paired else first_times(found)
         chosen = spread([record.name for record in found.pairs.records])
         examples: dict[str, Pictures] = {}
         names: list[str] = []
         progress = track(read(found.pairs), len(found.pairs), "evaluate", quiet=quiet)
-        for chunk in chunks(progress, BATCH, lambda item: (item[0].source.shape, alike(item[0].target))):
+        for chunk in chunks(progress, BATCH, lambda item: (item[0].source.shape, batch_key(item[0].target))):
             pairs, files = zip(*chunk, strict=True)
             source, target = torch.stack([pair.source for pair in pairs]), torch.stack([pair.target for pair in pairs])
             fake = torch.stack([as_written(image, domain) for image in translator.translate_tensor(source)])
@@ -159,16 +159,16 @@ def first_times(found: HeldOut) -> Tensor:
 def _label_maps(found: HeldOut, photos: bool) -> Iterator[Any]:
     """The label maps of some training pairs as their files hold them: sources if photos are generated, else targets."""
     dataset = found.training or found.pairs
-    for _, pictures in read(dataset, every(len(dataset), PALETTE_IMAGES)):
+    for _, pictures in read(dataset, stride(len(dataset), PALETTE_IMAGES)):
         yield pictures[0 if photos else 1]
 
 
-def alike(image: Tensor) -> object:
+def batch_key(image: Tensor) -> object:
     """Equal for images ``[C, H, W]`` that may go through the metrics together; a large one equals no other."""
     return image.shape if image.numel() <= LARGE else object()
 
 
-def every(n: int, most: int) -> int:
+def stride(n: int, most: int) -> int:
     """The step by which at most so many of n are taken, evenly spread."""
     return max(1, -(-n // most))
 
@@ -196,7 +196,7 @@ def _mean_target(found: HeldOut, translator: Translator, quiet: bool) -> Tensor 
     """The mean of the training targets: the best constant output by L2."""
     if found.training is None:
         return None
-    step = every(len(found.training), BOUND_IMAGES)
+    step = stride(len(found.training), BOUND_IMAGES)
     total, count = torch.zeros(()).double(), 0
     for pair, _ in track(read(found.training, step), len(range(0, len(found.training), step)), "mean target", quiet=quiet):
         total, count = total + pair.target, count + 1

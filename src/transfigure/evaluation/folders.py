@@ -24,7 +24,7 @@ from ..metrics.metric import MetricContext
 from ..metrics.statistics import Statistics
 from ..progress import say, track
 from .collection import MetricChoice, MetricCollection, MetricKeywords, MetricOptions
-from .evaluate import BATCH, PALETTE_IMAGES, SOURCE_COPIED, alike, every
+from .evaluate import BATCH, PALETTE_IMAGES, SOURCE_COPIED, batch_key, stride
 from .result import Evaluation, save_panels, spread
 from .schema import OF_FILES, Facts
 
@@ -118,7 +118,7 @@ def evaluate_folders(
             photos = wanted.segmenter is not None or choice.generates_photos
             files = _matched(generated, target, source, labels, photos, quiet)
             _prepare(out)
-            some = files[:: every(len(files), PALETTE_IMAGES)]
+            some = files[:: stride(len(files), PALETTE_IMAGES)]
             choice = choice.with_segmenter(wanted, lambda _: (reading.array(one.labels) for one in some if one.labels))
             result = _compare_pairs(choice, files, about, reading, quiet)
             if out is not None:
@@ -151,7 +151,7 @@ class _Files:
 def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
     generated, copied = MetricCollection(choice), MetricCollection(choice, SOURCE_COPIED)
     read = (_read(one, reading) for one in track(files, len(files), "evaluate", quiet=quiet))
-    for chunk in chunks(read, BATCH, lambda one: (alike(one.target), None if one.copied is None else one.copied.shape, one.levels)):
+    for chunk in chunks(read, BATCH, lambda one: (batch_key(one.target), None if one.copied is None else one.copied.shape, one.levels)):
         names = [one.name for one in chunk]
         prediction, target = torch.stack([one.generated for one in chunk]), torch.stack([one.target for one in chunk])
         sources = [one.copied for one in chunk if one.copied is not None]
@@ -333,4 +333,4 @@ def statistics_of(
 def _batches(files: Sequence[Path], reading: FileReading, what: str, quiet: bool) -> Iterator[Tensor]:
     """Every image, neighbours of one size together: ``[N, C, H, W]`` in [-1, 1]."""
     read = (reading.tensor(file) for file in track(files, len(files), what, quiet=quiet))
-    return map(torch.stack, chunks(read, BATCH, alike))
+    return map(torch.stack, chunks(read, BATCH, batch_key))

@@ -173,7 +173,7 @@ class FCNScore(AccumulatedMetric):
         if self.segmenter is None:
             return {"resize": "classes to the size of the labels, nearest", **found}
         weights = {"weights": self.segmenter.sha256} if self.segmenter.sha256 else {}
-        fed = f"{self.segmenter.feeding}; " if self.segmenter.feeding else ""
+        fed = f"{self.segmenter.preprocessing}; " if self.segmenter.preprocessing else ""
         return {"network": self.segmenter.name, **weights, "resize": f"{fed}classes to the size of the labels, nearest", **found}
 
     def caution(self) -> str:

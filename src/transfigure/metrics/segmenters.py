@@ -36,7 +36,7 @@ class Segmenter:
         palette: of its classes, or None.
         size: the only height and width it takes, or was trained on; None for any.
         sha256: of its file; empty if it has none.
-        feeding: how values and size are made to fit it, in words.
+        preprocessing: how values and size are made to fit it, in words.
     """
 
     run: Callable[[Tensor], Any]
@@ -45,7 +45,7 @@ class Segmenter:
     palette: Palette | None = None
     size: tuple[int, int] | None = None
     sha256: str = ""
-    feeding: str = ""
+    preprocessing: str = ""
 
     def __call__(self, images: Tensor) -> Tensor:
         """The class of every pixel.
@@ -146,8 +146,8 @@ def _own(path: Path) -> Segmenter:
         logits: Tensor = network(images)
         return logits
 
-    feeding = f"bilinear to {size[1]} x {size[0]}, the size it was trained on" if size else "at its own size"
-    return Segmenter(run, path.name, network.classes, palette, size, sha256(path), feeding)
+    preprocessing = f"bilinear to {size[1]} x {size[0]}, the size it was trained on" if size else "at its own size"
+    return Segmenter(run, path.name, network.classes, palette, size, sha256(path), preprocessing)
 
 
 def _of_function(function: Any, name: str) -> Segmenter:
@@ -160,8 +160,8 @@ def _of_function(function: Any, name: str) -> Segmenter:
     if isinstance(size, int):
         size = size, size
     size = tuple(size) if isinstance(size, tuple | list) and len(size) == 2 else None
-    feeding = "values in [-1, 1]" + (f", bilinear to {size[1]} x {size[0]}" if size else "")
-    return Segmenter(function, name, classes if isinstance(classes, int) else None, palette, size, feeding=feeding)
+    preprocessing = "values in [-1, 1]" + (f", bilinear to {size[1]} x {size[0]}" if size else "")
+    return Segmenter(function, name, classes if isinstance(classes, int) else None, palette, size, preprocessing=preprocessing)
 
 
 def _named(place: str, function: str, whole: str) -> Any:
@@ -196,7 +196,7 @@ def _onnx(path: Path) -> Segmenter:
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        said = dict(session.get_modelmeta().custom_metadata_map)
+        metadata = dict(session.get_modelmeta().custom_metadata_map)
     except Exception as error:  # its exceptions have no common class of their own
         raise UserError(f"{path} cannot be opened as an ONNX network: {_first_line(error)}") from error
     inputs, output = session.get_inputs(), session.get_outputs()[0]
@@ -204,11 +204,11 @@ def _onnx(path: Path) -> Segmenter:
     if len(inputs) != 1 or len(shape) != 4 or inputs[0].type != "tensor(float)" or (isinstance(shape[1], int) and shape[1] != 3):
         kinds = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
         raise UserError(f"{path} takes {kinds}: a segmenter takes one float input [N, 3, height, width]")
-    feed = _Feeding.read(said, path)
+    preprocess = _Preprocessing.read(metadata, path)
     if all(isinstance(side, int) for side in shape[2:]):
-        feed = replace(feed, size=(shape[2], shape[3]))
+        preprocess = replace(preprocess, size=(shape[2], shape[3]))
     try:
-        palette = Palette.from_dict(json.loads(said["palette"])) if "palette" in said else None
+        palette = Palette.from_dict(json.loads(metadata["palette"])) if "palette" in metadata else None
     except (ValueError, TypeError, AttributeError, UserError) as error:
         raise UserError(f"the palette in the metadata of {path} cannot be read: {error}") from error
     logits = output.shape is not None and len(output.shape) == 4 and isinstance(output.shape[1], int) and output.shape[1] > 1
@@ -216,18 +216,18 @@ def _onnx(path: Path) -> Segmenter:
     together = 1 if isinstance(shape[0], int) else None
 
     def run(images: Tensor) -> NDArrayAny:
-        values = feed(images).contiguous().numpy()
+        values = preprocess(images).contiguous().numpy()
         parts = [values] if together is None else [values[index : index + 1] for index in range(len(values))]
         return np.concatenate([session.run([output.name], {inputs[0].name: part})[0] for part in parts])
 
-    return Segmenter(run, path.name, classes, palette, feed.size, sha256(path), feed.words())
+    return Segmenter(run, path.name, classes, palette, preprocess.size, sha256(path), preprocess.words())
 
 
 NDArrayAny = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class _Feeding:
+class _Preprocessing:
     """How an ONNX network wants its values."""
 
     range: tuple[float, float] = (0.0, 1.0)
@@ -237,20 +237,20 @@ class _Feeding:
     size: tuple[int, int] | None = None
 
     @classmethod
-    def read(cls, said: Mapping[str, str], path: Path) -> _Feeding:
+    def read(cls, metadata: Mapping[str, str], path: Path) -> _Preprocessing:
         """From the file's metadata."""
         given: dict[str, Any] = {}
         for key, length in (("range", 2), ("mean", 3), ("std", 3), ("size", 2)):
-            if key in said:
+            if key in metadata:
                 try:
-                    given[key] = tuple((int if key == "size" else float)(value) for value in json.loads(said[key]))
+                    given[key] = tuple((int if key == "size" else float)(value) for value in json.loads(metadata[key]))
                     if len(given[key]) != length or (key in ("std", "size") and min(given[key]) <= 0):
                         raise ValueError(f"{length} numbers are wanted")
                 except (TypeError, ValueError) as error:
-                    raise UserError(f"{key} in the metadata of {path} is {said[key]!r} ({error}): write it as [0, 1]") from error
+                    raise UserError(f"{key} in the metadata of {path} is {metadata[key]!r} ({error}): write it as [0, 1]") from error
         if given.keys() & {"range", "mean", "std"}:
             given = {"mean": (0.0,) * 3, "std": (1.0,) * 3, **given}
-        order = said.get("order", "RGB").strip('"').upper()
+        order = metadata.get("order", "RGB").strip('"').upper()
         if order not in ("RGB", "BGR"):
             raise UserError(f"order in the metadata of {path} is {order!r}: it must be RGB or BGR")
         return cls(**given, order=order)

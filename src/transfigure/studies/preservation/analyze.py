@@ -22,7 +22,7 @@ from ...data.dataset import PairDataset
 from ...data.files import to_json_values
 from ...data.pairs import Picture, Record
 from ...errors import UserError
-from ...evaluation.evaluate import as_written, every
+from ...evaluation.evaluate import as_written, stride
 from ...evaluation.held_out import HeldOut, held_out
 from ...networks.model_file import describe_checkpoint
 from ...progress import say, track
@@ -187,7 +187,7 @@ def analyze(
     images = ImageSets(sources, outputs, targets, train_sources, train_targets, again)
     measured = measures(images, seed=options.seed, same_domain=same, quiet=quiet)
     factors, accuracy = _factors(found, images, options, quiet)
-    shown = list(range(0, len(sources), every(len(sources), EXAMPLES)))[:EXAMPLES]
+    shown = list(range(0, len(sources), stride(len(sources), EXAMPLES)))[:EXAMPLES]
     nearest = nearest_training(outputs[shown], train_targets, targets).indices
     pictures = {"source": sources[shown], "output": outputs[shown], "nearest": train_targets[nearest]}
     if again is not None:
@@ -264,7 +264,7 @@ def domains_of(dataset: PairDataset, limit: int, what: str = "read", quiet: bool
     sides = []
     for labels in ([record.a.label for record in records], [record.b.label for record in records]):
         first = list({label: index for index, label in reversed(list(enumerate(labels)))}.values())[::-1]
-        sides.append(sorted(first)[:: every(len(first), limit)])
+        sides.append(sorted(first)[:: stride(len(first), limit)])
     wanted = sorted({*sides[0], *sides[1]})
     pairs = {index: dataset[index] for index in track(wanted, len(wanted), what, "image", quiet=quiet)}
     sources, targets = [pairs[index].source for index in sides[0]], [pairs[index].target for index in sides[1]]
@@ -295,7 +295,7 @@ def _one_folder(section: Data) -> bool:
 
 def _attribution(translator: Translator, sources: Tensor, shown: Sequence[int], quiet: bool) -> Attribution:
     """Of some sources evenly spread, and of those that are shown."""
-    spread = range(0, len(sources), every(len(sources), MAPPED))
+    spread = range(0, len(sources), stride(len(sources), MAPPED))
     chosen = list(dict.fromkeys([*shown, *spread]))
     height, width = sources.shape[-2:]
     cells = torch.zeros(GRID * GRID, height, width)
@@ -333,7 +333,7 @@ def _values(shown: Sequence[ShapesPicture]) -> dict[str, Tensor]:
 def _asked(pictures: Sequence[Picture], limit: int) -> list[ShapesPicture]:
     """Of which picture each tensor of :func:`domains_of` is."""
     distinct = list(dict.fromkeys(pictures))
-    return distinct[:: every(len(distinct), limit)]  # type: ignore[return-value]
+    return distinct[:: stride(len(distinct), limit)]  # type: ignore[return-value]
 
 
 def _labelled(images: Tensor, pictures: Sequence[Picture], limit: int) -> LabelledPictures:
