@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the code
+settings.load_profile("tests")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -15,6 +15,8 @@ PACKAGES = [
     *("cli", "__main__", "__init__"),
 ]
 """In the order data flows; the package's own ``__init__`` comes last: its names are lazy, so it may name everything."""
+CORE = PACKAGES[: PACKAGES.index("evaluation") + 1]
+"""What somebody who uses pix2pix reads, from recipe to evaluation."""
 
 
 def faults(root: Path, packages: list[str]) -> list[str]:
@@ -43,6 +45,14 @@ def faults(root: Path, packages: list[str]) -> list[str]:
 
 def test_the_layout() -> None:
     assert faults(PACKAGE, PACKAGES) == []
+
+
+def test_the_core_knows_nothing_of_studies_and_pages() -> None:
+    outside = tuple(f".{name}" for name in PACKAGES if name not in CORE and not name.startswith("__"))
+    assert {".studies", ".reporting", ".cli"} <= {*outside}
+    files = [file for file in PACKAGE.rglob("*.py") if file.relative_to(PACKAGE).parts[0].removesuffix(".py") in CORE]
+    assert len(files) > 60
+    assert [f"{file}: {path}" for file in files for _, path in imports(file, PACKAGE) if path.startswith(outside)] == []
 
 
 def test_every_package_of_the_order_exists() -> None:
