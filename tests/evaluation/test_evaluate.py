@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,6 @@ from transfigure.networks.model_file import Domain, Inference
 from transfigure.recipe import Data
 
 PLAIN = ["l1", "psnr", "ssim", "ms_ssim"]
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def row(result: Evaluation, metric: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,6 @@ from transfigure.studies.ablation.pictures import FILE, examine, lab_edges, lab_
 from transfigure.translation.translator import Translator
 
 SIZE = 16
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
