@@ -119,6 +119,15 @@ def test_torchvision_is_nowhere_in_the_tests_either() -> None:
     assert [path for path in modules if path.split(".")[0] == "torchvision"] == []
 
 
+def test_no_test_module_is_imported() -> None:
+    """What several tests need stands in a module of its own beside them: imported from a test module, it would bring its tests along."""
+    tests = Path(__file__).parent
+    found = [(f"{file.relative_to(tests)}:{line}", path) for file in tests.rglob("*.py") for line, path in imports(file, tests)]
+    ours = [(place, path.split(".")) for place, path in found if path.startswith(".")]
+    assert ["", "tiny", "noise_image"] in [parts for _, parts in ours]
+    assert [place for place, parts in ours if any(part.startswith("test_") for part in parts)] == []
+
+
 def test_every_data_file_is_packed() -> None:
     """An installed copy holds what lies beside the code: recipes, grids, templates."""
     project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
