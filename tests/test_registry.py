@@ -280,9 +280,7 @@ def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, k
     assert {("generator", "plain"), ("generator", "narrow"), ("loss", "weighed")} <= found.entries.keys(), "the others are read"
 
 
-def test_list_and_help_go_on_without_what_cannot_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_list_and_help_go_on_without_what_cannot_be_read(tmp_path: Path) -> None:
     """In a copy of the package: the command tells where the fault is, and shows the rest."""
     copy = tmp_path / "transfigure"
     shutil.copytree(Path(registry.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))

@@ -43,7 +43,7 @@ LIGHT = [
 """What must not wait for torch."""
 
 
-def test_names_and_help_never_import_torch(tmp_path: Path) -> None:
+def test_names_and_help_never_import_torch() -> None:
     """One fresh Python for all: the first command to import something heavy is the one reported."""
     result = run_python(
         """

@@ -106,6 +106,6 @@ def test_a_plugin_from_a_fresh_python(tmp_path: Path) -> None:
     assert yaml.safe_load(result.stdout)["objective"]["terms"] == [{"loss": "tilt", "weight": 1.0, "angle": 1.5}]
 
 
-def test_a_plugin_that_takes_a_known_name(capsys: pytest.CaptureFixture[str], tmp_path: Path, plugin: str) -> None:
+def test_a_plugin_that_takes_a_known_name(capsys: pytest.CaptureFixture[str], plugin: str) -> None:
     Path(plugin).write_text('from transfigure.registry import register\n\n@register("loss", "l1")\ndef l1(batch):\n    "Mine."\n')
     assert "loss 'l1' is already registered by transfigure.losses.pixel.l1" in said(capsys, "list", "--plugins", plugin)

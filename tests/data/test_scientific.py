@@ -145,7 +145,7 @@ class TestMissingExtra:
 
         monkeypatch.setattr(builtins, "__import__", refuse)
 
-    def test_reading_and_writing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    def test_reading_and_writing(self, tmp_path: Path, request: pytest.FixtureRequest) -> None:
         write(tmp_path / "x.png", gradient(2, 2, 3, "uint16"))
         write(tmp_path / "x.tif", gradient(2, 2, 5))
         request.getfixturevalue("without")

@@ -90,7 +90,7 @@ def test_an_undivided_folder_is_divided_as_in_training(tmp_path: Path) -> None:
     assert set(result.names) < {str(index) for index in range(20)}
 
 
-def test_data_in_memory_of_the_model_s_recipe(tmp_path: Path) -> None:
+def test_data_in_memory_of_the_model_s_recipe() -> None:
     translator = model_on(None, values={"data.kind": "synthetic", "data.size": SIZE, "data.train": 2, "data.val": 1, "data.test": 3})
     result = evaluate(translator, quiet=True)
     assert len(result.names) == 3

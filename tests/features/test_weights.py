@@ -194,7 +194,7 @@ def test_importing_takes_no_torch_and_no_network() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_listing_is_plain_and_says_what_is_there(folders: tuple[Path, Path, Path], published: bytes, tmp_path: Path) -> None:
+def test_the_listing_is_plain_and_says_what_is_there(folders: tuple[Path, Path, Path], published: bytes) -> None:
     def row() -> dict[str, object]:
         rows = json.loads(json.dumps(weights.listing()))
         assert [row["name"] for row in rows] == list(CATALOGUE)

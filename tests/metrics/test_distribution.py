@@ -289,7 +289,7 @@ def test_stored_moments_are_not_enough_for_the_others(cls: type[FeatureMetric], 
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_a_reference_of_another_network_is_skipped(cls: type[FeatureMetric], tmp_path: Path) -> None:
+def test_a_reference_of_another_network_is_skipped(cls: type[FeatureMetric]) -> None:
     metric = cls()
     with pytest.raises(Skipped, match="made with network another"):
         metric.compare_with(Statistics.of(images(9).flatten(1), Extractor("another", "", "tf1", torch.flatten), "there"))

@@ -157,7 +157,7 @@ def test_labels_are_never_resized() -> None:
     assert sum(metric.states)[0].sum() == 256  # type: ignore[index]
 
 
-def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
+def test_what_it_cannot_do_is_said() -> None:
     with pytest.raises(Skipped, match=r"give --segmenter FILE .* or --palette NAME"):
         registry.build("metric", "fcn_score")
     metric = FCNScore(palette="facades")

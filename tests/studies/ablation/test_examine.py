@@ -116,7 +116,7 @@ def test_seeds_are_compared_on_the_same_images(reconstructed: Path) -> None:
     assert len(rows(runs[0])) == 6
 
 
-def test_the_table_and_the_curves_show_what_was_measured(reconstructed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_and_the_curves_show_what_was_measured(reconstructed: Path) -> None:
     summary = summarise(read_ablation(reconstructed))
     assert {"error_training", "own_source_nearest_training", "seed_agreement"} <= {column.metric for column in summary.columns}
     assert {"identity"} <= set(summary.bounds)

@@ -195,7 +195,7 @@ def test_a_term_that_matches_another_has_its_gradient_norm() -> None:
 # ---- what a step gives to terms and forms ---------------------------------------------------------------------------------
 
 
-def test_terms_are_given_what_they_ask_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terms_are_given_what_they_ask_for_by_name() -> None:
     step = make_step()
     seen: dict[str, object] = {}
 
