@@ -6,6 +6,7 @@ from __future__ import annotations
 import html
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,41 @@ FROM_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributin
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Let an entry of the table of contents that ends in a slash stand for all pages of that folder, its README first."""
+    """Let an entry of the table of contents that ends in a slash stand for the pages of that folder that no other entry names."""
     if config.nav is not None:
-        config.nav = [_expanded(entry) for entry in config.nav]
+        named = set(_pages(config.nav))
+        config.nav = _expanded(config.nav, named)
     return config
 
 
-def _expanded(entry: Any) -> Any:
-    if isinstance(entry, dict):
-        return {title: _expanded(below) for title, below in entry.items()}
-    if isinstance(entry, list):
-        return [_expanded(below) for below in entry]
-    if entry.endswith("/"):
-        pages = sorted((ROOT / "docs" / entry).glob("*.md"), key=lambda page: (page.stem != "README", page.stem))
-        return [page.relative_to(ROOT / "docs").as_posix() for page in pages]
-    return entry
+def _pages(entry: Any) -> Iterator[str]:
+    if isinstance(entry, str):
+        yield entry
+    else:
+        for below in entry.values() if isinstance(entry, dict) else entry:
+            yield from _pages(below)
+
+
+def _expanded(entries: list[Any], named: set[str]) -> list[Any]:
+    found: list[Any] = []
+    for entry in entries:
+        if isinstance(entry, dict):
+            ((title, below),) = entry.items()
+            found.append({title: _expanded(below if isinstance(below, list) else [below], named) if _is_more(below) else below})
+        else:
+            found += _folder(entry, named) if _is_more(entry) else [entry]
+    return found
+
+
+def _is_more(entry: Any) -> bool:
+    """Whether an entry is more than one page: a list, or a folder."""
+    return isinstance(entry, list) or entry.endswith("/")
+
+
+def _folder(folder: str, named: set[str]) -> list[str]:
+    """The pages of a folder that no other entry names, its README first."""
+    pages = sorted((ROOT / "docs" / folder).glob("*.md"), key=lambda page: (page.stem != "README", page.stem))
+    return [name for page in pages if (name := page.relative_to(ROOT / "docs").as_posix()) not in named]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
