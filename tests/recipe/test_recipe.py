@@ -18,7 +18,19 @@ from pydantic import ValidationError
 from transfigure import registry
 from transfigure.data.open import resolve_data
 from transfigure.errors import UserError
-from transfigure.recipe import Adversarial, Data, ObjectiveSection, Recipe, Term, Training, flatten, parse_value, read_options, shipped
+from transfigure.recipe import (
+    Adversarial,
+    Data,
+    ObjectiveSection,
+    Recipe,
+    Term,
+    Training,
+    flatten,
+    has_place,
+    parse_value,
+    read_options,
+    shipped,
+)
 from transfigure.recipe import section as recipe_section
 from transfigure.recipe.describe import SECTIONS, section_keys
 
@@ -788,3 +800,11 @@ def test_a_term_that_is_not_there() -> None:
     assert "the recipe has no term 'l2' (it has: l1)" in sentence and "--objective.terms '[{loss: l1, weight: 100}]'" in sentence
     assert "no term '7'" in _refused({"objective.terms.7.weight": 3})
     assert "(it has: none)" in _refused({"objective.terms.l1.weight": 3}, "cgan")
+
+
+def test_two_folders_here_are_a_place_once_they_are_written_as_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "art"):
+        (tmp_path / name).mkdir()
+    assert has_place(Data(kind="unpaired", a="./photos", b="./art"))
+    assert not has_place(Data(kind="unpaired", a="photos", b="art")), "one word alone is the name of a folder inside DATA"

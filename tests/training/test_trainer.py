@@ -81,6 +81,16 @@ def test_best_by_what_cannot_be_had_is_refused_before_training(
     train(tiny_recipe(), tmp_path / "run", quiet=True)
 
 
+def test_a_metric_that_a_validation_set_is_too_small_for_is_said_and_never_the_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = tiny_recipe(training__best_metric="random_frechet", data__val=1, training__epochs=2)
+    run = train(chosen, tmp_path / "run")
+    assert [(entry["metrics"]["random_frechet"], entry["best"]) for entry in log_entries(run, "validation")] == [(None, False)] * 2
+    assert capsys.readouterr().err.count("note: random_frechet is not computed on the validation pairs: ") == 1
+    assert not (run / "model_best").exists() and (run / "model" / "config.json").is_file()
+
+
 def test_a_metric_that_should_fall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [0.5, 0.2, 0.3, 0.1], "l1")
     run = train(tiny_recipe(training__best_metric="l1"), tmp_path / "run", quiet=True)

@@ -88,7 +88,7 @@ def has_place(data: Data) -> bool:
     return (
         data.path is not None
         or data.kind in drawn_worlds()
-        or all(side and Path(side).is_dir() and len(Path(side).parts) > 1 for side in sides)
+        or all(side and Path(side).is_dir() and side != Path(side).name for side in sides)  # photos is a name in a folder, ./photos a place
     )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
 from ..data.open import OpenedData
-from ..errors import UserError
+from ..errors import Skipped, UserError
 from ..metrics.metric import ImageMetric, Metric
 from ..networks.modes import inference
-from ..progress import track
+from ..progress import say, track
 from ..registry import build, names, resolve
 
 ALWAYS = ("l1", "psnr", "ssim")
@@ -48,6 +52,7 @@ class Validation:
         self.possible = wanted and len(data.val) > 0
         self.lower_is_better = False
         self._metrics: dict[str, Metric] = {}
+        self._skipped: set[str] = set()
         if best_metric not in (fit := fitting(data.has_pairs)) and (data.has_pairs or self.possible):
             reason = (
                 "gives no one number of generated images"
@@ -62,6 +67,8 @@ class Validation:
     def run(self, generator: nn.Module, quiet: bool = False) -> dict[str, float]:
         """The mean of each metric over the validation pairs, each image translated by itself.
 
+        A metric that cannot be computed on them is NaN, which is never the best; the first time, a note says why.
+
         Args:
             generator: G; its statistics and the random numbers of the training are left as they are.
             quiet: no progress line.
@@ -72,6 +79,22 @@ class Validation:
             pair = self._pairs[index]
             with inference(generator, seed=0):
                 fake = generator(pair.source[None].to(self._device)).float().cpu()
-            for metric in self._metrics.values():
-                metric.update(fake, pair.target[None], [pair.name])
-        return {name: value for metric in self._metrics.values() for name, value in metric.compute().items()}
+            for name, metric in self._metrics.items():
+                if name not in self._skipped:
+                    with self._noting(name, quiet):
+                        metric.update(fake, pair.target[None], [pair.name])
+        scores: dict[str, float] = {}
+        for name, metric in self._metrics.items():
+            scores[name] = math.nan
+            with self._noting(name, quiet):
+                scores |= metric.compute() if name not in self._skipped else {}
+        return scores
+
+    @contextlib.contextmanager
+    def _noting(self, name: str, quiet: bool) -> Iterator[None]:
+        try:
+            yield
+        except Skipped as reason:
+            if not quiet:
+                say(f"note: {name} is not computed on the validation pairs: {reason}")
+            self._skipped.add(name)
