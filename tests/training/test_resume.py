@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,29 @@ from transfigure.training.checkpoint import load_checkpoint
 from transfigure.training.run_directory import RunDirectory
 from transfigure.training.steps.pix2pix import Pix2PixStep
 from transfigure.training.trainer import train
+
+
+@pytest.fixture(scope="module")
+def whole_runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """The tiny run with batches of so many pairs, trained without a break: what every broken one is compared with."""
+    folder = tmp_path_factory.mktemp("whole")
+    return cache(lambda batch_size: train(tiny_recipe(training__batch_size=batch_size), folder / str(batch_size), quiet=True))
+
+
+@pytest.fixture
+def whole(whole_runs: Callable[[int], Path]) -> Path:
+    return whole_runs(1)
+
+
+@pytest.fixture(scope="module")
+def one_epoch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tiny_recipe(training__epochs=1), tmp_path_factory.mktemp("one_epoch") / "run", quiet=True)
+
+
+@pytest.fixture
+def run(one_epoch: Path, tmp_path: Path) -> Path:
+    """A copy of a run of one epoch, to go on with or to damage."""
+    return shutil.copytree(one_epoch, tmp_path / "run")
 
 
 def numbers(run: Path) -> list[dict[str, Any]]:
@@ -46,10 +72,15 @@ def stop_after(images: int, monkeypatch: pytest.MonkeyPatch, how: type[BaseExcep
 @pytest.mark.parametrize("batch_size", [1, 2])
 @pytest.mark.parametrize(("killed_at", "checkpoint_every"), [(8, None), (10, 4), (22, 2)])
 def test_killed_and_resumed_is_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, killed_at: int, checkpoint_every: int | None
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole_runs: Callable[[int], Path],
+    batch_size: int,
+    killed_at: int,
+    checkpoint_every: int | None,
 ) -> None:
+    whole = whole_runs(batch_size)
     chosen = tiny_recipe(training__batch_size=batch_size, training__checkpoint_every=checkpoint_every)
-    whole = train(chosen, tmp_path / "whole", quiet=True)
     with monkeypatch.context() as patch:
         stop_after(killed_at, patch, OSError)
         with pytest.raises(OSError, match="killed"):
@@ -60,28 +91,23 @@ def test_killed_and_resumed_is_the_same_bits(
     assert numbers(whole) == numbers(resumed)
 
 
-def test_loader_workers_change_nothing(tmp_path: Path) -> None:
-    train(tiny_recipe(), tmp_path / "none", quiet=True)
-    train(tiny_recipe(data__workers=2), tmp_path / "two", quiet=True)
-    assert_same_bits(tmp_path / "none", tmp_path / "two")
+def test_loader_workers_change_nothing(tmp_path: Path, whole: Path) -> None:
+    assert_same_bits(whole, train(tiny_recipe(data__workers=2), tmp_path / "two", quiet=True))
 
 
-def test_same_seed_same_bits_other_seed_other_bits(tmp_path: Path) -> None:
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(tiny_recipe(training__seed=seed, training__epochs=1), tmp_path / name, quiet=True)
-    assert_same_bits(tmp_path / "a", tmp_path / "b")
-    first, third = checkpoint_tensors(tmp_path / "a"), checkpoint_tensors(tmp_path / "c")
+def test_same_seed_same_bits_other_seed_other_bits(tmp_path: Path, one_epoch: Path) -> None:
+    again, other = (train(tiny_recipe(training__seed=seed, training__epochs=1), tmp_path / str(seed), quiet=True) for seed in (0, 1))
+    assert_same_bits(one_epoch, again)
+    first, third = checkpoint_tensors(one_epoch), checkpoint_tensors(other)
     assert any(not torch.equal(first[name], third[name]) for name in first if name.startswith(".step.generator"))
 
 
-def test_validation_and_previews_leave_the_training_as_it_is(tmp_path: Path) -> None:
-    train(tiny_recipe(), tmp_path / "much", quiet=True)
-    train(tiny_recipe(training__validate_every=0, training__preview_count=1, training__preview_every=1000), tmp_path / "little", quiet=True)
-    assert_same_bits(tmp_path / "much", tmp_path / "little")
+def test_validation_and_previews_leave_the_training_as_it_is(tmp_path: Path, whole: Path) -> None:
+    little = tiny_recipe(training__validate_every=0, training__preview_count=1, training__preview_every=1000)
+    assert_same_bits(whole, train(little, tmp_path / "little", quiet=True))
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = train(tiny_recipe(), tmp_path / "whole", quiet=True)
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path) -> None:
     update = Pix2PixStep.training_step
     calls = [0]
     before = signal.getsignal(signal.SIGINT)  # ignored, where the tests run in the background of a shell
@@ -102,30 +128,27 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.
     assert_same_bits(whole, train(tiny_recipe(), tmp_path / "run", resume=True, quiet=True))
 
 
-def test_another_recipe_is_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
-    train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
+def test_another_recipe_is_refused_with_the_keys_that_differ(run: Path) -> None:
     with pytest.raises(UserError, match=r"training\.learning_rate is 0\.001 but was 0\.0004"):
-        train(tiny_recipe(training__epochs=1, training__learning_rate=1e-3), tmp_path / "run", resume=True, quiet=True)
+        train(tiny_recipe(training__epochs=1, training__learning_rate=1e-3), run, resume=True, quiet=True)
     with pytest.raises(UserError, match=r"generator\.width"):
-        train(tiny_recipe(training__epochs=1, generator__width=8), tmp_path / "run", resume=True, quiet=True)
+        train(tiny_recipe(training__epochs=1, generator__width=8), run, resume=True, quiet=True)
     # what only says where from and what is kept may change
-    train(tiny_recipe(training__epochs=1, training__log_every=7), tmp_path / "run", resume=True, quiet=True)
+    train(tiny_recipe(training__epochs=1, training__log_every=7), run, resume=True, quiet=True)
 
 
-def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
-    train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
-    before = (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes()
+def test_a_run_is_not_overwritten(tmp_path: Path, run: Path) -> None:
+    before = (run / "checkpoints" / "last.pt").read_bytes()
     with pytest.raises(UserError, match="--resume"):
-        train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
+        train(tiny_recipe(training__epochs=1), run, quiet=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match=r"thesis\.tex"):
         train(tiny_recipe(training__epochs=1), tmp_path / "mine", quiet=True)
-    assert (tmp_path / "run" / "checkpoints" / "last.pt").read_bytes() == before
+    assert (run / "checkpoints" / "last.pt").read_bytes() == before
 
 
-def test_a_model_without_its_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
-    run = train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
+def test_a_model_without_its_checkpoint_is_not_overwritten(run: Path) -> None:
     (run / "checkpoints" / "last.pt").unlink()  # they are large, and the model translates without them
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match="holds the model"):
@@ -158,8 +181,7 @@ def test_a_run_that_died_before_its_first_checkpoint_can_begin_again(tmp_path: P
     assert source.read_bytes() != other, "the fixed examples are those of the new data"
 
 
-def test_what_was_half_written_is_swept_away_on_resume(tmp_path: Path) -> None:
-    run = train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
+def test_what_was_half_written_is_swept_away_on_resume(run: Path) -> None:
     (run / "checkpoints" / ".0123456789abcdef.part").write_bytes(b"half of a checkpoint")
     train(tiny_recipe(training__epochs=1), run, resume=True, quiet=True)
     assert [file.name for file in (run / "checkpoints").iterdir()] == ["last.pt"]
@@ -183,8 +205,7 @@ def test_the_rate_after_a_resume_counts_only_what_was_done_since(tmp_path: Path,
     assert step["images_per_second"] <= 5
 
 
-def test_two_processes_do_not_train_into_one_directory(tmp_path: Path) -> None:
-    run = train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
+def test_two_processes_do_not_train_into_one_directory(run: Path) -> None:
     before = (run / "log.jsonl").read_bytes()
     with RunDirectory(run).held(), pytest.raises(UserError, match="another process"):
         train(tiny_recipe(training__epochs=1), run, resume=True, quiet=True)
@@ -201,12 +222,11 @@ def test_resume_without_a_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 100, 5000])
-def test_a_checkpoint_cut_in_half(tmp_path: Path, kept: int) -> None:
-    train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
-    file = tmp_path / "run" / "checkpoints" / "last.pt"
+def test_a_checkpoint_cut_in_half(run: Path, kept: int) -> None:
+    file = run / "checkpoints" / "last.pt"
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(UserError, match=r"last\.pt"):
-        train(tiny_recipe(training__epochs=1), tmp_path / "run", resume=True, quiet=True)
+        train(tiny_recipe(training__epochs=1), run, resume=True, quiet=True)
 
 
 class Bomb:
@@ -217,17 +237,15 @@ class Bomb:
         return (Path.touch, (self.marker,))
 
 
-def test_a_checkpoint_that_holds_code_is_never_run(tmp_path: Path) -> None:
-    train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
-    file = tmp_path / "run" / "checkpoints" / "last.pt"
+def test_a_checkpoint_that_holds_code_is_never_run(tmp_path: Path, run: Path) -> None:
+    file = run / "checkpoints" / "last.pt"
     torch.save({"format": 1, "position": Bomb(tmp_path / "exploded")}, file)
     with pytest.raises(UserError, match="never run"):
-        train(tiny_recipe(training__epochs=1), tmp_path / "run", resume=True, quiet=True)
+        train(tiny_recipe(training__epochs=1), run, resume=True, quiet=True)
     assert not (tmp_path / "exploded").exists()
 
 
-def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = train(tiny_recipe(), tmp_path / "whole", quiet=True)
+def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path) -> None:
     real = trainer.save_checkpoint
     saves = [0]
 

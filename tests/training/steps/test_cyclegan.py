@@ -83,7 +83,7 @@ def test_the_discriminators_see_their_own_domain_and_the_old_fakes() -> None:
 def test_killed_and_resumed_is_the_same_bits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every stabiliser on, the pool among them, and terms that train weights of their own."""
     data = domains(tmp_path / "data", trainA=6, trainB=9)
-    chosen = unpaired_recipe(name, data, **{"training.checkpoint_every": 4, "training.ema": 0.9})
+    chosen = unpaired_recipe(name, data, **{"training.epochs": 2, "training.checkpoint_every": 4, "training.ema": 0.9})
     whole = train(chosen, tmp_path / "whole", quiet=True)
     kind = CycleGANStep if name == "cyclegan" else Pix2PixStep
     training_step, seen = kind.training_step, [0]
