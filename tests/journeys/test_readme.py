@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from tests.interop.reference_layouts import reference_unet
 from tests.journeys.commands import ROOT, blocks, done, links, shell_lines
+from tests.studies.quick import quick_classifier
 from tests.tiny import noise_image
 from transfigure import registry
 from transfigure.cli.commands import names
@@ -32,7 +33,7 @@ from transfigure.features import download
 from transfigure.features.published import CATALOGUE
 from transfigure.recipe import Recipe, drawn_worlds, shipped, tree
 from transfigure.studies.ablation.grid import Grid
-from transfigure.studies.preservation import analyze
+from transfigure.studies.preservation import analyze, measures
 from transfigure.worlds.facades.dataset import draw_scene, render
 from transfigure.worlds.shapes.dataset import FACTORS
 
@@ -278,6 +279,7 @@ def _analyze(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(analyze, "SCENES", 20)
         patch.setattr(analyze, "STEPS", 3)
+        patch.setattr(measures, "DomainClassifier", quick_classifier(3))
         said = done(capsys, line)
     page = Path(words[0]) / "analysis" / "analysis.html"
     assert page.stat().st_size > 10_000

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.studies.quick import quick_classifier
 from transfigure.cli import main
 from transfigure.errors import UserError
 from transfigure.evaluation.held_out import held_out
@@ -20,7 +21,6 @@ from transfigure.studies.ablation.summary import summarise
 from transfigure.studies.ablation.variants import read_ablation
 from transfigure.studies.preservation import analyze as analysis
 from transfigure.studies.preservation import measures
-from transfigure.studies.preservation.novel import DomainClassifier
 from transfigure.studies.preservation.probes import LabelledPictures, load_probes
 from transfigure.translation.translator import Translator
 
@@ -52,14 +52,6 @@ free: [data.unpaired]
 metrics: [l1]
 examine: reconstruction
 """
-
-
-class Quick(DomainClassifier):
-    """One that hardly trains."""
-
-    @classmethod
-    def train(cls, *given: torch.Tensor, seed: int = 0, steps: int = 0, quiet: bool = False) -> DomainClassifier:
-        return DomainClassifier.train(*given, seed=seed, steps=5, quiet=quiet)
 
 
 def grid(folder: Path, text: str = TWO, seeds: tuple[int, ...] = (0, 1), **changes: Any) -> Grid:
@@ -133,7 +125,7 @@ def test_a_single_seed_agrees_with_nobody(tmp_path: Path) -> None:
 def test_translation_is_analysed_with_probes_that_are_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analysis, "SCENES", 12)
     monkeypatch.setattr(analysis, "STEPS", 2)
-    monkeypatch.setattr(measures, "DomainClassifier", Quick)
+    monkeypatch.setattr(measures, "DomainClassifier", quick_classifier(5))
     text = (
         "base: streamlined_small\nset: {data.kind: shapes, data.limit: 5, training.validate_every: 1}\nvariations: {all: {}}\n"
         "metrics: [random_frechet]\nexamine: translation\n"
@@ -201,7 +193,7 @@ def test_every_examined_grid_runs_end_to_end(
 ) -> None:
     monkeypatch.setattr(analysis, "SCENES", 12)
     monkeypatch.setattr(analysis, "STEPS", 2)
-    monkeypatch.setattr(measures, "DomainClassifier", Quick)
+    monkeypatch.setattr(measures, "DomainClassifier", quick_classifier(5))
     side = "32" if name == "autoencoder" else "64"
     toy = {**TOY, "data.size": side, "data.load_size": side, "data.crop_size": side, "training.checkpoint_every": 10**6}
     if name == "dataset_size":  # up to 200 epochs

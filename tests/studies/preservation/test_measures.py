@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from tests.studies.preservation.tiny_pictures import boxes
+from tests.studies.quick import quick_classifier
 from transfigure.errors import Missing
 from transfigure.metrics import distribution
 from transfigure.studies.preservation import measures as module
 from transfigure.studies.preservation.measure import IDENTITY, RANDOM_TARGET, Measure
 from transfigure.studies.preservation.measures import ImageSets, measures
-from transfigure.studies.preservation.novel import DomainClassifier
 
 SOURCES, TARGETS = boxes(20, 10), boxes(20, 11, striped=True)
 TRAINING = {"train_sources": boxes(40, 12), "train_targets": boxes(40, 13, striped=True)}
@@ -31,13 +31,8 @@ def _quick_and_without_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     def absent(resize: str = "tf1") -> None:
         raise Missing("the weights are not here")
 
-    class Quick(DomainClassifier):
-        @classmethod
-        def train(cls, *given: Tensor, seed: int = 0, steps: int = 0, quiet: bool = False) -> DomainClassifier:
-            return DomainClassifier.train(*given, seed=seed, steps=120, quiet=quiet)
-
     monkeypatch.setattr(distribution, "inception", absent)
-    monkeypatch.setattr(module, "DomainClassifier", Quick)
+    monkeypatch.setattr(module, "DomainClassifier", quick_classifier(120))
     yield
 
 
