@@ -82,7 +82,7 @@ def test_unpaired_sets_of_other_lengths_names_and_sizes(sets: Path, capsys: pyte
         images.write(sets / "other" / f"x{index}.png", noise_image(40, 24 + index, seed=index))
     line = "transfigure evaluate --generated other --target real --source labels --unpaired --metrics random_frechet --json --quiet"
     told = json.loads(done(capsys, line))
-    assert (told["n"], told["against"]) == (3, COUNT)
+    assert (told["n"], told["target_images"]) == (3, COUNT)
     (row,) = told["rows"]
     assert row["value"] > row["bounds"]["target itself"]
     assert "source copied" in row["bounds"]
