@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.commands import ROOT, done
+from tests.journeys.commands import ROOT, blocks, done, shell_lines
 from transfigure import registry
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -58,6 +58,12 @@ def test_its_commands_run_and_use_what_it_registers(desk: Path, capsys: pytest.C
     everything = "\n".join([*said, *written(desk)])
     assert f"examples/{example.name}" in "".join(lines)
     assert [name for _, name in registry._plugins if name not in everything] == []
+
+
+def test_the_page_on_extending_types_what_an_example_says() -> None:
+    heads = [shlex.split(line) for example in EXAMPLES for line in commands(example)]
+    typed = [line for block in blocks(ROOT / "docs" / "extending.md") if block.language == "bash" for line in shell_lines(block.text)]
+    assert typed and [line for line in typed if shlex.split(line) not in heads] == []
 
 
 def test_there_is_one_for_each_kind() -> None:

@@ -87,6 +87,13 @@ class Block:
         found = re.match(r"# ([\w.]+\.(?:py|yaml))\n", self.text)
         return found[1] if found else None
 
+    @property
+    def new_file(self) -> tuple[str, str] | None:
+        """The path and the text of a file that a page tells people to add to the project: the first line is a comment with its path."""
+        first, _, text = self.text.partition("\n")
+        found = re.search(r"\bnew file: ([\w./]+)", first)
+        return (found[1], text) if found else None
+
 
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a Markdown file, in order."""

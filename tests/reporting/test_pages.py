@@ -30,7 +30,7 @@ def test_pages_are_found() -> None:
 @pytest.mark.parametrize("name", pages())
 def test_a_page_is_one_folder(name: str) -> None:
     folder = pages()[name]
-    assert (folder / "page.py").is_file() and (folder / "page.css").is_file()
+    assert all((folder / file).is_file() for file in ("__init__.py", "page.py", "page.css"))
     assert (EXAMPLES / name / "example.py").is_file(), f"add tests/reporting/{name}/example.py whose write(folder) writes a whole page"
     templates = environment(folder)
     for file in (*folder.glob("*.html"), *folder.glob("*.css")):
