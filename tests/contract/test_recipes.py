@@ -87,7 +87,7 @@ def test_a_variant_differs_from_pix2pix_in_one_thing(name: str, changed: set[str
     assert set(one.differences(pix2pix)) - own == {"name", *changed}
 
 
-def test_regression_alone_has_no_adversary() -> None:
+def test_regression_alone_has_no_adversarial_term() -> None:
     recipe = Recipe.load("l1")
     assert recipe.objective.adversarial is None and recipe.discriminator is None
     assert recipe.objective.terms == Recipe.load("pix2pix").objective.terms

@@ -99,7 +99,7 @@ def test_sizes_may_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "told"),
+    ("a", "b", "note"),
     [
         (range(12), range(12), "both domains are the same pictures: nothing is translated"),
         (range(12), range(9, 24), "3 pictures are in both domains"),
@@ -109,13 +109,13 @@ def test_sizes_may_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     ],
     ids=str,
 )
-def test_what_is_probably_not_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str], a: range, b: range, told: str) -> None:
+def test_what_is_probably_not_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str], a: range, b: range, note: str) -> None:
     for side, numbers in (("trainA", a), ("trainB", b)):
         for number in numbers:
             fill(tmp_path / side, 1, first=number)
     open_data(resolve_data(Data(path=str(tmp_path), load_size=None, crop_size=16, unpaired=True)))
     said = [line for line in capsys.readouterr().err.splitlines() if "note: " in line]
-    assert len(said) == bool(told) and all(told in line for line in said)
+    assert len(said) == bool(note) and all(note in line for line in said)
 
 
 def test_the_same_folder_twice_is_the_autoencoder_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

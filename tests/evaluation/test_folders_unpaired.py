@@ -50,7 +50,7 @@ def test_the_bound_is_of_the_sources_and_the_value_of_the_generated(tmp_path: Pa
     assert (row.value, row.bounds["source copied"]) == pytest.approx((frechet(paired).value, frechet(paired).bounds["source copied"]))
 
 
-def test_values_and_transparency_are_read_as_told(tmp_path: Path) -> None:
+def test_values_and_transparency_are_read_as_asked(tmp_path: Path) -> None:
     for name in NAMES:
         picture = noise_image(16, 16, 1, "float32", seed=int(name.split(".", maxsplit=1)[0]))
         images.write(tmp_path / "wide" / name.replace("png", "tif"), picture * 100)
@@ -66,6 +66,6 @@ def test_values_and_transparency_are_read_as_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("resize", [None, "tf1", "clean"])
-def test_inception_is_fed_as_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resize: Literal["tf1", "clean"] | None) -> None:
+def test_inception_is_fed_as_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resize: Literal["tf1", "clean"] | None) -> None:
     monkeypatch.setattr(folders, "inception", lambda how: Extractor("pixels", "", how, lambda batch: batch.flatten(1)))
     assert statistics_of(write_images(tmp_path, "a.png", "b.png"), resize=resize, quiet=True).resize == (resize or "tf1")

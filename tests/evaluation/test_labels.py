@@ -43,7 +43,7 @@ def numbered(size: int, seed: int, kind: str) -> np.ndarray[Any, Any]:
 
 
 def scores(result: Evaluation, bound: str) -> tuple[float, float]:
-    """Pixel accuracy of the answers, and of a bound."""
+    """Pixel accuracy of the outputs, and of a bound."""
     found = next(row for row in result.rows if row.metric == "pixel_accuracy")
     assert found.value is not None
     return found.value, found.bounds[bound]

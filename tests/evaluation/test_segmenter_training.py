@@ -48,7 +48,7 @@ def boxes(folder: Path, n: int = 12, size: int = 48, photos_first: bool = True, 
 
 
 @pytest.mark.parametrize("photos_first", [True, False])
-def test_two_colours_are_found_and_told_apart_in_photos(tmp_path: Path, photos_first: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_colours_are_found_and_segmented_in_photos(tmp_path: Path, photos_first: bool, capsys: pytest.CaptureFixture[str]) -> None:
     folder = boxes(tmp_path / "boxes", photos_first=photos_first, suffix="jpg")
     options = {**TINY, "size": 32, "epochs": 40, "width": 4, "quiet": False}
     found = train(folder, tmp_path / "segmenter.safetensors", **options)
@@ -147,7 +147,7 @@ def test_a_given_palette_and_its_file(tmp_path: Path) -> None:
         train(folder, tmp_path / "segmenter", palette=str(tmp_path / "numbers.json"), photos="A", **TINY)
 
 
-def test_sides_that_cannot_be_told(tmp_path: Path) -> None:
+def test_sides_that_cannot_be_recognised(tmp_path: Path) -> None:
     photos, labels = tmp_path / "photos", tmp_path / "labels"
     for index in range(3):
         day, night, map_ = (render(draw_scene(0, index), what, 48) for what in ("day", "night", "labels"))

@@ -1,4 +1,4 @@
-"""Downloads against a server on this machine that answers as servers do on good days and on bad ones."""
+"""Downloads against a server on this machine that behaves as servers do on good days and on bad ones."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_another_length_is_noticed_before_anything_is_lost(server: Behaviour, ca
     assert part.read_bytes() == CONTENT[:500]
 
 
-def test_an_endless_answer_ends(server: Behaviour, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_response_ends(server: Behaviour, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     change(monkeypatch, size=1000)
     server.length = False
     stored: list[int] = []

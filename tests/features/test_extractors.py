@@ -245,7 +245,7 @@ def test_other_photos_are_nearest_then_a_light_blur_then_a_heavy_one_then_label_
     noisy = others + 0.3 * torch.randn(others.shape, generator=torch.Generator().manual_seed(0))
     assert distance(noisy) > 5 * other
     assert distance(others - 0.2) > 2 * other  # darker
-    assert distance(others[:10].repeat(10, 1, 1, 1)) > 1.5 * other  # a generator with ten answers
+    assert distance(others[:10].repeat(10, 1, 1, 1)) > 1.5 * other  # a generator with ten outputs
     if channels == 3:
         assert distance(others.flip(1)) > 3 * other  # red for blue
         assert distance(others.mean(1, keepdim=True).expand(-1, 3, -1, -1)) > 5 * other  # no colour

@@ -414,8 +414,8 @@ def test_a_disk_that_is_really_full(capsys: pytest.CaptureFixture[str], small_di
             stream.write(bytes(1 << 12))
     more = f"transfigure train --out {run} --resume --training.epochs 3 --quiet"
     for line in (more, f"transfigure translate {run} data {small_disk}/made --quiet", f"transfigure report {run}"):
-        answer = refused(capsys, line, code=1)
-        assert str(small_disk) in answer and "free some space" in answer and "\n" not in answer, line
+        sentence = refused(capsys, line, code=1)
+        assert str(small_disk) in sentence and "free some space" in sentence and "\n" not in sentence, line
     intact = fingerprint(run)
     for name in ("checkpoints/last.pt", "model/generator.safetensors", "model/config.json", "recipe.yaml", "report.html"):
         assert intact[name] == kept[name], name
@@ -540,8 +540,8 @@ def test_code_in_a_recipe_is_not_run(capsys: pytest.CaptureFixture[str], copy: P
 )
 def test_values_that_mean_nothing(capsys: pytest.CaptureFixture[str], flags: str, said: str) -> None:
     pairs(Path("data"))
-    answer = refused(capsys, train("data", "new", flags))
-    assert said in answer and "\n" not in answer
+    sentence = refused(capsys, train("data", "new", flags))
+    assert said in sentence and "\n" not in sentence
     assert not Path("new").exists()
 
 

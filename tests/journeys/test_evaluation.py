@@ -34,14 +34,14 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_absent_is_skipped_with_the_file_and_the_place(sets: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = done(capsys, "transfigure evaluate --generated made --target real --source labels --quiet")
-    skipped = next(line for line in told.splitlines() if line.startswith("skipped: ") and "FID" in line)
+    printed = done(capsys, "transfigure evaluate --generated made --target real --source labels --quiet")
+    skipped = next(line for line in printed.splitlines() if line.startswith("skipped: ") and "FID" in line)
     assert "pt_inception-2015-12-05-6726825d.pth" in skipped
     assert str(sets / "torch" / "hub" / "checkpoints") in skipped
     assert "transfigure weights get inception" in skipped
     assert "KID" in skipped
     for words in ("'alexnet' and 'lpips_alex'", "transfigure weights get vgg16 dists", "--segmenter", "target itself", "source copied"):
-        assert words in told
+        assert words in printed
 
 
 @pytest.mark.parametrize("name", ["fid", "kid", "prdc", "lpips", "dists", "fcn_score", "diversity"])
@@ -81,9 +81,9 @@ def test_unpaired_sets_of_other_lengths_names_and_sizes(sets: Path, capsys: pyte
     for index in range(3):
         images.write(sets / "other" / f"x{index}.png", noise_image(40, 24 + index, seed=index))
     line = "transfigure evaluate --generated other --target real --source labels --unpaired --metrics random_frechet --json --quiet"
-    told = json.loads(done(capsys, line))
-    assert (told["n"], told["target_images"]) == (3, COUNT)
-    (row,) = told["rows"]
+    printed = json.loads(done(capsys, line))
+    assert (printed["n"], printed["target_images"]) == (3, COUNT)
+    (row,) = printed["rows"]
     assert row["value"] > row["bounds"]["target itself"]
     assert "source copied" in row["bounds"]
 
@@ -142,19 +142,19 @@ def test_bad_folders_are_refused_in_a_sentence(sets: Path, capsys: pytest.Captur
 def test_black_images_and_one_image(sets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
         images.write(sets / "black" / f"{name}.png", np.zeros((SIZE, SIZE, 3), np.uint8))
-    told = done(capsys, "transfigure evaluate --generated black --target black --quiet")
-    assert "nan" not in told.lower()
+    printed = done(capsys, "transfigure evaluate --generated black --target black --quiet")
+    assert "nan" not in printed.lower()
     images.write(sets / "single" / "a.png", noise_image(SIZE, SIZE))
-    told = done(capsys, "transfigure evaluate --generated single --target single --quiet")
-    assert "nan" not in told.lower()
-    assert "at least 2" in told
+    printed = done(capsys, "transfigure evaluate --generated single --target single --quiet")
+    assert "nan" not in printed.lower()
+    assert "at least 2" in printed
 
 
 def test_weights_are_listed_and_nothing_is_fetched(sets: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = done(capsys, "transfigure weights list")
-    assert done(capsys, "transfigure weights") == told
+    printed = done(capsys, "transfigure weights list")
+    assert done(capsys, "transfigure weights") == printed
     for words in ("inception", "pt_inception-2015-12-05-6726825d.pth: not here", "looked for in:", "transfigure weights get NAME"):
-        assert words in told
+        assert words in printed
     listed = json.loads(done(capsys, "transfigure weights list --json"))
     assert {row["name"] for row in listed} >= {"inception", "alexnet", "vgg16", "squeezenet", "lpips_alex", "dists"}
     assert all(len(row["sha256"]) == 64 for row in listed)
@@ -164,6 +164,6 @@ def test_weights_are_listed_and_nothing_is_fetched(sets: Path, capsys: pytest.Ca
 
 
 def test_help_names_the_new_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    told = type_in(capsys, "transfigure evaluate --help").out
+    printed = type_in(capsys, "transfigure evaluate --help").out
     for flag in shlex.split("--require --segmenter --palette --weights --unpaired --labels --metric.NAME.OPTION"):
-        assert flag in told
+        assert flag in printed

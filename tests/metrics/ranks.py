@@ -30,7 +30,7 @@ def exceptions() -> dict[str, tuple[str, str]]:
         values = list(metric_class(name).values) or [name]
         for paragraph in (PAGES / f"{name}.md").read_text(encoding="utf-8").split("\n\n"):
             for which, order, reason in SENTENCE.findall(" ".join(paragraph.split())):
-                told = re.findall(r"`(\w+)`", which) or values
-                assert set(told) <= set(values), f"{name}.md speaks of {told}"
-                found.update(dict.fromkeys(told, (reason, order)))
+                named = re.findall(r"`(\w+)`", which) or values
+                assert set(named) <= set(values), f"{name}.md speaks of {named}"
+                found.update(dict.fromkeys(named, (reason, order)))
     return found

@@ -169,7 +169,7 @@ def test_an_exception_is_one_and_its_page_says_why() -> None:
 # ---- the benchmark that prints the table ---------------------------------------------------------------------------------
 
 
-def test_an_order_is_told_with_its_ties() -> None:
+def test_an_order_is_printed_with_its_ties() -> None:
     numbers = dict(zip(CLAIM, (0.0, 1.0, 3.0, 2.0, 1e-9), strict=True))
     assert order(numbers, "lower") == "target itself = shuffled targets > light blur > source copied > heavy blur"
     assert order(numbers, "higher") == "heavy blur > source copied > light blur > target itself = shuffled targets"

@@ -107,7 +107,7 @@ def test_photos_taken_for_label_maps_are_doubted() -> None:
 
 
 def test_the_bound_of_drawn_maps_is_what_their_size_allows() -> None:
-    """Fine labels cannot be told at a quarter of the size, and the labels are not made coarser to hide it."""
+    """Fine labels cannot be read at a quarter of the size, and the labels are not made coarser to hide it."""
     fine = render(draw_scene(0, 3), "labels", 128)
     coarse = torch.from_numpy(render(draw_scene(0, 3), "labels", 32)).permute(2, 0, 1)[None].float() / 127.5 - 1
     metric = FCNScore(palette="synthetic")
@@ -182,15 +182,15 @@ def test_segmenter_and_palette_must_agree(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="give --palette"):
         FCNScore(segmenter=brightness)  # type: ignore[arg-type]
 
-    class Judge:
+    class Segmenter:
         classes = 2
 
         def __call__(self, images: Tensor) -> Tensor:
             return torch.full((len(images), 4, 4), 2)
 
     with pytest.raises(UserError, match="knows 2 classes and the palette facades 12"):
-        FCNScore(segmenter=Judge(), palette="facades")  # type: ignore[arg-type]
-    wild = FCNScore(segmenter=Judge(), palette=TWO)  # type: ignore[arg-type]
+        FCNScore(segmenter=Segmenter(), palette="facades")  # type: ignore[arg-type]
+    wild = FCNScore(segmenter=Segmenter(), palette=TWO)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="class 2"):
         wild.update(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), None, MetricContext(labels=[np.zeros((4, 4, 3), np.uint8)]))
     (tmp_path / "two.json").write_text(json.dumps(TWO.to_dict()))

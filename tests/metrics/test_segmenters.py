@@ -102,14 +102,14 @@ def test_functions(tmp_path: Path) -> None:
 
 
 def test_a_function_with_a_palette() -> None:
-    class Judge:
+    class Mine:
         palette = load_palette("facades")
 
         def __call__(self, images: Tensor) -> Tensor:
             return torch.zeros(len(images), 12, 4, 4)
 
-    found = open_segmenter(Judge())
-    assert found.classes == 12 and found.palette is Judge.palette and found.name == "Judge"
+    found = open_segmenter(Mine())
+    assert found.classes == 12 and found.palette is Mine.palette and found.name == "Mine"
 
 
 @pytest.mark.parametrize(

@@ -71,14 +71,14 @@ def test_unknown_modes_touch_nothing(norm: Any, noise: Any) -> None:
 def test_a_seed_repeats_the_noise_and_leaves_the_global_numbers() -> None:
     net = network()
     numbers = torch.get_rng_state()
-    answers = []
+    outputs = []
     for seed in (3, 3, 4):
         with inference(net, seed=seed):
-            answers.append(net(image()))
+            outputs.append(net(image()))
         torch.rand(5)  # what happens in between does not matter
         torch.set_rng_state(numbers)
-    assert torch.equal(answers[0], answers[1])
-    assert not torch.equal(answers[0], answers[2])
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
     with inference(net, seed=3):
         net(image())
     assert torch.equal(torch.get_rng_state(), numbers)
@@ -174,11 +174,11 @@ def test_threads_take_turns() -> None:
 def test_a_seed_repeats_the_noise_on_a_gpu_and_leaves_its_numbers() -> None:
     net = network().cuda()
     numbers, cpu = torch.cuda.get_rng_state(), torch.get_rng_state()
-    answers = []
+    outputs = []
     for seed in (3, 3, 4):
         with inference(net, seed=seed):
-            answers.append(net(image().cuda()))
-    assert torch.equal(answers[0], answers[1])
-    assert not torch.equal(answers[0], answers[2])
+            outputs.append(net(image().cuda()))
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
     assert torch.equal(torch.cuda.get_rng_state(), numbers)
     assert torch.equal(torch.get_rng_state(), cpu)

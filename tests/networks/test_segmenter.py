@@ -1,4 +1,4 @@
-"""The small U-Net that judges photos, and its file."""
+"""The small U-Net that labels the pixels of photos, and its file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     for _ in range(3):
         network(torch.randn(2, 3, 16, 16) * 3 + 1)  # running statistics of their own
     channels_last = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    file = tmp_path / "deep" / "judge.safetensors"
+    file = tmp_path / "deep" / "segmenter.safetensors"
     save_segmenter(file, channels_last, {**FACTS, "note": "Fußweg"})
     network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     before = torch.random.get_rng_state()
@@ -54,19 +54,19 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     assert facts["note"] == "Fußweg" and facts["size"] == [32, 32] and facts["network"]["depth"] == 2 and not again.training
     image = torch.randn(1, 3, 21, 17)
     assert torch.equal(again(image), network.eval()(image))
-    assert len(sha256(file)) == 64 and [one.name for one in file.parent.iterdir()] == ["judge.safetensors"]
+    assert len(sha256(file)) == 64 and [one.name for one in file.parent.iterdir()] == ["segmenter.safetensors"]
     save_segmenter(tmp_path / "same.safetensors", network, {**FACTS, "note": "Fußweg"})
     assert sha256(tmp_path / "same.safetensors") == sha256(file)
 
 
 def test_damaged_and_foreign_files(tmp_path: Path) -> None:
-    file = tmp_path / "judge.safetensors"
+    file = tmp_path / "segmenter.safetensors"
     network = SegmentationNetwork(2, width=2, depth=2)
     save_segmenter(file, network, FACTS)
     whole = file.read_bytes()
     for content in (b"", whole[:100], whole[:-50]):
         file.write_bytes(content)
-        with pytest.raises(UserError, match=r"judge.safetensors is damaged"):
+        with pytest.raises(UserError, match=r"segmenter.safetensors is damaged"):
             load_segmenter(file)
     with pytest.raises(UserError, match="absent"):
         load_segmenter(tmp_path / "absent.safetensors")
@@ -89,7 +89,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
 def test_files_that_describe_something_else(tmp_path: Path, change: dict[str, Any]) -> None:
     network = SegmentationNetwork(2, width=2, depth=2)
     about = {"format": 1, "network": {"classes": 2, "channels": 3, "width": 2, "depth": 2}, **FACTS, **change}
-    file = tmp_path / "judge.safetensors"
+    file = tmp_path / "segmenter.safetensors"
     file.write_bytes(safetensors.torch.save(network.state_dict(), metadata={"segmenter": json.dumps(about)}))
     with pytest.raises(UserError, match="does not hold the segmenter that it describes"):
         load_segmenter(file)

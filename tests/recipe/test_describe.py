@@ -20,18 +20,20 @@ def _keys(name: str, **overrides: Any) -> dict[str, Key]:
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
-def test_every_key_of_a_recipe_is_told_with_its_value(name: str) -> None:
+def test_every_key_of_a_recipe_is_described_with_its_value(name: str) -> None:
     recipe = Recipe.load(name)
     values = {key: value for key, value in flatten(recipe.to_dict()) if key not in ("name", "objective.terms")}
     values = {key: value for key, value in values.items() if value is not None or key not in ("discriminator", "objective.adversarial")}
-    told = _keys(name)
-    assert {key: list(item.value) if isinstance(item.value, tuple) else item.value for key, item in told.items() if key in values} == values
-    options = {key for key, item in told.items() if item.option}
-    assert set(told) - set(values) <= options, "data that is recognised later: what its kind may take"
-    assert all(item.help and item.takes for item in told.values())
+    described = _keys(name)
+    assert {
+        key: list(item.value) if isinstance(item.value, tuple) else item.value for key, item in described.items() if key in values
+    } == values
+    options = {key for key, item in described.items() if item.option}
+    assert set(described) - set(values) <= options, "data that is recognised later: what its kind may take"
+    assert all(item.help and item.takes for item in described.values())
 
 
-def test_a_key_that_several_kinds_take_is_told_with_the_help_of_each() -> None:
+def test_a_key_that_several_kinds_take_has_the_help_of_each() -> None:
     """The folders of pairs and those of two domains are both called a and b."""
     for side in "ab":
         helps = {kind: registry.entry("dataset", kind).options[side].help.removesuffix(".") for kind in ("two_folders", "unpaired")}
@@ -40,15 +42,15 @@ def test_a_key_that_several_kinds_take_is_told_with_the_help_of_each() -> None:
 
 
 def test_choices_are_data() -> None:
-    told = _keys("pix2pix")
-    assert told["data.direction"].choices == ("AtoB", "BtoA")
-    assert told["discriminator.receptive_field"].choices == (1, 16, 34, 70, 142, 286)
-    assert told["training.trackers"].choices == ("tensorboard", "mlflow", "wandb")
-    assert told["generator.name"].choices == tuple(registry.names("generator"))
-    assert told["data.kind"].choices == ("auto", *registry.names("dataset"))
-    assert told["training.step"].choices == ("auto", *registry.names("step"))
-    assert told["training.epochs"].choices == ()
-    assert (told["training.epochs"].value, _keys("pix2pix", training__epochs=3)["training.epochs"].value) == (200, 3)
+    described = _keys("pix2pix")
+    assert described["data.direction"].choices == ("AtoB", "BtoA")
+    assert described["discriminator.receptive_field"].choices == (1, 16, 34, 70, 142, 286)
+    assert described["training.trackers"].choices == ("tensorboard", "mlflow", "wandb")
+    assert described["generator.name"].choices == tuple(registry.names("generator"))
+    assert described["data.kind"].choices == ("auto", *registry.names("dataset"))
+    assert described["training.step"].choices == ("auto", *registry.names("step"))
+    assert described["training.epochs"].choices == ()
+    assert (described["training.epochs"].value, _keys("pix2pix", training__epochs=3)["training.epochs"].value) == (200, 3)
     assert _keys("pix2pix", training__epochs=3)["training.epochs"].default == 200
     assert not any(key.startswith(("discriminator", "objective.adversarial")) for key in _keys("l1"))
 

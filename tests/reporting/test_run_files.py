@@ -40,7 +40,7 @@ def test_a_directory_that_is_no_run_says_what_was_looked_for(tmp_path: Path) -> 
     assert all(name in str(caught.value) for name in LOOKED_FOR)
 
 
-def test_an_evaluation_alone_is_told_from_a_run(folders: Path, run: Path) -> None:
+def test_an_evaluation_alone_is_no_run(folders: Path, run: Path) -> None:
     files = RunFiles.read(folders)
     assert files.alone and files.evaluation is not None and files.evaluation.of_files and not files.evaluation.of_sets
     assert [list(panel.files) for panel in files.evaluation.panels] == [["generated", "target"]] * 4

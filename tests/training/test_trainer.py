@@ -143,8 +143,8 @@ def test_every_kind_of_recipe_trains_translates_and_resumes(tmp_path: Path, chos
     train(made, run, resume=True, quiet=True)
     translator = Translator.load(run)
     source = translator.config.source.channels
-    answer = translator(np.random.default_rng(0).integers(0, 256, (41, 29, source), dtype=np.uint8))
-    assert answer.shape == (41, 29, translator.config.target.channels) and answer.dtype == np.uint8
+    output = translator(np.random.default_rng(0).integers(0, 256, (41, 29, source), dtype=np.uint8))
+    assert output.shape == (41, 29, translator.config.target.channels) and output.dtype == np.uint8
     steps = log_entries(run, "step")
     assert all(np.isfinite(step["g"]) for step in steps)
     assert ("d" in steps[0]) == (made.objective.adversarial is not None)
@@ -172,8 +172,8 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
         },
     )
     translator = Translator.load(train(made, tmp_path / "run", quiet=True))
-    answer = translator(images.read(tmp_path / "data" / "A" / "0.png"))
-    assert answer.dtype == np.uint16 and answer.max() <= 4095 and answer.std() > 0
+    output = translator(images.read(tmp_path / "data" / "A" / "0.png"))
+    assert output.dtype == np.uint16 and output.max() <= 4095 and output.std() > 0
     assert images.read(tmp_path / "run" / "samples" / "fixed" / "0_source.png").dtype == np.uint16
 
 

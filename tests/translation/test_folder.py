@@ -51,11 +51,11 @@ def test_names_order_and_sub_folders(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", *names)
     (source / "notes.txt").write_text("not an image")
     (source / ".hidden.png").write_bytes(b"")
-    told: list[Path] = []
-    written = copying().translate_folder(source, tmp_path / "out", quiet=True, on_file=told.append)
+    reported: list[Path] = []
+    written = copying().translate_folder(source, tmp_path / "out", quiet=True, on_file=reported.append)
     order = ["b/a/1.png", "b/x.y.z.png", "img1.png", "img2.png", "img10.png"]
     assert [path.relative_to(tmp_path / "out").as_posix() for path in written] == order
-    assert told == written
+    assert reported == written
     assert below(tmp_path / "out") == sorted(order)
     for name in names:
         expected = images.convert_channels(images.read(source / name), 3)

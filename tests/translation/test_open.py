@@ -1,4 +1,4 @@
-"""One door: runs, model directories and the reference implementation's files, run as they say or as they are told."""
+"""One function opens runs, model directories and the reference implementation's files, with their own inference options or others."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ def test_a_reference_file_translates(tmp_path: Path, norm: str) -> None:
     assert translator.inference == Inference()
     assert translator.origin == tmp_path / "latest_net_G.pth"
     assert torch.equal(translator.generator.state_dict()["up.4.conv.weight"], state["model.model.3.weight"])
-    answer = translator(noise_image(37, 53))
-    assert answer.shape == (37, 53, 3)
-    assert answer.std() > 1
+    output = translator(noise_image(37, 53))
+    assert output.shape == (37, 53, 3)
+    assert output.std() > 1
 
 
 def test_a_reference_file_becomes_a_model_directory(tmp_path: Path) -> None:
@@ -191,8 +191,8 @@ def test_our_own_checkpoint_is_no_reference_file(tmp_path: Path) -> None:
 def test_the_reference_s_own_numbers(shared: Path, noise: Any, norm: Any, expected: str) -> None:
     numbers = np.load(shared / "reference" / "unet128_instance.npz")
     translator = open_translator(shared / "reference" / "unet128_instance.pth", noise=noise, norm=norm)
-    answer = translator.translate_tensor(torch.from_numpy(numbers["x"]))
-    np.testing.assert_allclose(answer.numpy(), numbers[expected], atol=2e-5)
+    output = translator.translate_tensor(torch.from_numpy(numbers["x"]))
+    np.testing.assert_allclose(output.numpy(), numbers[expected], atol=2e-5)
     assert translator.config.trained_size == 128
 
 

@@ -59,12 +59,12 @@ def test_padding_mirrors_as_numpy_does(height: int, width: int, multiple: int, s
 def test_a_generator_that_copies_gives_the_input_back(height: int, width: int, channels: int, dtype: str, multiple: int) -> None:
     image = noise_image(height, width, channels, dtype, seed=height * width)
     translator = copying(Domain(channels, dtype), multiple, smallest=8)
-    answer = translator(image)
-    assert answer.dtype == image.dtype
+    output = translator(image)
+    assert output.dtype == image.dtype
     if dtype == "float32":
-        np.testing.assert_allclose(answer, image, atol=1e-6)
+        np.testing.assert_allclose(output, image, atol=1e-6)
     else:
-        assert np.array_equal(answer, image)
+        assert np.array_equal(output, image)
     (seen,) = seen_by(translator)
     assert seen.shape[2] % multiple == seen.shape[3] % multiple == 0
     assert min(seen.shape[2:]) >= 8
@@ -75,9 +75,9 @@ def test_a_generator_that_copies_gives_the_input_back(height: int, width: int, c
     "config", [tiny_config(), tiny_config("resnet", RESNET, size_multiple=4), tiny_config("encoder_decoder")], ids=lambda one: one.generator
 )
 def test_every_generator_takes_every_size(config: Any, size: tuple[int, int]) -> None:
-    answer = tiny_translator(config)(noise_image(*size))
-    assert answer.shape == (*size, 3)
-    assert answer.dtype == np.uint8
+    output = tiny_translator(config)(noise_image(*size))
+    assert output.shape == (*size, 3)
+    assert output.dtype == np.uint8
 
 
 def test_an_image_that_fits_is_not_padded() -> None:
@@ -126,12 +126,12 @@ def test_seeds() -> None:
 def test_without_noise_the_seed_means_nothing() -> None:
     translator, image = tiny_translator(), noise_image(32, 32)
     noisy = translator(image)
-    answers = []
+    outputs = []
     for seed in (0, 1):
         translator.inference = Inference(noise="none", seed=seed)
-        answers.append(translator(image))
-    assert np.array_equal(answers[0], answers[1])
-    assert not np.array_equal(answers[0], noisy)
+        outputs.append(translator(image))
+    assert np.array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[0], noisy)
 
 
 def test_running_statistics_are_others_than_the_image_s() -> None:
@@ -168,17 +168,17 @@ def test_pillow_images_give_pillow_images() -> None:
     assert np.array_equal(np.array(translator(colour)), np.array(colour))
     for mode in ("L", "P", "RGBA", "CMYK", "1"):
         picture = colour.convert(mode)
-        answer = translator(picture)
-        assert (answer.mode, answer.size) == ("RGB", (9, 7))
-        assert np.array_equal(np.array(answer), np.array(picture.convert("RGB"))), mode
+        output = translator(picture)
+        assert (output.mode, output.size) == ("RGB", (9, 7))
+        assert np.array_equal(np.array(output), np.array(picture.convert("RGB"))), mode
 
 
 def test_pillow_images_of_16_bits() -> None:
     deep = Image.fromarray(noise_image(5, 6, 1, "uint16")[:, :, 0])
     assert deep.mode == "I;16"
-    answer = copying(Domain(1, "uint16"))(deep)
-    assert answer.mode == "I;16"
-    assert np.array_equal(np.array(answer), np.array(deep))
+    output = copying(Domain(1, "uint16"))(deep)
+    assert output.mode == "I;16"
+    assert np.array_equal(np.array(output), np.array(deep))
     shallow = copying(1)(deep)
     assert shallow.mode == "L"
     np.testing.assert_allclose(np.array(shallow), np.array(deep) / 257, atol=0.501)
@@ -186,9 +186,9 @@ def test_pillow_images_of_16_bits() -> None:
 
 def test_pillow_float_images() -> None:
     picture = Image.fromarray(noise_image(5, 6, 1, "float32")[:, :, 0])
-    answer = copying(Domain(1, "float32"))(picture)
-    assert answer.mode == "F"
-    np.testing.assert_allclose(np.array(answer), np.array(picture), atol=1e-6)
+    output = copying(Domain(1, "float32"))(picture)
+    assert output.mode == "F"
+    np.testing.assert_allclose(np.array(output), np.array(picture), atol=1e-6)
 
 
 def test_a_transparent_pillow_image_is_refused() -> None:
@@ -229,9 +229,9 @@ def test_arrays_without_a_channel_axis() -> None:
 def test_another_depth_keeps_black_and_white(have: str, want: str) -> None:
     white, top = ({"uint8": 255, "uint16": 65535, "float32": 1.0}[name] for name in (have, want))
     ramp = (np.linspace(0, 1, 11)[None, :, None] * white).astype(have)
-    answer = copying(Domain(1, want))(ramp)
-    assert answer.dtype == want
-    np.testing.assert_allclose(answer[..., 0] / top, ramp[..., 0] / white, atol=1 / 255)
+    output = copying(Domain(1, want))(ramp)
+    assert output.dtype == want
+    np.testing.assert_allclose(output[..., 0] / top, ramp[..., 0] / white, atol=1 / 255)
 
 
 def test_the_model_s_value_range_holds_for_its_own_type() -> None:
@@ -443,10 +443,10 @@ def test_nothing_needs_to_be_typed_again(tmp_path: Path) -> None:
     translator = tiny_translator(config)
     translator.save(tmp_path)
     image = noise_image(11, 13, 2, "uint16") // 16
-    answer = Translator.load(tmp_path)(image)
-    assert answer.shape == (11, 13, 4)
-    assert answer.dtype == np.float32
-    assert np.array_equal(answer, translator(image))
+    output = Translator.load(tmp_path)(image)
+    assert output.shape == (11, 13, 4)
+    assert output.dtype == np.float32
+    assert np.array_equal(output, translator(image))
 
 
 def test_places_without_a_model(tmp_path: Path) -> None:
@@ -496,8 +496,8 @@ def test_a_generator_of_one_size_is_given_the_whole_image(height: int, width: in
     options = {"width": 2, "depth": 5, "bottleneck": "vector", "bottleneck_width": 4, "norm": "instance", "dropout": 0.0}
     translator = tiny_translator(tiny_config("encoder_decoder", options, size_multiple=32))
     picture = noise_image(height, width)
-    answer = translator.translate_array(picture)
-    assert answer.shape == (height, width, 3) and answer.dtype == np.uint8
+    output = translator.translate_array(picture)
+    assert output.shape == (height, width, 3) and output.dtype == np.uint8
     said = capsys.readouterr().err
     assert ("takes 32 x 32 pixels only" in said) == ((height, width) != (32, 32))
     translator.translate_array(picture)

@@ -248,10 +248,10 @@ def tidy() -> None:
         for moment in sorted((HERE / run / "samples").glob("0*"))[:-1]:
             shutil.rmtree(moment)
     for file in HERE.rglob("environment.json"):
-        told = json.loads(file.read_text())
-        for entry in (told, *told.get("earlier", [])):
+        stored = json.loads(file.read_text())
+        for entry in (stored, *stored.get("earlier", [])):
             entry.update(platform="Linux", processor="x86_64", command=re.sub(r"^\S+", "transfigure", entry["command"]))
-        file.write_text(json.dumps(told, indent=2) + "\n")
+        file.write_text(json.dumps(stored, indent=2) + "\n")
     for file in [*HERE.rglob("recipe.yaml"), *HERE.rglob("config.json")]:
         file.write_text(file.read_text().replace(f"{HERE}/", ""))
     for file in HERE.rglob("last.pt"):

@@ -73,8 +73,8 @@ def test_without_skips_only_the_bottleneck_speaks() -> None:
         torch.manual_seed(0)
         network = build_generator(name, 1, 1, options).eval()
         network.down[-1].conv.weight.data.zero_()
-        answers = network(torch.rand(2, 1, 16, 16))
-        assert torch.equal(answers[0], answers[1]) == independent
+        outputs = network(torch.rand(2, 1, 16, 16))
+        assert torch.equal(outputs[0], outputs[1]) == independent
 
 
 def test_one_image_alone_is_not_lost_at_the_bottleneck() -> None:

@@ -30,8 +30,8 @@ def test_a_whole_page_and_what_lies_beside_it(tmp_path: Path) -> None:
     path = write_analysis(analysis(), tmp_path / "new" / "folder")
     assert path == tmp_path / "new" / "folder" / "analysis.html"
     assert sorted(file.name for file in path.parent.iterdir()) == ["analysis.html", "analysis.json", "factors.png"]
-    told = json.loads((path.parent / "analysis.json").read_text())
-    assert told["measures"][2]["value"] is None and told["where"] == {"share": 0.62, "uniform": 0.2}
+    stored = json.loads((path.parent / "analysis.json").read_text())
+    assert stored["measures"][2]["value"] is None and stored["where"] == {"share": 0.62, "uniform": 0.2}
     assert Image.open(path.parent / "factors.png").width > 1000
     page = read(path)
     check_self_contained(page)
@@ -113,7 +113,7 @@ def test_how_much_layout_is_kept_is_said_in_words(value: float, words: str) -> N
     assert words in said(with_measure("edge_agreement", value=value))
 
 
-def test_outputs_that_cannot_be_told_apart_are_said_to_be_collapsed() -> None:
+def test_outputs_that_do_not_differ_are_said_to_be_collapsed() -> None:
     one = analysis()
     assert "collapsed" not in said(one) and "says little" not in said(one)
     one.examples[1]["output"] = images(1, 9).expand(3, -1, -1, -1) + 0.01 * images(3, 8)

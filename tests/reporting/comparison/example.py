@@ -47,8 +47,8 @@ def write_cell(run: Path, variant: str, seed: int) -> None:
     text = "".join(json.dumps(line) + "\n" for line in list(lines()))
     (run / "log.jsonl").write_text(text)
 
-    def shift(told: dict[str, Any]) -> None:
-        for row in told["rows"]:
+    def shift(stored: dict[str, Any]) -> None:
+        for row in stored["rows"]:
             if "value" in row:
                 row["value"] += 0.001 * seed + (0.2 if alone else 0.0)
 
@@ -66,16 +66,22 @@ def write_comparison(folder: Path) -> Path:
             cells.append(
                 {"variation": variant, "seed": seed, "path": path, "state": "done", "reason": "", "seconds": 63.2, "peak_mib": 812.0}
             )
-    told = {"name": "objectives", "about": "What does each term do?", "budget": "8,000 images a cell", "metrics": ["ssim"], "cells": cells}
-    (folder / "ablation.json").write_text(json.dumps(told))
+    stored = {
+        "name": "objectives",
+        "about": "What does each term do?",
+        "budget": "8,000 images a cell",
+        "metrics": ["ssim"],
+        "cells": cells,
+    }
+    (folder / "ablation.json").write_text(json.dumps(stored))
     return folder
 
 
 def edit(folder: Path, variant: str, seed: int, **more: Any) -> None:
     """Change a cell of ``ablation.json``."""
 
-    def change_cell(told: dict[str, Any]) -> None:
-        next(cell for cell in told["cells"] if (cell["variation"], cell["seed"]) == (variant, seed)).update(more)
+    def change_cell(stored: dict[str, Any]) -> None:
+        next(cell for cell in stored["cells"] if (cell["variation"], cell["seed"]) == (variant, seed)).update(more)
 
     change(folder / "ablation.json", change_cell)
 

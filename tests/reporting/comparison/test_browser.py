@@ -33,9 +33,11 @@ def test_long_names_and_many_variants_do_not_overflow(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path / "ablation")
     edit(folder, "L1", 1, state="failed", reason="no " * 200)
 
-    def many(told: dict[str, Any]) -> None:
-        named = [{**told["cells"][2], "variation": f"objective.terms.l1.weight={at}, generator.name=unet, " + "x" * 60} for at in range(9)]
-        told["cells"] += named
+    def many(stored: dict[str, Any]) -> None:
+        named = [
+            {**stored["cells"][2], "variation": f"objective.terms.l1.weight={at}, generator.name=unet, " + "x" * 60} for at in range(9)
+        ]
+        stored["cells"] += named
 
     change(folder / "ablation.json", many)
     page = compare(read_ablation(folder), folder)

@@ -133,12 +133,12 @@ def test_hostile_names_are_only_text(ablation: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(overlays, "bands", bands)
     evil = "<script>alert(1)</script>&amp;\x00\x1b\"'var(--evil)\ud800"
 
-    def rename(told: dict[str, Any]) -> None:
-        for cell in told["cells"]:
+    def rename(stored: dict[str, Any]) -> None:
+        for cell in stored["cells"]:
             cell["variation"] += evil
 
-    def poison(told: dict[str, Any]) -> None:
-        for row in told["rows"]:
+    def poison(stored: dict[str, Any]) -> None:
+        for row in stored["rows"]:
             row.update(label=f"../../{row['label']}{evil}")
 
     change(ablation / "ablation.json", rename)
@@ -223,7 +223,7 @@ def test_pictures_of_16_bits_are_shown_between_the_targets_limits(ablation: Path
 
 def test_without_pictures_or_anything_there_are_fewer_files(ablation: Path, tmp_path: Path) -> None:
     for file in ablation.glob("cells/*/*/evaluation/evaluation.json"):
-        change(file, lambda told: told.update(panels=[]))
+        change(file, lambda stored: stored.update(panels=[]))
     assert "panels.png" not in {path.name for path in figures(read_ablation(ablation), tmp_path / "a")}
     assert figures(Comparison("nothing", "", "", (), ()), tmp_path / "b" / "c") == [] and (tmp_path / "b" / "c").is_dir()
 

@@ -170,16 +170,16 @@ def test_grey_pictures_have_no_colours(ablation: Path) -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_hostile_names_are_only_text(ablation: Path) -> None:
-    def rename(told: dict[str, Any]) -> None:
-        told.update(name=EVIL, about=EVIL, budget=EVIL)
-        for cell in told["cells"]:
+    def rename(stored: dict[str, Any]) -> None:
+        stored.update(name=EVIL, about=EVIL, budget=EVIL)
+        for cell in stored["cells"]:
             cell["variation"] += EVIL
-        told["cells"][0].update(state="failed", reason=EVIL)
+        stored["cells"][0].update(state="failed", reason=EVIL)
 
-    def poison(told: dict[str, Any]) -> None:
-        for row in told["rows"]:
+    def poison(stored: dict[str, Any]) -> None:
+        for row in stored["rows"]:
             row.update(label=row["label"] + EVIL, unit=EVIL, caution=EVIL, metric=row["metric"] + EVIL, bounds={EVIL: 1.0})
-        for panel in told["panels"]:
+        for panel in stored["panels"]:
             panel["name"] += EVIL
 
     change(ablation / "ablation.json", rename)
@@ -197,8 +197,8 @@ def test_hostile_names_are_only_text(ablation: Path) -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_pictures_are_of_images_that_all_variants_have(ablation: Path) -> None:
-    def drop(told: dict[str, Any]) -> None:
-        told["panels"] = [panel for panel in told["panels"] if panel["name"] != "0001"] + [{"name": "mine", "role": "best"}]
+    def drop(stored: dict[str, Any]) -> None:
+        stored["panels"] = [panel for panel in stored["panels"] if panel["name"] != "0001"] + [{"name": "mine", "role": "best"}]
 
     for seed in (0, 1):
         change(ablation / f"cells/l1/seed{seed}/evaluation/evaluation.json", drop)
@@ -221,9 +221,9 @@ def test_pictures_of_a_large_study_keep_to_the_budget(ablation: Path, monkeypatc
 
 @pytest.mark.usefixtures("no_figures")
 def test_one_seed_has_no_intervals_and_no_bands(ablation: Path) -> None:
-    told = json.loads((ablation / "ablation.json").read_text())
-    told["cells"] = [cell for cell in told["cells"] if cell["seed"] == 0]
-    (ablation / "ablation.json").write_text(json.dumps(told))
+    stored = json.loads((ablation / "ablation.json").read_text())
+    stored["cells"] = [cell for cell in stored["cells"] if cell["seed"] == 0]
+    (ablation / "ablation.json").write_text(json.dumps(stored))
     page = made(ablation)
     assert "2 variants, one run each: all 2 runs are done." in page.text
     assert "One run of each tells no difference from chance" in page.text
@@ -233,16 +233,16 @@ def test_one_seed_has_no_intervals_and_no_bands(ablation: Path) -> None:
 @pytest.mark.usefixtures("no_figures")
 def test_worse_than_no_translator_is_said(ablation: Path) -> None:
     for seed in (0, 1):
-        change(ablation / f"cells/l1/seed{seed}/evaluation/evaluation.json", lambda told: told["rows"][1].update(value=0.2))
+        change(ablation / f"cells/l1/seed{seed}/evaluation/evaluation.json", lambda stored: stored["rows"][1].update(value=0.2))
     page = made(ablation)
     assert re.search(r'mean training target does better"><span class="worse">0\.200', page.source)
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_more_variants_than_colours(ablation: Path) -> None:
-    told = json.loads((ablation / "ablation.json").read_text())
-    told["cells"] = [{**told["cells"][0], "variation": f"variant {at}"} for at in range(10)]
-    (ablation / "ablation.json").write_text(json.dumps(told))
+    stored = json.loads((ablation / "ablation.json").read_text())
+    stored["cells"] = [{**stored["cells"][0], "variation": f"variant {at}"} for at in range(10)]
+    (ablation / "ablation.json").write_text(json.dumps(stored))
     page = made(ablation)
     assert "With more than eight variants colours come again in other dashes." in page.text
     keys = re.findall(r'<span class="key (\w+)" style="--colour: var\(--(\w+)\)">', page.source)[:10]

@@ -200,7 +200,7 @@ def rows_of_every_kind() -> list[dict[str, Any]]:
     seen = {"network": "AlexNet, LPIPS 0.1 heads", "weights": f"{ALEX} + {HEADS}"}
 
     def bounds(copied: float, mean: float | None, itself: float) -> dict[str, float]:
-        """In the order they come: what a metric knows itself, then the answers without a translator."""
+        """In the order they come: what a metric knows itself, then the outputs without a translator."""
         known = {"target itself": itself, "source copied": copied, "mean training target": mean}
         return {name: value for name, value in known.items() if value is not None}
 

@@ -75,7 +75,7 @@ def test_the_bounds_are_drawn_worse_left_and_better_right(run: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_translator_worse_than_a_copy_is_told_so(run: Path) -> None:
+def test_a_translator_worse_than_a_copy_is_called_so(run: Path) -> None:
     change(run / "evaluation" / "evaluation.json", lambda data: data["rows"][0]["bounds"].update({"source copied": 20.0}))
     parsed = read(report(run))
     assert "Source copied does better than the translator by PSNR." in parsed.text

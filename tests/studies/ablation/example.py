@@ -28,8 +28,8 @@ def row(metric: str, value: float | None, **more: Any) -> dict[str, Any]:
 
 def write_evaluation(run: Path, rows: Sequence[dict[str, Any]], **facts: Any) -> None:
     (run / "evaluation").mkdir(parents=True, exist_ok=True)
-    told = {"split": "test", "n": 24, "resize": "none", "rows": list(rows), "panels": [], **facts}
-    (run / "evaluation" / "evaluation.json").write_text(json.dumps(told))
+    stored = {"split": "test", "n": 24, "resize": "none", "rows": list(rows), "panels": [], **facts}
+    (run / "evaluation" / "evaluation.json").write_text(json.dumps(stored))
 
 
 def write_log(run: Path, rates: Sequence[float] = (10, 1000, 30), seconds: float = 12.5) -> None:
@@ -50,13 +50,13 @@ def write_ablation(folder: Path, values: Mapping[str, Sequence[Values]], **more:
             cells.append(
                 {"variation": name, "seed": seed, "path": path, "state": "done", "reason": "", "seconds": 60.0, "peak_mib": 100 + seed}
             )
-    told = {"name": "objectives", "about": "Why?", "budget": "150 images", "metrics": ["l1", "ssim"], "cells": cells, **more}
-    (folder / "ablation.json").write_text(json.dumps(told))
+    stored = {"name": "objectives", "about": "Why?", "budget": "150 images", "metrics": ["l1", "ssim"], "cells": cells, **more}
+    (folder / "ablation.json").write_text(json.dumps(stored))
     return folder
 
 
 def edit(folder: Path, variation: str, seed: int, **more: Any) -> None:
     file = folder / "ablation.json"
-    told = json.loads(file.read_text())
-    next(cell for cell in told["cells"] if (cell["variation"], cell["seed"]) == (variation, seed)).update(more)
-    file.write_text(json.dumps(told))
+    stored = json.loads(file.read_text())
+    next(cell for cell in stored["cells"] if (cell["variation"], cell["seed"]) == (variation, seed)).update(more)
+    file.write_text(json.dumps(stored))

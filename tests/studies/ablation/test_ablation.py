@@ -70,10 +70,10 @@ def values(folder: Path) -> dict[str, list[Any]]:
 
 def test_what_is_written(tmp_path: Path) -> None:
     out = ablate(two(tmp_path), tmp_path / "out", HERE, quiet=True)
-    told = json.loads((out / "ablation.json").read_text(encoding="utf-8"))
-    assert (told["name"], told["metrics"]) == ("two", ["l1", "ssim"])
-    assert told["budget"] == "6 images a cell (1 epochs of 6 pairs)"
-    for cell in told["cells"]:
+    stored = json.loads((out / "ablation.json").read_text(encoding="utf-8"))
+    assert (stored["name"], stored["metrics"]) == ("two", ["l1", "ssim"])
+    assert stored["budget"] == "6 images a cell (1 epochs of 6 pairs)"
+    for cell in stored["cells"]:
         assert cell["state"] == "done" and cell["seconds"] > 0 and cell["peak_mib"] > 50
         run = out / cell["path"]
         assert last_line(run / "log.jsonl")["kind"] == "end"
@@ -115,7 +115,7 @@ def test_a_place_that_holds_something_else_is_refused(tmp_path: Path) -> None:
         ablate(two(tmp_path), tmp_path / "out", HERE, quiet=True)
 
 
-def test_a_cell_that_diverges_is_told_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cell_that_diverges_is_named_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = TWO.replace("weight: 10}", "weight: 1.0e+38, training.learning_rate: 1.0e+30}")
     out = ablate(two(tmp_path, text=text, **{"training.epochs": 2}), tmp_path / "out", HERE, quiet=False)
     states = ledger(out)
@@ -197,9 +197,9 @@ def test_ctrl_c_saves_every_cell_and_says_how_to_go_on(tmp_path: Path) -> None:
     while not both_train(out) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 130, told
-    assert "--resume" in told and "Traceback" not in told
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode == 130, printed
+    assert "--resume" in printed and "Traceback" not in printed
     assert len(list(out.glob("cells/*/seed0/checkpoints/last.pt"))) == 2
     assert {cell["state"] for cell in ledger(out).values()} == {"waiting"}
 

@@ -89,13 +89,13 @@ def test_reconstruction_is_measured_at_every_model_that_was_kept(reconstructed: 
     pairs = held_out(translator, None, None, {}).pairs
     sources = torch.stack([pairs[index].source for index in range(len(pairs))])
     outputs = torch.stack([translator.translate_tensor(source[None])[0] for source in sources])
-    told = rows(run)
-    assert told["error_held_out"]["value"] == pytest.approx(float((outputs - sources).abs().mean() / 2), abs=3e-3)
+    scores = rows(run)
+    assert scores["error_held_out"]["value"] == pytest.approx(float((outputs - sources).abs().mean() / 2), abs=3e-3)
     distances = (outputs[:, None] - sources[None]).square().flatten(2).mean(2)
     nearest = float((distances.argmin(1) == torch.arange(9)).float().mean())
-    assert told["own_source_nearest_held_out"]["value"] == pytest.approx(nearest, abs=0.12)
-    assert told["own_source_nearest_held_out"]["bounds"] == {"identity": 1.0, "permutation": pytest.approx(1 / 9)}
-    assert told["l1"]["value"] is not None, "the metrics of the evaluation stay"
+    assert scores["own_source_nearest_held_out"]["value"] == pytest.approx(nearest, abs=0.12)
+    assert scores["own_source_nearest_held_out"]["bounds"] == {"identity": 1.0, "permutation": pytest.approx(1 / 9)}
+    assert scores["l1"]["value"] is not None, "the metrics of the evaluation stay"
 
 
 def test_seeds_are_compared_on_the_same_images(reconstructed: Path) -> None:
@@ -133,26 +133,26 @@ def test_translation_is_analysed_with_probes_that_are_shared(tmp_path: Path, mon
     out = ablate(grid(tmp_path, text), tmp_path / "out", HERE, quiet=True)
     assert (out / "probes.safetensors").is_file()
     run = out / "cells" / "all" / "seed1"
-    told, found = rows(run), json.loads((run / "analysis" / "analysis.json").read_text())
+    scores, found = rows(run), json.loads((run / "analysis" / "analysis.json").read_text())
     assert {"edge_agreement", "taken_for_target", "locality", "shared_preserved", "target_only_generated", "source_only_preserved"} <= set(
-        told
+        scores
     )
     shared = [result["preserved"]["value"] for result in found["factors"] if result["role"] == "shared"]
-    assert told["shared_preserved"]["value"] == pytest.approx(sum(shared) / len(shared))
-    assert {"random_frechet", "random_frechet_best", "seed_agreement"} <= set(told)
+    assert scores["shared_preserved"]["value"] == pytest.approx(sum(shared) / len(shared))
+    assert {"random_frechet", "random_frechet_best", "seed_agreement"} <= set(scores)
     translator = Translator.load(run)
     seen = held_out(translator, None, None, {}).training
     assert seen is not None and len(seen) == 5, "only what was trained on"
-    assert told["retrieval_at_1_training"]["bounds"] == {"permutation": 1 / 5}
+    assert scores["retrieval_at_1_training"]["bounds"] == {"permutation": 1 / 5}
     outputs = torch.cat([translator.translate_tensor(seen[index].source[None]) for index in range(5)])
     shown = [record.a.factors for record in seen.records]
     values = {name: torch.tensor([each[name] for each in shown]) for name in shown[0]}
     read = load_probes(out / "probes.safetensors").accuracy(LabelledPictures(outputs, values, "A"))
     six = [max(0.0, read[name]) for name in ("shape", "number", "x", "y", "size", "angle")]
-    assert told["shared_preserved_training"]["value"] == pytest.approx(sum(six) / 6, abs=0.02)
+    assert scores["shared_preserved_training"]["value"] == pytest.approx(sum(six) / 6, abs=0.02)
     monkeypatch.setattr(module, "world_probes", None)  # what is there is not trained again
     ablate(grid(tmp_path, text, seeds=(0, 1, 2)), out, HERE, resume=True, quiet=True)
-    assert rows(run)["seed_agreement"]["value"] != told["seed_agreement"]["value"]
+    assert rows(run)["seed_agreement"]["value"] != scores["seed_agreement"]["value"]
 
 
 @pytest.mark.parametrize(

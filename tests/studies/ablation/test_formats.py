@@ -139,8 +139,8 @@ def test_nothing_but_failures_is_a_table_of_names(folder: Path) -> None:
 def test_names_are_no_markup(tmp_path: Path) -> None:
     name = "a|b\n*c* _d_ `e` <f> [g](h) \\ $i$ &amp; #1 @you"
     folder = write_ablation(tmp_path, {name: [{"ssim": 0.5}], "b": [{"ssim": 0.4}]})
-    told = json.loads((folder / "ablation.json").read_text())
-    (folder / "ablation.json").write_text(json.dumps(told | {"name": name}))
+    stored = json.loads((folder / "ablation.json").read_text())
+    (folder / "ablation.json").write_text(json.dumps(stored | {"name": name}))
     text = to_markdown(summarise(read_ablation(folder)))
     first = text.splitlines()[2]
     assert first == r"| a\|b \*c\* \_d\_ \`e\` \<f\> \[g\](h) \\ \$i\$ \&amp; \#1 \@you | 0.500 |"

@@ -42,8 +42,8 @@ def test_shipped_grids_are_the_papers_tables() -> None:
     table = recipes["objectives"]
     assert list(table) == ["L1", "GAN", "cGAN", "L1+GAN", "L1+cGAN"]
     assert table["L1"].objective.adversarial is None and table["GAN"].objective.terms == table["cGAN"].objective.terms == ()
-    judged = {name: recipe.objective.adversarial.conditional for name, recipe in table.items() if recipe.objective.adversarial}
-    assert judged == {"GAN": False, "cGAN": True, "L1+GAN": False, "L1+cGAN": True}
+    conditional = {name: recipe.objective.adversarial.conditional for name, recipe in table.items() if recipe.objective.adversarial}
+    assert conditional == {"GAN": False, "cGAN": True, "L1+GAN": False, "L1+cGAN": True}
     fields = [recipe.discriminator.options["receptive_field"] for recipe in recipes["receptive_field"].values() if recipe.discriminator]
     assert fields == [1, 16, 70, 286]
     assert [recipe.generator.name for recipe in recipes["generators"].values()] == ["encoder_decoder"] * 2 + ["unet"] * 2

@@ -58,8 +58,8 @@ def test_the_best_is_marked_only_where_it_lies_apart_from_all(folder: Path) -> N
 
 
 def test_one_overlapping_variant_is_enough_to_mark_nothing(folder: Path) -> None:
-    told = {"a": [0.50, 0.51], "b": [0.50, 0.52], "c": [0.1, 0.11]}
-    seeds = {name: [{"ssim": value} for value in values] for name, values in told.items()}
+    scores = {"a": [0.50, 0.51], "b": [0.50, 0.52], "c": [0.1, 0.11]}
+    seeds = {name: [{"ssim": value} for value in values] for name, values in scores.items()}
     column = summarise(read_ablation(write_ablation(folder.parent / "three", seeds))).columns[0]
     assert (column.best, column.apart) == ("b", False)
 
@@ -82,8 +82,8 @@ def test_nothing_is_apart_without_an_interval(folder: Path) -> None:
     ],
 )
 def test_nearest_to_one_is_best_where_that_is_the_goal(tmp_path: Path, seeds: dict[str, list[float]], best: str, apart: bool) -> None:
-    told = {name: [{"detail": value} for value in values] for name, values in seeds.items()}
-    column = summarise(read_ablation(write_ablation(tmp_path, told))).columns[0]
+    rows = {name: [{"detail": value} for value in values] for name, values in seeds.items()}
+    column = summarise(read_ablation(write_ablation(tmp_path, rows))).columns[0]
     assert (column.better, column.best, column.apart) == ("one", best, apart)
 
 
@@ -127,7 +127,7 @@ def test_skipped_metrics_and_values_that_are_not_finite(folder: Path) -> None:
     assert summary.lines[1].values["lab_a"].skipped == "not in colour" and summary.lines[1].values["lab_a"].mean is None
 
 
-def test_bounds_are_told_once_if_all_agree(folder: Path) -> None:
+def test_bounds_are_given_once_if_all_agree(folder: Path) -> None:
     summary = summarise(read_ablation(folder))
     assert [column.bounds for column in summary.columns] == [BOUNDS["l1"], BOUNDS["ssim"]]
     assert summary.bounds == ("source copied", "mean training target", "target itself")

@@ -47,7 +47,7 @@ def translator(generator: nn.Module, **more: Any) -> Translator:
 
 
 class Known(Copy):
-    """Outputs each picture it has been told by the one that was told with it."""
+    """Outputs for each picture the one that it is paired with."""
 
     def __init__(self, pairs: list[tuple[ShapesPicture, ShapesPicture]]) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def by_role(found: Analysis, role: str, key: str) -> list[float]:
     return [getattr(result, key) for result in found.factors if result.role == role]
 
 
-def test_the_identity_keeps_everything_and_makes_nothing() -> None:
+def test_the_identity_preserves_everything_and_generates_nothing() -> None:
     found = analysed("identity")
     assert {result.name for result in found.factors} == {factor.name for factor in FACTORS}
     assert found.value("retrieval_at_1") == 1 and found.value("edge_agreement") == pytest.approx(1)
@@ -109,7 +109,7 @@ def test_the_identity_keeps_everything_and_makes_nothing() -> None:
             assert measure.value == pytest.approx(measure.bounds["identity"], abs=1e-6)
 
 
-def test_a_perfect_translator_keeps_the_shared_and_makes_the_rest() -> None:
+def test_a_perfect_translator_preserves_the_shared_and_generates_the_rest() -> None:
     found, copied = analysed("perfect"), analysed("identity")
     assert found.value("taken_for_target") > 0.8
     assert found.value("random_kid_to_target") < copied.value("random_kid_to_target") / 5
@@ -121,7 +121,7 @@ def test_a_perfect_translator_keeps_the_shared_and_makes_the_rest() -> None:
     assert max(by_role(found, "source only", "preserved")) < 0.4
 
 
-def test_one_picture_for_all_keeps_nothing_and_is_called_a_collapse() -> None:
+def test_one_picture_for_all_preserves_nothing_and_is_called_a_collapse() -> None:
     found = analysed("constant")
     assert found.value("retrieval_at_1") == pytest.approx(1 / 48, abs=0.03)
     agreement = next(measure for measure in found.measures if measure.name == "seed_agreement")
@@ -134,9 +134,9 @@ def test_one_picture_for_all_keeps_nothing_and_is_called_a_collapse() -> None:
 
 def test_the_result_is_plain_and_readable() -> None:
     found = analysed("perfect")
-    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert told["sources"] == 48 and told["direction"] == "AtoB" and len(told["factors"]) == len(FACTORS)
-    assert set(told["probe_accuracy"]["shape"]) == {"source", "target"}
+    stored = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert stored["sources"] == 48 and stored["direction"] == "AtoB" and len(stored["factors"]) == len(FACTORS)
+    assert set(stored["probe_accuracy"]["shape"]) == {"source", "target"}
     for words in ("outlines in common", "in its own place or beside it", "texture", "target only"):
         assert words in found.table()
     names, pictures = found.examples

@@ -105,10 +105,10 @@ def test_values_lie_within_their_intervals_and_bounds_frame_them() -> None:
 
 
 def test_a_result_is_plain_json() -> None:
-    told = results("perfect")["glow"].to_dict()
-    assert json.loads(json.dumps(told)) == told
-    assert {*told["bounds"]} == {"identity", "random target"} and told["bounds"]["identity"]["preserved"] > 0.9
-    assert told["owner"] == "A" and told["role"] == "source only" and told["hidden_information"] is not None
+    stored = results("perfect")["glow"].to_dict()
+    assert json.loads(json.dumps(stored)) == stored
+    assert {*stored["bounds"]} == {"identity", "random target"} and stored["bounds"]["identity"]["preserved"] > 0.9
+    assert stored["owner"] == "A" and stored["role"] == "source only" and stored["hidden_information"] is not None
 
 
 def test_the_same_seed_gives_the_same_result() -> None:
@@ -147,14 +147,14 @@ def test_a_hidden_message_is_found() -> None:
     assert tint.hidden_information is not None and tint.hidden_information < 0.14 and tint.outcome == "lost, as it should be"
 
 
-def test_chance_smuggles_nothing() -> None:
+def test_chance_hides_nothing() -> None:
     turn = Factor("turn", "A", "angle", period=360.0)
     factors = [next(factor for factor in world.FACTORS if factor.name == name) for name in SOURCE_ONLY]
     found = hidden_information(world.probes(), world.render(STYLES, "B"), [*factors, turn], {**SCENES, "turn": 360 * SCENES["haze"]})
     assert max(found.values()) < 0.14
     assert hidden_information(world.probes(), B, [], {}) == {}
-    told = hidden_information(world.probes(), A, [*factors, turn], {**SCENES, "turn": 180 * SCENES["glow"]})
-    assert min(told.values()) > 0.9
+    found = hidden_information(world.probes(), A, [*factors, turn], {**SCENES, "turn": 180 * SCENES["glow"]})
+    assert min(found.values()) > 0.9
 
 
 def test_bins_hold_every_value_and_none_is_one_of_them() -> None:

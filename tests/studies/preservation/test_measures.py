@@ -59,9 +59,9 @@ def test_a_right_output_lies_where_it_should() -> None:
         assert found[name].value < 0.4 * found[name].bounds[IDENTITY]
     for name in NEW[3:4]:  # a Fréchet distance of 20 images is bias above all
         assert found[name].value > 2 * found[name].bounds[IDENTITY] and found[name].better is None
-    judged = found["taken_for_target"]
-    assert judged.value > 0.8 and judged.bounds[RANDOM_TARGET] > 0.8 and judged.bounds[IDENTITY] < 0.2
-    assert "of held-out real images" in judged.note
+    taken = found["taken_for_target"]
+    assert taken.value > 0.8 and taken.bounds[RANDOM_TARGET] > 0.8 and taken.bounds[IDENTITY] < 0.2
+    assert "of held-out real images" in taken.note
     assert found["nearest_training"].value == pytest.approx(1, abs=0.3) and found["nearest_training"].bounds[
         RANDOM_TARGET
     ] == pytest.approx(1)
@@ -92,7 +92,7 @@ def test_copies_and_a_collapse() -> None:
     assert collapsed["retrieval_at_1"].value == pytest.approx(1 / 20)
 
 
-def test_one_domain_has_no_distance_from_the_source_and_no_judge() -> None:
+def test_one_domain_has_no_distance_from_the_source_and_no_classifier() -> None:
     found = of(SOURCES.roll(1, 0), targets=boxes(20, 15), same_domain=True, train_targets=TRAINING["train_sources"])
     assert set(found) == {*KEPT, "variation", *NEW[:2], *WEIGHTS, *COPIES}
     assert found["retrieval_at_1"].value == 0 and "pixels" in found["retrieval_at_1"].note

@@ -1,4 +1,4 @@
-"""What is new: distances between sets, the judge of domains, copies of training images."""
+"""What is new: distances between sets, the classifier of domains, copies of training images."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def test_kid_does_not_mind_how_few() -> None:
 
 
 @pytest.fixture(scope="module")
-def judge() -> DomainClassifier:
+def classifier() -> DomainClassifier:
     return DomainClassifier.train(PLAIN, STRIPED, steps=150, quiet=True)
 
 
-def test_the_judge_knows_real_images_it_has_not_seen(judge: DomainClassifier) -> None:
-    assert judge.accuracy(NEW_PLAIN, NEW_STRIPED) > 0.95
-    assert judge.taken_for_target(NEW_STRIPED).mean() > 0.9 and judge.taken_for_target(NEW_PLAIN).mean() < 0.1
-    assert judge.probability(NEW_STRIPED).shape == (30,)
-    assert judge.accuracy(NEW_STRIPED, NEW_PLAIN) < 0.05
+def test_the_classifier_knows_real_images_it_has_not_seen(classifier: DomainClassifier) -> None:
+    assert classifier.accuracy(NEW_PLAIN, NEW_STRIPED) > 0.95
+    assert classifier.taken_for_target(NEW_STRIPED).mean() > 0.9 and classifier.taken_for_target(NEW_PLAIN).mean() < 0.1
+    assert classifier.probability(NEW_STRIPED).shape == (30,)
+    assert classifier.accuracy(NEW_STRIPED, NEW_PLAIN) < 0.05
 
 
-def test_a_tint_alone_does_not_pass(judge: DomainClassifier) -> None:
+def test_a_tint_alone_does_not_pass(classifier: DomainClassifier) -> None:
     tinted = NEW_PLAIN + torch.tensor([0.15, 0, -0.15])[:, None, None]
-    assert judge.taken_for_target(tinted).mean() < 0.2
+    assert classifier.taken_for_target(tinted).mean() < 0.2
 
 
-def test_the_same_seed_is_the_same_judge_and_the_world_is_left_alone() -> None:
+def test_the_same_seed_is_the_same_classifier_and_the_world_is_left_alone() -> None:
     before = torch.get_rng_state()
     first, second, third = (DomainClassifier.train(PLAIN, STRIPED, seed=seed, steps=3, quiet=True) for seed in (1, 1, 2))
     assert torch.get_rng_state().equal(before)
@@ -80,8 +80,8 @@ def test_it_stops_when_it_is_sure(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_one_domain_leaves_it_at_chance() -> None:
-    judge = DomainClassifier.train(PLAIN[:30], PLAIN[30:], steps=40, quiet=True)
-    assert judge.accuracy(NEW_PLAIN[:15], NEW_PLAIN[15:]) < 0.8
+    classifier = DomainClassifier.train(PLAIN[:30], PLAIN[30:], steps=40, quiet=True)
+    assert classifier.accuracy(NEW_PLAIN[:15], NEW_PLAIN[15:]) < 0.8
 
 
 def test_sources_are_seen_with_the_channels_of_the_targets() -> None:

@@ -95,7 +95,7 @@ def test_sources_that_are_the_same_share_the_place(space: representations.Space)
     assert retrieval_at_1(twins, twins, space=space).tolist() == [0.5, 0.5, 1, 0.5, 0.5]
 
 
-def test_near_copies_are_told_apart() -> None:
+def test_near_copies_are_distinguished() -> None:
     """One step of 8 bits in one value of 3,072: less than float32 can see."""
     twins = SOURCES[:1].repeat(3, 1, 1, 1)
     twins[1, 0, 5, 5] += 1 / 127.5
