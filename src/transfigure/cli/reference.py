@@ -93,7 +93,7 @@ def _markdown(text: str) -> list[str]:
     """Paragraphs of a docstring or an epilog; indented ones are lines to type."""
     parts = [part for part in text.strip("\n").split("\n\n") if part.strip()]
     return [
-        f"```bash\n{textwrap.dedent(part)}\n```" if part.startswith(" ") else _escaped(part[0].upper() + " ".join(part[1:].split()))
+        f"```bash\n{textwrap.dedent(part)}\n```" if part.startswith(" ") else _escaped(" ".join(f"{part[0].upper()}{part[1:]}".split()))
         for part in parts
     ]
 

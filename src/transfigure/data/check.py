@@ -23,7 +23,7 @@ T = TypeVar("T")
 SIDES = ("source", "target")
 SHOWN = 20
 ENOUGH = 10
-"""A domain with fewer training pictures is learnt by heart."""
+"""A domain with fewer training pictures is memorised."""
 _DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
 
 
@@ -262,7 +262,7 @@ def _domain_warnings(records: Sequence[Record], contents: tuple[dict[bytes, list
     for side, count in zip(("source", "target"), numbers):
         if count < ENOUGH:
             what = "a single picture" if count == 1 else f"only {count} pictures"
-            effect = "the generator can only learn that one" if side == "target" and count == 1 else "they will be learnt by heart"
+            effect = "the generator can only learn that one" if side == "target" and count == 1 else "they will be memorised"
             warnings.append(f"the {side} domain has {what} to train on: {effect}")
     return warnings
 

@@ -134,7 +134,8 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
     records, notes, paired = find_records(section)
     if not records["train"]:
         found = ", ".join(name for name in SPLITS if records[name]) or "nothing"
-        raise UserError(f"{section.path} has no training pairs (found: {found}): add a train folder")
+        place, remedy = (section.path, "add a train folder") if section.path is not None else (section.kind, "raise --data.train")
+        raise UserError(f"{place} has no training pairs (found: {found}): {remedy}")
     geometry = geometry_of(section, paired)
     budget = int(section.cache_gb * 2**30)
     train_cache, val_cache = Cache(geometry, budget), Cache(geometry.evaluation(), budget)

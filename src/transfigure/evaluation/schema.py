@@ -148,7 +148,8 @@ class Facts:
 
     def __getitem__(self, key: str) -> Any:
         """A fact by its key in the file; KeyError if there is none."""
-        return self.to_dict()[_RENAMED.get(key, key)]
+        key = _RENAMED.get(key, key)
+        return getattr(self, key) if key in Facts.__dataclass_fields__ else self.more[key]
 
     def to_dict(self) -> dict[str, Any]:
         """By the file's keys, in its order; those that say nothing are absent."""

@@ -1,6 +1,6 @@
 """Differentiable augmentation: what D sees, real and generated alike, is changed at random, and G learns through the change.
 
-With few images D learns them by heart. Augmenting the real ones alone would teach G to make augmented images; augmenting both, by
+With few images D memorises them. Augmenting the real ones alone would teach G to make augmented images; augmenting both, by
 changes that gradients pass, does not (Zhao et al. 2020, "Differentiable augmentation for data-efficient GAN training",
 arXiv:2006.10738, sections 3.2 and 4). Written from the paper's description; where it leaves a choice, ours is said below.
 """

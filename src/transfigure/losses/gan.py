@@ -31,15 +31,20 @@ class AdversarialLoss(ABC):
 
     @abstractmethod
     def d_loss(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-        """D's loss on its outputs for real and for generated images."""
+        """D's loss.
+
+        Args:
+            real: D's output (logits and features) for real images.
+            fake: D's output for generated images.
+        """
 
     @abstractmethod
     def g_loss(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         """G's loss: small where D takes generated images for real ones.
 
         Args:
-            real: D's outputs on real images, without gradient, if the form is ``relativistic``; else it holds no logits.
-            fake: D's outputs on generated images.
+            real: D's output for real images, without gradient, if the form is ``relativistic``; else it holds no logits.
+            fake: D's output for generated images.
         """
 
     def d_penalty(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor | None:
@@ -57,8 +62,11 @@ class AdversarialLoss(ABC):
         return over_scales(mean, output.detach())
 
     def is_saturated(self, d_real: float, d_fake: float) -> bool:
-        """Whether D's mean outputs on real and generated images say that it separates them almost perfectly."""
-        return d_real > 0.95 and d_fake < 0.05
+        """Whether D's mean outputs on real and generated images say that it separates them so well that little gradient is left.
+
+        Never, unless a form says when: outputs without a scale of their own do not show it.
+        """
+        return False
 
 
 class SeparateLosses(AdversarialLoss):
@@ -137,7 +145,7 @@ class Vanilla(SeparateLosses):
 
     def is_saturated(self, d_real: float, d_fake: float) -> bool:
         """Both means within 5 % of their labels."""
-        return d_real > 0.95 * self.real_label and d_fake < 0.05 * self.real_label
+        return _near_labels(d_real, d_fake, self.real_label)
 
 
 @register("adversarial", "lsgan")
@@ -175,7 +183,7 @@ class LeastSquares(SeparateLosses):
 
     def is_saturated(self, d_real: float, d_fake: float) -> bool:
         """Both means within 5 % of their labels."""
-        return d_real > 0.95 * self.real_label and d_fake < 0.05 * self.real_label
+        return _near_labels(d_real, d_fake, self.real_label)
 
 
 @register("adversarial", "hinge")
@@ -244,15 +252,15 @@ class WassersteinPenalty(SeparateLosses):
         """-E[D]."""
         return -mean(logits)
 
-    def is_saturated(self, d_real: float, d_fake: float) -> bool:
-        """Never: a critic has no scale, and its gradient does not vanish when it is right."""
-        return False
-
     def d_penalty(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor | None:
         """Lambda times :func:`~transfigure.losses.gradient_penalty.interpolated_penalty`."""
         if self.penalty_weight == 0:
             return None
         return self.penalty_weight * interpolated_penalty(discriminate, real, fake)
+
+
+def _near_labels(d_real: float, d_fake: float, real_label: float) -> bool:
+    return d_real > 0.95 * real_label and d_fake < 0.05 * real_label
 
 
 def _label(value: float) -> float:

@@ -116,16 +116,17 @@ class Adversarial(Named):
     where: ClassVar = "objective.adversarial"
     naming: ClassVar = "loss"
 
-    loss: Annotated[str, NameOf("adversarial", "vanilla")] = key("vanilla", "the form of the game (see ``transfigure list adversarial``).")
+    loss: Annotated[str, NameOf("adversarial", "vanilla")] = key("vanilla", "the adversarial form (see ``transfigure list adversarial``).")
     conditional: bool = key(True, "the discriminator sees source and image together (cGAN), or the image alone (GAN).")
     weight: NonNegativeFloat = key(1.0, "factor of G's adversarial loss.")
     r1: NonNegativeFloat = key(
         0.0,
-        "gradient penalty on D at real images: half of this times its squared slope; 0 is off (10 is usual). G's objective stays.",
+        "gradient penalty on D at real images: half of this times the squared norm of its gradient; 0 is off (10 is usual). "
+        "Adds nothing to G's loss.",
     )
     augment: list[Literal["color", "translation", "cutout"]] = key(
         [],
-        "what is done to every image that D sees, any of color, translation, cutout; for few images. G's objective stays.",
+        "what is done to every image that D sees, any of color, translation, cutout; for few images. Adds nothing to G's loss.",
     )
     pool: NonNegativeInt = key(0, "show D so many earlier generated images at even odds instead of the newest; 0 is off (CycleGAN: 50).")
 

@@ -164,7 +164,7 @@ class Trainer:
         self.health = Health(pairs=not data.unpaired)
         self.position = Position()
         self.averages = Averages()
-        self.batches = self._sampler(0, 0).batches
+        self.batches_per_epoch = self._sampler(0, 0).batches
         self.loader = Loader(data.train, training.batch_size, recipe.data.workers)
         self.previews = Previews(data, training.preview_count, run.samples, engine.device)
         self.log: RunLog | None = None  # opened by fit, in the process that leads
@@ -294,9 +294,11 @@ class Trainer:
         self._write("step", epoch=position.epoch, **values, terms=terms, gradients=gradients, learning_rate=learning_rate, **speed)
         words = [f"{name} {value:.3f}" for name, value in terms.items()] + [f"G {values['g']:.2f}"]
         saturated = None
-        if "d" in values and self.step.gan is not None:
-            words.append(f"D {values['d']:.2f} (real {values['d_real']:.2f}, fake {values['d_fake']:.2f})")
-            saturated = self.step.gan.is_saturated(values["d_real"], values["d_fake"])
+        if "d" in values:
+            words.append(f"D {values['d']:.2f}")
+        if "d_real" in values and "d_fake" in values:
+            words[-1] += f" (real {values['d_real']:.2f}, fake {values['d_fake']:.2f})"
+            saturated = None if self.step.gan is None else self.step.gan.is_saturated(values["d_real"], values["d_fake"])
         progress.words(f"train  epoch {position.epoch + 1}/{training.epochs}", "  ".join(["", *words]))
         self._report(self.health.losses(position.images, saturated))
 
@@ -444,7 +446,9 @@ class Trainer:
     def _schedule(self) -> float:
         """The factor of the learning rates at this position."""
         position, epochs = self.position, self.recipe.training.epochs
-        return schedule(self.recipe.training.schedule, (position.epoch * self.batches + position.batch) / (epochs * self.batches))
+        return schedule(
+            self.recipe.training.schedule, (position.epoch * self.batches_per_epoch + position.batch) / (epochs * self.batches_per_epoch)
+        )
 
     def _seconds(self) -> float:
         return self.position.seconds + time.monotonic() - self.started
@@ -458,7 +462,7 @@ class Trainer:
 
     def _state_of_data(self) -> dict[str, Any]:
         channels = [self.data.source_channels, self.data.target_channels]
-        return {"channels": channels, "pairs": len(self.data.train), "identity": identity(self.data)}
+        return {"channels": channels, "pairs": len(self.data.train), "identity": dataset_digest(self.data)}
 
     def _model_config(self, checkpoint: dict[str, Any], swapped: bool = False) -> ModelConfig:
         """What a model directory says of the generator being trained, or (``swapped``) of that of the other direction."""
@@ -487,7 +491,7 @@ def passed(every: int | None, before: int, now: int) -> bool:
     return every is not None and now // every > before // every
 
 
-def identity(data: OpenedData) -> str:
+def dataset_digest(data: OpenedData) -> str:
     """A digest of the pairs' names in their order: with other names the same positions would mean other pairs."""
     names = "\n".join(record.name for record in data.train.records)
     if not data.has_pairs:  # a record's name is its source's: its target has another

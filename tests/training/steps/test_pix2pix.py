@@ -16,6 +16,8 @@ from transfigure.interop.pytorch_cyclegan import convert_discriminator, convert_
 from transfigure.losses.gan import SeparateLosses
 from transfigure.networks.base import DiscriminatorOutput
 from transfigure.registry import names
+from transfigure.training.steps import build as build_module
+from transfigure.training.steps.base import StepOutput, TrainingStep
 from transfigure.training.steps.build import build_step
 from transfigure.training.steps.pix2pix import Pix2PixStep
 
@@ -239,3 +241,13 @@ def test_a_step_keeps_and_restores_all_of_its_state() -> None:
 def test_auto_is_the_step_that_the_terms_need() -> None:
     assert type(build_step(small_setup())).__name__ == "Pix2PixStep"
     assert type(build_step(small_setup({"objective.terms": [{"loss": "cycle"}]}))).__name__ == "CycleGANStep"
+
+
+def test_a_step_that_leaves_something_out_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unfinished(TrainingStep):
+        def training_step(self, batch: Batch, measure: bool = False) -> StepOutput:
+            return StepOutput(batch.source.mean())
+
+    monkeypatch.setattr(build_module, "resolve", lambda kind, name: Unfinished)
+    with pytest.raises(UserError, match="the registered step 'pix2pix' lacks generator, networks, optimizers"):
+        build_step(small_setup())

@@ -13,7 +13,7 @@ from ...errors import UserError
 from ..options import DATA, add_plugins, add_quiet, required, with_data
 
 GROUP = "train and translate"
-RECIPE_FLAGS = ("",)
+RECIPE_FLAGS = ("",)  # every key
 EPILOG = """\
 examples:
 
@@ -74,5 +74,5 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         from ...reporting.run.page import report
 
         print(f"trained: {run_directory}\nreport:  {report(run_directory)}")
-        print(f"next:    transfigure translate {run_directory} INPUT OUTPUT   |   transfigure evaluate {run_directory} DATA")
+        print(f"next:    transfigure translate {run_directory} INPUT OUTPUT   |   transfigure evaluate {run_directory}")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import UserError
 from ...losses.objective import Objective
 from ...recipe import Recipe
-from ...registry import build
+from ...registry import build, resolve
 from ..setup import Setup
 from .base import TrainingStep
 
@@ -24,6 +24,9 @@ def build_step(setup: Setup) -> TrainingStep:
         UserError: there is no such step, or the recipe does not fit it or its data.
     """
     name = step_name(setup.recipe)
+    thing = resolve("step", name)
+    if missing := sorted(getattr(thing, "__abstractmethods__", ())):
+        raise UserError(f"the registered step {name!r} lacks {', '.join(missing)}: write them down as TrainingStep says")
     step = build("step", name, setup, **setup.recipe.training.options)
     if not isinstance(step, TrainingStep):
         raise UserError(f"the registered step {name!r} is no TrainingStep: derive it from transfigure.training.steps.base.TrainingStep")

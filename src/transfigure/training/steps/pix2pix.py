@@ -177,11 +177,11 @@ class Direction:
     def discriminate(self, batch: Batch, image: Tensor) -> DiscriminatorOutput:
         """D(x, image), or D(image) if D is unconditional."""
         assert self.discriminator is not None
-        seen = torch.cat([batch.source, image], dim=1) if self.conditional else image
+        d_input = torch.cat([batch.source, image], dim=1) if self.conditional else image
         if self.augment:
-            seen = augment(seen, self.augment)
+            d_input = augment(d_input, self.augment)
         with self.engine.autocast():
-            output: DiscriminatorOutput = self.discriminator(seen)
+            output: DiscriminatorOutput = self.discriminator(d_input)
         return output.float()
 
     def discriminator_loss(self, batch: Batch, fake: Tensor) -> DiscriminatorLoss:
