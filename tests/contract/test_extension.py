@@ -6,6 +6,7 @@ itself tells people to write. The contract tests then run on the copy, for the a
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -26,6 +27,8 @@ from transfigure import registry
 
 pytestmark = pytest.mark.slow
 
+PAGES = ("tests/journeys/", "tests/test_docs.py", "tests/examples/")
+"""Tests that follow the pages, which speak of examples that are not in the package."""
 THIS = Path(__file__).relative_to(ROOT).as_posix()
 PAGE = ROOT / "docs" / "extending.md"
 PACKAGE = "src/transfigure"
@@ -180,11 +183,41 @@ ADDITIONS = [
 each = pytest.mark.parametrize("addition", ADDITIONS, ids=lambda addition: f"{addition.kind}-{addition.name}")
 GENERATED = {"docs/reference/names.md": "list --markdown", "docs/reference/cli.md": "list command --markdown"}
 """Pages of the reference and the commands that write them."""
-HELD_BY = [
-    *("tests/contract", "tests/cli", "tests/test_registry.py", "tests/test_layout.py", "tests/test_metric_pages.py"),
-    *("tests/metrics/test_ranking.py", "tests/reporting/test_pages.py", "tests/networks/test_spectral.py", "tests/losses/test_gan.py"),
-]
-"""Tests that hold for whatever there is."""
+LISTS = "|".join(
+    [
+        *(r"\bregistry\.(names|catalog)\(", r"\bcommands import names\b", r"\bcommands\.names\("),
+        *(r"\b(inventory|reference|pages)\(\)", r"\bread_package\(", r"\bPACKAGE\b"),
+    ]
+)
+"""How a test comes by every name that there is, or by every file of the package."""
+
+
+def looking_at_all() -> dict[str, set[str]]:
+    """By file, the tests that look at every name: by themselves, by their parameters, or through a constant or fixture of their file."""
+    found = {}
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        path = file.relative_to(ROOT).as_posix()
+        text = file.read_text(encoding="utf-8")
+        if path != THIS and not path.startswith(PAGES):
+            parts = {name: source for node in ast.parse(text).body for name, source in _parts(node, text)}
+            reached: set[str] = set()
+            pattern = LISTS
+            while more := {name for name, source in parts.items() if re.search(pattern, source)} - reached:
+                reached |= more
+                pattern = "|".join([LISTS, *(rf"\b{name}\b" for name in reached)])
+            found[path] = {name for name in reached if name.startswith("test_")}
+    return {path: names for path, names in found.items() if names}
+
+
+def _parts(node: ast.stmt, text: str) -> list[tuple[str, str]]:
+    """What a statement defines, each with the source it is defined by, decorators included."""
+    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+    source = "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+    if isinstance(node, ast.ImportFrom):
+        return [(alias.name, f"from {node.module} import {alias.name}") for alias in node.names]
+    if isinstance(node, ast.FunctionDef):
+        return [(node.name, source)]
+    return [(target.id, source) for target in getattr(node, "targets", [getattr(node, "target", None)]) if isinstance(target, ast.Name)]
 
 
 def packaged(example: str) -> str:
@@ -257,8 +290,14 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 @pytest.fixture(scope="module")
 def tests(plain: Copy, extended: Copy) -> tuple[set[str], set[str]]:
-    """The tests that hold for whatever there is, before and after."""
-    before, after = ({line for line in copy.pytest("--collect-only", *HELD_BY).splitlines() if "::" in line} for copy in (plain, extended))
+    """The tests that look at every name, before and after."""
+    wanted = looking_at_all()
+
+    def collected(copy: Copy) -> set[str]:
+        found = (line.partition("[") for line in copy.pytest("--collect-only", *wanted).splitlines() if "::" in line)
+        return {"".join(parts) for parts in found if parts[0].partition("::")[2] in wanted[parts[0].partition("::")[0]]}
+
+    before, after = collected(plain), collected(extended)
     assert before < after
     return before, after
 
