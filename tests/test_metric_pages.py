@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.journeys.commands import ROOT, Answer, Block, blocks, links, shell_lines, type_in
+from tests.journeys.commands import ROOT, Block, Result, blocks, links, shell_lines, type_in
 from transfigure import registry
 from transfigure.cli.commands import load
 from transfigure.cli.parser import command_parser
@@ -152,21 +152,21 @@ def test_commands_do_what_they_say(desk: Path, capsys: pytest.CaptureFixture[str
             given = command_parser(load("segmenter")).parse_args(words[2:])
             assert (desk / given.out).is_file()
             continue
-        answer = type_in(capsys, line)
+        result = type_in(capsys, line)
         if "--require" in words:
-            assert answer.code == 3 and "is required" in answer.err
+            assert result.code == 3 and "is required" in result.err
             continue
-        assert answer.code == 0, f"{line}\n{answer.err}"
-        assert _promised(words, answer), line
+        assert result.code == 0, f"{line}\n{result.err}"
+        assert _promised(words, result), line
 
 
-def _promised(words: list[str], answer: Answer) -> bool:
+def _promised(words: list[str], result: Result) -> bool:
     """Whether an evaluation speaks of every metric it was asked for: a row, or the weights that are missing."""
     if words[1] != "evaluate" or "--metrics" not in words:
-        return bool(answer.out)
+        return bool(result.out)
     metrics = [metric_class(name) for name in words[words.index("--metrics") + 1].split(",")]
-    skipped = {metric.label for metric in metrics if re.search(rf"skipped: .*{re.escape(metric.label)}.*: the weights", answer.out)}
-    rows = {metric.label for metric in metrics for label in metric.values.values() or [metric.label] if f"\n{label} " in answer.out}
+    skipped = {metric.label for metric in metrics if re.search(rf"skipped: .*{re.escape(metric.label)}.*: the weights", result.out)}
+    rows = {metric.label for metric in metrics for label in metric.values.values() or [metric.label] if f"\n{label} " in result.out}
     return skipped == {metric.label for metric in metrics if metric.needs == "weights"} and skipped | rows == {m.label for m in metrics}
 
 

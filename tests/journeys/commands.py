@@ -29,15 +29,15 @@ UNSEEN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, Resource
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command said."""
+class Result:
+    """What a command printed, and its exit code."""
 
     code: int
     out: str
     err: str
 
 
-def type_in(capsys: pytest.CaptureFixture[str], line: str) -> Answer:
+def type_in(capsys: pytest.CaptureFixture[str], line: str) -> Result:
     """Type one line ``transfigure ...``; a traceback would fail the test by itself, and so does a warning of some library."""
     program, *words = shlex.split(line, comments=True)
     assert program == "transfigure", line
@@ -47,22 +47,22 @@ def type_in(capsys: pytest.CaptureFixture[str], line: str) -> Answer:
         code = main(words)
     said = capsys.readouterr()
     assert [str(item.message) for item in warned if not issubclass(item.category, UNSEEN)] == [], "Python would print these"
-    return Answer(code, said.out, said.err)
+    return Result(code, said.out, said.err)
 
 
 def done(capsys: pytest.CaptureFixture[str], line: str) -> str:
     """Type a line that must work; what it printed as its result."""
-    answer = type_in(capsys, line)
-    assert answer.code == 0, f"{line}\n{answer.err}"
-    return answer.out
+    result = type_in(capsys, line)
+    assert result.code == 0, f"{line}\n{result.err}"
+    return result.out
 
 
 def refused(capsys: pytest.CaptureFixture[str], line: str, code: int = 2) -> str:
     """Type a line that must be refused, with ``--quiet`` where it could chat; the one sentence it said."""
-    answer = type_in(capsys, line)
-    assert answer.code == code, f"{line}\n{answer}"
-    assert "Traceback" not in answer.err and answer.err.startswith("transfigure: ") and answer.err.endswith("\n"), answer.err
-    return answer.err.removeprefix("transfigure: ").rstrip("\n")
+    result = type_in(capsys, line)
+    assert result.code == code, f"{line}\n{result}"
+    assert "Traceback" not in result.err and result.err.startswith("transfigure: ") and result.err.endswith("\n"), result.err
+    return result.err.removeprefix("transfigure: ").rstrip("\n")
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
