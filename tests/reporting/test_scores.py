@@ -93,11 +93,20 @@ strange = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*CEILINGS, "source copied"]), inner),
     max_leaves=6,
 )
+number = st.none() | st.integers() | st.floats()
+scored = st.fixed_dictionaries(
+    {
+        **{"metric": st.just("ssim"), "value": number, "better": st.sampled_from(["higher", "lower"])},
+        "bounds": st.dictionaries(st.sampled_from([*CEILINGS, "source copied"]), number, min_size=1),
+    },
+    optional={"low": number, "high": number},
+)
+"""A row that can be drawn between its bounds, however wild its numbers are."""
 KEYS = [*Score.__dataclass_fields__, "of", "bounds"]
 FACTS = ["n", "split", "data", "against", "checkpoint", "ranked_by", "seconds", "rows", "panels", "resize"]
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(KEYS), strange), max_size=5), st.dictionaries(st.sampled_from(FACTS), strange))
+@given(st.lists(st.dictionaries(st.sampled_from(KEYS), strange) | scored, max_size=5), st.dictionaries(st.sampled_from(FACTS), strange))
 def test_no_evaluation_is_too_strange(rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "evaluation.json").write_text(json.dumps({"rows": rows, **facts}))
