@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_MARKS := $(if $(CI),not gpu,not slow and not gpu and not browser)
-PYTEST_ARGS ?= -n auto --dist loadfile
+PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder $(if $(CI),--durations=20)
 
 .PHONY: demo test lint format docs benchmark clean
 

@@ -128,6 +128,18 @@ def test_no_test_module_is_imported() -> None:
     assert [place for place, parts in ours if any(part.startswith("test_") for part in parts)] == []
 
 
+OF_THE_WHOLE = {"benchmarks", "compat", "contract", "examples", "journeys"}
+"""Folders of tests that belong to no package of their name."""
+
+
+def test_tests_stand_where_their_subjects_stand() -> None:
+    tests = Path(__file__).parent
+    folders = {file.parent.relative_to(tests) for file in tests.rglob("test_*.py")} - {Path()}
+    assert [
+        folder.as_posix() for folder in sorted(folders) if folder.parts[0] not in OF_THE_WHOLE and not (PACKAGE / folder).is_dir()
+    ] == []
+
+
 def test_every_data_file_is_packed() -> None:
     """An installed copy holds what lies beside the code: recipes, grids, templates."""
     project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
