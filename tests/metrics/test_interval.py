@@ -97,10 +97,10 @@ def share(total: Tensor) -> dict[str, float]:
 
 
 def test_a_function_of_sums_is_resampled_by_images_not_by_counts() -> None:
-    tallies = [torch.tensor([right, 100 - right]) for right in np.random.default_rng(0).integers(0, 101, 80).tolist()]
-    found = bootstrap_of_sums(tallies, share)
+    sums = [torch.tensor([right, 100 - right]) for right in np.random.default_rng(0).integers(0, 101, 80).tolist()]
+    found = bootstrap_of_sums(sums, share)
     assert list(found) == ["share", "total"]
-    assert found["share"] == pytest.approx(bootstrap_interval([float(t[0]) / 100 for t in tallies]), abs=0.02)
+    assert found["share"] == pytest.approx(bootstrap_interval([float(t[0]) / 100 for t in sums]), abs=0.02)
     assert found["total"] == (8000, 8000)
     low, high = found["share"]
     assert high - low > 0.1, "8,000 independent counts would give 0.02"
@@ -108,9 +108,9 @@ def test_a_function_of_sums_is_resampled_by_images_not_by_counts() -> None:
 
 def test_bootstrapped_sums_repeat_and_hold_the_truth_about_as_often_as_they_say() -> None:
     random = np.random.default_rng(1)
-    tallies = list(torch.from_numpy(random.poisson((3.0, 5.0), (20, 2))))
-    assert bootstrap_of_sums(tallies, share) == bootstrap_of_sums(tallies, share) != bootstrap_of_sums(tallies, share, seed=1)
-    assert bootstrap_of_sums(tallies[:1], share)["share"] == (share(tallies[0])["share"],) * 2
+    sums = list(torch.from_numpy(random.poisson((3.0, 5.0), (20, 2))))
+    assert bootstrap_of_sums(sums, share) == bootstrap_of_sums(sums, share) != bootstrap_of_sums(sums, share, seed=1)
+    assert bootstrap_of_sums(sums[:1], share)["share"] == (share(sums[0])["share"],) * 2
     held = 0
     for trial in range(200):
         found = bootstrap_of_sums(list(torch.from_numpy(random.poisson((3.0, 5.0), (60, 2)))), share, 0.9, 200, trial)["share"]
@@ -118,22 +118,22 @@ def test_bootstrapped_sums_repeat_and_hold_the_truth_about_as_often_as_they_say(
     assert 0.83 <= held / 200 <= 0.96
 
 
-def test_sums_keep_the_tallies_shape_and_no_tallies_are_refused() -> None:
+def test_sums_have_the_shape_of_one_state_and_no_states_are_refused() -> None:
     shapes = set()
 
-    def finish(total: Tensor) -> dict[str, float]:
+    def compute(total: Tensor) -> dict[str, float]:
         shapes.add((tuple(total.shape), total.dtype))
         return {"trace": math.nan if total[0, 0] == 0 else float(total.trace())}
 
-    assert bootstrap_of_sums([torch.eye(3, dtype=torch.int64)] * 4, finish, resamples=7) == {"trace": (12, 12)}
+    assert bootstrap_of_sums([torch.eye(3, dtype=torch.int64)] * 4, compute, resamples=7) == {"trace": (12, 12)}
     assert shapes == {((3, 3), torch.float64)}
-    assert all(map(math.isnan, bootstrap_of_sums([torch.zeros(3, 3)], finish, resamples=3)["trace"]))
+    assert all(map(math.isnan, bootstrap_of_sums([torch.zeros(3, 3)], compute, resamples=3)["trace"]))
     with pytest.raises(ValueError, match="at least one image"):
         bootstrap_of_sums([], share)
 
 
 def mean_without(values: Tensor) -> dict[str, tuple[float, float]]:
-    return jackknife_interval(len(values), {"mean": float(values.mean())}, lambda kept: {"mean": float(values[kept].mean())})
+    return jackknife_interval(len(values), {"mean": float(values.mean())}, lambda rows: {"mean": float(values[rows].mean())})
 
 
 def test_the_jackknife_of_a_mean_is_the_standard_error_of_its_groups() -> None:

@@ -81,7 +81,7 @@ def test_no_place_to_write_is_one_sentence(tmp_path: Path) -> None:
         write_analysis(analysis(), tmp_path / "out")
 
 
-def test_the_strip_runs_from_nothing_kept_to_all_and_from_nothing_new_to_all() -> None:
+def test_the_strip_runs_from_nothing_preserved_to_all_and_from_nothing_novel_to_all() -> None:
     preserved, novel = _place(measure("a", "preserved", 0.75, 1.0, 0.5)), _place(measure("b", "novel", 2.0, 10.0, 0.0, better="lower"))
     assert preserved and novel
     assert [name for name, _, _ in preserved.bounds] == ["random target", "identity"]
@@ -112,7 +112,7 @@ def said(given: Analysis) -> str:
         (0.1, "nothing of the layout"),
     ],
 )
-def test_how_much_layout_is_kept_is_said_in_words(value: float, words: str) -> None:
+def test_how_much_layout_is_preserved_is_said_in_words(value: float, words: str) -> None:
     assert words in said(with_measure("edge_agreement", value=value))
 
 

@@ -57,7 +57,7 @@ def test_the_identity_preserves_all_and_generates_nothing() -> None:
     assert {found[name].outcome for name in TARGET_ONLY} == {"not generated"}
 
 
-def test_a_perfect_translator_keeps_what_is_shared_and_makes_the_rest() -> None:
+def test_a_perfect_translator_preserves_what_is_shared_and_generates_the_rest() -> None:
     found = results("perfect")
     for name in SHARED:
         assert found[name].preserved > 0.9 and found[name].outcome == "preserved"

@@ -20,8 +20,8 @@ from transfigure.studies.preservation.measures import ImageSets, measures
 SOURCES, TARGETS = boxes(20, 10), boxes(20, 11, striped=True)
 TRAINING = {"train_sources": boxes(40, 12), "train_targets": boxes(40, 13, striped=True)}
 TRUTH = boxes(20, 10, striped=True)
-KEPT = ["edge_agreement", "low_pass_ssim", "low_pass_correlation", "retrieval_at_1"]
-NEW = ["random_frechet_to_target", "random_kid_to_target", "random_frechet_from_source", "random_kid_from_source", "taken_for_target"]
+PRESERVED = ["edge_agreement", "low_pass_ssim", "low_pass_correlation", "retrieval_at_1"]
+NOVEL = ["random_frechet_to_target", "random_kid_to_target", "random_frechet_from_source", "random_kid_from_source", "taken_for_target"]
 WEIGHTS = ["fid_to_target", "kid_to_target"]
 COPIES = ["nearest_training", "nearest_training_coarse"]
 
@@ -45,9 +45,9 @@ def of(outputs: Tensor, sources: Tensor = SOURCES, targets: Tensor = TARGETS, **
 
 def test_a_right_output_lies_where_it_should() -> None:
     found = of(TRUTH, second_outputs=TRUTH)
-    assert set(found) == {*KEPT, "variation", *NEW, *WEIGHTS, *COPIES, "seed_agreement", "seed_agreement_structure"}
+    assert set(found) == {*PRESERVED, "variation", *NOVEL, *WEIGHTS, *COPIES, "seed_agreement", "seed_agreement_structure"}
     assert [each.family for each in found.values()] == ["preserved"] * 7 + ["novel"] * 9
-    for name in KEPT:
+    for name in PRESERVED:
         assert found[name].bounds[IDENTITY] == pytest.approx(1)
     for name in ("edge_agreement", "retrieval_at_1"):
         value, bounds = found[name].value, found[name].bounds
@@ -55,9 +55,9 @@ def test_a_right_output_lies_where_it_should() -> None:
     for name in ("seed_agreement", "seed_agreement_structure"):
         assert found[name].value == pytest.approx(1) == found[name].bounds[IDENTITY]
         assert abs(found[name].bounds[RANDOM_TARGET]) < 0.2
-    for name in NEW[:2]:
+    for name in NOVEL[:2]:
         assert found[name].value < 0.4 * found[name].bounds[IDENTITY]
-    for name in NEW[3:4]:  # a Fréchet distance of 20 images is bias above all
+    for name in NOVEL[3:4]:  # a Fréchet distance of 20 images is bias above all
         assert found[name].value > 2 * found[name].bounds[IDENTITY] and found[name].better is None
     taken = found["taken_for_target"]
     assert taken.value > 0.8 and taken.bounds[RANDOM_TARGET] > 0.8 and taken.bounds[IDENTITY] < 0.2
@@ -94,7 +94,7 @@ def test_copies_and_a_collapse() -> None:
 
 def test_one_domain_has_no_distance_from_the_source_and_no_classifier() -> None:
     found = of(SOURCES.roll(1, 0), targets=boxes(20, 15), same_domain=True, train_targets=TRAINING["train_sources"])
-    assert set(found) == {*KEPT, "variation", *NEW[:2], *WEIGHTS, *COPIES}
+    assert set(found) == {*PRESERVED, "variation", *NOVEL[:2], *WEIGHTS, *COPIES}
     assert found["retrieval_at_1"].value == 0 and "pixels" in found["retrieval_at_1"].note
     assert found["random_kid_to_target"].value == pytest.approx(found["random_kid_to_target"].bounds[IDENTITY])
 

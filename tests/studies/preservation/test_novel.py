@@ -1,4 +1,4 @@
-"""What is new: distances between sets, the classifier of domains, copies of training images."""
+"""What is novel: distances between sets, the classifier of domains, copies of training images."""
 
 from __future__ import annotations
 

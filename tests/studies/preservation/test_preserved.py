@@ -37,7 +37,7 @@ def test_ssim_minds_an_inversion() -> None:
 
 
 @pytest.mark.parametrize("agreement", [edge_agreement, low_pass_correlation])
-def test_a_flat_output_keeps_exactly_nothing(agreement: Agreement) -> None:
+def test_a_flat_output_preserves_exactly_nothing(agreement: Agreement) -> None:
     assert agreement(SOURCES, FLAT).eq(0).all()
     assert agreement(FLAT, FLAT).eq(0).all()
 
