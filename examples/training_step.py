@@ -9,7 +9,7 @@ Train with it; what its constructor takes is a key of the recipe's ``training`` 
 import torch
 
 from transfigure import Batch, register
-from transfigure.errors import UserError
+from transfigure.bounds import PositiveInt
 from transfigure.training.setup import Setup
 from transfigure.training.steps.base import StepOutput
 from transfigure.training.steps.pix2pix import Pix2PixStep
@@ -24,15 +24,10 @@ class SeveralDSteps(Pix2PixStep):
     Args:
         setup: builds what the recipe asks for: networks, optimizers, losses.
         d_steps: steps on D before each step on G.
-
-    Raises:
-        UserError: ``d_steps`` is below 1.
     """
 
-    def __init__(self, setup: Setup, d_steps: int = 2) -> None:
+    def __init__(self, setup: Setup, d_steps: PositiveInt = 2) -> None:
         super().__init__(setup)
-        if d_steps < 1:
-            raise UserError(f"training.d_steps is {d_steps}: give 1 or more")
         self.d_steps = d_steps
 
     def training_step(self, batch: Batch, measure: bool = False) -> StepOutput:
