@@ -13,7 +13,7 @@ from PIL import Image
 from transfigure.data import images
 
 Pixels = np.ndarray[Any, Any]
-in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def gradient(height: int, width: int, channels: int, dtype: str = "uint8") -> Pixels:

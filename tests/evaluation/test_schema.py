@@ -145,7 +145,7 @@ anything = st.recursive(
     st.lists(st.dictionaries(st.sampled_from([item.name for item in fields(Row)]), anything) | anything, max_size=2) | anything,
     st.lists(st.dictionaries(st.sampled_from([item.name for item in fields(Panel)]), anything) | anything, max_size=2) | anything,
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_damage_is_left_out(facts: dict[str, Any], rows: Any, panels: Any) -> None:
     record = EvaluationRecord.from_dict({**facts, "rows": rows, "panels": panels})
     numbers = [number for row in record.rows for number in (row.value, row.low, row.high, row.n, *row.bounds.values())]

@@ -49,7 +49,7 @@ NORMS = st.sampled_from(["batch", "instance", "none"])
 CHANNELS = st.integers(1, 5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(source=CHANNELS, target=CHANNELS, width=st.integers(1, 3), depth=st.integers(5, 8), norm=NORMS, stale=st.booleans())
 def test_any_unet_is_recognised(**given_: Any) -> None:
     stale = given_.pop("stale") and given_["norm"] == "instance"
@@ -72,7 +72,7 @@ def test_any_unet_is_recognised(**given_: Any) -> None:
     fits(state, found)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     source=CHANNELS,
     target=CHANNELS,
@@ -97,7 +97,7 @@ def test_any_resnet_is_recognised(**given_: Any) -> None:
     fits(state, found)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(channels=CHANNELS, width=st.integers(1, 3), n_layers=st.integers(0, 5), norm=NORMS, stale=st.booleans())
 def test_any_patch_discriminator_is_recognised(channels: int, width: int, n_layers: int, norm: str, stale: bool) -> None:
     stale = stale and norm == "instance"

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -28,7 +28,6 @@ def out(*logits: Tensor) -> DiscriminatorOutput:
     return DiscriminatorOutput(logits)
 
 
-@settings(deadline=None)
 @given(st.lists(logit, min_size=1, max_size=6))
 def test_vanilla_is_the_papers_equation_on_probabilities(values: list[float]) -> None:
     logits = torch.tensor(values, dtype=torch.float64)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -49,7 +49,6 @@ def test_cosine_pixel_is_the_angle_of_channel_vectors() -> None:
     assert cosine_pixel(pair(x, y)).item() == pytest.approx((0 + 1 - math.cos(math.pi / 4)) / 2, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(images())
 def test_terms_are_not_negative_symmetric_and_bounded(xy: tuple[Tensor, Tensor]) -> None:
     x, y = xy
@@ -59,7 +58,6 @@ def test_terms_are_not_negative_symmetric_and_bounded(xy: tuple[Tensor, Tensor])
         assert there == pytest.approx(back, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(images())
 def test_equal_images_cost_nothing(xy: tuple[Tensor, Tensor]) -> None:
     x, _ = xy
@@ -69,7 +67,6 @@ def test_equal_images_cost_nothing(xy: tuple[Tensor, Tensor]) -> None:
     assert charbonnier(pair(x, x), 0.01).item() == pytest.approx(0.01)
 
 
-@settings(deadline=None)
 @given(images(), st.floats(0.05, 20))
 def test_cosine_is_blind_to_contrast_and_l1_is_not(xy: tuple[Tensor, Tensor], scale: float) -> None:
     x, y = xy[0] + 2, xy[1]
@@ -78,7 +75,6 @@ def test_cosine_is_blind_to_contrast_and_l1_is_not(xy: tuple[Tensor, Tensor], sc
     assert abs(scale - 1) < 0.01 or l1(pair(x * scale, x)).item() > 0.005
 
 
-@settings(deadline=None)
 @given(images())
 def test_a_batch_costs_the_mean_of_its_images(xy: tuple[Tensor, Tensor]) -> None:
     x, y = xy
@@ -87,7 +83,6 @@ def test_a_batch_costs_the_mean_of_its_images(xy: tuple[Tensor, Tensor]) -> None
         assert term(pair(x, y)).item() == pytest.approx(sum(singles) / len(singles), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(images())
 def test_charbonnier_lies_within_epsilon_above_l1(xy: tuple[Tensor, Tensor]) -> None:
     batch = pair(*xy)

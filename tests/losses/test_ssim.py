@@ -111,7 +111,7 @@ def test_small_images_use_fewer_scales_whose_weights_sum_to_one(side: int, scale
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 4), st.integers(0, 1000))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_size_has_a_bounded_symmetric_index(height: int, width: int, channels: int, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     x, y = (torch.rand(2, channels, height, width, generator=random) * 2 - 1 for _ in range(2))

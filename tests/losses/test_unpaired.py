@@ -113,7 +113,7 @@ class TestContrastive:
             def forward(self, x: Tensor) -> Tensor:
                 return x.flip(3) + self.by
 
-        costs = [float(value("contrastive", kind(0.0), width=32)) for kind in (Shift, Mirror)]
+        costs = [float(value("contrastive", kind(0.0), width=32).detach()) for kind in (Shift, Mirror)]
         assert costs[0] < costs[1]
 
     def test_with_identity_the_target_counts_too(self) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
@@ -18,7 +18,6 @@ from transfigure.metrics.interval import bootstrap_interval, bootstrap_of_sums, 
 scores = st.lists(st.floats(-100, 100), min_size=1, max_size=20)
 
 
-@settings(deadline=None)
 @given(scores, st.integers(0, 50))
 def test_the_interval_lies_within_the_values_and_repeats(values: list[float], seed: int) -> None:
     low, high = bootstrap_interval(values, resamples=100, seed=seed)

@@ -34,7 +34,7 @@ from transfigure.recipe import (
 from transfigure.recipe import section as recipe_section
 from transfigure.recipe.describe import SECTIONS, section_keys
 
-QUICK = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+QUICK = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def _write(folder: Path, text: str, name: str = "mine.yaml") -> Path:

@@ -35,7 +35,7 @@ def seen_by(translator: Translator) -> list[torch.Tensor]:
 @given(
     height=st.integers(1, 40), width=st.integers(1, 40), multiple=st.sampled_from([1, 2, 4, 16, 32]), smallest=st.sampled_from([1, 8, 50])
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_padding_mirrors_as_numpy_does(height: int, width: int, multiple: int, smallest: int) -> None:
     image = torch.arange(2.0 * height * width).reshape(2, height, width)
     padded = pad_by_reflection(image, multiple, smallest)
@@ -55,7 +55,7 @@ def test_padding_mirrors_as_numpy_does(height: int, width: int, multiple: int, s
     dtype=st.sampled_from(["uint8", "uint16", "float32"]),
     multiple=st.sampled_from([1, 4, 32]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_generator_that_copies_gives_the_input_back(height: int, width: int, channels: int, dtype: str, multiple: int) -> None:
     image = noise_image(height, width, channels, dtype, seed=height * width)
     translator = copying(Domain(channels, dtype), multiple, smallest=8)

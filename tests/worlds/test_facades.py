@@ -38,7 +38,7 @@ def test_rendering_leaves_the_scene_as_it_was() -> None:
     np.testing.assert_array_equal(before, render(scene, "day", SIZE))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(world=st.integers(0, 2**40), index=st.integers(0, 3 * 10**6), size=st.integers(16, 96), rendering=st.sampled_from(RENDERINGS))
 def test_any_seed_and_size_gives_a_picture(world: int, index: int, size: int, rendering: str) -> None:
     picture = render(draw_scene(world, index), rendering, size)

@@ -116,7 +116,7 @@ def test_same_shapes_mixes_two_scenes() -> None:
 # ---- pictures -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(index=st.integers(0, 2**31), seed=st.integers(0, 2**40), size=st.integers(32, 100), domain=st.sampled_from("AB"))
 def test_any_scene_and_size_gives_a_picture(index: int, seed: int, size: int, domain: str) -> None:
     picture = render(draw_scene(index, seed), domain, size)

@@ -20,7 +20,7 @@ def test_parameter_count_is_the_stated_one() -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_936_161
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     depth=st.integers(1, 5),
     more=st.tuples(st.integers(0, 40), st.integers(0, 40)),

@@ -45,7 +45,7 @@ def test_one_logit_sees_exactly_its_receptive_field(field: int) -> None:
     assert rows[-1] < side - 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     field=st.sampled_from(FIELDS),
     more=st.tuples(st.integers(0, 40), st.integers(0, 40)),

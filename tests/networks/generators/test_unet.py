@@ -85,7 +85,7 @@ def test_one_image_alone_is_not_lost_at_the_bottleneck() -> None:
     assert not torch.equal(network(a), network(b))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     kind=st.sampled_from([UNet, EncoderDecoder]),
     depth=st.integers(2, 6),
