@@ -113,7 +113,7 @@ class TestContrastive:
             def forward(self, x: Tensor) -> Tensor:
                 return x.flip(3) + self.by
 
-        costs = [float(value("contrastive", kind(0.0), width=32).detach()) for kind in (Shift, Mirror)]
+        costs = [value("contrastive", kind(0.0), width=32).item() for kind in (Shift, Mirror)]
         assert costs[0] < costs[1]
 
     def test_with_identity_the_target_counts_too(self) -> None:
@@ -123,7 +123,7 @@ class TestContrastive:
             def forward(self, x: Tensor) -> Tensor:
                 return x.flip(3) if torch.equal(x, image(1)) else x + self.by
 
-        alone, both = (float(value("contrastive", Odd(0.0), identity=identity, width=32)) for identity in (False, True))
+        alone, both = (value("contrastive", Odd(0.0), identity=identity, width=32).item() for identity in (False, True))
         assert both > 2.05 * alone
 
     def test_heads_are_trained_and_repeatable(self) -> None:
@@ -153,4 +153,4 @@ def test_a_term_that_never_sees_the_output_has_no_gradient_to_match() -> None:
     given = batch(generator)
     given = given.with_fake(given.fake.detach().requires_grad_())
     objective = Objective([{"loss": "identity", "weight": 5, "match_gradient_of": "l1"}, {"loss": "l1"}])
-    assert float(objective.weighted(objective.values(given, generator=generator), given)["identity"]) == 0
+    assert objective.weighted(objective.values(given, generator=generator), given)["identity"].item() == 0
