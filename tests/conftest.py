@@ -46,7 +46,7 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
     """Tests are small: more threads cost more than they bring, and bits must not depend on how many cores a machine has."""
     before = torch.get_num_threads()

@@ -152,14 +152,23 @@ def command(out: Path, grid: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "transfigure", "ablate", str(grid), "synthetic", "--out", str(out), "--seeds", "0", *flags, *more]
 
 
+LONG = {"training.epochs": 60, "training.checkpoint_every": 30}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ablation of two long cells, without a break."""
+    folder = tmp_path_factory.mktemp("whole")
+    return ablate(two(folder, **LONG), folder / "out", HERE, quiet=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["within a cell", "between cells"])
-def test_resume_after_kill_9(tmp_path: Path, when: str) -> None:
+def test_resume_after_kill_9(tmp_path: Path, whole: Path, when: str) -> None:
     (tmp_path / "two.yaml").write_text(TWO)
-    more = ("--training.epochs", "60", "--training.checkpoint_every", "30")
+    more = [word for key, value in LONG.items() for word in (f"--{key}", str(value))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    subprocess.run(command(whole, tmp_path / "two.yaml", *more), check=True, env=environment, capture_output=True)
+    out = tmp_path / "out"
     process = subprocess.Popen(
         command(out, tmp_path / "two.yaml", *more), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
