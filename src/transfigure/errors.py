@@ -6,13 +6,34 @@ The command line prints ``transfigure: <sentence>`` and exits with ``exit_code``
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# What a terminal obeys or cannot show: C0 and C1 controls, line and paragraph separators, marks that turn the direction of what
+# follows, and lone surrogates, which stand for bytes of a file name that are no letters.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class TransfigureError(Exception):
-    """A failure we can explain. The message is one sentence: what, which value, and the way out."""
+    """A failure we can explain. The message is one sentence: what, which value, and the way out.
+
+    Args:
+        message: the sentence.
+        lines: further lines, where the message is a list.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *lines: str) -> None:
+        super().__init__(message, *lines)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
+
+    @property
+    def printable(self) -> str:
+        """The message as a terminal may show it: the only line breaks are those between its lines."""
+        return "\n".join(map(printable, self.args))
 
 
 class UserError(TransfigureError):
@@ -46,6 +67,30 @@ class Interrupted(TransfigureError):
 
 class Skipped(Exception):
     """A metric that cannot be computed on what it is given; the message says why, and what would help."""
+
+
+def printable(text: object, lines: bool = False) -> str:
+    """Text as a terminal may show it: control characters, direction overrides and bytes that are no letters as visible escapes.
+
+    Whatever came from a file name, a recipe, a table or a server may hold an escape sequence that moves the cursor or retitles the window,
+    or a line break that forges a message of ours.
+
+    Args:
+        text: anything; what ``str`` makes of it.
+        lines: the text is several lines on purpose, so line breaks stay. The names inside must have been made printable before.
+
+    Example:
+        >>> printable("a\\nb\\x1b[2J.png")
+        'a\\\\nb\\\\x1b[2J.png'
+    """
+    return _UNPRINTABLE.sub(lambda found: "\n" if lines and found[0] == "\n" else _escape(found[0]), str(text))
+
+
+def _escape(letter: str) -> str:
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # os.fsdecode's sign for one byte
+        return f"\\x{code - 0xDC00:02x}"
+    return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

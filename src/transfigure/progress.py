@@ -1,35 +1,126 @@
-"""Progress on stderr, with rate and time left; results go to stdout, so the two never mix."""
+"""All that is printed: results on stdout, progress and notes on stderr, with rate and time left, so that the two never mix.
+
+Nothing else in the package writes to the terminal (a test looks for it), so names are made printable in one place, and a stream that is
+closed, full or of a small alphabet is met in one place.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from tqdm import tqdm
+from .errors import RunFailure, printable
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 T = TypeVar("T")
 _FORMAT = "{desc}  [{bar:16}] {n_fmt}/{total_fmt}  {rate_fmt}  {remaining} left"
 
 
-class _Lines(io.TextIOBase):
-    """stderr where there is no terminal to redraw a line on: each state of the bar is a line of its own."""
+class _Stderr(io.TextIOBase):
+    """The process's stderr at the time of writing. That nobody listens any more (closed, full, a broken pipe) ends no work.
+
+    Args:
+        redraws: it is a terminal, on which a bar redraws its line; elsewhere each state of a bar is a line of its own.
+    """
+
+    def __init__(self, redraws: bool) -> None:
+        self._redraws = redraws
 
     def write(self, text: str) -> int:
-        words = text.strip("\r\n ")
+        words = text if self._redraws else text.strip("\r\n ")
         if words:
-            sys.stderr.write(words + "\n")
+            self._pass_on(words if self._redraws else words + "\n")
         return len(text)
 
-    def flush(self) -> None:
-        sys.stderr.flush()
+    def _pass_on(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                sys.stderr.write(text)
+                sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return self._redraws
+
+    def fileno(self) -> int:  # a bar asks it for the width of the terminal
+        return sys.stderr.fileno()
 
 
-def say(message: str) -> None:
-    """One line to a person, on stderr, without tearing a progress bar."""
-    tqdm.write(message, file=sys.stderr)
+_TERMINAL, _LINES = _Stderr(redraws=True), _Stderr(redraws=False)
+
+
+def say(message: str, lines: bool = False) -> None:
+    """One line to a person, on stderr, without tearing a progress bar.
+
+    Args:
+        message: what to say; names in it are made printable.
+        lines: it is several lines on purpose.
+    """
+    text = printable(message, lines) + "\n"
+    bars = sys.modules.get("tqdm")  # where nothing has been tracked, there is no bar to tear
+    with bars.tqdm.external_write_mode(file=_TERMINAL) if bars is not None else contextlib.nullcontext():
+        _TERMINAL.write(text)
+
+
+def open_streams() -> None:
+    """Make the standard streams of a program usable, whatever it was started with; to be called before anything is opened.
+
+    A stream that is closed (``2>&-``, some daemons) becomes the null device: otherwise the next file that is opened takes its number, and
+    what a library prints lands in a checkpoint. What a stream's alphabet lacks (ASCII, Latin-1) is written as an escape.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.set_inheritable(opened, True)
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            null = Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115 as long as the process lives
+            setattr(sys, name, null)
+        elif name != "stdin" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon_stdout() -> None:
+    """Nobody reads it, or nothing fits in it: what is left in it is dropped, where the interpreter would complain at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def answer(text: object, lines: bool = False, end: str = "\n") -> None:
+    """A command's result, on stdout.
+
+    Args:
+        text: the result; names in it are made printable.
+        lines: it is several lines on purpose, such as a table.
+        end: what follows it.
+
+    Raises:
+        BrokenPipeError: who read it has gone.
+        RunFailure: it cannot be written, for lack of space.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.write(printable(text, lines) + end)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        abandon_stdout()
+        raise
+    except OSError as error:
+        abandon_stdout()
+        raise RunFailure(f"the result cannot be printed ({error.strerror}): what was written to files is there") from error
 
 
 def duration(seconds: float) -> str:
@@ -54,14 +145,16 @@ class Progress:
     """
 
     def __init__(self, total: int, what: str, unit: str = "img", initial: int = 0, quiet: bool = False) -> None:
-        interactive = sys.stderr.isatty()
-        self._bar = tqdm(
+        from tqdm import tqdm
+
+        interactive = sys.stderr is not None and sys.stderr.isatty()
+        self._bar: tqdm[None] = tqdm(
             total=total,
             initial=initial,
-            desc=what,
+            desc=printable(what),
             unit=f" {unit}",
-            file=sys.stderr if interactive else _Lines(),
-            disable=quiet,
+            file=_TERMINAL if interactive else _LINES,  # type: ignore[arg-type]
+            disable=quiet or sys.stderr is None,
             leave=interactive,
             dynamic_ncols=interactive,
             ascii="-#",
@@ -78,8 +171,8 @@ class Progress:
     def words(self, what: str | None = None, after: str = "") -> None:
         """Change the words before and after the bar."""
         if what is not None:
-            self._bar.set_description_str(what, refresh=False)
-        self._bar.bar_format = f"{_FORMAT}{after}".rstrip()
+            self._bar.set_description_str(printable(what), refresh=False)
+        self._bar.bar_format = f"{_FORMAT}{printable(after)}".rstrip()
 
     def close(self) -> None:
         """Finish the line."""

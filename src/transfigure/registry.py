@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import UserError, did_you_mean
+from .progress import say
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -219,7 +220,7 @@ class Contents:
 def _own() -> Contents:
     found = read_package(Path(__file__).parent)
     for sentence in found.problems.values():
-        print(f"note: {sentence}", file=sys.stderr)
+        say(f"note: {sentence}")
     return found
 
 

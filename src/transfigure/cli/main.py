@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
-from ..errors import TransfigureError, UserError, did_you_mean
+from ..errors import TransfigureError, UserError, did_you_mean, printable
+from ..progress import answer, open_streams, say
 from .commands import Command, commands, load, names
 from .parser import command_parser, program_parser
 
@@ -15,25 +15,23 @@ SECTIONS = ("name", "data", "generator", "discriminator", "objective", "training
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says what happened (0 done, 1 failed, 2 your input, 3 something missing, 130 Ctrl-C)."""
+    open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _run(arguments)
-        sys.stdout.flush()  # a reader that has gone (| head) is noticed here, not at the interpreter's end
-        return code
+        return _run(arguments)
     except SystemExit as stop:  # --help, --version
         return int(stop.code or 0)
     except TransfigureError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(error.printable, error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # who reads the results has gone (| head)
         return 0
     except OSError as error:
         if error.filename is None:
             raise
         yours = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
-        return _fail(f"{error.filename}: {error.strerror}", 2 if isinstance(error, yours) else 1)
+        return _fail(f"{printable(error.filename)}: {error.strerror}", 2 if isinstance(error, yours) else 1)
     except (MemoryError, RuntimeError) as error:
         if "DataLoader worker" in str(error):  # torch raises this wherever the main thread happens to be
             return _fail("a loader process was ended, perhaps for lack of (shared) memory: go on with --resume and fewer --data.workers", 1)
@@ -59,13 +57,13 @@ def _run(arguments: list[str]) -> int:
             raise UserError(_belongs_elsewhere(key, command))
     options = parser.read(rest[1:])
     if rest[0] != command.name and not getattr(options, "quiet", False):
-        print(f"note: {rest[0]} is now  transfigure {command.name}", file=sys.stderr)
+        say(f"note: {rest[0]} is now  transfigure {command.name}")
     for plugin in getattr(options, "plugins", None) or []:
         from ..registry import load_plugin
 
         load_plugin(plugin)
     if command.more_help is not None and options.help:
-        print(f"{parser.format_help()}\n{command.more_help(options, overrides)}")
+        answer(f"{parser.format_help()}\n{command.more_help(options, overrides)}", lines=True)
         return 0
     return command.run(options, overrides)
 
@@ -88,7 +86,7 @@ def _belongs_elsewhere(key: str, command: Command) -> str:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"transfigure: {sentence}", file=sys.stderr)
+    say(f"transfigure: {sentence}", lines=True)
     return code
 
 

@@ -6,11 +6,15 @@ import argparse
 import difflib
 import itertools
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .._version import __version__
 from ..errors import UserError
+from ..progress import answer
 from .commands import GROUPS, Command, commands
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 EPILOG = """\
 start here:
@@ -47,6 +51,11 @@ class Parser(argparse.ArgumentParser):
         if message.startswith("unrecognized arguments: "):
             raise UserError(self.complaint(message.removeprefix("unrecognized arguments: ").split()[0]))
         raise UserError(f"{message}; see  {self.prog} --help")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Help and version, which are results like any other."""
+        if message:
+            answer(message, lines=True, end="")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse words and flags in any order. A flag that is none is complained of before an argument that is missing.

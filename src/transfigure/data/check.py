@@ -155,7 +155,7 @@ def raise_if_bad(findings: Findings) -> None:
     if len(findings.errors) > SHOWN:
         lines.append(f"  and {len(findings.errors) - SHOWN} more")
     lines.append("repair these files, or move them (with their partners) out of the data set")
-    raise UserError("\n".join(lines))
+    raise UserError(*lines)
 
 
 # ---- one pair -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...progress import answer
 from ..options import DATA, add_json, add_plugins, add_quiet, add_weights, required, split_names, weight_files, with_data
 
 GROUP = "compare and explain"
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         grid = grid.with_metrics(split_names(options.metrics))
     cells = grid.cells()
     if options.print_config:
-        print(grid.to_yaml(), end="")
+        answer(grid.to_yaml(), lines=True, end="")
         return 0
     if not has_place(cells[0].recipe.data):
         raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic after the grid")
@@ -91,5 +92,9 @@ def _show(folder: Path, as_json: bool) -> int:
     comparison = read_ablation(folder)
     page = compare(comparison, folder / "comparison.html")
     summary = summarise(comparison)
-    print(json.dumps(to_dict(summary), indent=2) if as_json else f"{to_text(summary)}\ncomparison: {page}")
+    if as_json:
+        answer(json.dumps(to_dict(summary), indent=2), lines=True)
+    else:
+        answer(to_text(summary), lines=True)
+        answer(f"comparison: {page}")
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...progress import answer
 from ..options import add_json, add_model, add_plugins, add_quiet, add_split, open_model
 
 GROUP = "compare and explain"
@@ -45,7 +46,9 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     found = analyze(translator, options.data, second=second, options=AnalysisOptions(options.images, probes=probes), **common)
     page = None if out is None else write_analysis(found, Path(out))
     if options.json:
-        print(json.dumps(found.to_dict(), indent=2))
+        answer(json.dumps(found.to_dict(), indent=2), lines=True)
     else:
-        print(found.table() + (f"\nanalysis: {page}" if page else ""))
+        answer(found.table(), lines=True)
+        if page:
+            answer(f"analysis: {page}")
     return 0

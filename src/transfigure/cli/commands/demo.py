@@ -10,7 +10,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import UserError
+from ...errors import UserError, printable
+from ...progress import answer
 from ..options import add_quiet
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Run the demo, and print what was done."""
-    print(run_demo(Path(options.out), quiet=options.quiet))
+    answer(run_demo(Path(options.out), quiet=options.quiet), lines=True)
     return 0
 
 
@@ -79,9 +80,9 @@ def run_demo(out: Path, quiet: bool = False) -> str:
         [
             result.table(),
             "",
-            f"report:    {page}",
-            f"pictures:  {out / 'panels.png'}  (source, generated, target)",
-            f"translate: transfigure translate {out} INPUT OUTPUT",
+            f"report:    {printable(page)}",
+            f"pictures:  {printable(out / 'panels.png')}  (source, generated, target)",
+            f"translate: transfigure translate {printable(out)} INPUT OUTPUT",
         ]
     )
 

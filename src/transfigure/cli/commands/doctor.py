@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from ...progress import answer
 from ..options import add_json
 
 GROUP = "look up"
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Print what was found."""
     found = examine()
-    print(json.dumps(found, indent=2) if options.json else text(found))
+    answer(json.dumps(found, indent=2) if options.json else text(found), lines=True)
     return 0
 
 

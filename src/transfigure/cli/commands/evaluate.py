@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
+from ...progress import answer
 from ..options import (
     add_alpha,
     add_json,
@@ -87,17 +88,17 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     evaluate = _folders if options.generated or options.target else _model
     result = evaluate(options, overrides, common)
     if options.json:
-        print(json.dumps(result.to_dict(), indent=2))
+        answer(json.dumps(result.to_dict(), indent=2), lines=True)
         return 0
     about = result.about
     facts = (
         f"{len(result.names)} images",
         *(f"{key}: {fact}" for key in ("split", "data", "resize", "checkpoint") if (fact := getattr(about, key))),
     )
-    print(", ".join(facts))
-    print(result.table())
+    answer(", ".join(facts))
+    answer(result.table(), lines=True)
     if about.ranked_by is not None:
-        print(f"worst by {about.ranked_by}: {', '.join(about.worst)}    best: {', '.join(about.best)}")
+        answer(f"worst by {about.ranked_by}: {', '.join(about.worst)}    best: {', '.join(about.best)}")
     return 0
 
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ...errors import UserError, did_you_mean
+from ...progress import answer
 from ..options import add_json, add_plugins
 
 GROUP = "look up"
@@ -29,10 +30,10 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if options.markdown:
         from ..reference import command_reference
 
-        print(command_reference() if options.kind == "command" else reference(), end="")
+        answer(command_reference() if options.kind == "command" else reference(), lines=True, end="")
         return 0
     if options.kind is not None and options.kind not in inventory():
         raise UserError(f"there is no kind {options.kind!r}{did_you_mean(options.kind, inventory())}")
     shown = {kind: items for kind, items in inventory().items() if options.kind in (None, kind)}
-    print(json.dumps(shown, indent=2, default=str) if options.json else inventory_text(shown))
+    answer(json.dumps(shown, indent=2, default=str) if options.json else inventory_text(shown), lines=True)
     return 0

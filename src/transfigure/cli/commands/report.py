@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ...progress import answer
+
 GROUP = "measure"
 
 
@@ -19,5 +21,5 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Write the page, and print where it is."""
     from ...reporting.run.page import report
 
-    print(report(Path(options.run), Path(options.out) if options.out else None))
+    answer(report(Path(options.run), Path(options.out) if options.out else None))
     return 0

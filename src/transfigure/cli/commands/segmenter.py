@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from ...progress import answer
 from ..options import add_device, add_json, add_quiet
 
 GROUP = "measure"
@@ -40,9 +41,9 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     given = {key: getattr(options, key) for key in keys if getattr(options, key) is not None}
     facts = train_segmenter(options.data, options.out, SegmenterOptions(**given), quiet=options.quiet)
     if options.json:
-        print(json.dumps(facts, indent=2))
+        answer(json.dumps(facts, indent=2), lines=True)
         return 0
-    print(f"{facts['file']}: {len(facts['palette']['classes'])} classes, {facts['size']} pixels, photos are side {facts['photos']}")
+    answer(f"{facts['file']}: {len(facts['palette']['classes'])} classes, {facts['size']} pixels, photos are side {facts['photos']}")
     for score in ("pixel_accuracy", "class_accuracy", "class_iou"):
-        print(f"{score.replace('_', ' '):16} {facts[score]:.3f}  on the real photos of {facts['n']} {facts['split']} pairs")
+        answer(f"{score.replace('_', ' '):16} {facts[score]:.3f}  on the real photos of {facts['n']} {facts['split']} pairs")
     return 0

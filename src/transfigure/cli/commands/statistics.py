@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...progress import answer
 from ..options import add_alpha, add_quiet, add_value_range, add_weights, value_range, weight_files
 
 GROUP = "measure"
@@ -42,5 +43,5 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         quiet=options.quiet,
     )
     found.save(Path(options.out))
-    print(f"{options.out}: {found.count} images, {found.network}")
+    answer(f"{options.out}: {found.count} images, {found.network}")
     return 0

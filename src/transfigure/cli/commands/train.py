@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...progress import answer
 from ..options import DATA, add_plugins, add_quiet, required, with_data
 
 GROUP = "train and translate"
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
             raise UserError("no recipe is named: transfigure train RECIPE DATA --out RUN, e.g. pix2pix datasets/facades --out runs/facades")
         recipe = Recipe.load(options.recipe, with_data(overrides, options.data))
     if options.print_config:
-        print(recipe.to_yaml(), end="")
+        answer(recipe.to_yaml(), lines=True, end="")
         return 0
     out = required(options.out, "--out RUN")
     if not has_place(recipe.data):
@@ -73,6 +74,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0:  # the others stay silent
         from ...reporting.run.page import report
 
-        print(f"trained: {run_directory}\nreport:  {report(run_directory)}")
-        print(f"next:    transfigure translate {run_directory} INPUT OUTPUT   |   transfigure evaluate {run_directory}")
+        answer(f"trained: {run_directory}")
+        answer(f"report:  {report(run_directory)}")
+        answer(f"next:    transfigure translate {run_directory} INPUT OUTPUT   |   transfigure evaluate {run_directory}")
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...progress import answer
 from ..options import add_alpha, add_model, add_plugins, add_quiet, open_model
 
 GROUP = "train and translate"
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         written = translator.translate_folder(
             source, output, format=options.format, half=options.half, alpha=options.alpha, quiet=options.quiet
         )
-        print(f"{len(written)} of {len(list_images(source))} images written to {output}")
+        answer(f"{len(written)} of {len(list_images(source))} images written to {output}")
         return 0
     if output.is_dir() or options.output.endswith(("/", os.sep)):
         suffix = source.suffix if options.format == "same" else f".{options.format or 'png'}"
@@ -52,5 +53,5 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     elif options.format and options.format != "same" and output.suffix.lower() != f".{options.format}":
         raise UserError(f"--format {options.format} and the output {output} disagree: leave out one (formats: {', '.join(FORMATS)})")
     translator.translate_file(source, output, alpha=options.alpha, half=options.half)
-    print(output)
+    answer(output)
     return 0
