@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from transfigure import register
-from transfigure.data.files import list_images
+from transfigure.data.folder import find_images
 from transfigure.data.pairs import Collection, FilePicture, Record
 from transfigure.errors import UserError
 
@@ -33,12 +33,13 @@ def suffixes(path: Path | None, source: str = "_A", target: str = "_B") -> Colle
     """
     if path is None or not path.is_dir():
         raise UserError(f"{path} is no folder: give the one that holds the pairs with --data.path")
-    files = {file.stem: file for file in list_images(path)}
+    found = find_images(path)
+    files = {file.stem: file for file in found.files}
     stems = [stem.removesuffix(source) for stem in files if stem.endswith(source) and stem.removesuffix(source) + target in files]
     if not stems:
         raise UserError(f"{path} holds no two images whose names differ in {source} and {target}: say what they end in with --data.source")
     pairs = [Record(stem, FilePicture((files[stem + source],)), FilePicture((files[stem + target],))) for stem in stems]
-    return Collection({"all": pairs})  # "all": val_fraction and test_fraction are drawn from it; or "train", "val", "test"
+    return Collection({"all": pairs}, found.notes)  # "all": val_fraction and test_fraction are drawn from it; or "train", "val", "test"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +18,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfigure.data.files import check_writable_folder, list_images, natural_key, write_atomically, write_json, write_text
+from transfigure.data.files import check_writable_folder, natural_key, write_atomically, write_json, write_text
 from transfigure.errors import RunFailure, UserError
 
 
@@ -163,85 +162,6 @@ class TestNaturalOrder:
     @given(st.integers(0, 10**30), st.integers(0, 10**30))
     def test_numbers_of_any_length(self, a: int, b: int) -> None:
         assert (natural_key(f"x{a}y") < natural_key(f"x{b}y")) == (a < b)
-
-
-class TestListImages:
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        for name in (
-            "b10.png",
-            "b2.PNG",
-            "a.jpg",
-            "c.jpeg",
-            "d.webp",
-            "e.Tif",
-            "f.tiff",
-            "g.bmp",
-            "notes.txt",
-            "sub10/z.png",
-            "sub9/z.png",
-            ".hidden.png",
-            "._b2.png",
-            ".cache/x.png",
-            "__MACOSX/x.png",
-            "Thumbs.db",
-            "png",
-        ):
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_bytes(b"")
-        return tmp_path
-
-    def test_natural_order_any_case_no_junk(self, folder: Path) -> None:
-        here = ["a.jpg", "b2.PNG", "b10.png", "c.jpeg", "d.webp", "e.Tif", "f.tiff", "g.bmp"]
-        assert list_images(folder, recursive=False) == [folder / name for name in here]
-        assert list_images(folder) == [folder / name for name in [*here, "sub9/z.png", "sub10/z.png"]]
-
-    def test_links_are_followed_once(self, folder: Path) -> None:
-        try:
-            (folder / "sub9" / "again").symlink_to(folder, target_is_directory=True)
-            (folder / "linked.png").symlink_to(folder / "a.jpg")
-        except OSError:
-            (folder / "linked.png").write_bytes(b"")  # Windows without the right to link
-        listed = list_images(folder)
-        assert len(listed) == 11
-        assert folder / "linked.png" in listed
-
-    def test_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"the folder .*nowhere does not exist: give a folder of png, jpg, .* or bmp files"):
-            list_images(tmp_path / "nowhere")
-
-    def test_not_a_folder(self, folder: Path) -> None:
-        with pytest.raises(UserError, match=r"a\.jpg is a file, not a folder"):
-            list_images(folder / "a.jpg")
-
-    def test_no_images(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="holds no images, no other file either"):
-            list_images(tmp_path)
-        (tmp_path / "a.gif").write_bytes(b"")
-        with pytest.raises(UserError, match=r"holds no images, only 1 other file, such as a\.gif: accepted are png"):
-            list_images(tmp_path)
-        (tmp_path / "sub").mkdir()
-        (tmp_path / "sub" / "x.png").write_bytes(b"")
-        with pytest.raises(UserError, match="its subfolders were not searched"):
-            list_images(tmp_path, recursive=False)
-        assert list_images(tmp_path) == [tmp_path / "sub" / "x.png"]
-
-    def test_a_locked_subfolder_is_not_passed_over(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        scandir = os.scandir
-
-        def locked(path: str) -> Iterator[os.DirEntry[str]]:
-            if Path(path).name == "sub9":
-                raise PermissionError(errno.EACCES, "Permission denied", path)
-            return scandir(path)
-
-        monkeypatch.setattr(os, "scandir", locked)
-        with pytest.raises(UserError, match=r"cannot look into the folder .*sub9: Permission denied"):
-            list_images(folder)
-
-    def test_real_names_with_commas(self, shared: Path) -> None:
-        listed = list_images(shared / "data" / "isl_16bit")
-        depths = [int(path.name.split("z_depth-")[1].split(",")[0]) for path in listed if "z_depth" in path.name]
-        assert depths == list(range(13))
 
 
 class TestCheckWritableFolder:

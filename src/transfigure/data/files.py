@@ -1,4 +1,4 @@
-"""Files and folders: written whole or not at all, listed in the order a person would count them."""
+"""Files and folders: written whole or not at all, in the order a person would count them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from typing import Any, BinaryIO
 
 from ..errors import RunFailure, TransfigureError, UserError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-_NOT_DATA = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _BAD_NAME = frozenset({errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOENT})
@@ -98,43 +96,16 @@ def to_json_values(value: Any) -> Any:
     return value
 
 
-def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
+def natural_key(name: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
     """A sort key that counts: ``img2`` comes before ``img10``; names equal but for case or zeros keep one fixed order."""
     pieces = re.split(r"([0-9]+)", name)
-    return tuple(int(piece) if i % 2 else piece.casefold() for i, piece in enumerate(pieces)), name
+    return tuple(_number(piece) if i % 2 else piece.casefold() for i, piece in enumerate(pieces)), name
 
 
-def list_images(folder: Path, recursive: bool = True) -> list[Path]:
-    """Every image file of a folder, in natural order.
-
-    Hidden names, ``__MACOSX`` and ``Thumbs.db`` are passed over. Links to folders are followed, each real folder once.
-
-    Args:
-        folder: where to look.
-        recursive: look into its subfolders too.
-
-    Returns:
-        Paths that start with ``folder``; never empty.
-
-    Raises:
-        UserError: the folder does not exist, is not a folder, cannot be read, or holds no image.
-    """
-    if not folder.exists():
-        raise UserError(f"the folder {folder} does not exist: give a folder of {_suffix_words()} files")
-    if not folder.is_dir():
-        raise UserError(f"{folder} is a file, not a folder: give a folder of {_suffix_words()} files")
-    images: list[Path] = []
-    others: list[Path] = []
-    for path in _walk(folder, recursive):
-        (images if path.suffix.lower() in IMAGE_SUFFIXES else others).append(path)
-    if not images:
-        if others:
-            held = f"only {len(others)} other file{'s' * (len(others) > 1)}, such as {min(others).relative_to(folder)}"
-        else:
-            held = "no other file either"
-        where = "" if recursive else " (its subfolders were not searched)"
-        raise UserError(f"the folder {folder} holds no images, {held}{where}: accepted are {_suffix_words()} files")
-    return sorted(images, key=lambda path: [natural_key(part) for part in path.relative_to(folder).parts])
+def _number(digits: str) -> tuple[int, str]:
+    """Orders as the number does, which Python makes of no more than 4,300 digits."""
+    digits = digits.lstrip("0")
+    return len(digits), digits
 
 
 def check_writable_folder(path: Path) -> None:
@@ -151,34 +122,6 @@ def check_writable_folder(path: Path) -> None:
         probe.unlink()
     except (OSError, ValueError) as error:
         raise _worded(_os_error_behind(error) or OSError(errno.EINVAL, str(error)), path, 0) from error
-
-
-def _walk(folder: Path, recursive: bool) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise UserError(
-            f"cannot look into the folder {error.filename}: {error.strerror}; change its permissions or move it away"
-        ) from error
-
-    found: list[Path] = []
-    seen: set[str] = set()
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # a link that leads back would never end
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if recursive and not _ignored(name))
-        found += [Path(place, name) for name in names if not _ignored(name)]
-    return found
-
-
-def _ignored(name: str) -> bool:
-    return name.startswith(".") or name in _NOT_DATA
-
-
-def _suffix_words() -> str:
-    *first, last = (suffix[1:] for suffix in IMAGE_SUFFIXES)
-    return f"{', '.join(first)} or {last}"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -55,6 +55,13 @@ _SIGNATURES = {
 }
 _FOREIGN = {
     b"GIF8": "GIF",
+    b"\0\0\0\x0cjP  \r\n": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\0\0\0\x0cJXL \r\n": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"8BPS": "Photoshop",
+    b"v/1\x01": "OpenEXR",
+    b"P7\n": "PAM",
     b"%PDF": "PDF",
     b"<svg": "SVG",
     b"<?xml": "XML",
@@ -62,6 +69,11 @@ _FOREIGN = {
     b"PK\x03\x04": "ZIP",
     b"\x93NUMPY": "NumPy",
 }
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
+"""Of the files that begin with a box called ftyp."""
+_FOREIGN_IMAGES = frozenset({"GIF", "JPEG 2000", "JPEG XL", "Photoshop", "OpenEXR", "PAM", "AVIF", "HEIC"})
+
+FORMATS = "PNG, JPEG, WebP, TIFF or BMP file"
 
 _ANY = range(1, 1 << 16)
 _HOLDS: dict[str, dict[str, range | tuple[int, ...]]] = {
@@ -267,16 +279,41 @@ def _head(stream: BinaryIO) -> bytes:
     return head
 
 
-def _sniffed(head: bytes, path: Path) -> str:
-    if not head:
-        raise UserError(f"{path} is empty (0 bytes): copy it again, or leave it out")
+def kind_of(path: str | Path) -> tuple[str, bool]:
+    """What a file's first bytes say it is, and whether that can be read here; an empty word for what is no image.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each of many files takes longer than the look itself
+        head = stream.read(32)
+    if kind := _readable(head):
+        return kind, True
+    return next((kind for kind in (_foreign(head),) if kind in _FOREIGN_IMAGES), ""), False
+
+
+def _readable(head: bytes) -> str | None:
+    """The readable format that these first bytes announce."""
     for signature, kind in _SIGNATURES.items():
         if head.startswith(signature):
             return kind
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    looks = next((f" (it looks like {kind})" for signature, kind in _FOREIGN.items() if head.startswith(signature)), "")
-    raise UserError(f"{path} is not a PNG, JPEG, WebP, TIFF or BMP file{looks}: convert it to PNG, or leave it out")
+    return "WEBP" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
+
+
+def _foreign(head: bytes) -> str:
+    """What else these first bytes look like; an empty word if nothing known."""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "video")
+    return next((kind for signature, kind in _FOREIGN.items() if head.startswith(signature)), "")
+
+
+def _sniffed(head: bytes, path: Path) -> str:
+    if not head:
+        raise UserError(f"{path} is empty (0 bytes): copy it again, or leave it out")
+    if kind := _readable(head):
+        return kind
+    looks = f" (it looks like {kind})" if (kind := _foreign(head)) else ""
+    raise UserError(f"{path} is not a {FORMATS}{looks}: convert it to PNG, or leave it out")
 
 
 def _pillow(stream: BinaryIO, kind: str) -> ImageFile | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..registry import register
-from .files import list_images
+from .folder import Found, find_images, sub_folders
 from .images import size_of
 from .pairing import listed, match
 from .pairs import SPLIT_NAMES, Collection, FilePicture, Record, Single, canonical_split
@@ -74,10 +74,10 @@ def side_by_side(path: Path | None) -> Collection:
     parts = _split_folders(folder)
     notes = []
     if parts:
-        direct = _images_in(folder, [], recursive=False)
+        direct = _images_in(folder, [], recursive=False).files
         if direct:
             notes.append(f"{len(direct)} images directly in {folder} are not used, since it has {listed(sorted(parts))} sub-folders")
-    found = {name: _halves(part, _images_in(part, notes)) for name, part in (parts or {"all": folder}).items()}
+    found = {name: _halves(_images_in(part, notes)) for name, part in (parts or {"all": folder}).items()}
     splits = {name: records for name, records in found.items() if records}
     if not splits:
         raise UserError(f"{notes[-1]}; {_THREE_LAYOUTS}")
@@ -177,8 +177,8 @@ def unpaired(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     ]
     domains = {}
     for name in both:
-        domains[name] = _singles(sides[0][name]), _singles(sides[1][name])
-    return Collection(notes=notes, domains=domains)
+        domains[name] = _singles(sides[0][name], notes), _singles(sides[1][name], notes)
+    return Collection(notes=list(dict.fromkeys(notes)), domains=domains)
 
 
 def recognise(path: Path) -> str:
@@ -197,9 +197,9 @@ def recognise(path: Path) -> str:
         return "manifest"
     if _usual_words_in(path):
         return "two_folders"
-    files = [file for folder in (_split_folders(path) or {"all": path}).values() for file in _images_in(folder, [])]
+    files = [file for folder in (_split_folders(path) or {"all": path}).values() for file in _images_in(folder, []).files]
     if not files:
-        children = sorted(child.name for child in path.iterdir())
+        children = [*sub_folders(path), *(name for name in sorted(os.listdir(path)) if not (path / name).is_dir())]  # noqa: PTH208
         raise UserError(f"{path} holds {f'{listed(children)} and no images' if children else 'nothing'}: {_THREE_LAYOUTS}")
     sizes = _sizes([files[0], files[len(files) // 2], files[-1]])
     odd = [(file, (width, height)) for file, (width, height) in sizes.items() if not 1.9 <= width / height <= 2.1]
@@ -234,13 +234,9 @@ def _existing_folder(path: Path | None, kind: str) -> Path:
     return path
 
 
-def _children(folder: Path) -> list[str]:
-    return sorted(child.name for child in folder.iterdir() if child.is_dir()) if folder.is_dir() else []
-
-
 def _child(folder: Path, names: Iterable[str]) -> Path | None:
     """The sub-folder with one of these names, exactly if there is one, else in other capitals."""
-    names, children = list(names), _children(folder)
+    names, children = list(names), sub_folders(folder)
     exact = [name for name in names if name in children]
     folded = [child for child in children if child.lower() in {name.lower() for name in names}]
     return folder / (exact or folded)[0] if exact or folded else None
@@ -291,7 +287,7 @@ def _words_for(path: Path | None, a: str, b: str) -> tuple[str, str]:
         choices = listed([f"{first} and {second}" for first, second in usual])
         raise UserError(f"{path} could be paired in more than one way ({choices}): say which with --data.a and --data.b")
     raise UserError(
-        f"{path} has no folder {' and no folder '.join(missing)} (it holds {listed(_children(path), 8) or 'no folders'}): "
+        f"{path} has no folder {' and no folder '.join(missing)} (it holds {listed(sub_folders(path), 8) or 'no folders'}): "
         "name the two sides with --data.a and --data.b"
     )
 
@@ -299,21 +295,19 @@ def _words_for(path: Path | None, a: str, b: str) -> tuple[str, str]:
 # ---- records ------------------------------------------------------------------------------------------------------------
 
 
-def _images_in(folder: Path, notes: list[str], recursive: bool = True) -> list[Path]:
-    """The folder's images; where it has none, the reason goes to the notes."""
+def _images_in(folder: Path, notes: list[str], recursive: bool = True) -> Found:
+    """The folder's images; where it has none, the reason goes to the notes, as does what was passed over."""
     try:
-        return list_images(folder, recursive)
+        found = find_images(folder, recursive)
     except UserError as error:
         notes.append(str(error))
-        return []
+        return Found(folder, [])
+    notes += found.notes
+    return found
 
 
-def _relative(files: Iterable[Path], folder: Path) -> list[str]:
-    return [file.relative_to(folder).as_posix() for file in files]
-
-
-def _halves(folder: Path, files: list[Path]) -> list[Record]:
-    names = _relative(files, folder)
+def _halves(found: Found) -> list[Record]:
+    files, names = found.files, found.names
     stems = [os.path.splitext(name)[0] for name in names]  # noqa: PTH122 - with_suffix would refuse some names
     times = Counter(stems)
     return [
@@ -325,19 +319,20 @@ def _halves(folder: Path, files: list[Path]) -> list[Record]:
 def _pair(a: Path, b: Path) -> tuple[list[Record], list[str]]:
     notes: list[str] = []
     files = _images_in(a, notes), _images_in(b, notes)
-    paired = match(_relative(files[0], a), _relative(files[1], b))
-    if not paired.pairs and any(files):
+    paired = match(files[0].names, files[1].names)
+    if not paired.pairs and any(found.files for found in files):
         return [], [*notes, f"no file of {a} has a partner in {b}"]
-    records = [Record(name, FilePicture((files[0][i],)), FilePicture((files[1][j],))) for i, j, name in paired.pairs]
+    records = [Record(name, FilePicture((files[0].files[i],)), FilePicture((files[1].files[j],))) for i, j, name in paired.pairs]
     return records, notes + paired.notes(str(a), str(b))
 
 
-def _singles(folder: Path) -> list[Single]:
-    missing: list[str] = []
-    files = _images_in(folder, missing)
-    if not files:
-        raise UserError(f"{missing[0] if missing else folder}: a domain needs images")
-    names = [file.relative_to(folder).as_posix() for file in files]
+def _singles(folder: Path, notes: list[str]) -> list[Single]:
+    try:
+        found = find_images(folder)
+    except UserError as error:
+        raise UserError(f"{error}: a domain needs images") from error
+    notes += found.notes
+    files, names = found.files, found.names
     stems = [os.path.splitext(name)[0] for name in names]  # noqa: PTH122 - with_suffix would refuse some names
     times = Counter(stems)
     return [Single(name if times[stem] > 1 else stem, FilePicture((file,))) for file, name, stem in zip(files, names, stems)]
@@ -346,7 +341,7 @@ def _singles(folder: Path) -> list[Single]:
 def _nothing_paired(a: dict[str, Path], b: dict[str, Path]) -> str:
     name = next(name for name in a if name in b)
     folders = a[name], b[name]
-    shown = [listed(_relative(_images_in(folder, []), folder)) or "no images" for folder in folders]
+    shown = [listed(_images_in(folder, []).names) or "no images" for folder in folders]
     return (
         f"no file of {folders[0]} ({shown[0]}) has a partner in {folders[1]} ({shown[1]}): give the two files of a pair one name, "
         "or list the pairs in a manifest"

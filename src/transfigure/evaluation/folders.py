@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, Unpack
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..data import images
 from ..data.batch import chunks
-from ..data.files import check_writable_folder, list_images
+from ..data.files import check_writable_folder
+from ..data.folder import Found, find_images
 from ..data.pairing import listed, match
 from ..data.pixels import NATURAL_RANGE, Array, match_channels, to_tensor
 from ..errors import Missing, Skipped, UserError
@@ -107,10 +108,11 @@ def evaluate_folders(
             for flag, given in (("labels", labels), ("segmenter", wanted.segmenter), ("palette", wanted.palette)):
                 if given is not None:
                     raise UserError(f"--{flag} needs pairs: leave it out, or leave out --unpaired and give --target a folder")
+            found = _list({"generated": generated, "source": source, **({} if stored else {"target": target})}, quiet)
             sets = _Sets(
-                list_images(Path(generated)),
-                Statistics.load(Path(target)) if stored else list_images(Path(target)),
-                list_images(Path(source)) if source is not None else None,
+                found["generated"].files,
+                Statistics.load(Path(target)) if stored else found["target"].files,
+                found["source"].files if "source" in found else None,
             )
             _prepare(out)
             result = _compare_sets(choice, sets, about, reading, quiet)
@@ -222,28 +224,34 @@ def _matched(
     generated: str | Path, target: str | Path, source: str | Path | None, labels: str | Path | None, photos: bool, quiet: bool
 ) -> list[_Files]:
     """Every generated file with its partners in the other folders."""
-    given = {"generated": generated, "target": target, "source": source, "labels": labels}
-    folders = {name: Path(folder) for name, folder in given.items() if folder is not None}
-    files = {name: list_images(folder) for name, folder in folders.items()}
-    partners = {other: _partners(folders, files, other, quiet) for other in folders if other != "generated"}
+    found = _list({"generated": generated, "target": target, "source": source, "labels": labels}, quiet)
+    partners = {other: _partners(found, other, quiet) for other in found if other != "generated"}
     label_maps = partners.get("labels") or partners.get("source" if photos else "target")
     return [
         _Files(
-            file.relative_to(folders["generated"]).with_suffix("").as_posix(),
+            str(PurePosixPath(name).with_suffix("")),
             file,
             partners["target"][index],
             partners["source"][index] if "source" in partners else None,
             label_maps[index] if label_maps else None,
         )
-        for index, file in enumerate(files["generated"])
+        for index, (file, name) in enumerate(zip(found["generated"].files, found["generated"].names))
     ]
 
 
-def _partners(folders: dict[str, Path], files: dict[str, list[Path]], other: str, quiet: bool) -> list[Path]:
+def _list(places: Mapping[str, str | Path | None], quiet: bool) -> dict[str, Found]:
+    """The images of each place that is given; what was passed over is said once for each."""
+    found = {what: find_images(place) for what, place in places.items() if place is not None}
+    for note in dict.fromkeys(note for one in found.values() for note in one.notes if not quiet):
+        say(f"note: {note}")
+    return found
+
+
+def _partners(listing: Mapping[str, Found], other: str, quiet: bool) -> list[Path]:
     """For every generated file its partner in another folder."""
-    mine, theirs = ([file.relative_to(folders[name]).as_posix() for file in files[name]] for name in ("generated", other))
-    pairing = match(mine, theirs)
-    found = {a: files[other][b] for a, b, _ in pairing.pairs}
+    folders, mine = {what: one.folder for what, one in listing.items()}, listing["generated"].names
+    pairing = match(mine, listing[other].names)
+    found = {a: listing[other].files[b] for a, b, _ in pairing.pairs}
     if len(found) < len(mine) or (other == "target" and pairing.only_b):
         lonely = [mine[index] for index in range(len(mine)) if index not in found] or list(pairing.only_b)
         where, elsewhere = ("generated", other) if len(found) < len(mine) else (other, "generated")
@@ -312,7 +320,7 @@ def statistics_of(
         resize: how Inception is fed; None is ``tf1``.
         weights: files of feature networks, by name.
         value_range, alpha: see :class:`FileReading`.
-        quiet: no progress.
+        quiet: no progress and no notes.
 
     Raises:
         UserError: no images, or some that cannot be read or have no features.
@@ -320,7 +328,7 @@ def statistics_of(
     """
     if features == "random" and resize is not None:
         raise UserError(f"--resize {resize} is Inception's: the random network sees images at their own size, so leave it out")
-    files = list_images(Path(folder))
+    files = _list({"folder": folder}, quiet)["folder"].files
     with weight_files.explicit(weights or {}):
         extractor = inception(resize or "tf1") if features == "inception" else random_network()
         try:

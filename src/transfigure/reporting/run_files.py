@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ..data.files import IMAGE_SUFFIXES
+from ..data.folder import SUFFIXES
 from ..errors import UserError
 from ..evaluation.schema import finite
 from .scores import Entry, EvaluationView, mapping, read_json
@@ -210,14 +210,14 @@ def _samples(folder: Path) -> list[Sample]:
         return []
     ends: dict[int, dict[str, Path]] = {}
     for path in sorted((folder / "fixed").glob("*")):
-        if (match := re.fullmatch(r"(\d+)_(source|target)", path.stem)) and path.suffix.lower() in IMAGE_SUFFIXES:
+        if (match := re.fullmatch(r"(\d+)_(source|target)", path.stem)) and path.suffix.lower() in SUFFIXES:
             ends.setdefault(int(match[1]), {})[match[2]] = path
     moments: dict[int, list[tuple[int, Path]]] = {}
     for moment in sorted(
         (path for path in folder.iterdir() if path.is_dir() and re.fullmatch(r"\d+", path.name)), key=lambda path: int(path.name)
     ):
         for path in sorted(moment.iterdir()):
-            if re.fullmatch(r"\d+", path.stem) and path.suffix.lower() in IMAGE_SUFFIXES:
+            if re.fullmatch(r"\d+", path.stem) and path.suffix.lower() in SUFFIXES:
                 moments.setdefault(int(path.stem), []).append((int(moment.name), path))
     return [
         Sample(index, ends.get(index, {}).get("source"), ends.get(index, {}).get("target"), moments.get(index, []))

@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..data import images
-from ..data.files import check_writable_folder, list_images
+from ..data.files import check_writable_folder
+from ..data.folder import find_images
 from ..data.pixels import NATURAL_RANGE, bicubic, convert_channels, to_array, to_tensor
 from ..errors import Missing, UserError
 from ..interop.pytorch_cyclegan import load_generator
@@ -248,8 +249,10 @@ class Translator:
                 that could not be translated (all others have been).
             Missing: likewise at the end, if all that those files lack is an optional package.
         """
-        source, output = Path(source), Path(output)
-        files = list_images(source)
+        found, output = find_images(source), Path(output)
+        source, files = found.folder, found.files
+        for note in [] if quiet or self.quiet else found.notes:
+            say(f"note: {note}")
         outputs = plan_outputs(files, source, output, format or self._usual_format(quiet), self.check_output)
         check_writable_folder(output)
         translator = replace(self, quiet=quiet or self.quiet)

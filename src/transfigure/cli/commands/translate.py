@@ -34,18 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Translate, and print what was written."""
-    from ...data.files import list_images
+    from ...data.folder import find_images, is_place
     from ...translation.folder import FORMATS
 
     translator = open_model(options)
     source, output = Path(options.input), Path(options.output)
-    if not source.exists():
+    if not os.path.lexists(source) and not is_place(source):
         raise UserError(f"{source} does not exist: give an image or a folder of images")
-    if source.is_dir():
+    if is_place(source):
         written = translator.translate_folder(
             source, output, format=options.format, half=options.half, alpha=options.alpha, quiet=options.quiet
         )
-        answer(f"{len(written)} of {len(list_images(source))} images written to {output}")
+        answer(f"{len(written)} of {len(find_images(source).files)} images written to {output}")
         return 0
     if output.is_dir() or options.output.endswith(("/", os.sep)):
         suffix = source.suffix if options.format == "same" else f".{options.format or 'png'}"

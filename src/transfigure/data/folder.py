@@ -1,0 +1,261 @@
+"""Which files of a folder are images: every reader asks here, so that all see the same folder alike.
+
+A file whose suffix belongs to a readable format is taken; any other is decided by its first bytes. What is passed over is counted in
+one note. Names that begin with a dot, and the folders in which systems and network drives keep thumbnails and deleted files, are no
+data. Links are followed, out of the folder too.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UserError
+from . import images
+from .files import natural_key
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
+"""Files of these are images without being opened; what is in them is found out when they are read."""
+ACCEPTED = "png, jpg, webp, tif, gif, pnm or bmp"
+
+_NO_DATA_FOLDERS = frozenset(
+    {
+        *("@eadir", "@recycle", "#recycle", "@tmp", "@recently-snapshot", "#snapshot", "@sharebin", "@transcode"),  # network drives
+        *("$recycle.bin", "recycler", "system volume information", "lost+found", "found.000"),
+        *("__macosx", "network trash folder", "temporary items", "__pycache__", "thumbs"),
+    }
+)
+_NO_DATA_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+
+_FOLDER, _LINK, _LOOP = "folder of thumbnails, deleted or hidden files", "link that cannot be followed", "link that leads back"
+_HIDDEN, _UNREADABLE, _OTHER = "hidden file", "unreadable file", "other file"
+_PLURALS = {
+    _FOLDER: "folders of thumbnails, deleted or hidden files",
+    _LINK: "links that cannot be followed",
+    _LOOP: "links that lead back",
+}
+_REPEATED, _REPEATED_SHARE = 100_000, 20
+"""Folders that are reached more than once, by links, may bring so many entries, and so many times those that are there once."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The images of a folder.
+
+    Attributes:
+        folder: where they are; every file is below it.
+        files: in natural order, never empty.
+        notes: one sentence about what was passed over, or none. Whoever reads the folder says it, once.
+    """
+
+    folder: Path
+    files: list[Path]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """Each file below the folder, with ``/`` between folders."""
+        return [file.relative_to(self.folder).as_posix() for file in self.files]
+
+
+def find_images(place: str | Path, recursive: bool = True) -> Found:
+    """Every image of a folder, in natural order.
+
+    Args:
+        place: a folder; or a pattern such as ``results/*_fake_B.png``, which selects among the files of ``results`` by their names (not in
+            its sub-folders). A pattern that names something that exists is no pattern.
+        recursive: look into its sub-folders too.
+
+    Raises:
+        UserError: there is no such folder, it cannot be read, links multiply it without end, or it holds no image.
+    """
+    folder, pattern = _folder_and_pattern(Path(place))
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a name cannot be
+        state = "is a file, not a folder" if os.path.isfile(folder) else "does not exist"  # noqa: PTH113
+        raise UserError(f"{'' if state.startswith('is') else 'the folder '}{folder} {state}: give a folder of {ACCEPTED} files")
+    passed = _PassedOver()
+    names = list(_walk(folder, recursive and pattern is None, pattern, passed))
+    if not names and pattern is not None:
+        inside = "".join(f"; it holds {name}" for name in sorted(os.listdir(folder), key=natural_key)[:1])  # noqa: PTH208
+        raise UserError(f"no image of {folder} has a name like {pattern}{inside}")
+    if not names:
+        held = f"only {passed}" if passed else "no other file either"
+        where = "" if recursive else " (its subfolders were not searched)"
+        raise UserError(f"the folder {folder} holds no images, {held}{where}: accepted are {ACCEPTED} files")
+    names.sort(key=lambda name: [natural_key(part) for part in name.split("/")])
+    return Found(folder, [folder / name for name in names], [f"passed over in {folder}: {passed}"] if passed else [])
+
+
+def is_place(place: str | Path) -> bool:
+    """Whether there is a folder, or a pattern that selects among the files of one."""
+    folder, pattern = _folder_and_pattern(Path(place))
+    return os.path.isdir(folder) and (pattern is None or bool(fnmatch.filter(os.listdir(folder), pattern)))  # noqa: PTH112, PTH208
+
+
+def sub_folders(place: Path) -> list[str]:
+    """The names of the folders in a folder that may hold data, in natural order; none if it is no folder.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if not os.path.isdir(place):  # noqa: PTH112
+        return []
+    return sorted(
+        (entry.name for entry in _entries(str(place)) if not _is_no_data(entry.name) and _what(entry) == "folder"), key=natural_key
+    )
+
+
+def composed(name: str) -> str:
+    """A name as it is compared with others: accents composed with their letters, whichever way a system stores them."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+class _PassedOver:
+    """What was no image, counted by its kind, with one example of each."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def add(self, kind: str, name: str) -> None:
+        self._counts[kind] += 1
+        self._examples[kind] = min(name, self._examples.get(kind, name))
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def __str__(self) -> str:
+        plain = (_OTHER, _HIDDEN, _UNREADABLE, _LINK, _LOOP, _FOLDER)
+        formats = sorted(kind for kind in self._counts if kind not in plain)
+        parts = []
+        if formats:
+            numbers = [f"{self._counts[kind]} {kind}" for kind in formats]
+            many = sum(self._counts[kind] for kind in formats) > 1
+            which = f"{', '.join(numbers[:-1])} and {numbers[-1]}" if len(numbers) > 1 else numbers[0]
+            example = min(self._examples[kind] for kind in formats)
+            parts.append(
+                f"{which} file{'s' * many}, such as {example} (convert {'them' if many else 'it'} to PNG to use {'them' if many else 'it'})"
+            )
+        for kind in plain:
+            if count := self._counts[kind]:
+                words = kind if count == 1 else _PLURALS.get(kind, f"{kind}s")
+                parts.append(f"{count} {words}, such as {self._examples[kind]}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class _Above:
+    """A folder on the way to another."""
+
+    identity: tuple[int, int]
+    parent: _Above | None
+
+
+def _folder_and_pattern(place: Path) -> tuple[Path, str | None]:
+    if any(mark in place.name for mark in "*?[") and not os.path.lexists(place):
+        return place.parent, composed(place.name)
+    return place, None
+
+
+def _walk(folder: Path, recursive: bool, pattern: str | None, passed: _PassedOver) -> Iterator[str]:
+    """The names of the images, ``/`` between folders, in the order of the disk."""
+    above: _Above | None = None
+    for parent in reversed(Path(os.path.realpath(folder)).parents):
+        above = _Above(_identity(str(parent)), above)
+    seen: set[tuple[int, int]] = set()
+    once = again = 0
+    stack: list[tuple[str, str, bool, _Above | None]] = [(str(folder), "", False, above)]
+    while stack:
+        place, prefix, linked, above = stack.pop()
+        try:
+            identity, entries = _identity(place), _entries(place)
+        except (UserError, OSError):
+            if not linked:
+                raise
+            passed.add(_LINK, prefix.rstrip("/"))
+            continue
+        if _contains(above, identity):
+            passed.add(_LOOP, prefix.rstrip("/"))
+            continue
+        if identity in seen:
+            again += 1 + len(entries)
+            if again > _REPEATED + _REPEATED_SHARE * once:
+                raise UserError(
+                    f"links in {folder} multiply its files without end ({place} is one way to a folder seen before): remove some of them"
+                )
+        else:
+            seen.add(identity)
+            once += 1 + len(entries)
+        for entry in entries:
+            name, what = f"{prefix}{entry.name}", _what(entry)
+            if pattern is not None and not fnmatch.fnmatchcase(composed(entry.name), pattern):
+                continue
+            if what == "folder":
+                if recursive and _is_no_data(entry.name):
+                    passed.add(_FOLDER, name)
+                elif recursive:
+                    stack.append((entry.path, f"{name}/", linked or entry.is_symlink(), _Above(identity, above)))
+            elif _is_no_data(entry.name):
+                if _has_known_suffix(entry.name):
+                    passed.add(_HIDDEN, name)
+            elif what != "file":
+                passed.add(what, name)
+            elif _has_known_suffix(entry.name) or (reason := _not_an_image(entry.path)) is None:
+                yield name
+            else:
+                passed.add(reason, name)
+
+
+def _entries(place: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(place) as entries:
+            return list(entries)
+    except OSError as error:
+        raise UserError(f"cannot look into the folder {place}: {error.strerror}; change its permissions or move it away") from error
+
+
+def _what(entry: os.DirEntry[str]) -> str:
+    """``folder``, ``file``, or as what it is passed over."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+    except OSError:  # a link to itself, or one through a folder that is closed
+        return _LINK
+    return _LINK if entry.is_symlink() else _OTHER
+
+
+def _is_no_data(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _NO_DATA_FOLDERS or name.lower() in _NO_DATA_FILES
+
+
+def _has_known_suffix(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+
+
+def _not_an_image(path: str) -> str | None:
+    """As what a file of another suffix is passed over; None if its first bytes are those of an image that can be read."""
+    try:
+        kind, readable = images.kind_of(path)
+    except OSError:
+        return _UNREADABLE
+    return None if readable else kind or _OTHER
+
+
+def _identity(place: str) -> tuple[int, int]:
+    found = os.stat(place)  # noqa: PTH116
+    return found.st_dev, found.st_ino
+
+
+def _contains(above: _Above | None, identity: tuple[int, int]) -> bool:
+    while above is not None:
+        if above.identity == identity:
+            return True
+        above = above.parent
+    return False
