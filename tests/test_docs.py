@@ -137,7 +137,7 @@ def test_the_numbers_of_the_pair_are_so() -> None:
     text = " ".join(TOUR.read_text(encoding="utf-8").split())
     recipe = Recipe.load("pix2pix", {"data.kind": "synthetic"})
     section = resolve_data(recipe.data)
-    records = find_records(section)[0]
+    records = find_records(section).splits
     assert f"names {', '.join(str(len(records[name])) for name in ('train', 'val'))} and {len(records['test'])} scenes" in text
     assert f"`{records['train'][0].name}`" in text
     geometry = geometry_of(section)

@@ -10,7 +10,8 @@ import pytest
 
 from transfigure import registry
 from transfigure.data.open import open_collection
-from transfigure.data.pairs import Collection, split
+from transfigure.data.pairs import Collection
+from transfigure.data.splits import divide
 
 LAYOUTS = Path(__file__).resolve().parents[1] / "data" / "layouts"
 
@@ -36,10 +37,10 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Collection, 
 def test_records(opened: tuple[Collection, Collection]) -> None:
     collection, again = opened
     assert bool(collection.splits) != bool(collection.domains)
-    parts = split(collection, 0.1, 0.1, seed=0)
+    parts = divide(collection, 0.1, 0.1, seed=0).splits
     assert parts["train"]
     for name, records in parts.items():
-        assert [record.name for record in records] == [record.name for record in split(again, 0.1, 0.1, seed=0)[name]]
+        assert [record.name for record in records] == [record.name for record in divide(again, 0.1, 0.1, seed=0).splits[name]]
         assert len({record.name for record in records}) == len(records)
     for record in parts["train"][:2] + parts["train"][-1:]:
         a, b = record.load()

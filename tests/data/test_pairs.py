@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from transfigure.data import images
 from transfigure.data.layouts import recognise
 from transfigure.data.open import open_collection
-from transfigure.data.pairs import Collection, FilePicture, Record, directed, split
+from transfigure.data.pairs import Collection, FilePicture, Record, directed
 from transfigure.errors import UserError
 
 
@@ -256,54 +253,8 @@ def test_unknown_kinds_and_options_are_refused(tmp_path: Path) -> None:
         open_collection("side_by_side", tmp_path, a="A")
 
 
-# ---- splitting ------------------------------------------------------------------------------------------------------------
-
-
-def records(names: list[str]) -> list[Record]:
-    return [Record(name, FilePicture((Path(f"{name}.png"),)), FilePicture((Path(f"{name}.png"),))) for name in names]
-
-
-fractions = st.floats(0, 0.45)
-
-
-@given(st.sets(st.text("abc0123", min_size=1, max_size=5), min_size=1, max_size=40), fractions, fractions, st.integers(0, 5), st.randoms())
-def test_split_depends_on_names_and_seed_only(names: set[str], val: float, test: float, seed: int, rng: random.Random) -> None:
-    listed = sorted(names)
-    first = split(Collection({"all": records(listed)}), val, test, seed)
-    rng.shuffle(listed)
-    assert split(Collection({"all": records(listed)}), val, test, seed) == first
-    drawn = [record.name for part in first.values() for record in part]
-    assert sorted(drawn) == sorted(names)
-    assert len(first["train"]) >= 1
-    assert bool(first["val"]) == (val > 0 and len(names) >= 2)
-    assert bool(first["test"]) == (test > 0 and len(names) >= 3)
-
-
-def test_split_sizes_and_seeds() -> None:
-    collection = Collection({"all": records([str(n) for n in range(200)])})
-    parts = split(collection, 0.1, 0.2, 0)
-    assert {name: len(part) for name, part in parts.items()} == {"train": 140, "val": 20, "test": 40}
-    assert parts["val"] != split(collection, 0.1, 0.2, 1)["val"]
-    more = split(Collection({"all": records([str(n) for n in range(202)])}), 0.1, 0.2, 0)
-    assert len(set(map(str, parts["test"])) & set(map(str, more["test"]))) >= 36
-
-
-def test_folders_win_over_fractions() -> None:
-    parts = split(Collection({"train": records(["1", "2"]), "validation": records(["3"])}), 0.5, 0.4, 0)
-    assert {name: [record.name for record in part] for name, part in parts.items()} == {"train": ["1", "2"], "val": ["3"], "test": []}
-
-
-def test_impossible_splits_are_refused() -> None:
-    with pytest.raises(UserError, match="two pairs of the train split are called '1'"):
-        split(Collection({"train": records(["1", "1"])}), 0, 0, 0)
-    with pytest.raises(UserError, match="leave something to train on"):
-        split(Collection({"all": records(["1", "2"])}), 0.6, 0.4, 0)
-    with pytest.raises(UserError, match="'dev' is not a split"):
-        split(Collection({"dev": records(["1"])}), 0, 0, 0)
-
-
 def test_direction() -> None:
-    (record,) = records(["1"])
+    record = Record("1", FilePicture((Path("a.png"),)), FilePicture((Path("b.png"),)))
     assert directed([record], "AtoB") == [record]
     assert directed([record], "BtoA") == [record.swapped()]
     with pytest.raises(UserError, match="must be AtoB"):

@@ -13,7 +13,8 @@ from tests.data.domains import domains, fill
 from transfigure.data import images
 from transfigure.data.layouts import unpaired
 from transfigure.data.open import OpenedData, open_data, resolve_data
-from transfigure.data.pairs import Single, side_by_chance, split
+from transfigure.data.pairs import Single, side_by_chance
+from transfigure.data.splits import divide
 from transfigure.errors import UserError
 from transfigure.recipe import Data
 
@@ -40,7 +41,7 @@ def test_each_split_holds_every_picture_of_both_domains(tmp_path: Path) -> None:
 def test_undivided_domains_share_no_picture_between_splits(tmp_path: Path) -> None:
     """The larger domain goes round the smaller one; a picture must not come round into another split."""
     fill(tmp_path / "A", 10), fill(tmp_path / "B", 25, first=100)
-    parts = split(unpaired(tmp_path), 0.2, 0.2, seed=0)
+    parts = divide(unpaired(tmp_path), 0.2, 0.2, seed=0).splits
     for side in ("a", "b"):
         seen = [{getattr(record, side).paths[0] for record in parts[name]} for name in ("train", "val", "test")]
         assert sum(map(len, seen)) == len(set.union(*seen)) == (10 if side == "a" else 25)

@@ -18,7 +18,9 @@ from tests.tiny import Copy, copying, noise_image, tiny_config, tiny_translator
 from transfigure import registry
 from transfigure.data import images
 from transfigure.data.dataset import PairDataset
+from transfigure.data.open import open_collection
 from transfigure.data.pixels import to_tensor
+from transfigure.data.splits import divide
 from transfigure.errors import UserError
 from transfigure.evaluation import evaluate as module
 from transfigure.evaluation.evaluate import evaluate
@@ -86,8 +88,8 @@ def test_an_undivided_folder_is_divided_as_in_training(tmp_path: Path) -> None:
     for index in range(20):
         images.write(tmp_path / f"{index}.png", noise_image(SIZE, 2 * SIZE, seed=index))
     result = evaluate(model_on(tmp_path, values={"data.test_fraction": 0.25}), quiet=True)
-    assert len(result.names) == 5
-    assert set(result.names) < {str(index) for index in range(20)}
+    expected = divide(open_collection("side_by_side", tmp_path), 0.1, 0.25, 0).splits["test"]
+    assert result.names == [record.name for record in expected]
 
 
 def test_data_in_memory_of_the_model_s_recipe() -> None:

@@ -103,7 +103,7 @@ def test_photos_and_labels_move_together_and_labels_are_only_copied(tmp_path: Pa
     section = segmenter_training._section(tmp_path / "data", 40)
     side, palette = segmenter_training._labels_and_palette(section, [], SegmenterOptions(known, "A"))
     assert (side, palette) == (1, known)
-    records = segmenter_training.find_records(section)[0]["train"]
+    records = segmenter_training.find_records(section).splits["train"]
     examples = segmenter_training._Examples(section, records, side, palette)
     seen, mirrored = set(), 0
     for epoch in range(12):
@@ -129,7 +129,7 @@ def test_photos_have_the_value_range_of_their_side(tmp_path: Path, direction: An
     data = Data(path=str(tmp_path / "data"), direction=direction, source_range=(0, 100), target_range=(0, 200), load_size=32, crop_size=32)
     section = segmenter_training._section(data, 32)
     side, palette = segmenter_training._labels_and_palette(section, [], SegmenterOptions(load_palette("facades"), photos))
-    records = segmenter_training.find_records(section)[0]["train"]
+    records = segmenter_training.find_records(section).splits["train"]
     photo, _ = segmenter_training._Examples(section, records, side, palette).jittered(0, 0, 0)
     assert photo.unique().tolist() == pytest.approx([50 / white * 2 - 1])
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfigure.data.pairs import Collection, Record, split
+from transfigure.data.pairs import Collection, Record
+from transfigure.data.splits import divide
 from transfigure.errors import UserError
 from transfigure.registry import build, entry
 from transfigure.worlds.shapes.dataset import FACTORS, Factor, ShapesPicture, ShapesScene, draw_scene, render, same_shapes, shapes
@@ -21,7 +22,7 @@ SHARED = [factor for factor in FACTORS if factor.owner == "both"]
 
 
 def records_of(collection: Collection) -> dict[str, list[Record]]:
-    return split(collection, 0, 0, 0)
+    return divide(collection, 0, 0, 0).splits
 
 
 def drawn(path: None, **options: Any) -> dict[str, list[Record]]:

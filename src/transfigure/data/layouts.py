@@ -126,7 +126,7 @@ def two_folders(path: Path | None, a: str = "A", b: str = "B") -> Collection:
 
 @register("dataset", "manifest")
 def manifest(path: Path | None) -> Collection:
-    """Pairs listed in a CSV, TSV or JSONL file: the columns source and target, and optionally split and name.
+    """Pairs listed in a CSV, TSV or JSONL file: the columns source and target, and optionally split, group and name.
 
     A path is relative to the manifest. Several files for one side, as a JSON list or separated by ``;``, are stacked as channels.
 
@@ -374,8 +374,9 @@ def _read_manifest(file: Path) -> Collection:
     parts = [_split(file, number, row) if divided else "all" for number, row, _ in sides]
     names = _names(parts, [_text(row, "name") for _, row, _ in sides], [pair[0][0] for _, _, pair in sides])
     splits: dict[str, list[Record]] = {}
-    for part, name, (_, _, (a, b)) in zip(parts, names, sides):
-        splits.setdefault(part, []).append(Record(name, FilePicture(a), FilePicture(b)))
+    groups = [_text(row, "group") for _, row, _ in sides]
+    for part, name, group, (_, _, (a, b)) in zip(parts, names, groups, sides):
+        splits.setdefault(part, []).append(Record(name, FilePicture(a), FilePicture(b), group or None))
     return Collection(splits)
 
 

@@ -15,7 +15,8 @@ from ..recipe import Data, drawn_worlds, has_place
 from .check import Findings, inspect, raise_if_bad
 from .dataset import Cache, PairDataset, PairFormat
 from .layouts import recognise
-from .pairs import SPLITS, Collection, Record, split
+from .pairs import SPLITS, Collection, Record
+from .splits import Division, StoredSplit, divide
 from .transforms import Geometry
 
 
@@ -32,6 +33,7 @@ class OpenedData:
         source_channels, target_channels: channels of every source and target.
         source_dtype, target_dtype: type of the files.
         has_pairs: whether a held-out pair's target is what its source should become; else only sets can be compared.
+        drawn: the names that were drawn into each split, for the run to keep; None where the data came divided.
     """
 
     section: Data
@@ -44,6 +46,7 @@ class OpenedData:
     source_dtype: str
     target_dtype: str
     has_pairs: bool = True
+    drawn: StoredSplit | None = None
 
     @property
     def unpaired(self) -> bool:
@@ -104,34 +107,61 @@ def open_collection(kind: str, path: str | Path | None, **options: Any) -> Colle
     return cast(Collection, registry.build("dataset", kind, folder, **options))
 
 
-def find_records(section: Data) -> tuple[dict[str, list[Record]], list[str], bool]:
-    """The records of each split of a resolved section, what a person should know about them, and whether they are pairs.
+@dataclass
+class FoundRecords:
+    """The records of a data section.
+
+    Attributes:
+        splits: the records of ``train``, ``val`` and ``test``.
+        notes: what a person should know about how they were found and divided.
+        paired: whether they are pairs.
+        division: how they were divided.
+    """
+
+    splits: dict[str, list[Record]]
+    notes: list[str]
+    paired: bool
+    division: Division
+
+
+def find_records(section: Data, stored: StoredSplit | None = None) -> FoundRecords:
+    """The records of each split of a resolved section.
 
     Of the training records no more than ``section.limit``, so that whoever asks what a model was trained on gets just that.
+
+    Args:
+        section: the recipe's data section, resolved.
+        stored: the split of the run that it belongs to, if that was drawn and kept.
 
     Raises:
         UserError: nothing usable there.
     """
     collection = open_collection(section.kind, section.path, **section.options)
-    records = split(collection, section.val_fraction, section.test_fraction, section.split_seed)
+    fractions = section.val_fraction, section.test_fraction, section.split_seed
+    division = divide(collection, *fractions, group=section.group, rule=section.split_rule, stored=stored)
+    records = division.splits
     if section.limit is not None and section.limit < len(records["train"]):
         chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
         records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]
-    return records, list(collection.notes), not collection.unpaired
+    return FoundRecords(records, [*collection.notes, *division.notes], not collection.unpaired, division)
 
 
-def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
+def open_data(section: Data, seed: int = 0, quiet: bool = False, stored: StoredSplit | None = None) -> OpenedData:
     """Find, divide and inspect the pairs; every problem of those used in training is said at once, before anything is trained.
 
     Args:
         section: the recipe's data section, resolved.
         seed: of the jitter.
         quiet: no notes and no progress.
+        stored: the split of the run that is resumed.
 
     Raises:
-        UserError: no pairs, or pairs that cannot be used: each with its file and its reason.
+        UserError: no pairs, or pairs that cannot be used: each with its file and its reason; or pairs of the resumed run are gone.
     """
-    records, notes, paired = find_records(section)
+    opened = find_records(section, stored)
+    records, notes, paired = opened.splits, opened.notes, opened.paired
+    if stored is not None:
+        stored.check(opened.division, str(section.path or section.kind))
     if not records["train"]:
         found = ", ".join(name for name in SPLITS if records[name]) or "nothing"
         place, remedy = (section.path, "add a train folder") if section.path is not None else (section.kind, "raise --data.train")
@@ -168,6 +198,7 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False) -> OpenedData:
         source_dtype=findings.source_dtype,
         target_dtype=findings.target_dtype,
         has_pairs=paired,
+        drawn=opened.division.drawn,
     )
 
 

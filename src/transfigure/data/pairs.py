@@ -6,18 +6,15 @@ makes A the source, ``BtoA`` makes B the source. The kinds of data set that find
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 import numpy as np
 
 from ..errors import UserError
 from . import images
-from .files import natural_key
 from .images import Alpha
 from .pixels import Array
 
@@ -103,15 +100,17 @@ class Record:
         name: what a person calls the pair; unique within its split.
         a: the left half, the first folder's file or the ``source`` column.
         b: the right half, the second folder's file or the ``target`` column.
+        group: what it is a part of, from a manifest's ``group`` column: the parts of one thing stay in one split.
     """
 
     name: str
     a: Picture
     b: Picture
+    group: str | None = None
 
     def swapped(self) -> Record:
         """The same pair the other way round."""
-        return Record(self.name, self.b, self.a)
+        return Record(self.name, self.b, self.a, self.group)
 
     def load(self, alpha: Alpha = "refuse") -> tuple[Array, Array]:
         """Both pictures' pixels, ``[H, W, C]`` each; a side-by-side file is decoded once.
@@ -144,10 +143,12 @@ class Single:
     Attributes:
         name: what a person calls it; unique within its split and domain.
         picture: where it is read from.
+        group: what it is a part of, if that is known.
     """
 
     name: str
     picture: Picture
+    group: str | None = None
 
 
 @dataclass
@@ -170,9 +171,6 @@ class Collection:
         return bool(self.domains)
 
 
-Named = TypeVar("Named", Record, Single)
-
-
 def side_by_chance(a: Sequence[Single], b: Sequence[Single]) -> list[Record]:
     """Every picture of both domains in as many records as the larger one has; the smaller one is gone through again.
 
@@ -187,49 +185,6 @@ def side_by_chance(a: Sequence[Single], b: Sequence[Single]) -> list[Record]:
     ]
 
 
-def split(collection: Collection, val_fraction: float, test_fraction: float, seed: int) -> dict[str, list[Record]]:
-    """The records for training, validation and test.
-
-    Sub-folders or a manifest's split column win: what they hold is taken as it is, and a split they lack stays empty. Otherwise each
-    fraction is drawn by a hash of the seed and the pair's name, so it depends on neither the order of the files nor the platform, and
-    adding pictures moves few of the old ones. A fraction above 0 gets at least one pair where two (val) or three (test) exist; one
-    pair always stays for training.
-
-    Args:
-        collection: what a data set's kind found.
-        val_fraction: share of the pairs for validation, in [0, 1).
-        test_fraction: share of the pairs for test, in [0, 1); the two together stay below 1.
-        seed: another seed draws other pairs.
-
-    Raises:
-        UserError: the fractions leave nothing for training, a split's name is unknown, or two pairs of a split have one name.
-    """
-    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
-        raise UserError(
-            f"val_fraction {val_fraction} and test_fraction {test_fraction} must not be negative and must leave something to train on"
-        )
-    result: dict[str, list[Record]] = {name: [] for name in SPLITS}
-    for name, sides in collection.domains.items():
-        for side, singles in zip("AB", sides):
-            _refuse_duplicates(singles, f"domain {side}")
-        if name == "all":
-            a, b = (_draw(singles, val_fraction, test_fraction, seed) for singles in sides)
-            for part in SPLITS:
-                result[part] += side_by_chance(a[part], b[part])
-        else:
-            result[canonical_split(name)] += side_by_chance(*sides)
-    for name, records in collection.splits.items():
-        if name == "all":
-            _refuse_duplicates(records, "the data set")
-            for part, chosen in _draw(records, val_fraction, test_fraction, seed).items():
-                result[part] += chosen
-        else:
-            result[canonical_split(name)] += records
-    for name, records in result.items():
-        _refuse_duplicates(records, f"the {name} split")
-    return result
-
-
 def canonical_split(word: str) -> str:
     """``train``, ``val`` or ``test`` from any of the words in use for them.
 
@@ -240,20 +195,3 @@ def canonical_split(word: str) -> str:
         if word.strip().lower() in words:
             return name
     raise UserError(f"{word!r} is not a split: use train, val or test")
-
-
-def _draw(records: Sequence[Named], val_fraction: float, test_fraction: float, seed: int) -> dict[str, list[Named]]:
-    count = len(records)
-    test = max(round(test_fraction * count), 1) if test_fraction > 0 and count >= 3 else 0
-    val = max(round(val_fraction * count), 1) if val_fraction > 0 and count >= 2 else 0
-    val = min(val, count - 1 - (test > 0))
-    test = min(test, count - 1 - val)
-    drawn = sorted(records, key=lambda record: hashlib.blake2b(f"{seed}/{record.name}".encode(), digest_size=16).digest())
-    parts = {"test": drawn[:test], "val": drawn[test : test + val], "train": drawn[test + val :]}
-    return {name: sorted(part, key=lambda record: natural_key(record.name)) for name, part in parts.items()}
-
-
-def _refuse_duplicates(records: Sequence[Record] | Sequence[Single], where: str) -> None:
-    repeated = [name for name, times in Counter(record.name for record in records).items() if times > 1]
-    if repeated:
-        raise UserError(f"two pairs of {where} are called {repeated[0]!r}: names must be unique, so rename one")

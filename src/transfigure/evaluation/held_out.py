@@ -12,9 +12,14 @@ from ..data.batch import Pair
 from ..data.dataset import Arrays, Cache, PairDataset, PairFormat
 from ..data.layouts import recognise
 from ..data.open import find_records, geometry_of, resolve_data
+from ..data.pairing import listed
+from ..data.splits import SPLITS_FILE, StoredSplit
 from ..errors import UserError
 from ..recipe import Data, Recipe, drawn_worlds
 from ..translation.translator import Translator
+
+_DIVIDING = {"val_fraction", "test_fraction", "split_seed", "group", "kind", "a", "b"}
+"""The keys that say how names are divided: another value asks for another split than the run's."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,10 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
         UserError: no pairs, or none in that split.
     """
     section = resolve_data(_section_for(translator, data, overrides))
-    records, notes, paired = find_records(section)
+    opened = find_records(section, split_of_run(translator, section))
+    records, notes, paired = opened.splits, opened.notes, opened.paired
+    if gone := [name for names in opened.division.gone.values() for name in names]:
+        notes.append(f"{len(gone)} pairs that this run divided are not there any more: {listed(gone)}")
     name = split or next((name for name in ("test", "val") if records[name]), "train")
     pairs = records.get(name)
     if not pairs:
@@ -73,6 +81,21 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
     notes += _conversions(dataset)
     training = _plain_dataset(section, translator, records["train"], paired) if records["train"] else None
     return HeldOut(section, name, dataset, training, notes, paired)
+
+
+def split_of_run(translator: Translator, section: Data) -> StoredSplit | None:
+    """The split that the translator's run keeps, if these are the run's own data and nobody divided them.
+
+    Raises:
+        UserError: the run's file is damaged.
+    """
+    trained = (translator.config.recipe or {}).get("data") or {}
+    if translator.origin is None or not isinstance(trained, dict) or trained.get("path") != section.path:
+        return None
+    if any(trained.get(key) != value for key, value in section.to_dict().items() if key in _DIVIDING and key in trained):
+        return None
+    places = translator.origin, translator.origin.resolve().parent  # a run, or a model in it
+    return next((stored for place in places if (stored := StoredSplit.load(place / SPLITS_FILE)) is not None), None)
 
 
 def read(dataset: PairDataset, every: int = 1) -> Iterator[tuple[Pair, Arrays]]:

@@ -106,7 +106,8 @@ def train_segmenter(
         raise UserError(f"{file} is a folder: name the file to write, such as {file / 'segmenter.safetensors'}")
     device = pick_device(options.device)
     section = _section(data, options.size)
-    records, notes, _ = find_records(section)
+    opened = find_records(section)
+    records, notes = opened.splits, opened.notes
     where = section.path or section.kind
     if not records["train"]:
         raise UserError(f"{where} has no training pairs: add a train folder")

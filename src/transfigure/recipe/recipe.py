@@ -19,12 +19,12 @@ from .tree import flatten, merge, parse_overrides, read_files
 FREE_ON_RESUME = frozenset(
     f"{section}.{key}"
     for section, keys in {
-        "data": ("path", "workers", "cache_gb"),
+        "data": ("path", "workers", "cache_gb", "split_rule"),
         "training": ("checkpoint_every", "preview_every", "keep_every", "preview_count", "log_every", "trackers"),
     }.items()
     for key in keys
 )
-"""Keys that do not change what is computed, only where from and what is kept: a resumed run may change them."""
+"""Keys that do not change what is computed, only where from and what is kept: a resumed run may change them. (It keeps its own split.)"""
 
 
 class Recipe(Section):

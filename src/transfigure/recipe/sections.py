@@ -59,10 +59,25 @@ class Data(Named):
     val_fraction: Share = key(0.1, "share of pairs held out for validation where there are no split sub-folders.")
     test_fraction: Share = key(0.1, "the same for testing.")
     split_seed: Seed = key(0, "seed of that division.")
+    split_rule: Literal["name", "rank"] = key(
+        "name", "``name``: each name by its own hash, so that added files move none; ``rank``: as version 0.1.0, for its runs."
+    )
+    group: str | None = key(
+        None,
+        "what stays together in that division: ``parent`` (the folder), or a pattern whose first group names the thing that a file is "
+        "a part of, e.g. ``'^(.*)_'``.",
+    )
     limit: PositiveInt | None = key(None, "use only this many training pairs (a seeded choice); null uses all.")
     unpaired: bool = key(False, "draw every source's target at random, whatever pairs there are; data without pairs is always read so.")
     cache_gb: NonNegativeFloat = key(2.0, "memory for decoded and resized pairs, per process; 0 decodes every time.")
     workers: NonNegativeInt = key(0, "loader processes; 0 is right once pairs are cached.")
+
+    @classmethod
+    def _read(cls, given: Any) -> dict[str, Any]:
+        """A section that says all that version 0.1.0 knew, and nothing of ``split_rule``, was written by it for a run."""
+        if isinstance(given, Mapping) and "split_rule" not in given and given.keys() >= _COMPLETE:
+            given = {**given, "split_rule": "rank"}
+        return super()._read(given)
 
     def _check(self) -> None:
         if self.kind in drawn_worlds() and self.path not in (None, self.kind):
@@ -80,6 +95,9 @@ class Data(Named):
         for key, limits in {"source_range": self.source_range, "target_range": self.target_range}.items():
             if limits is not None and not limits[0] < limits[1]:
                 raise refusal((key,), f"cannot be {list(limits)}: the first value must be smaller than the second")
+
+
+_COMPLETE = {"val_fraction", "test_fraction", "split_seed", "limit", "unpaired", "cache_gb", "workers", "direction", "alpha"}
 
 
 def has_place(data: Data) -> bool:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..data.dataset import Loader, PairSampler
 from ..data.open import OpenedData, open_data, resolve_data
+from ..data.splits import StoredSplit
 from ..errors import Interrupted, Missing, RunFailure, UserError
 from ..networks.model_file import Domain, ModelConfig, save_model
 from ..progress import Progress, duration, say
@@ -67,10 +68,13 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
     if resume and out is None:
         raise UserError("there is nothing to resume without a place: name the run directory")
     run = RunDirectory(Path(out) if out is not None else free_place(recipe.name))
-    saved = None
+    saved = stored = None
     if resume:
         saved = load_checkpoint(run.checkpoint)
-        run.check_same(recipe, Recipe.from_dict(saved["recipe"]))
+        before = Recipe.from_dict(saved["recipe"])
+        run.check_same(recipe, before)
+        recipe = recipe.replaced(data=recipe.data.replaced(split_rule=before.data.split_rule))
+        stored = StoredSplit.load(run.splits)
     check_trackers(recipe.training.trackers)
     keep_freed_memory()
     engine = Engine(recipe.training)
@@ -81,14 +85,14 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
                 run.reserve()  # before the data is read, which can take a while
             held.enter_context(run.held())
         try:
-            trainer = Trainer(recipe, run, engine, open_data(recipe.data, recipe.training.seed, quiet=quiet), quiet=quiet)
+            trainer = Trainer(recipe, run, engine, open_data(recipe.data, recipe.training.seed, quiet, stored), quiet=quiet)
         except (UserError, Missing):
             held.close()
             with contextlib.suppress(OSError):
                 run.path.rmdir()  # if it is empty
             raise
         if engine.leads:
-            run.sweep() if saved is not None else run.start(recipe)
+            run.sweep() if saved is not None else run.start(recipe, trainer.data.drawn)
         engine.barrier()
         with StopRequest() as stop:
             trainer.fit(stop, saved)

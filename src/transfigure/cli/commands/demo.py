@@ -64,7 +64,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     _clear_earlier(out, recipe)
     train(recipe, out, quiet=quiet)
     section = resolve_data(recipe.data)
-    records, *_ = find_records(section)
+    records = find_records(section).splits
     drawn = out / "demo"
     for record in directed(records["test"], section.direction):
         source, target = record.load()

@@ -88,7 +88,7 @@ def ablate(
     if options.jobs < 1:
         raise UserError(f"--jobs is {options.jobs}: it must be at least 1")
     cells = [_resolved(cell) for cell in grid.cells()]
-    records, *_ = find_records(cells[0].recipe.data)
+    records = find_records(cells[0].recipe.data).splits
     if not records["train"]:
         raise UserError(f"{cells[0].recipe.data.path} has no training pairs: add a train folder")
     folder = Path(out)

@@ -49,7 +49,7 @@ def prepare(recipe: Recipe, folder: Path, quiet: bool = False) -> Path | None:
     file = folder / PROBES
     if not file.is_file():
         data = resolve_data(recipe.data)
-        records, *_ = find_records(data)
+        records = find_records(data).splits
         probes = world_probes(records["train"], quiet=quiet)
         if probes is None:
             return None

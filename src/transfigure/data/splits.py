@@ -1,0 +1,304 @@
+"""Which split a pair is in: the one place that decides it, and the file in which a run remembers it.
+
+Sub-folders, or a manifest's ``split`` column, win. Where there are none, each name decides for itself: a hash of the seed and the name
+(or of the group that the name belongs to) is a number in [0, 1), and the fractions cut that line into test, validation and training.
+Neither the order of the files, nor the platform, nor files that come later move a pair. (Version 0.1.0 drew *ranks* of these hashes, so
+that every added file could push trained pairs into the test split; ``split_rule: rank`` is kept for its runs.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from ..errors import UserError
+from .files import natural_key, write_text
+from .pairing import listed
+from .pairs import SPLITS, Collection, Record, Single, canonical_split, side_by_chance
+
+Rule = Literal["name", "rank"]
+Named = TypeVar("Named", Record, Single)
+Parts = dict[str, list[str]]
+"""Names by ``train``, ``val`` and ``test``."""
+PAIRS, A, B = "pairs", "A", "B"
+"""What a stored split divides: pairs, or the two domains of unpaired data, each by itself."""
+FORMAT = 1
+SPLITS_FILE = "splits.json"
+"""In a run directory."""
+_MANY = 3
+"""Names look like pieces of fewer things if there are at least so many of each, on the average."""
+_PIECES = (r"^(.*\d.*?)[_\-. ]+[a-z]*\d+[_\-. ]+[a-z]*\d+$", r"^(.*\d.*?)[_\-. ]+[a-z]*\d+$")
+"""A thing and two numbers (a place in it), or a thing and one number (a slice, a time)."""
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """The names that were drawn into each split, as a run keeps them.
+
+    Attributes:
+        parts: for ``pairs``, or for the domains ``A`` and ``B``: the names in ``train``, ``val`` and ``test``.
+    """
+
+    parts: dict[str, Parts]
+
+    def save(self, file: Path) -> None:
+        """Write it as JSON; letters beyond ASCII, and bytes of a name that are no letters, are escaped."""
+        write_text(file, json.dumps({"format": FORMAT, **self.parts}, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, file: Path) -> StoredSplit | None:
+        """What a run wrote; None where it wrote none, since its data came divided or an older version made it.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            values: Any = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{file} cannot be read ({error}): copy the run again") from error
+        sides = {side: values.get(side) for side in (PAIRS, A, B) if side in values} if isinstance(values, dict) else {}
+        sound = all(
+            isinstance(parts, dict) and parts.keys() == set(SPLITS) and all(map(_is_names, parts.values())) for parts in sides.values()
+        )
+        if not sides or not sound or values.get("format") != FORMAT:
+            raise UserError(f"{file} is damaged: it does not hold the names of a run's splits; copy the run again")
+        return cls({side: dict(parts) for side, parts in sides.items() if parts is not None})
+
+    def check(self, found: Division, place: str) -> None:
+        """Refuse to go on with a training whose pairs are gone.
+
+        Raises:
+            UserError: training or validation pairs of the run are not there any more.
+        """
+        gone = [name for part in ("train", "val") for name in found.gone.get(part, [])]
+        if gone:
+            raise UserError(
+                f"{len(gone)} of the pairs that this run was trained on are not in {place} any more ({listed(gone)}): put them back, "
+                "or start a new run with another --out"
+            )
+
+
+@dataclass
+class Division:
+    """Records by split, and how they came there.
+
+    Attributes:
+        splits: the records of ``train``, ``val`` and ``test``.
+        notes: what a person should know about it.
+        drawn: the names that were drawn, where nobody had divided the data; None where sub-folders or a manifest did.
+        gone: of a stored split, the names that are not there any more, by split.
+    """
+
+    splits: dict[str, list[Record]]
+    notes: list[str] = field(default_factory=list)
+    drawn: StoredSplit | None = None
+    gone: Parts = field(default_factory=dict)
+
+
+def divide(
+    collection: Collection,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    *,
+    group: str | None = None,
+    rule: Rule = "name",
+    stored: StoredSplit | None = None,
+) -> Division:
+    """The records for training, validation and test.
+
+    A fraction above 0 gets at least one name (or group) where two (val) or three (test) exist; one always stays for training.
+
+    Args:
+        collection: what a data set's kind found.
+        val_fraction: share of the names for validation, in [0, 1).
+        test_fraction: share of the names for test, in [0, 1); the two together stay below 1.
+        seed: another seed draws other names.
+        group: what keeps names together: ``parent``, the folder they are in, or a regular expression, whose first group (or else the
+            whole match) is the group's name. A manifest's ``group`` column wins.
+        rule: ``name``: each name by its own hash; ``rank``: as version 0.1.0.
+        stored: the split of a run, which is used in place of a drawn one; names that it does not hold are left out, and it is noted.
+
+    Raises:
+        UserError: the fractions leave nothing for training, a split's name is unknown, two pairs of a split have one name, or the
+            pattern is none.
+    """
+    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
+        raise UserError(
+            f"val_fraction {val_fraction} and test_fraction {test_fraction} must not be negative and must leave something to train on"
+        )
+    division = Division({name: [] for name in SPLITS})
+    parts: dict[str, Parts] = {}
+
+    def draw(items: Sequence[Named], side: str) -> dict[str, list[Named]]:
+        groups = _groups(items, group, division.notes)
+        if stored is None or side not in stored.parts:
+            keys = _draw(groups.values(), val_fraction, test_fraction, seed, rule)
+            chosen = {item.name: keys[groups[item.name]] for item in items}
+            if group is None and not any(item.group for item in items):
+                division.notes += _pieces(chosen, side)
+        else:
+            chosen = {name: part for part, names in stored.parts[side].items() for name in names}
+            known = {item.name for item in items}
+            added = sorted((name for name in known if name not in chosen), key=natural_key)
+            if added:
+                what = "pairs were" if side == PAIRS else f"pictures of domain {side} were"
+                division.notes.append(f"{len(added)} {what} added since this run was trained and are not used: {listed(added)}")
+            for part, names in stored.parts[side].items():
+                division.gone.setdefault(part, []).extend(name for name in names if name not in known)
+        divided: dict[str, list[Named]] = {name: [] for name in SPLITS}
+        for item in sorted(items, key=lambda item: natural_key(item.name)):
+            if item.name in chosen:
+                divided[chosen[item.name]].append(item)
+        parts[side] = {name: [item.name for item in part] for name, part in divided.items()}
+        return divided
+
+    for name, sides in collection.domains.items():
+        for side, singles in zip((A, B), sides):
+            _refuse_duplicates(singles, f"domain {side}")
+        if name == "all":
+            a, b = (draw(singles, side) for singles, side in zip(sides, (A, B)))
+            for part in SPLITS:
+                division.splits[part] += side_by_chance(a[part], b[part])
+        else:
+            division.splits[canonical_split(name)] += side_by_chance(*sides)
+    for name, records in collection.splits.items():
+        if name == "all":
+            _refuse_duplicates(records, "the data set")
+            for part, chosen in draw(records, PAIRS).items():
+                division.splits[part] += chosen
+        else:
+            division.splits[canonical_split(name)] += records
+    for name, records in division.splits.items():
+        _refuse_duplicates(records, f"the {name} split")
+    if "all" not in {*collection.splits, *collection.domains}:
+        division.notes += _groups_in_two_splits(division.splits, group)
+    division.drawn = StoredSplit(parts) if parts else None
+    return division
+
+
+# ---- drawing ---------------------------------------------------------------------------------------------------------------
+
+
+def _draw(keys: Iterable[str], val_fraction: float, test_fraction: float, seed: int, rule: Rule) -> dict[str, str]:
+    """The split of each key (a name, or a group's)."""
+    if rule == "rank":
+        return _by_rank(sorted(set(keys)), val_fraction, test_fraction, seed)
+    place = {key: _place(seed, key) for key in set(keys)}
+    order = sorted(place, key=lambda key: (place[key], key))
+    val_fraction, test_fraction = val_fraction * (len(order) >= 2), test_fraction * (len(order) >= 3)
+    ends = {"test": test_fraction, "val": test_fraction + val_fraction, "train": 1.0}
+    drawn = {key: next(part for part, end in ends.items() if place[key] < end) for key in order}
+    # A handful of names may leave a split empty: then the nearest of a fuller one goes there, first of all into training.
+    for part, fraction in (("train", 1.0), ("val", val_fraction), ("test", test_fraction)):
+        held = Counter(drawn.values())
+        if fraction == 0 or held[part] or not order:
+            continue
+        donor = max(held, key=lambda name: (held[name] > 1, name == "train", held[name]))
+        spare = [key for key in order if drawn[key] == donor]
+        drawn[spare[-1] if part == "train" else spare[0]] = part
+    return drawn
+
+
+def _place(seed: int, key: str) -> float:
+    """A number in [0, 1) of this seed and name alone; composed and decomposed letters are one."""
+    same = unicodedata.normalize("NFC", f"{seed}/{key}").encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(same, digest_size=6).digest()) / 2**48
+
+
+def _by_rank(keys: Sequence[str], val_fraction: float, test_fraction: float, seed: int) -> dict[str, str]:
+    """As version 0.1.0 divided: so many of the smallest hashes."""
+    count = len(keys)
+    test = max(round(test_fraction * count), 1) if test_fraction > 0 and count >= 3 else 0
+    val = max(round(val_fraction * count), 1) if val_fraction > 0 and count >= 2 else 0
+    val = min(val, count - 1 - (test > 0))
+    test = min(test, count - 1 - val)
+    drawn = sorted(keys, key=lambda key: hashlib.blake2b(f"{seed}/{key}".encode("utf-8", "surrogatepass"), digest_size=16).digest())
+    return {key: "test" if at < test else "val" if at < test + val else "train" for at, key in enumerate(drawn)}
+
+
+# ---- groups ----------------------------------------------------------------------------------------------------------------
+
+
+def _groups(items: Sequence[Named], group: str | None, notes: list[str]) -> dict[str, str]:
+    """What each name is drawn by: its group, or itself."""
+    find = _finder(group)
+    found = {item.name: item.group or find(item.name) for item in items}
+    alone = [name for name, key in found.items() if key is None]
+    if alone and len(alone) < len(items) and group is not None:
+        notes.append(f"{len(alone)} of {len(items)} names have no group by data.group {group!r}; each is one by itself: {listed(alone)}")
+    elif alone and group is not None:
+        raise UserError(f"data.group {group!r} finds no group in any name, such as {alone[0]!r}: give parent, or a pattern that matches")
+    return {name: name if key is None else f"group {key}" for name, key in found.items()}
+
+
+def _finder(group: str | None) -> Callable[[str], str | None]:
+    if group is None:
+        return lambda name: None
+    if group == "parent":
+        return lambda name: name.rpartition("/")[0] or None
+    try:
+        pattern = re.compile(group)
+    except re.error as error:
+        raise UserError(f"data.group {group!r} is no regular expression ({error}): give parent, or a pattern such as '^(.*)_'") from error
+
+    def find(name: str) -> str | None:
+        match = pattern.search(name)
+        return (match.group(1) if pattern.groups else match.group()) or None if match else None
+
+    return find
+
+
+def _groups_in_two_splits(splits: dict[str, list[Record]], group: str | None) -> list[str]:
+    """Of data that came divided: groups of which a part is trained on and a part is held out."""
+    find = _finder(group)
+    keys = {part: {key for record in records if (key := record.group or find(record.name))} for part, records in splits.items()}
+    shared = sorted(keys["train"] & (keys["val"] | keys["test"]), key=natural_key)
+    if not shared:
+        return []
+    return [f"{len(shared)} groups are both in the training set and in a held-out one, so their scores will be too good: {listed(shared)}"]
+
+
+def _pieces(chosen: dict[str, str], side: str) -> list[str]:
+    """Names that look like pieces of fewer things, such as ``patient3_12``, some of which are trained on and some held out."""
+    for pattern in _PIECES:
+        things: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for name, part in chosen.items():
+            if match := re.search(pattern, name):
+                things[match.group(1)][part].append(name)
+        matched = sum(len(names) for parts in things.values() for names in parts.values())
+        if len(things) < 2 or matched < len(chosen) or matched < _MANY * len(things):
+            continue
+        torn = sorted((thing for thing, parts in things.items() if "train" in parts and len(parts) > 1), key=natural_key)
+        if not torn:
+            return []
+        parts = things[torn[0]]
+        held = next(part for part in ("test", "val") if part in parts)
+        where = "" if side == PAIRS else f" in domain {side}"
+        return [
+            f"names such as {parts['train'][0]} (train) and {parts[held][0]} ({held}) look like pieces of {len(things)} things{where}: if "
+            f"they are, held-out scores will be too good; --data.group '{pattern}' keeps together what begins alike"
+        ]
+    return []
+
+
+# ---- small things ----------------------------------------------------------------------------------------------------------
+
+
+def _refuse_duplicates(records: Sequence[Record] | Sequence[Single], where: str) -> None:
+    repeated = [name for name, times in Counter(record.name for record in records).items() if times > 1]
+    if repeated:
+        raise UserError(f"two pairs of {where} are called {repeated[0]!r}: names must be unique, so rename one")
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
