@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Never, TypeVar
 
 from .errors import RunFailure, printable
 
@@ -148,12 +148,12 @@ class Progress:
         from tqdm import tqdm
 
         interactive = sys.stderr is not None and sys.stderr.isatty()
-        self._bar: tqdm[None] = tqdm(
+        self._bar: tqdm[Never] = tqdm(
             total=total,
             initial=initial,
             desc=printable(what),
             unit=f" {unit}",
-            file=_TERMINAL if interactive else _LINES,  # type: ignore[arg-type]
+            file=_TERMINAL if interactive else _LINES,
             disable=quiet or sys.stderr is None,
             leave=interactive,
             dynamic_ncols=interactive,

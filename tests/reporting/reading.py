@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-EVIL = "<script>alert('x')</script>\"&$1_{2}"
+from transfigure.errors import printable
+
+EVIL = "<script>alert('x')</script>\"&$1_{2}\x1b[2J\u202e"
 VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 
 
@@ -57,6 +59,7 @@ def read(path: Path) -> Page:
 
 
 def check_self_contained(parsed: Page) -> None:
+    assert printable(parsed.source, lines=True) == parsed.source, "a control character or a mark that turns the direction"
     for tag, attributes in parsed.elements:
         assert tag not in {"link", "iframe", "object", "embed", "base"}
         for key, value in attributes.items():

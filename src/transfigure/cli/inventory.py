@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import registry
+from ..errors import printable
 from ..recipe import Recipe, shipped
 from ..recipe.describe import SECTIONS, recipe_keys, section_keys
 from ..recipe.values import takes
@@ -47,8 +48,8 @@ def inventory_text(found: dict[str, dict[str, dict[str, Any]]]) -> str:
         lines += ["", kind]
         for name, item in items.items():
             options = ", ".join(f"{key}={value}" for key, value in item["options"].items())
-            words = item["summary"] + (f" ({options})" if options else "")
-            lines += textwrap.wrap(words, 116, initial_indent=f"  {name.ljust(width)}  ", subsequent_indent=" " * (width + 4))
+            words = printable(item["summary"] + (f" ({options})" if options else ""))
+            lines += textwrap.wrap(words, 116, initial_indent=f"  {printable(name).ljust(width)}  ", subsequent_indent=" " * (width + 4))
     return "\n".join(lines[1:])
 
 
@@ -101,10 +102,10 @@ def recipe_flags(name: str, overrides: Mapping[str, Any] | None = None) -> str:
     recipe = Recipe.load(name, overrides)
     lines = [f"keys of the recipe {recipe.name} (each is a key of its YAML file too):"]
     for group in recipe_keys(recipe):
-        lines.append(f"\n{group.where}: {group.summary}")
+        lines += ["", printable(f"{group.where}: {group.summary}")]
         for key in group.keys:
-            words = f"{key.help.replace('``', '')} ({key.takes}) [{_shown(key.value)}]"
-            lines += textwrap.wrap(words, 118, initial_indent=f"  --{key.name}  ", subsequent_indent=" " * 10)
+            words = printable(f"{key.help.replace('``', '')} ({key.takes}) [{_shown(key.value)}]")
+            lines += textwrap.wrap(words, 118, initial_indent=f"  --{printable(key.name)}  ", subsequent_indent=" " * 10)
     terms = [", ".join(f"{key}: {_shown(value)}" for key, value in term.items()) for term in recipe.objective.terms]
     lines += ["", "objective.terms: The weighted loss terms beside the adversarial one."]
     lines += [f"  --objective.terms '[{', '.join(f'{{{term}}}' for term in terms)}]'"]

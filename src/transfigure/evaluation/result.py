@@ -15,7 +15,7 @@ import numpy as np
 from ..data import images
 from ..data.files import to_json_values, write_text
 from ..data.pixels import Array
-from ..errors import Missing
+from ..errors import Missing, printable
 from ..progress import say
 from .schema import PANELS, PER_IMAGE, SIDES, EvaluationRecord, Panel
 
@@ -59,7 +59,7 @@ class Evaluation(EvaluationRecord):
             for row in self.rows:
                 reasons.setdefault(getattr(row, key), []).append(row.label)
             written += [f"{mark}{', '.join(dict.fromkeys(labels))}: {reason}" for reason, labels in reasons.items() if reason]
-        return "\n".join(written)
+        return "\n".join(map(printable, written))
 
     def extremes(self, by: str, count: int = 3) -> tuple[list[str], list[str]]:
         """The names of the worst and of the best images by one metric, the very worst and the very best first."""

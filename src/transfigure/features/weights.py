@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Missing, UserError, did_you_mean
+from ..errors import Missing, UserError, did_you_mean, printable
 from .published import CATALOGUE, Weights
 
 if TYPE_CHECKING:
@@ -243,8 +243,8 @@ def listing_text(rows: list[dict[str, Any]]) -> str:
         state = row["problem"] or (
             f"{row['found']}{'' if row['published'] else ' (not the published file)'}" if row["found"] else "not here"
         )
-        lines += [f"{row['name']:14} for {row['purpose']}", f"{'':14} {row['file']}: {state}"]
-    lines += ["", "looked for in:", *(f"  {folder}  ({why})" for folder, why in places())]
+        lines += [f"{row['name']:14} for {row['purpose']}", f"{'':14} {row['file']}: {printable(state)}"]
+    lines += ["", "looked for in:", *(f"  {printable(folder)}  ({why})" for folder, why in places())]
     return "\n".join([*lines, "", "get one with  transfigure weights get NAME  or name a file with  --weights NAME=FILE"])
 
 

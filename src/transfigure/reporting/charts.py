@@ -22,6 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from ..errors import printable
+
 Array = NDArray[np.float64]
 POINTS = 600
 WIDTH, HEIGHT = 350, 190
@@ -475,7 +477,7 @@ def _bridged(x: Array, y: Array) -> Array:
 
 def _labels(names: Sequence[str]) -> list[str]:
     """Names cut to what fits beside a figure: at their end, or where that leaves two the same, at their beginning, or numbered."""
-    names = [" ".join(name.split()) for name in names]
+    names = [printable(" ".join(name.split())) for name in names]
     for cut in (
         [name if len(name) <= LABEL else f"{name[: LABEL - 1].rstrip()}…" for name in names],
         [name if len(name) <= LABEL else f"…{name[1 - LABEL :].lstrip()}" for name in names],

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .._version import __version__
+from ..errors import printable
 from . import charts
 from .formatting import capital, plain
 
@@ -40,17 +41,24 @@ def pages() -> dict[str, Path]:
 
 def breakable(name: str) -> Markup:
     """A name, escaped; a long one with places where a line may break: after what joins words."""
+    name = printable(name)
     if len(name) <= 20:
         return Markup.escape(name)
     pieces = re.split(r"(?<=[.,=_/+:-])(?=\w)", name)
     return Markup("<wbr>").join(pieces)
 
 
+def _printable(value: Any) -> Any:
+    """What a template writes; a name that turns the direction of what follows would make a page say something else."""
+    return printable(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def environment(folder: Path) -> Environment:
-    """The templates of a page's folder and the shared ones; whatever comes from files is escaped."""
+    """The templates of a page's folder and the shared ones; whatever comes from files is escaped, and made printable."""
     templates = Environment(
         loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
+        finalize=_printable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

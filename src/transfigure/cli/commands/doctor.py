@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from ...errors import printable
 from ...progress import answer
 from ..options import add_json
 
@@ -84,7 +85,7 @@ def text(found: dict[str, Any]) -> str:
     for name, item in found["optional"].items():
         lines.append(f"{name:18} {item['installed'] or 'not installed':14} {item['for']}")
     lines += ["", *(f"- {line}" for line in found["advice"])]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _version(distribution: str) -> str | None:

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ...data import images
 from ...data.files import check_writable_folder, write_atomically
-from ...errors import TransfigureError
+from ...errors import TransfigureError, printable
 from ...studies.ablation.summary import summarise
 from ...studies.ablation.variants import Comparison
 from .. import panels
@@ -97,7 +97,7 @@ def standing(figure: Chart, legend: Sequence[tuple[str, LineStyle]], below: str 
     def write(x: float, y: float, lines: Sequence[str], size: float, style: str = "") -> float:
         """Lines of text from a first baseline on; the baseline after the last."""
         for line in lines:
-            parts.append(f'<text x="{x:.2f}" y="{y:.2f}" font-size="{size}" {style}>{escape(line)}</text>')
+            parts.append(f'<text x="{x:.2f}" y="{y:.2f}" font-size="{size}" {style}>{escape(printable(line))}</text>')
             y += round(1.3 * size)
         return y
 
@@ -115,7 +115,7 @@ def standing(figure: Chart, legend: Sequence[tuple[str, LineStyle]], below: str 
     plain, rest = re.sub(r"font-family: [^;\"]*", f"font-family: {FONTS}", inside), "\n".join(parts)
     text = f"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {wide:.1f} {high:.1f}" \
 width="{SCALE * wide:.0f}" height="{SCALE * high:.0f}" role="img" font-family="{FONTS}" fill="#23262b">
-<title>{escape(figure.title)}</title><rect width="100%" height="100%" fill="#fff"/>
+<title>{escape(printable(figure.title))}</title><rect width="100%" height="100%" fill="#fff"/>
 <g transform="translate({EDGE} {top})" stroke-linejoin="round" stroke-linecap="butt">{plain}</g>
 {rest}</svg>
 """

@@ -13,6 +13,7 @@ import re
 from statistics import median, median_low
 from typing import Any
 
+from ...errors import printable
 from .over_seeds import SeedStatistics
 from .summary import Column, Cost, FactorLine, Summary, VariantLine
 
@@ -75,7 +76,7 @@ def to_text(summary: Summary) -> str:
     rows = [[summary.title, *map(_head, summary.columns)], *_values(summary, "{} *"), *_bounds(summary)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    return "\n".join([*text, *_amiss(summary), *_behind(summary)])
+    return "\n".join(map(printable, [*text, *_amiss(summary), *_behind(summary)]))
 
 
 def to_markdown(summary: Summary) -> str:
@@ -201,7 +202,7 @@ def _cost(line: VariantLine) -> list[str]:
 
 def _escaped(text: str) -> str:
     """The text on one line, for Markdown to take as it stands."""
-    return re.sub(r"([\\`*_{}\[\]<>|~$&#@])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]<>|~$&#@])", r"\\\1", printable(" ".join(text.split())))
 
 
 # ---- plain values -----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from ...data.batch import chunks
 from ...data.dataset import PairDataset
 from ...data.files import to_json_values
 from ...data.pairs import Picture, Record
-from ...errors import UserError
+from ...errors import UserError, printable
 from ...evaluation.evaluate import as_written, stride
 from ...evaluation.held_out import HeldOut, held_out
 from ...networks.model_file import describe_checkpoint
@@ -389,7 +389,7 @@ def _factors(
 
 def _columns(lines: list[list[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+    return "\n".join(printable("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()) for line in lines)
 
 
 def _accuracies(accuracy: dict[str, float]) -> str:
