@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from transfigure.data.folder import find_images
+from transfigure.data import folder as folder_module
+from transfigure.data import images
+from transfigure.data.folder import Found, find_images, is_place, sub_folders
 from transfigure.errors import UserError
 
 
@@ -90,3 +96,202 @@ class TestFindImages:
         listed = find_images(shared / "data" / "isl_16bit").files
         depths = [int(path.name.split("z_depth-")[1].split(",")[0]) for path in listed if "z_depth" in path.name]
         assert depths == list(range(13))
+
+
+# ---- c02: content decides where the suffix does not --------------------------------------------------------------------------
+
+
+def picture(path: Path, kind: str = "PNG") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(path, kind)
+    return path
+
+
+def test_c02_content_decides_where_the_suffix_is_of_no_readable_format(tmp_path: Path) -> None:
+    for name, kind in {
+        "a.jfif": "JPEG",
+        "b.jpe": "JPEG",
+        "c.ppm": "PPM",
+        "d.gif": "GIF",
+        "e": "PNG",
+        "f.dat": "TIFF",
+        "g.png": "PNG",
+    }.items():
+        picture(tmp_path / name, kind)
+    (tmp_path / "h.avif").write_bytes(b"\0\0\0\x20ftypavif" + b"\0" * 32)
+    (tmp_path / "i").write_bytes(b"\0\0\0\x20ftypavif" + b"\0" * 32)
+    (tmp_path / "j.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0" * 32)
+    (tmp_path / "notes.txt").write_text("P1 is what we do first")
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "Thumbs.db").write_bytes(b"")
+    found = find_images(tmp_path)
+    assert found.names == ["a.jfif", "b.jpe", "c.ppm", "d.gif", "e", "f.dat", "g.png"]
+    assert found.notes == [
+        f"passed over in {tmp_path}: 2 AVIF and 1 JPEG 2000 files, such as h.avif (convert them to PNG to use them); "
+        "2 other files, such as empty"
+    ]
+
+
+def test_c02_files_of_known_suffixes_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        (tmp_path / f"{number}.png").write_bytes(b"")
+    picture(tmp_path / "one.jfif", "JPEG")
+    opened: list[str] = []
+    look = images.kind_of
+    monkeypatch.setattr(images, "kind_of", lambda path: (opened.append(os.fspath(path)), look(path))[1])
+    assert len(find_images(tmp_path).files) == 51
+    assert opened == [str(tmp_path / "one.jfif")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+def test_c02_a_pipe_is_passed_over_and_does_not_hold_up(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe")
+    found = find_images(tmp_path)
+    assert found.names == ["a.png"]
+    assert found.notes == [f"passed over in {tmp_path}: 1 other file, such as pipe"]
+
+
+def test_c02_what_cannot_be_read_is_named_when_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.avif").write_bytes(b"\0\0\0\x20ftypavif" + b"\0" * 32)
+    with pytest.raises(UserError, match=r"a\.avif is not a PNG, .*\(it looks like AVIF\): convert it to PNG, or leave it out"):
+        images.read(tmp_path / "a.avif")
+    with pytest.raises(UserError, match=r"holds no images, only 1 AVIF file, such as a\.avif \(convert it to PNG to use it\)"):
+        find_images(tmp_path)
+
+
+# ---- c07: folders that hold no data --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["@eaDir", "@Recycle", "#recycle", "@tmp", "lost+found", "__pycache__", "thumbs", ".thumbnails", "$RECYCLE.BIN",
+     "System Volume Information", "__MACOSX", ".git"],
+)  # fmt: skip
+def test_c07_nas_thumbnails_are_passed_over(tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "a.png")
+    picture(tmp_path / name / "a.png" / "SYNOPHOTO_THUMB_M.jpg", "JPEG")
+    picture(tmp_path / "sub" / name / "b.png")
+    found = find_images(tmp_path)
+    assert found.names == ["a.png"]
+    assert found.notes == [
+        f"passed over in {tmp_path}: 2 folders of thumbnails, deleted or hidden files, such as {min(name, f'sub/{name}')}"
+    ]
+    assert sub_folders(tmp_path) == ["sub"]
+
+
+def test_c07_a_folder_that_is_named_is_read_whatever_it_is_called(tmp_path: Path) -> None:
+    picture(tmp_path / "thumbs" / "a.png")
+    assert find_images(tmp_path / "thumbs") == Found(tmp_path / "thumbs", [tmp_path / "thumbs" / "a.png"])
+
+
+def test_c07_hidden_pictures_are_said_and_a_systems_own_files_are_not(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    for name in ("._a.png", ".DS_Store", "desktop.ini", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    assert find_images(tmp_path).notes == [f"passed over in {tmp_path}: 1 hidden file, such as ._a.png"]
+
+
+# ---- c19: links ------------------------------------------------------------------------------------------------------------------
+
+links = pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+
+
+@links
+def test_c19_two_links_to_one_folder_are_both_there(tmp_path: Path) -> None:
+    picture(tmp_path / "outside" / "a.png")
+    for name in ("x", "y"):
+        (tmp_path / "data" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "data" / name).symlink_to(tmp_path / "outside")
+    found = find_images(tmp_path / "data")
+    assert found.names == ["x/a.png", "y/a.png"] and found.notes == []
+
+
+@links
+def test_c19_loops_end(tmp_path: Path) -> None:
+    data = tmp_path / "all" / "data"
+    picture(data / "deep" / "a.png")
+    (data / "deep" / "back").symlink_to(data)
+    (data / "deep" / "up").symlink_to(tmp_path / "all")
+    picture(data / "x" / "b.png")
+    picture(data / "y" / "c.png")
+    (data / "x" / "y").symlink_to(data / "y")
+    (data / "y" / "x").symlink_to(data / "x")
+    found = find_images(data)
+    assert found.names == ["deep/a.png", "x/b.png", "x/y/c.png", "y/c.png", "y/x/b.png"]
+    assert found.notes == [f"passed over in {data}: 4 links that lead back, such as deep/back"]
+
+
+@links
+def test_c19_links_that_cannot_be_followed_are_counted(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "self.png").symlink_to("self.png")
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    (tmp_path / "b.png").symlink_to("a.png")
+    found = find_images(tmp_path)
+    assert found.names == ["a.png", "b.png"]
+    assert found.notes == [f"passed over in {tmp_path}: 4 links that cannot be followed, such as gone.png"]
+
+
+@links
+def test_c19_a_link_to_a_closed_folder_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(tmp_path / "data" / "a.png")
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "closed")
+    scandir = os.scandir
+
+    def locked(path: str) -> object:
+        if Path(path).name == "link":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    found = find_images(tmp_path / "data")
+    assert found.names == ["a.png"]
+    assert found.notes == [f"passed over in {tmp_path / 'data'}: 1 link that cannot be followed, such as link"]
+
+
+@links
+def test_c19_a_web_of_links_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_module, "_REPEATED", 500)
+    places = [tmp_path / str(number) for number in range(7)]
+    for place in places:
+        picture(place / "a.png")
+    for place in places:
+        for other in places:
+            (place / f"to{other.name}").symlink_to(other)
+    with pytest.raises(UserError, match=r"links in .* multiply its files without end .*: remove some of them"):
+        find_images(tmp_path)
+
+
+def test_a_large_folder_is_listed_in_linear_time(tmp_path: Path) -> None:
+    def seconds(count: int) -> float:
+        place = tmp_path / str(count)
+        for number in range(count):
+            (place / f"s{number % 7}").mkdir(parents=True, exist_ok=True)
+            (place / f"s{number % 7}" / f"{number}.png").write_bytes(b"")
+        started = time.perf_counter()
+        assert len(find_images(place).files) == count
+        return time.perf_counter() - started
+
+    assert seconds(4000) < 16 * seconds(1000) + 0.5  # four times, with room for a busy machine; quadratic would be sixteen
+
+
+# ---- c15: a pattern --------------------------------------------------------------------------------------------------------------
+
+
+def test_c15_a_pattern_selects_by_name(tmp_path: Path) -> None:
+    for name in ("1_real_A.png", "1_real_B.png", "1_fake_B.png", "2_fake_B.jfif", "sub/3_fake_B.png"):
+        picture(tmp_path / "results" / name, "JPEG" if name.endswith("jfif") else "PNG")
+    found = find_images(tmp_path / "results" / "*_fake_B.*")
+    assert found == Found(tmp_path / "results", [tmp_path / "results" / name for name in ("1_fake_B.png", "2_fake_B.jfif")])
+    assert is_place(tmp_path / "results" / "*_fake_B.*") and not is_place(tmp_path / "results" / "*_none.png")
+    with pytest.raises(UserError, match=r"no image of .*results has a name like \*_none\.png; it holds 1_fake_B\.png"):
+        find_images(tmp_path / "results" / "*_none.png")
+
+
+def test_c15_a_name_that_exists_is_no_pattern(tmp_path: Path) -> None:
+    picture(tmp_path / "run[1]" / "a.png")
+    assert find_images(tmp_path / "run[1]").names == ["a.png"]

@@ -9,6 +9,7 @@ whatever a decoder makes of damaged bytes ends as one sentence. Colour profiles 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import warnings
@@ -19,11 +20,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
 from ..errors import TransfigureError, UserError
-from . import scientific
+from . import pnm, scientific
 from .files import write_atomically
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 
@@ -42,6 +43,7 @@ _PLUGINS: dict[str, type[ImageFile]] = {
     "WEBP": WebPImagePlugin.WebPImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
 }
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
 _SIGNATURES = {
@@ -52,9 +54,10 @@ _SIGNATURES = {
     b"II+\0": "TIFF",
     b"MM\0+": "TIFF",
     b"BM": "BMP",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
 }
 _FOREIGN = {
-    b"GIF8": "GIF",
     b"\0\0\0\x0cjP  \r\n": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
     b"\0\0\0\x0cJXL \r\n": "JPEG XL",
@@ -71,9 +74,9 @@ _FOREIGN = {
 }
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
 """Of the files that begin with a box called ftyp."""
-_FOREIGN_IMAGES = frozenset({"GIF", "JPEG 2000", "JPEG XL", "Photoshop", "OpenEXR", "PAM", "AVIF", "HEIC"})
+_FOREIGN_IMAGES = frozenset({"JPEG 2000", "JPEG XL", "Photoshop", "OpenEXR", "PAM", "AVIF", "HEIC"})
 
-FORMATS = "PNG, JPEG, WebP, TIFF or BMP file"
+FORMATS = "PNG, JPEG, WebP, TIFF, BMP, GIF or PNM file"
 
 _ANY = range(1, 1 << 16)
 _HOLDS: dict[str, dict[str, range | tuple[int, ...]]] = {
@@ -104,7 +107,7 @@ class Header:
         height: pixels.
         channels: without alpha.
         dtype: ``uint8``, ``uint16`` or ``float32``.
-        format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF`` or ``BMP``.
+        format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF`` or ``PNM``.
         transparent: the file also has an alpha channel (or a colour that stands for transparent).
     """
 
@@ -123,7 +126,7 @@ def read(path: str | Path, alpha: Alpha = "refuse") -> Array:
     of many channels, the channels are samples, planes or pages; its signed or wide integers become float32.
 
     Args:
-        path: a PNG, JPEG, WebP, TIFF or BMP file, whatever its suffix.
+        path: a PNG, JPEG, WebP, TIFF, BMP, GIF (of one frame) or PNM (PBM, PGM, PPM, PFM) file, whatever its suffix.
         alpha: what to do with transparency: ``refuse`` files that have any (alpha that is opaque everywhere is dropped),
             lay the image on ``white`` or ``black``, ``drop`` the alpha channel, or ``keep`` it as the last of 4 channels.
 
@@ -136,8 +139,12 @@ def read(path: str | Path, alpha: Alpha = "refuse") -> Array:
     """
     path = Path(path)
     with _opened(path) as (stream, kind):
-        image = _pillow(stream, kind)
-        if image is None:
+        image = _pillow(stream, kind, path)
+        if kind == "PNM":
+            layout = pnm.pnm_layout(stream)
+            _check_size(path, layout.width, layout.height)
+            pixels, transparent, orientation = pnm.read_pnm(stream, path), False, 1
+        elif image is None:
             pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_size(path, found.width, found.height, found.channels))
             transparent, orientation = layout.transparent, layout.orientation
         else:
@@ -165,8 +172,10 @@ def size_of(path: str | Path) -> Header:
     """
     path = Path(path)
     with _opened(path) as (stream, kind):
-        image = _pillow(stream, kind)
-        if image is None:
+        image = _pillow(stream, kind, path)
+        if kind == "PNM":
+            layout = pnm.pnm_layout(stream)
+        elif image is None:
             layout = scientific.tiff_layout(stream, path)
         else:
             deep = kind == "PNG" and scientific.is_deep_png(_head(stream))
@@ -287,7 +296,12 @@ def kind_of(path: str | Path) -> tuple[str, bool]:
     """
     with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each of many files takes longer than the look itself
         head = stream.read(32)
-    if kind := _readable(head):
+        if (kind := _readable(head)) == "GIF":
+            with contextlib.suppress(Exception):  # a damaged one is said to be so when it is read
+                stream.seek(0)
+                if GifImagePlugin.GifImageFile(stream).is_animated:
+                    return "animated GIF", False
+    if kind:
         return kind, True
     return next((kind for kind in (_foreign(head),) if kind in _FOREIGN_IMAGES), ""), False
 
@@ -297,7 +311,9 @@ def _readable(head: bytes) -> str | None:
     for signature, kind in _SIGNATURES.items():
         if head.startswith(signature):
             return kind
-    return "WEBP" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    return "PNM" if pnm.is_pnm(head) else None
 
 
 def _foreign(head: bytes) -> str:
@@ -316,8 +332,15 @@ def _sniffed(head: bytes, path: Path) -> str:
     raise UserError(f"{path} is not a {FORMATS}{looks}: convert it to PNG, or leave it out")
 
 
-def _pillow(stream: BinaryIO, kind: str) -> ImageFile | None:
-    """The image with its header read, or None for a TIFF that is tifffile's to read."""
+def _pillow(stream: BinaryIO, kind: str, path: Path) -> ImageFile | None:
+    """The image with its header read, or None for what Pillow would not show whole: a PNM, or a TIFF that is tifffile's to read."""
+    if kind == "PNM":
+        return None
+    if kind == "GIF":
+        image = GifImagePlugin.GifImageFile(stream)
+        if image.is_animated:
+            raise UserError(f"{path} is an animated GIF: save the frame that is meant as PNG, or leave it out")
+        return image
     if kind != "TIFF":
         return _PLUGINS[kind](stream)
     try:
