@@ -7,7 +7,7 @@ documentation rules here and to the rest where they live.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
 import torch
@@ -161,6 +161,7 @@ def test_the_docstring_has_a_source_a_blind_spot_and_help_for_every_option(kind:
         assert parameter.help, f"--{option} has no help"
         assert parameter.annotation is not Any, f"{option} has no plain type"
         assert option not in ("loss", "weight", "name", "conditional"), f"{option} is a key of the recipe's own"
-        plain = parameter.annotation in (int, float, bool, str)
-        assert not plain or isinstance(parameter.default, parameter.annotation)
-        assert plain or get_origin(parameter.annotation) in (Literal, tuple, type(int | None))
+        kind_of = get_args(parameter.annotation)[0] if get_origin(parameter.annotation) is Annotated else parameter.annotation
+        plain = kind_of in (int, float, bool, str)
+        assert not plain or isinstance(parameter.default, kind_of)
+        assert plain or get_origin(kind_of) in (Literal, tuple, type(int | None))

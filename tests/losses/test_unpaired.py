@@ -144,7 +144,7 @@ class TestContrastive:
 
     @pytest.mark.parametrize("option", ["patches", "width", "temperature"])
     def test_numbers_are_positive(self, option: str) -> None:
-        with pytest.raises(UserError, match=f"{option} is 0"):
+        with pytest.raises(UserError, match=f"{option} (is|cannot be) 0"):
             Objective([{"loss": "contrastive", option: 0 if option != "temperature" else 0.0}])
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..bounds import NonNegativeFloat, PositiveFloat
 from ..errors import UserError
 from ..networks.base import DiscriminatorOutput
 from ..registry import register
@@ -123,7 +124,7 @@ class Vanilla(SeparateLosses):
         UserError: ``real_label`` outside (0, 1].
     """
 
-    def __init__(self, real_label: float = 1.0) -> None:
+    def __init__(self, real_label: PositiveFloat = 1.0) -> None:
         self.real_label = _label(real_label)
 
     def d_real_loss(self, logits: Tensor) -> Tensor:
@@ -166,7 +167,7 @@ class LeastSquares(SeparateLosses):
         UserError: ``real_label`` outside (0, 1].
     """
 
-    def __init__(self, real_label: float = 1.0) -> None:
+    def __init__(self, real_label: PositiveFloat = 1.0) -> None:
         self.real_label = _label(real_label)
 
     def d_real_loss(self, logits: Tensor) -> Tensor:
@@ -237,7 +238,7 @@ class WassersteinPenalty(SeparateLosses):
         UserError: ``penalty_weight`` is negative or not finite.
     """
 
-    def __init__(self, penalty_weight: float = 10.0) -> None:
+    def __init__(self, penalty_weight: NonNegativeFloat = 10.0) -> None:
         self.penalty_weight = check_penalty_weight(penalty_weight)
 
     def d_real_loss(self, logits: Tensor) -> Tensor:

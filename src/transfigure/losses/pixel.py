@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..bounds import PositiveFloat
 from ..data.batch import Batch
 from ..errors import UserError
 from ..registry import register
@@ -56,7 +57,7 @@ def l2(batch: Batch) -> Tensor:
 
 
 @register("loss", "charbonnier")
-def charbonnier(batch: Batch, epsilon: float = 1e-3) -> Tensor:
+def charbonnier(batch: Batch, epsilon: PositiveFloat = 1e-3) -> Tensor:
     """A smooth L1: E[sqrt((G(x) - y)^2 + epsilon^2)].
 
     Like L2 for differences below epsilon, like L1 above; the gradient has no jump at zero. Equal images cost epsilon, not zero.
@@ -76,7 +77,7 @@ def charbonnier(batch: Batch, epsilon: float = 1e-3) -> Tensor:
 
 
 @register("loss", "cosine")
-def cosine(batch: Batch, epsilon: float = 1e-3) -> Tensor:
+def cosine(batch: Batch, epsilon: PositiveFloat = 1e-3) -> Tensor:
     """One minus the cosine similarity of the generated and the target image, each flattened to one vector.
 
     1 - <G(x), y> / (||G(x)|| ||y||), one similarity per image, then the mean over the batch. In [0, 2].
@@ -98,7 +99,7 @@ def cosine(batch: Batch, epsilon: float = 1e-3) -> Tensor:
 
 
 @register("loss", "cosine_pixel")
-def cosine_pixel(batch: Batch, epsilon: float = 1e-3) -> Tensor:
+def cosine_pixel(batch: Batch, epsilon: PositiveFloat = 1e-3) -> Tensor:
     """One minus the cosine similarity of the two channel vectors at each pixel: 1 minus the cosine of their spectral angle.
 
     1 - <G(x)_p, y_p> / (||G(x)_p|| ||y_p||), the mean over all pixels p and the batch. In [0, 2].

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..bounds import PositiveFloat, PositiveInt
 from ..data.batch import Batch
 from ..errors import UserError
 from ..registry import register
@@ -89,7 +90,7 @@ def ms_ssim(x: Tensor, y: Tensor, floor: float = 0.0) -> Tensor:
 
 
 @register("loss", "ssim")
-def ssim_loss(batch: Batch, window: int = 11, sigma: float = 1.5) -> Tensor:
+def ssim_loss(batch: Batch, window: PositiveInt = 11, sigma: PositiveFloat = 1.5) -> Tensor:
     """One minus the structural similarity of generated and target image.
 
     1 - E[(2 mx my + C1)(2 sxy + C2) / ((mx^2 + my^2 + C1)(sx^2 + sy^2 + C2))], with means m and (co)variances s in a Gaussian

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..bounds import PositiveFloat, PositiveInt
 from ..data.batch import Batch
 from ..errors import UserError
 from ..networks.base import Generator
@@ -83,7 +84,9 @@ class Contrastive(nn.Module):
         UserError: a number that is not positive.
     """
 
-    def __init__(self, patches: int = 256, width: int = 256, temperature: float = 0.07, identity: bool = False) -> None:
+    def __init__(
+        self, patches: PositiveInt = 256, width: PositiveInt = 256, temperature: PositiveFloat = 0.07, identity: bool = False
+    ) -> None:
         super().__init__()
         for name, value in (("patches", patches), ("width", width), ("temperature", temperature)):
             if not value > 0:

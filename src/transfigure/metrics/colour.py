@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..bounds import PositiveInt
 from ..errors import UserError
 from ..features.extractors import in_colour
 from ..registry import register
@@ -94,7 +95,7 @@ class LabHistogram(AccumulatedMetric):
         "lab_histogram_b": "Lab histogram, b",
     }
 
-    def __init__(self, bins: int = 100) -> None:
+    def __init__(self, bins: PositiveInt = 100) -> None:
         super().__init__()
         if bins < 1:
             raise UserError(f"bins is {bins}: a histogram needs at least 1")

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ..bounds import PositiveInt
 from ..errors import Skipped, UserError
 from ..features.extractors import Extractor, inception, random_network
 from ..registry import register
@@ -266,7 +267,7 @@ class PRDC(FeatureMetric):
     needs = "weights"
     values: ClassVar = {"precision": "Precision", "recall": "Recall", "density": "Density", "coverage": "Coverage"}
 
-    def __init__(self, neighbours: int = 5, resize: Literal["tf1", "clean"] = "tf1") -> None:
+    def __init__(self, neighbours: PositiveInt = 5, resize: Literal["tf1", "clean"] = "tf1") -> None:
         if neighbours < 1:
             raise UserError(f"neighbours is {neighbours}: a ball reaches at least to the first (3 and 5 are usual)")
         super().__init__(inception(resize))

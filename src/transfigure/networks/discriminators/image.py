@@ -104,7 +104,7 @@ class ImageDiscriminator(Discriminator):
         self,
         channels: int,
         width: PositiveInt = 32,
-        depth: int = 4,
+        depth: PositiveInt = 4,
         norm: Literal["batch", "instance", "none"] = "none",
         spectral: bool = False,
     ) -> None:

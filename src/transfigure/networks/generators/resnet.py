@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ...bounds import PositiveInt
+from ...bounds import PositiveInt, Share
 from ...registry import register
 from ..base import Generator
 from ..blocks import check_at_least, conv_block, dropout_layer, encode, needs_bias, norm_layer, receptive_field, upsample
@@ -72,7 +72,7 @@ class ResNet(Generator):
         width: PositiveInt = 64,
         blocks: PositiveInt = 9,
         norm: Literal["batch", "instance", "none"] = "instance",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         upsampling: Literal["transposed", "resize"] = "transposed",
     ) -> None:
         super().__init__(source_channels, target_channels)

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ...bounds import PositiveInt
+from ...bounds import NonNegativeInt, PositiveInt, Share
 from ...errors import UserError, did_you_mean
 from ...registry import register
 from ..base import Generator
@@ -69,12 +69,12 @@ class UNet(Generator):
         width: PositiveInt = 64,
         depth: PositiveInt | None = None,
         norm: Literal["batch", "instance", "none"] = "batch",
-        dropout: float = 0.5,
-        dropout_skip: int = 0,
-        dropout_layers: int = 3,
+        dropout: Share = 0.5,
+        dropout_skip: NonNegativeInt = 0,
+        dropout_layers: NonNegativeInt = 3,
         upsampling: Literal["transposed", "resize"] = "transposed",
         bottleneck: Literal["spatial", "vector"] = "spatial",
-        bottleneck_width: int | None = None,
+        bottleneck_width: PositiveInt | None = None,
     ) -> None:
         super().__init__(source_channels, target_channels)
         if bottleneck not in BOTTLENECKS:

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ...bounds import NonNegativeInt, PositiveInt, Seed
 from ...data.images import Alpha
 from ...data.pairs import Collection, Record
 from ...errors import UserError, did_you_mean
@@ -122,11 +123,11 @@ def synthetic(
     path: Path | None,
     source: Literal["labels", "day", "night", "edges", "grey"] = "labels",
     target: Literal["labels", "day", "night", "edges", "grey"] = "day",
-    size: int | None = None,
-    train: int = 400,
-    val: int = 50,
-    test: int = 100,
-    world_seed: int = 0,
+    size: PositiveInt | None = None,
+    train: NonNegativeInt = 400,
+    val: NonNegativeInt = 50,
+    test: NonNegativeInt = 100,
+    world_seed: Seed = 0,
 ) -> Collection:
     """Streets of house fronts drawn by a procedure: no files, as many as you ask for, their truth known.
 

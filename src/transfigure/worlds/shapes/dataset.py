@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ...bounds import NonNegativeInt, PositiveInt, Seed
 from ...data.images import Alpha
 from ...data.pairs import Collection, Record, Single
 from ...errors import UserError
@@ -186,14 +187,14 @@ def _name(index: int) -> str:
 @register("dataset", "shapes", drawn=True)
 def shapes(
     path: Path | None,
-    size: int = 64,
+    size: PositiveInt = 64,
     source: Literal["A", "B"] = "A",
     target: Literal["A", "B"] = "B",
-    train: int = 1000,
-    val: int = 100,
-    test: int = 200,
+    train: NonNegativeInt = 1000,
+    val: NonNegativeInt = 100,
+    test: NonNegativeInt = 200,
     same: bool = False,
-    world_seed: int = 0,
+    world_seed: Seed = 0,
 ) -> Collection:
     """Plain shapes in two unpaired domains, paper cut-outs and textured prints: no files, and every factor of every picture is known.
 
