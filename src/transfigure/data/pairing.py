@@ -1,6 +1,6 @@
 """Which file of one folder belongs to which file of the other: by name, never by position.
 
-The names are tried as they are, then without the part that all names of a side share (``12_A`` with ``12_B``, ``label_7`` with
+Accents count alike whether a system stores them composed or decomposed. The names are tried as they are, then without the part that all names of a side share (``12_A`` with ``12_B``, ``label_7`` with
 ``photo_7``, ``7_leftImg8bit`` with ``7_gtFine_color``), and only then without regard to capitals. The first way that pairs anything is
 used for all. Pairing by sort order is not a way: one missing file would shift every pair after it.
 """
@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 
 from ..errors import UserError
 from .files import natural_key
+from .folder import composed
 
 Affix = tuple[str, str]
 """What is taken off the front and the end of every name of a side."""
@@ -75,12 +76,15 @@ def match(a: Sequence[str], b: Sequence[str]) -> Pairing:
     """
     stems = _stems(a), _stems(b)
     for folded in (False, True):
-        sides = [[stem.casefold() for stem in side] if folded else side for side in stems]
+        own = [[stem.casefold() for stem in side] if folded else side for side in stems]
+        sides = [[composed(stem) for stem in side] for side in own]
         for affixes in (None, *([_common_affixes(*sides)] if all(sides) else [])):
             keys = [[_strip(stem, affix) for stem in side] for side, affix in zip(sides, affixes or (("", ""), ("", "")))]
             found = _join(keys[0], keys[1], a, b)
             if found:
-                return _pairing(found, a, b, affixes or (("", ""), ("", "")), folded)
+                affixes = affixes or (("", ""), ("", ""))
+                found = [(i, j, _strip_own(own[0][i], affixes[0]) if key == keys[0][i] else key) for i, j, key in found]
+                return _pairing(found, a, b, affixes, folded)
     return _pairing([], a, b, (("", ""), ("", "")), False)
 
 
@@ -90,6 +94,15 @@ def _stems(names: Sequence[str]) -> list[str]:
 
 def _strip(stem: str, affix: Affix) -> str:
     return stem[len(affix[0]) : len(stem) - len(affix[1])]
+
+
+def _strip_own(stem: str, affix: Affix) -> str:
+    """A stem as its file spells it, without an affix that was found among composed names."""
+    if composed(stem) == stem:
+        return _strip(stem, affix)
+    start = next((n for n in range(len(stem) + 1) if composed(stem[:n]) == affix[0]), 0)
+    end = next((n for n in range(len(stem), -1, -1) if composed(stem[n:]) == affix[1]), len(stem))
+    return stem[start:end] or _strip(composed(stem), affix)
 
 
 def _pairing(found: list[tuple[int, int, str]], a: Sequence[str], b: Sequence[str], affixes: tuple[Affix, Affix], folded: bool) -> Pairing:
@@ -115,11 +128,13 @@ def _join(keys_a: list[str], keys_b: list[str], a: Sequence[str], b: Sequence[st
         if len(mine) == len(theirs) == 1:
             found.append((mine[0], theirs[0], key))
             continue
-        by_name = {b[j]: j for j in theirs}
-        if {a[i] for i in mine} != by_name.keys():
-            names = listed(sorted((a[i] for i in mine), key=natural_key)), listed(sorted(by_name, key=natural_key))
+        both = [a[i] for i in mine], [b[j] for j in theirs]
+        same = composed if all(len({composed(name) for name in side}) == len(side) for side in both) else str
+        by_name = {same(b[j]): j for j in theirs}
+        if {same(a[i]) for i in mine} != by_name.keys():
+            names = listed(sorted(both[0], key=natural_key)), listed(sorted(both[1], key=natural_key))
             raise UserError(f"{names[0]} could each belong to {names[1]}: remove one, rename it, or list the pairs in a manifest")
-        found += [(i, by_name[a[i]], a[i]) for i in mine]
+        found += [(i, by_name[same(a[i])], a[i]) for i in mine]
     return found
 
 
