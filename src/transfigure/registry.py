@@ -18,6 +18,7 @@ import builtins
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import textwrap
 import types
@@ -171,7 +172,7 @@ def load_plugin(path: str) -> None:
     Raises:
         UserError: the file is missing or fails to import.
     """
-    file = Path(path).expanduser().resolve()
+    file = Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111 - Path.expanduser raises for ~nobody
     if not file.is_file():
         raise UserError(f"plugin {path} does not exist: give the path of a Python file that registers something")
     if file.suffix != ".py":

@@ -139,4 +139,4 @@ def with_data(overrides: dict[str, Any], data: str | None) -> dict[str, Any]:
     """The recipe keys that ``DATA`` stands for, with those that were given as flags over them."""
     from ..recipe import data_at
 
-    return overrides if data is None else {**data_at(data), **overrides}
+    return overrides if data is None else {**data_at(data, overrides.get("data.kind")), **overrides}

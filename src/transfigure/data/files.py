@@ -67,8 +67,8 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None]) -> No
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, with the line ends it has."""
-    write_atomically(path, text.encode("utf-8"))
+    """Write UTF-8 text atomically, with the line ends it has; bytes of a file name that are no letters as escapes, ``\\udcff``."""
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -79,14 +79,12 @@ def write_json(path: Path, value: Any) -> None:
 def to_json_values(value: Any) -> Any:
     """The value in JSON's own types: tuples as lists, paths as text, numpy and torch scalars as numbers.
 
-    What JSON or UTF-8 cannot say is None (numbers that are not finite) or a question mark (bytes of a file name that are no letters).
+    Numbers that are not finite, for which JSON has no word, are None.
     """
     if isinstance(value, dict):
         return {str(key): to_json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_json_values(item) for item in value]
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, os.PathLike):
@@ -94,6 +92,20 @@ def to_json_values(value: Any) -> Any:
     if hasattr(value, "item"):
         return to_json_values(value.item())
     return value
+
+
+def real_path(path: str | Path) -> Path:
+    """The absolute path with ``~`` and links followed, whether it exists or not; what cannot be followed stays as it is written."""
+    path = home_path(path)
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return path.absolute()
+
+
+def home_path(path: str | Path) -> Path:
+    """The path with a leading ``~`` as the home folder; ``~nobody``, of a user that there is not, stays a name like any other."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises there
 
 
 def natural_key(name: str) -> tuple[tuple[str | tuple[int, str], ...], str]:

@@ -337,10 +337,10 @@ def _pillow(stream: BinaryIO, kind: str, path: Path) -> ImageFile | None:
     if kind == "PNM":
         return None
     if kind == "GIF":
-        image = GifImagePlugin.GifImageFile(stream)
-        if image.is_animated:
+        still = GifImagePlugin.GifImageFile(stream)
+        if still.is_animated:
             raise UserError(f"{path} is an animated GIF: save the frame that is meant as PNG, or leave it out")
-        return image
+        return still
     if kind != "TIFF":
         return _PLUGINS[kind](stream)
     try:

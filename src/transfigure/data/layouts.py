@@ -9,11 +9,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..errors import UserError
 from ..registry import register
-from .folder import Found, find_images, sub_folders
+from .files import home_path
+from .folder import Found, composed, find_images, is_place, sub_folders
 from .images import size_of
 from .pairing import listed, match
 from .pairs import SPLIT_NAMES, Collection, FilePicture, Record, Single, canonical_split
@@ -56,7 +57,7 @@ _COLUMNS = (
 _THREE_LAYOUTS = (
     "pairs can be (1) double-width images, A left and B right, in the folder or in its train, val and test sub-folders; "
     "(2) two folders with equal file names, such as trainA and trainB, or A and B; "
-    "(3) a manifest.csv or .jsonl with the columns source and target"
+    "(3) a manifest.csv or .jsonl with the columns source and target; or say which kind of data it is with --data.kind"
 )
 
 
@@ -72,7 +73,7 @@ def side_by_side(path: Path | None) -> Collection:
     """
     folder = _existing_folder(path, "side_by_side")
     parts = _split_folders(folder)
-    notes = []
+    notes = _idle_manifests(folder)
     if parts:
         direct = _images_in(folder, [], recursive=False).files
         if direct:
@@ -99,10 +100,10 @@ def two_folders(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     Raises:
         UserError: a folder is missing, several could be meant, or no file has a partner.
     """
-    if path is not None or not (Path(a).is_dir() and Path(b).is_dir()):
-        _existing_folder(path, "two_folders")
+    if path is not None or not (is_place(a) and is_place(b)):
+        _existing_folder(path, "two_folders", pattern=False)
     words = _words_for(path, a, b)
-    notes = [] if words == (a, b) else [f"{path} has no {a} and {b}: took {words[0]} and {words[1]}"]
+    notes = _idle_manifests(path) + ([] if words == (a, b) else [f"{path} has no {a} and {b}: took {words[0]} and {words[1]}"])
     sides = _side_folders(path, words[0]), _side_folders(path, words[1])
     if set(sides[0]) & set(sides[1]) == set():
         where = [", ".join(str(folder) for folder in side.values()) for side in sides]
@@ -140,7 +141,7 @@ def manifest(path: Path | None) -> Collection:
         raise UserError("data kind 'manifest' needs a path: give the manifest file, or the folder it is in, with --data.path")
     if not path.exists():
         raise UserError(f"{path} does not exist: give the path of a CSV, TSV or JSONL manifest")
-    file = _find_manifest(path) if path.is_dir() else path
+    file = next(iter(_pair_manifests(path) or _manifests(path)), None) if path.is_dir() else path
     if file is None:
         raise UserError(f"{path} holds no manifest.csv, manifest.tsv, manifest.jsonl or metadata of the same kinds: {_THREE_LAYOUTS}")
     return _read_manifest(file)
@@ -163,7 +164,7 @@ def unpaired(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     if path is not None and not path.is_dir():
         raise UserError(f"{path} {'is a file' if path.is_file() else 'does not exist'}: unpaired data is a folder with two domains in it")
     words = _words_for(path, a, b)
-    notes = [] if words == (a, b) else [f"{path} has no {a} and {b}: took {words[0]} and {words[1]}"]
+    notes = _idle_manifests(path) + ([] if words == (a, b) else [f"{path} has no {a} and {b}: took {words[0]} and {words[1]}"])
     sides = _side_folders(path, words[0]), _side_folders(path, words[1])
     both = [name for name in (*SPLIT_NAMES, "all") if name in sides[0] and name in sides[1]]
     if not both:
@@ -187,20 +188,21 @@ def recognise(path: Path) -> str:
     Raises:
         UserError: it is none; the message says what was found and which layouts there are.
     """
-    if not path.exists():
+    if not path.exists() and not is_place(path):
         raise UserError(f"{path} does not exist: {_THREE_LAYOUTS}")
     if path.is_file():
         if path.suffix.lower() in MANIFEST_SUFFIXES:
             return "manifest"
         raise UserError(f"{path} is a single file and no manifest: {_THREE_LAYOUTS}")
-    if _find_manifest(path):
+    if _pair_manifests(path):
         return "manifest"
     if _usual_words_in(path):
         return "two_folders"
     files = [file for folder in (_split_folders(path) or {"all": path}).values() for file in _images_in(folder, []).files]
     if not files:
         children = [*sub_folders(path), *(name for name in sorted(os.listdir(path)) if not (path / name).is_dir())]  # noqa: PTH208
-        raise UserError(f"{path} holds {f'{listed(children)} and no images' if children else 'nothing'}: {_THREE_LAYOUTS}")
+        unrelated = "".join(f"; {note}" for note in _idle_manifests(path))
+        raise UserError(f"{path} holds {f'{listed(children)} and no images' if children else 'nothing'}{unrelated}: {_THREE_LAYOUTS}")
     sizes = _sizes([files[0], files[len(files) // 2], files[-1]])
     odd = [(file, (width, height)) for file, (width, height) in sizes.items() if not 1.9 <= width / height <= 2.1]
     if odd:
@@ -225,10 +227,10 @@ def _sizes(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
 # ---- folders ------------------------------------------------------------------------------------------------------------
 
 
-def _existing_folder(path: Path | None, kind: str) -> Path:
+def _existing_folder(path: Path | None, kind: str, pattern: bool = True) -> Path:
     if path is None:
-        raise UserError(f"data kind {kind!r} needs a folder: give it with --data.path")
-    if not path.is_dir():
+        raise UserError(f"data kind {kind!r} needs a folder: name it after the recipe, or with --data.path")
+    if not path.is_dir() and not (pattern and is_place(path)):
         state = "is a file" if path.is_file() else "does not exist"
         raise UserError(f"{path} {state}: data kind {kind!r} needs a folder with images")
     return path
@@ -249,6 +251,8 @@ def _split_folders(folder: Path) -> dict[str, Path]:
 
 def _side_folders(path: Path | None, word: str) -> dict[str, Path]:
     """A side's folder for each split, or for ``all``; empty if the word names nothing."""
+    if path is not None and not os.path.lexists(path / word) and is_place(path / word):
+        return {"all": path / word}  # a pattern
     if path is not None and len(Path(word).parts) == 1:
         found = {name: _child(path, (f"{alias}{dash}{word}" for alias in words for dash in ("", "_", "-")))
                  for name, words in SPLIT_NAMES.items()}  # fmt: skip
@@ -258,8 +262,8 @@ def _side_folders(path: Path | None, word: str) -> dict[str, Path]:
             return {name: splits[name] for name in SPLIT_NAMES if name in splits}
         whole = _child(path, [word])
     else:
-        candidates = [*([path / word] if path is not None else []), Path(word).expanduser()]
-        whole = next((folder for folder in candidates if folder.is_dir()), None)
+        candidates = [*([path / word] if path is not None else []), home_path(word)]
+        whole = next((folder for folder in candidates if is_place(folder)), None)
     if whole is None:
         return {}
     return _split_folders(whole) or {"all": whole}
@@ -290,6 +294,16 @@ def _words_for(path: Path | None, a: str, b: str) -> tuple[str, str]:
         f"{path} has no folder {' and no folder '.join(missing)} (it holds {listed(sub_folders(path), 8) or 'no folders'}): "
         "name the two sides with --data.a and --data.b"
     )
+
+
+def folders_read(kind: str, path: Path | None, a: str = "A", b: str = "B") -> list[Path]:
+    """The folders whose images a data set is made of: what is written there becomes data. None for a manifest and a drawn world."""
+    if kind in ("two_folders", "unpaired"):
+        words = _words_for(path, a, b)
+        return [folder for word in words for folder in _side_folders(path, word).values()]
+    if kind == "side_by_side" and path is not None:
+        return list(_split_folders(path).values()) or [path]
+    return [path] if path is not None and path.is_dir() and kind not in ("manifest", "auto") else []
 
 
 # ---- records ------------------------------------------------------------------------------------------------------------
@@ -351,10 +365,46 @@ def _nothing_paired(a: dict[str, Path], b: dict[str, Path]) -> str:
 # ---- manifests ------------------------------------------------------------------------------------------------------------
 
 
-def _find_manifest(folder: Path) -> Path | None:
-    """The manifest that a folder holds, if it does."""
+def _manifests(folder: Path) -> list[Path]:
+    """The files of a folder that have a manifest's name."""
     candidates = [folder / f"{stem}{suffix}" for stem in ("manifest", "metadata") for suffix in MANIFEST_SUFFIXES]
-    return next((file for file in candidates if file.is_file()), None)
+    return [file for file in candidates if file.is_file()]
+
+
+def _pair_manifests(folder: Path) -> list[Path]:
+    """Those of them that list pairs; a damaged one counts if it is called manifest, so that its damage is said."""
+    return [file for file in _manifests(folder) if _headings(file) is None]
+
+
+def _idle_manifests(folder: Path | None) -> list[str]:
+    """A sentence for each file of a manifest's name that lists no pairs, where the folder is read in another way."""
+    found = [(file, _headings(file)) for file in (_manifests(folder) if folder is not None else [])]
+    return [
+        f"{file} is not used: it {f'has the columns {listed(names, 6)}' if names else 'has no columns'}, and none that name pairs"
+        for file, names in found
+        if names is not None
+    ]
+
+
+def _headings(file: Path) -> list[str] | None:
+    """The columns of a file that cannot be a manifest for want of the right ones; None for one that may be."""
+    try:
+        if file.suffix.lower() == ".jsonl":
+            names = next((list(row) for _, row in _rows(file)), [])
+        else:
+            with file.open(encoding="utf-8-sig", newline="") as stream:
+                names = [name.strip().lower() for name in next(csv.reader(stream, delimiter=_delimiter(file, stream)), [])]
+    except (OSError, ValueError, csv.Error, UserError):
+        return None if file.stem == "manifest" else []
+    if any(set(columns) <= set(names) for columns in _COLUMNS) or (file.stem == "manifest" and not names):
+        return None
+    return names
+
+
+def _delimiter(file: Path, stream: TextIO) -> str:
+    heading = stream.readline()
+    stream.seek(0)
+    return "\t" if file.suffix.lower() == ".tsv" or "\t" in heading else "," if "," in heading else ";"
 
 
 def _read_manifest(file: Path) -> Collection:
@@ -363,12 +413,18 @@ def _read_manifest(file: Path) -> Collection:
     if not rows:
         raise UserError(f"{file} lists no pairs: write one line for each, with the columns source and target")
     columns = _columns(file, rows[0][1])
-    sides = [(number, row, tuple(_paths(file, number, row, column) for column in columns)) for number, row in rows]
+    look = _Lookup(file.parent)
+    sides = [(number, row, tuple(_paths(file, number, row, column, look) for column in columns)) for number, row in rows]
     missing = [f"{path} (line {number})" for number, _, pair in sides for paths in pair for path in paths if not _is_file(path)]
     if missing:
         raise UserError(
             f"{file} names {len(missing)} {'file that does' if len(missing) == 1 else 'files that do'} not exist: {listed(missing)}; "
             f"paths are taken relative to {file.parent.absolute()}"
+            + (
+                ", and with / in place of the back-slashes of Windows they do not exist either"
+                if any("\\" in one for one in missing)
+                else ""
+            )
         )
     divided = any(_text(row, "split") for _, row, _ in sides)
     parts = [_split(file, number, row) if divided else "all" for number, row, _ in sides]
@@ -387,10 +443,7 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if file.suffix.lower() == ".jsonl":
                 yield from _json_rows(file, stream)
                 return
-            heading = stream.readline()
-            stream.seek(0)
-            delimiter = "\t" if file.suffix.lower() == ".tsv" or "\t" in heading else "," if "," in heading else ";"
-            reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
+            reader = csv.DictReader(stream, delimiter=_delimiter(file, stream), strict=True)
             for row in reader:
                 yield reader.line_num, {(key or "").strip().lower(): value for key, value in row.items()}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -403,7 +456,7 @@ def _json_rows(file: Path, stream: Iterator[str] | Any) -> Iterator[tuple[int, d
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also for an integer of more digits than Python reads
             raise UserError(f"{file} line {number} is not JSON ({error}): write one object on each line") from error
         if not isinstance(row, dict):
             raise UserError(f'{file} line {number} is not an object: write {{"source": "...", "target": "..."}} on each line')
@@ -417,16 +470,50 @@ def _columns(file: Path, row: dict[str, Any]) -> tuple[str, str]:
     raise UserError(f"{file} has the columns {', '.join(row) or '(none)'}: it needs source and target (and, if you like, split and name)")
 
 
-def _paths(file: Path, number: int, row: dict[str, Any], column: str) -> tuple[Path, ...]:
+class _Lookup:
+    """The file that an entry of a manifest means: as it is written, with its accents stored the other way, or with / for back-slashes.
+
+    Args:
+        folder: what paths are relative to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._listings: dict[Path, dict[str, str]] = {}
+
+    def __call__(self, written: str) -> Path:
+        """The path; as it is written where no file is found."""
+        for spelling in dict.fromkeys((written, written.replace("\\", "/"))):
+            path = self._folder / home_path(spelling)
+            if _is_file(path):
+                return path
+            if not spelling.isascii() and _is_file(other := self._as_stored(path)):
+                return other
+        return self._folder / home_path(written)
+
+    def _as_stored(self, path: Path) -> Path:
+        """The same path with each name as its folder spells it."""
+        found = Path(path.anchor)
+        for name in path.parts[bool(path.anchor) :]:
+            if found not in self._listings:
+                try:
+                    self._listings[found] = {composed(one): one for one in os.listdir(found)}  # noqa: PTH208
+                except (OSError, ValueError):
+                    self._listings[found] = {}
+            found /= self._listings[found].get(composed(name), name)
+        return found
+
+
+def _paths(file: Path, number: int, row: dict[str, Any], column: str, look: _Lookup) -> tuple[Path, ...]:
     value = row.get(column)
     items: list[Any] = value if isinstance(value, list) else [value]
+    if isinstance(value, str) and ";" in value and file.suffix.lower() != ".jsonl" and not _is_file(look(value)):
+        items = [item for item in value.split(";") if item.strip()]
     if not items or not all(isinstance(item, str) and item.strip() for item in items):
         raise UserError(f"{file} line {number} has no file name for {column}: write a path, or a list of paths to stack as channels")
-    if isinstance(value, str) and ";" in value and file.suffix.lower() != ".jsonl" and not _is_file(file.parent / value):
-        items = [item for item in value.split(";") if item.strip()]
     if any("\0" in item for item in items):
         raise UserError(f"{file} line {number} has a null character in {column}: write a path")
-    return tuple(file.parent / Path(item.strip()).expanduser() for item in items)
+    return tuple(look(item.strip()) for item in items)
 
 
 def _text(row: dict[str, Any], column: str) -> str:

@@ -11,10 +11,12 @@ import numpy as np
 from .. import registry
 from ..errors import UserError
 from ..progress import Progress, say
-from ..recipe import Data, drawn_worlds, has_place
+from ..recipe import Data, data_at, drawn_worlds, has_place
 from .check import Findings, inspect, raise_if_bad
 from .dataset import Cache, PairDataset, PairFormat
-from .layouts import recognise
+from .files import home_path, real_path
+from .folder import is_place
+from .layouts import folders_read, recognise
 from .pairs import SPLITS, Collection, Record
 from .splits import Division, StoredSplit, divide
 from .transforms import Geometry
@@ -60,22 +62,50 @@ def resolve_data(section: Data) -> Data:
     Raises:
         UserError: no path, or a folder that looks like no kind of pairs.
     """
-    if section.path in drawn_worlds() and section.kind == "auto":
+    if section.path in drawn_worlds() and section.kind == "auto" and "data.kind" in data_at(section.path):
         section = section.replaced(kind=section.path, path=None)
     if section.kind in drawn_worlds():
         return section if section.options.get("size", True) else section.replaced(size=section.crop_size)
     if section.path is None and not has_place(section):
+        sides = [(side, section.options[side]) for side in "ab" if section.options.get(side) not in (None, side.upper())]
+        for side, place in sides:
+            if not is_place(home_path(place)):
+                raise UserError(
+                    f"data.{side} is {place}, which is no folder here: check its name, or name the folder that holds both sides"
+                )
+        if sides:
+            lone = "".join(f"; data.{other} is missing" for other in "ab" if other not in dict(sides))
+            raise UserError(
+                f"data.{sides[0][0]} is {sides[0][1]}, and no folder holds both sides{lone}: name two folders by --data.a and --data.b "
+                "(./photos where one is in the working directory), or the folder that holds both"
+            )
         raise UserError(f"no data: name a folder of image pairs, a manifest, or a drawn world ({', '.join(drawn_worlds())})")
     if section.path is None:
         kind = ("unpaired" if section.unpaired else "two_folders") if section.kind == "auto" else section.kind
-        return section.replaced(kind=kind, **{side: str(Path(section.options[side]).resolve()) for side in "ab"})
-    path = Path(section.path).expanduser()
+        return section.replaced(kind=kind, **{side: str(real_path(section.options[side])) for side in "ab"})
+    path = home_path(section.path)
     kind = recognise(path) if section.kind == "auto" else section.kind
     if section.kind == "auto" and section.unpaired and kind == "two_folders":
         kind = "unpaired"  # names that match by chance would leave out those that do not
     if foreign := [key for key in section.options if key not in registry.entry("dataset", kind).options]:
         raise UserError(f"data.{foreign[0]} does not go with {kind} data, which {path} looks like: leave it out or set --data.kind")
-    return section.replaced(kind=kind, path=str(path.resolve()))
+    return section.replaced(kind=kind, path=str(real_path(path)))
+
+
+def refuse_inside(section: Data, out: str | Path) -> None:
+    """Refuse a place to write pictures to that lies in the data: they would be data next time.
+
+    Args:
+        section: the recipe's data section, resolved.
+        out: the folder to be written.
+
+    Raises:
+        UserError: it lies in a folder whose images are read.
+    """
+    sides = {side: section.options[side] for side in "ab" if side in section.options}
+    for folder in folders_read(section.kind, None if section.path is None else Path(section.path), **sides):
+        if real_path(out).is_relative_to(real_path(folder)):
+            raise UserError(f"{out} lies inside the data {folder}: its pictures would be data next time; choose another --out")
 
 
 def geometry_of(section: Data, paired: bool = True) -> Geometry:
@@ -96,7 +126,7 @@ def open_collection(kind: str, path: str | Path | None, **options: Any) -> Colle
     Raises:
         UserError: unknown kind or option, or nothing usable at ``path``.
     """
-    folder = Path(path).expanduser() if path is not None else None
+    folder = home_path(path) if path is not None else None
     if kind == "auto":
         if folder is None:
             worlds = ", ".join(drawn_worlds())

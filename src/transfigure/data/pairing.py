@@ -1,6 +1,7 @@
 """Which file of one folder belongs to which file of the other: by name, never by position.
 
-Accents count alike whether a system stores them composed or decomposed. The names are tried as they are, then without the part that all names of a side share (``12_A`` with ``12_B``, ``label_7`` with
+Accents count alike, whether a system stores them composed or decomposed. The names are tried as they are, then without the part that
+all names of a side share (``12_A`` with ``12_B``, ``label_7`` with
 ``photo_7``, ``7_leftImg8bit`` with ``7_gtFine_color``), and only then without regard to capitals. The first way that pairs anything is
 used for all. Pairing by sort order is not a way: one missing file would shift every pair after it.
 """
@@ -82,9 +83,9 @@ def match(a: Sequence[str], b: Sequence[str]) -> Pairing:
             keys = [[_strip(stem, affix) for stem in side] for side, affix in zip(sides, affixes or (("", ""), ("", "")))]
             found = _join(keys[0], keys[1], a, b)
             if found:
-                affixes = affixes or (("", ""), ("", ""))
-                found = [(i, j, _strip_own(own[0][i], affixes[0]) if key == keys[0][i] else key) for i, j, key in found]
-                return _pairing(found, a, b, affixes, folded)
+                off = affixes or (("", ""), ("", ""))
+                found = [(i, j, _strip_own(own[0][i], off[0]) if key == keys[0][i] else key) for i, j, key in found]
+                return _pairing(found, a, b, off, folded)
     return _pairing([], a, b, (("", ""), ("", "")), False)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..data.batch import chunks
 from ..data.dataset import PairDataset
 from ..data.files import check_writable_folder
+from ..data.open import refuse_inside
 from ..data.pixels import NATURAL_RANGE, Array, match_channels, to_array, to_tensor
 from ..features import weights as weight_files
 from ..metrics.metric import MetricContext
@@ -91,6 +92,7 @@ def evaluate(
         for note in found.notes:
             say(f"note: {note}")
     if out is not None:
+        refuse_inside(found.section, out)
         check_writable_folder(Path(out))
     choice = choice.with_segmenter(wanted, lambda photos: _label_maps(found, photos))
     about = Facts(

@@ -10,12 +10,13 @@ from typing import Any
 from ..data import images
 from ..data.batch import Pair
 from ..data.dataset import Arrays, Cache, PairDataset, PairFormat
+from ..data.files import real_path
 from ..data.layouts import recognise
 from ..data.open import find_records, geometry_of, resolve_data
 from ..data.pairing import listed
 from ..data.splits import SPLITS_FILE, StoredSplit
 from ..errors import UserError
-from ..recipe import Data, Recipe, drawn_worlds
+from ..recipe import Data, Recipe, data_at
 from ..translation.translator import Translator
 
 _DIVIDING = {"val_fraction", "test_fraction", "split_seed", "group", "kind", "a", "b"}
@@ -125,10 +126,10 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
             raise UserError("this model does not say what it was trained on: name the pairs to evaluate on")
     # the data section alone is wanted; what the networks and the losses were is of no account here
     recipe = Recipe.from_dict({"data": given, "generator": {"name": "unet", "depth": 4}, "objective": {"terms": ["l1"]}})
-    if data is not None and str(data) in drawn_worlds():
-        overrides = {"data.kind": str(data), "data.path": None, **overrides}
+    if data is not None and (at := data_at(data, overrides.get("data.kind"))).get("data.kind") is not None:
+        overrides = {**at, "data.path": None, **overrides}
     elif data is not None:
-        place = Path(data).expanduser().resolve()
+        place = real_path(data)
         if str(place) != recipe.data.path:
             overrides = {"data.kind": overrides.get("data.kind") or _kind_at(place, recipe.data), "data.path": str(place), **overrides}
     return recipe.updated(overrides).data if overrides else recipe.data

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data import images
-from ..data.files import to_json_values, write_text
+from ..data.files import write_text
 from ..data.pixels import Array
 from ..errors import Missing, printable
 from ..progress import say
@@ -77,9 +77,7 @@ class Evaluation(EvaluationRecord):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["name", *self.scores])
-        writer.writerows(
-            [to_json_values(name), *(f"{values[index]:.6g}" for values in self.scores.values())] for index, name in enumerate(self.names)
-        )
+        writer.writerows([name, *(f"{values[index]:.6g}" for values in self.scores.values())] for index, name in enumerate(self.names))
         return text.getvalue()
 
     def save(self, folder: Path) -> None:

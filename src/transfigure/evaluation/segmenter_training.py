@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..data import pixels
 from ..data.dataset import Cache
-from ..data.files import check_writable_folder
+from ..data.files import check_writable_folder, home_path
 from ..data.open import find_records, resolve_data
 from ..data.pairs import Record
 from ..data.pixels import Array
@@ -30,7 +30,7 @@ from ..metrics.palettes import IGNORE, Palette, learn_palette, load_palette
 from ..metrics.segmentation import confusion, scores
 from ..networks.segmenter import SegmentationNetwork, save_segmenter, sha256
 from ..progress import Progress, duration, say, track
-from ..recipe import Data
+from ..recipe import Data, data_at
 from ..translation.translator import pick_device
 
 BATCH = 8
@@ -101,7 +101,7 @@ def train_segmenter(
         RunFailure: the training diverged, or the disk is full.
     """
     started = time.monotonic()
-    file = Path(out).expanduser()
+    file = home_path(out)
     if file.is_dir():
         raise UserError(f"{file} is a folder: name the file to write, such as {file / 'segmenter.safetensors'}")
     device = pick_device(options.device)
@@ -266,7 +266,7 @@ def _section(data: str | Path | Data, size: int | None) -> Data:
     if side < 16:
         raise UserError(f"the segmenter's size is {side}: it needs squares of 16 pixels or more")
     if not isinstance(data, Data):
-        data = Data(path=str(data))
+        data = Data(**{key.removeprefix("data."): value for key, value in data_at(data).items()})
     return resolve_data(data.replaced(crop_size=side, load_size=None if data.load_size is None else side))
 
 

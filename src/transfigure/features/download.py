@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from .._version import __version__
-from ..data.files import check_writable_folder, lock_file
+from ..data.files import check_writable_folder, home_path, lock_file
 from ..errors import Interrupted, RunFailure, TransfigureError
 from ..progress import Progress, say
 from .weights import VARIABLE, Weights, check, entry_of, hub_cache, places, search
@@ -62,7 +62,7 @@ def get(name: str, *, quiet: bool = False, folder: str | Path | None = None) -> 
             report(f"{located.path} is here already, and is the published file")
             return located.path
         folder = _destination(report)
-    target = Path(folder).expanduser() / entry.file
+    target = home_path(folder) / entry.file
     check_writable_folder(target.parent)
     with _claimed(target, report) as part:
         if target.is_file():  # perhaps another process has just put it there

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.files import home_path
 from ..errors import UserError, did_you_mean
 
 IGNORE = 255
@@ -155,7 +156,7 @@ def load_palette(name_or_file: str | Path) -> Palette:
     """
     if str(name_or_file) in _SHIPPED:
         return _shipped(str(name_or_file))
-    file = Path(name_or_file).expanduser()
+    file = home_path(name_or_file)
     if not file.is_file():
         hint = did_you_mean(str(name_or_file), _SHIPPED)
         raise UserError(f"there is no palette {str(name_or_file)!r}{hint}: give one of these names, or a JSON file of your own")

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.files import home_path, real_path
 from ..errors import Missing, UserError
 from ..networks.segmenter import load_segmenter, sha256
 from .palettes import Palette
@@ -112,7 +113,7 @@ def open_segmenter(what: str | Path | Segmenter | Callable[[Tensor], Any]) -> Se
         return what
     if not isinstance(what, str | Path):
         return _of_function(what, str(getattr(what, "__name__", type(what).__name__)))
-    path = Path(what).expanduser()
+    path = home_path(what)
     if path.is_file():
         with path.open("rb") as stream:
             head = stream.read(9)
@@ -168,7 +169,7 @@ def _named(place: str, function: str, whole: str) -> Any:
     """The function of a module or of a file."""
     try:
         if place.endswith(".py"):
-            file = Path(place).expanduser().resolve()
+            file = real_path(place)
             if not file.is_file():
                 raise UserError(f"the segmenter {whole} cannot be opened: there is no file {place}")
             name = f"transfigure_segmenter_{file.stem}_{zlib.crc32(bytes(file)):08x}"

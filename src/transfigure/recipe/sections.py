@@ -5,6 +5,7 @@ Flags, ``--help`` and the reference page are made from this. A section that name
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -13,6 +14,7 @@ from pydantic import Field, TypeAdapter, field_validator
 
 from .. import registry
 from ..bounds import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed, Share
+from ..errors import UserError
 from .section import INSIDE, Named, Section, refusal
 from .values import NameOf
 
@@ -22,9 +24,28 @@ def drawn_worlds() -> list[str]:
     return [name for name in registry.names("dataset") if registry.entry("dataset", name).extra.get("drawn")]
 
 
-def data_at(place: str) -> dict[str, Any]:
-    """The overrides that name data, from what a person wrote: a folder, a manifest, or the name of a drawn world."""
-    return {"data.kind": place} if place in drawn_worlds() else {"data.path": place}
+def data_at(place: str | Path, kind: str | None = None) -> dict[str, Any]:
+    """The overrides that name data, from what a person wrote: a folder, a manifest, or the name of a drawn world.
+
+    Args:
+        place: a word; a ``Path`` to something that exists is never a world.
+        kind: the data kind that was given beside it, if one was.
+
+    Raises:
+        UserError: the word is a world, and something of that name lies in the working directory.
+    """
+    here = os.path.lexists(place)
+    if isinstance(place, Path) and here:
+        return {"data.path": os.path.abspath(place)}  # noqa: PTH100 - a single word would be read as a world again
+    word = str(place)
+    if word not in drawn_worlds() or kind not in (None, "auto", word):
+        return {"data.path": word}
+    if here and kind != word:
+        raise UserError(
+            f"{word} is a drawn world, and there is a {'folder' if os.path.isdir(word) else 'file'} of that name here: "  # noqa: PTH112
+            f"write ./{word} for that, or --data.kind {word} for the world"
+        )
+    return {"data.kind": word}
 
 
 def key(default: Any, meaning: str) -> Any:
@@ -100,13 +121,19 @@ class Data(Named):
 _COMPLETE = {"val_fraction", "test_fraction", "split_seed", "limit", "unpaired", "cache_gb", "workers", "direction", "alpha"}
 
 
+def _is_place(side: str) -> bool:
+    """Whether a folder is there, or the one that a pattern such as ``results/*_A.png`` looks into."""
+    side = os.path.expanduser(side)  # noqa: PTH111 - Path.expanduser raises for ~nobody
+    return os.path.isdir(side) or (any(mark in Path(side).name for mark in "*?[") and os.path.isdir(Path(side).parent))  # noqa: PTH112
+
+
 def has_place(data: Data) -> bool:
     """Whether a data section says where its pictures come from: a path, a drawn world, or two folders by name."""
     sides = [data.options.get(side) for side in "ab"]
     return (
         data.path is not None
         or data.kind in drawn_worlds()
-        or all(side and Path(side).is_dir() and side != Path(side).name for side in sides)  # photos is a name in a folder, ./photos a place
+        or all(side and side != Path(side).name and _is_place(side) for side in sides)  # photos is a name in a folder, ./photos a place
     )
 
 

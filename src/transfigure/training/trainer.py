@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Loader, PairSampler
-from ..data.open import OpenedData, open_data, resolve_data
+from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, Missing, RunFailure, UserError
 from ..networks.model_file import Domain, ModelConfig, save_model
@@ -68,6 +68,7 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
     if resume and out is None:
         raise UserError("there is nothing to resume without a place: name the run directory")
     run = RunDirectory(Path(out) if out is not None else free_place(recipe.name))
+    refuse_inside(recipe.data, run.path)
     saved = stored = None
     if resume:
         saved = load_checkpoint(run.checkpoint)

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from ...data.files import check_writable_folder, write_json, write_text
-from ...data.open import find_records, resolve_data
+from ...data.open import find_records, refuse_inside, resolve_data
 from ...errors import Interrupted, UserError
 from ...progress import Progress, say
 from ...recipe import FREE_ON_RESUME, Recipe
@@ -92,6 +92,7 @@ def ablate(
     if not records["train"]:
         raise UserError(f"{cells[0].recipe.data.path} has no training pairs: add a train folder")
     folder = Path(out)
+    refuse_inside(cells[0].recipe.data, folder)
     _check_place(folder, cells, resume)
     check_writable_folder(folder)
     for plugin in options.plugins:

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..._version import __version__
-from ...data.files import write_atomically
+from ...data.files import home_path, write_atomically
 from ...errors import RunFailure, UserError
 from ...progress import Progress, duration
 from ...worlds.shapes.dataset import Factor
@@ -185,7 +185,7 @@ class Probes:
         built = {"size": self.size, "width": self.width, "factors": factors}
         about = json.dumps({"format": FORMAT, "transfigure": __version__, **built, "facts": self.facts}, ensure_ascii=False)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        write_atomically(Path(file).expanduser(), safetensors.torch.save(tensors, metadata={"probes": about}))
+        write_atomically(home_path(file), safetensors.torch.save(tensors, metadata={"probes": about}))
 
 
 def train_probes(
@@ -247,7 +247,7 @@ def load_probes(file: str | Path) -> Probes:
     Raises:
         UserError: not there, damaged, or another kind of file.
     """
-    path = Path(file).expanduser()
+    path = home_path(file)
     try:
         with safetensors.safe_open(path, framework="pt") as opened:
             about = (opened.metadata() or {}).get("probes")
