@@ -9,10 +9,12 @@ import math
 import os
 import re
 import secrets
+import stat
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from ..errors import RunFailure, TransfigureError, UserError
 
@@ -20,26 +22,39 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _BAD_NAME = frozenset({errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOENT})
 
+GRACE = 60.0
+"""Seconds for which an unfinished file that nobody holds is left alone all the same: locks of some network drives are of one machine."""
+_UNFINISHED = re.compile(r"\.(write-)?[0-9a-f]+\.part")
+_UNLOCKED = 3600.0  # an hour without a change: what 0.1.0, or a writer on a drive without locks, has left
+_swept: set[str] = set()
+
 
 def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
     """Write a file so that a reader, or a crash at any moment, sees the old content or the new one, never half of either.
 
-    The bytes go to a hidden file in the same folder, reach the disk (fsync), and then take the name in one step.
+    The bytes go to a hidden file in the same folder, reach the disk (fsync), and then take the name in one step. Whether a file that
+    is there already may be replaced is not asked here but before the work: see ``ownership.check_outputs``.
 
     Args:
         path: the file; folders above it are created.
         data: the bytes, or a function that writes them to the open binary stream it is given.
 
     Raises:
-        UserError: the place cannot be written (permission, a folder of that name, a file where a folder should be).
+        UserError: the place cannot be written (permission, a folder of that name, a file where a folder should be), or is a link.
         RunFailure: the disk is full or failing.
     """
     temporary, written = None, 0
+    refuse_link(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if (place := os.path.abspath(path.parent)) not in _swept:
+            _swept.add(place)
+            sweep(path.parent)
         # The name is short on purpose: the final name may already be as long as the file system allows.
-        temporary = path.parent / f".{secrets.token_hex(8)}.part"
+        temporary = path.parent / f".write-{secrets.token_hex(8)}.part"
         with temporary.open("xb") as stream:
+            with contextlib.suppress(OSError):  # a file system without locks
+                lock_file(stream)  # for as long as this process writes it: a file that nobody holds is one that a kill left behind
             try:
                 if callable(data):
                     data(stream)
@@ -123,17 +138,84 @@ def _number(digits: str) -> tuple[int, str]:
 def check_writable_folder(path: Path) -> None:
     """Create a folder that is going to be written to, and find out now, not in an hour, whether that works.
 
+    Unfinished files that a killed process left in it are removed.
+
     Raises:
         UserError: it cannot be created, or no file can be created in it.
         RunFailure: the disk is full or failing.
     """
-    probe = path / f".{secrets.token_hex(8)}.part"
+    probe = path / f".write-{secrets.token_hex(8)}.part"
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
+        sweep(path)
     except (OSError, ValueError) as error:
         raise _worded(_os_error_behind(error) or OSError(errno.EINVAL, str(error)), path, 0) from error
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file's name is that of a file which was being written, see :func:`write_atomically`."""
+    return _UNFINISHED.fullmatch(name) is not None
+
+
+def sweep(folder: Path, grace: float = GRACE) -> None:
+    """Remove the unfinished files that killed processes left in a folder; those of a process that is still at work are left alone.
+
+    A writer holds a lock on its file, and the system lets go of it when the process ends, however it ends.
+
+    Args:
+        folder: only itself, not what is below it.
+        grace: seconds since a file's last change before which it is left; 0 where a lock keeps every other writer out.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (found := _UNFINISHED.fullmatch(entry.name)) is None:
+                continue
+            with contextlib.suppress(OSError):
+                state = entry.stat(follow_symlinks=False)
+                patience = grace if found[1] or not grace else _UNLOCKED  # 0.1.0 held none
+                if stat.S_ISREG(state.st_mode) and time.time() - state.st_mtime >= patience and not _held(Path(entry.path)):
+                    os.unlink(entry.path)
+
+
+def _held(path: Path) -> bool:
+    """Whether a process holds this unfinished file; where nothing can be locked, one that changed within the hour counts as held."""
+    with path.open("r+b") as stream:
+        try:
+            lock_file(stream)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                return True
+            return time.time() - os.fstat(stream.fileno()).st_mtime < _UNLOCKED
+    return False
+
+
+def refuse_link(path: Path) -> None:
+    """See that writing to a path changes no other place: it is no link, and no device or pipe.
+
+    Raises:
+        UserError: it is; whatever it leads to is as it was.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except (OSError, ValueError):
+        return
+    if stat.S_ISLNK(mode):
+        raise UserError(f"{path} is a link, and nothing is written through a link: remove it, or choose another place")
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise UserError(f"{path} is no regular file: choose another place")
+
+
+def open_to_write(path: Path, mode: Literal["ab", "wb", "a+b", "r+b"]) -> BinaryIO:
+    """Open a file that grows where it is (a log, a lock, a download), never through a link.
+
+    Raises:
+        UserError: it is a link.
+        OSError: as ``open``.
+    """
+    refuse_link(path)
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666))  # type: ignore[return-value]  # noqa: SIM115
 
 
 def _sync_folder(folder: Path) -> None:

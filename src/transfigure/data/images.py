@@ -15,7 +15,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -23,15 +23,20 @@ import numpy as np
 from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
+from .._version import __version__
 from ..errors import TransfigureError, UserError
-from . import pnm, scientific
+from . import metadata, pnm, scientific
 from .files import write_atomically
+from .metadata import Metadata
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 
-__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "from_pillow", "read", "resize", "size_of", "split_halves",
-           "to_array", "to_tensor", "write"]  # fmt: skip
+__all__ = ["Alpha", "Array", "Header", "check_format", "about", "convert_channels", "from_pillow", "read", "resize", "size_of",
+           "software", "split_halves", "to_array", "to_tensor", "write"]  # fmt: skip
 
 Alpha = Literal["refuse", "white", "black", "drop", "keep"]
+
+SOFTWARE = f"transfigure {__version__}"
+"""What our files say of the software that wrote them."""
 
 MAX_PIXELS = 178_956_970
 """The largest image that is decoded, in pixels (of up to four channels); ``TRANSFIGURE_MAX_PIXELS`` overrides it."""
@@ -190,8 +195,8 @@ def size_of(path: str | Path) -> Header:
         return Header(width, height, layout.channels - layout.transparent, layout.dtype, kind, layout.transparent)
 
 
-def write(path: str | Path, array: Array) -> None:
-    """Write an image in the format its suffix names; it appears whole or not at all.
+def write(path: str | Path, array: Array, about: Metadata | None = None) -> None:
+    """Write an image in the format its suffix names; it appears whole or not at all, and names the software that wrote it.
 
     PNG, WebP (lossless), TIFF and BMP give back exactly what was written, JPEG (quality 95, full colour resolution) nearly.
     Four channels of uint8, or of uint16 in a PNG, are RGB and alpha; a 16-bit or float TIFF calls them just channels. WebP
@@ -200,6 +205,7 @@ def write(path: str | Path, array: Array) -> None:
     Args:
         path: ends in png, jpg, jpeg, webp, tif, tiff or bmp; folders above it are created.
         array: ``[H, W, C]`` uint8, uint16 or float32.
+        about: what else the file says, as far as its format can; see :meth:`.metadata.Metadata.fitting`.
 
     Raises:
         UserError: the format cannot hold this image, or the place cannot be written.
@@ -211,7 +217,7 @@ def write(path: str | Path, array: Array) -> None:
         raise UserError(f"{path} cannot be written from an array of shape {array.shape}: an image is [height, width, channels]")
     kind = check_format(path, array.shape[2], array.dtype.name)
     try:
-        encoded = _encoded(array, kind, path)
+        encoded = _encoded(array, kind, path, about or Metadata())
     except TransfigureError:
         raise
     except Exception as error:  # e.g. sides beyond what the format can say
@@ -412,15 +418,59 @@ def _without_alpha(pixels: Array, alpha: Alpha, path: Path) -> Array:
     return blended.astype(pixels.dtype)
 
 
-def _encoded(array: Array, kind: str, path: Path) -> bytes:
+def _encoded(array: Array, kind: str, path: Path, about: Metadata) -> bytes:
     channels = array.shape[2]
     if array.dtype == np.uint16 and channels > 1 and kind == "PNG":
-        return scientific.encode_png(array, path)
-    if channels not in (1, 3, 4) or (array.dtype != np.uint8 and channels > 1):
-        return scientific.encode_tiff(array, path)
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array)).save(stream, kind, **_SAVE[kind])
-    return stream.getvalue()
+        encoded = scientific.encode_png(array, path)
+    elif channels not in (1, 3, 4) or (array.dtype != np.uint8 and channels > 1):
+        encoded = scientific.encode_tiff(array, path)
+    else:
+        stream = io.BytesIO()
+        options = _SAVE[kind] | metadata.save_options(kind, about, SOFTWARE)
+        Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array)).save(stream, kind, **options)
+        encoded = stream.getvalue()
+    into = {"PNG": metadata.into_png, "TIFF": metadata.into_tiff}.get(kind)
+    return encoded if into is None else into(encoded, about, SOFTWARE)
+
+
+def about(path: str | Path) -> Metadata:
+    """What an image file says beside its pixels; nothing where that is damaged.
+
+    Raises:
+        UserError: it cannot be opened, or is no image.
+    """
+    path = Path(path)
+    with _opened(path) as (stream, kind):
+        try:
+            if kind == "TIFF":
+                return metadata.of_tiff(stream)
+            if kind == "PNG":
+                return metadata.of_png(stream)
+            info = _PLUGINS[kind](stream).info
+            dpi = info.get("dpi")
+            found = metadata.of_blocks(info.get("icc_profile") or b"", info.get("exif") or b"")
+            return found if not dpi or found.resolution else replace(found, resolution=metadata.resolution(*map(float, dpi)))
+        except Exception:  # the pixels are another matter, and have been read
+            return Metadata()
+
+
+def software(path: str | Path) -> str | None:
+    """The software that an image file names as its writer: empty if it names none, None if it is no image."""
+    with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each of many files takes longer than the look itself
+        kind = _readable(_head(stream))
+        if kind is None:
+            return None
+        try:
+            if kind == "PNG":
+                return metadata.software_of_png(stream)
+            if kind == "TIFF":
+                return metadata.software_of_tiff(stream)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                exif = _PLUGINS[kind](stream).info.get("exif")
+            return metadata.software_of_tiff(io.BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else ""
+        except Exception:  # on damaged bytes a decoder may raise anything at all
+            return ""
 
 
 def _check_size(path: Path, width: int, height: int, channels: int = 1) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import http.client
 import math
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from .._version import __version__
-from ..data.files import check_writable_folder, home_path, lock_file
+from ..data.files import check_writable_folder, home_path, lock_file, open_to_write, refuse_link
 from ..errors import Interrupted, RunFailure, TransfigureError
 from ..progress import Progress, say
 from .weights import VARIABLE, Weights, check, entry_of, hub_cache, places, search
@@ -33,6 +34,7 @@ from .weights import VARIABLE, Weights, check, entry_of, hub_cache, places, sear
 TIMEOUT = 30.0
 """Seconds of silence after which a server is given up."""
 _CHUNK = 1 << 18
+_SILENT = 3600.0
 _MEGA = 1_000_000
 _HERE = ("127.0.0.1", "localhost")
 
@@ -101,6 +103,8 @@ def _claimed(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
     except OSError:  # some network drives know no locks
         stream = None
     part = _part_of(target) if stream else target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    refuse_link(part)
+    _sweep(target)
     try:
         yield part
     finally:
@@ -112,6 +116,14 @@ def _claimed(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def _sweep(target: Path) -> None:
+    """Remove the parts of their own that killed processes left where nothing can be locked: an hour without a byte."""
+    for part in target.parent.glob(f"{glob.escape(target.name)}.????????.part"):
+        with contextlib.suppress(OSError):
+            if re.fullmatch("[0-9a-f]{8}", part.name[-13:-5]) and time.time() - part.lstat().st_mtime > _SILENT:
+                part.unlink()
+
+
 def _part_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
@@ -121,7 +133,7 @@ def _locked(lock: Path, report: Callable[[str], None]) -> BinaryIO:
     waiting = False
     while True:
         with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(lock.open("ab"))
+            stream = stack.enter_context(open_to_write(lock, "ab"))
             try:
                 lock_file(stream)
                 # Whoever had it before us removed it: a lock on a file without a name keeps nobody out.
@@ -192,7 +204,7 @@ def _store(response: http.client.HTTPResponse, part: Path, start: int, total: in
     """Write what arrives behind the first ``start`` bytes of the part; how many it has then."""
     done = start
     progress = Progress(math.ceil(total / _MEGA), f"download {entry.name}", "MB", initial=start // _MEGA, quiet=quiet)
-    with progress, _disk(part), part.open("ab" if start else "wb") as stream:
+    with progress, _disk(part), open_to_write(part, "ab" if start else "wb") as stream:
         while not entry.size or done <= entry.size:  # an endless response ends here, and fails its check
             try:
                 chunk = response.read1(_CHUNK)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..data.files import open_to_write
 from ..errors import Missing, RunFailure
 from ..recipe import Recipe, flatten
 
@@ -27,7 +28,7 @@ class RunLog:
 
     def __init__(self, file: Path, keep: int | None = None, trackers: tuple[str, ...] = (), recipe: Recipe | None = None) -> None:
         self._file = file
-        self._stream = file.open("ab")
+        self._stream = open_to_write(file, "ab")
         if keep is not None and keep < self._stream.tell():
             self._stream.truncate(keep)
             self._stream.seek(keep)

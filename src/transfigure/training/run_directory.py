@@ -23,7 +23,7 @@ import numpy
 import torch
 
 from .._version import __version__
-from ..data.files import check_writable_folder, lock_file, write_json, write_text
+from ..data.files import check_writable_folder, lock_file, open_to_write, refuse_link, sweep, write_json, write_text
 from ..data.splits import SPLITS_FILE, StoredSplit
 from ..errors import UserError
 from ..recipe import FREE_ON_RESUME, Recipe
@@ -32,6 +32,7 @@ _TRACKED = ("tensorboard", "wandb")
 """Folders that outside trackers make in a run."""
 
 
+_OTHERS = ("environment.json", "report.html")
 LOCK = ".lock"
 
 
@@ -110,9 +111,12 @@ class RunDirectory:
         """Keep every other process from training into this directory; the system lets go when this one ends, however it ends.
 
         Raises:
-            UserError: another process trains here.
+            UserError: another process trains here, or something that it is going to write is a link.
         """
-        with (self.path / LOCK).open("a+b") as stream:
+        for place in (*self._folders(), self.recipe, self.log, self.checkpoint, *(self.path / name for name in (*_OTHERS, *_TRACKED))):
+            if place != self.path:  # which is the user's to place, on another disk perhaps
+                refuse_link(place)
+        with open_to_write(self.path / LOCK, "a+b") as stream:
             try:
                 lock_file(stream)
             except OSError as error:
@@ -141,9 +145,14 @@ class RunDirectory:
 
     def sweep(self) -> None:
         """Remove the unfinished files of a process that was killed while it wrote them; each can be as large as a checkpoint."""
-        for folder in (self.path, self.checkpoint.parent, self.model, self.best_model, self.inverse_model):
-            for unfinished in folder.glob(".*.part"):
-                unfinished.unlink(missing_ok=True)
+        for folder in self._folders():
+            sweep(folder, grace=0)
+
+    def _folders(self) -> tuple[Path, ...]:
+        """Every folder that a training writes to."""
+        kept = self.path / "kept"
+        models = (self.model, self.best_model, self.inverse_model, *(sorted(kept.iterdir()) if kept.is_dir() else ()))
+        return (self.path, self.checkpoint.parent, self.samples, kept, *models)
 
     def check_same(self, recipe: Recipe, saved: Recipe) -> None:
         """A resumed run goes on with the recipe it began with.

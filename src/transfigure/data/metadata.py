@@ -1,0 +1,358 @@
+"""What an image file says beside its pixels: where it lies on the ground, its colour profile, resolution, date and camera, its software.
+
+These are copied as bytes and never interpreted; each is bounded. `images` reads them from a file and writes them into another, and
+every file that is written names the software (`ownership` knows our own files by it).
+
+EXIF data are a TIFF of tags without pixels, so one reader and one writer of tags serve TIFF files and EXIF alike.
+TIFF 6.0; Exif 2.32, section 4.6; PNG (third edition), sections 5 and 11; OGC GeoTIFF 1.1.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, BinaryIO, Literal
+
+Keep = Literal["keep", "drop"]
+
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8, 18: 8}
+"""Bytes of one value by TIFF type; rationals are pairs of four bytes."""
+_ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 2, 3, 4, 5, 7
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _SOFTWARE, _ORIENTATION, _ICC = 282, 283, 296, 305, 274, 34675
+_EXIF, _GPS = 34665, 34853
+_CAMERA = (271, 272, 306, 315, 33432)  # maker, model, date, artist, copyright
+_NODATA = 42113
+_GEOREFERENCE = (33550, 33920, 33922, 34264, 34735, 34736, 34737, 50844, _NODATA)
+_OF_THE_SOURCE = (37500, 40961, 40965)
+"""Tags of EXIF that are of no use elsewhere: the maker's own note, which holds positions in its file, the colour space and a pointer."""
+
+_MOST_TAGS, _LARGEST_TAG, _LARGEST_ICC, _LARGEST_EXIF = 512, 1 << 20, 4 << 20, 60_000
+_PER_METRE = 1 / 0.0254
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One tag: its TIFF type, how many values, and these as little-endian bytes."""
+
+    kind: int
+    count: int
+    data: bytes
+
+
+Tags = dict[int, Tag]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is kept of a file.
+
+    Attributes:
+        icc: the colour profile; empty if there is none.
+        camera: maker, model, date, artist and copyright.
+        exif: the tags of an exposure.
+        gps: the tags of a position.
+        resolution: the tags of a resolution, as a TIFF has them.
+        georeference: GeoTIFF's tags, and GDAL's of the value that stands for no data.
+        orientation: of the file; the pixels are upright once they are read, so 1 is what a copy has.
+    """
+
+    icc: bytes = b""
+    camera: Tags = field(default_factory=dict)
+    exif: Tags = field(default_factory=dict)
+    gps: Tags = field(default_factory=dict)
+    resolution: Tags = field(default_factory=dict)
+    georeference: Tags = field(default_factory=dict)
+    orientation: int = 1
+
+    def dpi(self) -> tuple[float, float] | None:
+        """Pixels per inch; None if they are not known."""
+        unit = self.resolution.get(_RESOLUTION_UNIT)
+        per_inch = {2: 1.0, 3: 2.54}.get(int.from_bytes(unit.data[:2], "little") if unit else 2)
+        sides = [_fraction(self.resolution.get(code)) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
+        return None if per_inch is None or not all(sides) else (float(sides[0]) * per_inch, float(sides[1]) * per_inch)
+
+    def fitting(self, kind: str, channels: int, dtype: str, same_grid: bool) -> tuple[Metadata, list[str]]:
+        """What of this a file can hold, and what is lost: a sentence each.
+
+        Args:
+            kind: the file's format.
+            channels: of the image in it.
+            dtype: of that.
+            same_grid: its pixels are those of the file that this was read from, turned upright.
+        """
+        kept, lost = dict(vars(self)), []
+
+        def drop(what: str, reason: str, *names: str) -> None:
+            if any(kept[name] for name in names):
+                lost.append(f"{what} of the source {'are' if what.endswith('s') else 'is'} not kept: {reason}")
+                kept.update({name: b"" if name == "icc" else {} for name in names})
+
+        if kind != "TIFF":
+            drop("georeference and no-data value", f"a {kind} file has no place for them (tif has)", "georeference")
+        if not same_grid or self.orientation != 1:
+            drop("georeference and no-data value", "the output has other rows and columns", "georeference")
+        if (nodata := self.georeference.get(_NODATA)) is not None and not _representable(nodata.data, dtype):
+            if kept["georeference"]:
+                lost.append(f"the no-data value of the source is not kept: {dtype} cannot say {_text(nodata.data)}")
+            kept["georeference"] = {code: tag for code, tag in kept["georeference"].items() if code != _NODATA}
+        if self.icc and self.icc[16:20] != {1: b"GRAY", 3: b"RGB ", 4: b"RGB "}.get(channels):
+            drop("the colour profile", f"it is not for images of {channels} channel{'s' * (channels > 1)}", "icc")
+        if kind == "BMP":
+            drop("the colour profile", "a BMP file has no place for it", "icc")
+            drop("EXIF data (date, camera, position)", "a BMP file has no place for it", "camera", "exif", "gps")
+        if kind == "WEBP":
+            # its place is EXIF, which has the same three tags
+            pass
+        if len(_exif_block(Metadata(**{**kept, "icc": b"", "georeference": {}}), b"")) > _LARGEST_EXIF:
+            drop("EXIF data (date, camera, position)", f"they are more than {_LARGEST_EXIF:,} bytes", "exif", "gps", "camera")
+        return Metadata(**kept), lost
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------------
+
+
+def of_png(stream: BinaryIO) -> Metadata:
+    """What a PNG says."""
+    found: dict[str, Any] = {}
+    icc, exif = b"", b""
+    for kind, data in _chunks(stream):
+        if kind == b"iCCP":
+            inflate = zlib.decompressobj()
+            icc = inflate.decompress(data[data.index(b"\0") + 2 :], _LARGEST_ICC)
+            icc = b"" if inflate.unconsumed_tail else icc
+        elif kind == b"eXIf":
+            exif = data
+        elif kind == b"pHYs" and data[8:] == b"\1":
+            sides = struct.unpack(">II", data[:8])
+            found["resolution"] = resolution(*(float(side) / _PER_METRE for side in sides))
+    return of_blocks(icc, exif, **found)
+
+
+def of_blocks(icc: bytes, exif: bytes, **more: Any) -> Metadata:
+    """From a colour profile and a block of EXIF data."""
+    found = of_tiff(io.BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else Metadata()
+    values = {name: value for name, value in vars(found).items() if name not in ("icc", "georeference")}
+    return Metadata(**{**values, "icc": icc if len(icc) <= _LARGEST_ICC else b"", **more})
+
+
+def of_tiff(stream: BinaryIO) -> Metadata:
+    """What a TIFF says, or a block of EXIF data, which is one without pixels."""
+    tags, read = _directory(stream)
+    orientation = tags.get(_ORIENTATION)
+    sub = {name: read(tags[code]) if code in tags else {} for name, code in (("exif", _EXIF), ("gps", _GPS))}
+
+    def some(*codes: int) -> Tags:
+        return {code: tags[code] for code in codes if code in tags and tags[code].data}
+
+    icc = tags.get(_ICC)
+    return Metadata(
+        icc=icc.data if icc is not None else b"",
+        camera=some(*_CAMERA),
+        exif={code: tag for code, tag in sub["exif"].items() if code not in _OF_THE_SOURCE and tag.data},
+        gps={code: tag for code, tag in sub["gps"].items() if tag.data},
+        resolution=some(_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT),
+        georeference=some(*_GEOREFERENCE),
+        orientation=int.from_bytes(orientation.data[:2], "little") if orientation is not None else 1,
+    )
+
+
+def resolution(x: float, y: float) -> Tags:
+    """The tags of a resolution in pixels per inch."""
+    sides = [Fraction(side).limit_denominator(10_000) for side in (x, y)]
+    if not all(0 < side.numerator < 1 << 32 for side in sides):
+        return {}
+    tags = [Tag(_RATIONAL, 1, struct.pack("<II", side.numerator, side.denominator)) for side in sides]
+    return {_X_RESOLUTION: tags[0], _Y_RESOLUTION: tags[1], _RESOLUTION_UNIT: Tag(_SHORT, 1, b"\2\0")}
+
+
+def software_of_png(stream: BinaryIO) -> str:
+    """The software that a PNG names before its pixels; empty if it names none."""
+    for kind, data in _chunks(stream):
+        if kind == b"IDAT":
+            break
+        if kind == b"tEXt" and data.startswith(b"Software\0"):
+            return data[9:].decode("latin-1")
+    return ""
+
+
+def software_of_tiff(stream: BinaryIO) -> str:
+    """The software that a TIFF, or a block of EXIF data, names; empty if it names none."""
+    tag = _directory(stream)[0].get(_SOFTWARE)
+    return "" if tag is None else _text(tag.data)
+
+
+def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and data of every chunk of a PNG; pixels, and what is larger than anything that is kept, as no data."""
+    stream.seek(8)
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        wanted = kind != b"IDAT" and length <= _LARGEST_ICC
+        yield kind, stream.read(length) if wanted else b""
+        stream.seek(4 if wanted else length + 4, io.SEEK_CUR)
+
+
+def _directory(stream: BinaryIO) -> tuple[Tags, Any]:
+    """The tags of the first image of a TIFF, and a function that reads the directory which a tag points to.
+
+    Raises:
+        ValueError, struct.error: it is no TIFF, or is damaged.
+    """
+    stream.seek(0)
+    head = stream.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    version = struct.unpack(f"{order}H", head[2:4])[0] if order else 0
+    if version not in (42, 43):
+        raise ValueError("no TIFF")
+    big = version == 43
+    number, entry, offset = ("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")
+
+    def read(at: int) -> Tags:
+        stream.seek(at)
+        (count,) = struct.unpack(f"{order}{number}", stream.read(struct.calcsize(f"{order}{number}")))
+        if count > _MOST_TAGS:
+            raise ValueError(f"{count} tags")
+        size = struct.calcsize(f"{order}{entry}")
+        entries = stream.read(count * size)
+        tags: Tags = {}
+        for code, kind, values, inline in struct.iter_unpack(f"{order}{entry}", entries[: len(entries) // size * size]):
+            length = _SIZES.get(kind, 0) * values
+            if not 0 < length <= (_LARGEST_ICC if code == _ICC else _LARGEST_TAG):
+                continue
+            data = inline[:length]
+            if length > len(inline):
+                stream.seek(struct.unpack(f"{order}{offset}", inline)[0])
+                data = stream.read(length)
+            if len(data) == length:
+                tags[code] = Tag(kind, values, data if order == "<" else _turned(data, kind))
+        return tags
+
+    def follow(tag: Tag) -> Tags:
+        return read(int.from_bytes(tag.data, "little"))
+
+    first = struct.unpack(f"{order}{offset}", head[8:16] if big else head[4:8])[0]
+    return read(first), follow
+
+
+def _turned(data: bytes, kind: int) -> bytes:
+    """Big-endian values as little-endian ones."""
+    size = 4 if kind in (5, 10) else _SIZES[kind]
+    return b"".join(data[at : at + size][::-1] for at in range(0, len(data), size)) if size > 1 else data
+
+
+def _fraction(tag: Tag | None) -> Fraction | float:
+    if tag is None or tag.kind != _RATIONAL or len(tag.data) < 8:
+        return 0.0
+    above, below = struct.unpack("<II", tag.data[:8])
+    return Fraction(above, below) if below else 0.0
+
+
+def _text(data: bytes) -> str:
+    return data.split(b"\0")[0].decode("latin-1").strip()
+
+
+def _representable(data: bytes, dtype: str) -> bool:
+    try:
+        value = float(_text(data))
+    except ValueError:
+        return False
+    top = {"uint8": 255, "uint16": 65535}.get(dtype)
+    return top is None or (value.is_integer() and 0 <= value <= top)
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------------
+
+
+def save_options(kind: str, metadata: Metadata, software: str) -> dict[str, Any]:
+    """What Pillow is given to write a JPEG, WebP or BMP file with these."""
+    options: dict[str, Any] = {}
+    if kind in ("JPEG", "WEBP"):
+        options["exif"] = b"Exif\0\0" + _exif_block(metadata, software.encode("latin-1", "replace"), resolution=kind == "WEBP")
+        if metadata.icc:
+            options["icc_profile"] = metadata.icc
+    if kind in ("JPEG", "BMP") and (dpi := metadata.dpi()) is not None and max(dpi) < 65536:
+        options["dpi"] = dpi
+    return options
+
+
+def into_png(png: bytes, metadata: Metadata, software: str) -> bytes:
+    """A PNG file with these behind its header."""
+    chunks = [(b"tEXt", b"Software\0" + software.encode("latin-1", "replace"))]
+    if metadata.icc:
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
+    if (dpi := metadata.dpi()) is not None and max(dpi) * _PER_METRE < 1 << 31:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(side * _PER_METRE) for side in dpi), 1)))
+    if metadata.camera or metadata.exif or metadata.gps:
+        chunks.append((b"eXIf", _exif_block(metadata, software.encode("latin-1", "replace"))))
+    end = 8 + 25  # signature, and IHDR with its 13 bytes of data
+    written = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return png[:end] + written + png[end:]
+
+
+def into_tiff(tiff: bytes, metadata: Metadata, software: str) -> bytes:
+    """A TIFF file with these among the tags of its first image: a new directory at its end takes the place of the first.
+
+    A file of more than 4 GB (BigTIFF) is left as it is.
+    """
+    if tiff[:4] != b"II*\0":
+        return tiff
+    (first,) = struct.unpack("<I", tiff[4:8])
+    (count,) = struct.unpack("<H", tiff[first : first + 2])
+    entries = {struct.unpack("<H", one[:2])[0]: one for one in (tiff[first + 2 + 12 * at : first + 14 + 12 * at] for at in range(count))}
+    following = tiff[first + 2 + 12 * count : first + 6 + 12 * count]
+    tiff += b"\0" * (len(tiff) % 2)
+    tags = {**metadata.camera, **metadata.resolution, **metadata.georeference, _SOFTWARE: _ascii(software.encode("latin-1", "replace"))}
+    if metadata.icc:
+        tags[_ICC] = Tag(_UNDEFINED, len(metadata.icc), metadata.icc)
+    for code, inner in ((_EXIF, metadata.exif), (_GPS, metadata.gps)):
+        if inner:
+            tags[code] = Tag(_LONG, 1, struct.pack("<I", len(tiff)))
+            tiff += _laid_out(inner, len(tiff))
+    if len(tiff) > (1 << 32) - (1 << 24):
+        return tiff
+    return tiff[:4] + struct.pack("<I", len(tiff)) + tiff[8:] + _laid_out(tags, len(tiff), entries, following)
+
+
+def _exif_block(metadata: Metadata, software: bytes, resolution: bool = False) -> bytes:
+    """A block of EXIF data: upright, with the software's name."""
+    tags = {**metadata.camera, _ORIENTATION: Tag(_SHORT, 1, b"\1\0"), _SOFTWARE: _ascii(software)}
+    if resolution:
+        tags |= metadata.resolution
+    block = b"II*\0" + struct.pack("<I", 8)
+    pointers = {code: Tag(_LONG, 1, bytes(4)) for code, inner in ((_EXIF, metadata.exif), (_GPS, metadata.gps)) if inner}
+    end = 8 + len(_laid_out({**tags, **pointers}, 8))
+    behind = b""
+    for code, inner in ((_EXIF, metadata.exif), (_GPS, metadata.gps)):
+        if inner:
+            pointers[code] = Tag(_LONG, 1, struct.pack("<I", end + len(behind)))
+            behind += _laid_out(inner, end + len(behind))
+    return block + _laid_out({**tags, **pointers}, 8) + behind
+
+
+def _ascii(text: bytes) -> Tag:
+    return Tag(_ASCII, len(text) + 1, text + b"\0")
+
+
+def _laid_out(tags: Tags, at: int, entries: Mapping[int, bytes] | None = None, following: bytes = bytes(4)) -> bytes:
+    """A directory of tags that begins at a position of its file, with the values that do not fit into it behind it.
+
+    Args:
+        tags: to write.
+        at: the position, an even number.
+        entries: further entries of twelve bytes, as they are in the file already; tags of the same code take their places.
+        following: where the next directory is.
+    """
+    lines = dict(entries or {})
+    values, end = b"", at + 2 + 12 * len({**lines, **tags}) + 4
+    for code, tag in tags.items():
+        inline = tag.data.ljust(4, b"\0")
+        if len(tag.data) > 4:
+            inline = struct.pack("<I", end + len(values))
+            values += tag.data + b"\0" * (len(tag.data) % 2)
+        lines[code] = struct.pack("<HHI4s", code, tag.kind, tag.count, inline)
+    return struct.pack("<H", len(lines)) + b"".join(lines[code] for code in sorted(lines)) + following + values
