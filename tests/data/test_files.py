@@ -8,7 +8,9 @@ import json
 import math
 import os
 import stat
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +20,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfigure.data.files import check_writable_folder, natural_key, write_atomically, write_json, write_text
+from transfigure.data import files
+from transfigure.data.files import check_writable_folder, natural_key, open_to_write, sweep, write_atomically, write_json, write_text
 from transfigure.errors import RunFailure, UserError
 
 
@@ -132,6 +135,111 @@ class TestWriteAtomically:
         monkeypatch.setattr(os, "fsync", broken)
         with pytest.raises(RunFailure, match="input/output error"):
             write_atomically(tmp_path / "x", b"new")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+class TestLinks:
+    @pytest.fixture
+    def precious(self, tmp_path: Path) -> Path:
+        (tmp_path / "precious").write_bytes(b"precious")
+        (tmp_path / "link").symlink_to(tmp_path / "precious")
+        return tmp_path / "precious"
+
+    def test_a_link_is_neither_replaced_nor_written_through(self, tmp_path: Path, precious: Path) -> None:
+        with pytest.raises(UserError, match=r"link is a link, and nothing is written through a link"):
+            write_atomically(tmp_path / "link", b"new")
+        for mode in ("ab", "wb", "a+b"):
+            with pytest.raises(UserError, match="is a link"):
+                open_to_write(tmp_path / "link", mode)  # type: ignore[arg-type]
+        assert precious.read_bytes() == b"precious" and (tmp_path / "link").is_symlink()
+
+    def test_a_link_that_leads_nowhere(self, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "absent")
+        with pytest.raises(UserError, match="is a link"):
+            write_atomically(tmp_path / "link", b"new")
+        assert names(tmp_path) == ["link"]
+
+    def test_a_link_that_appears_after_the_look(self, tmp_path: Path, precious: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(files, "refuse_link", lambda path: None)
+        with pytest.raises(OSError, match="ymbolic"):
+            open_to_write(tmp_path / "link", "ab")
+        assert precious.read_bytes() == b"precious"
+
+    def test_a_pipe_is_no_file(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(UserError, match="is no regular file"):
+            write_atomically(tmp_path / "pipe", b"new")
+        assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+    def test_a_folder_that_is_a_link_is_where_people_keep_their_outputs(self, tmp_path: Path) -> None:
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "out").symlink_to(tmp_path / "disk", target_is_directory=True)
+        write_atomically(tmp_path / "out" / "x", b"new")
+        assert (tmp_path / "disk" / "x").read_bytes() == b"new"
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from transfigure.data.files import write_atomically
+
+def slowly(stream):
+    stream.write(b"half")
+    stream.flush()
+    print("writing", flush=True)
+    time.sleep(60)
+
+write_atomically(Path(sys.argv[1]), slowly)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX locks")
+class TestLeftOvers:
+    @pytest.fixture
+    def writer(self, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "x")], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+    def test_what_a_killed_writer_left_is_swept_by_the_next_and_not_before(self, tmp_path: Path, writer: subprocess.Popen[bytes]) -> None:
+        (left,) = tmp_path.glob(".write-*.part")
+        old = left.stat().st_mtime - 7200
+        os.utime(left, (old, old))
+        sweep(tmp_path)
+        sweep(tmp_path, grace=0)
+        assert left.exists()  # however old it is: its writer is alive
+        writer.kill()
+        writer.wait()
+        check_writable_folder(tmp_path)
+        assert names(tmp_path) == []
+
+    def test_what_has_just_been_written_is_left_for_a_minute(self, tmp_path: Path, writer: subprocess.Popen[bytes]) -> None:
+        writer.kill()
+        writer.wait()
+        write_atomically(tmp_path / "y", b"y")
+        assert len(names(tmp_path)) == 2
+        sweep(tmp_path, grace=0)
+        assert names(tmp_path) == ["y"]
+
+    def test_only_names_of_ours_and_no_link(self, tmp_path: Path) -> None:
+        kept = ["paper.part", ".write-notes.part", ".0123456789abcdef.part.txt", "precious"]
+        for name in [*kept, ".0123456789abcdef.part", ".write-0123456789abcdef.part"]:
+            (tmp_path / name).write_bytes(b"x")
+            os.utime(tmp_path / name, (0, 0))
+        (tmp_path / ".write-00.part").symlink_to(tmp_path / "precious")
+        sweep(tmp_path)
+        assert names(tmp_path) == sorted([*kept, ".write-00.part"])
+        assert (tmp_path / "precious").read_bytes() == b"x"
+
+    def test_the_first_write_of_a_process_into_a_folder_sweeps_it(self, tmp_path: Path) -> None:
+        (tmp_path / ".0123456789abcdef.part").write_bytes(b"x")
+        os.utime(tmp_path / ".0123456789abcdef.part", (0, 0))
+        write_atomically(tmp_path / "y", b"y")
+        assert names(tmp_path) == ["y"]
 
 
 class TestText:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.tiny import copying, noise_image, tiny_config, tiny_translator, write_images
 from transfigure.data import images
@@ -264,3 +266,138 @@ def test_the_translator_s_own_method(tmp_path: Path) -> None:
     written = copying().translate_folder(str(source), str(tmp_path / "out"), format="bmp", half="left", quiet=True)
     assert [path.name for path in written] == ["a.bmp"]
     assert images.size_of(written[0]).width == 4
+
+
+# ---- what is there already ------------------------------------------------------------------------------------------------
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in below(folder)}
+
+
+def foreign(folder: Path, *names: str) -> Path:
+    """Pictures that another program saved."""
+    for seed, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise_image(20, 24, 3, seed=100 + seed)).save(folder / name)
+    return folder
+
+
+def test_c06_the_targets_folder_is_not_replaced(tmp_path: Path) -> None:
+    """``translate RUN testA testB``, where testB is the ground truth."""
+    source = write_images(tmp_path / "testA", "1.png", "2.png", "sub/3.png")
+    target = foreign(tmp_path / "testB", "1.png", "2.png", "sub/3.png")
+    before = contents(target)
+    sentence = refused_before_work(copying(), source, target)
+    assert "3 files are there already that transfigure did not write" in sentence and "--overwrite" in sentence
+    assert contents(target) == before
+    assert len(copying().translate_folder(source, target, quiet=True, overwrite=True)) == 3
+    assert contents(target) != before
+
+
+def test_c06_one_file_of_another_is_enough(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png")
+    foreign(tmp_path / "out", "2.png")
+    assert "2.png is there already" in refused_before_work(copying(), source, tmp_path / "out")
+    assert below(tmp_path / "out") == ["2.png"]
+
+
+def test_c06_one_output_file_is_not_replaced(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "1.png") / "1.png"
+    output = foreign(tmp_path, "photo.png") / "photo.png"
+    before, translator = output.read_bytes(), copying()
+    with pytest.raises(UserError, match=r"photo\.png is there already, and transfigure did not write it: .*--overwrite"):
+        translator.translate_file(source, output)
+    assert output.read_bytes() == before and not translator.generator.seen
+    translator.translate_file(source, output, overwrite=True)
+    assert np.array_equal(images.read(output), images.read(source))
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "webp", "tif"])
+def test_c06_the_same_command_again_needs_no_flag(tmp_path: Path, format: str) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png")
+    for _ in range(2):
+        assert len(copying().translate_folder(source, tmp_path / "out", format=format, quiet=True)) == 2
+
+
+def test_c06_a_bitmap_asks_each_time(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "1.png")
+    copying().translate_folder(source, tmp_path / "out", format="bmp", quiet=True)
+    assert "--overwrite" in refused_before_work(copying(), source, tmp_path / "out", format="bmp")
+    copying().translate_folder(source, tmp_path / "out", format="bmp", quiet=True, overwrite=True)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_links_in_the_output_folder_are_refused(tmp_path: Path, overwrite: bool) -> None:
+    source = write_images(tmp_path / "in", "1.png", "sub/2.png")
+    precious = foreign(tmp_path / "precious", "1.png", "2.png")
+    before = contents(precious)
+    for number, (link, to) in enumerate([("1.png", precious / "1.png"), ("sub", precious)]):
+        out = tmp_path / f"out{number}"
+        out.mkdir()
+        (out / link).symlink_to(to)
+        assert f"{out / link} is a link" in refused_before_work(copying(), source, out, overwrite=overwrite)
+    assert contents(precious) == before
+
+
+def test_an_output_folder_may_be_a_link(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "1.png", "sub/2.png")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk", target_is_directory=True)
+    copying().translate_folder(source, tmp_path / "out", quiet=True)
+    assert below(tmp_path / "disk") == ["1.png", "sub/2.png"]
+
+
+# ---- going on -------------------------------------------------------------------------------------------------------------
+
+
+def test_c32_a_batch_that_was_broken_off_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"{number}.png" for number in range(10)]
+    source = write_images(tmp_path / "in", *names)
+
+    def stop(path: Path) -> None:
+        if path.name == "7.png":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copying().translate_folder(source, tmp_path / "out", quiet=True, on_file=stop)
+    before = contents(tmp_path / "out")
+    written = copying().translate_folder(source, tmp_path / "out", skip_existing=True)
+    assert [path.name for path in written] == names[8:]
+    assert written.words(Path("out")) == "2 of 10 images written to out (8 were there already)"
+    assert "note: 8 of 10 images are there already, and are left as they are\n" in capsys.readouterr().err
+    assert below(tmp_path / "out") == names and contents(tmp_path / "out").items() >= before.items()
+
+
+def test_c32_what_is_cut_off_or_of_another_model_is_made_again(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png", "3.png")
+    translator = tiny_translator()
+    translator.translate_folder(source, tmp_path / "out", quiet=True)
+    expected = contents(tmp_path / "out")
+    (tmp_path / "out" / "2.png").write_bytes(expected["2.png"][:-200])
+    write_images(tmp_path / "out", "3.png")  # ours, but of no model
+    assert [path.name for path in translator.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)] == [
+        "2.png",
+        "3.png",
+    ]
+    assert contents(tmp_path / "out") == expected
+    assert translator.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True) == []
+    other = tiny_translator(seed=1)
+    assert len(other.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)) == 3
+    other.inference = replace(other.inference, seed=7)
+    assert len(other.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)) == 3
+
+
+def test_c32_files_of_another_are_refused_all_the_same(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png")
+    foreign(tmp_path / "out", "2.png")
+    assert "2.png is there already" in refused_before_work(copying(), source, tmp_path / "out", skip_existing=True)
+
+
+def test_the_count_says_what_failed_and_what_was_there(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png", "3.png")
+    copying().translate_folder(source, tmp_path / "out", quiet=True)
+    (source / "4.png").write_bytes(b"GIF89a")
+    (tmp_path / "out" / "1.png").unlink()
+    with pytest.raises(UserError, match=r"^1 of 4 images could not be translated \(1 could, 2 were there already\): .*4\.png"):
+        copying().translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)

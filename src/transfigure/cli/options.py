@@ -23,6 +23,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """``--overwrite``; what it allows is decided in ``data/ownership.py``."""
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there already and were not written by transfigure")
+
+
 def add_plugins(parser: argparse.ArgumentParser) -> None:
     """``--plugins FILE``; the files are imported before the command runs."""
     parser.add_argument(

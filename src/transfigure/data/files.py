@@ -47,7 +47,7 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None]) -> No
     refuse_link(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if (place := os.path.abspath(path.parent)) not in _swept:
+        if (place := str(path.parent.absolute())) not in _swept:
             _swept.add(place)
             sweep(path.parent)
         # The name is short on purpose: the final name may already be as long as the file system allows.
@@ -176,7 +176,7 @@ def sweep(folder: Path, grace: float = GRACE) -> None:
                 state = entry.stat(follow_symlinks=False)
                 patience = grace if found[1] or not grace else _UNLOCKED  # 0.1.0 held none
                 if stat.S_ISREG(state.st_mode) and time.time() - state.st_mtime >= patience and not _held(Path(entry.path)):
-                    os.unlink(entry.path)
+                    Path(entry.path).unlink()
 
 
 def _held(path: Path) -> bool:
@@ -215,7 +215,7 @@ def open_to_write(path: Path, mode: Literal["ab", "wb", "a+b", "r+b"]) -> Binary
         OSError: as ``open``.
     """
     refuse_link(path)
-    return open(path, mode, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666))  # type: ignore[return-value]  # noqa: SIM115
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666))
 
 
 def _sync_folder(folder: Path) -> None:

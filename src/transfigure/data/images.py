@@ -30,7 +30,7 @@ from .files import write_atomically
 from .metadata import Metadata
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 
-__all__ = ["Alpha", "Array", "Header", "check_format", "about", "convert_channels", "from_pillow", "read", "resize", "size_of",
+__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "from_pillow", "metadata_of", "read", "resize", "size_of",
            "software", "split_halves", "to_array", "to_tensor", "write"]  # fmt: skip
 
 Alpha = Literal["refuse", "white", "black", "drop", "keep"]
@@ -419,21 +419,21 @@ def _without_alpha(pixels: Array, alpha: Alpha, path: Path) -> Array:
 
 
 def _encoded(array: Array, kind: str, path: Path, about: Metadata) -> bytes:
-    channels = array.shape[2]
+    channels, software = array.shape[2], f"{SOFTWARE} {about.maker}".rstrip()
     if array.dtype == np.uint16 and channels > 1 and kind == "PNG":
         encoded = scientific.encode_png(array, path)
     elif channels not in (1, 3, 4) or (array.dtype != np.uint8 and channels > 1):
         encoded = scientific.encode_tiff(array, path)
     else:
         stream = io.BytesIO()
-        options = _SAVE[kind] | metadata.save_options(kind, about, SOFTWARE)
+        options = _SAVE[kind] | metadata.save_options(kind, about, software)
         Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array)).save(stream, kind, **options)
         encoded = stream.getvalue()
     into = {"PNG": metadata.into_png, "TIFF": metadata.into_tiff}.get(kind)
-    return encoded if into is None else into(encoded, about, SOFTWARE)
+    return encoded if into is None else into(encoded, about, software)
 
 
-def about(path: str | Path) -> Metadata:
+def metadata_of(path: str | Path) -> Metadata:
     """What an image file says beside its pixels; nothing where that is damaged.
 
     Raises:

@@ -58,6 +58,7 @@ class Metadata:
         resolution: the tags of a resolution, as a TIFF has them.
         georeference: GeoTIFF's tags, and GDAL's of the value that stands for no data.
         orientation: of the file; the pixels are upright once they are read, so 1 is what a copy has.
+        maker: a word that is added to the software's name, such as which model made a picture.
     """
 
     icc: bytes = b""
@@ -67,6 +68,7 @@ class Metadata:
     resolution: Tags = field(default_factory=dict)
     georeference: Tags = field(default_factory=dict)
     orientation: int = 1
+    maker: str = ""
 
     def dpi(self) -> tuple[float, float] | None:
         """Pixels per inch; None if they are not known."""
@@ -104,9 +106,6 @@ class Metadata:
         if kind == "BMP":
             drop("the colour profile", "a BMP file has no place for it", "icc")
             drop("EXIF data (date, camera, position)", "a BMP file has no place for it", "camera", "exif", "gps")
-        if kind == "WEBP":
-            # its place is EXIF, which has the same three tags
-            pass
         if len(_exif_block(Metadata(**{**kept, "icc": b"", "georeference": {}}), b"")) > _LARGEST_EXIF:
             drop("EXIF data (date, camera, position)", f"they are more than {_LARGEST_EXIF:,} bytes", "exif", "gps", "camera")
         return Metadata(**kept), lost
@@ -288,9 +287,7 @@ def into_png(png: bytes, metadata: Metadata, software: str) -> bytes:
     if metadata.camera or metadata.exif or metadata.gps:
         chunks.append((b"eXIf", _exif_block(metadata, software.encode("latin-1", "replace"))))
     end = 8 + 25  # signature, and IHDR with its 13 bytes of data
-    written = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
+    written = b"".join(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
     return png[:end] + written + png[end:]
 
 

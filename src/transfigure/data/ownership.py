@@ -61,7 +61,9 @@ def check_outputs(files: Iterable[Path], overwrite: bool | None = False, below: 
     if foreign:
         several = f"{len(foreign)} files are there already that {TOOL} did not write, such as {foreign[0]}"
         what = several if len(foreign) > 1 else f"{foreign[0]} is there already, and {TOOL} did not write it"
-        way_out = "choose another place" + ("" if overwrite is None else f", or replace {'them' if len(foreign) > 1 else 'it'} with --overwrite")
+        way_out = "choose another place" + (
+            "" if overwrite is None else f", or replace {'them' if len(foreign) > 1 else 'it'} with --overwrite"
+        )
         raise UserError(f"{what}: {way_out if overwrite is not None else 'move it away, or ' + way_out}")
 
 
@@ -85,7 +87,7 @@ def is_ours(file: Path) -> bool:
             return _page(file, head)
         if suffix == ".csv":
             return _table(file)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, AttributeError, struct.error):  # damaged, so not as we wrote it
         pass
     return False
 
@@ -102,7 +104,7 @@ def digest(content: bytes) -> str:
 
 
 def _says_us(software: str) -> bool:
-    return software.split(" ")[0] == TOOL
+    return software.split(" ", maxsplit=1)[0] == TOOL
 
 
 def _archive(file: Path) -> bool:
@@ -121,7 +123,9 @@ def _tensors(file: Path) -> bool:
         metadata = json.loads(stream.read(length)).get("__metadata__") if length <= _LARGEST else None
     if not isinstance(metadata, dict):
         return False
-    return KEY in metadata or any(isinstance(value, str) and value.startswith("{") and KEY in json.loads(value) for value in metadata.values())
+    return KEY in metadata or any(
+        isinstance(value, str) and value.startswith("{") and KEY in json.loads(value) for value in metadata.values()
+    )
 
 
 def _json(file: Path) -> Mapping[str, Any]:

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from ..data.pairing import listed
 from ..errors import Missing, UserError
 from ..progress import say
+
+
+class Written(list[Path]):
+    """The files that were written, in order.
+
+    Attributes:
+        skipped: those that were there already, and were left.
+        inputs: how many images there were to translate.
+    """
+
+    def __init__(self, files: Iterable[Path] = (), skipped: Sequence[Path] = (), inputs: int = 0) -> None:
+        super().__init__(files)
+        self.skipped, self.inputs = list(skipped), inputs
+
+    def words(self, output: Path) -> str:
+        """``8 of 10 images written to photos (2 were there already)``."""
+        were = "was" if len(self.skipped) == 1 else "were"
+        return f"{len(self)} of {self.inputs} images written to {output}" + (
+            f" ({len(self.skipped)} {were} there already)" if self.skipped else ""
+        )
+
 
 FORMATS = ("png", "jpg", "webp", "tif", "bmp", "same")
 
@@ -46,13 +67,13 @@ def plan_outputs(files: Sequence[Path], source: Path, output: Path, format: str,
     return outputs
 
 
-def raise_failures(failed: Mapping[Path, UserError | Missing], source: Path, count: int) -> NoReturn:
+def raise_failures(failed: Mapping[Path, UserError | Missing], source: Path, written: Written) -> NoReturn:
     """One sentence about all files that failed; where they are several, the others' own reasons on lines before it.
 
     Args:
         failed: the inputs that could not be translated, and why.
         source: the folder they are in.
-        count: how many inputs there were.
+        written: what became of the others.
 
     Raises:
         UserError: always, unless
@@ -61,8 +82,10 @@ def raise_failures(failed: Mapping[Path, UserError | Missing], source: Path, cou
     errors, names = list(failed.values()), [file.relative_to(source).as_posix() for file in failed]
     for error in errors[1:20]:
         say(str(error))
-    good = count - len(failed)
-    what = f"{len(failed)} of {count} images could not be translated (the other {good} could)" if good else "no image could be translated"
+    good, skipped = len(written), len(written.skipped)
+    others = f"the other {good} could" if not skipped else f"{good} could, {skipped} {'was' if skipped == 1 else 'were'} there already"
+    some = f"{len(failed)} of {written.inputs} images could not be translated ({others})"
+    what = some if good or skipped else "no image could be translated"
     which = f"{listed(names, 10)}; the first: " if len(failed) > 1 else ""
     kind = Missing if all(isinstance(error, Missing) for error in errors) else UserError
     raise kind(f"{what}: {which}{errors[0]}")

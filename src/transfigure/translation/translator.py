@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -17,6 +19,8 @@ from torch import Tensor
 from ..data import images
 from ..data.files import check_writable_folder
 from ..data.folder import find_images
+from ..data.metadata import Metadata
+from ..data.ownership import check_outputs, is_ours
 from ..data.pixels import NATURAL_RANGE, bicubic, convert_channels, to_array, to_tensor
 from ..errors import Missing, UserError
 from ..interop.pytorch_cyclegan import load_generator
@@ -24,7 +28,7 @@ from ..networks.base import Generator
 from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, load_model, save_model
 from ..networks.modes import inference
 from ..progress import say, track
-from .folder import plan_outputs, raise_failures
+from .folder import Written, plan_outputs, raise_failures
 
 
 @dataclass
@@ -184,7 +188,13 @@ class Translator:
         self._said.add(note)
 
     def translate_file(
-        self, source: str | Path, output: str | Path, *, alpha: images.Alpha = "refuse", half: Literal["left", "right"] | None = None
+        self,
+        source: str | Path,
+        output: str | Path,
+        *,
+        alpha: images.Alpha = "refuse",
+        half: Literal["left", "right"] | None = None,
+        overwrite: bool = False,
     ) -> None:
         """Translate an image file into an image file, whose suffix chooses its format.
 
@@ -193,19 +203,24 @@ class Translator:
             output: the image to write, of a format that can hold what the model makes.
             alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
             half: translate only this half of a side-by-side file.
+            overwrite: replace an output that is there already and that this tool did not write.
 
         Raises:
-            UserError: the file cannot be read, does not fit the model, or the output cannot be written.
+            UserError: the file cannot be read, does not fit the model, or the output cannot be written, is there already, or is a link.
         """
         source, output = Path(source), Path(output)
         self.check_output(output)
         if output.exists() and source.exists() and output.samefile(source):
             raise UserError(f"{output} is the image to be translated, which would be lost: choose another output")
+        check_outputs([output], overwrite)
+        self._translate(source, output, alpha, half, Metadata(maker=self._maker(alpha, half)))
+
+    def _translate(self, source: Path, output: Path, alpha: images.Alpha, half: Literal["left", "right"] | None, about: Metadata) -> None:
         try:
             array = images.read(source, alpha)
             if half is not None:
                 array = images.split_halves(array, source)[half == "right"]
-            images.write(output, self.translate_array(array))
+            images.write(output, self.translate_array(array), about)
         except UserError as error:
             raise UserError(str(error) if str(source) in str(error) or str(output) in str(error) else f"{source}: {error}") from error
 
@@ -227,7 +242,9 @@ class Translator:
         alpha: images.Alpha = "refuse",
         quiet: bool = False,
         on_file: Callable[[Path], None] | None = None,
-    ) -> list[Path]:
+        overwrite: bool = False,
+        skip_existing: bool = False,
+    ) -> Written:
         """Translate every image below a folder, in natural order, each by itself: same names, any number.
 
         Args:
@@ -239,13 +256,16 @@ class Translator:
             alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
             quiet: no progress line and no notes.
             on_file: called with every file written.
+            overwrite: replace outputs that are there already and that this tool did not write.
+            skip_existing: leave outputs that are there, whole and made by this model in this way: go on where a batch was broken off.
 
         Returns:
-            The files written, in order.
+            The files written, in order; it also knows which were skipped.
 
         Raises:
             UserError: before anything is translated: there is nothing to translate, the output cannot be written, the format cannot hold
-                the model's images, two inputs would have one output's name, or an output would replace an input; at the end: the files
+                the model's images, two inputs would have one output's name, an output would replace an input or a file that this tool did
+                not write, or is a link; at the end: the files
                 that could not be translated (all others have been).
             Missing: likewise at the end, if all that those files lack is an optional package.
         """
@@ -254,13 +274,19 @@ class Translator:
         for note in [] if quiet or self.quiet else found.notes:
             say(f"note: {note}")
         outputs = plan_outputs(files, source, output, format or self._usual_format(quiet), self.check_output)
+        check_outputs(outputs, overwrite, below=output)
         check_writable_folder(output)
         translator = replace(self, quiet=quiet or self.quiet)
-        written: list[Path] = []
+        written, maker = Written(inputs=len(files)), self._maker(alpha, half)
+        if skip_existing:
+            written.skipped = [file for file, image in outputs.items() if _is_done(image, file, half, maker)]
+            if written.skipped and not translator.quiet:
+                say(f"note: {len(written.skipped)} of {len(files)} images are there already, and are left as they are")
+            outputs = {file: image for file, image in outputs.items() if file not in {*written.skipped}}
         failed: dict[Path, UserError | Missing] = {}
         for file, image in track(list(outputs.items()), len(outputs), "translate", quiet=quiet):
             try:
-                translator.translate_file(image, file, alpha=alpha, half=half)
+                translator._translate(image, file, alpha, half, Metadata(maker=maker))
             except (UserError, Missing) as error:
                 failed[image] = error
                 continue
@@ -268,8 +294,15 @@ class Translator:
             if on_file is not None:
                 on_file(file)
         if failed:
-            raise_failures(failed, source, len(files))
+            raise_failures(failed, source, written)
         return written
+
+    def _maker(self, alpha: str, half: str | None) -> str:
+        """A word that is the same for outputs of the same weights, run in the same way."""
+        found = hashlib.sha256(json.dumps([asdict(self.inference), alpha, half]).encode())
+        for name, tensor in sorted(self.generator.state_dict().items()):
+            found.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return f"model-{found.hexdigest()[:12]}"
 
     def _usual_format(self, quiet: bool) -> str:
         try:
@@ -280,6 +313,17 @@ class Translator:
                 say(f"note: the images are written as tif: a png cannot hold {target.channels} channels of {target.dtype}")
             return "tif"
         return "png"
+
+
+def _is_done(image: Path, output: Path, half: str | None, maker: str) -> bool:
+    """Whether an output is there, whole, and what this maker would make of the image, as far as can be seen without making it."""
+    try:
+        if not is_ours(output) or (images.software(output) or "").split(" ")[-1] != maker:
+            return False
+        size, made = images.size_of(image), images.read(output, "keep")
+    except (OSError, UserError, Missing):
+        return False
+    return made.shape[:2] == (size.height, size.width // 2 if half is not None else size.width)
 
 
 def open_translator(

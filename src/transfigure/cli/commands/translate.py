@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...progress import answer
-from ..options import add_alpha, add_model, add_plugins, add_quiet, open_model
+from ..options import add_alpha, add_model, add_overwrite, add_plugins, add_quiet, open_model
 
 GROUP = "train and translate"
 EPILOG = """\
@@ -28,13 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
     parser.add_argument("--half", choices=["left", "right"], help="translate this half of side-by-side files")
     add_alpha(parser)
+    add_overwrite(parser)
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="of a folder: leave what this model has written already, and go on with the rest"
+    )
     add_plugins(parser)
     add_quiet(parser)
 
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Translate, and print what was written."""
-    from ...data.folder import find_images, is_place
+    from ...data.folder import is_place
     from ...translation.folder import FORMATS
 
     translator = open_model(options)
@@ -43,15 +47,22 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         raise UserError(f"{source} does not exist: give an image or a folder of images")
     if is_place(source):
         written = translator.translate_folder(
-            source, output, format=options.format, half=options.half, alpha=options.alpha, quiet=options.quiet
+            source,
+            output,
+            format=options.format,
+            half=options.half,
+            alpha=options.alpha,
+            quiet=options.quiet,
+            overwrite=options.overwrite,
+            skip_existing=options.skip_existing,
         )
-        answer(f"{len(written)} of {len(find_images(source).files)} images written to {output}")
+        answer(written.words(output))
         return 0
     if output.is_dir() or options.output.endswith(("/", os.sep)):
         suffix = source.suffix if options.format == "same" else f".{options.format or 'png'}"
         output = output / f"{source.stem}{suffix}"
     elif options.format and options.format != "same" and output.suffix.lower() != f".{options.format}":
         raise UserError(f"--format {options.format} and the output {output} disagree: leave out one (formats: {', '.join(FORMATS)})")
-    translator.translate_file(source, output, alpha=options.alpha, half=options.half)
+    translator.translate_file(source, output, alpha=options.alpha, half=options.half, overwrite=options.overwrite)
     answer(output)
     return 0
