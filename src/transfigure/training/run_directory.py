@@ -32,7 +32,7 @@ _TRACKED = ("tensorboard", "wandb")
 """Folders that outside trackers make in a run."""
 
 
-_OTHERS = ("environment.json", "report.html")
+_OTHERS = ("environment.json", "report.html", SPLITS_FILE)
 LOCK = ".lock"
 
 
