@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn, TypedDict
 
+from ..data.images import Alpha
+from ..data.metadata import Keep
 from ..data.pairing import listed
 from ..errors import Missing, UserError
 from ..progress import say
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How a file is read and written.
+
+    Attributes:
+        alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
+        half: translate only this half of side-by-side files.
+        metadata: ``keep`` what the output can hold of the source's georeference, colour profile, resolution, date, camera and position, or
+            ``drop`` it.
+        overwrite: replace an output that is there already and that this tool did not write.
+    """
+
+    alpha: Alpha = "refuse"
+    half: Literal["left", "right"] | None = None
+    metadata: Keep = "keep"
+    overwrite: bool = False
+
+
+class FileKeywords(TypedDict, total=False):
+    """The fields of :class:`FileOptions` as keywords."""
+
+    alpha: Alpha
+    half: Literal["left", "right"] | None
+    metadata: Keep
+    overwrite: bool
 
 
 class Written(list[Path]):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from ..networks.base import Generator
 from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, load_model, save_model
 from ..networks.modes import inference
 from ..progress import say, track
-from .folder import Written, plan_outputs, raise_failures
+from .folder import FileKeywords, FileOptions, Written, plan_outputs, raise_failures
 
 
 @dataclass
@@ -187,42 +187,43 @@ class Translator:
             say(f"note: {note}")
         self._said.add(note)
 
-    def translate_file(
-        self,
-        source: str | Path,
-        output: str | Path,
-        *,
-        alpha: images.Alpha = "refuse",
-        half: Literal["left", "right"] | None = None,
-        overwrite: bool = False,
-    ) -> None:
+    def translate_file(self, source: str | Path, output: str | Path, **keywords: Unpack[FileKeywords]) -> None:
         """Translate an image file into an image file, whose suffix chooses its format.
 
         Args:
             source: the image.
             output: the image to write, of a format that can hold what the model makes.
-            alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
-            half: translate only this half of a side-by-side file.
-            overwrite: replace an output that is there already and that this tool did not write.
+            keywords: ``alpha``, ``half``, ``metadata`` and ``overwrite``, see :class:`.folder.FileOptions`.
 
         Raises:
             UserError: the file cannot be read, does not fit the model, or the output cannot be written, is there already, or is a link.
         """
-        source, output = Path(source), Path(output)
+        source, output, options = Path(source), Path(output), FileOptions(**keywords)
         self.check_output(output)
         if output.exists() and source.exists() and output.samefile(source):
             raise UserError(f"{output} is the image to be translated, which would be lost: choose another output")
-        check_outputs([output], overwrite)
-        self._translate(source, output, alpha, half, Metadata(maker=self._maker(alpha, half)))
+        check_outputs([output], options.overwrite)
+        self._translate(source, output, options, self._maker(options))
 
-    def _translate(self, source: Path, output: Path, alpha: images.Alpha, half: Literal["left", "right"] | None, about: Metadata) -> None:
+    def _translate(self, source: Path, output: Path, options: FileOptions, maker: str) -> None:
         try:
-            array = images.read(source, alpha)
-            if half is not None:
-                array = images.split_halves(array, source)[half == "right"]
-            images.write(output, self.translate_array(array), about)
+            array = images.read(source, options.alpha)
+            if options.half is not None:
+                array = images.split_halves(array, source)[options.half == "right"]
+            images.write(output, self.translate_array(array), replace(self._metadata(source, output, options), maker=maker))
         except UserError as error:
             raise UserError(str(error) if str(source) in str(error) or str(output) in str(error) else f"{source}: {error}") from error
+
+    def _metadata(self, source: Path, output: Path, options: FileOptions) -> Metadata:
+        """What the output is going to say beside its pixels; what of the source it cannot say is said here, once of each kind."""
+        if options.metadata == "drop":
+            return Metadata()
+        target = self.config.target
+        kind = images.check_format(output, target.channels, target.dtype)
+        kept, lost = images.metadata_of(source).fitting(kind, target.channels, target.dtype, same_grid=options.half is None)
+        for sentence in lost:
+            self._note(sentence)
+        return kept
 
     def check_output(self, output: Path) -> None:
         """Find out before the work whether a file of this name can hold what the model makes.
@@ -238,12 +239,10 @@ class Translator:
         output: str | Path,
         *,
         format: str | None = None,
-        half: Literal["left", "right"] | None = None,
-        alpha: images.Alpha = "refuse",
         quiet: bool = False,
         on_file: Callable[[Path], None] | None = None,
-        overwrite: bool = False,
         skip_existing: bool = False,
+        **keywords: Unpack[FileKeywords],
     ) -> Written:
         """Translate every image below a folder, in natural order, each by itself: same names, any number.
 
@@ -252,12 +251,10 @@ class Translator:
             output: the folder to write; created if absent, and not inside ``source``.
             format: of the files written (``png``, ``jpg``, ``webp``, ``tif``, ``bmp``), or ``same`` as each input; None is ``png``, or
                 ``tif`` (and a line that says so) for a model whose images a PNG cannot hold.
-            half: translate only this half of side-by-side files.
-            alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
             quiet: no progress line and no notes.
             on_file: called with every file written.
-            overwrite: replace outputs that are there already and that this tool did not write.
             skip_existing: leave outputs that are there, whole and made by this model in this way: go on where a batch was broken off.
+            keywords: ``alpha``, ``half``, ``metadata`` and ``overwrite``, see :class:`.folder.FileOptions`.
 
         Returns:
             The files written, in order; it also knows which were skipped.
@@ -265,28 +262,27 @@ class Translator:
         Raises:
             UserError: before anything is translated: there is nothing to translate, the output cannot be written, the format cannot hold
                 the model's images, two inputs would have one output's name, an output would replace an input or a file that this tool did
-                not write, or is a link; at the end: the files
-                that could not be translated (all others have been).
+                not write, or is a link; at the end: the files that could not be translated (all others have been).
             Missing: likewise at the end, if all that those files lack is an optional package.
         """
-        found, output = find_images(source), Path(output)
+        found, output, options = find_images(source), Path(output), FileOptions(**keywords)
         source, files = found.folder, found.files
         for note in [] if quiet or self.quiet else found.notes:
             say(f"note: {note}")
         outputs = plan_outputs(files, source, output, format or self._usual_format(quiet), self.check_output)
-        check_outputs(outputs, overwrite, below=output)
+        check_outputs(outputs, options.overwrite, below=output)
         check_writable_folder(output)
         translator = replace(self, quiet=quiet or self.quiet)
-        written, maker = Written(inputs=len(files)), self._maker(alpha, half)
+        written, maker = Written(inputs=len(files)), self._maker(options)
         if skip_existing:
-            written.skipped = [file for file, image in outputs.items() if _is_done(image, file, half, maker)]
+            written.skipped = [file for file, image in outputs.items() if _is_done(image, file, options.half, maker)]
             if written.skipped and not translator.quiet:
                 say(f"note: {len(written.skipped)} of {len(files)} images are there already, and are left as they are")
             outputs = {file: image for file, image in outputs.items() if file not in {*written.skipped}}
         failed: dict[Path, UserError | Missing] = {}
         for file, image in track(list(outputs.items()), len(outputs), "translate", quiet=quiet):
             try:
-                translator._translate(image, file, alpha, half, Metadata(maker=maker))
+                translator._translate(image, file, options, maker)
             except (UserError, Missing) as error:
                 failed[image] = error
                 continue
@@ -297,9 +293,9 @@ class Translator:
             raise_failures(failed, source, written)
         return written
 
-    def _maker(self, alpha: str, half: str | None) -> str:
+    def _maker(self, options: FileOptions) -> str:
         """A word that is the same for outputs of the same weights, run in the same way."""
-        found = hashlib.sha256(json.dumps([asdict(self.inference), alpha, half]).encode())
+        found = hashlib.sha256(json.dumps([asdict(self.inference), options.alpha, options.half]).encode())
         for name, tensor in sorted(self.generator.state_dict().items()):
             found.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         return f"model-{found.hexdigest()[:12]}"

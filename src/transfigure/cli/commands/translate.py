@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ...progress import answer
 from ..options import add_alpha, add_model, add_overwrite, add_plugins, add_quiet, open_model
+
+if TYPE_CHECKING:
+    from ...translation.folder import FileKeywords
 
 GROUP = "train and translate"
 EPILOG = """\
@@ -28,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
     parser.add_argument("--half", choices=["left", "right"], help="translate this half of side-by-side files")
     add_alpha(parser)
+    parser.add_argument(
+        "--metadata",
+        choices=["keep", "drop"],
+        default="keep",
+        help="georeference, colour profile, resolution, date, camera and position of the source (default: %(default)s)",
+    )
     add_overwrite(parser)
     parser.add_argument(
         "--skip-existing", action="store_true", help="of a folder: leave what this model has written already, and go on with the rest"
@@ -45,24 +54,20 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     source, output = Path(options.input), Path(options.output)
     if not os.path.lexists(source) and not is_place(source):
         raise UserError(f"{source} does not exist: give an image or a folder of images")
+    how: FileKeywords = {"half": options.half, "alpha": options.alpha, "metadata": options.metadata, "overwrite": options.overwrite}
     if is_place(source):
         written = translator.translate_folder(
-            source,
-            output,
-            format=options.format,
-            half=options.half,
-            alpha=options.alpha,
-            quiet=options.quiet,
-            overwrite=options.overwrite,
-            skip_existing=options.skip_existing,
+            source, output, format=options.format, quiet=options.quiet, skip_existing=options.skip_existing, **how
         )
         answer(written.words(output))
         return 0
+    if options.skip_existing:
+        raise UserError(f"--skip-existing goes on with a folder, and {source} is one image: leave it out")
     if output.is_dir() or options.output.endswith(("/", os.sep)):
         suffix = source.suffix if options.format == "same" else f".{options.format or 'png'}"
         output = output / f"{source.stem}{suffix}"
     elif options.format and options.format != "same" and output.suffix.lower() != f".{options.format}":
         raise UserError(f"--format {options.format} and the output {output} disagree: leave out one (formats: {', '.join(FORMATS)})")
-    translator.translate_file(source, output, alpha=options.alpha, half=options.half, overwrite=options.overwrite)
+    translator.translate_file(source, output, **how)
     answer(output)
     return 0
