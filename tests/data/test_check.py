@@ -156,7 +156,7 @@ def test_progress_and_sink_spare_a_second_decoding(good: list[Record], monkeypat
     findings = inspect(good, geometry, direction="BtoA", progress=lambda done, of: steps.append((done, of)), sink=cache.put)
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     plain = PairDataset(good, geometry, PairFormat("BtoA", 1, 3))[0, 2]
-    monkeypatch.setattr(images, "read", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(images, "examine", lambda *_: pytest.fail("decoded again"))
     pair_format = PairFormat("BtoA", findings.source_channels, findings.target_channels)
     pair = PairDataset(good, geometry, pair_format, cache=cache)[0, 2]
     assert (pair.source == plain.source).all()

@@ -55,8 +55,8 @@ def test_a_side_by_side_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest
     double(tmp_path / "1.png", 1, 2)
     (record,) = open_collection("side_by_side", tmp_path).splits["all"]
     reads: list[Path] = []
-    read = images.read
-    monkeypatch.setattr(images, "read", lambda path, alpha="refuse": (reads.append(path), read(path, alpha))[1])
+    examine = images.examine
+    monkeypatch.setattr(images, "examine", lambda path, *how: (reads.append(path), examine(path, *how))[1])
     assert values(record) == (1, 2)
     assert len(reads) == 1
 

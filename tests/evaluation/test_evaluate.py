@@ -410,13 +410,13 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path: Pat
 def test_each_picture_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     translator = model_on(two_folders(tmp_path, train=3, val=2, test=4))
     asked: list[Path] = []
-    read = images.read
+    examine = images.examine
 
-    def counted(path: Path, alpha: images.Alpha = "refuse") -> Any:
+    def counted(path: Path, *how: Any) -> Any:
         asked.append(path)
-        return read(path, alpha)
+        return examine(path, *how)
 
-    monkeypatch.setattr(images, "read", counted)
+    monkeypatch.setattr(images, "examine", counted)
     evaluate(translator, quiet=True)
     assert len(asked) == len(set(asked)) == 2 * (3 + 4)
 

@@ -298,7 +298,7 @@ def test_pictures_of_an_earlier_evaluation_go(tmp_path: Path) -> None:
 def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = write_images(tmp_path / "target", "a.png")
     (tmp_path / "out").write_text("a file")
-    monkeypatch.setattr(images, "read", lambda *_: pytest.fail("an image was read"))
+    monkeypatch.setattr(images, "examine", lambda *_: pytest.fail("an image was read"))
     with pytest.raises(UserError, match="out"):
         evaluate_folders(target, target, out=tmp_path / "out", quiet=True)
 

@@ -7,16 +7,18 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from ..errors import UserError
+from .file_facts import FactsWatch, FileFacts, describe_orientation, describe_pages
 from .images import Alpha
 from .pairing import listed
 from .pairs import Direction, Picture, Record, describe, directed
 from .pixels import Array
 from .transforms import Geometry
+from .value_range import DEPTHS, FEW, Range, Watch, outside, suggested, train_flag
 
 T = TypeVar("T")
 
@@ -24,7 +26,8 @@ SIDES = ("source", "target")
 SHOWN = 20
 ENOUGH = 10
 """A domain with fewer training pictures is memorised."""
-_DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
+_KEPT = ("uint8", "uint16", "float32", "bool", "")
+"""Types of numbers in files that are kept as they are."""
 
 
 @dataclass
@@ -42,6 +45,8 @@ class Findings:
         unusable: how many of them have an error.
         source_values: the smallest and the largest value in any source.
         target_values: the same for the targets.
+        reasons: for every record that cannot be used, by its position, why.
+        range_warnings: those of ``warnings`` that are about a side's value range, by side.
     """
 
     errors: list[str] = field(default_factory=list)
@@ -54,6 +59,8 @@ class Findings:
     unusable: int = 0
     source_values: tuple[float, float] = (0.0, 0.0)
     target_values: tuple[float, float] = (0.0, 0.0)
+    reasons: dict[int, list[str]] = field(default_factory=dict)
+    range_warnings: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,20 @@ class _Seen:
     dtype: str
     low: float
     high: float
+    facts: FileFacts
+
+
+@dataclass(frozen=True)
+class Use:
+    """What pictures are used for.
+
+    Attributes:
+        ranges: the values of sources and of targets that are black and white; None for the full range of their type.
+        part: which part of the data they are; too few pictures to train on are no fault of others.
+    """
+
+    ranges: tuple[Range | None, Range | None] = (None, None)
+    part: Literal["training", "validation", "test"] = "training"
 
 
 def inspect(
@@ -75,6 +96,7 @@ def inspect(
     *,
     direction: Direction = "AtoB",
     alpha: Alpha = "refuse",
+    use: Use = Use(),
     held_out: Sequence[Record] = (),
     progress: Callable[[int, int], None] | None = None,
     sink: Callable[[int, Array, Array], object] | None = None,
@@ -87,6 +109,7 @@ def inspect(
             it is not ``paired`` (two domains), the pictures of a record need not have one size.
         direction: which side is the source.
         alpha: what to do with transparency, as in :func:`images.read`.
+        use: what the pictures are for, and in which range.
         held_out: validation and test pairs; a training file among them is warned about.
         progress: called with the number of pairs done and of all pairs.
         sink: called with the index, source and target of each pair that could be read, so that nothing is decoded twice:
@@ -99,21 +122,34 @@ def inspect(
     contents: dict[bytes, list[str]] = defaultdict(list)
     domains: tuple[dict[bytes, list[str]], dict[bytes, list[str]]] = (defaultdict(list), defaultdict(list))
     labels: tuple[set[str], set[str]] = (set(), set())
+    watches = tuple(_watch(side, given, geometry) for side, given in zip(SIDES, use.ranges))
+    files = tuple(FactsWatch(f"{side} pictures") for side in SIDES)
+    fitted: list[str] = []
     for index, record in enumerate(directed(records, direction)):
         try:
-            arrays = record.load(alpha)
+            arrays, facts = record.examine(alpha)
         except UserError:
             bad[index] += _reasons((record.a, record.b), alpha)
         else:
-            problems = _problems(record, *arrays, paired)
+            problems = _problems(record, arrays, facts, geometry)
+            extremes = tuple((float(array.min()), float(array.max())) for array in arrays)
+            for side, picture, array, given in zip(SIDES, (record.a, record.b), arrays, use.ranges):
+                if reason := outside(array, given):
+                    problems.append(f"{picture.label} {reason}: give the range, such as {_flag_for(side, array)}")
             bad[index] += problems
-            for side, known, picture, array in zip(seen, labels, (record.a, record.b), arrays):
+            if paired and geometry.fit and arrays[0].shape[:2] != arrays[1].shape[:2]:
+                fitted.append(f"{record.name} (from {_size(arrays[1])} to {_size(arrays[0])})")
+            pictures = record.a, record.b
+            for side, known, picture, array, ends, one, watch, file in zip(seen, labels, pictures, arrays, extremes, facts, watches, files):
                 if paired or picture.label not in known:  # the smaller domain comes round again
-                    side.append(_look(index, picture, array))
+                    height, width, channels = array.shape
+                    side.append(_Seen(index, picture.label, (height, width), channels, array.dtype.name, *ends, one))
+                    watch.look(array, *ends)
+                    file.look(picture.label, one, channels)
                     known.add(picture.label)
             contents[_digest(*arrays)].append(record.name)
             if not paired:
-                for domain, picture, array in zip(domains, (record.a, record.b), arrays):
+                for domain, picture, array in zip(domains, pictures, arrays):
                     domain[_digest(array)].append(picture.label)
             if sink is not None and not problems:
                 sink(index, *arrays)
@@ -123,14 +159,27 @@ def inspect(
     found.source_dtype, found.source_channels, found.source_values = _agree("source", seen[0], bad, found.warnings)
     found.target_dtype, found.target_channels, found.target_values = _agree("target", seen[1], bad, found.warnings)
     _warn_of_shapes(found, seen[0], geometry.crop_size, geometry.load_size)
-    _warn_of_values(found, seen)
+    _warn_of_flat_pictures(found, seen)
+    for side, watch in zip(SIDES, watches):
+        found.range_warnings[side] = watch.notes()
+        found.warnings += found.range_warnings[side]
+    for side, rule, pictures_seen, file in zip(SIDES, (geometry.source_rule, geometry.target_rule), seen, files):
+        found.warnings += file.notes()
+        _check_palettes(side, pictures_seen, rule == "bicubic" and geometry.load_size is not None, bad, found.warnings)
+    _warn_of_types(found, files[1])
+    if fitted:
+        found.warnings.append(
+            f"{len(fitted)} of {len(records)} pairs are of two sizes: each target is resized to its source's size, {listed(fitted)}"
+        )
+    if paired:
+        _warn_of_orientation(found, seen, len(records))
     repeated = [names for names in contents.values() if len(names) > 1]
     if not paired:
-        found.warnings += _domain_warnings(records, domains)
+        found.warnings += _domain_warnings(records, domains, use.part)
         found.warnings += _sizes_of_domains(seen)
     elif repeated:
         extra = sum(len(names) - 1 for names in repeated)
-        found.warnings.append(f"{extra} training {_pairs(extra)} the same pixels as another, such as {' and '.join(repeated[0][:2])}")
+        found.warnings.append(f"{extra} {use.part} {_pairs(extra)} the same pixels as another, such as {' and '.join(repeated[0][:2])}")
     shared = _shared_files(records, held_out)
     if shared:
         found.warnings.append(
@@ -138,7 +187,8 @@ def inspect(
             f"too good: {listed(shared)}"
         )
     found.errors = [line for index in sorted(bad) for line in bad[index]]
-    found.unusable = sum(1 for lines in bad.values() if lines)
+    found.reasons = {index: list(dict.fromkeys(bad[index])) for index in sorted(bad) if bad[index]}
+    found.unusable = len(found.reasons)
     return found
 
 
@@ -154,7 +204,7 @@ def raise_if_bad(findings: Findings) -> None:
     lines += [f"  {error}" for error in findings.errors[:SHOWN]]
     if len(findings.errors) > SHOWN:
         lines.append(f"  and {len(findings.errors) - SHOWN} more")
-    lines.append("repair these files, or move them (with their partners) out of the data set")
+    lines.append("repair these files, or move them (with their partners) out of the data set; --data.on_error skip leaves them out")
     raise UserError(*lines)
 
 
@@ -172,21 +222,47 @@ def _reasons(pictures: Iterable[Picture], alpha: Alpha) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
-def _problems(record: Record, source: Array, target: Array, paired: bool) -> list[str]:
+def _problems(record: Record, arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts], geometry: Geometry) -> list[str]:
     problems = []
-    if paired and source.shape[:2] != target.shape[:2]:
-        problems.append(
-            f"{record.a.label} is {describe(source)} but {record.b.label} is {describe(target)}: both pictures of a pair must have one size"
-        )
+    source, target = arrays
+    if geometry.paired and source.shape[:2] != target.shape[:2] and (not geometry.fit or _turned_apart(arrays, facts)):
+        reason = _orientations(record, facts) or ": both pictures of a pair must have one size (--data.fit resize brings the target to it)"
+        problems.append(f"{record.a.label} is {describe(source)} but {record.b.label} is {describe(target)}{reason}")
     for picture, array in zip((record.a, record.b), (source, target)):
         if min(array.shape[:2]) < 2:
             problems.append(f"{picture.label} is {describe(array)}: a picture needs at least 2 pixels each way")
     return problems
 
 
-def _look(index: int, picture: Picture, array: Array) -> _Seen:
-    height, width, channels = array.shape
-    return _Seen(index, picture.label, (height, width), channels, array.dtype.name, float(array.min()), float(array.max()))
+def _turned_apart(arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts]) -> bool:
+    """Whether two pictures differ in size because one is turned by its orientation tag and the other is not."""
+    return facts[0].orientation != facts[1].orientation and arrays[0].shape[:2] == arrays[1].shape[1::-1]
+
+
+def _orientations(record: Record, facts: tuple[FileFacts, FileFacts]) -> str:
+    """The orientation tags of a pair whose two pictures differ in them, and what to do; empty if they are the same."""
+    if facts[0].orientation == facts[1].orientation:
+        return ""
+    tags = [describe_orientation(one.orientation) for one in facts]
+    return (
+        f"; their orientation tags differ: {tags[0]} in {record.a.label}, {tags[1]} in {record.b.label}: if both lie alike without them, "
+        "set --data.orientation ignore, else save both upright"
+    )
+
+
+def _size(array: Array) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"
+
+
+def _watch(side: str, given: Range | None, geometry: Geometry) -> Watch:
+    """The watch over the values of a side, which says what it finds in the words of ``train``."""
+    rule = geometry.source_rule if side == "source" else geometry.target_rule
+    labels = f" (for masks and class indices also --data.{side}_resize nearest, which mixes no two classes)" if rule == "bicubic" else ""
+    return Watch(f"{side} pictures", given, train_flag(side), labels=labels)
+
+
+def _flag_for(side: str, array: Array) -> str:
+    return train_flag(side)(suggested(array.dtype.name, float(array.min()), float(array.max())))
 
 
 def _digest(*arrays: Array) -> bytes:
@@ -213,11 +289,12 @@ def _agree(side: str, seen: Sequence[_Seen], bad: dict[int, list[str]], warnings
     for one in seen:
         if one.dtype != dtype:
             bad[one.index].append(
-                f"{one.label} is {_DEPTHS.get(one.dtype, one.dtype)} but most {side} pictures are {_DEPTHS.get(dtype, dtype)}: "
+                f"{one.label} is {DEPTHS.get(one.dtype, one.dtype)} but most {side} pictures are {DEPTHS.get(dtype, dtype)}: "
                 "their values do not compare, so save all with one depth"
             )
         if one.channels != channels and (one.channels, channels) != (1, 3):
-            bad[one.index].append(f"{one.label} has {one.channels} channels but most {side} pictures have {channels}")
+            pages = f" ({describe_pages(one.facts)} of one TIFF)" if one.facts.pages > 1 else ""
+            bad[one.index].append(f"{one.label} has {one.channels} channels{pages} but most {side} pictures have {channels}")
     same = [one for one in seen if one.dtype == dtype]
     return dtype, channels, (min(one.low for one in same), max(one.high for one in same))
 
@@ -240,12 +317,13 @@ def _warn_of_shapes(found: Findings, sources: Sequence[_Seen], crop_size: int, l
         )
 
 
-def _domain_warnings(records: Sequence[Record], contents: tuple[dict[bytes, list[str]], dict[bytes, list[str]]]) -> list[str]:
+def _domain_warnings(records: Sequence[Record], contents: tuple[dict[bytes, list[str]], dict[bytes, list[str]]], part: str) -> list[str]:
     """What is probably not meant about two domains, one sentence each.
 
     Args:
         records: the training records.
         contents: of sources and of targets, a digest of the pixels to the names of the pictures that have them.
+        part: what they are for.
     """
     warnings = []
     sides = [list(dict.fromkeys(picture.label for picture in pictures)) for pictures in zip(*((record.a, record.b) for record in records))]
@@ -259,9 +337,12 @@ def _domain_warnings(records: Sequence[Record], contents: tuple[dict[bytes, list
     elif shared:
         names = [name for digest in sorted(shared) for name in contents[0][digest][:1]]
         warnings.append(f"{len(shared)} pictures are in both domains, such as {listed(names)}: leaving them as they are is right for them")
-    for side, count in zip(("source", "target"), numbers):
+    for side, count in zip(SIDES, numbers):
         if count < ENOUGH:
             what = "a single picture" if count == 1 else f"only {count} pictures"
+            if part != "training":
+                warnings.append(f"the {side} domain has {what}: scores of so few say little")
+                continue
             effect = "the generator can only learn that one" if side == "target" and count == 1 else "they will be memorised"
             warnings.append(f"the {side} domain has {what} to train on: {effect}")
     return warnings
@@ -278,9 +359,8 @@ def _sizes_of_domains(seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> list[str
     return warnings
 
 
-def _warn_of_values(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> None:
-    values = (found.source_dtype, found.source_values), (found.target_dtype, found.target_values)
-    for name, side, (dtype, (low, high)) in zip(SIDES, seen, values):
+def _warn_of_flat_pictures(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> None:
+    for name, side in zip(SIDES, seen):
         flat = [one for one in side if one.low == one.high]
         if flat:
             black = sum(one.high == 0 for one in flat)
@@ -288,11 +368,62 @@ def _warn_of_values(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen
             found.warnings.append(
                 f"{len(flat)} of {len(side)} {name} pictures hold one single value{also}: {listed([one.label for one in flat])}"
             )
-        if dtype == "uint16" and 0 < high < 65535 / 4:
-            found.warnings.append(
-                f"the 16-bit {name} pictures use only the values {low:.0f} to {high:.0f} of 65535 and will look dark: "
-                "give the range that should become black and white"
-            )
+
+
+def _check_palettes(side: str, seen: Sequence[_Seen], bicubic: bool, bad: dict[int, list[str]], warnings: list[str]) -> None:
+    """Palette images are often label maps: bicubic resizing mixes their colours, and the same index must be the same colour everywhere."""
+    indexed = [one for one in seen if one.facts.palette and len(one.facts.palette) <= FEW]
+    if indexed and bicubic:
+        warnings.append(
+            f"{len(indexed)} of {len(seen)} {side} pictures are palette images of few colours, such as {indexed[0].label}: bicubic "
+            f"resizing invents colours between them; if they are label maps, set --data.{side}_resize nearest"
+        )
+    votes: dict[int, Counter[bytes]] = defaultdict(Counter)
+    for one in indexed:
+        for index, colour in one.facts.palette:
+            votes[index][colour] += 1
+    usual = {index: colours.most_common(1)[0][0] for index, colours in votes.items()}
+    for one in indexed:
+        for index, colour in one.facts.palette:
+            if colour != usual[index]:
+                other = next(two.label for two in indexed if (index, usual[index]) in two.facts.palette)
+                bad[one.index].append(
+                    f"{one.label} has another palette than {other}: its index {index} is the colour {tuple(colour)}, "
+                    f"there {tuple(usual[index])}; save all with one palette, or as RGB if the colours are what is meant"
+                )
+                break
+
+
+def _warn_of_types(found: Findings, targets: FactsWatch) -> None:
+    """Types of numbers that translated images will not have."""
+    foreign = {name: count for name, count in targets.stored.items() if name not in _KEPT}
+    if foreign:
+        found.warnings.append(
+            f"{sum(foreign.values())} of {targets.count} target pictures hold {' or '.join(sorted(foreign))} values: they are read as "
+            "32-bit floats, and translated images will be float TIFF files"
+        )
+
+
+def _warn_of_orientation(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]], count: int) -> None:
+    """Pairs of equal size of which one picture alone is turned by its tag: nothing but a look can tell whether that is right."""
+    other = {one.index: one for one in seen[1]}
+    apart = [
+        (one, two)
+        for one in seen[0]
+        if (two := other.get(one.index)) is not None
+        and one.size == two.size
+        and (tags := {one.facts.orientation, two.facts.orientation}) != {1}
+        and len(tags) == 2
+        and (one.size[0] == one.size[1] or not tags & {5, 6, 7, 8})
+    ]
+    if apart:
+        one, two = apart[0]
+        tags = [describe_orientation(each.facts.orientation) for each in (one, two)]
+        found.warnings.append(
+            f"{len(apart)} of {count} pairs have different orientation tags in their two pictures, such as {tags[0]} in {one.label} and "
+            f"{tags[1]} in {two.label}: both are turned upright by them, so look whether they lie on each other, "
+            "and set --data.orientation ignore if not"
+        )
 
 
 def _pairs(count: int) -> str:

@@ -61,6 +61,12 @@ class Cache:
         """The prepared pair, if it is kept."""
         return self._arrays.get(index)
 
+    def keep(self, indices: Sequence[int]) -> None:
+        """Forget all but these, which become 0, 1, 2, ... in this order."""
+        self._arrays = {new: self._arrays[old] for new, old in enumerate(indices) if old in self._arrays}
+        self.bytes = sum(array.nbytes for arrays in self._arrays.values() for array in arrays)
+        self.full = False
+
     def put(self, index: int, source: Array, target: Array) -> Arrays:
         """Prepare a decoded pair, keep it if it fits, and return it.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -26,12 +27,13 @@ from PIL.ImageFile import ImageFile
 from .._version import __version__
 from ..errors import TransfigureError, UserError
 from . import metadata, pnm, scientific
+from .file_facts import FileFacts, Orientation
 from .files import write_atomically
 from .metadata import Metadata
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 
-__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "from_pillow", "metadata_of", "read", "resize", "size_of",
-           "software", "split_halves", "to_array", "to_tensor", "write"]  # fmt: skip
+__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "metadata_of", "read", "resize",
+           "size_of", "software", "split_halves", "to_array", "to_tensor", "write"]  # fmt: skip
 
 Alpha = Literal["refuse", "white", "black", "drop", "keep"]
 
@@ -124,16 +126,17 @@ class Header:
     transparent: bool = False
 
 
-def read(path: str | Path, alpha: Alpha = "refuse") -> Array:
+def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "apply") -> Array:
     """Decode an image file.
 
-    EXIF orientation is applied; palettes and CMYK become RGB, 1-bit images 8-bit grey. 16-bit images stay 16-bit. In a TIFF
-    of many channels, the channels are samples, planes or pages; its signed or wide integers become float32.
+    Palettes and CMYK become RGB, 1-bit images 8-bit grey. 16-bit images stay 16-bit. In a TIFF of many channels, the channels are
+    samples, planes or pages; its signed or wide integers become float32.
 
     Args:
         path: a PNG, JPEG, WebP, TIFF, BMP, GIF (of one frame) or PNM (PBM, PGM, PPM, PFM) file, whatever its suffix.
         alpha: what to do with transparency: ``refuse`` files that have any (alpha that is opaque everywhere is dropped),
             lay the image on ``white`` or ``black``, ``drop`` the alpha channel, or ``keep`` it as the last of 4 channels.
+        orientation: ``apply`` the file's orientation tag (EXIF 2.3, tag 0x0112), or ``ignore`` it and give the pixels as they are stored.
 
     Returns:
         ``[H, W, C]``, uint8, uint16 or float32.
@@ -142,30 +145,49 @@ def read(path: str | Path, alpha: Alpha = "refuse") -> Array:
         UserError: not there, not an image, damaged, too large, transparent, or not finite.
         Missing: the extra ``science`` is needed for this file.
     """
+    return examine(path, alpha, orientation)[0]
+
+
+def examine(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "apply") -> tuple[Array, FileFacts]:
+    """As :func:`read`, and what the file says of itself beside the pixels."""
     path = Path(path)
     with _opened(path) as (stream, kind):
         image = _pillow(stream, kind, path)
+        turned = None  # the orientation that Pillow has applied: it does so to TIFFs alone
         if kind == "PNM":
             layout = pnm.pnm_layout(stream)
             _check_size(path, layout.width, layout.height)
-            pixels, transparent, orientation = pnm.read_pnm(stream, path), False, 1
+            pixels, transparent, tag = pnm.read_pnm(stream, path), False, 1
+            facts = FileFacts(kind, pixels.dtype.name)
         elif image is None:
             pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_size(path, found.width, found.height, found.channels))
-            transparent, orientation = layout.transparent, layout.orientation
+            transparent, tag = layout.transparent, layout.orientation
+            facts = FileFacts(kind, layout.stored, tag, no_data=layout.no_data, pages=layout.pages, page_axis=layout.page_axis)
         else:
             _check_size(path, image.width, image.height)
+            turned = int(image.tag_v2.get(_ORIENTATION, 1)) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
             if kind == "PNG" and scientific.is_deep_png(_head(stream)):
                 pixels, transparent = scientific.read_png(stream, path)
             else:
                 pixels, transparent = _decoded(image)
-            # After decoding: a PNG may bring its EXIF last, and a TIFF that Pillow has turned no longer asks for it.
-            orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
-        pixels = upright(pixels, orientation)
+            # After decoding: a PNG may bring its EXIF last.
+            tag = Image.Image.getexif(image).get(_ORIENTATION, 1) if turned is None else turned
+            facts = _facts_of(image, kind, pixels.dtype, tag)
+        if orientation == "apply" and turned is None:
+            pixels = upright(pixels, tag)
+        elif orientation == "ignore" and turned is not None:
+            pixels = upright(pixels, {6: 8, 8: 6}.get(turned, turned))  # the way back
         if 0 in pixels.shape:
             raise ValueError("it holds no pixels")
     if pixels.dtype == np.float32 and (broken := int((~np.isfinite(pixels)).sum())):
-        raise UserError(f"{path} holds {broken} values that are not finite (NaN or infinity): replace them, or leave this file out")
-    return _without_alpha(pixels, alpha, path) if transparent else pixels
+        declared = " (its no-data value)" if facts.no_data is not None and math.isnan(facts.no_data) else ""
+        raise UserError(
+            f"{path} holds {broken} values that are not finite (NaN or infinity){declared}, of {pixels.size}: "
+            "replace them, or leave this file out"
+        )
+    if facts.no_data is not None:
+        facts = replace(facts, no_data_share=float((pixels == facts.no_data).mean()))
+    return (_without_alpha(pixels, alpha, path) if transparent else pixels), facts
 
 
 def size_of(path: str | Path) -> Header:
@@ -394,6 +416,19 @@ def _decoded(image: Image.Image) -> tuple[Array, bool]:
             return deep, False
         return np.concatenate([deep, np.where(deep == clear, 0, 65535).astype(np.uint16)], axis=2), True
     return pixels, mode.endswith("A")
+
+
+def _facts_of(image: ImageFile, kind: str, dtype: np.dtype[Any], tag: object) -> FileFacts:
+    """What a file that Pillow has decoded says of itself."""
+    stored, no_data, palette = dtype.name, None, ()
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(_BITS, (8,))
+        stored = f"float{bits[0]}" if dtype.kind == "f" else stored
+        no_data = scientific.no_data_of(image.tag_v2.get(scientific.GDAL_NO_DATA))
+    if image.mode == "P" and (colours := image.getpalette("RGB")) is not None:
+        used = np.flatnonzero(np.bincount(np.asarray(image).ravel(), minlength=256))
+        palette = tuple((int(index), bytes(colours[3 * index : 3 * index + 3])) for index in used)
+    return FileFacts(kind, stored, tag if isinstance(tag, int) and tag in range(1, 9) else 1, palette, no_data)
 
 
 def _without_alpha(pixels: Array, alpha: Alpha, path: Path) -> Array:

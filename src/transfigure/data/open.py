@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,14 +13,16 @@ from .. import registry
 from ..errors import UserError
 from ..progress import Progress, say
 from ..recipe import Data, data_at, drawn_worlds, has_place
-from .check import Findings, inspect, raise_if_bad
+from .check import Findings, Use, inspect, raise_if_bad
 from .dataset import Cache, PairDataset, PairFormat
 from .files import home_path, real_path
 from .folder import is_place
 from .layouts import folders_read, recognise
+from .left_out import LeftOut, remaining, without
 from .pairs import SPLITS, Collection, Record
 from .splits import Division, StoredSplit, divide
 from .transforms import Geometry
+from .value_range import Range
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class OpenedData:
         source_dtype, target_dtype: type of the files.
         has_pairs: whether a held-out pair's target is what its source should become; else only sets can be compared.
         drawn: the names that were drawn into each split, for the run to keep; None where the data came divided.
+        left_out: training and validation pairs that cannot be used and are left out, for the run to list.
     """
 
     section: Data
@@ -49,6 +53,7 @@ class OpenedData:
     target_dtype: str
     has_pairs: bool = True
     drawn: StoredSplit | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def unpaired(self) -> bool:
@@ -117,6 +122,7 @@ def geometry_of(section: Data, paired: bool = True) -> Geometry:
         section.source_resize,
         section.target_resize,
         paired=paired and not section.unpaired,
+        fit=section.fit == "resize",
     )
 
 
@@ -170,13 +176,17 @@ def find_records(section: Data, stored: StoredSplit | None = None) -> FoundRecor
     fractions = section.val_fraction, section.test_fraction, section.split_seed
     division = divide(collection, *fractions, group=section.group, rule=section.split_rule, stored=stored)
     records = division.splits
+    if section.orientation == "ignore":
+        records = division.splits = {name: [record.as_stored() for record in part] for name, part in records.items()}
     if section.limit is not None and section.limit < len(records["train"]):
         chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
         records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]
     return FoundRecords(records, [*collection.notes, *division.notes], not collection.unpaired, division)
 
 
-def open_data(section: Data, seed: int = 0, quiet: bool = False, stored: StoredSplit | None = None) -> OpenedData:
+def open_data(
+    section: Data, seed: int = 0, quiet: bool = False, stored: StoredSplit | None = None, left_out: Sequence[LeftOut] = ()
+) -> OpenedData:
     """Find, divide and inspect the pairs; every problem of those used in training is said at once, before anything is trained.
 
     Args:
@@ -184,6 +194,7 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False, stored: StoredS
         seed: of the jitter.
         quiet: no notes and no progress.
         stored: the split of the run that is resumed.
+        left_out: what that run left out, which stays so though it may have been repaired.
 
     Raises:
         UserError: no pairs, or pairs that cannot be used: each with its file and its reason; or pairs of the resumed run are gone.
@@ -196,10 +207,15 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False, stored: StoredS
         found = ", ".join(name for name in SPLITS if records[name]) or "nothing"
         place, remedy = (section.path, "add a train folder") if section.path is not None else (section.kind, "raise --data.train")
         raise UserError(f"{place} has no training pairs (found: {found}): {remedy}")
+    for name in ("train", "val"):
+        records[name] = remaining(records[name], [pair for pair in left_out if pair.split == name], section.path, paired)
     geometry = geometry_of(section, paired)
     budget = int(section.cache_gb * 2**30)
     train_cache, val_cache = Cache(geometry, budget), Cache(geometry.evaluation(), budget)
-    findings = _inspect(section, records, train_cache, val_cache, quiet)
+    findings, new = _inspect(section, records, paired, train_cache, val_cache, quiet)
+    left = [*left_out, *new]
+    if left:
+        notes.append(_of_left_out(left, len(records["train"]) + len(records["val"])))
     if not quiet:
         for note in [*notes, *findings.warnings]:
             say(f"note: {note}")
@@ -229,30 +245,64 @@ def open_data(section: Data, seed: int = 0, quiet: bool = False, stored: StoredS
         target_dtype=findings.target_dtype,
         has_pairs=paired,
         drawn=opened.division.drawn,
+        left_out=tuple(left),
     )
 
 
-def _inspect(section: Data, records: dict[str, list[Record]], train_cache: Cache, val_cache: Cache, quiet: bool) -> Findings:
+def usable(section: Data, records: Sequence[Record], split: str, paired: bool) -> tuple[list[Record], list[LeftOut]]:
+    """The records of a split that can be used, and the others, where the section says that these shall be left out; else all.
+
+    Every picture is read for it, by the same check as before training.
+    """
+    if section.on_error != "skip" or not records:
+        return list(records), []
+    found = inspect(records, geometry_of(section, paired), direction=section.direction, alpha=section.alpha, use=Use(_ranges(section)))
+    return without(records, found.reasons, split, section.path, paired)
+
+
+def _of_left_out(left: Sequence[LeftOut], others: int) -> str:
+    what = "pair cannot be used and is" if len(left) == 1 else "pairs cannot be used and are"
+    return f"{len(left)} {what} left out (data.on_error skip; {others} are used), such as {left[0].name}: {left[0].reason}"
+
+
+def _ranges(section: Data) -> tuple[Range | None, Range | None]:
+    return section.source_range, section.target_range
+
+
+def _inspect(
+    section: Data, records: dict[str, list[Record]], paired: bool, train_cache: Cache, val_cache: Cache, quiet: bool
+) -> tuple[Findings, list[LeftOut]]:
+    """What a look at the training and validation pairs finds; what is to be left out goes from ``records``."""
     geometry = train_cache.geometry
-    train, val = records["train"], records["val"]
-    with Progress(len(train) + len(val), "read data", "pair", quiet=quiet) as progress:
+    left: list[LeftOut] = []
+    with Progress(len(records["train"]) + len(records["val"]), "read data", "pair", quiet=quiet) as progress:
 
         def look(name: str, cache: Cache, held_out: list[Record]) -> Findings:
-            return inspect(
+            found = inspect(
                 records[name],
                 geometry,
                 direction=section.direction,
                 alpha=section.alpha,
+                use=Use(_ranges(section), "training" if name == "train" else "validation"),
                 held_out=held_out,
                 progress=lambda done, total: progress.advance(),
                 sink=cache.put,
             )
+            if section.on_error == "skip" and found.reasons:
+                kept, gone = without(records[name], found.reasons, name, section.path, paired)
+                if kept or name != "train":
+                    cache.keep([index for index in range(len(records[name])) if index not in found.reasons] if paired else [])
+                    records[name] = kept
+                    left.extend(gone)
+                    found.errors, found.unusable = [], 0
+            return found
 
-        findings = look("train", train_cache, [*val, *records["test"]])
-        if val:
+        findings = look("train", train_cache, [*records["val"], *records["test"]])
+        if records["val"]:
             val_cache.max_bytes = max(0, train_cache.max_bytes - train_cache.bytes)  # one budget for both
             validation = look("val", val_cache, [])
-            findings.warnings += [f"validation: {warning}" for warning in validation.warnings]
+            known = [note for side, notes in validation.range_warnings.items() if findings.range_warnings[side] for note in notes]
+            findings.warnings += [f"validation: {warning}" for warning in validation.warnings if warning not in known]
             findings.errors += validation.errors
             findings.unusable += validation.unusable
             findings.count += validation.count
@@ -266,4 +316,4 @@ def _inspect(section: Data, records: dict[str, list[Record]], train_cache: Cache
                         f"the validation {side} pictures are {validated}, the training ones {trained}: save all with one depth"
                     )
     raise_if_bad(findings)
-    return findings
+    return findings, left

@@ -7,7 +7,7 @@ makes A the source, ``BtoA`` makes B the source. The kinds of data set that find
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import UserError
 from . import images
+from .file_facts import NO_FACTS, FileFacts, Orientation
 from .images import Alpha
 from .pixels import Array
 
@@ -50,10 +51,12 @@ class FilePicture:
     Attributes:
         paths: one file, or several whose channels are stacked in this order (they must agree in size and type).
         half: which half of a side-by-side file this is; None for the whole file.
+        orientation: whether the files' orientation tags are applied.
     """
 
     paths: tuple[Path, ...]
     half: Literal["left", "right"] | None = None
+    orientation: Orientation = "apply"
 
     @property
     def label(self) -> str:
@@ -67,21 +70,30 @@ class FilePicture:
         Raises:
             UserError: a file cannot be read; stacked files differ in size or type; the width of a side-by-side file is odd.
         """
-        whole = self._whole(alpha)
-        if self.half is None:
-            return whole
-        return images.split_halves(whole, self.paths[0])[self.half == "right"]
+        return self.examine(alpha)[0]
 
-    def _whole(self, alpha: Alpha) -> Array:
-        layers = [images.read(path, alpha) for path in self.paths]
-        first = layers[0]
-        for path, layer in zip(self.paths, layers):
+    def examine(self, alpha: Alpha = "refuse") -> tuple[Array, FileFacts]:
+        """As :meth:`read`, and what the (first) file says of itself."""
+        whole, facts = self._whole(alpha)
+        if self.half is None:
+            return whole, facts
+        return images.split_halves(whole, self.paths[0])[self.half == "right"], facts
+
+    def _whole(self, alpha: Alpha) -> tuple[Array, FileFacts]:
+        found = [images.examine(path, alpha, self.orientation) for path in self.paths]
+        first, facts = found[0]
+        for path, (layer, _) in zip(self.paths, found):
             if layer.shape[:2] != first.shape[:2] or layer.dtype != first.dtype:
                 raise UserError(
                     f"{path} is {describe(layer)} but {self.paths[0]} is {describe(first)}: "
                     "files that are stacked as the channels of one picture must have one size and one type"
                 )
-        return first if len(layers) == 1 else np.concatenate(layers, axis=2)
+        return (first if len(found) == 1 else np.concatenate([layer for layer, _ in found], axis=2)), facts
+
+
+def examined(picture: Picture, alpha: Alpha = "refuse") -> tuple[Array, FileFacts]:
+    """Any picture's pixels, and what its file says of itself; a picture that is not on disk says nothing."""
+    return picture.examine(alpha) if isinstance(picture, FilePicture) else (picture.read(alpha), NO_FACTS)
 
 
 def describe(array: Array) -> str:
@@ -112,17 +124,28 @@ class Record:
         """The same pair the other way round."""
         return Record(self.name, self.b, self.a, self.group)
 
+    def as_stored(self) -> Record:
+        """The same pair, its files read without regard to their orientation tags."""
+        a, b = (replace(one, orientation="ignore") if isinstance(one, FilePicture) else one for one in (self.a, self.b))
+        return replace(self, a=a, b=b)
+
     def load(self, alpha: Alpha = "refuse") -> tuple[Array, Array]:
         """Both pictures' pixels, ``[H, W, C]`` each; a side-by-side file is decoded once.
 
         Raises:
             UserError: a file cannot be used.
         """
+        return self.examine(alpha)[0]
+
+    def examine(self, alpha: Alpha = "refuse") -> tuple[tuple[Array, Array], tuple[FileFacts, FileFacts]]:
+        """As :meth:`load`, and what the file of each says of itself."""
         a, b = self.a, self.b
         if isinstance(a, FilePicture) and isinstance(b, FilePicture) and a.paths == b.paths and a.half and b.half:
-            halves = images.split_halves(a._whole(alpha), a.paths[0])
-            return halves[a.half == "right"], halves[b.half == "right"]
-        return a.read(alpha), b.read(alpha)
+            whole, facts = a._whole(alpha)
+            halves = images.split_halves(whole, a.paths[0])
+            return (halves[a.half == "right"], halves[b.half == "right"]), (facts, facts)
+        (first, of_a), (second, of_b) = examined(a, alpha), examined(b, alpha)
+        return (first, second), (of_a, of_b)
 
 
 def directed(records: Sequence[Record], direction: Direction) -> list[Record]:

@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import RunFailure, UserError
+from .value_range import NATURAL_RANGE, limits, number, outside
 
 Array: TypeAlias = NDArray[Any]
 """``[H, W, C]`` of uint8, uint16 or float32."""
-
-# What a file's numbers mean when nobody says otherwise: black and white.
-NATURAL_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
-
 
 LUMA = (0.299, 0.587, 0.114)
 """What red, green and blue give to grey (ITU-R BT.601)."""
@@ -38,17 +35,13 @@ def to_tensor(array: Array, value_range: tuple[float, float] | None = None, name
         float32 ``[C, H, W]`` in [-1, 1].
 
     Raises:
-        UserError: a float image leaves [0, 1] and no range is given, or the range is empty.
+        UserError: a float image leaves [0, 1] (by more than rounding does) and no range is given, or the range is empty.
     """
-    low, high = _range(array.dtype, value_range)
+    low, high = limits(array.dtype, value_range)
+    if reason := outside(array, value_range):
+        smallest, largest = number(float(array.min())), number(float(array.max()))
+        raise UserError(f"{name} {reason}: give the value range that should become black and white, for example {smallest} {largest}")
     values = np.ascontiguousarray(array.transpose(2, 0, 1)).astype(np.float32)
-    if value_range is None and array.dtype == np.float32:
-        smallest, largest = float(values.min()), float(values.max())
-        if not (smallest >= 0 and largest <= 1):
-            raise UserError(
-                f"{name} holds values from {smallest:g} to {largest:g} where 0 to 1 is expected: "
-                f"give the value range that should become black and white, for example {smallest:g} {largest:g}"
-            )
     tensor = torch.from_numpy(values).sub_(low).div_((high - low) / 2).sub_(1)
     return tensor.clamp_(-1, 1)
 
@@ -71,7 +64,7 @@ def to_array(tensor: Tensor, dtype: str = "uint8", value_range: tuple[float, flo
         RunFailure: the tensor holds NaN or infinity.
         UserError: an unknown dtype, or an empty range.
     """
-    low, high = _range(np.dtype(dtype), value_range)
+    low, high = limits(dtype, value_range)
     values = tensor.detach().to("cpu", torch.float32)
     if not bool(torch.isfinite(values).all()):
         broken = int((~torch.isfinite(values)).sum())
@@ -135,6 +128,11 @@ def convert_channels(array: Array, channels: int) -> Array:
             return grey.clip(array.min(axis=2), array.max(axis=2))[..., None]
         luma = (array.astype(np.uint32) @ np.array([299, 587, 114], np.uint32) + 500) // 1000
         return luma.astype(array.dtype)[..., None]
+    if array.shape[0] in (1, 3, 4, channels) and have > 4:
+        raise UserError(
+            f"an array of shape {array.shape} seems to be in [C, H, W] order: images are [H, W, C], so bring the channels last "
+            "(numpy: array.transpose(1, 2, 0))"
+        )
     raise UserError(
         f"an image of {have} channels cannot be turned into {channels}: only grey (1) and colour (3) convert into each other; "
         f"set the number of channels to {have}, or prepare files with {channels}"
@@ -163,15 +161,6 @@ def upright(pixels: Array, orientation: object) -> Array:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _range(dtype: np.dtype[np.generic], value_range: tuple[float, float] | None) -> tuple[float, float]:
-    if dtype.name not in NATURAL_RANGE:
-        raise UserError(f"images of dtype {dtype.name} are not used here: choose one of {', '.join(NATURAL_RANGE)}")
-    low, high = NATURAL_RANGE[dtype.name] if value_range is None else value_range
-    if not low < high:
-        raise UserError(f"the value range ({low:g}, {high:g}) is empty: give the lower value first")
-    return low, high
 
 
 def _as_dtype(values: NDArray[np.float32], dtype: np.dtype[np.generic]) -> Array:

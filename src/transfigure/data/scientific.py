@@ -5,6 +5,7 @@ Both packages come with the extra ``science``. Only `images` calls this file; ar
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import logging
 import math
@@ -28,6 +29,8 @@ _GREY_OR_COLOUR = (0, 1, 2)  # TIFF 6.0, PhotometricInterpretation: white is zer
 _WHITE_IS_ZERO = 0
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2  # TIFF 6.0, ExtraSamples
 _ORIENTATION = 274
+GDAL_NO_DATA = 42113
+"""The tag in which GDAL, and what writes like it, says which value means that there is nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Layout:
         dtype: ``uint8``, ``uint16`` or ``float32``.
         transparent: the last channel is alpha.
         orientation: the EXIF/TIFF code, 1 to 8.
+        stored: the type of the numbers in the file.
+        pages: how many pages became the channels.
+        page_axis: what they are called, ``Z``, ``T`` or ``C``; empty if they have no name.
+        no_data: the value that is declared to mean "nothing here"; None if none is.
     """
 
     height: int
@@ -49,6 +56,10 @@ class Layout:
     dtype: str
     transparent: bool
     orientation: int = 1
+    stored: str = ""
+    pages: int = 1
+    page_axis: str = ""
+    no_data: float | None = None
 
 
 # --- PNG with 16 bits per sample and 2 to 4 samples ---------------------------------------------------------------------
@@ -128,7 +139,7 @@ def read_tiff(stream: BinaryIO, path: Path, check: Callable[[Layout], None]) -> 
         if len(series.keyframe.dataoffsets) < math.prod(series.keyframe.chunked):  # tifffile would fill the rest with black
             raise ValueError("part of its pixels is missing")
         shape = series.get_shape(squeeze=False)
-        pixels = series.asarray(maxworkers=1).reshape(shape).transpose(order).reshape(layout.height, layout.width, layout.channels)
+        pixels = _decoded(series, path).reshape(shape).transpose(order).reshape(layout.height, layout.width, layout.channels)
         white_is_zero = series.keyframe.photometric == _WHITE_IS_ZERO
         associated = layout.transparent and series.keyframe.extrasamples[-1] == _ASSOCIATED_ALPHA
     pixels = _plain_dtype(pixels, path)
@@ -137,6 +148,23 @@ def read_tiff(stream: BinaryIO, path: Path, check: Callable[[Layout], None]) -> 
     if associated and pixels.dtype != np.float32:
         pixels = _unmultiplied(pixels)
     return pixels, layout
+
+
+def _decoded(series: Any, path: Path) -> NDArray[Any]:
+    """The values of a series, as stored.
+
+    Raises:
+        Missing: they are compressed in a way that needs another package.
+    """
+    try:
+        pixels: NDArray[Any] = series.asarray(maxworkers=1)
+    except (ValueError, ImportError) as error:
+        asked = isinstance(error, ImportError) or "imagecodecs" in str(error)  # for zstd it asks for a module of Python 3.14
+        if not asked or importlib.util.find_spec("imagecodecs") is not None:
+            raise
+        kind = getattr(series.keyframe.compression, "name", series.keyframe.compression)
+        raise Missing.extra("imagecodecs", "science", f"reading {path}, a TIFF compressed as {kind},") from error
+    return pixels
 
 
 def encode_tiff(pixels: NDArray[Any], path: Path) -> bytes:
@@ -201,7 +229,31 @@ def _layout(series: Any, path: Path) -> Layout:
     tag = page.tags.get(_ORIENTATION)
     kept = {"bool": "uint8", "uint8": "uint8", "uint16": "uint16"}
     channels = math.prod(others)
-    return Layout(height, width, channels, kept.get(series.dtype.name, "float32"), transparent, int(tag.value) if tag is not None else 1)
+    axes = series.get_axes(squeeze=False)
+    named = next((axis for axis in "ZTC" if axis in axes and shape[axes.index(axis)] > 1), "")
+    rows = "Q" in axes and _order(series)[0] == axes.index("Q")  # then its pages are the rows of one picture
+    pages = 1 if rows else channels // (shape[axes.index("S")] if "S" in axes else 1)
+    no_data = page.tags.get(GDAL_NO_DATA)
+    return Layout(
+        height,
+        width,
+        channels,
+        kept.get(series.dtype.name, "float32"),
+        transparent,
+        int(tag.value) if tag is not None else 1,
+        series.dtype.name,
+        pages,
+        named,
+        no_data_of(None if no_data is None else no_data.value),
+    )
+
+
+def no_data_of(text: object) -> float | None:
+    """The number in the tag of no-data values, which holds it as text; None where it holds none."""
+    try:
+        return float(str(text).strip("\0 "))
+    except ValueError:
+        return None
 
 
 def _plain_dtype(pixels: NDArray[Any], path: Path) -> NDArray[Any]:

@@ -45,6 +45,7 @@ class Geometry:
         target_rule: how targets are resized.
         random: False takes the middle crop and never mirrors.
         paired: False where source and target have nothing to do with each other: each keeps its own size.
+        fit: a target of another size than its source is brought to it (by ``target_rule``), instead of refused.
 
     Raises:
         UserError: a size is not positive, or ``load_size`` is smaller than ``crop_size``.
@@ -57,6 +58,7 @@ class Geometry:
     target_rule: Rule = "bicubic"
     random: bool = True
     paired: bool = True
+    fit: bool = False
 
     def __post_init__(self) -> None:
         if self.crop_size < 1:
@@ -81,6 +83,8 @@ class Geometry:
             UserError: sizes of a pair differ where they are to be kept.
         """
         if self.paired and self.load_size is None and source.shape[:2] != target.shape[:2]:
+            if self.fit:
+                return self.prepare(source, pixels.resize(target, *source.shape[:2], self.target_rule))
             sizes = " and ".join(f"{array.shape[1]}x{array.shape[0]}" for array in (source, target))
             raise UserError(f"source and target of a pair are {sizes}: they must have one size, or set load_size to resize both")
         return self._prepared(source, self.source_rule), self._prepared(target, self.target_rule)

@@ -12,7 +12,8 @@ from ..data.batch import Pair
 from ..data.dataset import Arrays, Cache, PairDataset, PairFormat
 from ..data.files import real_path
 from ..data.layouts import recognise
-from ..data.open import find_records, geometry_of, resolve_data
+from ..data.left_out import LEFT_OUT_FILE, load_left_out, remaining
+from ..data.open import find_records, geometry_of, resolve_data, usable
 from ..data.pairing import listed
 from ..data.splits import SPLITS_FILE, StoredSplit
 from ..errors import UserError
@@ -67,7 +68,18 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
     records, notes, paired = opened.splits, opened.notes, opened.paired
     if gone := [name for names in opened.division.gone.values() for name in names]:
         notes.append(f"{len(gone)} pairs that this run divided are not there any more: {listed(gone)}")
+    own = _run_of(translator, section)
+    left = next((found for place in own if (found := load_left_out(place / LEFT_OUT_FILE)) is not None), None)
+    for part in ("train", "val"):
+        kept = remaining(records[part], [pair for pair in left or () if pair.split == part], section.path, paired)
+        if len(kept) < len(records[part]):
+            notes.append(f"{len(records[part]) - len(kept)} {part} pairs are left out, as in training")
+        records[part] = kept
     name = split or next((name for name in ("test", "val") if records[name]), "train")
+    for part in dict.fromkeys((name, *(() if own else ("train",)))):
+        records[part], gone_now = usable(section, records.get(part, []), part, paired)
+        if gone_now:
+            notes.append(f"{len(gone_now)} {part} pairs cannot be used and are left out, such as {gone_now[0].name}: {gone_now[0].reason}")
     pairs = records.get(name)
     if not pairs:
         have = ", ".join(key for key, value in records.items() if value) or "none"
@@ -90,13 +102,23 @@ def split_of_run(translator: Translator, section: Data) -> StoredSplit | None:
     Raises:
         UserError: the run's file is damaged.
     """
-    trained = (translator.config.recipe or {}).get("data") or {}
-    if translator.origin is None or not isinstance(trained, dict) or trained.get("path") != section.path:
-        return None
+    trained = _trained_on(translator)
     if any(trained.get(key) != value for key, value in section.to_dict().items() if key in _DIVIDING and key in trained):
         return None
-    places = translator.origin, translator.origin.resolve().parent  # a run, or a model in it
+    places = _run_of(translator, section)
     return next((stored for place in places if (stored := StoredSplit.load(place / SPLITS_FILE)) is not None), None)
+
+
+def _trained_on(translator: Translator) -> dict[str, Any]:
+    trained = (translator.config.recipe or {}).get("data") or {}
+    return trained if isinstance(trained, dict) else {}
+
+
+def _run_of(translator: Translator, section: Data) -> tuple[Path, ...]:
+    """Where the run of a translator may keep what it knows of these data: a run, or the folder around a model; nowhere for other data."""
+    if translator.origin is None or _trained_on(translator).get("path") != section.path:
+        return ()
+    return tuple(place for place in (translator.origin, translator.origin.resolve().parent) if (place / "recipe.yaml").is_file())
 
 
 def read(dataset: PairDataset, every: int = 1) -> Iterator[tuple[Pair, Arrays]]:

@@ -71,6 +71,15 @@ class Data(Named):
     flip: bool = key(True, "mirror half of the training pairs, source and target alike.")
     source_resize: Literal["bicubic", "nearest"] = key("bicubic", "interpolation of sources; use ``nearest`` for label maps.")
     target_resize: Literal["bicubic", "nearest"] = key("bicubic", "interpolation of targets.")
+    fit: Literal["refuse", "resize"] = key(
+        "refuse", "what to do with pairs of two sizes: refuse them, or resize each target to its source's size (by target_resize)."
+    )
+    orientation: Literal["apply", "ignore"] = key(
+        "apply", "whether pictures are turned upright by the orientation tag (EXIF) of their file, or read as they are stored."
+    )
+    on_error: Literal["stop", "skip"] = key(
+        "stop", "what to do with pairs that cannot be used: stop and name them, or leave them out and list them in the run."
+    )
     alpha: Literal["refuse", "white", "black", "drop", "keep"] = key(
         "refuse",
         "what to do with transparency: refuse it, composite on white or black, drop it, or keep it as a channel.",

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from ..data import images
 from ..data.open import OpenedData
+from ..errors import UserError
 from ..networks.modes import inference
+from ..progress import say
 
 
 class Previews:
@@ -25,7 +27,12 @@ class Previews:
     def __init__(self, data: OpenedData, count: int, folder: Path, device: torch.device) -> None:
         pairs = data.val or data.test or data.train_plain
         chosen = [round(i * (len(pairs) - 1) / max(1, count - 1)) for i in range(min(count, len(pairs)))]
-        self._pairs = [pairs[index] for index in chosen]
+        self._pairs = []
+        for index in chosen:
+            try:
+                self._pairs.append(pairs[index])
+            except UserError as error:  # test pairs are not read before: a picture less is no cause to train nothing
+                say(f"note: there is no preview of {pairs.records[index].name}: {error}")
         self._data, self._folder, self._device = data, folder, device
 
     def draw(self, generator: nn.Module, seen: int) -> tuple[Tensor, Tensor]:

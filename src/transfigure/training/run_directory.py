@@ -13,7 +13,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ import torch
 
 from .._version import __version__
 from ..data.files import check_writable_folder, lock_file, open_to_write, refuse_link, sweep, write_json, write_text
+from ..data.left_out import LEFT_OUT_FILE, LeftOut, save_left_out
 from ..data.splits import SPLITS_FILE, StoredSplit
 from ..errors import UserError
 from ..recipe import FREE_ON_RESUME, Recipe
@@ -50,6 +51,11 @@ class RunDirectory:
     def recipe(self) -> Path:
         """The complete recipe."""
         return self.path / "recipe.yaml"
+
+    @property
+    def left_out(self) -> Path:
+        """The pairs that cannot be used and were left out."""
+        return self.path / LEFT_OUT_FILE
 
     @property
     def splits(self) -> Path:
@@ -100,7 +106,18 @@ class RunDirectory:
             raise UserError(f"{self.path} already holds a training: continue it with --resume, or choose another --out")
         if self.model.exists():  # a run makes it after its first checkpoint
             raise UserError(f"{self.path} holds the model of a training (without its checkpoint): choose another --out, or move it away")
-        known = {"recipe.yaml", "environment.json", SPLITS_FILE, "log.jsonl", "samples", "checkpoints", "model_best", "kept", *_TRACKED}
+        known = {
+            "recipe.yaml",
+            "environment.json",
+            SPLITS_FILE,
+            LEFT_OUT_FILE,
+            "log.jsonl",
+            "samples",
+            "checkpoints",
+            "model_best",
+            "kept",
+            *_TRACKED,
+        }
         found = {item.name for item in self.path.iterdir() if item.suffix != ".part" and item.name != LOCK} if self.path.is_dir() else set()
         if others := sorted(found - known if {"recipe.yaml", "log.jsonl"} <= found else found):  # samples alone may be a person's own
             raise UserError(f"{self.path} is not empty ({others[0]} is in it): choose a new folder for --out")
@@ -129,18 +146,21 @@ class RunDirectory:
                 with contextlib.suppress(OSError):  # Windows removes no open file; it is found free next time
                     (self.path / LOCK).unlink()
 
-    def start(self, recipe: Recipe, drawn: StoredSplit | None = None) -> None:
-        """Write the recipe, and the split if one was drawn, into a reserved directory.
+    def start(self, recipe: Recipe, drawn: StoredSplit | None = None, left_out: Sequence[LeftOut] = ()) -> None:
+        """Write the recipe, the split if one was drawn, and the pairs that were left out if any were, into a reserved directory.
 
         What a run left there that died before its first checkpoint is dropped.
         """
         self.log.unlink(missing_ok=True)
         self.splits.unlink(missing_ok=True)
+        self.left_out.unlink(missing_ok=True)
         for leftover in (self.samples, self.best_model, self.path / "kept"):  # or they would be taken for this run's
             shutil.rmtree(leftover, ignore_errors=True)
         self.sweep()
         if drawn is not None:
             drawn.save(self.splits)
+        if left_out:
+            save_left_out(self.left_out, left_out)
         write_text(self.recipe, recipe.to_yaml())
 
     def sweep(self) -> None:

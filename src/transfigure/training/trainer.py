@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Loader, PairSampler
+from ..data.left_out import LeftOut, load_left_out
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, Missing, RunFailure, UserError
@@ -70,12 +71,13 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
     run = RunDirectory(Path(out) if out is not None else free_place(recipe.name))
     refuse_inside(recipe.data, run.path)
     saved = stored = None
+    left_out: tuple[LeftOut, ...] = ()
     if resume:
         saved = load_checkpoint(run.checkpoint)
         before = Recipe.from_dict(saved["recipe"])
         run.check_same(recipe, before)
         recipe = recipe.replaced(data=recipe.data.replaced(split_rule=before.data.split_rule))
-        stored = StoredSplit.load(run.splits)
+        stored, left_out = StoredSplit.load(run.splits), load_left_out(run.left_out) or ()
     check_trackers(recipe.training.trackers)
     keep_freed_memory()
     engine = Engine(recipe.training)
@@ -86,14 +88,15 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
                 run.reserve()  # before the data is read, which can take a while
             held.enter_context(run.held())
         try:
-            trainer = Trainer(recipe, run, engine, open_data(recipe.data, recipe.training.seed, quiet, stored), quiet=quiet)
+            data = open_data(recipe.data, recipe.training.seed, quiet, stored, left_out)
+            trainer = Trainer(recipe, run, engine, data, quiet=quiet)
         except (UserError, Missing):
             held.close()
             with contextlib.suppress(OSError):
                 run.path.rmdir()  # if it is empty
             raise
         if engine.leads:
-            run.sweep() if saved is not None else run.start(recipe, trainer.data.drawn)
+            run.sweep() if saved is not None else run.start(recipe, data.drawn, data.left_out)
         engine.barrier()
         with StopRequest() as stop:
             trainer.fit(stop, saved)

@@ -53,6 +53,7 @@ class Validation:
         self.lower_is_better = False
         self._metrics: dict[str, Metric] = {}
         self._skipped: set[str] = set()
+        self._unreadable: set[int] = set()
         if best_metric not in (fit := fitting(data.has_pairs)) and (data.has_pairs or self.possible):
             reason = (
                 "gives no one number of generated images"
@@ -67,7 +68,8 @@ class Validation:
     def run(self, generator: nn.Module, quiet: bool = False) -> dict[str, float]:
         """The mean of each metric over the validation pairs, each image translated by itself.
 
-        A metric that cannot be computed on them is NaN, which is never the best; the first time, a note says why.
+        A metric that cannot be computed on them is NaN, which is never the best; the first time, a note says why. So it is with a pair
+        that cannot be read any more: it is left out.
 
         Args:
             generator: G; its statistics and the random numbers of the training are left as they are.
@@ -76,7 +78,13 @@ class Validation:
         for metric in self._metrics.values():
             metric.reset()
         for index in track(range(len(self._pairs)), len(self._pairs), "validate", quiet=quiet):
-            pair = self._pairs[index]
+            try:
+                pair = self._pairs[index]
+            except UserError as error:  # it could be read before training; the training has no fault in it
+                if not quiet and index not in self._unreadable:
+                    say(f"note: a validation pair is left out: {error}")
+                self._unreadable.add(index)
+                continue
             with inference(generator, seed=0):
                 fake = generator(pair.source[None].to(self._device)).float().cpu()
             for name, metric in self._metrics.items():
@@ -86,6 +94,8 @@ class Validation:
         scores: dict[str, float] = {}
         for name, metric in self._metrics.items():
             scores[name] = math.nan
+            if len(self._unreadable) == len(self._pairs):
+                continue
             with self._noting(name, quiet):
                 scores |= metric.compute() if name not in self._skipped else {}
         return scores

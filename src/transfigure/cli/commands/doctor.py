@@ -15,6 +15,7 @@ GROUP = "look up"
 FEATURES = {
     "tifffile": ("science", "TIFF with many channels or 16-bit colour"),
     "png": ("science", "16-bit colour PNG"),
+    "imagecodecs": ("science", "TIFF of many channels compressed by LZW, JPEG, JPEG 2000 and other means"),
     "onnxruntime": ("export", "the FCN-score with a segmenter in an ONNX file"),
     "tensorboard": ("tracking", "logging to TensorBoard"),
     "mlflow": ("tracking", "logging to MLflow"),

@@ -1,0 +1,105 @@
+"""What image files say of themselves beside their pixels, and how a person is told what is done about it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from .value_range import number, share
+
+Orientation = Literal["apply", "ignore"]
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file says of its image beside the pixels; what a reader must know to tell a person what is done to it.
+
+    Attributes:
+        format: ``PNG``, ``JPEG``, ...; empty for a picture that is not on disk.
+        stored: the type of the numbers in the file, such as ``int16``.
+        orientation: the EXIF/TIFF code of the file, 1 to 8, whether it was applied or not.
+        palette: of a palette image, the colours of the indices that its pixels use.
+        no_data: the value that the file declares to mean "nothing here" (tag 42113 of GDAL); None if it declares none.
+        no_data_share: the share of its values that have it.
+        pages: how many pages of the file became the channels.
+        page_axis: what the file says that its pages are, ``Z``, ``T`` or ``C``; empty if it says nothing.
+    """
+
+    format: str = ""
+    stored: str = ""
+    orientation: int = 1
+    palette: tuple[tuple[int, bytes], ...] = ()
+    no_data: float | None = None
+    no_data_share: float = 0.0
+    pages: int = 1
+    page_axis: str = ""
+
+
+NO_FACTS = FileFacts()
+_PAGES = {"Z": "z-slices", "T": "time points", "C": "channels"}
+_TURNED = {
+    1: "none",
+    2: "mirrored",
+    3: "turned by 180 degrees",
+    4: "mirrored upside down",
+    5: "mirrored and turned by 90 degrees",
+    6: "turned by 90 degrees clockwise",
+    7: "mirrored and turned by 90 degrees",
+    8: "turned by 90 degrees counter-clockwise",
+}
+
+
+def describe_orientation(orientation: int) -> str:
+    """``6 (turned by 90 degrees clockwise)``; ``none`` without a tag."""
+    return f"{orientation} ({_TURNED.get(orientation, 'unknown')})" if orientation != 1 else "none"
+
+
+def describe_pages(facts: FileFacts) -> str:
+    """``5 pages (z-slices)``."""
+    return f"{facts.pages} pages{f' ({_PAGES[facts.page_axis]})' if facts.page_axis in _PAGES else ''}"
+
+
+class FactsWatch:
+    """Collects what files say of themselves, and says what is done about it: pages, no-data values, types that are not kept.
+
+    Args:
+        what: what the pictures are called in a note.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what, self.count = what, 0
+        self._pages: dict[str, list[str]] = {}
+        self._no_data: list[tuple[str, FileFacts]] = []
+        self.stored: Counter[str] = Counter()
+        self.formats: Counter[str] = Counter()
+
+    def look(self, label: str, facts: FileFacts, channels: int) -> None:
+        """Take in one file."""
+        self.count += 1
+        self.formats[facts.format] += 1
+        self.stored[facts.stored] += 1
+        if facts.pages > 1 and facts.page_axis != "C":
+            colours = "red, green and blue of one picture" if channels == 3 else f"the {channels} channels of one picture"
+            self._pages.setdefault(f"{describe_pages(facts)}, which become {colours}", []).append(label)
+        if facts.no_data is not None:
+            self._no_data.append((label, facts))
+
+    def notes(self) -> list[str]:
+        """One sentence for each thing that a person may not expect."""
+        notes = [
+            f"{len(labels)} of {self.count} {self.what} are TIFF files of {words}, such as {labels[0]}: save each page as a file of "
+            "its own if they are pictures"
+            for words, labels in self._pages.items()
+        ]
+        if self._no_data:
+            label, facts = self._no_data[0]
+            assert facts.no_data is not None
+            marked = sum(one.no_data_share for _, one in self._no_data) / len(self._no_data)
+            value = "NaN" if math.isnan(facts.no_data) else number(facts.no_data)
+            notes.append(
+                f"{len(self._no_data)} of {self.count} {self.what} declare {value} as their no-data value, such as {label} "
+                f"({share(marked)} of their values are that): it is treated as data here, and clipped to the range"
+            )
+        return notes

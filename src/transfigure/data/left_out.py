@@ -1,0 +1,118 @@
+"""Pairs that cannot be used and were left out (``data.on_error: skip``): which they are, and the file in which a run remembers them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from .files import write_text
+from .pairs import Record, Single, side_by_chance
+
+LEFT_OUT_FILE = "left_out.json"
+"""In a run directory."""
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A pair that was left out, or of two domains without pairs a picture.
+
+    Attributes:
+        split: ``train`` or ``val``.
+        name: the pair's; of a picture without a pair, its file.
+        files: what cannot be used of it, below the data's folder where they are in it.
+        reason: why.
+    """
+
+    split: str
+    name: str
+    files: tuple[str, ...]
+    reason: str
+
+
+def save_left_out(file: Path, pairs: Sequence[LeftOut]) -> None:
+    """Write the list as JSON; letters beyond ASCII, and bytes of a name that are no letters, are escaped."""
+    write_text(file, json.dumps({"format": _FORMAT, "pairs": [asdict(pair) for pair in pairs]}, indent=1) + "\n")
+
+
+def load_left_out(file: Path) -> tuple[LeftOut, ...] | None:
+    """What a run wrote; None where it wrote none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        values: Any = json.loads(file.read_text(encoding="utf-8"))
+        if values["format"] != _FORMAT:
+            raise ValueError(f"format {values['format']!r}")
+        return tuple(LeftOut(*(_text(pair[key]) for key in ("split", "name")), _texts(pair["files"]), _text(pair["reason"]))
+                     for pair in values["pairs"])  # fmt: skip
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:
+        raise UserError(f"{file} is damaged: it does not hold the pairs that a run left out; copy the run again") from error
+
+
+def without(records: Sequence[Record], reasons: dict[int, list[str]], split: str, place: str | None, paired: bool) -> tuple[
+    list[Record], list[LeftOut]
+]:  # fmt: skip
+    """The records that can be used, and those that cannot.
+
+    Of two domains a picture that cannot be used goes, and the others are put beside each other anew: its partner has no fault in it.
+
+    Args:
+        records: as they were inspected.
+        reasons: by position, why one cannot be used.
+        split: which they are.
+        place: the data's folder.
+        paired: whether they are pairs.
+    """
+    bad: dict[str, LeftOut] = {}
+    for index, why in reasons.items():
+        record = records[index]
+        paths = dict.fromkeys(path for picture in (record.a, record.b) for path in picture.paths)
+        faulty = [path for path in paths if any(str(path) in reason for reason in why)] or list(paths)
+        key = record.name if paired else repr(faulty)
+        files = tuple(_below(path, place) for path in faulty)
+        bad.setdefault(key, LeftOut(split, record.name if paired else ", ".join(files), files, "; ".join(why)))
+    left = list(bad.values())
+    return remaining(records, left, place, paired), left
+
+
+def remaining(records: Sequence[Record], left: Sequence[LeftOut], place: str | None, paired: bool) -> list[Record]:
+    """The records of a split without what was left out of it."""
+    if not left:
+        return list(records)
+    if paired:
+        names = {pair.name for pair in left}
+        return [record for record in records if record.name not in names]
+    files = {file for pair in left for file in pair.files}
+    sides: tuple[dict[str, Single], dict[str, Single]] = {}, {}
+    for record in records:
+        for side, picture in zip(sides, (record.a, record.b)):
+            if not any(_below(path, place) in files for path in picture.paths):
+                side.setdefault(picture.label, Single(record.name, picture))
+    return side_by_chance(*(list(side.values()) for side in sides))
+
+
+def _below(path: Path, place: str | None) -> str:
+    """A file's name below the data's folder, so that the folder may move."""
+    relative = os.path.relpath(path, place) if place is not None else ".."
+    return str(path) if relative.startswith("..") else Path(relative).as_posix()
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError("no list")
+    return tuple(map(_text, values))

@@ -1,0 +1,204 @@
+"""Which numbers of a file are black and white: the one place that decides it, and that says so where it looks wrong.
+
+The range is what was given, else the full range of the file's type; it is never guessed from the pixels, for a guess would change with the
+files that happen to be there. What the pixels show is *said*: a range of which little is used, one that clips, floats that leave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UserError
+
+Range = tuple[float, float]
+"""The values that are black and white: -1 and 1 for the networks."""
+
+NATURAL_RANGE: dict[str, Range] = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
+"""What a file's numbers mean when nobody says otherwise: black and white."""
+TOLERANCE = 1e-6
+"""How far a float may leave its range, as a share of it: what arithmetic in 32 bits leaves behind (1.0000001). It is clipped."""
+USED = 0.25
+"""A range of which less than this is used gives pictures that are almost black, or without contrast."""
+CLIPPED = 0.01
+"""A larger share of clipped values than this is said."""
+FEW = 64
+"""Class indices stay below this; so a grey 8-bit picture of such values and 255 alone is a label map whose 255 means "ignore"."""
+
+DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
+_SAMPLES = 4096
+
+
+def limits(dtype: str | np.dtype[Any], given: Range | None = None) -> Range:
+    """The values of a type that are black and white: those given, else its full range.
+
+    Raises:
+        UserError: the type is none of images, or the range is empty.
+    """
+    name = str(dtype)
+    if name not in NATURAL_RANGE:
+        raise UserError(f"images of dtype {name} are not used here: choose one of {', '.join(NATURAL_RANGE)}")
+    low, high = NATURAL_RANGE[name] if given is None else given
+    if not low < high:
+        raise UserError(f"the value range ({number(low)}, {number(high)}) is empty: give the lower value first")
+    return low, high
+
+
+def if_of_type(given: Range | None, meant: str, dtype: str | np.dtype[Any]) -> Range | None:
+    """A range that speaks of files of the type ``meant``, for a file of this type: one of another depth keeps its own full range."""
+    return given if meant == str(dtype) else None
+
+
+def number(value: float) -> str:
+    """A value with as many digits as tell it from its neighbours in 32 bits: ``1.0000001``, ``4095``, ``0.136``."""
+    short = np.format_float_positional(np.float32(value), unique=True, trim="-")
+    return short if len(short) <= 16 else f"{value:.9g}"
+
+
+def outside(array: NDArray[Any], given: Range | None = None) -> str:
+    """Why a float image cannot be used without a range: the sentence's middle, ``holds values from ... to ...``; empty if it can.
+
+    Values within :data:`TOLERANCE` of 0 and 1 are inside. Integers never leave their type's range, and a range that was given clips.
+    """
+    if given is not None or array.dtype != np.float32 or not array.size:
+        return ""
+    smallest, largest = float(array.min()), float(array.max())
+    if smallest >= -TOLERANCE and largest <= 1 + TOLERANCE:
+        return ""
+    return f"holds values from {number(smallest)} to {number(largest)} where 0 to 1 is expected"
+
+
+def train_flag(side: str) -> Callable[[Range], str]:
+    """How the range of ``source`` or ``target`` files is given to ``train`` and in a recipe."""
+    return lambda limits: f"--data.{side}_range '[{number(limits[0])}, {number(limits[1])}]'"
+
+
+def folder_flag(limits: Range) -> str:
+    """How the range of the files of folders is given to ``evaluate`` and ``statistics``."""
+    return f"--value_range {number(limits[0])} {number(limits[1])}"
+
+
+def suggested(dtype: str, low: float, high: float) -> Range:
+    """A range to name in a note: a camera's 10, 12 or 14 bits for deep integers, else the values that there are."""
+    if dtype == "uint16" and low < USED * high:
+        return 0.0, float(2 ** max(1, int(high).bit_length()) - 1)
+    return (min(low, 0.0) if low < USED * high else low), high
+
+
+@dataclass
+class _Values:
+    """What is remembered of the values of all pictures of one type."""
+
+    low: float = np.inf
+    high: float = -np.inf
+    images: int = 0
+    values: int = 0
+    below: int = 0
+    above: int = 0
+    present: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(256, bool))
+
+
+class Watch:
+    """Looks at the values of pictures as they pass by, and says in the end whether their range looks wrong.
+
+    Args:
+        what: what the pictures are called in a note, such as ``target pictures``.
+        given: the range they are read with; None is each type's full range.
+        flag: a range as the reader's flag for it, such as ``--value_range 0 4095``; None where there is none to give.
+        effect: what comes of a range that is hardly used.
+        labels: words to add where the values may be classes of a label map.
+        meant: the type that ``given`` speaks of; files of another type are read with their own full range. Empty: any type.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        given: Range | None = None,
+        flag: Callable[[Range], str] | None = None,
+        *,
+        effect: str = "look dark",
+        labels: str = "",
+        meant: str = "",
+    ) -> None:
+        self.what, self.given, self.flag, self.effect, self.labels, self.meant = what, given, flag, effect, labels, meant
+        self._seen: dict[str, _Values] = {}
+
+    def look(self, array: NDArray[Any], low: float | None = None, high: float | None = None) -> None:
+        """Take in one picture, ``[H, W, C]`` in its file's own type; its extremes may be known already."""
+        if not array.size:
+            return
+        name = array.dtype.name
+        seen = self._seen.setdefault(name, _Values())
+        low = float(array.min()) if low is None else low
+        high = float(array.max()) if high is None else high
+        seen.low, seen.high = min(seen.low, low), max(seen.high, high)
+        seen.images += 1
+        if (given := self._given(name)) is not None:
+            seen.values += array.size
+            slack = TOLERANCE * (given[1] - given[0])
+            seen.below += int((array < given[0] - slack).sum()) if low < given[0] - slack else 0
+            seen.above += int((array > given[1] + slack).sum()) if high > given[1] + slack else 0
+        elif (
+            name == "uint8" and high == 255 and array.shape[-1] == 1 and not seen.present[FEW:255].any()
+        ):  # until it is known to be no label map
+            step = max(1, int((array.shape[0] * array.shape[1] / _SAMPLES) ** 0.5))
+            seen.present[np.unique(array[::step, ::step])] = True
+
+    def notes(self) -> list[str]:
+        """What looks wrong, one sentence each."""
+        return [note for name, seen in self._seen.items() for note in self._notes(name, seen)]
+
+    def _given(self, name: str) -> Range | None:
+        return if_of_type(self.given, self.meant or name, name)
+
+    def _notes(self, name: str, seen: _Values) -> Iterable[str]:
+        given = self._given(name)
+        low, high = limits(name, given)
+        depth, found = DEPTHS[name], f"{number(seen.low)} to {number(seen.high)}"
+        if given is not None:
+            clipped = (seen.below + seen.above) / max(1, seen.values)
+            if clipped > CLIPPED:
+                parts = [
+                    f"{share(count / seen.values)} {colour}" for count, colour in ((seen.below, "black"), (seen.above, "white")) if count
+                ]
+                yield (
+                    f"{share(clipped)} of the values of the {depth} {self.what} lie outside of the range {number(low)} to {number(high)} "
+                    f"and are clipped ({', '.join(parts)}): they go from {found}{self._way_out(name, seen)}"
+                )
+                return
+        used = min(seen.high, high) - max(seen.low, low)
+        if 0 < used < USED * (high - low) or (seen.low == seen.high and 0 < seen.high < USED * high):
+            whole = f"the range {number(low)} to {number(high)}" if given is not None else number(high)
+            dark = seen.low < USED * (low + high)
+            yield (
+                f"the {depth} {self.what} use only the values {found} of {whole} and will {self.effect if dark else 'have little contrast'}"
+                f"{self._way_out(name, seen)}"
+            )
+        elif given is None and name == "uint8" and (top := _labels_beside_255(seen.present)):
+            yield (
+                f"the {depth} {self.what} use only the values 0 to {top} and 255, as label maps do, and will {self.effect}"
+                f": map the classes to grey levels or colours first{self.labels}"
+            )
+
+    def _way_out(self, name: str, seen: _Values) -> str:
+        classes = self.labels if name == "uint8" and seen.high < FEW else ""
+        if self.flag is None:
+            return classes
+        return f": give the range that should become black and white, {self.flag(suggested(name, seen.low, seen.high))}{classes}"
+
+
+def _labels_beside_255(present: NDArray[np.bool_]) -> int:
+    """The largest class index of label maps whose other value is 255; 0 if the pictures are not of that kind."""
+    if present[FEW:255].any() or not present[255]:
+        return 0
+    return int(np.flatnonzero(present[:FEW]).max(initial=0))
+
+
+def share(part: float) -> str:
+    """A share as a person writes it: ``38 %``, ``0.4 %``."""
+    percent = 100 * part
+    return f"{percent:.0f} %" if percent >= 10 or percent == round(percent) else f"{percent:.1f} %" if percent >= 0.1 else "less than 0.1 %"
