@@ -10,7 +10,23 @@ import pytest
 from tests.imports import PACKAGE, imports
 
 PACKAGES = [
-    *("errors", "_version", "bounds", "progress", "registry", "recipe", "data", "worlds", "networks", "features", "losses", "metrics"),
+    *(
+        "errors",
+        "_version",
+        "bounds",
+        "integrity",
+        "stored",
+        "memory",
+        "progress",
+        "registry",
+        "recipe",
+        "data",
+        "worlds",
+        "networks",
+        "features",
+        "losses",
+        "metrics",
+    ),
     *("training", "interop", "translation", "evaluation", "studies", "reporting"),
     *("cli", "__main__", "__init__"),
 ]

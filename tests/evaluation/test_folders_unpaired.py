@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import noise_image, write_images
+from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.errors import UserError
 from transfigure.evaluation import folders
@@ -48,6 +49,18 @@ def test_the_bound_is_of_the_sources_and_the_value_of_the_generated(tmp_path: Pa
     assert "needs pairs" in result.rows[0].skipped
     paired = evaluate_folders(made, real, source=source, metrics=["random_frechet"], quiet=True)
     assert (row.value, row.bounds["source copied"]) == pytest.approx((frechet(paired).value, frechet(paired).bounds["source copied"]))
+
+
+def test_c49_statistics_of_another_network_end_with_the_reason(tmp_path: Path) -> None:
+    """0.1.0 left the only metric out and ended well."""
+    real = write_images(tmp_path / "real", *NAMES)
+    np.savez(tmp_path / "foreign.npz", mu=np.zeros(192), sigma=np.eye(192))
+    with pytest.raises(UserError, match=r"foreign.npz cannot be compared with: it holds 192 features of each image, and .* gives 182"):
+        evaluate_folders(real, tmp_path / "foreign.npz", unpaired=True, metrics=["random_frechet"], quiet=True)
+    assert (
+        main(["evaluate", "--generated", str(real), "--target", str(tmp_path / "foreign.npz"), "--unpaired", "--metrics", "random_frechet"])
+        == 2
+    )
 
 
 def test_values_and_transparency_are_read_as_asked(tmp_path: Path) -> None:

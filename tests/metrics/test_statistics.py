@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.damage import cuts, flips
 from transfigure.errors import Skipped, UserError
 from transfigure.features.extractors import Extractor
 from transfigure.metrics import statistics
@@ -142,6 +143,32 @@ def test_damaged_absent_and_foreign_files(tmp_path: Path) -> None:
         Statistics.load(tmp_path)
 
 
+def test_no_turned_bit_and_no_cut_of_statistics_changes_what_is_loaded(tmp_path: Path) -> None:
+    made = Statistics.of(features(), extractor(), "here")
+    made.save(tmp_path / "s.npz")
+    whole = (tmp_path / "s.npz").read_bytes()
+    for what, data in [*flips(whole, 200), *cuts(whole, 30)]:
+        (tmp_path / "s.npz").write_bytes(data)
+        with pytest.raises(UserError, match="damaged"):
+            Statistics.load(tmp_path / "s.npz")
+            pytest.fail(what)
+
+
+def test_a_member_that_claims_more_than_it_holds_is_not_believed(tmp_path: Path) -> None:
+    for shape in ((10**9, 3), (3, 2**62)):
+        with zipfile.ZipFile(tmp_path / "s.npz", "w") as written:
+            written.writestr("mu.npy", _headed(shape))
+            written.writestr("sigma.npy", _headed((3, 3)))
+        with pytest.raises(UserError, match="damaged"):
+            Statistics.load(tmp_path / "s.npz")
+
+
+def test_compressed_features_are_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "s.npz", **MOMENTS, features=np.zeros((5, 3)))
+    with pytest.raises(UserError, match="compressed features"):
+        Statistics.load(tmp_path / "s.npz")
+
+
 def _headed(shape: tuple[int, ...]) -> bytes:
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
@@ -153,7 +180,7 @@ def test_an_archive_that_would_unpack_to_too_much_is_refused_unread(tmp_path: Pa
     np.savez_compressed(path, **MOMENTS, features=np.zeros((2000, 3)))
     assert path.stat().st_size < 3000
     monkeypatch.setitem(statistics._LARGEST, "features", 40_000)
-    monkeypatch.setattr(statistics, "read_array", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr(statistics, "_array", lambda *_, **__: pytest.fail("it was read"))
     with pytest.raises(UserError, match=r"48,128 bytes of features, where 40,000"):
         Statistics.load(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from tests.damage import cuts, flips
 from tests.tiny import RESNET, tiny_config, tiny_translator
 from transfigure.errors import UserError
+from transfigure.networks import model_file
 from transfigure.networks.model_file import CARD, CONFIG, FORMAT, WEIGHTS, Domain, Inference, ModelConfig, load_model, save_model
 from transfigure.recipe import Recipe
 
@@ -35,8 +38,9 @@ def refused(folder: Path) -> str:
 
 
 def change(folder: Path, **values: Any) -> None:
-    """Edit the configuration."""
+    """Edit the configuration by hand, which takes its digest away."""
     config = json.loads((folder / CONFIG).read_text())
+    config.pop("digest", None)
     config.update(values)
     (folder / CONFIG).write_text(json.dumps(config))
 
@@ -161,7 +165,7 @@ def test_configuration_that_is_no_text(model: Path) -> None:
 @pytest.mark.parametrize("key", ["format", "generator", "options", "source", "target", "size_multiple"])
 def test_a_missing_key_is_named(model: Path, key: str) -> None:
     config = json.loads((model / CONFIG).read_text())
-    del config[key]
+    del config["digest"], config[key]
     (model / CONFIG).write_text(json.dumps(config))
     assert key in refused(model)
 
@@ -236,7 +240,99 @@ def test_weights_that_do_not_fit(model: Path, changed: dict[str, Any]) -> None:
 
 def test_a_width_beyond_all_memory_is_refused(model: Path) -> None:
     change(model, options={"width": 10**12, "depth": 4})
-    assert WEIGHTS in refused(model)
+    assert "of these sizes" in refused(model)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_no_turned_bit_and_no_cut_of_a_model_changes_what_is_loaded(model: Path, name: str) -> None:
+    whole = (model / name).read_bytes()
+    weights, config = load_model(model)
+    refusals = 0
+    for what, data in [*flips(whole, 120), *cuts(whole, 20)]:
+        (model / name).write_bytes(data)
+        try:
+            found, read = load_model(model)
+        except UserError as error:
+            assert str(model) in str(error) and "\n" not in str(error), what
+            refusals += 1
+            continue
+        # the word that names the digest, or a space between two values: nothing that is used
+        assert read == config, what
+        assert all(torch.equal(found.state_dict()[key], value) for key, value in weights.state_dict().items()), what
+    assert refusals > 240
+
+
+def test_a_configuration_changed_by_hand_is_told_how_it_is_accepted(model: Path) -> None:
+    config = json.loads((model / CONFIG).read_text())
+    config["inference"]["noise"] = "none"
+    (model / CONFIG).write_text(json.dumps(config))
+    assert 'if you changed it yourself, remove its line "digest"' in refused(model)
+    del config["digest"]
+    (model / CONFIG).write_text(json.dumps(config))
+    assert load_model(model)[1].inference.noise == "none"
+
+
+def test_a_kill_between_weights_and_configuration_leaves_a_model(model: Path, tmp_path: Path) -> None:
+    """Of the same run: each file says its own digest."""
+    later = tiny_translator()
+    torch.nn.init.normal_(next(later.generator.parameters()))
+    later.save(tmp_path / "later")
+    (model / WEIGHTS).write_bytes((tmp_path / "later" / WEIGHTS).read_bytes())
+    loaded, _ = load_model(model)
+    assert torch.equal(next(loaded.parameters()), next(later.generator.parameters()))
+
+
+@pytest.mark.parametrize(
+    "options", [{"width": 8, "depth": 4}, {"width": 4, "depth": 4, "dropout": 0.0}, {"width": 4, "depth": 4, "norm": "instance"}]
+)
+def test_the_weights_of_another_run_are_refused(model: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    """Also where the shapes are the same."""
+    tiny_translator(tiny_config(options=options)).save(tmp_path / "other")
+    (model / WEIGHTS).write_bytes((tmp_path / "other" / WEIGHTS).read_bytes())
+    assert "does not fit" in refused(model)
+
+
+def test_a_wide_network_is_not_built_before_its_weights_are_looked_at(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Width 1024 is a network of 14 GB; the weights beside it take 50 kB."""
+    monkeypatch.setattr(model_file, "build_generator", lambda *_: pytest.fail("it was built"))
+    change(model, options={"width": 1024, "depth": 4})
+    started = time.monotonic()
+    assert "does not fit the unet described" in refused(model)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size_multiple": 10**30},
+        {"size_multiple": 2**21},
+        {"size_multiple": 8},
+        {"trained_size": 10**400},
+        {"source": {"channels": 10**9}},
+        {"target": {"channels": 3, "value_range": [0, 10**400]}},
+        {"target": {"channels": 3, "value_range": [-1e308, 1e308]}},
+        {"target": {"channels": 3, "value_range": [0, True]}},
+        {"target": {"channels": 3, "value_range": "01"}},
+        {"target": {"channels": 3, "dtype": ["uint8"]}},
+        {"options": {"width": 4, "depth": 10**9}},
+        {"options": {"width": 4, "depth": 17}},
+        {"options": {"width": 4, "depth": 4, "bottleneck_width": 10**30}},
+        {"generator": "resnet", "options": {"width": 4, "blocks": 10**9}},
+        {"checkpoint": {"which": "last", "images": "many"}},
+        {"checkpoint": {"which": "last", "images": -(10**30)}},
+        {"inference": []},
+    ],
+    ids=lambda wrong: str(wrong)[:60],
+)
+def test_sizes_and_ranges_beyond_any_are_refused(model: Path, wrong: dict[str, Any]) -> None:
+    change(model, **wrong)
+    assert CONFIG in refused(model)
+
+
+def test_a_number_of_thousands_of_digits_in_a_configuration(model: Path) -> None:
+    text = (model / CONFIG).read_text().replace('"size_multiple": 16', f'"size_multiple": {"1" * 4301}')
+    (model / CONFIG).write_text(text)
+    assert "thousands of digits" in refused(model)
 
 
 class Trap:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor
@@ -286,7 +286,7 @@ def _compare_sets(choice: MetricChoice, sets: _Sets, about: Facts, reading: File
     if isinstance(sets.real, Statistics):
         stored = sets.real
         for collection in collections:
-            collection.each(lambda metric: metric.compare_with(stored))
+            _each_fitting(collection, stored, lambda metric: metric.compare_with(stored))
         about.target_images = stored.count
     else:
         for batch in _batches(sets.real, reading, "targets", quiet):
@@ -296,10 +296,25 @@ def _compare_sets(choice: MetricChoice, sets: _Sets, about: Facts, reading: File
     for files, collection, what in ((sets.generated, generated, "generated"), (sets.source or [], copied, "sources")):
         for batch in _batches(files, reading, what, quiet):
             collection.update_generated(batch)
+            if isinstance(sets.real, Statistics):
+                _each_fitting(collection, sets.real, lambda metric: metric.check_width())
         collection.count = len(sets.generated)
     about.options = choice.option_values()
     rows = generated.rows({} if sets.source is None else {SOURCE_COPIED: copied}, about, quiet)
     return Evaluation(rows, about, names=[file.stem for file in sets.generated])
+
+
+def _each_fitting(collection: MetricCollection, stored: Statistics, call: Callable[[Any], object]) -> None:
+    """Call a function with every metric; those that cannot use the stored statistics are skipped.
+
+    Raises:
+        UserError: none of them can.
+    """
+    asked = [*collection.metrics]
+    collection.each(call)
+    if asked and not collection.metrics:
+        reason = collection.skipped[asked[0]].removeprefix(f"{stored.origin} ")
+        raise UserError(f"{stored.origin} cannot be compared with: {reason}")
 
 
 def statistics_of(

@@ -72,6 +72,19 @@ class FeatureMetric(Metric):
             raise Skipped(f"{reference.origin} holds a mean and a covariance only: {self.label} needs the features of every image")
         self.reference = reference
 
+    def check_width(self) -> None:
+        """See that the stored set and the generated images taken in so far have as many features each.
+
+        Raises:
+            Skipped: they have not: the stored ones are of another network, whatever its file says.
+        """
+        width = self._generated[0].shape[1] if self._generated else None
+        if self.reference is not None and width not in (None, len(self.reference.mean)):
+            raise Skipped(
+                f"it holds {len(self.reference.mean):,} features of each image, and {self.extractor.name}, which {self.label} sees with, "
+                f"gives {width:,}: make it anew with  transfigure statistics"
+            )
+
     @property
     def generated(self) -> Tensor:
         """Features of the generated images, ``[N, D]`` float64."""

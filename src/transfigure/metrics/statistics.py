@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import torch
-from numpy.lib.format import read_array
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.files import write_atomically
 from ..errors import Skipped, UserError
+from ..integrity import Damaged, check_archive, write_archive
 from .divergence import covariance
 
 if TYPE_CHECKING:
     from ..features.extractors import Extractor
 
-FORMAT = 1
+FORMAT = 2
+"""Files carry a digest since 2."""
+FIRST_WITH_DIGEST = 2
 _SMALL = 1 << 16
-_LARGEST = {"mu": 1 << 20, "sigma": 1 << 30, "features": 4 << 30} | dict.fromkeys(
+_LARGEST = {"mu": 1 << 20, "sigma": 256 << 20, "features": 4 << 30} | dict.fromkeys(
     ("count", "network", "weights", "resize", "version"), _SMALL
 )
-"""What is read of an archive, and the bytes each may take: a small archive can unpack to any number of them."""
+"""What is read of an archive, and the bytes each may take: a small archive can unpack to any number of them. 5,792 features have a
+covariance of 256 MB; the features themselves may only take what the file takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +84,7 @@ class Statistics:
             arrays["features"] = self.features.float().numpy()
 
         def write(stream: BinaryIO) -> None:
-            np.savez(stream, allow_pickle=False, **arrays)
+            write_archive(stream, lambda archive: np.savez(archive, allow_pickle=False, **arrays))
 
         write_atomically(Path(path), write)
 
@@ -91,8 +96,10 @@ class Statistics:
             UserError: no such file, not such an archive, or arrays that are not what their names say.
         """
         path = Path(path)
-        arrays = _read(path)
+        arrays, has_digest = _read(path)
         try:
+            if not has_digest and FIRST_WITH_DIGEST <= _whole(arrays, "version", 0) <= FORMAT:
+                raise UserError(f"{path} is damaged (its SHA-256 is gone from its end): copy it again, or make it anew")
             return cls._from(arrays, str(path))
         except ValueError as error:
             raise UserError(f"{path} is no file of feature statistics: {error}; {_WAY_OUT}") from error
@@ -139,9 +146,11 @@ class Statistics:
 _WAY_OUT = "give a .npz file with mu and sigma, or the folder of images to make them from"
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an archive whose names mean something here: never an object, and never more than is sensible."""
+def _read(path: Path) -> tuple[dict[str, NDArray[Any]], bool]:
+    """The arrays of an archive whose names mean something here: never an object, and never more than is sensible; and whether the archive
+    carries a digest."""
     try:
+        has_digest = check_archive(path)
         with zipfile.ZipFile(path) as archive:
             found = {name: f"{name}.npy" for name in _LARGEST if f"{name}.npy" in archive.namelist()}
             sizes = {name: archive.getinfo(member).file_size for name, member in found.items()}
@@ -149,19 +158,38 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
                 raise UserError(
                     f"{path} declares {sizes[large]:,} bytes of {large}, where {_LARGEST[large]:,} are the most: it is no such file"
                 )
+            if "features" in found and archive.getinfo(found["features"]).compress_type != zipfile.ZIP_STORED:
+                raise UserError(f"{path} holds compressed features, which may unpack to any size: write it with numpy.savez")
             arrays = {}
             for name, member in found.items():
                 with archive.open(member) as stream:
-                    arrays[name] = read_array(stream, allow_pickle=False)
-            return arrays
+                    arrays[name] = _array(stream, sizes[name])
+            return arrays, has_digest
     except UserError:
         raise
+    except Damaged as error:
+        raise UserError(f"{path} is damaged, or no NumPy archive of plain arrays ({error}): {_WAY_OUT}") from error
     except FileNotFoundError as error:
         raise UserError(f"the file {path} does not exist: {_WAY_OUT}") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; {_WAY_OUT}") from error
     except Exception as error:  # all that a damaged or hostile archive makes a reader say: wrong headers, missing bytes, objects
         raise UserError(f"{path} is damaged, or no NumPy archive of plain arrays: {_WAY_OUT}") from error
+
+
+def _array(stream: IO[bytes], size: int) -> NDArray[Any]:
+    """An array of a member of ``size`` bytes, if its header claims no more than these."""
+    version = read_magic(stream)
+    read = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"its header is of version {version}")
+    shape, fortran, dtype = read(stream)
+    count = math.prod(shape)
+    if dtype.hasobject or count * dtype.itemsize > size:
+        raise ValueError(f"{shape} of {dtype} in {size} bytes")
+    data = stream.read()  # to the end, where the member's checksum is looked at
+    array: NDArray[Any] = np.frombuffer(data, dtype, count)
+    return array.reshape(shape, order="F" if fortran else "C")
 
 
 def _numbers(arrays: Mapping[str, NDArray[Any]], name: str, dimensions: int) -> Tensor:

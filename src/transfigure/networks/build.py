@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from .. import registry
 from ..errors import UserError
+from ..recipe.section import read_options
 from .base import Discriminator, Generator
 from .init import initialise
 
@@ -27,6 +31,29 @@ def build_generator(name: str, source_channels: int, target_channels: int, optio
     if not isinstance(network, Generator):
         raise _not_derived(network, "generator", name, Generator)
     return initialise(network)
+
+
+def outline_of(name: str, source_channels: int, target_channels: int, options: Mapping[str, Any] | None = None) -> dict[str, Tensor] | None:
+    """The state that :func:`build_generator` would give, on the meta device: names, shapes and types, and no memory.
+
+    None for a network that cannot be built there.
+
+    Raises:
+        UserError: as :func:`build_generator`, or sizes beyond any memory.
+    """
+    _check_types("generator", name, options)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            return build_generator(name, source_channels, target_channels, options).state_dict()
+    except NotImplementedError:  # a layer that asks for values while it is built
+        return None
+    except (RuntimeError, OverflowError, TypeError, ValueError, MemoryError) as error:
+        raise UserError(f"no {name} can be of these sizes: {' '.join(str(error).split())[:200]}") from error
+
+
+def _check_types(kind: str, name: str, options: Mapping[str, Any] | None) -> None:
+    """Options from a file are held to the types and bounds that the registry has of them, as a recipe's are."""
+    read_options(kind, kind, name, dict(options or {}))
 
 
 def build_discriminator(name: str, channels: int, options: Mapping[str, Any] | None = None) -> Discriminator:

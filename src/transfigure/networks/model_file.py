@@ -19,14 +19,20 @@ import torch
 from torch import Tensor
 
 from .._version import __version__
-from ..data.files import write_atomically, write_json, write_text
+from ..data.files import to_json_values, write_atomically, write_json, write_text
 from ..data.pixels import NATURAL_RANGE
 from ..errors import UserError
+from ..integrity import DIGEST, Damaged, TensorHeader, check_digest, check_tensors, digest_of, write_tensors
+from ..stored import brief, check_tree, read_json
 from .base import Generator
-from .build import build_generator
+from .build import build_generator, outline_of
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "generator.safetensors", "config.json", "README.md"
+NETWORK = "network"
+"""The metadata of the weights that says which network they are of."""
+MOST_CHANNELS, MOST_PIXELS = 1 << 16, 1 << 20
+"""Of an image, and along a side."""
 Norm = Literal["batch", "running"]
 Noise = Literal["dropout", "none"]
 
@@ -53,12 +59,14 @@ class Domain:
             KeyError, TypeError, ValueError: not a domain.
         """
         channels, dtype, limits = values["channels"], values.get("dtype", "uint8"), values.get("value_range")
-        if not _is_count(channels) or dtype not in NATURAL_RANGE:
-            raise ValueError(f"{channels!r} channels of {dtype!r} are no kind of image")
+        if not _is_count(channels, MOST_CHANNELS) or not isinstance(dtype, str) or dtype not in NATURAL_RANGE:
+            raise ValueError(f"{brief(channels)} channels of {brief(dtype)} are no kind of image")
         if limits is not None:
+            if not isinstance(limits, list | tuple) or len(limits) != 2 or any(type(limit) not in (int, float) for limit in limits):
+                raise ValueError(f"the value range is {brief(limits)} and not two numbers")
             low, high = (float(limit) for limit in limits)
             if not low < high or not math.isfinite(high - low):
-                raise ValueError(f"the value range {limits} is empty")
+                raise ValueError(f"the value range from {low:g} to {high:g} is empty")
             limits = low, high
         return cls(channels, dtype, limits)
 
@@ -134,9 +142,14 @@ class ModelConfig:
         kinds = {"generator": str, "options": dict, "checkpoint": dict, "recipe": dict | None}
         for name, kind in kinds.items():
             if not isinstance(getattr(config, name), kind):
-                raise ValueError(f"its {name} is {getattr(config, name)!r}")
-        if not _is_count(config.size_multiple) or not (config.trained_size is None or _is_count(config.trained_size)):
-            raise ValueError(f"its size_multiple is {config.size_multiple!r} and its trained_size {config.trained_size!r}")
+                raise ValueError(f"its {name} is {brief(getattr(config, name))}")
+        sizes = config.size_multiple, config.trained_size
+        if not _is_count(sizes[0], MOST_PIXELS) or not (sizes[1] is None or _is_count(sizes[1], MOST_PIXELS)):
+            raise ValueError(f"its size_multiple is {brief(sizes[0])} and its trained_size {brief(sizes[1])}")
+        images = config.checkpoint.get("images", 0)
+        if type(images) is not int or not 0 <= images <= 2**53:
+            raise ValueError(f"its checkpoint.images is {brief(images)}")
+        check_tree(values)
         return config
 
 
@@ -154,10 +167,18 @@ def save_model(folder: Path, weights: Mapping[str, Tensor], config: ModelConfig)
         weights: the generator's state dict.
         config: what it is.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    write_atomically(folder / WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    about = {"format": "pt", NETWORK: json.dumps(_network(config), sort_keys=True)}
+    write_atomically(folder / WEIGHTS, lambda stream: write_tensors(stream, weights, about))
     write_text(folder / CARD, card(config))
-    write_json(folder / CONFIG, config.to_dict())
+    values = to_json_values(config.to_dict())
+    write_json(folder / CONFIG, {**values, DIGEST: digest_of(values)})
+
+
+def _network(config: ModelConfig) -> dict[str, Any]:
+    """What the weights say of the network they are of, so that they are not put into another of the same shapes."""
+    network = {"generator": config.generator, "options": config.options, "channels": [config.source.channels, config.target.channels]}
+    plain: dict[str, Any] = to_json_values(network)
+    return plain
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Generator, ModelConfig]:
@@ -169,43 +190,95 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Genera
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder} is not a model directory: it has no {name}; give a run or the model folder inside it")
-    config = _read_config(folder / CONFIG)
+    config, has_digest = _read_config(folder / CONFIG)
     try:
+        header = check_tensors(folder / WEIGHTS)
+        if NETWORK in header.metadata and not header.sealed:  # both are written together
+            raise Damaged("its SHA-256 is gone from its header")
+        if has_digest and (network := header.metadata.get(NETWORK)) not in (None, json.dumps(_network(config), sort_keys=True)):
+            raise UserError(
+                f"{folder / WEIGHTS} does not fit the {config.generator} described in {CONFIG} (it was written for {_short(network)}): "
+                "copy the model directory again"
+            )
+        generator = _built(folder, config, header)
         weights = safetensors.torch.load_file(folder / WEIGHTS, device=str(device))
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+    except (Damaged, safetensors.SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{folder / WEIGHTS} is damaged or cut off ({error}): copy it again, or train or resume the run anew") from error
     try:
-        with torch.random.fork_rng(devices=[]):  # initialisation that is about to be overwritten must not move anybody's random numbers
-            generator = build_generator(config.generator, config.source.channels, config.target.channels, config.options)
         generator.load_state_dict(weights)
-    except UserError as error:  # e.g. a network from a plug-in that is not loaded
-        raise UserError(f"{folder / CONFIG} describes a generator that cannot be built: {error}") from error
     except (RuntimeError, MemoryError, TypeError) as error:
-        reason = str(error).splitlines()[-1].strip()[:200]
-        raise UserError(
-            f"{folder / WEIGHTS} does not fit the {config.generator} described in {CONFIG} ({reason}): copy the model directory again"
-        ) from error
+        raise _not_fitting(folder, config, str(error).splitlines()[-1].strip()) from error
     return generator.to(device), config
 
 
-def _read_config(file: Path) -> ModelConfig:
+def _built(folder: Path, config: ModelConfig, header: TensorHeader) -> Generator:
+    """The generator of a configuration, if its weights have the shapes of those that are there: else it is never built.
+
+    Raises:
+        UserError: they have not, or there is no such generator.
+    """
+    channels = config.source.channels, config.target.channels
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        newer = isinstance(values, dict) and isinstance(values.get("format"), int) and values["format"] > FORMAT
-        if not newer:
-            return ModelConfig.from_dict(values)
-    except KeyError as error:
-        raise UserError(f"{file} is not a model's configuration: it has no {error}; copy the model directory again") from error
-    except (TypeError, ValueError, AttributeError, RecursionError, OSError, UserError) as error:
-        raise UserError(f"{file} cannot be read as a model's configuration ({error}): copy the model directory again") from error
-    raise UserError(
-        f"{file} has format {values['format']} of transfigure {values.get('transfigure')}, which is newer than this one ({__version__}): "
-        "pip install --upgrade transfigure"
+        outline = outline_of(config.generator, *channels, config.options)
+        for name, expected in ({} if outline is None else outline).items():
+            if name not in header.tensors:
+                raise _not_fitting(folder, config, f"there is no {name}")
+            if (shape := header.tensors[name][1]) != tuple(expected.shape):
+                raise _not_fitting(folder, config, f"{name} is {list(shape)} and not {list(expected.shape)}")
+        if outline is not None and (left := next((name for name in header.tensors if name not in outline), None)):
+            raise _not_fitting(folder, config, f"{left[:80]} has no place in it")
+        with torch.random.fork_rng(devices=[]):  # initialisation that is about to be overwritten must not move anybody's random numbers
+            generator = build_generator(config.generator, *channels, config.options)
+    except _NotFitting:
+        raise
+    except UserError as error:  # e.g. a network from a plug-in that is not loaded
+        raise UserError(f"{folder / CONFIG} describes a generator that cannot be built: {error}") from error
+    except (RuntimeError, MemoryError, TypeError) as error:
+        raise _not_fitting(folder, config, str(error).splitlines()[-1].strip()) from error
+    if config.size_multiple % generator.size_multiple:
+        raise UserError(
+            f"{folder / CONFIG} says size_multiple {config.size_multiple}, and its {config.generator} needs multiples of "
+            f"{generator.size_multiple}: copy the model directory again"
+        )
+    return generator
+
+
+class _NotFitting(UserError):
+    """Weights and configuration are of two models."""
+
+
+def _not_fitting(folder: Path, config: ModelConfig, reason: str) -> UserError:
+    return _NotFitting(
+        f"{folder / WEIGHTS} does not fit the {config.generator} described in {CONFIG} ({reason[:200]}): copy the model directory again"
     )
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and value > 0
+def _short(network: str | None) -> str:
+    return str(network).replace('"', "")[:200]
+
+
+def _read_config(file: Path) -> tuple[ModelConfig, bool]:
+    """A model's configuration, and whether it carries a digest."""
+    try:
+        values = read_json(file)
+        newer = isinstance(values, dict) and isinstance(values.get("format"), int) and values["format"] > FORMAT
+        if not newer:
+            has_digest = check_digest(values) if isinstance(values, dict) else False
+            return ModelConfig.from_dict(values), has_digest
+    except Damaged as error:
+        raise UserError(f"{file} is damaged ({error}); else copy the model directory again") from error
+    except KeyError as error:
+        raise UserError(f"{file} is not a model's configuration: it has no {error}; copy the model directory again") from error
+    except (TypeError, ValueError, AttributeError, OverflowError, OSError, UserError) as error:
+        raise UserError(f"{file} cannot be read as a model's configuration ({error}): copy the model directory again") from error
+    raise UserError(
+        f"{file} has format {brief(values['format'])} of transfigure {brief(values.get('transfigure'))}, which is newer than this one "
+        f"({__version__}): pip install --upgrade transfigure"
+    )
+
+
+def _is_count(value: object, most: int = 2**31) -> bool:
+    return type(value) is int and 0 < value <= most
 
 
 def card(config: ModelConfig) -> str:

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from .._version import __version__
 from ..data.files import write_atomically
 from ..errors import UserError
+from ..integrity import check_tensors, write_tensors
+from ..stored import brief, check_tree, load_json
 from .blocks import check_at_least
 
 FORMAT = 1
@@ -86,8 +88,7 @@ def save_segmenter(path: Path, network: SegmentationNetwork, facts: Mapping[str,
     """
     built = {name: getattr(network, name) for name in _BUILT}
     about = json.dumps({**facts, "format": FORMAT, "transfigure": __version__, "network": built}, ensure_ascii=False)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomically(path, safetensors.torch.save(tensors, metadata={"segmenter": about}))  # two keys would take turns
+    write_atomically(path, lambda stream: write_tensors(stream, network.state_dict(), {"segmenter": about}))
 
 
 def load_segmenter(path: Path) -> tuple[SegmentationNetwork, dict[str, Any]]:
@@ -97,18 +98,20 @@ def load_segmenter(path: Path) -> tuple[SegmentationNetwork, dict[str, Any]]:
         UserError: not there, damaged, or another kind of file.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            about = (file.metadata() or {}).get("segmenter")
-            weights = {name: file.get_tensor(name) for name in file.keys()} if about is not None else {}  # noqa: SIM118
+        about = check_tensors(path).metadata.get("segmenter")
+        weights = safetensors.torch.load_file(path) if about is not None else {}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged or is no segmenter ({error}): copy it again, or train one anew") from error
     if about is None:
         raise UserError(f"{path} is a file of weights, but not of a segmenter made by this program: train one with its own palette")
     try:
-        facts = json.loads(about)
+        facts = load_json(about)
         if facts["format"] != FORMAT:
             raise ValueError(f"its format is {facts['format']!r} of transfigure {facts.get('transfigure')}, and this is {__version__}")
-        sizes = {name: int(facts["network"][name]) for name in _BUILT}
+        check_tree(facts)
+        sizes = {name: facts["network"][name] for name in _BUILT}
+        if any(type(size) is not int or not 0 < size <= _MOST for size in sizes.values()):
+            raise ValueError(f"its network is {', '.join(f'{name} {brief(size)}' for name, size in sizes.items())}")
         with torch.device("meta"):  # only the file's own weights shall fill memory
             network = SegmentationNetwork(**sizes)
         network.load_state_dict(weights, assign=True)
@@ -124,6 +127,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+_MOST = 1 << 16
 _BUILT = ("classes", "channels", "width", "depth")
 
 

@@ -25,17 +25,30 @@ from ..data.left_out import LeftOut, load_left_out
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, Missing, RunFailure, UserError
+from ..networks.build import outline_of
 from ..networks.model_file import Domain, ModelConfig, save_model
 from ..progress import Progress, duration, say
 from ..recipe import Recipe
+from ..stored import brief
 from .allocator import keep_freed_memory
-from .checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint, seed_everything
+from .checkpoint import (
+    check_network,
+    check_optimizer,
+    check_pool,
+    damaged,
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+    seed_everything,
+)
 from .ema import EMA
 from .engine import Engine
 from .health import Health, broken, signs
 from .interruption import StopRequest
 from .log import RunLog, check_trackers
 from .optimizer import schedule
+from .pool import ImagePool
 from .preview import Previews
 from .run_directory import RunDirectory, free_place, write_environment
 from .setup import Setup
@@ -74,7 +87,7 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
     left_out: tuple[LeftOut, ...] = ()
     if resume:
         saved = load_checkpoint(run.checkpoint)
-        before = Recipe.from_dict(saved["recipe"])
+        before = _recipe_of(saved, run)
         run.check_same(recipe, before)
         recipe = recipe.replaced(data=recipe.data.replaced(split_rule=before.data.split_rule))
         stored, left_out = StoredSplit.load(run.splits), load_left_out(run.left_out) or ()
@@ -101,6 +114,19 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
         with StopRequest() as stop:
             trainer.fit(stop, saved)
     return run.path
+
+
+def _recipe_of(saved: dict[str, Any], run: RunDirectory) -> Recipe:
+    """The recipe of a checkpoint, whose generator fits it; nothing is built to find out."""
+    try:
+        recipe = Recipe.from_dict(saved["recipe"])
+        source, target = saved["data"]["channels"]
+        outline = outline_of(recipe.generator.name, source, target, recipe.generator.options)
+        if outline is not None and "generator" in saved["step"]:
+            check_network("generator", saved["step"]["generator"], outline)
+    except (UserError, ValueError) as error:
+        raise damaged(run.checkpoint, str(error)) from error
+    return recipe
 
 
 @dataclass
@@ -193,7 +219,10 @@ class Trainer:
         """
         training = self.recipe.training
         if saved is not None:
-            self.load_state_dict(saved)
+            try:
+                self.load_state_dict(saved)
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RuntimeError) as error:
+                raise damaged(self.run_directory.checkpoint, " ".join(str(error).split())[:300]) from error
         if self.engine.leads:
             kept = None if saved is None else int(saved["log_bytes"])
             self.log = RunLog(self.run_directory.log, kept, tuple(training.trackers), self.recipe)
@@ -421,6 +450,7 @@ class Trainer:
         processes = len(state["random"])
         if processes != engine.world_size:
             raise UserError(f"this run was trained by {processes} processes: resume it with --devices {processes}")
+        self._check_fits(state)
         self.step.load_state_dict(state["step"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
@@ -432,6 +462,35 @@ class Trainer:
         if not self.quiet:
             position = self.position
             say(f"resumed at {position.images:,} images (epoch {position.epoch + 1}, after {duration(position.seconds)} of training)")
+
+    def _check_fits(self, state: dict[str, Any]) -> None:
+        """See that every part of a saved state fits what it is restored into, before anything is; what torch would only notice later too.
+
+        Raises:
+            ValueError: one does not.
+        """
+        step, saved = self.step, state["step"]
+        networks, optimizers, pools = step.networks(), step.optimizers(), step.pools()
+        if missing := next((name for name in (*networks, *optimizers, *pools) if name not in saved), None):
+            raise ValueError(f"it has no {missing}")
+        for name, network in networks.items():
+            check_network(name, saved[name], network.state_dict())
+        for name, optimizer in optimizers.items():
+            check_optimizer(name, saved[name], optimizer)
+        crop = self.recipe.data.crop_size
+        for name, pool in pools.items():
+            if isinstance(pool, ImagePool):
+                channels = self.data.source_channels if name.startswith("inverse_") else self.data.target_channels
+                check_pool(name, saved[name], pool.size, (channels, crop, crop))
+        if (self.ema is None) != (state["ema"] is None):
+            raise ValueError(f"it has {'an' if state['ema'] else 'no'} average of the generator")
+        if self.ema is not None:
+            check_network("ema", state["ema"]["generator"], self.ema.generator.state_dict())
+        sums, count = state["averages"]["sums"], state["averages"]["count"]
+        if wrong := next((name for name, value in sums.items() if value.ndim or not value.is_floating_point()), None):
+            raise ValueError(f"its average of {brief(wrong)} is no number")
+        if (count > 0) != ("g" in sums):
+            raise ValueError(f"it has averages of {count} steps and {'no ' * ('g' not in sums)}sum of g")
 
     def _model(self) -> nn.Module:
         """The generator that is validated and saved: the average if there is one."""

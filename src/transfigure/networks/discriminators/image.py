@@ -15,7 +15,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...bounds import PositiveInt
+from ...bounds import Depth, PositiveInt
 from ...registry import register
 from ..base import Discriminator, DiscriminatorOutput
 from ..blocks import check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
@@ -104,7 +104,7 @@ class ImageDiscriminator(Discriminator):
         self,
         channels: int,
         width: PositiveInt = 32,
-        depth: PositiveInt = 4,
+        depth: Depth = 4,
         norm: Literal["batch", "instance", "none"] = "none",
         spectral: bool = False,
     ) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ...bounds import PositiveInt, Share
+from ...bounds import Layers, PositiveInt, Share
 from ...registry import register
 from ..base import Generator
 from ..blocks import check_at_least, conv_block, dropout_layer, encode, needs_bias, norm_layer, receptive_field, upsample
@@ -70,7 +70,7 @@ class ResNet(Generator):
         target_channels: int,
         *,
         width: PositiveInt = 64,
-        blocks: PositiveInt = 9,
+        blocks: Layers = 9,
         norm: Literal["batch", "instance", "none"] = "instance",
         dropout: Share = 0.0,
         upsampling: Literal["transposed", "resize"] = "transposed",

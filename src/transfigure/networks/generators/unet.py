@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ...bounds import NonNegativeInt, PositiveInt, Share
+from ...bounds import Depth, NonNegativeInt, PositiveInt, Share
 from ...errors import UserError, did_you_mean
 from ...registry import register
 from ..base import Generator
@@ -67,7 +67,7 @@ class UNet(Generator):
         target_channels: int,
         *,
         width: PositiveInt = 64,
-        depth: PositiveInt | None = None,
+        depth: Depth | None = None,
         norm: Literal["batch", "instance", "none"] = "batch",
         dropout: Share = 0.5,
         dropout_skip: NonNegativeInt = 0,

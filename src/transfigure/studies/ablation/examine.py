@@ -24,6 +24,7 @@ from ...data.open import find_records, resolve_data
 from ...evaluation.evaluate import as_written
 from ...evaluation.held_out import HeldOut, held_out
 from ...evaluation.schema import EvaluationRecord, Row
+from ...integrity import write_archive
 from ...recipe import Recipe
 from ...translation.translator import Translator
 from ..preservation.analyze import Analysis, AnalysisOptions, analyze, domains_of, shared_agreement, world_probes
@@ -216,7 +217,7 @@ def _images(translator: Translator) -> int:
 
 def _save(run: Path, outputs: dict[int, Tensor]) -> None:
     arrays = {str(at): ((images + 1) * 127.5).round().clamp(0, 255).byte().numpy() for at, images in outputs.items()}
-    write_atomically(run / OUTPUTS, lambda stream: np.savez_compressed(stream, **arrays))  # type: ignore[arg-type]
+    write_atomically(run / OUTPUTS, lambda stream: write_archive(stream, lambda archive: np.savez_compressed(archive, **arrays)))  # type: ignore[arg-type]
 
 
 def _load(run: Path) -> dict[int, Tensor]:

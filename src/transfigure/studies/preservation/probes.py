@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from ..._version import __version__
 from ...data.files import home_path, write_atomically
 from ...errors import RunFailure, UserError
+from ...integrity import check_tensors, write_tensors
 from ...progress import Progress, duration
+from ...stored import check_tree, load_json
 from ...worlds.shapes.dataset import Factor
 
 FORMAT = 1
@@ -184,8 +186,7 @@ class Probes:
         factors = [dataclasses.asdict(factor) for factor in self.factors]
         built = {"size": self.size, "width": self.width, "factors": factors}
         about = json.dumps({"format": FORMAT, "transfigure": __version__, **built, "facts": self.facts}, ensure_ascii=False)
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        write_atomically(home_path(file), safetensors.torch.save(tensors, metadata={"probes": about}))
+        write_atomically(home_path(file), lambda stream: write_tensors(stream, self.network.state_dict(), {"probes": about}))
 
 
 def train_probes(
@@ -249,20 +250,20 @@ def load_probes(file: str | Path) -> Probes:
     """
     path = home_path(file)
     try:
-        with safetensors.safe_open(path, framework="pt") as opened:
-            about = (opened.metadata() or {}).get("probes")
-            weights = {name: opened.get_tensor(name) for name in opened.keys()} if about is not None else {}  # noqa: SIM118
+        about = check_tensors(path).metadata.get("probes")
+        weights = safetensors.torch.load_file(path) if about is not None else {}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged or holds no probes ({error}): copy it again, or train them anew") from error
     if about is None:
         raise UserError(f"{path} is a file of weights, but not of probes made by this program: train them anew")
     try:
-        stored = json.loads(about)
+        stored = load_json(about)
+        check_tree(stored)
         if stored["format"] != FORMAT:
             raise ValueError(f"its format is {stored['format']!r} of transfigure {stored.get('transfigure')}, and this is {__version__}")
         factors = tuple(_factor(each) for each in stored["factors"])
-        size, width = int(stored["size"]), int(stored["width"])
-        if not (factors and 1 <= size <= 1 << 14 and 1 <= width <= 1 << 12):
+        size, width = stored["size"], stored["width"]
+        if not (type(size) is type(width) is int and 0 < len(factors) <= 1000 and 1 <= size <= 1 << 14 and 1 <= width <= 1 << 12):
             raise ValueError(f"{len(factors)} factors at {size} pixels and width {width}")
         with torch.device("meta"):  # only the file's own weights shall fill memory
             network = ProbeNetwork(factors, size, width)
