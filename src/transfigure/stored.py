@@ -62,14 +62,18 @@ def read_yaml(file: Path, errors: str = "strict") -> Any:
     return load_yaml(_text(file, LARGEST_YAML, errors))
 
 
-def load_json(text: str | bytes) -> Any:
+def load_json(text: str | bytes, largest: int = LARGEST_JSON) -> Any:
     """Plain values from JSON.
+
+    Args:
+        text: of a file.
+        largest: bytes that it may have.
 
     Raises:
         ValueError: it is no JSON, too long, too deep, or holds a number of thousands of digits.
     """
-    if len(text) > LARGEST_JSON:
-        raise ValueError(f"it holds {len(text):,} bytes, where {LARGEST_JSON:,} are the most")
+    if len(text) > largest:
+        raise ValueError(f"it holds {len(text):,} bytes, where {largest:,} are the most")
     try:
         return json.loads(text)
     except RecursionError as error:
@@ -78,14 +82,14 @@ def load_json(text: str | bytes) -> Any:
         raise ValueError(_reason(error)) from error
 
 
-def read_json(file: Path, errors: str = "strict") -> Any:
+def read_json(file: Path, errors: str = "strict", largest: int = LARGEST_JSON) -> Any:
     """The same from a file, whose size is looked at first.
 
     Raises:
         ValueError: as :func:`load_json`.
         OSError: it cannot be read.
     """
-    return load_json(_text(file, LARGEST_JSON, errors))
+    return load_json(_text(file, largest, errors), largest)
 
 
 def read_lines(file: Path) -> Iterator[bytes | None]:
@@ -215,7 +219,7 @@ def _loader() -> Any:
     global _Loader
     if _Loader is None:
 
-        class Loader(yaml.SafeLoader):
+        class BoundedLoader(yaml.SafeLoader):
             def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
                 seen = set()
                 for key, _ in node.value:
@@ -225,7 +229,7 @@ def _loader() -> Any:
                         seen.add(key.value)
                 return super().construct_mapping(node, deep)
 
-        _Loader = Loader
+        _Loader = BoundedLoader
     return _Loader
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..errors import UserError
+from ..integrity import DIGEST, Damaged, check_digest, digest_of
+from ..stored import read_json
 from .files import natural_key, write_text
 from .pairing import listed
 from .pairs import SPLITS, Collection, Record, Single, canonical_split, side_by_chance
@@ -30,6 +32,8 @@ Parts = dict[str, list[str]]
 PAIRS, A, B = "pairs", "A", "B"
 """What a stored split divides: pairs, or the two domains of unpaired data, each by itself."""
 FORMAT = 1
+LARGEST = 1 << 28
+"""Bytes of a stored split: some millions of names."""
 SPLITS_FILE = "splits.json"
 """In a run directory."""
 _MANY = 3
@@ -50,7 +54,8 @@ class StoredSplit:
 
     def save(self, file: Path) -> None:
         """Write it as JSON; letters beyond ASCII, and bytes of a name that are no letters, are escaped."""
-        write_text(file, json.dumps({"format": FORMAT, **self.parts}, indent=1) + "\n")
+        values = {"format": FORMAT, **self.parts}
+        write_text(file, json.dumps({**values, DIGEST: digest_of(values)}, indent=1) + "\n")
 
     @classmethod
     def load(cls, file: Path) -> StoredSplit | None:
@@ -60,10 +65,14 @@ class StoredSplit:
             UserError: the file is damaged.
         """
         try:
-            values: Any = json.loads(file.read_text(encoding="utf-8"))
+            values: Any = read_json(file, largest=LARGEST)
+            if isinstance(values, dict):
+                check_digest(values)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, RecursionError) as error:
+        except Damaged as error:
+            raise UserError(f"{file} is damaged ({error}); else copy the run again") from error
+        except (OSError, ValueError) as error:
             raise UserError(f"{file} cannot be read ({error}): copy the run again") from error
         sides = {side: values.get(side) for side in (PAIRS, A, B) if side in values} if isinstance(values, dict) else {}
         sound = all(
