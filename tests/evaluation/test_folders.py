@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from transfigure.data import images
 from transfigure.errors import Missing, UserError
 from transfigure.evaluation import evaluate as module
 from transfigure.evaluation.collection import MetricCollection
-from transfigure.evaluation.folders import evaluate_folders
+from transfigure.evaluation.folders import evaluate_folders, statistics_of
 from transfigure.evaluation.result import Evaluation
 from transfigure.evaluation.schema import Facts, Row
 
@@ -52,9 +53,15 @@ def test_scores_are_of_the_files(tmp_path: Path) -> None:
     assert result.rows[0].bounds == {"target itself": 0}
 
 
+def copy_of(folder: Path) -> Path:
+    """The same pictures in other files."""
+    place = folder.with_name(f"{folder.name}_copy")
+    return place if place.is_dir() else Path(shutil.copytree(folder, place))
+
+
 def test_equal_folders_are_perfect(tmp_path: Path) -> None:
     target = write_images(tmp_path / "target", *NAMES)
-    result = evaluate_folders(str(target), str(target), source=str(target), metrics=PLAIN, quiet=True)
+    result = evaluate_folders(str(copy_of(target)), str(target), source=str(target), metrics=PLAIN, quiet=True)
     assert {row.metric: round(row.value, 6) for row in result.rows} == {"l1": 0, "psnr": 100, "ssim": 1, "ms_ssim": 1}
     for row in result.rows:
         assert row.bounds == {"source copied": row.value, "target itself": pytest.approx(row.value)}
@@ -117,7 +124,7 @@ def test_a_source_that_cannot_be_copied_leaves_the_bound_out(tmp_path: Path) -> 
 def test_a_grey_source_is_compared_with_colour(tmp_path: Path) -> None:
     target = write_images(tmp_path / "target", *NAMES)
     source = write_images(tmp_path / "source", *NAMES, channels=1)
-    bound = next(row for row in evaluate_folders(target, target, source=source, quiet=True).rows if row.metric == "l1").bounds
+    bound = next(row for row in evaluate_folders(copy_of(target), target, source=source, quiet=True).rows if row.metric == "l1").bounds
     pairs = [[images.read(folder / name) / 255 for folder in (source, target)] for name in NAMES]
     assert bound["source copied"] == pytest.approx(np.mean([np.abs(one - two).mean() for one, two in pairs]), abs=1e-6)
 
@@ -125,10 +132,11 @@ def test_a_grey_source_is_compared_with_colour(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("shape", "words"), [((20, 25, 3), "25x20.*24x20"), ((20, 24, 1), "24x20 with 1 channel but.*with 3")], ids=str)
 def test_sizes_and_channels_that_differ(tmp_path: Path, shape: tuple[int, int, int], words: str) -> None:
     target, made = write_images(tmp_path / "target", *NAMES), write_images(tmp_path / "made", *NAMES)
-    images.write(made / "b.png", noise_image(*shape))
-    with pytest.raises(UserError, match=rf"made/b\.png is {words}") as caught:
+    for name in NAMES if shape[2] == 1 else ["b.png"]:  # one grey file among colour ones would count as colour
+        images.write(made / name, noise_image(*shape))
+    with pytest.raises(UserError, match=rf"made/[ab]\.png is {words}") as caught:
         evaluate_folders(made, target, quiet=True)
-    assert "target/b.png" in str(caught.value)
+    assert ("target/a.png" if shape[2] == 1 else "target/b.png") in str(caught.value)
 
 
 def test_one_image(tmp_path: Path) -> None:
@@ -203,13 +211,73 @@ def test_a_value_range_is_not_for_files_of_another_depth(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("unpaired", [False, True])
-def test_grey_and_colour_in_one_folder(tmp_path: Path, unpaired: bool) -> None:
-    for side in ("made", "target"):
-        write_images(tmp_path / side, "a.png", "b.png")
-        write_images(tmp_path / side, "c.png", "d.png", channels=1)
-    result = evaluate_folders(tmp_path / "made", tmp_path / "target", unpaired=unpaired, quiet=True)
-    assert "bring them to one kind" in next(row.skipped for row in result.rows if row.of == "random_frechet")
-    assert unpaired or value(result, "l1") == 0
+def test_c14_grey_among_colour_counts_as_colour(tmp_path: Path, unpaired: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in ("made", "target", "plain"):
+        write_images(tmp_path / side, "a.png", "b.png", "c.png", "d.png")
+    images.write(tmp_path / "target" / "d.png", noise_image(20, 24, 1))
+    grey = np.repeat(images.read(tmp_path / "target" / "d.png"), 3, axis=2)
+    images.write(tmp_path / "plain" / "d.png", grey)
+    result = evaluate_folders(tmp_path / "made", tmp_path / "target", unpaired=unpaired)
+    noted = [line for line in capsys.readouterr().err.splitlines() if "grey" in line]
+    assert noted == [f"note: 1 of 4 images in {tmp_path / 'target'} are grey among colour ones and treated as RGB: d.png"]
+    right = evaluate_folders(tmp_path / "made", tmp_path / "plain", unpaired=unpaired, quiet=True)
+    assert [(row.metric, row.value, row.skipped) for row in result.rows] == [(row.metric, row.value, row.skipped) for row in right.rows]
+    assert value(result, "random_frechet") > 0
+    assert unpaired or result.scores["l1"][3] > 0.1
+
+
+def test_c14_statistics_take_grey_among_colour(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mixed, plain = write_images(tmp_path / "mixed", *NAMES), write_images(tmp_path / "plain", *NAMES)
+    images.write(mixed / "b.png", noise_image(20, 24, 1))
+    images.write(plain / "b.png", np.repeat(images.read(mixed / "b.png"), 3, axis=2))
+    assert (statistics_of(mixed, "random").mean == statistics_of(plain, "random").mean).all()
+    assert capsys.readouterr().err.count("are grey among colour ones and treated as RGB: b.png") == 1
+
+
+# ---- c15: nothing is compared with itself ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unpaired", [False, True])
+@pytest.mark.parametrize("way", ["itself", "link", "links to files", "one link"])
+def test_c15_what_is_compared_with_itself_is_refused(tmp_path: Path, unpaired: bool, way: str) -> None:
+    target = write_images(tmp_path / "target", *NAMES)
+    made = tmp_path / "made"
+    if way == "itself":
+        made = tmp_path / "made" / ".." / "target"
+        (tmp_path / "made").mkdir()
+    elif way == "link":
+        made.symlink_to(target)
+    else:
+        (made / "sub").mkdir(parents=True)
+        for index, name in enumerate(NAMES):
+            (made / name).hardlink_to(target / name) if index == 0 or way == "links to files" else shutil.copy(target / name, made / name)
+    words = (
+        r"1 of 3 of the generated images are target images themselves \(.*a\.png\)" if way == "one link" else "all of the generated images"
+    )
+    with pytest.raises(UserError, match=words):
+        evaluate_folders(made, target, unpaired=unpaired, quiet=True)
+    assert evaluate_folders(copy_of(target), target, unpaired=unpaired, quiet=True).rows
+
+
+def test_c15_files_of_a_mixed_folder_are_chosen_by_pattern(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the reference implementation of pix2pix writes its results."""
+    results = write_images(tmp_path / "results", *(f"{n}_{kind}.png" for n in (1, 2, 3) for kind in ("fake_B", "real_A", "real_B")))
+    found = evaluate_folders(f"{results}/*_fake_B.png", f"{results}/*_real_B.png", source=f"{results}/*_real_A.png", metrics=["l1"])
+    assert found.names == ["1_fake_B", "2_fake_B", "3_fake_B"]
+    right = [
+        np.abs(images.read(results / f"{n}_fake_B.png") / 255 - images.read(results / f"{n}_real_B.png") / 255).mean() for n in (1, 2, 3)
+    ]
+    assert found.scores["l1"] == pytest.approx(right, abs=1e-6)
+    assert f"paired *_fake_B of {results} with *_real_B of {results}" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"no image of .*results has a name like \*_fake_C\.png; it holds 1_fake_B\.png"):
+        evaluate_folders(f"{results}/*_fake_C.png", f"{results}/*_real_B.png", quiet=True)
+
+
+def test_c23_an_output_in_a_folder_that_is_scored_is_refused(tmp_path: Path) -> None:
+    target = write_images(tmp_path / "target", *NAMES)
+    with pytest.raises(UserError, match=r"--out .*target/scores lies inside .*target: its pictures would be scored next time"):
+        evaluate_folders(near(tmp_path / "made", target), target, out=target / "scores", quiet=True)
+    assert not (target / "scores").exists()
 
 
 def test_large_pictures_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,9 +288,9 @@ def test_large_pictures_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     together: list[int] = []
     update = MetricCollection.update
     monkeypatch.setattr(MetricCollection, "update", lambda self, made, *more: (together.append(len(made)), update(self, made, *more))[1])
-    evaluate_folders(small, small, metrics=["l1"], quiet=True)
+    evaluate_folders(copy_of(small), small, metrics=["l1"], quiet=True)
     assert together == [5]
-    assert value(evaluate_folders(large, large, metrics=["l1"], quiet=True), "l1") == 0
+    assert value(evaluate_folders(copy_of(large), large, metrics=["l1"], quiet=True), "l1") == 0
     assert together == [5, 1, 1, 1, 1, 1]
 
 
@@ -239,19 +307,19 @@ def test_a_picture_that_cannot_be_written_costs_no_numbers(
         write(path, array)
 
     monkeypatch.setattr(images, "write", poor)
-    result = evaluate_folders(target, target, source=source, metrics=["l1"], out=tmp_path / "out")
+    result = evaluate_folders(copy_of(target), target, source=source, metrics=["l1"], out=tmp_path / "out")
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["n"] == 2
     assert all(panel.generated and panel.target and panel.source is None for panel in result.panels)
     assert capsys.readouterr().err.count("no source pictures") == 1
-    evaluate_folders(target, target, source=source, metrics=["l1"], out=tmp_path / "out", quiet=True)
+    evaluate_folders(copy_of(target), target, source=source, metrics=["l1"], out=tmp_path / "out", quiet=True)
     assert capsys.readouterr().err == ""
 
 
 def test_transparency(tmp_path: Path) -> None:
     target = write_images(tmp_path / "target", "a.png", channels=4)
     with pytest.raises(UserError, match="transparent"):
-        evaluate_folders(target, target, quiet=True)
-    assert value(evaluate_folders(target, target, alpha="keep", quiet=True), "l1") == 0
+        evaluate_folders(copy_of(target), target, quiet=True)
+    assert value(evaluate_folders(copy_of(target), target, alpha="keep", quiet=True), "l1") == 0
 
 
 def test_broken_and_missing(tmp_path: Path) -> None:
@@ -289,7 +357,7 @@ def test_pictures_of_an_earlier_evaluation_go(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for count in (6, 2):
         target = write_images(tmp_path / f"{count}", *(f"{index}.png" for index in range(count)))
-        result = evaluate_folders(target, target, metrics=["l1"], out=out, quiet=True)
+        result = evaluate_folders(copy_of(target), target, metrics=["l1"], out=out, quiet=True)
         there = {f"panels/{file.name}" for file in (out / "panels").iterdir()}
         assert there == {file for panel in result.panels for file in (panel.generated, panel.target)}
         assert len(there) == 2 * count
@@ -300,7 +368,7 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path: Pat
     (tmp_path / "out").write_text("a file")
     monkeypatch.setattr(images, "examine", lambda *_: pytest.fail("an image was read"))
     with pytest.raises(UserError, match="out"):
-        evaluate_folders(target, target, out=tmp_path / "out", quiet=True)
+        evaluate_folders(copy_of(target), target, out=tmp_path / "out", quiet=True)
 
 
 # ---- the result itself --------------------------------------------------------------------------------------------------

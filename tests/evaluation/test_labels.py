@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from tests.evaluation.examples import model_on
 from tests.tiny import Copy
-from transfigure.data import images, pairs
+from transfigure.data import images
 from transfigure.data.dataset import PairDataset, PairFormat
 from transfigure.data.layouts import two_folders
+from transfigure.data.splits import divide
 from transfigure.data.transforms import Geometry
 from transfigure.evaluation.evaluate import evaluate
 from transfigure.evaluation.folders import evaluate_folders
@@ -94,7 +96,8 @@ def test_drawn_numbers_are_the_numbers_of_the_files(tmp_path: Path, kind: str, l
         right, ceiling = scores(evaluate(translator, metrics=["fcn_score"], palette=THREE, quiet=True), "target itself")
         assert right == pytest.approx(np.mean([labels == number for labels in drawn]))
         assert ceiling == pytest.approx(1)
-    files = evaluate_folders(tmp_path / "testB", tmp_path / "testB", palette=THREE, metrics=["fcn_score"], value_range=limits, quiet=True)
+    copied = shutil.copytree(tmp_path / "testB", tmp_path / "copied")
+    files = evaluate_folders(copied, tmp_path / "testB", palette=THREE, metrics=["fcn_score"], value_range=limits, quiet=True)
     assert scores(files, "target itself") == pytest.approx((1, 1))
 
 
@@ -139,7 +142,7 @@ def test_a_palette_is_learnt_from_the_labels_of_the_training_pairs(tmp_path: Pat
 def test_label_maps_smaller_than_the_crop_keep_their_colours(tmp_path: Path) -> None:
     for side in "AB":
         images.write(tmp_path / side / "0.png", black_and_white(16, 16, 3))
-    records = pairs.split(two_folders(tmp_path), 0, 0, 0)["train"]
+    records = divide(two_folders(tmp_path), 0, 0, 0).splits["train"]
     data = PairDataset(records, Geometry(None, 24), PairFormat("AtoB", 3, 3), training=False)
     pair, files = data.with_files(0)
     assert files[0].shape == files[1].shape == (24, 24, 3)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..data import images
 from ..data.batch import chunks
-from ..data.files import check_writable_folder
+from ..data.files import check_writable_folder, real_path
 from ..data.folder import Found, find_images
 from ..data.pairing import listed, match
-from ..data.pixels import NATURAL_RANGE, Array, match_channels, to_tensor
+from ..data.pixels import NATURAL_RANGE, Array, convert_channels, match_channels, to_tensor
 from ..errors import Missing, Skipped, UserError
 from ..features import weights as weight_files
 from ..features.extractors import inception, random_network
@@ -40,14 +40,17 @@ class FileReading:
         value_range: the values that count as black and white, for files that do not use their type's full range; not for sources of
             another depth than the targets.
         alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
+        grey: grey files among colour ones, which are read as three equal channels.
     """
 
     value_range: tuple[float, float] | None = None
     alpha: images.Alpha = "refuse"
+    grey: frozenset[Path] = frozenset()
 
     def array(self, file: Path) -> Array:
         """A file's own values, ``[H, W, C]``."""
-        return images.read(file, self.alpha)
+        array = images.read(file, self.alpha)
+        return convert_channels(array, 3) if array.shape[2] == 1 and file in self.grey else array
 
     def tensor(self, file: Path) -> Tensor:
         """``[C, H, W]`` in [-1, 1]."""
@@ -114,12 +117,17 @@ def evaluate_folders(
                 Statistics.load(Path(target)) if stored else found["target"].files,
                 found["source"].files if "source" in found else None,
             )
-            _prepare(out)
+            _refuse_the_same(found)
+            reading = _with_grey(reading, found, quiet)
+            _prepare(out, found)
             result = _compare_sets(choice, sets, about, reading, quiet)
         else:
             photos = wanted.segmenter is not None or choice.generates_photos
-            files = _matched(generated, target, source, labels, photos, quiet)
-            _prepare(out)
+            found = _list({"generated": generated, "target": target, "source": source, "labels": labels}, quiet)
+            _refuse_the_same(found)
+            files = _matched(found, photos, quiet)
+            reading = _with_grey(reading, found, quiet)
+            _prepare(out, found)
             some = files[:: stride(len(files), PALETTE_IMAGES)]
             choice = choice.with_segmenter(wanted, lambda _: (reading.array(one.labels) for one in some if one.labels))
             result = _compare_pairs(choice, files, about, reading, quiet)
@@ -131,8 +139,11 @@ def evaluate_folders(
     return result
 
 
-def _prepare(out: str | Path | None) -> None:
+def _prepare(out: str | Path | None, listing: Mapping[str, Found]) -> None:
     if out is not None:
+        for found in listing.values():
+            if real_path(out).is_relative_to(real_path(found.folder)):
+                raise UserError(f"--out {out} lies inside {found.folder}: its pictures would be scored next time; choose another folder")
         check_writable_folder(Path(out))
 
 
@@ -220,11 +231,8 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
     return _Pictures(files.name, to_tensor(generated, value_range, str(files.generated)), image, copied, labels, black_and_white)
 
 
-def _matched(
-    generated: str | Path, target: str | Path, source: str | Path | None, labels: str | Path | None, photos: bool, quiet: bool
-) -> list[_Files]:
+def _matched(found: Mapping[str, Found], photos: bool, quiet: bool) -> list[_Files]:
     """Every generated file with its partners in the other folders."""
-    found = _list({"generated": generated, "target": target, "source": source, "labels": labels}, quiet)
     partners = {other: _partners(found, other, quiet) for other in found if other != "generated"}
     label_maps = partners.get("labels") or partners.get("source" if photos else "target")
     return [
@@ -245,6 +253,57 @@ def _list(places: Mapping[str, str | Path | None], quiet: bool) -> dict[str, Fou
     for note in dict.fromkeys(note for one in found.values() for note in one.notes if not quiet):
         say(f"note: {note}")
     return found
+
+
+def _refuse_the_same(listing: Mapping[str, Found]) -> None:
+    """Refuse images that are compared with themselves, under whatever names or links.
+
+    Raises:
+        UserError: a generated file is one of the targets.
+    """
+    generated, target = listing["generated"], listing.get("target")
+    if target is None:
+        return
+    known = {_identity(file) for file in target.files} - {None}
+    same = [str(file) for file in generated.files if _identity(file) in known]
+    if same:
+        which = "all" if len(same) == len(generated.files) else f"{len(same)} of {len(generated.files)}"
+        raise UserError(
+            f"{which} of the generated images are target images themselves ({listed(same)}), and what is compared with itself scores "
+            "perfectly: give --generated what a translator wrote"
+        )
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _with_grey(reading: FileReading, listing: Mapping[str, Found], quiet: bool) -> FileReading:
+    """Grey files among the colour ones of a folder are read as colour, as training does, and it is said; label maps are left alone."""
+    grey: list[Path] = []
+    for what, found in listing.items():
+        channels = {file: _channels(file) for file in (found.files if what != "labels" else [])}
+        if {1, 3} <= set(channels.values()):
+            alone = [file for file, count in channels.items() if count == 1]
+            grey += alone
+            if not quiet:
+                shown = listed([file.relative_to(found.folder).as_posix() for file in alone])
+                say(
+                    f"note: {len(alone)} of {len(channels)} images in {found.folder} are grey among colour ones and treated as RGB: {shown}"
+                )
+    return replace(reading, grey=frozenset(grey))
+
+
+def _channels(file: Path) -> int:
+    """As the file's header says; 0 where it cannot be read, which is said when its pixels are."""
+    try:
+        return images.size_of(file).channels
+    except (UserError, Missing):
+        return 0
 
 
 def _partners(listing: Mapping[str, Found], other: str, quiet: bool) -> list[Path]:
@@ -343,14 +402,15 @@ def statistics_of(
     """
     if features == "random" and resize is not None:
         raise UserError(f"--resize {resize} is Inception's: the random network sees images at their own size, so leave it out")
-    files = _list({"folder": folder}, quiet)["folder"].files
+    found = _list({"folder": folder}, quiet)
+    files, reading = found["folder"].files, _with_grey(FileReading(value_range, alpha), found, quiet)
     with weight_files.explicit(weights or {}):
         extractor = inception(resize or "tf1") if features == "inception" else random_network()
         try:
-            found = torch.cat([extractor(batch) for batch in _batches(files, FileReading(value_range, alpha), "features", quiet)])
+            seen = torch.cat([extractor(batch) for batch in _batches(files, reading, "features", quiet)])
         except Skipped as reason:
             raise Missing(f"{folder} has no {features} features: {reason}") from reason
-    return replace(Statistics.of(found.double(), extractor, str(folder)), origin=str(folder))
+    return replace(Statistics.of(seen.double(), extractor, str(folder)), origin=str(folder))
 
 
 def _batches(files: Sequence[Path], reading: FileReading, what: str, quiet: bool) -> Iterator[Tensor]:
