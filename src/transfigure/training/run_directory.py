@@ -29,8 +29,8 @@ from ..data.splits import SPLITS_FILE, StoredSplit
 from ..errors import UserError
 from ..recipe import FREE_ON_RESUME, Recipe
 
-_TRACKED = ("tensorboard", "wandb")
-"""Folders that outside trackers make in a run."""
+_TRACKED = ("tensorboard", "wandb", "trackers.json")
+"""What outside trackers make in a run."""
 
 
 _OTHERS = ("environment.json", "report.html", SPLITS_FILE)

@@ -46,7 +46,7 @@ from .ema import EMA
 from .engine import Engine
 from .health import Health, broken, signs
 from .interruption import StopRequest
-from .log import RunLog, check_trackers
+from .log import RunLog
 from .optimizer import schedule
 from .pool import ImagePool
 from .preview import Previews
@@ -54,6 +54,7 @@ from .run_directory import RunDirectory, free_place, write_environment
 from .setup import Setup
 from .steps.base import StepOutput
 from .steps.build import build_step
+from .trackers import check_trackers
 from .validation import Validation
 
 CHECKPOINT_SECONDS = 600.0
@@ -225,11 +226,13 @@ class Trainer:
                 raise damaged(self.run_directory.checkpoint, " ".join(str(error).split())[:300]) from error
         if self.engine.leads:
             kept = None if saved is None else int(saved["log_bytes"])
-            self.log = RunLog(self.run_directory.log, kept, tuple(training.trackers), self.recipe)
+            seen = None if saved is None else self.position.images
+            self.log = RunLog(self.run_directory.log, kept, tuple(training.trackers), self.recipe, seen, self.quiet)
             write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
         self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **self._pairing())
         self.started = self.saved_at = self.logged_at = time.monotonic()
         total = training.epochs * len(self._sampler(0, 0)) * self.engine.world_size
+        finished = False
         try:
             with Progress(total, "train", initial=self.position.images, quiet=self.quiet) as progress:
                 while self.position.epoch < training.epochs and not self._patience_is_over():
@@ -239,10 +242,11 @@ class Trainer:
                 say(f"stopped early: {training.best_metric} has not improved for {training.patience} validations")
             self._save()
             self._write("end", seconds=self._seconds())
+            finished = True
         finally:
             self.loader.close()
             if self.log is not None:
-                self.log.close()
+                self.log.close(finished)
 
     def _epoch(self, stop: StopRequest, progress: Progress) -> None:
         training, position = self.recipe.training, self.position

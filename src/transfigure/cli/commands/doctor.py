@@ -19,6 +19,8 @@ FEATURES = {
     "onnxruntime": ("export", "the FCN-score with a segmenter in an ONNX file"),
     "tensorboard": ("tracking", "logging to TensorBoard"),
     "mlflow": ("tracking", "logging to MLflow"),
+    "sqlalchemy": ("tracking", "logging to MLflow without a server"),
+    "alembic": ("tracking", "logging to MLflow without a server"),
     "wandb": ("tracking", "logging to Weights & Biases"),
 }
 """Optional module: the extra that brings it, and what it is for."""
