@@ -18,6 +18,7 @@ PACKAGES = [
         "stored",
         "memory",
         "progress",
+        "processes",
         "registry",
         "recipe",
         "data",

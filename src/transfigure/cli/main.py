@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import TransfigureError, UserError, did_you_mean, printable
+from ..processes import Stopped, isolated_children, stopped_by_signals
 from ..progress import answer, open_streams, say
 from .commands import Command, commands, load, names
 from .parser import command_parser, program_parser
@@ -14,15 +15,19 @@ SECTIONS = ("name", "data", "generator", "discriminator", "objective", "training
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code says what happened (0 done, 1 failed, 2 your input, 3 something missing, 130 Ctrl-C)."""
+    """Run one command; the exit code says what happened (0 done, 1 failed, 2 your input, 3 something missing,
+    130 Ctrl-C, 143 SIGTERM, 129 SIGHUP)."""
     open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(arguments)
+        with stopped_by_signals(), isolated_children():
+            return _run(arguments)
     except SystemExit as stop:  # --help, --version
         return int(stop.code or 0)
     except TransfigureError as error:
         return _fail(error.printable, error.exit_code)
+    except Stopped as stop:
+        return _fail(f"stopped by {stop}: what is written is whole, the rest is not there", 128 + stop.number)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:  # who reads the results has gone (| head)

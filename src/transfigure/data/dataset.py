@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from ..errors import RunFailure, TransfigureError
+from ..processes import isolated_children
 from . import pixels
 from .batch import Batch, Pair, collate
 from .images import Alpha
@@ -318,7 +319,9 @@ class Loader:
             for keys in self._epoch_batches:
                 yield collate([self.dataset[key] for key in keys])
             return
-        batches = self._prepared(self._workers)
+        with isolated_children():
+            waiting = iter(self._workers)  # starts them, the first time
+        batches = self._prepared(waiting)
         for batch in batches:
             if isinstance(batch, TransfigureError):
                 break
@@ -352,9 +355,11 @@ class Loader:
 
 
 def _ignore_signals(worker: int) -> None:
-    """Ctrl-C and a batch system's SIGTERM reach every process; the training still needs its workers to come to a safe point."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """Ctrl-C, a batch system's SIGTERM and a lost terminal's SIGHUP reach every process; the training still needs its workers to come to
+    a safe point.
+    """
+    for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 class _WithErrors(Dataset[Pair | TransfigureError]):

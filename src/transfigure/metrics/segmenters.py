@@ -100,7 +100,8 @@ def open_segmenter(what: str | Path | Segmenter | Callable[[Tensor], Any]) -> Se
               may say how it is fed, each as JSON: ``range``, the values of black and white (default ``[0, 1]``); ``mean`` and ``std``,
               three numbers each, then taken off and divided by (default ImageNet's, unless one of these three is said); ``order``,
               ``"RGB"`` or ``"BGR"``; ``size``, ``[height, width]``, for inputs of any size; and ``palette``, as a palette's file holds it;
-            - ``package.module:function`` or ``file.py:function``, or the function itself: from ``[N, 3, H, W]`` float in [-1, 1] to
+            - ``package.module:function`` (a module where Python finds its own, else in the current folder) or ``file.py:function``, or the
+              function itself: from ``[N, 3, H, W]`` float in [-1, 1] to
               logits or indices. Attributes ``classes``, ``palette`` and ``size`` of the function are used if it has them.
 
             The code of a named function is run: name only what you trust.
@@ -179,12 +180,29 @@ def _named(place: str, function: str, whole: str) -> Any:
             sys.modules[name] = module  # dataclasses and pickles look their module up
             spec.loader.exec_module(module)
         else:
-            module = importlib.import_module(place)
+            module = _module(place)
         return getattr(module, function)
     except UserError:
         raise
     except Exception as error:  # a user's own code
         raise UserError(f"the segmenter {whole} cannot be opened: {_first_line(error)}") from error
+
+
+def _module(name: str) -> Any:
+    """A module from where Python finds modules, else one that lies in the current folder."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        first = Path(name.partition(".")[0])
+        if error.name != str(first) or not (first.is_dir() or first.with_suffix(".py").is_file()):
+            raise
+    here = str(Path.cwd())
+    sys.path.append(here)  # last: nothing that lies there takes the place of a library
+    try:
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(here)
 
 
 def _onnx(path: Path) -> Segmenter:

@@ -24,9 +24,10 @@ from ..data.dataset import Loader, PairSampler
 from ..data.left_out import LeftOut, load_left_out
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
-from ..errors import Interrupted, Missing, RunFailure, UserError
+from ..errors import Interrupted, RunFailure, UserError
 from ..networks.build import outline_of
 from ..networks.model_file import Domain, ModelConfig, save_model
+from ..processes import StopRequest
 from ..progress import Progress, duration, say
 from ..recipe import Recipe
 from ..stored import brief
@@ -45,7 +46,6 @@ from .checkpoint import (
 from .ema import EMA
 from .engine import Engine
 from .health import Health, broken, signs
-from .interruption import StopRequest
 from .log import RunLog
 from .optimizer import schedule
 from .pool import ImagePool
@@ -76,7 +76,7 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
     Raises:
         UserError: the recipe, the data or the place cannot be used; nothing has been changed then.
         RunFailure: a loss became NaN, or the disk is full; the last checkpoint is intact.
-        Interrupted: Ctrl-C or SIGTERM; the state has been saved.
+        Interrupted: Ctrl-C, SIGTERM or a lost terminal's SIGHUP; the state has been saved.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     recipe = recipe.replaced(data=resolve_data(recipe.data))
@@ -104,7 +104,7 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
         try:
             data = open_data(recipe.data, recipe.training.seed, quiet, stored, left_out)
             trainer = Trainer(recipe, run, engine, data, quiet=quiet)
-        except (UserError, Missing):
+        except BaseException:  # also a signal's
             held.close()
             with contextlib.suppress(OSError):
                 run.path.rmdir()  # if it is empty

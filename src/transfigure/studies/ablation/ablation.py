@@ -8,21 +8,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from ...data.files import check_writable_folder, write_json, write_text
 from ...data.open import find_records, refuse_inside, resolve_data
-from ...errors import Interrupted, UserError
+from ...errors import Interrupted, UserError, printable
+from ...processes import StopRequest, child_command, isolated_children
 from ...progress import Progress, say
 from ...recipe import FREE_ON_RESUME, Recipe
-from .cell import CellSpec, last_line, outcome_file, run_cell
+from .cell import CellSpec, last_line, outcome_file, run_cell, words_file
 from .grid import Grid, GridCell
 
 LEDGER = "ablation.json"
@@ -78,7 +76,7 @@ def ablate(
 
     Raises:
         UserError: a cell that no recipe can be, no data, or a folder that holds something else; nothing has been run then.
-        Interrupted: Ctrl-C or SIGTERM; every cell that was running has saved its state.
+        Interrupted: Ctrl-C, SIGTERM or a lost terminal's SIGHUP; every cell that was running has saved its state.
     """
     if not isinstance(grid, Grid):
         grid = Grid.load(grid, overrides, seeds)
@@ -148,6 +146,10 @@ class Ledger:
         if found["state"] != "done":
             found = {**found, "state": "failed", "reason": found["reason"] or reason}
         self.states[cell] = found
+        words = words_file(self.folder / cell.path)
+        with contextlib.suppress(OSError):
+            if found["state"] == "done" or words.stat().st_size == 0:
+                words.unlink()
         self.write()
         return found
 
@@ -222,15 +224,15 @@ def _in_processes(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options
     """Keep ``jobs`` processes busy; the progress is that of all their logs."""
     waiting, running, counted = list(cells), dict[GridCell, subprocess.Popen[bytes]](), dict[GridCell, int]()
     asked = False
-    with tempfile.TemporaryDirectory() as specs, _stops() as stop:
+    with _ended(running), StopRequest("stopping: every running cell saves its state (Ctrl-C again stops at once) ...") as stop:
         while waiting or running:
-            while waiting and len(running) < options.jobs and not stop:
+            while waiting and len(running) < options.jobs and stop.signal is None:
                 cell = waiting.pop(0)
                 counted[cell] = 0
-                running[cell] = _start(dataclasses.replace(_spec(cell, ledger.folder, grid, options), parent=os.getpid()), Path(specs))
+                running[cell] = _start(dataclasses.replace(_spec(cell, ledger.folder, grid, options), parent=os.getpid()))
                 names = ", ".join(f"{one.variation}, seed {one.seed}" for one in running)
                 progress.words(f"cell {len(cells) - len(waiting)}/{len(cells)}", f"   {names}")
-            if stop and not asked:
+            if stop.signal is not None and not asked:
                 asked = True
                 for process in running.values():
                     process.send_signal(signal.SIGTERM)
@@ -241,52 +243,62 @@ def _in_processes(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options
                 counted[cell] = max(images, counted[cell])
                 if code is not None:
                     del running[cell]
-                    if not stop or code in (0, 1):  # else it was asked to stop, and goes on another time
-                        _report_failure(cell, ledger.close(cell, _reason(code)))
-            if stop and not running:
+                    if stop.signal is None or code in (0, 1):  # else it was asked to stop, and goes on another time
+                        _report_failure(cell, ledger.close(cell, _reason(code, ledger.folder / cell.path)))
+            if stop.signal is not None and not running:
                 break
             time.sleep(0.2 if running else 0.0)
-    if stop:
-        raise Interrupted(f"stopped; every state is saved: go on with the same command and --resume ({ledger.folder})", 128 + stop[0])
+    if stop.signal is not None:
+        raise Interrupted(f"stopped; every state is saved: go on with the same command and --resume ({ledger.folder})", stop.exit_code)
 
 
-def _start(spec: CellSpec, folder: Path) -> subprocess.Popen[bytes]:
-    file = folder / f"{abs(hash(spec.run)):x}.json"
-    file.write_text(spec.to_json(), encoding="utf-8")
+@contextlib.contextmanager
+def _ended(running: Mapping[GridCell, subprocess.Popen[bytes]]) -> Iterator[None]:
+    """No cell outlives what started it."""
+    try:
+        yield
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+
+
+def _start(spec: CellSpec) -> subprocess.Popen[bytes]:
     threads = {"OMP_NUM_THREADS": str(spec.threads)} if spec.threads is not None else {}
-    # its own session: Ctrl-C comes to us alone, and we ask every cell once
-    return subprocess.Popen(
-        [sys.executable, "-m", "transfigure.studies.ablation.cell", str(file)],
-        env={**os.environ, **threads},
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-    )
+    words = words_file(Path(spec.run))
+    words.parent.mkdir(parents=True, exist_ok=True)
+    # Its own session: Ctrl-C comes to us alone, and we ask every cell once. What libraries print in it is no part of our results.
+    with words.open("wb") as printed, isolated_children():
+        process = subprocess.Popen(
+            child_command("transfigure.studies.ablation.cell"),
+            env={**os.environ, **threads},
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+        )
+    assert process.stdin is not None
+    with contextlib.suppress(OSError), process.stdin:  # it may be gone already; its code will say so
+        process.stdin.write(spec.to_json().encode())
+    return process
 
 
-def _reason(code: int) -> str:
-    if code < 0:
-        return f"its process was ended by signal {-code}" + (" (perhaps for lack of memory)" if code == -signal.SIGKILL else "")
-    return f"its process ended with code {code} before it could say why"
+def _reason(code: int, run: Path) -> str:
+    """Why a cell's process ended, with the last that it printed: the end of a traceback says most."""
+    file = words_file(run)
+    if code >= 0:
+        reason = f"its process ended with code {code} before it could say why"
+    else:
+        reason = f"its process was ended by signal {-code}" + (" (perhaps for lack of memory)" if code == -signal.SIGKILL else "")
+    with contextlib.suppress(OSError):
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - 8192))
+            lines = [line.strip() for line in stream.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        if lines:
+            return f"{reason}; the last it printed: {printable(lines[-1][:300])} (all of it: {file})"
+    return reason
 
 
 def _report_failure(cell: GridCell, state: Mapping[str, Any]) -> None:
     if state["state"] == "failed":
         say(f"failed: {cell.variation}, seed {cell.seed}: {state['reason']}")
-
-
-@contextlib.contextmanager
-def _stops() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM as an entry in a list, while the cells are asked to save their states."""
-    stop: list[int] = []
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if not stop:
-            say("stopping: every running cell saves its state ...")
-        stop.append(number)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

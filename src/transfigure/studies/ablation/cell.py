@@ -1,7 +1,7 @@
 """One cell of an ablation: train, evaluate, measure the pictures. Runs in a process of its own, so that its memory is its own and
 nothing that happens to it reaches the others.
 
-    python -m transfigure.studies.ablation.cell SPEC.json
+What it is to do comes on stdin, as JSON.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ...data.files import write_json
 from ...errors import Interrupted, TransfigureError
+from ...processes import Stopped, stopped_by_signals
 from ...recipe import Recipe
 from ...registry import load_plugin
 
@@ -25,6 +27,11 @@ from ...registry import load_plugin
 def outcome_file(run: Path) -> Path:
     """Where a cell says what became of it: beside its run directory, which is the training's alone."""
     return run.with_name(f"{run.name}.json")
+
+
+def words_file(run: Path) -> Path:
+    """What a cell's process prints, kept where it failed."""
+    return run.with_name(f"{run.name}.printed.txt")
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,11 @@ class CellSpec:
         return json.dumps(asdict(self))
 
 
+def failed(reason: str = "") -> dict[str, Any]:
+    """The outcome of a cell that could not even begin."""
+    return {"state": "failed", "reason": reason, "seconds": None, "peak_mib": None}
+
+
 def run_cell(spec: CellSpec) -> dict[str, Any]:
     """Train (or go on, or find it trained), evaluate, measure the pictures, and say what became of it.
 
@@ -71,7 +83,7 @@ def run_cell(spec: CellSpec) -> dict[str, Any]:
         Interrupted: the state is saved; it can be gone on with.
     """
     run = Path(spec.run)
-    outcome: dict[str, Any] = {"state": "failed", "reason": "", "seconds": None, "peak_mib": None}
+    outcome = failed()
     try:
         recipe = Recipe.from_dict(spec.recipe)
         outcome.update(_trained(recipe, run))
@@ -166,9 +178,9 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main(arguments: list[str]) -> int:
-    """Do what the file says; 0 is done, 1 failed, more is a signal that was obeyed."""
-    stored = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+def main(arguments: Sequence[str] = ()) -> int:
+    """Do what stdin says; 0 is done, 1 failed, more is a signal that was obeyed."""
+    stored = json.loads(sys.stdin.buffer.read())
     spec = CellSpec(**{**stored, "plugins": tuple(stored["plugins"])})
     if spec.parent is not None:
         _end_with(spec.parent)
@@ -177,12 +189,14 @@ def main(arguments: list[str]) -> int:
 
         torch.set_num_threads(spec.threads)
     try:
-        for plugin in spec.plugins:
-            load_plugin(plugin)
-        return 0 if run_cell(spec)["state"] == "done" else 1
+        with stopped_by_signals():
+            for plugin in spec.plugins:
+                load_plugin(plugin)
+            return 0 if run_cell(spec)["state"] == "done" else 1
     except Interrupted as stop:
         return stop.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    except Stopped as stop:
+        return 128 + stop.number
+    except TransfigureError as error:
+        write_json(outcome_file(Path(spec.run)), failed(str(error)))
+        return 1
