@@ -20,10 +20,14 @@ An error is one sentence: the file, the value and the way out.
 | exit code | |
 |---|---|
 | 0 | done |
-| 1 | a run could not go on: NaN, a full disk, no memory; what was saved before is intact |
+| 1 | a run could not go on: NaN, a full disk, no memory; what was saved before is intact; or cells of `ablate` failed |
 | 2 | something given cannot be used: a file, a value, a name |
 | 3 | an optional package or a file of weights is missing; the message says how to get it |
-| 130, 143 | stopped by Ctrl-C or SIGTERM; the state is saved, and `--resume` goes on |"""
+| 130, 143, 129 | stopped by Ctrl-C, SIGTERM or the SIGHUP of a lost terminal (not under `nohup`) |
+
+`train` and `ablate` save their state when they are stopped, and `--resume` goes on; a second Ctrl-C stops at once. The other commands end
+where they are: what is written is whole, and nothing is left half-written. A command whose stdin, stdout or stderr is closed (cron, a
+daemon) works all the same; one whose results do not fit into stdout, as on a full disk, ends with 1."""
 
 
 def command_reference() -> str:

@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from tests.tiny import noise_image
+from transfigure.cli import main
 from transfigure.data import images
 from transfigure.errors import UserError
+from transfigure.studies.ablation import ablation
 from transfigure.studies.ablation.ablation import AblationOptions, ablate
-from transfigure.studies.ablation.cell import last_line
+from transfigure.studies.ablation.cell import last_line, words_file
 from transfigure.studies.ablation.grid import Grid, shipped
 
 TOY: dict[str, Any] = {
@@ -145,6 +147,64 @@ def test_pictures_that_cannot_be_used_fail_their_cells_with_the_sentence(tmp_pat
     grid = Grid.load(tmp_path / "two.yaml", {**FILES, "data.path": str(tmp_path / "data")}, [0])
     out = ablate(grid, tmp_path / "out", HERE, quiet=True)
     assert all(cell["state"] == "failed" and "1.png" in cell["reason"] for cell in ledger(out).values())
+
+
+DYING = "import sys; sys.stdin.read(); print('about to'); raise ValueError('no \x1b[31mluck')"
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Every cell runs this instead."""
+    monkeypatch.setattr(ablation, "child_command", lambda module: [sys.executable, "-c", code])
+
+
+def test_a_dead_cell_leaves_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    dying(monkeypatch, DYING)
+    out = ablate(two(tmp_path), tmp_path / "out", quiet=True)
+    printed = out / "cells" / "one" / "seed0.printed.txt"
+    reason = ledger(out)["one 0"]["reason"]
+    assert reason == (
+        f"its process ended with code 1 before it could say why; the last it printed: ValueError: no \\x1b[31mluck (all of it: {printed})"
+    )
+    assert "about to" in printed.read_text()
+    assert f"failed: one, seed 0: {reason}" in capsys.readouterr().err.replace("\\\\", "\\")
+
+
+def test_an_ablation_whose_cells_failed_says_how_many_and_exits_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dying(monkeypatch, DYING)
+    line = command(tmp_path / "out", tmp_path / "two.yaml", "--quiet")[3:]
+    (tmp_path / "two.yaml").write_text(TWO)
+    assert main(line) == 1
+    captured = capsys.readouterr()
+    assert f"transfigure: 2 of 2 cells failed: {tmp_path / 'out' / 'ablation.json'} says why; once that is mended" in captured.err
+    assert "comparison:" in captured.out
+    monkeypatch.undo()
+    assert main([*line, "--resume", "--together"]) == 0
+    assert {cell["state"] for cell in ledger(tmp_path / "out").values()} == {"done"}
+    assert not list((tmp_path / "out").rglob("*.printed.txt"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_ctrl_c_ends_the_cells_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    """These cells take no notice of a first wish."""
+    dying(monkeypatch, "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)")
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)
+    sleep, start = time.sleep, ablation._start
+    started: list[subprocess.Popen[bytes]] = []
+    calls: list[int] = []
+    monkeypatch.setattr(ablation, "_start", lambda spec: started.append(start(spec)) or started[-1])  # type: ignore[func-returns-value]
+
+    def impatient(seconds: float) -> None:
+        sleep(0.05)
+        if words_file(tmp_path / "out" / "cells" / "one" / "seed0").read_text():
+            calls.append(number)
+            signal.raise_signal(signal.SIGINT if len(calls) > 1 else number)
+
+    monkeypatch.setattr(ablation.time, "sleep", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        ablate(two(tmp_path), tmp_path / "out", quiet=True)
+    assert [process.poll() for process in started] == [-signal.SIGKILL]
 
 
 def command(out: Path, grid: Path, *more: str) -> list[str]:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
+from ...errors import RunFailure, UserError
 from ...progress import answer
 from ..options import DATA, add_json, add_plugins, add_quiet, add_weights, required, split_names, weight_files, with_data
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
-    """Train every cell, write the comparison, and print its table."""
+    """Train every cell, write the comparison, print its table, and fail if a cell did."""
     from ...recipe import has_place
     from ...studies.ablation.ablation import AblationOptions, ablate
     from ...studies.ablation.grid import Grid
@@ -85,6 +85,7 @@ def _seeds(given: str | None) -> list[int] | None:
 
 def _show(folder: Path, as_json: bool) -> int:
     from ...reporting.comparison.page import compare
+    from ...studies.ablation.ablation import LEDGER
     from ...studies.ablation.formats import to_dict, to_text
     from ...studies.ablation.summary import summarise
     from ...studies.ablation.variants import read_ablation
@@ -97,4 +98,10 @@ def _show(folder: Path, as_json: bool) -> int:
     else:
         answer(to_text(summary), lines=True)
         answer(f"comparison: {page}")
+    states = [cell.state for variant in comparison.variants for cell in variant.cells]
+    if failed := sum(state != "done" for state in states):
+        raise RunFailure(
+            f"{failed} of {len(states)} cells failed: {folder / LEDGER} says why; once that is mended, the same command with --resume "
+            "tries them again"
+        )
     return 0
