@@ -174,6 +174,21 @@ def write_tensors(stream: BinaryIO, tensors: Mapping[str, Tensor], metadata: Map
     stream.write(body)
 
 
+def read_tensors(path: Path, device: str = "cpu") -> dict[str, Tensor]:
+    """The tensors of a safetensors file, whatever its name is made of.
+
+    Raises:
+        safetensors.SafetensorError, OSError: it cannot be read.
+    """
+    import safetensors.torch
+
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:  # which safetensors cannot open
+        return {name: tensor.to(device) for name, tensor in safetensors.torch.load(path.read_bytes()).items()}
+    return safetensors.torch.load_file(path, device=device)
+
+
 def read_header(path: Path) -> TensorHeader:
     """The header of a safetensors file, without its tensors; nothing is checked against a digest.
 

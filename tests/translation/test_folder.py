@@ -154,8 +154,8 @@ def test_bad_files_among_good_ones(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_one_bad_file(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "1.png", "2.png")
-    (source / "1.png").write_bytes(b"GIF89a")
-    with pytest.raises(UserError, match=r"1 of 2 images .*the other 1 could.*1\.png is not a PNG.*GIF"):
+    (source / "1.png").write_bytes(b"%PDF-1.7")
+    with pytest.raises(UserError, match=r"1 of 2 images .*the other 1 could.*1\.png is not a PNG.*PDF"):
         copying().translate_folder(source, tmp_path / "out", quiet=True)
     assert below(tmp_path / "out") == ["2.png"]
 
@@ -397,7 +397,7 @@ def test_c32_files_of_another_are_refused_all_the_same(tmp_path: Path) -> None:
 def test_the_count_says_what_failed_and_what_was_there(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "1.png", "2.png", "3.png")
     copying().translate_folder(source, tmp_path / "out", quiet=True)
-    (source / "4.png").write_bytes(b"GIF89a")
+    (source / "4.png").write_bytes(b"%PDF-1.7")
     (tmp_path / "out" / "1.png").unlink()
     with pytest.raises(UserError, match=r"^1 of 4 images could not be translated \(1 could, 2 were there already\): .*4\.png"):
         copying().translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)

@@ -9,7 +9,7 @@ from ..errors import TransfigureError, UserError, did_you_mean, printable
 from ..processes import Stopped, isolated_children, stopped_by_signals
 from ..progress import answer, open_streams, say
 from .commands import Command, commands, load, names
-from .parser import command_parser, program_parser
+from .parser import Parser, command_parser, program_parser
 
 SECTIONS = ("name", "data", "generator", "discriminator", "objective", "training")
 
@@ -58,6 +58,8 @@ def _run(arguments: list[str]) -> int:
     command = _command(rest[0])
     parser = command_parser(command)
     for key in overrides:
+        if key == "data" and not command.takes(key) and _has_data(parser):
+            raise UserError(_data_is_no_flag(overrides[key], parser))
         if not command.takes(key):
             raise UserError(_belongs_elsewhere(key, command))
     options = parser.read(rest[1:])
@@ -67,10 +69,25 @@ def _run(arguments: list[str]) -> int:
         from ..registry import load_plugin
 
         load_plugin(plugin)
+    if "data" in overrides:
+        from ..registry import names as registered
+
+        if overrides["data"] not in (*registered("dataset"), "auto") and not overrides["data"].lstrip().startswith("{"):
+            raise UserError(_data_is_no_flag(overrides["data"], parser))
     if command.more_help is not None and options.help:
         answer(f"{parser.format_help()}\n{command.more_help(options, overrides)}", lines=True)
         return 0
     return command.run(options, overrides)
+
+
+def _has_data(parser: Parser) -> bool:
+    return any(action.dest == "data" and not action.option_strings for action in parser._actions)
+
+
+def _data_is_no_flag(value: str, parser: Parser) -> str:
+    """The sentence for ``--data FOLDER``: what the flag would name is a kind of data."""
+    places = " ".join(value if action.dest == "data" else str(action.metavar) for action in parser._actions if not action.option_strings)
+    return f"--data {value} names no kind of data: a folder goes without a flag, as  {parser.prog} {places}  (or with --data.path)"
 
 
 def _command(word: str) -> Command:

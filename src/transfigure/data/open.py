@@ -12,11 +12,10 @@ import numpy as np
 from .. import registry
 from ..errors import UserError
 from ..progress import Progress, say
-from ..recipe import Data, data_at, drawn_worlds, has_place
+from ..recipe import Data, data_at, drawn_worlds, has_place, without_place
 from .check import Findings, Use, inspect, raise_if_bad
 from .dataset import Cache, PairDataset, PairFormat
 from .files import home_path, real_path
-from .folder import is_place
 from .layouts import folders_read, recognise
 from .left_out import LeftOut, remaining, without
 from .pairs import SPLITS, Collection, Record
@@ -72,19 +71,7 @@ def resolve_data(section: Data) -> Data:
     if section.kind in drawn_worlds():
         return section if section.options.get("size", True) else section.replaced(size=section.crop_size)
     if section.path is None and not has_place(section):
-        sides = [(side, section.options[side]) for side in "ab" if section.options.get(side) not in (None, side.upper())]
-        for side, place in sides:
-            if not is_place(home_path(place)):
-                raise UserError(
-                    f"data.{side} is {place}, which is no folder here: check its name, or name the folder that holds both sides"
-                )
-        if sides:
-            lone = "".join(f"; data.{other} is missing" for other in "ab" if other not in dict(sides))
-            raise UserError(
-                f"data.{sides[0][0]} is {sides[0][1]}, and no folder holds both sides{lone}: name two folders by --data.a and --data.b "
-                "(./photos where one is in the working directory), or the folder that holds both"
-            )
-        raise UserError(f"no data: name a folder of image pairs, a manifest, or a drawn world ({', '.join(drawn_worlds())})")
+        raise UserError(without_place(section, f"a folder of image pairs, a manifest, or a drawn world ({', '.join(drawn_worlds())})"))
     if section.path is None:
         kind = ("unpaired" if section.unpaired else "two_folders") if section.kind == "auto" else section.kind
         return section.replaced(kind=kind, **{side: str(real_path(section.options[side])) for side in "ab"})

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Missing, UserError, did_you_mean, printable
+from ..integrity import read_tensors
 from .published import CATALOGUE, Weights
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ def _read_safetensors(file: Path) -> object:
     import safetensors.torch
 
     try:
-        return safetensors.torch.load_file(file, device="cpu")
+        return read_tensors(file)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
         raise UserError(f"{file} is damaged or no safetensors file ({error}): copy or download it again") from error
 

@@ -22,7 +22,7 @@ from .._version import __version__
 from ..data.files import to_json_values, write_atomically, write_json, write_text
 from ..data.pixels import NATURAL_RANGE
 from ..errors import UserError
-from ..integrity import DIGEST, Damaged, TensorHeader, check_digest, check_tensors, digest_of, write_tensors
+from ..integrity import DIGEST, Damaged, TensorHeader, check_digest, check_tensors, digest_of, read_tensors, write_tensors
 from ..stored import brief, check_tree, read_json
 from .base import Generator
 from .build import build_generator, outline_of
@@ -201,7 +201,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Genera
                 "copy the model directory again"
             )
         generator = _built(folder, config, header)
-        weights = safetensors.torch.load_file(folder / WEIGHTS, device=str(device))
+        weights = read_tensors(folder / WEIGHTS, str(device))
     except (Damaged, safetensors.SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{folder / WEIGHTS} is damaged or cut off ({error}): copy it again, or train or resume the run anew") from error
     try:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .._version import __version__
 from ..data.files import write_atomically
 from ..errors import UserError
-from ..integrity import check_tensors, write_tensors
+from ..integrity import check_tensors, read_tensors, write_tensors
 from ..stored import brief, check_tree, load_json
 from .blocks import check_at_least
 
@@ -87,7 +87,7 @@ def save_segmenter(path: Path, network: SegmentationNetwork, facts: Mapping[str,
         RunFailure: the disk is full.
     """
     built = {name: getattr(network, name) for name in _BUILT}
-    about = json.dumps({**facts, "format": FORMAT, "transfigure": __version__, "network": built}, ensure_ascii=False)
+    about = json.dumps({**facts, "format": FORMAT, "transfigure": __version__, "network": built})
     write_atomically(path, lambda stream: write_tensors(stream, network.state_dict(), {"segmenter": about}))
 
 
@@ -99,7 +99,7 @@ def load_segmenter(path: Path) -> tuple[SegmentationNetwork, dict[str, Any]]:
     """
     try:
         about = check_tensors(path).metadata.get("segmenter")
-        weights = safetensors.torch.load_file(path) if about is not None else {}
+        weights = read_tensors(path) if about is not None else {}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged or is no segmenter ({error}): copy it again, or train one anew") from error
     if about is None:

@@ -16,6 +16,7 @@ from .sections import (
     data_at,
     drawn_worlds,
     has_place,
+    without_place,
 )
 from .tree import flatten, shipped
 from .values import parse_value
@@ -38,4 +39,5 @@ __all__ = [
     "read_options",
     "shipped",
     "stabilisers",
+    "without_place",
 ]

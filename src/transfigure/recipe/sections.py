@@ -146,6 +146,29 @@ def has_place(data: Data) -> bool:
     )
 
 
+def without_place(data: Data, wanted: str) -> str:
+    """The sentence for a data section that says nowhere where its pictures come from, or where none are.
+
+    Args:
+        data: a section that :func:`has_place` refuses.
+        wanted: what should be named.
+    """
+    sides = {side: data.options[side] for side in "ab" if data.options.get(side) not in (None, side.upper())}
+    for side, place in sides.items():
+        if place != Path(place).name and not _is_place(place):
+            return f"data.{side} is {place}, which is no folder: check its name"
+    if sides:
+        (side, place), *_ = sorted(sides.items(), key=lambda item: item[1] != Path(item[1]).name)
+        lone = "".join(f", and data.{other} is missing" for other in "ab" if other not in sides)
+        if place == Path(place).name:
+            return f"data.{side} is {place}, a folder inside DATA, and no DATA is named: name it after the recipe, or write ./{place}"
+        return (
+            f"data.{side} is {place}{lone}: name the folder that holds both sides after the recipe, or each side by its path "
+            "(./photos for one in the working directory) with --data.a and --data.b"
+        )
+    return f"no data: name {wanted}"
+
+
 class GeneratorSection(Named):
     """The network that makes the image, with its options."""
 

@@ -567,4 +567,8 @@ def dataset_digest(data: OpenedData) -> str:
     names = "\n".join(record.name for record in data.train.records)
     if not data.has_pairs:  # a record's name is its source's: its target has another
         names += "\n".join(path.name for record in data.train.records for path in (*record.a.paths, *record.b.paths))
-    return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+    try:
+        spelt = names.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a manifest may hold what no file name can be
+        spelt = names.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(spelt).hexdigest()

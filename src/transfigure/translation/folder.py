@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, TypedDict
 
+from ..data.folder import composed
 from ..data.images import Alpha
 from ..data.metadata import Keep
 from ..data.pairing import listed
@@ -85,11 +86,16 @@ def plan_outputs(files: Sequence[Path], source: Path, output: Path, format: str,
         )
     inputs = {file.resolve() for file in files}
     outputs: dict[Path, Path] = {}
+    spellings: dict[str, Path] = {}
     for file in files:
         relative = file.relative_to(source)
         written = output / (relative if format == "same" else relative.with_suffix(f".{format}"))
         if written in outputs:
             raise UserError(f"{outputs[written]} and {file} would both be written as {written}: use --format same, or rename one")
+        if (other := spellings.setdefault(composed(str(written)), file)) != file:
+            raise UserError(
+                f"the names of {other} and {file} differ only in how accents are stored, which some systems take for one file: rename one"
+            )
         if written.resolve() in inputs:
             raise UserError(f"{written} is one of the images to be translated, which would be lost: choose another output folder")
         check(written)

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train every cell, write the comparison, print its table, and fail if a cell did."""
-    from ...recipe import has_place
+    from ...recipe import has_place, without_place
     from ...studies.ablation.ablation import AblationOptions, ablate
     from ...studies.ablation.grid import Grid
 
@@ -62,7 +62,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         answer(grid.to_yaml(), lines=True, end="")
         return 0
     if not has_place(cells[0].recipe.data):
-        raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic after the grid")
+        wanted = "a folder of image pairs, a manifest, or a drawn world such as synthetic after the grid"
+        raise UserError(without_place(cells[0].recipe.data, wanted))
     means = AblationOptions(
         options.segmenter,
         options.palette,

@@ -46,7 +46,7 @@ def more_help(options: argparse.Namespace, overrides: dict[str, Any]) -> str:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train, and write the report."""
-    from ...recipe import Recipe, has_place
+    from ...recipe import Recipe, has_place, without_place
 
     for key, value in (("training.seed", options.seed), ("training.devices", options.devices)):
         if value is not None:
@@ -65,7 +65,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         return 0
     out = required(options.out, "--out RUN")
     if not has_place(recipe.data):
-        raise UserError("no data: name a folder of image pairs, a manifest, or a drawn world such as synthetic after the recipe")
+        wanted = "a folder of image pairs, a manifest, or a drawn world such as synthetic after the recipe"
+        raise UserError(without_place(recipe.data, wanted))
     from ...training.trainer import train
 
     run_directory = train(recipe, out, resume=options.resume, quiet=options.quiet)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..._version import __version__
 from ...data.files import home_path, write_atomically
 from ...errors import RunFailure, UserError
-from ...integrity import check_tensors, write_tensors
+from ...integrity import check_tensors, read_tensors, write_tensors
 from ...progress import Progress, duration
 from ...stored import check_tree, load_json
 from ...worlds.shapes.dataset import Factor
@@ -185,7 +185,7 @@ class Probes:
         """
         factors = [dataclasses.asdict(factor) for factor in self.factors]
         built = {"size": self.size, "width": self.width, "factors": factors}
-        about = json.dumps({"format": FORMAT, "transfigure": __version__, **built, "facts": self.facts}, ensure_ascii=False)
+        about = json.dumps({"format": FORMAT, "transfigure": __version__, **built, "facts": self.facts})
         write_atomically(home_path(file), lambda stream: write_tensors(stream, self.network.state_dict(), {"probes": about}))
 
 
@@ -251,7 +251,7 @@ def load_probes(file: str | Path) -> Probes:
     path = home_path(file)
     try:
         about = check_tensors(path).metadata.get("probes")
-        weights = safetensors.torch.load_file(path) if about is not None else {}
+        weights = read_tensors(path) if about is not None else {}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged or holds no probes ({error}): copy it again, or train them anew") from error
     if about is None:
