@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.training.runs import tiny_recipe
 from transfigure.cli import main
@@ -21,6 +20,7 @@ from transfigure.cli.commands import Command, names
 from transfigure.cli.parser import Parser
 from transfigure.data import files, images
 from transfigure.data.files import write_atomically
+from transfigure.data.pairs import Record
 from transfigure.errors import Interrupted
 from transfigure.processes import Stopped, StopRequest, child_command, isolated_children, stopped_by_signals
 from transfigure.training.steps.pix2pix import Pix2PixStep
@@ -142,13 +142,13 @@ def test_sigterm_while_the_data_is_read_leaves_no_run(
 ) -> None:
     for number in range(3):
         images.write(tmp_path / "data" / "train" / f"{number}.png", np.zeros((32, 64, 3), np.uint8))
-    look = Image.open
+    load = Record.load
 
     def interrupted(*given: Any, **named: Any) -> Any:
         signal.raise_signal(signal.SIGTERM)
-        return look(*given, **named)
+        return load(*given, **named)
 
-    monkeypatch.setattr(Image, "open", interrupted)
+    monkeypatch.setattr(Record, "load", interrupted)
     flags = ["--training.epochs", "1", "--data.crop_size", "32", "--data.load_size", "32"]
     assert main(["train", "pix2pix_small", str(tmp_path / "data"), "--out", str(tmp_path / "run"), *flags]) == 143
     assert not (tmp_path / "run").exists()
