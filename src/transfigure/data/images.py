@@ -26,7 +26,9 @@ from PIL.ImageFile import ImageFile
 
 from .._version import __version__
 from ..errors import TransfigureError, UserError
+from ..stored import brief
 from . import metadata, pnm, scientific
+from .claims import check_bytes, check_memory
 from .file_facts import FileFacts, Orientation
 from .files import write_atomically
 from .metadata import Metadata
@@ -156,15 +158,17 @@ def examine(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation 
         turned = None  # the orientation that Pillow has applied: it does so to TIFFs alone
         if kind == "PNM":
             layout = pnm.pnm_layout(stream)
-            _check_size(path, layout.width, layout.height)
+            _check_layout(path, layout)
             pixels, transparent, tag = pnm.read_pnm(stream, path), False, 1
             facts = FileFacts(kind, pixels.dtype.name)
         elif image is None:
-            pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_size(path, found.width, found.height, found.channels))
+            pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_layout(path, found))
             transparent, tag = layout.transparent, layout.orientation
             facts = FileFacts(kind, layout.stored, tag, no_data=layout.no_data, pages=layout.pages, page_axis=layout.page_axis)
         else:
             _check_size(path, image.width, image.height)
+            check_bytes(path, stream, kind, image.width, image.height)
+            check_memory(path, image.width, image.height, 4.0 * len(image.getbands()) * (1 if image.mode in _BYTES else 4))
             turned = int(image.tag_v2.get(_ORIENTATION, 1)) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
             if kind == "PNG" and scientific.is_deep_png(_head(stream)):
                 pixels, transparent = scientific.read_png(stream, path)
@@ -215,6 +219,19 @@ def size_of(path: str | Path) -> Header:
             raise ValueError("it holds no pixels")
         width, height = (layout.height, layout.width) if layout.orientation in (5, 6, 7, 8) else (layout.width, layout.height)
         return Header(width, height, layout.channels - layout.transparent, layout.dtype, kind, layout.transparent)
+
+
+def check_claim(path: str | Path) -> None:
+    """See that a file has the bytes that a picture of the size in its header takes at the least; :func:`read` does so by itself.
+
+    Raises:
+        UserError: it has not, or cannot be read at all.
+    """
+    path = Path(path)
+    with _opened(path) as (stream, kind):
+        image = _pillow(stream, kind, path)
+        if image is not None:
+            check_bytes(path, stream, kind, image.width, image.height)
 
 
 def write(path: str | Path, array: Array, about: Metadata | None = None) -> None:
@@ -508,10 +525,19 @@ def software(path: str | Path) -> str | None:
             return ""
 
 
+_BYTES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "La", "RGBa", "HSV", "LAB")
+"""Pillow's modes of a byte a channel."""
+
+
+def _check_layout(path: Path, layout: scientific.Layout) -> None:
+    _check_size(path, layout.width, layout.height, layout.channels)
+    check_memory(path, layout.width, layout.height, 2.0 * layout.channels * max(2, np.dtype(layout.dtype).itemsize))
+
+
 def _check_size(path: Path, width: int, height: int, channels: int = 1) -> None:
     given = os.environ.get("TRANSFIGURE_MAX_PIXELS", "")
-    if given and not given.isdecimal():
-        raise UserError(f"TRANSFIGURE_MAX_PIXELS is {given!r}: give a whole number of pixels, or unset it")
+    if given and not (given.isdecimal() and len(given) < 19):
+        raise UserError(f"TRANSFIGURE_MAX_PIXELS is {brief(given)}: give a whole number of pixels, or unset it")
     limit = int(given) if given else MAX_PIXELS
     if width * height * max(1, channels / 4) > limit:
         many = f" with {channels} channels" if channels > 4 else ""

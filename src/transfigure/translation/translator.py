@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from .. import memory
 from ..data import images
 from ..data.files import check_writable_folder
 from ..data.folder import find_images
@@ -29,6 +30,7 @@ from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfi
 from ..networks.modes import inference
 from ..progress import say, track
 from .folder import FileKeywords, FileOptions, Written, plan_outputs, raise_failures
+from .footprint import Footprint, available
 
 
 @dataclass
@@ -52,6 +54,10 @@ class Translator:
     origin: Path | None = None
     quiet: bool = False
     _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    _footprint: Footprint = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._footprint = Footprint(self.generator)
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: Literal["last", "best"] = "last", device: str = "auto") -> Translator:
@@ -146,6 +152,7 @@ class Translator:
         how = self.inference
         only = self.generator.only_size or 0
         outputs = []
+        self.check_memory(*source.shape[-2:])
         for image in source:
             height, width = image.shape[-2:]
             fits = not only or (height, width) == (only, only)
@@ -165,6 +172,28 @@ class Translator:
             if not fits:
                 self._note(f"this model takes {only} x {only} pixels only: images are resized to that, and its outputs back")
         return torch.stack(outputs)
+
+    def check_memory(self, height: int, width: int) -> None:
+        """Find out before the work whether an image of this size can be translated in the memory there is.
+
+        Raises:
+            UserError: it cannot; the message says how much it would take and how much is free.
+        """
+        sides = [
+            -(-max(side, self.generator.smallest_input) // self.config.size_multiple) * self.config.size_multiple
+            for side in (height, width)
+        ]
+        inside = (self.generator.only_size,) * 2 if self.generator.only_size else (sides[0], sides[1])
+        if (wanted := self._footprint.of(*inside, shown=(height, width))) == 0:
+            return
+        device = next((parameter.device for parameter in self.generator.parameters()), torch.device("cpu"))
+        if (free := available(device)) is not None and wanted > free:
+            padded = "" if inside == (height, width) or self.generator.only_size else f" (inside {inside[1]} x {inside[0]})"
+            raise UserError(
+                f"{width} x {height} pixels{padded} take about {memory.words(wanted)} of memory in this model, and "
+                f"{memory.words(free)} are free: "
+                "cut the image into parts or make it smaller, choose another device, or close other programs"
+            )
 
     def _mention(self, image: NDArray[Any], source: Domain) -> None:
         """Say, once for every kind, what is done to images that are not as the model was trained on."""
@@ -207,12 +236,25 @@ class Translator:
 
     def _translate(self, source: Path, output: Path, options: FileOptions, maker: str) -> None:
         try:
+            self._check_file(source, options)
             array = images.read(source, options.alpha)
             if options.half is not None:
                 array = images.split_halves(array, source)[options.half == "right"]
             images.write(output, self.translate_array(array), replace(self._metadata(source, output, options), maker=maker))
         except UserError as error:
             raise UserError(str(error) if str(source) in str(error) or str(output) in str(error) else f"{source}: {error}") from error
+
+    def _check_file(self, source: Path, options: FileOptions) -> None:
+        """The same from a file's header, before anything is decoded; what is wrong with the file is said when it is read."""
+        try:
+            header = images.size_of(source)
+        except (UserError, Missing):
+            return
+        try:
+            self.check_memory(header.height, header.width if options.half is None else header.width // 2)
+        except UserError:
+            images.check_claim(source)  # perhaps the file is not what its header says
+            raise
 
     def _metadata(self, source: Path, output: Path, options: FileOptions) -> Metadata:
         """What the output is going to say beside its pixels; what of the source it cannot say is said here, once of each kind."""
