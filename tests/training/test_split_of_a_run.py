@@ -110,7 +110,7 @@ def test_a_run_of_version_0_1_0_goes_on_with_its_own_split(tmp_path: Path) -> No
     for tree in (state["recipe"], config["recipe"], written):
         del tree["data"]["split_rule"], tree["data"]["group"]
     config.pop("digest", None)
-    torch.save(state, run / "checkpoints" / "last.pt")
+    torch.save({**state, "format": 2}, run / "checkpoints" / "last.pt")
     (run / "model" / "config.json").write_text(json.dumps(config))
     (run / "recipe.yaml").write_text(yaml.safe_dump(written))
 
