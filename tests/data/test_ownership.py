@@ -78,11 +78,16 @@ def test_c06_a_table_of_0_1_0_with_a_column_more_is_another_s(tmp_path: Path) ->
 
 def test_c06_a_table_is_known_by_its_digest_in_the_file_beside_it(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"name,ssim\nx,1\n")
-    (tmp_path / "a.json").write_text(json.dumps(marked({"n": 1}, {"a.csv": b"name,ssim\nx,1\n"})))
+    (tmp_path / "a.json").write_text(json.dumps(marked({"n": 1}, {"a.csv": digest(b"name,ssim\nx,1\n")})))
     assert is_ours(tmp_path / "a.csv") and is_ours(tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text())["files"] == {"a.csv": digest(b"name,ssim\nx,1\n")}
     (tmp_path / "a.csv").write_bytes(b"name,ssim\nx,2\n")
     assert not is_ours(tmp_path / "a.csv")
+
+
+def test_c06_an_object_with_a_brace_where_tensors_have_theirs(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(marked({"rows": {}})).replace(" ", ""))
+    assert (tmp_path / "a.json").read_bytes()[8:9] == b"{" and is_ours(tmp_path / "a.json")
 
 
 def test_c06_what_is_there_and_not_ours_is_refused_without_overwrite(tmp_path: Path) -> None:

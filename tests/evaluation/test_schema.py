@@ -52,7 +52,7 @@ def test_every_fact_is_a_key_of_the_file(tmp_path: Path) -> None:
     full = Facts(**{**vars(FACTS), "ranked_by": "ssim", "worst": ["a"], "best": ["b"], "seconds": 1.5, "n": 3})
     EvaluationRecord([], full).write(tmp_path)
     keys = json.loads((tmp_path / FILE).read_text()).keys()
-    assert keys == {"version", "rows", "panels", *(item.name for item in fields(Facts))} - {"more"}
+    assert keys == {"version", "rows", "panels", "transfigure", *(item.name for item in fields(Facts))} - {"more"}
     assert full["split"] == "test" and full["n"] == 3
     with pytest.raises(KeyError):
         full["spilt"]
@@ -124,7 +124,8 @@ def test_what_is_no_evaluation(text: str | None, words: str, tmp_path: Path) -> 
 def test_every_key_is_on_the_page_of_the_run_directory() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "run-directory.md").read_text(encoding="utf-8")
     section = page[page.index("## evaluation.json") : page.index("## An ablation")]
-    keys = {"version", "rows", "panels"} | {item.name for kind in (Facts, Row, Panel) for item in fields(kind)} - {"more"}
+    keys = {*["version", "rows", "panels", "transfigure", "files"]}
+    keys |= {item.name for kind in (Facts, Row, Panel) for item in fields(kind)} - {"more"}
     assert keys == {key for key in keys if f"`{key}`" in section}
 
 

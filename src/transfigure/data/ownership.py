@@ -78,29 +78,30 @@ def is_ours(file: Path) -> bool:
             return _says_us(software) or _named_by_version_1(file)
         if head.startswith(b"PK"):
             return _archive(file)
-        suffix = file.suffix.lower()
-        if suffix == ".safetensors":
+        if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= file.stat().st_size:  # safetensors: a length, then what is in it
             return _tensors(file)
-        if suffix == ".json":
+        if head.startswith(b"{"):
             return _described(_json(file))
-        if suffix in (".html", ".htm", ".svg"):
-            return _page(file, head)
-        if suffix == ".csv":
-            return _table(file)
+        return _page(file, head) or (file.suffix.lower() == ".csv" and _table(file))
     except (OSError, ValueError, RecursionError, AttributeError, struct.error):  # damaged, so not as we wrote it
         pass
     return False
 
 
-def marked(values: Mapping[str, Any], tables: Mapping[str, bytes] | None = None) -> dict[str, Any]:
+def marked(values: Mapping[str, Any], files: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The object of a JSON file with the key by which it is known as ours, and the digests of the tables that are written beside it."""
-    named = {FILES: {name: digest(content) for name, content in tables.items()}} if tables else {}
-    return {**values, KEY: __version__, **named}
+    return {**values, KEY: __version__, **({FILES: dict(files)} if files else {})}
 
 
-def digest(content: bytes) -> str:
-    """The SHA-256 of a file's content."""
-    return hashlib.sha256(content).hexdigest()
+def digest(content: bytes, replaced: Path | None = None) -> str:
+    """The SHA-256 of a table's content, and after it that of the file it is about to replace.
+
+    So whichever of the two is there is known as ours, should the process end between the table and the file that holds its digest.
+    """
+    digests = [hashlib.sha256(content).hexdigest()]
+    if replaced is not None and replaced.is_file() and is_ours(replaced):
+        digests.append(hashlib.sha256(replaced.read_bytes()).hexdigest())
+    return " ".join(dict.fromkeys(digests))
 
 
 def _says_us(software: str) -> bool:
@@ -143,6 +144,8 @@ def _page(file: Path, head: bytes) -> bool:
     """A page or a figure by its first lines; a page of 0.1.0 by its last."""
     if f'name="generator" content="{TOOL} '.encode() in head or head.startswith(f'<svg data-generator="{TOOL} '.encode()):
         return True
+    if not head.startswith(b"<!doctype html>"):
+        return False
     with file.open("rb") as stream:
         stream.seek(max(0, file.stat().st_size - 65536))
         return b'<footer class="quiet">Written by Transfigure 0.1.0. One file' in stream.read()
@@ -158,7 +161,7 @@ def _table(file: Path) -> bool:
         return False
     if KEY in values:
         named = values.get(FILES)
-        return isinstance(named, dict) and named.get(file.name) == digest(file.read_bytes())
+        return isinstance(named, dict) and digest(file.read_bytes()) in str(named.get(file.name)).split()
     with file.open(encoding="utf-8") as stream:
         columns = stream.readline().rstrip("\n").split(",")
     rows = values.get("rows", [])

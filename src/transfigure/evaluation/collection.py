@@ -36,6 +36,12 @@ class MetricKeywords(TypedDict, total=False):
     weights: Mapping[str, str | Path] | None
 
 
+class EvaluationKeywords(MetricKeywords, total=False):
+    """Those, and whether files that this tool did not write may be replaced."""
+
+    overwrite: bool
+
+
 @dataclass(frozen=True)
 class MetricOptions:
     """Which metrics are wanted, and what they need.

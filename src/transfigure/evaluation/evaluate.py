@@ -18,7 +18,6 @@ from torch import Tensor
 
 from ..data.batch import chunks
 from ..data.dataset import PairDataset
-from ..data.files import check_writable_folder
 from ..data.open import refuse_inside
 from ..data.pixels import NATURAL_RANGE, Array, match_channels, to_array, to_tensor
 from ..features import weights as weight_files
@@ -27,9 +26,9 @@ from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
 from ..recipe import Data
 from ..translation.translator import Translator
-from .collection import MetricCollection, MetricKeywords, MetricOptions
+from .collection import EvaluationKeywords, MetricCollection, MetricOptions
 from .held_out import HeldOut, held_out, read
-from .result import Evaluation, save_panels, spread
+from .result import Evaluation, prepare_place, save_panels, spread
 from .schema import SIDES, Facts
 
 Pictures = tuple[Tensor, Tensor, Tensor]
@@ -56,7 +55,7 @@ def evaluate(
     checkpoint: Literal["last", "best"] = "last",
     overrides: dict[str, Any] | None = None,
     quiet: bool = False,
-    **keywords: Unpack[MetricKeywords],
+    **keywords: Unpack[EvaluationKeywords],
 ) -> Evaluation:
     """Score a translator on held-out pairs.
 
@@ -72,13 +71,15 @@ def evaluate(
         checkpoint: of a run: ``last`` or ``best``.
         overrides: dotted data keys merged into the recipe's, such as ``{"data.direction": "BtoA"}``.
         quiet: no progress.
-        keywords: the other fields of :class:`MetricOptions`: ``require``, ``options``, ``segmenter``, ``palette`` and ``weights``.
+        keywords: ``overwrite``, to replace files in ``out`` that this tool did not write; and the other fields of
+            :class:`MetricOptions`: ``require``, ``options``, ``segmenter``, ``palette`` and ``weights``.
 
     Raises:
         UserError: no model, no pairs, or pairs that do not fit the model.
         Missing: a required metric cannot be computed.
     """
     started = time.monotonic()
+    overwrite, run = keywords.pop("overwrite", False), None
     wanted = MetricOptions.of(metrics, keywords)
     choice = wanted.choose()
     if isinstance(model, Translator):
@@ -86,14 +87,14 @@ def evaluate(
     else:
         translator = Translator.load(model, checkpoint=checkpoint)
         if out is None and wanted.metrics is None and not wanted.require and (Path(model) / "recipe.yaml").is_file():
-            out = Path(model) / "evaluation"
+            run, out = Path(model), Path(model) / "evaluation"
     found = held_out(translator, data, split, overrides or {})
     if not quiet:
         for note in found.notes:
             say(f"note: {note}")
     if out is not None:
         refuse_inside(found.section, out)
-        check_writable_folder(Path(out))
+        prepare_place(Path(out), overwrite, run)
     choice = choice.with_segmenter(wanted, lambda photos: _label_maps(found, photos))
     about = Facts(
         split=found.split,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..data import images
 from ..data.batch import chunks
-from ..data.files import check_writable_folder, real_path
+from ..data.files import real_path
 from ..data.folder import Found, find_images
 from ..data.pairing import listed, match
 from ..data.pixels import NATURAL_RANGE, Array, convert_channels, match_channels, to_tensor
@@ -24,9 +24,9 @@ from ..metrics.distribution import FeatureMetric
 from ..metrics.metric import MetricContext
 from ..metrics.statistics import Statistics
 from ..progress import say, track
-from .collection import MetricChoice, MetricCollection, MetricKeywords, MetricOptions
+from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
 from .evaluate import BATCH, PALETTE_IMAGES, SOURCE_COPIED, batch_key, stride
-from .result import Evaluation, save_panels, spread
+from .result import Evaluation, prepare_place, save_panels, spread
 from .schema import OF_FILES, Facts
 
 NO_CORRESPONDENCE = "needs pairs of generated image and target, and here are two sets without correspondence"
@@ -57,8 +57,8 @@ class FileReading:
         return to_tensor(self.array(file), self.value_range, str(file))
 
 
-class FolderKeywords(MetricKeywords, total=False):
-    """The fields of :class:`FileReading` and of :class:`.collection.MetricOptions` as keywords."""
+class FolderKeywords(EvaluationKeywords, total=False):
+    """The fields of :class:`FileReading` and of :class:`.collection.MetricOptions` as keywords, and ``overwrite``."""
 
     value_range: tuple[float, float] | None
     alpha: images.Alpha
@@ -87,8 +87,8 @@ def evaluate_folders(
         metrics: as for :func:`.evaluate.evaluate`.
         out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
         quiet: no progress and no notes.
-        keywords: ``value_range`` and ``alpha``, see :class:`FileReading`; and ``require``, ``options``, ``segmenter``, ``palette`` and
-            ``weights``, see :class:`.collection.MetricOptions`.
+        keywords: ``value_range`` and ``alpha``, see :class:`FileReading`; ``overwrite``, to replace files in ``out`` that this tool did not
+            write; and ``require``, ``options``, ``segmenter``, ``palette`` and ``weights``, see :class:`.collection.MetricOptions`.
 
     Raises:
         UserError: a folder is missing or empty, an image has no partner, cannot be read, or differs from its partner in size or channels.
@@ -96,6 +96,7 @@ def evaluate_folders(
     """
     started = time.monotonic()
     reading = FileReading(keywords.pop("value_range", None), keywords.pop("alpha", "refuse"))
+    overwrite = keywords.pop("overwrite", False)
     wanted = MetricOptions.of(metrics, keywords)
     choice = wanted.choose()
     stored = Path(target).suffix.lower() == ".npz"
@@ -119,7 +120,7 @@ def evaluate_folders(
             )
             _refuse_the_same(found)
             reading = _with_grey(reading, found, quiet)
-            _prepare(out, found)
+            _prepare(out, found, overwrite)
             result = _compare_sets(choice, sets, about, reading, quiet)
         else:
             photos = wanted.segmenter is not None or choice.generates_photos
@@ -127,7 +128,7 @@ def evaluate_folders(
             _refuse_the_same(found)
             files = _matched(found, photos, quiet)
             reading = _with_grey(reading, found, quiet)
-            _prepare(out, found)
+            _prepare(out, found, overwrite)
             some = files[:: stride(len(files), PALETTE_IMAGES)]
             choice = choice.with_segmenter(wanted, lambda _: (reading.array(one.labels) for one in some if one.labels))
             result = _compare_pairs(choice, files, about, reading, quiet)
@@ -139,12 +140,12 @@ def evaluate_folders(
     return result
 
 
-def _prepare(out: str | Path | None, listing: Mapping[str, Found]) -> None:
+def _prepare(out: str | Path | None, listing: Mapping[str, Found], overwrite: bool) -> None:
     if out is not None:
         for found in listing.values():
             if real_path(out).is_relative_to(real_path(found.folder)):
                 raise UserError(f"--out {out} lies inside {found.folder}: its pictures would be scored next time; choose another folder")
-        check_writable_folder(Path(out))
+        prepare_place(Path(out), overwrite)
 
 
 # ---- pair by pair ----------------------------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from ..data import images
-from ..data.files import write_text
+from ..data.files import check_writable_folder, write_atomically
+from ..data.ownership import check_outputs, digest, is_ours
 from ..data.pixels import Array
 from ..errors import Missing, printable
 from ..progress import say
-from .schema import PANELS, PER_IMAGE, SIDES, EvaluationRecord, Panel
+from .schema import FILE, PANELS, PER_IMAGE, SIDES, EvaluationRecord, Panel
 
 
 @dataclass
@@ -82,8 +83,26 @@ class Evaluation(EvaluationRecord):
 
     def save(self, folder: Path) -> None:
         """Write ``evaluation.json`` and ``per_image.csv``."""
-        write_text(folder / PER_IMAGE, self.csv())
+        table = self.csv().encode("utf-8", "backslashreplace")
+        self.files = {PER_IMAGE: digest(table, folder / PER_IMAGE)}
         self.write(folder)
+        write_atomically(folder / PER_IMAGE, table)
+
+
+def prepare_place(out: Path, overwrite: bool = False, run: Path | None = None) -> None:
+    """Find out before an evaluation whether it may be written to a folder, and create that.
+
+    Args:
+        out: the folder.
+        overwrite: whether files there that this tool did not write may be replaced.
+        run: the run that the folder is part of, if it is.
+
+    Raises:
+        UserError: they may not, or there is a link; or the place cannot be written.
+    """
+    panels = [f"{PANELS}/{number:02d}_{side}.{suffix}" for number in range(100) for side in SIDES for suffix in ("png", "tif")]
+    check_outputs((out / name for name in (FILE, PER_IMAGE, *panels)), overwrite, below=out if run is None else run)
+    check_writable_folder(out)
 
 
 def save_panels(
@@ -129,7 +148,7 @@ def save_panels(
     for side, reason in ({} if quiet else left_out).items():
         say(f"note: the report will show no {side} pictures: {reason}")
     for stale in (out / PANELS).glob("[0-9][0-9]_*"):  # an earlier evaluation's, and only now that the new ones are there
-        if stale not in written:
+        if stale not in written and is_ours(stale):
             stale.unlink()
 
 

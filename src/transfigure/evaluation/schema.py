@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.files import to_json_values, write_json
+from ..data.ownership import FILES, KEY, marked
 from ..errors import UserError
 
 VERSION = 2
@@ -186,11 +187,13 @@ class EvaluationRecord:
         rows: the table, one row per value of a metric.
         about: how it was made.
         panels: pictures kept for reports.
+        files: the SHA-256 of the tables beside the file, by which they are known as ours.
     """
 
     rows: list[Row]
     about: Facts
     panels: list[Panel] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as the file holds them: what is not finite is None, for JSON has no word for it."""
@@ -209,8 +212,9 @@ class EvaluationRecord:
         if version > VERSION:
             raise UserError(f"it is of version {version}, written by a newer program, and {VERSION} is the newest known here")
         rows, panels = ([entry for entry in map(_mapping, _list(values.get(key))) if entry] for key in ("rows", "panels"))
-        facts = {key: value for key, value in values.items() if key not in ("version", "rows", "panels")}
-        return cls([Row.from_dict(row) for row in rows], Facts.from_dict(facts), [Panel.from_dict(panel) for panel in panels])
+        facts = {key: value for key, value in values.items() if key not in ("version", "rows", "panels", FILES, KEY)}
+        files = {name: _text(digest) for name, digest in _mapping(values.get(FILES)).items()}
+        return cls([Row.from_dict(row) for row in rows], Facts.from_dict(facts), [Panel.from_dict(panel) for panel in panels], files)
 
     @classmethod
     def read(cls, folder: Path) -> EvaluationRecord:
@@ -242,7 +246,7 @@ class EvaluationRecord:
             UserError: the folder cannot be written.
             RunFailure: the disk is full or failing.
         """
-        write_json(folder / FILE, self.to_dict())
+        write_json(folder / FILE, marked(self.to_dict(), self.files))
 
     def replace_rows(self, rows: Sequence[Row]) -> None:
         """Add rows at the end, in place of those of the same names."""

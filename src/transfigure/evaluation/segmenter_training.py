@@ -22,6 +22,7 @@ from ..data import pixels
 from ..data.dataset import Cache
 from ..data.files import check_writable_folder, home_path
 from ..data.open import find_records, resolve_data
+from ..data.ownership import check_outputs
 from ..data.pairs import Record
 from ..data.pixels import Array
 from ..data.transforms import Geometry
@@ -77,7 +78,12 @@ class SegmenterOptions:
 
 
 def train_segmenter(
-    data: str | Path | Data, out: str | Path, options: SegmenterOptions = SegmenterOptions(), *, quiet: bool = False
+    data: str | Path | Data,
+    out: str | Path,
+    options: SegmenterOptions = SegmenterOptions(),
+    *,
+    quiet: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Train a segmentation network on the photos of the training pairs, score it on held-out ones, and write it as one file.
 
@@ -91,6 +97,7 @@ def train_segmenter(
         out: the file to write, such as ``segmenter.safetensors``.
         options: how it is trained.
         quiet: no notes and no progress.
+        overwrite: replace a file that is there already and that this tool did not write.
 
     Returns:
         What the file says of itself: ``file``, ``sha256``, ``palette``, ``size``, ``photos``, ``split``, ``n`` and the three scores of
@@ -104,6 +111,7 @@ def train_segmenter(
     file = home_path(out)
     if file.is_dir():
         raise UserError(f"{file} is a folder: name the file to write, such as {file / 'segmenter.safetensors'}")
+    check_outputs([file], overwrite)
     device = pick_device(options.device)
     section = _section(data, options.size)
     opened = find_records(section)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.files import write_atomically
+from ..data.ownership import check_outputs
 from ..errors import Skipped, UserError
 from ..integrity import Damaged, check_archive, write_archive
 from .divergence import covariance
@@ -71,13 +72,18 @@ class Statistics:
         moments = features.mean(0), covariance(features)
         return cls(extractor.name, extractor.weights, extractor.resize, *moments, len(features), features, str(origin))
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
         """Write a NumPy archive with the names other tools read, ``mu`` and ``sigma``, and the rest under names of our own.
 
+        Args:
+            path: the file.
+            overwrite: replace one that is there already and that this tool did not write.
+
         Raises:
-            UserError: the place cannot be written.
+            UserError: the place cannot be written, or holds another's file.
             RunFailure: the disk is full or failing.
         """
+        check_outputs([Path(path)], overwrite)
         arrays: dict[str, Any] = {"mu": self.mean.numpy(), "sigma": self.covariance.numpy(), "version": FORMAT, "count": self.count}
         arrays |= {"network": self.network, "weights": self.weights, "resize": self.resize}
         if self.features is not None:

@@ -26,7 +26,7 @@ from ..data.pixels import NATURAL_RANGE, bicubic, convert_channels, to_array, to
 from ..errors import Missing, UserError
 from ..interop.pytorch_cyclegan import load_generator
 from ..networks.base import Generator
-from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, load_model, save_model
+from ..networks.model_file import CARD, CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, load_model, save_model
 from ..networks.modes import inference
 from ..progress import say, track
 from .folder import FileKeywords, FileOptions, Written, plan_outputs, raise_failures
@@ -84,8 +84,18 @@ class Translator:
         generator, config = load_model(folder, pick_device(device))
         return cls(generator, config, config.inference, origin=Path(path))
 
-    def save(self, folder: str | Path) -> None:
-        """Write a model directory; the present inference choices become its default."""
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
+        """Write a model directory; the present inference choices become its default.
+
+        Args:
+            folder: where to; an older model of ours in it is replaced.
+            overwrite: replace another's files of the same names, too.
+
+        Raises:
+            UserError: files are there that this tool did not write, or links, or the place cannot be written.
+        """
+        config = Path(folder) / CONFIG  # by which the weights and the card beside it are known
+        check_outputs([config] if config.exists() else [config, Path(folder) / WEIGHTS, Path(folder) / CARD], overwrite)
         save_model(Path(folder), self.generator.state_dict(), replace(self.config, inference=self.inference))
 
     @overload

@@ -42,7 +42,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("comparison")
     (root / "figures").mkdir()
     (root / "figures" / "mine.svg").write_text("mine")
-    (root / "figures" / "score-ssim.svg").write_text("of last week")
+    (root / "figures" / "score-ssim.svg").write_text('<svg data-generator="transfigure 0.0.1" of last week')
     found = figures(read_ablation(write_comparison(root / "objectives")), root / "figures")
     assert [path.name for path in found] == [*(f"{name}.svg" for name in NAMES), "panels.png"]
     return root / "figures"
@@ -66,6 +66,19 @@ def texts(svg: str) -> list[str]:
 def test_there_is_a_file_for_every_figure_and_others_stay(written: Path) -> None:
     assert {path.name for path in written.iterdir()} == {*(f"{name}.svg" for name in NAMES), "panels.png", "mine.svg"}
     assert (written / "mine.svg").read_text() == "mine" and "SSIM" in texts((written / "score-ssim.svg").read_text())
+
+
+def test_c06_figures_of_another_are_not_replaced(ablation: Path, tmp_path: Path) -> None:
+    comparison, folder = read_ablation(ablation), tmp_path / "figures"
+    (first, *_) = figures(comparison, folder)
+    assert figures(comparison, folder)[0] == first, "again, over its own"
+    first.write_text("<svg>mine</svg>")
+    others = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UserError, match="did not write it: choose another place, or replace it with --overwrite"):
+        figures(comparison, folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == others
+    figures(comparison, folder, overwrite=True)
+    assert "mine" not in first.read_text()
 
 
 @pytest.mark.parametrize("name", NAMES)

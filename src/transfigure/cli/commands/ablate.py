@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train every cell, write the comparison, print its table, and fail if a cell did."""
     from ...recipe import has_place, without_place
+    from ...reporting.comparison.page import check_comparison
     from ...studies.ablation.ablation import AblationOptions, ablate
     from ...studies.ablation.grid import Grid
 
@@ -73,6 +74,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         isolate=not options.together,
     )
     out = Path(required(options.out, "--out DIR"))
+    check_comparison(out / "comparison.html", None)
     ablate(grid, out, means, resume=options.resume, quiet=options.quiet)
     return _show(out, options.json)
 

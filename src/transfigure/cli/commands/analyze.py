@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...progress import answer
-from ..options import add_json, add_model, add_plugins, add_quiet, add_split, open_model
+from ..options import add_json, add_model, add_overwrite, add_plugins, add_quiet, add_split, open_model
 
 GROUP = "compare and explain"
 RECIPE_FLAGS = ("data.",)
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_split(parser)
     parser.add_argument("--images", type=int, default=500, metavar="N", help="at most so many of each domain (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", help="write analysis.json and analysis.html here (default for a run: RUN/analysis)")
+    add_overwrite(parser)
     add_json(parser)
     add_plugins(parser)
     add_quiet(parser)
@@ -33,18 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Analyze, write the page, and print the table."""
-    from ...reporting.analysis.page import write_analysis
+    from ...reporting.analysis.page import check_analysis, write_analysis
     from ...studies.preservation.analyze import AnalysisOptions, analyze, read_probes
 
     if options.images < 2:
         raise UserError(f"--images {options.images}: an analysis needs at least 2, better 100")
     translator = open_model(options)
-    out = options.out or (str(Path(options.model) / "analysis") if (Path(options.model) / "recipe.yaml").is_file() else None)
+    run = Path(options.model) if options.out is None and (Path(options.model) / "recipe.yaml").is_file() else None
+    out = run / "analysis" if run is not None else None if options.out is None else Path(options.out)
+    if out is not None:
+        check_analysis(out, options.overwrite, run)
     second = None if options.second is None else open_model(options, options.second)
     common = {"split": options.split, "overrides": overrides, "quiet": options.quiet}
     probes = None if options.probes is None else read_probes(options.probes, translator, options.data, **common)
     found = analyze(translator, options.data, second=second, options=AnalysisOptions(options.images, probes=probes), **common)
-    page = None if out is None else write_analysis(found, Path(out))
+    page = None if out is None else write_analysis(found, out, options.overwrite)
     if options.json:
         answer(json.dumps(found.to_dict(), indent=2), lines=True)
     else:

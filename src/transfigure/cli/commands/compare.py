@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ..options import add_json
+from ..options import add_json, add_overwrite
 
 GROUP = "compare and explain"
 EPILOG = """\
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pictures", metavar="DIR", help="write each figure of the page here too: charts as .svg, test images as panels.png"
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as a GitHub table, to paste into a document")
+    add_overwrite(parser)
     add_json(parser)
 
 
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Write the page, and print the table."""
     from ...progress import answer, say
     from ...reporting.comparison.figures import figures
-    from ...reporting.comparison.page import compare
+    from ...reporting.comparison.page import check_comparison, compare
     from ...studies.ablation.formats import to_dict, to_markdown, to_text
     from ...studies.ablation.summary import summarise
     from ...studies.ablation.variants import read_ablation, read_runs
@@ -46,8 +47,9 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         comparison, page = read_ablation(folder), folder / "comparison.html"
     else:
         comparison, page = read_runs([Path(run) for run in options.runs]), Path("comparison.html")
-    pictures = figures(comparison, options.pictures) if options.pictures else []
-    written = compare(comparison, Path(options.out) if options.out else page)
+    page = check_comparison(options.out or page, options.overwrite)
+    pictures = figures(comparison, options.pictures, options.overwrite) if options.pictures else []
+    written = compare(comparison, page, options.overwrite)
     summary = summarise(comparison)
     alone = options.json or options.markdown  # the table is all there is on stdout, to be piped into a file
     if alone:

@@ -13,6 +13,7 @@ from ..options import (
     add_alpha,
     add_json,
     add_model,
+    add_overwrite,
     add_plugins,
     add_quiet,
     add_split,
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", help="write evaluation.json, per_image.csv and panels here (default for a run: RUN/evaluation)"
     )
+    add_overwrite(parser)
     add_json(parser)
     add_plugins(parser)
     add_quiet(parser)
@@ -84,6 +86,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         "palette": options.palette,
         "weights": weight_files(options),
         "quiet": options.quiet,
+        "overwrite": options.overwrite,
     }
     evaluate = _folders if options.generated or options.target else _model
     result = evaluate(options, overrides, common)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...progress import answer
+from ..options import add_overwrite
 
 GROUP = "measure"
 
@@ -15,11 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A run, and where its page goes."""
     parser.add_argument("run", metavar="RUN", help="the run directory, or what evaluate --out wrote")
     parser.add_argument("--out", metavar="FILE", help="default: RUN/report.html")
+    add_overwrite(parser)
 
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Write the page, and print where it is."""
     from ...reporting.run.page import report
 
-    answer(report(Path(options.run), Path(options.out) if options.out else None))
+    answer(report(Path(options.run), Path(options.out) if options.out else None, options.overwrite))
     return 0

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from ...progress import answer
-from ..options import add_device, add_json, add_quiet
+from ..options import add_device, add_json, add_overwrite, add_quiet
 
 GROUP = "measure"
 
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="passes over the training pairs (default: about three minutes on one core)")
     parser.add_argument("--minutes", type=float, help="stop in time for this")
     parser.add_argument("--width", type=int, help="filters of the outermost level (default: 16)")
+    add_overwrite(parser)
     add_device(parser)
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     add_json(parser)
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     keys = ("palette", "photos", "size", "epochs", "minutes", "width", "device", "seed")
     given = {key: getattr(options, key) for key in keys if getattr(options, key) is not None}
-    facts = train_segmenter(options.data, options.out, SegmenterOptions(**given), quiet=options.quiet)
+    facts = train_segmenter(options.data, options.out, SegmenterOptions(**given), quiet=options.quiet, overwrite=options.overwrite)
     if options.json:
         answer(json.dumps(facts, indent=2), lines=True)
         return 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...progress import answer
-from ..options import add_alpha, add_quiet, add_value_range, add_weights, value_range, weight_files
+from ..options import add_alpha, add_overwrite, add_quiet, add_value_range, add_weights, value_range, weight_files
 
 GROUP = "measure"
 
@@ -24,15 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_value_range(parser)
     add_alpha(parser)
     add_weights(parser)
+    add_overwrite(parser)
     add_quiet(parser)
 
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Write the file, and print what it holds."""
+    from ...data.ownership import check_outputs
     from ...evaluation.folders import statistics_of
 
     if Path(options.out).suffix.lower() != ".npz":
         raise UserError(f"--out {options.out} must end in .npz, by which evaluate --target knows it: call it {options.out}.npz")
+    check_outputs([Path(options.out)], options.overwrite)
     found = statistics_of(
         options.folder,
         options.features,
@@ -42,6 +45,6 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         alpha=options.alpha,
         quiet=options.quiet,
     )
-    found.save(Path(options.out))
+    found.save(Path(options.out), options.overwrite)
     answer(f"{options.out}: {found.count} images, {found.network}")
     return 0

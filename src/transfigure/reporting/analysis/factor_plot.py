@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Affine2D, Transform
 
+from ...data.images import SOFTWARE
 from ...studies.preservation.factors import FactorResult
 from ..charts import COLOURS, STYLE, inline
 
@@ -60,7 +61,7 @@ def factor_png(results: Sequence[FactorResult], scale: float = 2.0) -> bytes:
     """The same figure as a PNG on white, ``scale`` pixels to the unit."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        _draw(results).savefig(buffer, format="png", dpi=72 * scale, facecolor="white", metadata={"Software": None})
+        _draw(results).savefig(buffer, format="png", dpi=72 * scale, facecolor="white", metadata={"Software": SOFTWARE})
     return buffer.getvalue()
 
 

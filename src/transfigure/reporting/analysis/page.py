@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...data.files import write_atomically, write_json
+from ...data.ownership import check_outputs, is_ours, marked
 from ...studies.preservation.measure import IDENTITY, RANDOM_TARGET, Measure
 from ..formatting import decimals, plain, to_places
 from ..panels import PagePicture, data_uri, shown
@@ -72,28 +73,39 @@ class FactorEntry:
     hidden: str
 
 
-def write_analysis(analysis: Analysis, out: Path) -> Path:
+def write_analysis(analysis: Analysis, out: Path, overwrite: bool = False) -> Path:
     """Write an analysis as a page, ``analysis.html``, with its numbers in ``analysis.json`` and the figure of factors beside it.
 
     Args:
         analysis: from :func:`transfigure.studies.preservation.analyze.analyze`.
         out: a folder, created if absent; an older analysis in it is replaced. ``factors.png`` is there only if factors are known.
+        overwrite: replace files that are there already and that this tool did not write.
 
     Returns:
         The page. Each file appears whole or not at all, the page last.
 
     Raises:
-        UserError: the place cannot be written.
+        UserError: the place cannot be written, or another's file is there.
     """
+    check_analysis(out, overwrite)
     page, figure = Path(out) / "analysis.html", Path(out) / "factors.png"
     text = render(analysis)
-    write_json(Path(out) / "analysis.json", analysis.to_dict())
+    write_json(Path(out) / "analysis.json", marked(analysis.to_dict()))
     if analysis.factors:
         write_atomically(figure, factor_png(analysis.factors))
-    else:
-        figure.unlink(missing_ok=True)
+    elif is_ours(figure):
+        figure.unlink()
     write_atomically(page, text.encode("utf-8", "replace"))
     return page
+
+
+def check_analysis(out: Path, overwrite: bool = False, run: Path | None = None) -> None:
+    """See that an analysis may be written to a folder, which is part of a run or is not.
+
+    Raises:
+        UserError: it may not.
+    """
+    check_outputs((Path(out) / name for name in ("analysis.html", "analysis.json", "factors.png")), overwrite, below=run or Path(out))
 
 
 def render(analysis: Analysis) -> str:

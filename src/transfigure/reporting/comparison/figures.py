@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ...data import images
 from ...data.files import check_writable_folder, write_atomically
+from ...data.ownership import check_outputs
 from ...errors import TransfigureError, printable
 from ...studies.ablation.summary import summarise
 from ...studies.ablation.variants import Comparison
@@ -37,29 +38,33 @@ TARGETS = ("the targets", LineStyle("ink"))
 QUIET = f'fill="{COLOURS["ink"]}"'
 
 
-def figures(comparison: Comparison, folder: str | Path) -> list[Path]:
+def figures(comparison: Comparison, folder: str | Path, overwrite: bool = False) -> list[Path]:
     """Write every figure of a study's comparison: charts as SVGs called by their titles, test images by variant as ``panels.png``.
 
     Args:
         comparison: see ``studies.ablation.summary``: ``read_ablation`` or ``read_runs``.
         folder: is made if absent; what else lies there stays.
+        overwrite: replace files that are there already and that this tool did not write.
 
     Returns:
         The files, in the order of the page. Each appears whole or not at all; one comparison gives the same names every time.
 
     Raises:
-        UserError: the place cannot be written.
+        UserError: the place cannot be written, or another's file is there.
     """
     folder = Path(folder)
-    check_writable_folder(folder)
     shown = readable(comparison, [])
-    written: list[Path] = []
+    charts: dict[Path, str] = {}
     for name, text in _charts(comparison, shown):
-        written.append(folder / f"{_slug(name, [path.stem for path in written])}.svg")
-        write_atomically(written[-1], text.encode("utf-8", "replace"))
-    if (pictures := panel_sheet(shown)) is not None:
-        written.append(folder / "panels.png")
-        images.write(written[-1], pictures)
+        charts[folder / f"{_slug(name, [path.stem for path in charts])}.svg"] = text
+    pictures, sheet = panel_sheet(shown), folder / "panels.png"
+    written = [*charts, *([] if pictures is None else [sheet])]
+    check_outputs(written, overwrite, below=folder)
+    check_writable_folder(folder)
+    for path, text in charts.items():
+        write_atomically(path, text.encode("utf-8", "replace"))
+    if pictures is not None:
+        images.write(sheet, pictures)
     return written
 
 
@@ -113,7 +118,8 @@ def standing(figure: Chart, legend: Sequence[tuple[str, LineStyle]], below: str 
     caption = " ".join(f"{capital(each).rstrip('.')}." for each in (own, note) if each)
     high = write(EDGE, max(bottom + 4, y), wrapped(caption, _font(10), wide - 2 * EDGE), 10, QUIET) + 1
     plain, rest = re.sub(r"font-family: [^;\"]*", f"font-family: {FONTS}", inside), "\n".join(parts)
-    text = f"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {wide:.1f} {high:.1f}" \
+    text = f"""<svg data-generator="{images.SOFTWARE}" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" \
+viewBox="0 0 {wide:.1f} {high:.1f}" \
 width="{SCALE * wide:.0f}" height="{SCALE * high:.0f}" role="img" font-family="{FONTS}" fill="#23262b">
 <title>{escape(printable(figure.title))}</title><rect width="100%" height="100%" fill="#fff"/>
 <g transform="translate({EDGE} {top})" stroke-linejoin="round" stroke-linecap="butt">{plain}</g>

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...data.files import write_atomically, write_json, write_text
+from ...data.files import write_atomically, write_json
+from ...data.ownership import check_outputs, digest, marked
 from ...errors import UserError
 from ...studies.ablation.formats import to_csv, to_dict
 from ...studies.ablation.summary import Summary, summarise
@@ -52,26 +53,40 @@ class ImageSheet:
     weight: int
 
 
-def compare(comparison: Comparison, out: str | Path) -> Path:
+def compare(comparison: Comparison, out: str | Path, overwrite: bool = False) -> Path:
     """Write the comparison of a comparison: one HTML page, and the table beside it as ``.csv`` and ``.json``.
 
     Args:
         comparison: see ``studies.ablation.summary``: ``read_ablation`` or ``read_runs``.
         out: the page, as ``comparison.html``; or a folder, which gets a page of that name.
+        overwrite: replace files that are there already and that this tool did not write.
 
     Returns:
         The page. Each file appears whole or not at all.
 
     Raises:
-        UserError: the place cannot be written.
+        UserError: the place cannot be written, or another's file is there.
+    """
+    page = check_comparison(out, overwrite)
+    summary = summarise(comparison)
+    text = render(comparison, summary, page)
+    numbers, table = page.with_suffix(".json"), page.with_suffix(".csv")
+    content = to_csv(summary).encode("utf-8", "backslashreplace")
+    write_json(numbers, marked(to_dict(summary), {table.name: digest(content, table)}))
+    write_atomically(table, content)
+    write_atomically(page, text.encode("utf-8", "replace"))
+    return page
+
+
+def check_comparison(out: str | Path, overwrite: bool | None = False) -> Path:
+    """The page that a comparison is going to be, once it is sure that it, and the files beside it, may be written.
+
+    Raises:
+        UserError: they may not.
     """
     page = Path(out)
     page = page if page.suffix.lower() in (".html", ".htm") else page / "comparison.html"
-    summary = summarise(comparison)
-    text = render(comparison, summary, page)
-    write_json(page.with_suffix(".json"), to_dict(summary))
-    write_text(page.with_suffix(".csv"), to_csv(summary))
-    write_atomically(page, text.encode("utf-8", "replace"))
+    check_outputs((page.with_suffix(suffix) for suffix in (page.suffix, ".json", ".csv")), overwrite)
     return page
 
 

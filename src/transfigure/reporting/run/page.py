@@ -16,6 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ...data.files import write_atomically
+from ...data.ownership import check_outputs
 from .. import charts
 from ..charts import Chart
 from ..formatting import called, decimals, plain, weight
@@ -84,23 +85,25 @@ class Gallery:
     weight: int
 
 
-def report(run_dir: Path, out: Path | None = None) -> Path:
+def report(run_dir: Path, out: Path | None = None, overwrite: bool = False) -> Path:
     """Write the report of a run, or of an evaluation alone, as one self-contained HTML file.
 
     Args:
         run_dir: the directory a training wrote; any part of it may be missing, and the page says which. Or a directory with an
             ``evaluation.json`` at its top, as ``transfigure evaluate --out`` writes it: then nothing is missing that training would write.
         out: where to write; by default ``report.html`` in that directory.
+        overwrite: replace a file that is there already and that this tool did not write.
 
     Returns:
         The file written. It appears whole or not at all.
 
     Raises:
-        UserError: the directory is missing, or is neither a run nor an evaluation.
+        UserError: the directory is missing, or is neither a run nor an evaluation; or the page may not be written.
     """
     files = RunFiles.read(Path(run_dir))
-    page = render(files)
     path = Path(out) if out is not None else files.folder / "report.html"
+    check_outputs([path], overwrite)
+    page = render(files)
     write_atomically(path, page.encode("utf-8", "replace"))
     return path
 

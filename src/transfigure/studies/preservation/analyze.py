@@ -20,6 +20,7 @@ from torch import Tensor
 from ...data.batch import chunks
 from ...data.dataset import PairDataset
 from ...data.files import to_json_values
+from ...data.ownership import check_outputs
 from ...data.pairs import Picture, Record
 from ...errors import UserError, printable
 from ...evaluation.evaluate import as_written, stride
@@ -245,6 +246,7 @@ def read_probes(
     """
     if Path(file).exists():
         return load_probes(file)
+    check_outputs([Path(file)])
     training = held_out(translator, data, split, overrides or {}).training
     probes = None if training is None else world_probes(training.records, quiet=quiet)
     if probes is None:

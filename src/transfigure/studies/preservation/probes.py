@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ..._version import __version__
 from ...data.files import home_path, write_atomically
+from ...data.ownership import check_outputs
 from ...errors import RunFailure, UserError
 from ...integrity import check_tensors, read_tensors, write_tensors
 from ...progress import Progress, duration
@@ -176,13 +177,18 @@ class Probes:
         truth = _checked(self.factors, held_out)
         return {name: agreement(reading, truth.get(name)).mean().item() for name, reading in found.items()}
 
-    def save(self, file: str | Path) -> None:
+    def save(self, file: str | Path, overwrite: bool = False) -> None:
         """Write the probes as one safetensors file, whole or not at all.
 
+        Args:
+            file: the file.
+            overwrite: replace one that is there already and that this tool did not write.
+
         Raises:
-            UserError: the place cannot be written.
+            UserError: the place cannot be written, or holds another's file.
             RunFailure: the disk is full.
         """
+        check_outputs([home_path(file)], overwrite)
         factors = [dataclasses.asdict(factor) for factor in self.factors]
         built = {"size": self.size, "width": self.width, "factors": factors}
         about = json.dumps({"format": FORMAT, "transfigure": __version__, **built, "facts": self.facts})
