@@ -17,9 +17,9 @@ from tests.evaluation.examples import SIZE, model_on, section, smooth, two_folde
 from tests.tiny import Copy, copying, noise_image, tiny_config, tiny_translator
 from transfigure import registry
 from transfigure.data import images
-from transfigure.data.ownership import marked
 from transfigure.data.dataset import PairDataset
 from transfigure.data.open import open_collection
+from transfigure.data.ownership import marked
 from transfigure.data.pixels import to_tensor
 from transfigure.data.splits import divide
 from transfigure.errors import UserError
