@@ -49,7 +49,7 @@ def test_a_result_is_read_back_but_for_the_scores_of_images(tmp_path: Path) -> N
 
 
 def test_every_fact_is_a_key_of_the_file(tmp_path: Path) -> None:
-    full = Facts(**{**vars(FACTS), "ranked_by": "ssim", "worst": ["a"], "best": ["b"], "seconds": 1.5, "n": 3})
+    full = Facts(**{**vars(FACTS), "ranked_by": "ssim", "worst": ["a"], "best": ["b"], "notes": ["dark"], "seconds": 1.5, "n": 3})
     EvaluationRecord([], full).write(tmp_path)
     keys = json.loads((tmp_path / FILE).read_text()).keys()
     assert keys == {"version", "rows", "panels", "transfigure", *(item.name for item in fields(Facts))} - {"more"}

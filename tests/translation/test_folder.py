@@ -171,14 +171,14 @@ def test_only_bad_files(tmp_path: Path) -> None:
 
 def test_a_missing_package_stops_only_the_files_that_need_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_images(tmp_path / "in", "a.png", "b.png", "c.png")
-    read = images.read
+    examine = images.examine
 
-    def without_tifffile(path: Path, alpha: images.Alpha = "refuse") -> Any:
+    def without_tifffile(path: Path, *how: Any) -> Any:
         if path.name == "a.png":
             raise Missing.extra("tifffile", "science", f"reading {path}")
-        return read(path, alpha)
+        return examine(path, *how)
 
-    monkeypatch.setattr(images, "read", without_tifffile)
+    monkeypatch.setattr(images, "examine", without_tifffile)
     with pytest.raises(Missing, match="tifffile") as caught:
         copying().translate_folder(source, tmp_path / "out", quiet=True)
     assert caught.value.exit_code == 3

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 
 if TYPE_CHECKING:
+    from ..data.file_facts import Orientation
     from ..translation.translator import Translator
 
 DATA = "a folder of images, a manifest, or a drawn world such as synthetic"
@@ -87,6 +88,16 @@ def add_alpha(parser: argparse.ArgumentParser, where: str = "") -> None:
         default="refuse",
         help=f"what to do with transparency{' ' * bool(where)}{where} (default: %(default)s)",
     )
+
+
+def add_ignore_orientation(parser: argparse.ArgumentParser) -> None:
+    """``--ignore-orientation``; :func:`orientation` reads it."""
+    parser.add_argument("--ignore-orientation", action="store_true", help="read files as they are stored, not turned by an orientation tag")
+
+
+def orientation(options: argparse.Namespace) -> Orientation:
+    """``--ignore-orientation`` as a way of reading."""
+    return "ignore" if options.ignore_orientation else "apply"
 
 
 def add_value_range(parser: argparse.ArgumentParser) -> None:

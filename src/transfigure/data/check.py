@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from ..errors import UserError
-from .file_facts import FactsWatch, FileFacts, describe_orientation, describe_pages
+from .file_facts import KEPT_TYPES, FactsWatch, FileFacts, describe_orientation, describe_pages
 from .images import Alpha
 from .pairing import listed
 from .pairs import Direction, Picture, Record, describe, directed
@@ -26,8 +26,6 @@ SIDES = ("source", "target")
 SHOWN = 20
 ENOUGH = 10
 """A domain with fewer training pictures is memorised."""
-_KEPT = ("uint8", "uint16", "float32", "bool", "")
-"""Types of numbers in files that are kept as they are."""
 
 
 @dataclass
@@ -396,7 +394,7 @@ def _check_palettes(side: str, seen: Sequence[_Seen], bicubic: bool, bad: dict[i
 
 def _warn_of_types(found: Findings, targets: FactsWatch) -> None:
     """Types of numbers that translated images will not have."""
-    foreign = {name: count for name, count in targets.stored.items() if name not in _KEPT}
+    foreign = {name: count for name, count in targets.stored.items() if name not in KEPT_TYPES}
     if foreign:
         found.warnings.append(
             f"{sum(foreign.values())} of {targets.count} target pictures hold {' or '.join(sorted(foreign))} values: they are read as "

@@ -22,6 +22,7 @@ from ..errors import RunFailure, TransfigureError
 from ..processes import isolated_children
 from . import pixels
 from .batch import Batch, Pair, collate
+from .file_facts import PictureWatch
 from .images import Alpha
 from .pairs import Direction, Record, directed
 from .pixels import Array
@@ -137,6 +138,9 @@ class PairDataset(Dataset[Pair]):
         cache: of prepared pictures, perhaps one that is already filled, by :func:`check.inspect`; it must have been made with the same
             geometry and direction. None is an empty one of 2 GiB.
 
+    Attributes:
+        watches: over sources and targets, while they are read, if somebody wants to know what is wrong with them; None if not.
+
     Raises:
         ValueError: the cache has another geometry.
     """
@@ -160,6 +164,7 @@ class PairDataset(Dataset[Pair]):
         self.training = training
         self.cache = cache if cache is not None else Cache(self.geometry)
         self._partners: tuple[int, Array] | None = None
+        self.watches: tuple[PictureWatch, PictureWatch] | None = None
         if self.cache.geometry != self.geometry:
             raise ValueError(f"the cache was prepared with {self.cache.geometry}, this data set needs {self.geometry}")
 
@@ -186,7 +191,18 @@ class PairDataset(Dataset[Pair]):
 
     def _prepared(self, index: int) -> Arrays:
         arrays = self.cache.get(index)
-        return arrays if arrays is not None else self.cache.put(index, *self.records[index].load(self.alpha))
+        return arrays if arrays is not None else self.cache.put(index, *self._loaded(index))
+
+    def _loaded(self, index: int) -> Arrays:
+        record = self.records[index]
+        arrays, facts = record.examine(self.alpha)
+        for watch, picture, array, one in zip(self.watches or (), (record.a, record.b), arrays, facts):
+            watch.look(picture.label, array, one)
+        return arrays
+
+    def notes(self) -> list[str]:
+        """What looks wrong with the pictures read so far, where they are watched."""
+        return [note for watch in self.watches or () for note in watch.notes()]
 
     def _partner(self, epoch: int, index: int) -> int:
         """Whose target this source is given in this epoch: a permutation of all, so that every target is seen equally often."""
@@ -201,7 +217,7 @@ class PairDataset(Dataset[Pair]):
         Raises:
             UserError: its files cannot be used.
         """
-        arrays = self.records[index].load(self.alpha)
+        arrays = self._loaded(index)
         prepared = self.geometry.prepare(*arrays)
         pair = self._tensors(0, index, prepared)
         if self.geometry.load_size is not None:

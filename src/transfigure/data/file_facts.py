@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from .value_range import number, share
+from numpy.typing import NDArray
+
+from .value_range import Watch, number, share
 
 Orientation = Literal["apply", "ignore"]
+
+KEPT_TYPES = ("uint8", "uint16", "float32", "bool", "")
+"""Types of numbers in files that are read as they are; all others become float32."""
 
 
 @dataclass(frozen=True)
@@ -103,3 +108,37 @@ class FactsWatch:
                 f"({share(marked)} of their values are that): it is treated as data here, and clipped to the range"
             )
         return notes
+
+
+class PictureWatch:
+    """Looks at pictures as a reader reads them, each once, and says in the end what looks wrong with their values and files.
+
+    Args:
+        values: over their value range.
+    """
+
+    def __init__(self, values: Watch) -> None:
+        self.values, self.files = values, FactsWatch(values.what)
+        self._known: set[str] = set()
+
+    def look(self, label: str, array: NDArray[Any], facts: FileFacts = NO_FACTS) -> None:
+        """Take in a picture ``[H, W, C]`` in its file's own type; one that comes again is passed over."""
+        if label not in self._known:
+            self._known.add(label)
+            self.values.look(array)
+            self.files.look(label, facts, array.shape[2])
+
+    def notes(self) -> list[str]:
+        """What looks wrong, one sentence each."""
+        return [*self.values.notes(), *self.files.notes()]
+
+
+def jpeg_against_lossless(generated: FactsWatch, target: FactsWatch) -> list[str]:
+    """A remark where the generated images have been through a JPEG file and the targets have not."""
+    lossy, lossless = generated.formats["JPEG"], target.count - target.formats["JPEG"]
+    if not lossy or not lossless:
+        return []
+    return [
+        f"{lossy} of {generated.count} {generated.what} are JPEG files, and {lossless} of {target.count} {target.what} are not: what JPEG "
+        "loses counts against the generated images, so write them as PNG or TIFF"
+    ]

@@ -13,7 +13,7 @@ from .. import registry
 from ..errors import UserError
 from ..progress import Progress, say
 from ..recipe import Data, data_at, drawn_worlds, has_place, without_place
-from .check import Findings, Use, inspect, raise_if_bad
+from .check import ENOUGH, Findings, Use, inspect, raise_if_bad
 from .dataset import Cache, PairDataset, PairFormat
 from .files import home_path, real_path
 from .layouts import folders_read, recognise
@@ -201,6 +201,7 @@ def open_data(
     train_cache, val_cache = Cache(geometry, budget), Cache(geometry.evaluation(), budget)
     findings, new = _inspect(section, records, paired, train_cache, val_cache, quiet)
     left = [*left_out, *new]
+    notes += _of_few(records, paired)
     if left:
         notes.append(_of_left_out(left, len(records["train"]) + len(records["val"])))
     if not quiet:
@@ -250,6 +251,20 @@ def usable(section: Data, records: Sequence[Record], split: str, paired: bool) -
 def _of_left_out(left: Sequence[LeftOut], others: int) -> str:
     what = "pair cannot be used and is" if len(left) == 1 else "pairs cannot be used and are"
     return f"{len(left)} {what} left out (data.on_error skip; {others} are used), such as {left[0].name}: {left[0].reason}"
+
+
+def _of_few(records: dict[str, list[Record]], paired: bool) -> list[str]:
+    """What cannot be hoped for with so few pairs."""
+    notes, count = [], len(records["train"])
+    if paired and count < ENOUGH:
+        few = "is a single training pair: it" if count == 1 else f"are only {count} training pairs: they"
+        notes.append(f"there {few} will be memorised")
+    if paired and not records["val"]:
+        notes.append(
+            "there are no validation pairs: no best model is chosen, and nothing tells how good the translator is on pictures it has not "
+            "seen (add a val folder, or have more pairs and --data.val_fraction above 0)"
+        )
+    return notes
 
 
 def _ranges(section: Data) -> tuple[Range | None, Range | None]:

@@ -128,7 +128,7 @@ def convert_channels(array: Array, channels: int) -> Array:
             return grey.clip(array.min(axis=2), array.max(axis=2))[..., None]
         luma = (array.astype(np.uint32) @ np.array([299, 587, 114], np.uint32) + 500) // 1000
         return luma.astype(array.dtype)[..., None]
-    if array.shape[0] in (1, 3, 4, channels) and have > 4:
+    if array.shape[0] in (1, 3, 4, channels) and min(array.shape[1:]) >= 16:
         raise UserError(
             f"an array of shape {array.shape} seems to be in [C, H, W] order: images are [H, W, C], so bring the channels last "
             "(numpy: array.transpose(1, 2, 0))"

@@ -39,7 +39,7 @@ def limits(dtype: str | np.dtype[Any], given: Range | None = None) -> Range:
     Raises:
         UserError: the type is none of images, or the range is empty.
     """
-    name = str(dtype)
+    name = dtype if isinstance(dtype, str) else dtype.name
     if name not in NATURAL_RANGE:
         raise UserError(f"images of dtype {name} are not used here: choose one of {', '.join(NATURAL_RANGE)}")
     low, high = NATURAL_RANGE[name] if given is None else given
@@ -48,9 +48,9 @@ def limits(dtype: str | np.dtype[Any], given: Range | None = None) -> Range:
     return low, high
 
 
-def if_of_type(given: Range | None, meant: str, dtype: str | np.dtype[Any]) -> Range | None:
+def if_of_type(given: Range | None, meant: str, dtype: str) -> Range | None:
     """A range that speaks of files of the type ``meant``, for a file of this type: one of another depth keeps its own full range."""
-    return given if meant == str(dtype) else None
+    return given if meant == dtype else None
 
 
 def number(value: float) -> str:
@@ -82,6 +82,10 @@ def folder_flag(limits: Range) -> str:
     return f"--value_range {number(limits[0])} {number(limits[1])}"
 
 
+SCORES = "look dark, so that PSNR, SSIM and L1 come out far too good"
+"""What comes of a range that is hardly used, where images are scored."""
+
+
 def suggested(dtype: str, low: float, high: float) -> Range:
     """A range to name in a note: a camera's 10, 12 or 14 bits for deep integers, else the values that there are."""
     if dtype == "uint16" and low < USED * high:
@@ -109,7 +113,7 @@ class Watch:
         what: what the pictures are called in a note, such as ``target pictures``.
         given: the range they are read with; None is each type's full range.
         flag: a range as the reader's flag for it, such as ``--value_range 0 4095``; None where there is none to give.
-        effect: what comes of a range that is hardly used.
+        effect: what comes of a range that is hardly used, after "will".
         labels: words to add where the values may be classes of a label map.
         meant: the type that ``given`` speaks of; files of another type are read with their own full range. Empty: any type.
     """

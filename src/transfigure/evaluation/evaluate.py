@@ -19,7 +19,8 @@ from torch import Tensor
 from ..data.batch import chunks
 from ..data.dataset import PairDataset
 from ..data.open import refuse_inside
-from ..data.pixels import NATURAL_RANGE, Array, match_channels, to_array, to_tensor
+from ..data.pixels import Array, match_channels, to_array, to_tensor
+from ..data.value_range import limits
 from ..features import weights as weight_files
 from ..metrics.metric import MetricContext
 from ..networks.model_file import Domain, describe_checkpoint
@@ -114,7 +115,7 @@ def evaluate(
                 collection.skip(lambda metric: metric.pairs, NO_PAIRS)
         mean_target = _mean_target(found, translator, quiet) if bounds[MEAN_TARGET].metrics else None
         domain = translator.config.target
-        generated_levels = domain.value_range or NATURAL_RANGE[domain.dtype]
+        generated_levels = limits(domain.dtype, domain.value_range)
         step = stride(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
         first_seen = None if found.paired else first_times(found)
         chosen = spread([record.name for record in found.pairs.records])
@@ -127,7 +128,7 @@ def evaluate(
             fake = torch.stack([as_written(image, domain) for image in translator.translate_tensor(source)])
             batch_names = [pair.name for pair in pairs]
             labels = [pictures[0 if choice.generates_photos else 1] for pictures in files]
-            target_levels = found.section.target_range or NATURAL_RANGE[files[0][1].dtype.name]
+            target_levels = limits(files[0][1].dtype, found.section.target_range)
             sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
             samples = _samples(translator, source[sampled], fake[sampled]) if sampled else None
             new = None if first_seen is None else first_seen[:, len(names) : len(names) + len(pairs)]
@@ -140,6 +141,9 @@ def evaluate(
                 bounds[MEAN_TARGET].update(mean_target.expand_as(target), target, batch_names, MetricContext(source), new)
             names += batch_names
             examples |= {pair.name: (pair.source, fake[at], pair.target) for at, pair in enumerate(pairs) if pair.name in chosen}
+        about.notes = found.pairs.notes()
+        for note in [] if quiet else about.notes:
+            say(f"note: {note}")
         rows = generated.rows(bounds, about, quiet)
     result = Evaluation(rows, about, scores=generated.per_image(), names=names)
     if out is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Unpack
 
@@ -13,10 +13,12 @@ from torch import Tensor
 
 from ..data import images
 from ..data.batch import chunks
+from ..data.file_facts import FileFacts, Orientation, PictureWatch, describe_orientation, jpeg_against_lossless
 from ..data.files import real_path
 from ..data.folder import Found, find_images
 from ..data.pairing import listed, match
-from ..data.pixels import NATURAL_RANGE, Array, convert_channels, match_channels, to_tensor
+from ..data.pixels import Array, convert_channels, match_channels, to_tensor
+from ..data.value_range import SCORES, Watch, folder_flag, if_of_type, limits, number
 from ..errors import Missing, Skipped, UserError
 from ..features import weights as weight_files
 from ..features.extractors import inception, random_network
@@ -29,6 +31,7 @@ from .evaluate import BATCH, PALETTE_IMAGES, SOURCE_COPIED, batch_key, stride
 from .result import Evaluation, prepare_place, save_panels, spread
 from .schema import OF_FILES, Facts
 
+GENERATED, TARGETS, SOURCES = "generated images", "targets", "sources"
 NO_CORRESPONDENCE = "needs pairs of generated image and target, and here are two sets without correspondence"
 
 
@@ -40,21 +43,41 @@ class FileReading:
         value_range: the values that count as black and white, for files that do not use their type's full range; not for sources of
             another depth than the targets.
         alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
+        orientation: whether files are turned upright by their orientation tag.
         grey: grey files among colour ones, which are read as three equal channels.
+        effect: what comes of a range that is hardly used, in a note.
+        watches: over what is read, by what it is.
     """
 
     value_range: tuple[float, float] | None = None
     alpha: images.Alpha = "refuse"
+    orientation: Orientation = "apply"
     grey: frozenset[Path] = frozenset()
+    effect: str = SCORES
+    watches: dict[str, PictureWatch] = field(default_factory=dict)
 
-    def array(self, file: Path) -> Array:
-        """A file's own values, ``[H, W, C]``."""
-        array = images.read(file, self.alpha)
-        return convert_channels(array, 3) if array.shape[2] == 1 and file in self.grey else array
+    def array(self, file: Path, what: str = "") -> Array:
+        """A file's own values, ``[H, W, C]``; watched as one of ``what``, such as ``targets``."""
+        return self.examine(file, what)[0]
 
-    def tensor(self, file: Path) -> Tensor:
+    def examine(self, file: Path, what: str = "") -> tuple[Array, FileFacts]:
+        """As :meth:`array`, and what the file says of itself."""
+        array, facts = images.examine(file, self.alpha, self.orientation)
+        if what:
+            watch = self.watches.setdefault(what, PictureWatch(Watch(what, self.value_range, folder_flag, effect=self.effect)))
+            watch.look(str(file), array, facts)
+        return (convert_channels(array, 3) if array.shape[2] == 1 and file in self.grey else array), facts
+
+    def tensor(self, file: Path, what: str = "") -> Tensor:
         """``[C, H, W]`` in [-1, 1]."""
-        return to_tensor(self.array(file), self.value_range, str(file))
+        return to_tensor(self.array(file, what), self.value_range, str(file))
+
+    def notes(self) -> list[str]:
+        """What looks wrong with all that was read."""
+        notes = [note for watch in self.watches.values() for note in watch.notes()]
+        if GENERATED in self.watches and TARGETS in self.watches:
+            notes += jpeg_against_lossless(self.watches[GENERATED].files, self.watches[TARGETS].files)
+        return notes
 
 
 class FolderKeywords(EvaluationKeywords, total=False):
@@ -62,6 +85,7 @@ class FolderKeywords(EvaluationKeywords, total=False):
 
     value_range: tuple[float, float] | None
     alpha: images.Alpha
+    orientation: Orientation
 
 
 def evaluate_folders(
@@ -87,15 +111,16 @@ def evaluate_folders(
         metrics: as for :func:`.evaluate.evaluate`.
         out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
         quiet: no progress and no notes.
-        keywords: ``value_range`` and ``alpha``, see :class:`FileReading`; ``overwrite``, to replace files in ``out`` that this tool did not
-            write; and ``require``, ``options``, ``segmenter``, ``palette`` and ``weights``, see :class:`.collection.MetricOptions`.
+        keywords: ``value_range``, ``alpha`` and ``orientation``, see :class:`FileReading`; ``overwrite``, to replace files in ``out`` that
+            this tool did not write; and ``require``, ``options``, ``segmenter``, ``palette`` and ``weights``, see
+            :class:`.collection.MetricOptions`.
 
     Raises:
         UserError: a folder is missing or empty, an image has no partner, cannot be read, or differs from its partner in size or channels.
         Missing: a required metric cannot be computed.
     """
     started = time.monotonic()
-    reading = FileReading(keywords.pop("value_range", None), keywords.pop("alpha", "refuse"))
+    reading = FileReading(keywords.pop("value_range", None), keywords.pop("alpha", "refuse"), keywords.pop("orientation", "apply"))
     overwrite = keywords.pop("overwrite", False)
     wanted = MetricOptions.of(metrics, keywords)
     choice = wanted.choose()
@@ -105,7 +130,7 @@ def evaluate_folders(
         resize="none",
         checkpoint=OF_FILES,
         model=str(generated),
-        value_range="" if reading.value_range is None else f"{reading.value_range[0]:g} to {reading.value_range[1]:g}",
+        value_range="" if reading.value_range is None else f"{number(reading.value_range[0])} to {number(reading.value_range[1])}",
     )
     with weight_files.explicit(wanted.weights or {}):
         if unpaired or stored:
@@ -134,6 +159,9 @@ def evaluate_folders(
             result = _compare_pairs(choice, files, about, reading, quiet)
             if out is not None:
                 save_panels(result, Path(out), spread(result.names), _pictures_of(files, reading), quiet)
+    result.about.notes = reading.notes()
+    for note in [] if quiet else result.about.notes:
+        say(f"note: {note}")
     result.about.seconds = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
@@ -204,12 +232,18 @@ class _Pictures:
 def _read(files: _Files, reading: FileReading) -> _Pictures:
     """One pair, each file decoded once."""
     value_range = reading.value_range
-    generated, target = reading.array(files.generated), reading.array(files.target)
+    (generated, of_generated), (target, of_target) = reading.examine(files.generated, GENERATED), reading.examine(files.target, TARGETS)
     if generated.shape != target.shape:
         (height, width, channels), (high, wide, layers) = generated.shape, target.shape
+        tags = of_generated.orientation, of_target.orientation
+        turned = (
+            f" (their orientation tags are {' and '.join(map(describe_orientation, tags))}; --ignore-orientation leaves both as stored)"
+            if tags[0] != tags[1]
+            else ""
+        )
         raise UserError(
             f"{files.generated} is {width}x{height} with {channels} channel{'s' * (channels > 1)} but {files.target} is "
-            f"{wide}x{high} with {layers}: bring them to one size and kind first, nothing is resized here"
+            f"{wide}x{high} with {layers}{turned}: bring them to one size and kind first, nothing is resized here"
         )
     if value_range is not None and {generated.dtype.name, target.dtype.name} == {"uint8", "uint16"}:
         raise UserError(
@@ -217,18 +251,18 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
             "so save them with one depth, or leave the range out"
         )
     image = to_tensor(target, value_range, str(files.target))
-    source = reading.array(files.source) if files.source is not None else None
+    source = reading.array(files.source, SOURCES) if files.source is not None else None
     copied = None
     if source is not None and source.shape[:2] == target.shape[:2]:
         # the range is that of the images that are compared; a source of another depth is taken at its own full range
-        limits = value_range if source.dtype == target.dtype or source.dtype.kind == "f" else None
-        copied = match_channels(to_tensor(source, limits, str(files.source)), image.shape[0])
+        given = value_range if source.dtype.kind == "f" else if_of_type(value_range, target.dtype.name, source.dtype)
+        copied = match_channels(to_tensor(source, given, str(files.source)), image.shape[0])
     decoded = {files.target: target, files.source: source}
     labels = None
     if files.labels is not None:
         known = decoded.get(files.labels)
         labels = known if known is not None else reading.array(files.labels)
-    black_and_white = value_range or NATURAL_RANGE[generated.dtype.name], value_range or NATURAL_RANGE[target.dtype.name]
+    black_and_white = limits(generated.dtype, value_range), limits(target.dtype, value_range)
     return _Pictures(files.name, to_tensor(generated, value_range, str(files.generated)), image, copied, labels, black_and_white)
 
 
@@ -349,11 +383,11 @@ def _compare_sets(choice: MetricChoice, sets: _Sets, about: Facts, reading: File
             _each_fitting(collection, stored, lambda metric: metric.compare_with(stored))
         about.target_images = stored.count
     else:
-        for batch in _batches(sets.real, reading, "targets", quiet):
+        for batch in _batches(sets.real, reading, TARGETS, quiet):
             for collection in collections:
                 collection.update_real(batch)
         about.target_images = len(sets.real)
-    for files, collection, what in ((sets.generated, generated, "generated"), (sets.source or [], copied, "sources")):
+    for files, collection, what in ((sets.generated, generated, GENERATED), (sets.source or [], copied, SOURCES)):
         for batch in _batches(files, reading, what, quiet):
             collection.update_generated(batch)
             if isinstance(sets.real, Statistics):
@@ -385,6 +419,7 @@ def statistics_of(
     weights: Mapping[str, str | Path] | None = None,
     value_range: tuple[float, float] | None = None,
     alpha: images.Alpha = "refuse",
+    orientation: Orientation = "apply",
     quiet: bool = False,
 ) -> Statistics:
     """Feature statistics of a folder of images, to be saved and compared with again and again.
@@ -394,7 +429,7 @@ def statistics_of(
         features: ``inception`` for FID, KID and PRDC, or ``random`` for ``random_frechet``.
         resize: how Inception is fed; None is ``tf1``.
         weights: files of feature networks, by name.
-        value_range, alpha: see :class:`FileReading`.
+        value_range, alpha, orientation: see :class:`FileReading`.
         quiet: no progress and no notes.
 
     Raises:
@@ -404,17 +439,19 @@ def statistics_of(
     if features == "random" and resize is not None:
         raise UserError(f"--resize {resize} is Inception's: the random network sees images at their own size, so leave it out")
     found = _list({"folder": folder}, quiet)
-    files, reading = found["folder"].files, _with_grey(FileReading(value_range, alpha), found, quiet)
+    reading = _with_grey(FileReading(value_range, alpha, orientation, effect="look dark"), found, quiet)
     with weight_files.explicit(weights or {}):
         extractor = inception(resize or "tf1") if features == "inception" else random_network()
         try:
-            seen = torch.cat([extractor(batch) for batch in _batches(files, reading, "features", quiet)])
+            seen = torch.cat([extractor(batch) for batch in _batches(found["folder"].files, reading, "images", quiet)])
         except Skipped as reason:
             raise Missing(f"{folder} has no {features} features: {reason}") from reason
+    for note in [] if quiet else reading.notes():
+        say(f"note: {note}")
     return replace(Statistics.of(seen.double(), extractor, str(folder)), origin=str(folder))
 
 
 def _batches(files: Sequence[Path], reading: FileReading, what: str, quiet: bool) -> Iterator[Tensor]:
     """Every image, neighbours of one size together: ``[N, C, H, W]`` in [-1, 1]."""
-    read = (reading.tensor(file) for file in track(files, len(files), what, quiet=quiet))
+    read = (reading.tensor(file, what) for file in track(files, len(files), what, quiet=quiet))
     return map(torch.stack, chunks(read, BATCH, batch_key))

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..data import images
 from ..data.batch import Pair
 from ..data.dataset import Arrays, Cache, PairDataset, PairFormat
+from ..data.file_facts import PictureWatch
 from ..data.files import real_path
 from ..data.layouts import recognise
 from ..data.left_out import LEFT_OUT_FILE, load_left_out, remaining
 from ..data.open import find_records, geometry_of, resolve_data, usable
 from ..data.pairing import listed
 from ..data.splits import SPLITS_FILE, StoredSplit
+from ..data.value_range import SCORES, Watch, train_flag
 from ..errors import UserError
 from ..recipe import Data, Recipe, data_at
 from ..translation.translator import Translator
@@ -92,6 +94,7 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
         notes.append(f"{len(pairs)} of {sum(map(len, records.values()))} pairs are scored: the {name} split")
     dataset = _plain_dataset(section, translator, pairs, paired)
     notes += _conversions(dataset)
+    dataset.watches = _watch(section, "source"), _watch(section, "target")
     training = _plain_dataset(section, translator, records["train"], paired) if records["train"] else None
     return HeldOut(section, name, dataset, training, notes, paired)
 
@@ -171,6 +174,13 @@ def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any]
     geometry, channels = geometry_of(section, paired), (translator.config.source.channels, translator.config.target.channels)
     pair_format = PairFormat(section.direction, *channels, section.source_range, section.target_range, section.alpha)
     return PairDataset(records, geometry, pair_format, training=False, cache=Cache(geometry.evaluation(), 0))
+
+
+def _watch(section: Data, side: Literal["source", "target"]) -> PictureWatch:
+    """Over the pictures that are scored; another range than the model was trained with would not mend its outputs."""
+    given = section.source_range if side == "source" else section.target_range
+    effect = SCORES if side == "target" else "look dark"
+    return PictureWatch(Watch(f"{side} pictures", given, lambda limits: f"{train_flag(side)(limits)}, in training", effect=effect))
 
 
 def _conversions(dataset: PairDataset) -> list[str]:

@@ -125,6 +125,7 @@ class Facts:
         target_images: where two sets without correspondence were compared, how many images the set of targets has; 0 if nobody knows.
         ranked_by: the metric that says which images are best: SSIM, or else the first that scores single images; None if none does.
         worst, best: names of images, the very worst and the very best first.
+        notes: what looked wrong with the images or how they were read, a sentence each; the scores are to be read with them.
         seconds: how long the evaluation took.
         n: images.
         more: keys that this version does not know; they are written back as they were read.
@@ -143,6 +144,7 @@ class Facts:
     ranked_by: str | None = None
     worst: list[str] = field(default_factory=list)
     best: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: float | None = None
     n: int = 0
     more: dict[str, Any] = field(default_factory=dict)
@@ -154,7 +156,7 @@ class Facts:
 
     def to_dict(self) -> dict[str, Any]:
         """By the file's keys, in its order; those that say nothing are absent."""
-        optional = {"paired": True, "inference": {}, "value_range": "", "options": {}, "target_images": None, "seconds": None}
+        optional = {"paired": True, "inference": {}, "value_range": "", "options": {}, "target_images": None, "notes": [], "seconds": None}
         values = {key: value for key, value in vars(self).items() if key != "more" and not (key in optional and value == optional[key])}
         return values | self.more
 
@@ -173,6 +175,7 @@ class Facts:
             ranked_by=_text(known["ranked_by"]) or None,
             worst=_names(known["worst"]),
             best=_names(known["best"]),
+            notes=_names(known["notes"]),
             seconds=finite(known["seconds"]),
             n=_whole(known["n"]) or 0,
             more=values,

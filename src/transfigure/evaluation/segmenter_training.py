@@ -20,12 +20,14 @@ from torch import Tensor
 
 from ..data import pixels
 from ..data.dataset import Cache
+from ..data.file_facts import PictureWatch
 from ..data.files import check_writable_folder, home_path
 from ..data.open import find_records, resolve_data
 from ..data.ownership import check_outputs
 from ..data.pairs import Record
 from ..data.pixels import Array
 from ..data.transforms import Geometry
+from ..data.value_range import Watch, number
 from ..errors import RunFailure, UserError
 from ..metrics.palettes import IGNORE, Palette, learn_palette, load_palette
 from ..metrics.segmentation import confusion, scores
@@ -128,6 +130,8 @@ def train_segmenter(
 
     examples = _Examples(section, records["train"], side, known)
     frequency = examples.frequencies(quiet)
+    for note in [] if quiet else examples.watch.notes():
+        say(f"note: {note}")
     epochs = options.epochs or min(max(round(BUDGET / (len(examples) * section.crop_size**2)), 4), 300)
     seconds = math.inf if options.minutes is None else 60 * options.minutes
     with torch.random.fork_rng(devices=[]):
@@ -162,6 +166,9 @@ class _Examples:
         self.geometry = Geometry(section.load_size, section.crop_size, section.flip, "bicubic", "nearest")
         self.margin = max(1, section.crop_size // 16)
         self.range = section.source_range if (side == 1) == (section.direction == "AtoB") else section.target_range
+        key = "source" if (side == 1) == (section.direction == "AtoB") else "target"
+        self.watch = PictureWatch(Watch("photos", self.range, lambda limits: f"from Python, as Data({key}_range=({number(limits[0])}, "
+                                                                             f"{number(limits[1])}))"))  # fmt: skip
         self.cache = Cache(self.geometry, int(section.cache_gb * 2**30))
 
     def __len__(self) -> int:
@@ -170,8 +177,9 @@ class _Examples:
     def read(self, index: int) -> tuple[Array, Array]:
         """The photo ``[H, W, 3]`` and its class map ``[H', W', 1]``, as files hold them."""
         record = self.records[index]
-        pictures = record.load(self.alpha)
+        pictures, facts = record.examine(self.alpha)
         photo, labels = (record.a, record.b)[1 - self.side], (record.a, record.b)[self.side]
+        self.watch.look(photo.label, pictures[1 - self.side], facts[1 - self.side])
         try:
             classes = self.palette.decode(pictures[self.side])[..., None]
             return pixels.convert_channels(pictures[1 - self.side], 3), classes

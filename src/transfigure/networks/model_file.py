@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .._version import __version__
 from ..data.files import to_json_values, write_atomically, write_json, write_text
-from ..data.pixels import NATURAL_RANGE
+from ..data.value_range import NATURAL_RANGE
 from ..errors import UserError
 from ..integrity import DIGEST, Damaged, TensorHeader, check_digest, check_tensors, digest_of, read_tensors, write_tensors
 from ..stored import brief, check_tree, read_json

@@ -122,9 +122,13 @@ def _check_pairs(recipe: Recipe, channels: tuple[int, int], unpaired: bool) -> N
     for term in recipe.objective.terms:
         extra = entry("loss", term["loss"]).extra
         if unpaired and not extra.get("unpaired"):
+            own = entry("loss", term["loss"]).module.startswith(f"{__package__.partition('.')[0]}.")
             raise UserError(
                 f"the loss {term['loss']} compares an output with its target, and in unpaired data no target belongs to a source: leave it "
                 "out of objective.terms, or train on pairs (--data.unpaired false)"
+                if own
+                else f"the loss {term['loss']} of a plugin does not say that it can do without pairs, and this data is unpaired: if it "
+                f'never reads batch.target, register it with @register("loss", "{term["loss"]}", unpaired=True), else train on pairs'
             )
         if channels[0] != channels[1] and extra.get("same_channels"):
             raise UserError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, TypedDict
 
+from ..data.file_facts import Orientation
 from ..data.folder import composed
 from ..data.images import Alpha
 from ..data.metadata import Keep
@@ -25,12 +26,14 @@ class FileOptions:
         metadata: ``keep`` what the output can hold of the source's georeference, colour profile, resolution, date, camera and position, or
             ``drop`` it.
         overwrite: replace an output that is there already and that this tool did not write.
+        orientation: whether files are turned upright by their orientation tag; None does as the model's training did.
     """
 
     alpha: Alpha = "refuse"
     half: Literal["left", "right"] | None = None
     metadata: Keep = "keep"
     overwrite: bool = False
+    orientation: Orientation | None = None
 
 
 class FileKeywords(TypedDict, total=False):
@@ -40,6 +43,7 @@ class FileKeywords(TypedDict, total=False):
     half: Literal["left", "right"] | None
     metadata: Keep
     overwrite: bool
+    orientation: Orientation | None
 
 
 class Written(list[Path]):

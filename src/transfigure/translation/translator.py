@@ -18,11 +18,13 @@ from torch import Tensor
 
 from .. import memory
 from ..data import images
+from ..data.file_facts import KEPT_TYPES, Orientation, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.folder import find_images
 from ..data.metadata import Metadata
 from ..data.ownership import check_outputs, is_ours
-from ..data.pixels import NATURAL_RANGE, bicubic, convert_channels, to_array, to_tensor
+from ..data.pixels import bicubic, convert_channels, to_array, to_tensor
+from ..data.value_range import NATURAL_RANGE, Watch, if_of_type
 from ..errors import Missing, UserError
 from ..interop.pytorch_cyclegan import load_generator
 from ..networks.base import Generator
@@ -141,7 +143,7 @@ class Translator:
         image = image[:, :, None] if image.ndim == 2 else image
         source, target = self.config.source, self.config.target
         # a file of another depth keeps its own full range; the model's value range speaks of its own type of file
-        limits = source.value_range if image.dtype.name == source.dtype else None
+        limits = if_of_type(source.value_range, source.dtype, image.dtype.name)
         self._mention(image, source)
         tensor = to_tensor(convert_channels(image, source.channels), limits, "this float image")
         return to_array(self.translate_tensor(tensor[None])[0], target.dtype, target.value_range)
@@ -232,7 +234,7 @@ class Translator:
         Args:
             source: the image.
             output: the image to write, of a format that can hold what the model makes.
-            keywords: ``alpha``, ``half``, ``metadata`` and ``overwrite``, see :class:`.folder.FileOptions`.
+            keywords: ``alpha``, ``half``, ``metadata``, ``overwrite`` and ``orientation``, see :class:`.folder.FileOptions`.
 
         Raises:
             UserError: the file cannot be read, does not fit the model, or the output cannot be written, is there already, or is a link.
@@ -242,14 +244,23 @@ class Translator:
         if output.exists() and source.exists() and output.samefile(source):
             raise UserError(f"{output} is the image to be translated, which would be lost: choose another output")
         check_outputs([output], options.overwrite)
-        self._translate(source, output, options, self._maker(options))
+        watch = self._watch()
+        self._translate(source, output, options, self._maker(options), watch)
+        self._say_of(watch)
 
-    def _translate(self, source: Path, output: Path, options: FileOptions, maker: str) -> None:
+    def _translate(self, source: Path, output: Path, options: FileOptions, maker: str, watch: PictureWatch) -> None:
         try:
             self._check_file(source, options)
-            array = images.read(source, options.alpha)
+            array, facts = images.examine(source, options.alpha, self._orientation(options))
+            watch.look(str(source), array, facts)
             if options.half is not None:
                 array = images.split_halves(array, source)[options.half == "right"]
+            channels = self.config.source.channels
+            if facts.pages > 1 and facts.page_axis != "C" and array.shape[2] != channels and {array.shape[2], channels} != {1, 3}:
+                raise UserError(
+                    f"{source} holds {describe_pages(facts)}, read as {array.shape[2]} channels, and this model takes {channels}: "
+                    "save each page as a file of its own"
+                )
             images.write(output, self.translate_array(array), replace(self._metadata(source, output, options), maker=maker))
         except UserError as error:
             raise UserError(str(error) if str(source) in str(error) or str(output) in str(error) else f"{source}: {error}") from error
@@ -265,6 +276,28 @@ class Translator:
         except UserError:
             images.check_claim(source)  # perhaps the file is not what its header says
             raise
+
+    def _orientation(self, options: FileOptions) -> Orientation:
+        trained = (self.config.recipe or {}).get("data") or {}
+        ignored = isinstance(trained, dict) and trained.get("orientation") == "ignore"
+        return options.orientation or ("ignore" if ignored else "apply")
+
+    def _watch(self) -> PictureWatch:
+        """Over the files that are translated: what does not look as what the model was trained on."""
+        source = self.config.source
+        return PictureWatch(Watch("images", source.value_range, effect="look dark to the model", meant=source.dtype))
+
+    def _say_of(self, watch: PictureWatch) -> None:
+        target = self.config.target
+        stored = sorted(name for name in watch.files.stored if name not in KEPT_TYPES)
+        if stored:
+            kind = {"uint8": "8-bit", "uint16": "16-bit"}.get(target.dtype, "32-bit float TIFF")
+            self._note(
+                f"files of {' and '.join(stored)} values are read as 32-bit floats, and the outputs are {kind} images, as this model was "
+                "trained to make: convert them if you need another type"
+            )
+        for note in watch.notes():
+            self._note(note)
 
     def _metadata(self, source: Path, output: Path, options: FileOptions) -> Metadata:
         """What the output is going to say beside its pixels; what of the source it cannot say is said here, once of each kind."""
@@ -306,7 +339,7 @@ class Translator:
             quiet: no progress line and no notes.
             on_file: called with every file written.
             skip_existing: leave outputs that are there, whole and made by this model in this way: go on where a batch was broken off.
-            keywords: ``alpha``, ``half``, ``metadata`` and ``overwrite``, see :class:`.folder.FileOptions`.
+            keywords: ``alpha``, ``half``, ``metadata``, ``overwrite`` and ``orientation``, see :class:`.folder.FileOptions`.
 
         Returns:
             The files written, in order; it also knows which were skipped.
@@ -332,22 +365,24 @@ class Translator:
                 say(f"note: {len(written.skipped)} of {len(files)} images are there already, and are left as they are")
             outputs = {file: image for file, image in outputs.items() if file not in {*written.skipped}}
         failed: dict[Path, UserError | Missing] = {}
+        watch = translator._watch()
         for file, image in track(list(outputs.items()), len(outputs), "translate", quiet=quiet):
             try:
-                translator._translate(image, file, options, maker)
+                translator._translate(image, file, options, maker, watch)
             except (UserError, Missing) as error:
                 failed[image] = error
                 continue
             written.append(file)
             if on_file is not None:
                 on_file(file)
+        translator._say_of(watch)
         if failed:
             raise_failures(failed, source, written)
         return written
 
     def _maker(self, options: FileOptions) -> str:
         """A word that is the same for outputs of the same weights, run in the same way."""
-        found = hashlib.sha256(json.dumps([asdict(self.inference), options.alpha, options.half]).encode())
+        found = hashlib.sha256(json.dumps([asdict(self.inference), options.alpha, options.half, self._orientation(options)]).encode())
         for name, tensor in sorted(self.generator.state_dict().items()):
             found.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         return f"model-{found.hexdigest()[:12]}"

@@ -11,6 +11,7 @@ from ...errors import UserError
 from ...progress import answer
 from ..options import (
     add_alpha,
+    add_ignore_orientation,
     add_json,
     add_model,
     add_overwrite,
@@ -20,6 +21,7 @@ from ..options import (
     add_value_range,
     add_weights,
     open_model,
+    orientation,
     required,
     split_names,
     value_range,
@@ -56,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unpaired", action="store_true", help="the folders are two sets: compare distributions only")
     add_value_range(parser)
     add_alpha(parser, "in the folders")
+    add_ignore_orientation(parser)
     add_split(parser)
     parser.add_argument("--metrics", metavar="A,B", help="default: all; those that lack weights or a segmenter say so")
     parser.add_argument("--require", metavar="A,B", help="metrics that must not be skipped (else exit code 3)")
@@ -122,6 +125,7 @@ def _folders(options: argparse.Namespace, overrides: dict[str, Any], common: dic
         out=options.out,
         value_range=value_range(options),
         alpha=options.alpha,
+        orientation=orientation(options),
         **common,
     )
 
@@ -131,8 +135,8 @@ def _model(options: argparse.Namespace, overrides: dict[str, Any], common: dict[
 
     if not options.model:
         raise UserError("nothing to evaluate: give a model or run and its data, or --generated DIR --target DIR")
-    for flag in ("source", "labels", "unpaired"):
-        if getattr(options, flag):
+    for flag in ("source", "labels", "unpaired", "ignore-orientation"):
+        if getattr(options, flag.replace("-", "_")):
             raise UserError(f"--{flag} goes with --generated and --target: a model finds its pairs in DATA")
     translator = open_model(options)
     out = options.out

@@ -8,7 +8,17 @@ from typing import Any
 
 from ...errors import UserError
 from ...progress import answer
-from ..options import add_alpha, add_overwrite, add_quiet, add_value_range, add_weights, value_range, weight_files
+from ..options import (
+    add_alpha,
+    add_ignore_orientation,
+    add_overwrite,
+    add_quiet,
+    add_value_range,
+    add_weights,
+    orientation,
+    value_range,
+    weight_files,
+)
 
 GROUP = "measure"
 
@@ -23,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resize", choices=["tf1", "clean"], help="how Inception is fed (default: tf1)")
     add_value_range(parser)
     add_alpha(parser)
+    add_ignore_orientation(parser)
     add_weights(parser)
     add_overwrite(parser)
     add_quiet(parser)
@@ -43,6 +54,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         weights=weight_files(options),
         value_range=value_range(options),
         alpha=options.alpha,
+        orientation=orientation(options),
         quiet=options.quiet,
     )
     found.save(Path(options.out), options.overwrite)

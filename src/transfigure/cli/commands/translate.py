@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ...progress import answer
-from ..options import add_alpha, add_model, add_overwrite, add_plugins, add_quiet, open_model
+from ..options import add_alpha, add_ignore_orientation, add_model, add_overwrite, add_plugins, add_quiet, open_model
 
 if TYPE_CHECKING:
     from ...translation.folder import FileKeywords
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
     parser.add_argument("--half", choices=["left", "right"], help="translate this half of side-by-side files")
     add_alpha(parser)
+    add_ignore_orientation(parser)
     parser.add_argument(
         "--metadata",
         choices=["keep", "drop"],
@@ -55,6 +56,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if not os.path.lexists(source) and not is_place(source):
         raise UserError(f"{source} does not exist: give an image or a folder of images")
     how: FileKeywords = {"half": options.half, "alpha": options.alpha, "metadata": options.metadata, "overwrite": options.overwrite}
+    if options.ignore_orientation:
+        how["orientation"] = "ignore"
     if is_place(source):
         written = translator.translate_folder(
             source, output, format=options.format, quiet=options.quiet, skip_existing=options.skip_existing, **how

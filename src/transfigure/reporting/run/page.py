@@ -47,6 +47,7 @@ CONTENTS = {
     "checkpoints": "all that an exact resume needs",
     "model": "the translator as training left it",
     "model_best": "the translator that validated best",
+    "left_out.json": "the pairs that could not be used and were left out",
     "evaluation": "the numbers above, per image, and the pictures",
 }
 CONTENTS_ALONE = {
@@ -120,6 +121,7 @@ def render(files: RunFiles) -> str:
         gallery=gallery,
         table=table(files.evaluation),
         evaluated=evaluated(files.evaluation),
+        scored_with_care=files.evaluation.about.notes if files.evaluation else [],
         histograms=list(_histograms(files.evaluation)),
         figures=list(_figures(files)),
         notices=words.notices(files),

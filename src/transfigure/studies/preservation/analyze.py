@@ -179,6 +179,8 @@ def analyze(
     for note in [] if quiet else found.notes:
         say(f"note: {note}")
     sources, targets, names = domains_of(found.pairs, options.limit, "read held-out", quiet)
+    for note in [] if quiet else found.pairs.notes():
+        say(f"note: {note}")
     train_sources, train_targets, _ = domains_of(found.training, 2 * options.limit, "read training", quiet)
     if min(len(sources), len(targets)) < 2:
         raise UserError(f"{found.section.path or 'the data'} has one {found.split} image in a domain: an analysis needs two, better 100")
