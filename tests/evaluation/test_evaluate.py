@@ -385,7 +385,7 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     for side in "AB":
         (root / f"test{side}" / "0.png").rename(root / f"test{side}" / "\udcff.png")
     evaluate(model_on(root), out=tmp_path / "out", quiet=True)
-    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["best"] == ["?"]
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["best"] == ["\udcff"]
 
 
 def test_a_run_keeps_its_evaluation(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_c14_grey_among_colour_counts_as_colour(tmp_path: Path, unpaired: bool, 
     images.write(tmp_path / "plain" / "d.png", grey)
     result = evaluate_folders(tmp_path / "made", tmp_path / "target", unpaired=unpaired)
     noted = [line for line in capsys.readouterr().err.splitlines() if "grey" in line]
-    assert noted == [f"note: 1 of 4 images in {tmp_path / 'target'} are grey among colour ones and treated as RGB: d.png"]
+    assert noted == [f"note: 1 of 4 images in {tmp_path / 'target'} are grey among colour ones and will be treated as RGB: d.png"]
     right = evaluate_folders(tmp_path / "made", tmp_path / "plain", unpaired=unpaired, quiet=True)
     assert [(row.metric, row.value, row.skipped) for row in result.rows] == [(row.metric, row.value, row.skipped) for row in right.rows]
     assert value(result, "random_frechet") > 0
@@ -231,7 +231,7 @@ def test_c14_statistics_take_grey_among_colour(tmp_path: Path, capsys: pytest.Ca
     images.write(mixed / "b.png", noise_image(20, 24, 1))
     images.write(plain / "b.png", np.repeat(images.read(mixed / "b.png"), 3, axis=2))
     assert (statistics_of(mixed, "random").mean == statistics_of(plain, "random").mean).all()
-    assert capsys.readouterr().err.count("are grey among colour ones and treated as RGB: b.png") == 1
+    assert capsys.readouterr().err.count("are grey among colour ones and will be treated as RGB: b.png") == 1
 
 
 # ---- c15: nothing is compared with itself ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import UserError
 from .file_facts import KEPT_TYPES, FactsWatch, FileFacts, describe_orientation, describe_pages
+from .grey import grey_among_colour
 from .images import Alpha
 from .pairing import listed
 from .pairs import Direction, Picture, Record, describe, directed
@@ -282,8 +283,7 @@ def _agree(side: str, seen: Sequence[_Seen], bad: dict[int, list[str]], warnings
     channels = _most(one.channels for one in seen)
     if {one.channels for one in seen} & {1, 3} == {1, 3} and channels in {1, 3}:
         channels = 3
-        grey = [one.label for one in seen if one.channels == 1]
-        warnings.append(f"{len(grey)} of {len(seen)} {side} pictures are grey among colour ones and will be treated as RGB: {listed(grey)}")
+        warnings += grey_among_colour({one.label: one.channels for one in seen}, f"{side} pictures")
     for one in seen:
         if one.dtype != dtype:
             bad[one.index].append(

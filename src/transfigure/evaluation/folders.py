@@ -16,6 +16,7 @@ from ..data.batch import chunks
 from ..data.file_facts import FileFacts, Orientation, PictureWatch, describe_orientation, jpeg_against_lossless
 from ..data.files import real_path
 from ..data.folder import Found, find_images
+from ..data.grey import are_mixed, grey_among_colour, header_channels
 from ..data.pairing import listed, match
 from ..data.pixels import Array, convert_channels, match_channels, to_tensor
 from ..data.value_range import SCORES, Watch, folder_flag, if_of_type, limits, number
@@ -321,24 +322,12 @@ def _with_grey(reading: FileReading, listing: Mapping[str, Found], quiet: bool) 
     """Grey files among the colour ones of a folder are read as colour, as training does, and it is said; label maps are left alone."""
     grey: list[Path] = []
     for what, found in listing.items():
-        channels = {file: _channels(file) for file in (found.files if what != "labels" else [])}
-        if {1, 3} <= set(channels.values()):
-            alone = [file for file, count in channels.items() if count == 1]
-            grey += alone
-            if not quiet:
-                shown = listed([file.relative_to(found.folder).as_posix() for file in alone])
-                say(
-                    f"note: {len(alone)} of {len(channels)} images in {found.folder} are grey among colour ones and treated as RGB: {shown}"
-                )
+        channels = {file: header_channels(file) for file in (found.files if what != "labels" else [])}
+        if are_mixed(channels.values()):
+            grey += [file for file, count in channels.items() if count == 1]
+        for note in [] if quiet else grey_among_colour(dict(zip(found.names, channels.values())), f"images in {found.folder}"):
+            say(f"note: {note}")
     return replace(reading, grey=frozenset(grey))
-
-
-def _channels(file: Path) -> int:
-    """As the file's header says; 0 where it cannot be read, which is said when its pixels are."""
-    try:
-        return images.size_of(file).channels
-    except (UserError, Missing):
-        return 0
 
 
 def _partners(listing: Mapping[str, Found], other: str, quiet: bool) -> list[Path]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..data import images
 from ..data.batch import Pair
 from ..data.dataset import Arrays, Cache, PairDataset, PairFormat
 from ..data.file_facts import PictureWatch
 from ..data.files import real_path
+from ..data.grey import are_mixed, channels_of, grey_among_colour
 from ..data.layouts import recognise
 from ..data.left_out import LEFT_OUT_FILE, load_left_out, remaining
 from ..data.open import find_records, geometry_of, resolve_data, usable
@@ -184,12 +184,14 @@ def _watch(section: Data, side: Literal["source", "target"]) -> PictureWatch:
 
 
 def _conversions(dataset: PairDataset) -> list[str]:
-    """What is done to pictures that do not have the model's channels, according to the first pair."""
+    """What is done to pictures that do not have the model's channels, according to their headers."""
     notes = []
-    for side, picture, channels in zip(("sources", "targets"), (dataset.records[0].a, dataset.records[0].b), dataset.channels):
-        have = images.size_of(picture.paths[0]).channels if len(picture.paths) == 1 else channels
-        if {have, channels} == {1, 3}:
-            notes.append(
-                f"the {side} are {'grey' if have == 1 else 'in colour'}: converted to {'colour' if have == 1 else 'grey'} for this model"
-            )
+    sides = [[record.a for record in dataset.records], [record.b for record in dataset.records]]
+    for side, pictures, channels in zip(("source", "target"), sides, dataset.channels):
+        have = channels_of(pictures)
+        if are_mixed(have.values()) and channels == 3:
+            notes += grey_among_colour(have, f"{side} pictures")
+        elif channels in (1, 3) and 4 - channels in have.values():
+            grey = channels == 3
+            notes.append(f"the {side}s are {'grey' if grey else 'in colour'}: converted to {'colour' if grey else 'grey'} for this model")
     return notes

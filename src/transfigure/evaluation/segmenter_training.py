@@ -22,6 +22,7 @@ from ..data import pixels
 from ..data.dataset import Cache
 from ..data.file_facts import PictureWatch
 from ..data.files import check_writable_folder, home_path
+from ..data.grey import channels_of, grey_among_colour
 from ..data.open import find_records, resolve_data
 from ..data.ownership import check_outputs
 from ..data.pairs import Record
@@ -123,6 +124,7 @@ def train_segmenter(
         raise UserError(f"{where} has no training pairs: add a train folder")
     side, known = _labels_and_palette(section, records["train"], options)
     notes.append(f"photos are side {'AB'[1 - side]}; the labels have {len(known.classes)} classes: {_few(known.classes)}")
+    notes += grey_among_colour(channels_of((record.a, record.b)[1 - side] for record in records["train"]), "photos")
     if not quiet:
         for note in notes:
             say(f"note: {note}")
