@@ -203,7 +203,7 @@ def raise_if_bad(findings: Findings) -> None:
     lines += [f"  {error}" for error in findings.errors[:SHOWN]]
     if len(findings.errors) > SHOWN:
         lines.append(f"  and {len(findings.errors) - SHOWN} more")
-    lines.append("repair these files, or move them (with their partners) out of the data set; --data.on_error skip leaves them out")
+    lines.append("leave them out with --data.on_error skip, or repair these files, or move them (with their partners) out of the data set")
     raise UserError(*lines)
 
 
