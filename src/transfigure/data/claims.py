@@ -29,7 +29,8 @@ def check_bytes(path: Path, stream: BinaryIO, kind: str, width: int, height: int
         UserError: it has not: it is cut off, or its header is damaged.
     """
     size = os.fstat(stream.fileno()).st_size
-    least = {"JPEG": _least_jpeg, "PNG": _least_png}.get(kind, lambda *_: 0)(stream, width, height)
+    find = {"JPEG": _least_jpeg, "PNG": _least_png}.get(kind)
+    least = 0 if find is None else find(stream, width, height)
     if size < least:
         raise UserError(
             f"{path} is damaged or cut off: a {kind} of {width} x {height} pixels takes at least {least:,} bytes, and it has {size:,}; "
@@ -65,7 +66,8 @@ def _frame(stream: BinaryIO) -> int:
             if len(head) < 4 or head[0] != 0xFF or head[1] == 0xDA:
                 return 0
             if 0xC0 <= head[1] <= 0xCF and head[1] not in (0xC4, 0xC8, 0xCC):
-                return head[1]
+                marker: int = head[1]
+                return marker
             stream.seek(max(2, struct.unpack(">H", head[2:])[0]) - 2, os.SEEK_CUR)
         return 0
     finally:
