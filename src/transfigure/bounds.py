@@ -10,9 +10,9 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, Lt
 
 PositiveInt = Annotated[int, Gt(0)]
-Depth = Annotated[int, Gt(0), Le(16)]
+Depth = Annotated[int, Ge(1), Le(16)]
 """Of halvings: 16 take an image of 65,536 pixels down to one."""
-Layers = Annotated[int, Gt(0), Le(256)]
+Layers = Annotated[int, Ge(1), Le(256)]
 """Of layers in a row, each of which costs time to build whatever its size."""
 NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]

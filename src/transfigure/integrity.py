@@ -89,24 +89,37 @@ def check_archive(path: Path, stored_only: bool = False) -> bool:
     with path.open("rb") as stream:
         sealed = _check_comment(stream)
         stream.seek(0)
-        try:
-            with zipfile.ZipFile(stream) as archive:
-                members = archive.infolist()
-                if stored_only:
-                    packed = next((one.filename for one in members if one.compress_type != zipfile.ZIP_STORED), None)
-                    if packed is not None or sum(one.file_size for one in members) > path.stat().st_size:
-                        raise Damaged("it claims more than it holds")
-                if len({one.filename for one in members}) < len(members):
-                    raise Damaged("it holds two members of one name")
-                if stored_only and not sealed and (bad := archive.testzip()) is not None:
-                    raise Damaged(f"the checksum of {bad} is another")
-        except Damaged:
-            raise
-        except OSError:
-            raise
-        except Exception as error:  # what a damaged archive makes of its reader: bad offsets, unknown methods, an end too early
-            raise Damaged("it is no whole zip archive") from error
+        _check_members(stream, stored_only, checksums=stored_only and not sealed)
     return sealed
+
+
+def check_claims(path: Path) -> None:
+    """See that no member of a zip archive claims more bytes than the file holds, as :func:`check_archive` does, whatever else it holds.
+
+    Raises:
+        Damaged: one does, or it is no whole archive.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        _check_members(stream, stored_only=True, checksums=False)
+
+
+def _check_members(stream: BinaryIO, stored_only: bool, checksums: bool) -> None:
+    size = os.fstat(stream.fileno()).st_size
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+            packed = any(one.compress_type != zipfile.ZIP_STORED for one in members)
+            if stored_only and (packed or sum(one.file_size for one in members) > size):
+                raise Damaged("it claims more than it holds")
+            if len({one.filename for one in members}) < len(members):
+                raise Damaged("it holds two members of one name")
+            if checksums and (bad := archive.testzip()) is not None:
+                raise Damaged(f"the checksum of {bad} is another")
+    except (Damaged, OSError):
+        raise
+    except Exception as error:  # what a damaged archive makes of its reader: bad offsets, unknown methods, an end too early
+        raise Damaged("it is no whole zip archive") from error
 
 
 def _check_comment(stream: BinaryIO) -> bool:

@@ -19,6 +19,8 @@ LARGEST_YAML = 1 << 19
 LARGEST_JSON = 32 << 20
 LONGEST_LINE = 1 << 20
 """Bytes of a line of a log or a manifest."""
+WHOLE_LOG = 32 << 20
+"""Bytes of a log that is read line by line: about 100,000 steps."""
 VALUES, DEPTH = 50_000, 100
 """Of a tree read from YAML or from a checkpoint: the values in it, each as often as it is referred to, and how deep they lie."""
 
@@ -35,21 +37,22 @@ def load_yaml(text: str) -> Any:
 
     if len(text) > LARGEST_YAML:
         raise ValueError(f"it holds {len(text):,} characters, where {LARGEST_YAML:,} are the most")
-    loader = _loader()(text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _count(node, _inside_node)
-        return loader.construct_document(node)
+        loader = _loader()(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _count(node, _inside_node)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError as error:
         raise ValueError("its values lie too deep within one another") from error
     except (ValueError, TypeError, OverflowError, AttributeError) as error:  # a date, a number that there is not
         raise ValueError(_reason(error)) from error
-    finally:
-        loader.dispose()
 
 
 def read_yaml(file: Path, errors: str = "strict") -> Any:
@@ -106,6 +109,34 @@ def read_lines(file: Path) -> Iterator[bytes | None]:
             while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                 pass
             yield None
+
+
+def read_log(file: Path) -> Iterator[dict[str, Any] | None]:
+    """The objects of a run's ``log.jsonl``, one by one; None for a line that holds none.
+
+    Of a log longer than :data:`WHOLE_LOG` only every so manieth step is read, and everything that is no step: the curves stay the curves.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    every = thinned(file)
+    steps = 0
+    for line in read_lines(file):
+        if line is not None and every > 1 and line.startswith(b'{"kind":"step"'):
+            steps += 1
+            if steps % every:
+                continue
+        if line is None or line.strip():
+            try:
+                value = json.loads(line.decode("utf-8", "replace")) if line is not None else None
+            except (ValueError, RecursionError):
+                value = None
+            yield value if isinstance(value, dict) else None
+
+
+def thinned(file: Path) -> int:
+    """Of how many steps of a log :func:`read_log` gives one."""
+    return -(-file.stat().st_size // WHOLE_LOG) or 1
 
 
 def check_tree(value: object) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
@@ -374,3 +375,22 @@ def test_looking_downloads_nothing(server: Behaviour, cache: Path, call: Callabl
         call()
     assert server.asked == []
     assert not cache.exists()
+
+
+def test_a_server_that_never_stops_fills_no_disk(server: Behaviour, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file whose size nobody published, a stated number of bytes is the most."""
+    change(monkeypatch, size=0)
+    monkeypatch.setattr(download, "LARGEST_UNKNOWN", 300_000)
+    server.length = False
+    server.content = bytes(3_000_000)
+    fails("sends without end", "300,000 are the most")
+    assert not list(cache.glob("*.part"))
+    server.length = True
+    fails("offers 3,000,000 bytes")
+
+
+def test_a_length_of_thousands_of_digits_is_no_length(server: Behaviour, cache: Path) -> None:
+    digits = "1" * 4301
+    response = SimpleNamespace(headers={"Content-Length": digits, "Content-Range": f"bytes 0-{digits}/{digits}"})
+    assert download._total(response, 0) is None  # type: ignore[arg-type]
+    assert download._range(response) == (None, None)  # type: ignore[arg-type]

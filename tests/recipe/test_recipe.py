@@ -703,7 +703,7 @@ def test_a_misspelt_key_of_a_discriminator_nobody_needs_is_refused_too() -> None
         ("data.path", [1], "it takes a word"),
         ("generator.width", None, "cannot be null: it takes a whole number"),
         ("generator.norm", "batchh", "it takes one of batch, instance, none"),
-        ("generator.depth", "deep", "it takes a whole number above 0 or null"),
+        ("generator.depth", "deep", "it takes a whole number from 1 to 16 or null"),
         ("discriminator.receptive_field", True, "cannot be true: it takes one of 1, 16, 34, 70, 142, 286"),
         ("discriminator.receptive_field", 71, "it takes one of 1, 16, 34, 70, 142, 286"),
         ("objective.terms.l1.weight", "much", "objective.terms.0.weight cannot be 'much': it takes a number"),
@@ -808,3 +808,31 @@ def test_two_folders_here_are_a_place_once_they_are_written_as_paths(tmp_path: P
         (tmp_path / name).mkdir()
     assert has_place(Data(kind="unpaired", a="./photos", b="./art"))
     assert not has_place(Data(kind="unpaired", a="photos", b="art")), "one word alone is the name of a folder inside DATA"
+
+
+@pytest.mark.parametrize("part", ["recipe", "base of a recipe"])
+def test_a_recipe_whose_aliases_multiply_is_refused_at_once(tmp_path: Path, part: str) -> None:
+    lists = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    (tmp_path / "mine.yaml").write_text("\n".join(["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]", *lists]))
+    (tmp_path / "over.yaml").write_text("extends: mine.yaml")
+    with pytest.raises(UserError, match=r"mine.yaml cannot be read: it stands for more than 50,000 values"):
+        Recipe.load(tmp_path / ("mine.yaml" if part == "recipe" else "over.yaml"))
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        {"training.epochs": "1" * 4301},
+        {"training.seed": "1" * 4301},
+        {"training.learning_rate": "1" * 4301},
+        {"data.source_range": f"[0, {'1' * 4301}]"},
+        {"data.source_range": f"[0, {'1' * 400}]"},
+        {f"objective.terms.{'1' * 4301}.weight": "2"},
+        {"generator.depth": "1" * 300},
+    ],
+    ids=lambda flag: str(flag)[:40],
+)
+def test_numbers_of_any_length_are_refused_in_a_sentence(flag: dict[str, str]) -> None:
+    with pytest.raises(UserError) as refusal:
+        Recipe.load("pix2pix", flag)
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 800

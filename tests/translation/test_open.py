@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,3 +203,15 @@ def test_a_residual_generator_of_the_reference(shared: Path) -> None:
     expected = numbers["batchstats"] if "batchstats" in numbers else numbers["eval"]
     np.testing.assert_allclose(translator.translate_tensor(torch.from_numpy(numbers["x"])).numpy(), expected, atol=2e-5)
     assert translator(noise_image(5, 3)).shape == (5, 3, 3)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_holds_is_no_network(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "net.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\0" * 5_000_000)
+    with pytest.raises(UserError, match="damaged"):
+        open_translator(tmp_path / "net.pth")
+
+
+def test_a_device_of_thousands_of_digits(run: Path) -> None:
+    with pytest.raises(UserError, match="not available"):
+        open_translator(run, device="cpu:" + "1" * 4301)

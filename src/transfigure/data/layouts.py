@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from typing import Any, TextIO
 
 from ..errors import UserError
 from ..registry import register
+from ..stored import LONGEST_LINE, load_json
 from .files import home_path
 from .folder import Found, composed, find_images, is_place, sub_folders
 from .images import size_of
@@ -40,6 +40,9 @@ USUAL_WORDS = (
 """Folder names tried, in any capitals, where there is no A and B."""
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
+
+LARGEST_MANIFEST = 128 << 20
+"""Bytes of a manifest: a million pairs and more."""
 
 _COLUMNS = (
     ("source", "target"),
@@ -402,7 +405,7 @@ def _headings(file: Path) -> list[str] | None:
 
 
 def _delimiter(file: Path, stream: TextIO) -> str:
-    heading = stream.readline()
+    heading = stream.readline(LONGEST_LINE)
     stream.seek(0)
     return "\t" if file.suffix.lower() == ".tsv" or "\t" in heading else "," if "," in heading else ";"
 
@@ -439,6 +442,8 @@ def _read_manifest(file: Path) -> Collection:
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers and what the lines hold, with column names in small letters."""
     try:
+        if (size := file.stat().st_size) > LARGEST_MANIFEST:
+            raise UserError(f"{file} takes {size:,} bytes, and {LARGEST_MANIFEST:,} are the most for a manifest: divide it")
         with file.open(encoding="utf-8-sig", newline="") as stream:
             if file.suffix.lower() == ".jsonl":
                 yield from _json_rows(file, stream)
@@ -450,13 +455,13 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise UserError(f"{file} cannot be read as a manifest ({error}): it must be a CSV, TSV or JSONL file in UTF-8") from error
 
 
-def _json_rows(file: Path, stream: Iterator[str] | Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(stream, start=1):
+def _json_rows(file: Path, stream: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), ""), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:  # also for an integer of more digits than Python reads
+            row = load_json(line)
+        except ValueError as error:
             raise UserError(f"{file} line {number} is not JSON ({error}): write one object on each line") from error
         if not isinstance(row, dict):
             raise UserError(f'{file} line {number} is not an object: write {{"source": "...", "target": "..."}} on each line')

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..stored import read_json
 from .files import write_text
 from .pairs import Record, Single, side_by_chance
 
@@ -47,7 +48,7 @@ def load_left_out(file: Path) -> tuple[LeftOut, ...] | None:
         UserError: the file is damaged.
     """
     try:
-        values: Any = json.loads(file.read_text(encoding="utf-8"))
+        values: Any = read_json(file)
         if values["format"] != _FORMAT:
             raise ValueError(f"format {values['format']!r}")
         return tuple(LeftOut(*(_text(pair[key]) for key in ("split", "name")), _texts(pair["files"]), _text(pair["reason"]))

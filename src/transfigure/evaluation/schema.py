@@ -7,7 +7,6 @@ scores single images) and ``panels/`` (the pictures that the file names). Import
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,11 @@ from typing import Any
 from ..data.files import to_json_values, write_json
 from ..data.ownership import FILES, KEY, marked
 from ..errors import UserError
+from ..stored import read_json
 
 VERSION = 2
+MOST_ROWS = 2_000
+"""Of scores, and of pictures, in one evaluation."""
 """Of the file. One that names no version is of version 1, as 0.1.0 wrote it, where ``target_images`` and ``paired`` have other keys."""
 _RENAMED = {"against": "target_images", "truth": "paired"}
 
@@ -215,6 +217,8 @@ class EvaluationRecord:
         if version > VERSION:
             raise UserError(f"it is of version {version}, written by a newer program, and {VERSION} is the newest known here")
         rows, panels = ([entry for entry in map(_mapping, _list(values.get(key))) if entry] for key in ("rows", "panels"))
+        if max(len(rows), len(panels)) > MOST_ROWS:
+            raise UserError(f"it holds {len(rows):,} rows and {len(panels):,} panels, and {MOST_ROWS:,} are the most")
         facts = {key: value for key, value in values.items() if key not in ("version", "rows", "panels", FILES, KEY)}
         files = {name: _text(digest) for name, digest in _mapping(values.get(FILES)).items()}
         return cls([Row.from_dict(row) for row in rows], Facts.from_dict(facts), [Panel.from_dict(panel) for panel in panels], files)
@@ -228,12 +232,12 @@ class EvaluationRecord:
         """
         file = folder / FILE
         try:
-            values = json.loads(file.read_text(encoding="utf-8", errors="replace"))
+            values = read_json(file, errors="replace")
         except FileNotFoundError as error:
             raise UserError(f"{folder} holds no {FILE}: run  transfigure evaluate  first") from error
         except OSError as error:
             raise UserError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from error
-        except (ValueError, RecursionError):
+        except ValueError:
             values = None
         if not isinstance(values, dict):
             raise UserError(f"{file} cannot be read: it is not one JSON object")

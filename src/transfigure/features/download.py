@@ -33,6 +33,8 @@ from .weights import VARIABLE, Weights, check, entry_of, hub_cache, places, sear
 
 TIMEOUT = 30.0
 """Seconds of silence after which a server is given up."""
+LARGEST_UNKNOWN = 2 << 30
+"""Bytes that are stored of a file whose size is not known beforehand."""
 _CHUNK = 1 << 18
 _SILENT = 3600.0
 _MEGA = 1_000_000
@@ -183,12 +185,18 @@ def _receive(entry: Weights, target: Path, part: Path, quiet: bool) -> bool:
         response, start = _request(entry, have)
         with response:
             total = _total(response, start)
+            most = entry.size or LARGEST_UNKNOWN
+            if total is not None and total > most and not entry.size:
+                raise RunFailure(_too_large(entry, target, f"offers {total:,} bytes"))
             if entry.size and total not in (None, entry.size):
                 raise RunFailure(
                     f"{entry.url} offers {total:,} bytes and not the {entry.size:,} of the published file, perhaps a page of a proxy: "
                     f"try again later, or put the published file at {target}"
                 )
             arrived = _store(response, part, start, total or entry.size, entry, quiet)
+            if arrived > most and not entry.size:
+                part.unlink(missing_ok=True)
+                raise RunFailure(_too_large(entry, target, "sends without end"))
     except urllib.error.HTTPError as error:
         error.close()
         raise _unreachable(entry, target, f"the server answers {error.code} {error.reason}") from error
@@ -202,10 +210,10 @@ def _receive(entry: Weights, target: Path, part: Path, quiet: bool) -> bool:
 
 def _store(response: http.client.HTTPResponse, part: Path, start: int, total: int, entry: Weights, quiet: bool) -> int:
     """Write what arrives behind the first ``start`` bytes of the part; how many it has then."""
-    done = start
+    done, most = start, entry.size or LARGEST_UNKNOWN
     progress = Progress(math.ceil(total / _MEGA), f"download {entry.name}", "MB", initial=start // _MEGA, quiet=quiet)
     with progress, _disk(part), open_to_write(part, "ab" if start else "wb") as stream:
-        while not entry.size or done <= entry.size:  # an endless response ends here, and fails its check
+        while done <= most:  # an endless response ends here, and fails its check
             try:
                 chunk = response.read1(_CHUNK)
             except (OSError, http.client.HTTPException) as error:
@@ -216,6 +224,13 @@ def _store(response: http.client.HTTPResponse, part: Path, start: int, total: in
             progress.advance((done + len(chunk)) // _MEGA - done // _MEGA)
             done += len(chunk)
     return done
+
+
+def _too_large(entry: Weights, target: Path, what: str) -> str:
+    return (
+        f"{entry.url} {what}, and {LARGEST_UNKNOWN:,} are the most that are taken of a file whose size is not known: nothing is kept; "
+        f"put the published file at {target} by other means"
+    )
 
 
 class _NetworkError(Exception):
@@ -281,7 +296,7 @@ def _request(entry: Weights, have: int) -> tuple[http.client.HTTPResponse, int]:
 
 def _range(response: http.client.HTTPResponse) -> tuple[int | None, int | None]:
     """First byte and length of the whole, from ``Content-Range: bytes 500-999/1000``."""
-    words = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    words = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", response.headers.get("Content-Range", "").strip())
     if words is None:
         return None, None
     return int(words[1]), None if words[2] == "*" else int(words[2])
@@ -292,7 +307,7 @@ def _total(response: http.client.HTTPResponse, start: int) -> int | None:
     if start and (whole := _range(response)[1]) is not None:
         return whole
     length = response.headers.get("Content-Length", "")
-    return start + int(length) if length.isdecimal() else None
+    return start + int(length) if length.isdecimal() and len(length) < 19 else None
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):

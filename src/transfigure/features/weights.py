@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Missing, UserError, did_you_mean, printable
-from ..integrity import read_tensors
+from ..integrity import check_claims, read_tensors
 from .published import CATALOGUE, Weights
 
 if TYPE_CHECKING:
@@ -293,6 +293,8 @@ def _read_pickle(file: Path, entry: Weights) -> object:
     if _is_torchscript(file):
         raise UserError(f"{file} is a TorchScript archive, which is a program and not only weights, so it is not loaded: get {entry.file}")
     try:
+        if zipfile.is_zipfile(file):
+            check_claims(file)
         with warnings.catch_warnings():  # torch wonders about some files before it refuses them
             warnings.simplefilter("ignore")
             # Some were saved on a GPU: without map_location they could only be read on one.

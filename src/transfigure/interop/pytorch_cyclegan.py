@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..integrity import check_claims
 from ..networks.base import Discriminator, Generator
 from ..networks.build import build_discriminator, build_generator
 
@@ -85,6 +86,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     if beginning not in (_ZIP, _PICKLE):
         raise UserError(f"{path} is not a file of PyTorch weights (it begins with {beginning!r}): is it the right file, wholly downloaded?")
     try:
+        if beginning == _ZIP:
+            check_claims(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -329,3 +332,5 @@ def _converted(path: str | Path, kind: str) -> tuple[RecognisedNetwork, dict[str
         return found, convert_generator(state, found) if kind == "generator" else convert_discriminator(state, found)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    except (RuntimeError, OverflowError) as error:  # sizes beyond any memory
+        raise UserError(f"{path}: no network can be of these sizes: {' '.join(str(error).split())[:200]}") from None

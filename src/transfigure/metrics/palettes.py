@@ -5,7 +5,6 @@ A palette is nearest-colour decoding: JPEG noise, a resized edge or a generator'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from ..data.files import home_path
 from ..errors import UserError, did_you_mean
+from ..stored import read_json
 
 IGNORE = 255
 """The class index of a pixel that has no label."""
@@ -161,8 +161,8 @@ def load_palette(name_or_file: str | Path) -> Palette:
         hint = did_you_mean(str(name_or_file), _SHIPPED)
         raise UserError(f"there is no palette {str(name_or_file)!r}{hint}: give one of these names, or a JSON file of your own")
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        values = read_json(file)
+    except (OSError, ValueError) as error:
         raise UserError(f"{file} cannot be read as a palette ({error}): {_EXAMPLE}") from error
     if not isinstance(values, dict):
         raise UserError(f"{file} is no palette: {_EXAMPLE}")

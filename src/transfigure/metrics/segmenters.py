@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import sys
 import zlib
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from torch import Tensor
 from ..data.files import home_path, real_path
 from ..errors import Missing, UserError
 from ..networks.segmenter import load_segmenter, sha256
+from ..stored import brief, load_json
 from .palettes import Palette
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -227,7 +227,7 @@ def _onnx(path: Path) -> Segmenter:
     if all(isinstance(side, int) for side in shape[2:]):
         preprocess = replace(preprocess, size=(shape[2], shape[3]))
     try:
-        palette = Palette.from_dict(json.loads(metadata["palette"])) if "palette" in metadata else None
+        palette = Palette.from_dict(load_json(metadata["palette"])) if "palette" in metadata else None
     except (ValueError, TypeError, AttributeError, UserError) as error:
         raise UserError(f"the palette in the metadata of {path} cannot be read: {error}") from error
     logits = output.shape is not None and len(output.shape) == 4 and isinstance(output.shape[1], int) and output.shape[1] > 1
@@ -262,11 +262,11 @@ class _Preprocessing:
         for key, length in (("range", 2), ("mean", 3), ("std", 3), ("size", 2)):
             if key in metadata:
                 try:
-                    given[key] = tuple((int if key == "size" else float)(value) for value in json.loads(metadata[key]))
+                    given[key] = tuple((int if key == "size" else float)(value) for value in load_json(metadata[key]))
                     if len(given[key]) != length or (key in ("std", "size") and min(given[key]) <= 0):
                         raise ValueError(f"{length} numbers are wanted")
-                except (TypeError, ValueError) as error:
-                    raise UserError(f"{key} in the metadata of {path} is {metadata[key]!r} ({error}): write it as [0, 1]") from error
+                except (TypeError, ValueError, OverflowError) as error:
+                    raise UserError(f"{key} in the metadata of {path} is {brief(metadata[key])} ({error}): write it as [0, 1]") from error
         if given.keys() & {"range", "mean", "std"}:
             given = {"mean": (0.0,) * 3, "std": (1.0,) * 3, **given}
         order = metadata.get("order", "RGB").strip('"').upper()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .. import registry
 from ..errors import UserError, did_you_mean
+from ..stored import brief, read_yaml
 from .section import Named, key_type, options_of
 from .sections import Adversarial, Data, DiscriminatorSection, GeneratorSection, Term, Training, drawn_worlds
 from .values import alternatives, parse_value
@@ -29,17 +28,6 @@ def shipped() -> dict[str, Path]:
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------------
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML, with a key given twice refused instead of silently lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if isinstance(key, str) and keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 def read_files(name_or_file: str | Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -70,9 +58,8 @@ def read_files(name_or_file: str | Path) -> list[tuple[Path, dict[str, Any]]]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        tree = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
-        list(flatten(tree) if isinstance(tree, dict) else ())  # an alias inside what it stands for would have no end
-    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
+        tree = read_yaml(file)
+    except (ValueError, OSError) as error:
         raise UserError(f"recipe {file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise UserError(f"recipe {file} holds no keys: a recipe is a YAML mapping with data, generator, objective, training")
@@ -199,12 +186,12 @@ def _takes_text(key: str) -> bool:
 
 
 def _position(terms: list[Any], part: str, key: str) -> int:
-    if part.isdecimal() and int(part) < len(terms) and isinstance(terms[int(part)], dict):
+    if part.isdecimal() and len(part) < 10 and int(part) < len(terms) and isinstance(terms[int(part)], dict):
         return int(part)
     for position, term in enumerate(terms):
         if isinstance(term, dict) and term.get("loss") == part:
             return position
     have = ", ".join(str(term.get("loss")) for term in terms if isinstance(term, dict)) or "none"
     raise UserError(
-        f"{key}: the recipe has no term {part!r} (it has: {have}); set them all with --objective.terms '[{{loss: l1, weight: 100}}]'"
+        f"{key[:120]}: the recipe has no term {brief(part)} (it has: {have}); set them all with --objective.terms '[{{loss: l1, weight: 100}}]'"
     )

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-import yaml
 from annotated_types import Ge, Gt, Le, Lt
 
 from .. import registry
 from ..errors import did_you_mean
+from ..stored import brief, load_yaml
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def parse_value(text: str) -> Any:
     if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", text):
         return float(text)
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return load_yaml(text)
+    except ValueError:
         return text
 
 
@@ -125,6 +125,8 @@ def choices(annotation: Any) -> list[Any]:
 
 def shown(value: Any) -> str:
     """A value as YAML writes it: ``null``, not ``None``."""
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        return brief(value)
     return {"None": "null", "True": "true", "False": "false", "inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(repr(value), repr(value))
 
 

@@ -5,23 +5,27 @@ A directory that holds an evaluation alone is read the same way, and nothing is 
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from ..data.folder import SUFFIXES
 from ..errors import UserError
 from ..evaluation.schema import finite
+from ..stored import LARGEST_YAML, read_log, read_yaml, thinned
 from .scores import Entry, EvaluationView, mapping, read_json
 
 LOOKED_FOR = ("recipe.yaml", "environment.json", "log.jsonl", "samples", "evaluation/evaluation.json", "evaluation.json")
 OF_A_RUN = ("recipe.yaml", "log.jsonl", "evaluation/evaluation.json")
 """One of these makes a directory a run, even beside an ``evaluation.json`` at its top."""
+
+MOST_NAMES, MOST_FINDINGS = 24, 100
+"""Curves of one kind, and lines about the training's health, on a page."""
+SHOWN_TEXT = 20_000
+"""Characters of a recipe that cannot be read."""
 
 Points = list[tuple[float, float]]
 
@@ -48,15 +52,9 @@ class Log:
         """Read log.jsonl; an absent file is an empty log."""
         entries: list[Entry] = []
         damaged = replaced = 0
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
-            if not line.strip():
-                continue
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
-                entry = None
+        for entry in read_log(path) if path.is_file() else ():
             images = finite(entry.get("images")) if isinstance(entry, dict) else None
-            if images is None or not 0 <= images < 1e15 or not isinstance(entry.get("kind"), str):
+            if entry is None or images is None or not 0 <= images < 1e15 or not isinstance(entry.get("kind"), str):
                 damaged += 1
                 continue
             if entry["kind"] in ("start", "resume"):  # training went on from here: what was logged past it happened to another network
@@ -83,9 +81,29 @@ class Log:
         return self._points(self.previews, key, None)
 
     def names(self, inside: str) -> list[str]:
-        """Every loss term (``"terms"``), gradient norm (``"gradients"``) or validation metric (``"metrics"``), the first seen first."""
-        lines = self.validations if inside == "metrics" else self.steps
-        return list(dict.fromkeys(name for line in lines for name in mapping(line.get(inside))))
+        """Every loss term (``"terms"``), gradient norm (``"gradients"``) or validation metric (``"metrics"``), the first seen first.
+
+        No more than :data:`MOST_NAMES`: each is a curve.
+        """
+        return self._names(inside)[:MOST_NAMES]
+
+    def left_out(self) -> list[str]:
+        """In words, what there is too much of to be shown."""
+        words = {"terms": "loss terms", "gradients": "gradient norms", "metrics": "validation metrics"}
+        many = {called: len(self._names(inside)) for inside, called in words.items()}
+        return [
+            f"log.jsonl names {count:,} {called}: the first {MOST_NAMES} are shown." for called, count in many.items() if count > MOST_NAMES
+        ]
+
+    @cached_property
+    def _all_names(self) -> dict[str, list[str]]:
+        return {
+            inside: list(dict.fromkeys(name for line in lines for name in mapping(line.get(inside))))
+            for inside, lines in (("terms", self.steps), ("gradients", self.steps), ("metrics", self.validations))
+        }
+
+    def _names(self, inside: str) -> list[str]:
+        return self._all_names.get(inside, [])
 
     @property
     def images(self) -> int | None:
@@ -172,6 +190,12 @@ class RunFiles:
         log = Log.read(folder / "log.jsonl")
         if log.damaged:
             notes.append(f"log.jsonl: {_lines(log.damaged)} could not be read and {'was' if log.damaged == 1 else 'were'} left out.")
+        if (every := thinned(folder / "log.jsonl") if (folder / "log.jsonl").is_file() else 1) > 1:
+            notes.append(f"log.jsonl is long: one in {every:,} of its steps is read.")
+        notes += log.left_out()
+        if len(log.health) > MOST_FINDINGS:
+            notes.append(f"log.jsonl holds {len(log.health):,} findings about the training's health: the last {MOST_FINDINGS} are shown.")
+            log = replace(log, health=log.health[-MOST_FINDINGS:])
         if log.replaced:
             notes.append(f"log.jsonl: {_lines(log.replaced)} logged after the checkpoint that a resume started from, left out.")
         evaluation = EvaluationView.read(folder / "evaluation", notes)
@@ -197,12 +221,13 @@ def _lines(count: int) -> str:
 def _recipe(path: Path, notes: list[str]) -> tuple[Entry, str]:
     if not path.is_file():
         return {}, ""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    with path.open("rb") as stream:
+        text = stream.read(LARGEST_YAML).decode("utf-8", "replace")
     try:
-        return mapping(yaml.safe_load(text)), text
-    except (yaml.YAMLError, RecursionError, ValueError):
-        notes.append("recipe.yaml is not valid YAML: it is shown as text only.")
-        return {}, text
+        return mapping(read_yaml(path, errors="replace")), text
+    except ValueError as error:
+        notes.append(f"recipe.yaml cannot be read ({error}): it is shown as text only.")
+        return {}, text[:SHOWN_TEXT]
 
 
 def _samples(folder: Path) -> list[Sample]:

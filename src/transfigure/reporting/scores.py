@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import stored
 from ..errors import UserError
 from ..evaluation.schema import FILE, OF_FILES, PER_IMAGE, SIDES, EvaluationRecord, Facts, Panel, Row, finite
 from ..metrics.direction import badness
@@ -16,6 +16,8 @@ from ..studies.preservation.measure import IDENTITY, RANDOM_TARGET
 Entry = dict[str, Any]
 
 ITSELF, REAL = "target itself", "real photos"
+LARGEST_TABLE, MOST_COLUMNS = 64 << 20, 100
+"""Of ``per_image.csv``: bytes, and metrics."""
 CEILINGS = (ITSELF, REAL, IDENTITY, RANDOM_TARGET)
 """The bounds that no translator need do better than; every other bound is a floor: what needs no translator. The last two are the ends
 of an analysis, each perfect by half of its measures and worthless by the others."""
@@ -113,8 +115,8 @@ def read_json(path: Path, notes: list[str]) -> Entry | None:
     if not path.is_file():
         return None
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except (ValueError, RecursionError):
+        loaded = stored.read_json(path, errors="replace")
+    except (ValueError, OSError):
         loaded = None
     if not isinstance(loaded, dict):
         notes.append(f"{path.name} could not be read: it is not one JSON object.")
@@ -144,10 +146,13 @@ def _per_image(path: Path, notes: list[str]) -> dict[str, list[float]] | None:
         return None
     columns: dict[str, list[float]] = {}
     lost = 0
+    if path.stat().st_size > LARGEST_TABLE:
+        notes.append(f"{path.name} is left out: it takes {path.stat().st_size:,} bytes, where {LARGEST_TABLE:,} are the most.")
+        return None
     try:
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
             table = csv.DictReader(file)
-            columns |= {metric: [] for metric in table.fieldnames or () if metric not in ("", "name")}
+            columns |= {metric: [] for metric in [*(table.fieldnames or ())][:MOST_COLUMNS] if metric not in ("", "name")}
             for row in table:
                 for metric, scores in columns.items():
                     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-import json
 import os
 import platform
 import re
@@ -28,6 +27,7 @@ from ..data.left_out import LEFT_OUT_FILE, LeftOut, save_left_out
 from ..data.splits import SPLITS_FILE, StoredSplit
 from ..errors import UserError
 from ..recipe import FREE_ON_RESUME, Recipe
+from ..stored import read_json
 
 _TRACKED = ("tensorboard", "wandb", "trackers.json")
 """What outside trackers make in a run."""
@@ -205,9 +205,9 @@ def write_environment(run: RunDirectory, recipe: Recipe, device: torch.device, w
     entry = environment(device)
     entry.update(devices=world_size, seed=recipe.training.seed, started=time.strftime("%Y-%m-%d %H:%M:%S %z"), command=shlex.join(sys.argv))
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before = read_json(file)
         entry["earlier"] = [*before.pop("earlier", []), before]
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, TypeError):
         entry["earlier"] = []  # the first time, or a damaged file: only the present is known
     write_json(file, entry)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from ..data.files import write_json
 from ..errors import Missing, UserError
 from ..progress import say
 from ..recipe import Recipe, flatten
+from ..stored import read_json
 
 FILE = "trackers.json"
 """In the run: the id that each tracker gave it, so that a resumed run goes on as the same one there."""
@@ -210,8 +210,8 @@ def reason(error: Exception) -> str:
 def _ids(file: Path) -> dict[str, str]:
     """What an earlier session wrote; nothing if it is not there or damaged."""
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        stored = read_json(file)
+    except (OSError, ValueError):
         return {}
     return {name: known for name, known in stored.items() if isinstance(known, str)} if isinstance(stored, dict) else {}
 

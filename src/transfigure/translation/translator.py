@@ -491,7 +491,7 @@ def pick_device(wish: str) -> torch.device:
     kind, colon, index = wish.partition(":")
     if wish == "auto":
         return torch.device(next(name for name in ("cuda", "mps", "cpu") if have[name]))
-    if not have.get(kind) or (colon and not (index.isdecimal() and int(index) < have[kind])):
+    if not have.get(kind) or (colon and not (index.isdecimal() and len(index) < 5 and int(index) < have[kind])):
         raise UserError(f"device {wish} is not available here: use one of auto, {', '.join(name for name, count in have.items() if count)}")
     return torch.device(wish)
 

@@ -116,3 +116,29 @@ def test_a_grid_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "text.yaml").write_text("hello", encoding="utf-8")
     with pytest.raises(UserError, match="is no grid"):
         Grid.load(tmp_path / "text.yaml")
+
+
+ALIASES = "\n".join(["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12))])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (ALIASES, "stands for more than 50,000 values"),
+        ("base: &b [*b]", "inside itself"),
+        ("seeds: [" + "1" * 4301 + "]", "thousands of digits"),
+        ("variations: {a: {}, a: {}}", "given twice"),
+        ("variations: {a: {x: 1}}\nmetrics: 5", "metrics must be a list of names"),
+        ("variations: {a: {x: 1}}\nmetrics: ssim", "metrics must be a list of names"),
+        ("variations: {a: {x: 1}}\nfree: {a: 1}", "free must be a list of names"),
+        ("variations: {a: {x: 1}}\nset: [1]", "must be recipe keys"),
+        ("variations: {a: 1}", "variations must be"),
+        ("variations: {a: {x: 1}}\nseeds: {a: 1}", "whole numbers"),
+    ],
+)
+def test_a_grid_of_other_values_is_refused_in_a_sentence(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "grid.yaml").write_text(text)
+    with pytest.raises(UserError, match=words) as refusal:
+        Grid.load(tmp_path / "grid.yaml")
+    assert str(tmp_path) in str(refusal.value) or "seeds are" in str(refusal.value)
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 500

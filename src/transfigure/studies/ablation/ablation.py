@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import signal
 import subprocess
@@ -17,9 +16,11 @@ from typing import Any
 from ...data.files import check_writable_folder, write_json, write_text
 from ...data.open import find_records, refuse_inside, resolve_data
 from ...errors import Interrupted, UserError, printable
+from ...evaluation.schema import finite
 from ...processes import StopRequest, child_command, isolated_children
 from ...progress import Progress, say
 from ...recipe import FREE_ON_RESUME, Recipe
+from ...stored import read_json
 from .cell import CellSpec, last_line, outcome_file, run_cell, words_file
 from .grid import Grid, GridCell
 
@@ -136,8 +137,11 @@ class Ledger:
     def _found(self, cell: GridCell) -> dict[str, Any]:
         nothing = {"state": "waiting", "reason": "", "seconds": None, "peak_mib": None}
         with contextlib.suppress(OSError, ValueError):
-            stored = json.loads(outcome_file(self.folder / cell.path).read_text(encoding="utf-8"))
-            return {key: stored.get(key, value) for key, value in nothing.items()}
+            stored = read_json(outcome_file(self.folder / cell.path))
+            if not isinstance(stored, dict):
+                return nothing
+            texts = {key: stored[key] for key in ("state", "reason") if isinstance(stored.get(key), str)}
+            return {**nothing, **texts, **{key: finite(stored.get(key)) for key in ("seconds", "peak_mib")}}
         return nothing
 
     def close(self, cell: GridCell, reason: str = "") -> dict[str, Any]:
@@ -238,7 +242,7 @@ def _in_processes(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options
                     process.send_signal(signal.SIGTERM)
             for cell, process in list(running.items()):
                 code = process.poll()
-                images = each if code is not None else int(last_line(ledger.folder / cell.path / "log.jsonl").get("images") or 0)
+                images = each if code is not None else int(finite(last_line(ledger.folder / cell.path / "log.jsonl").get("images")) or 0)
                 progress.advance(max(0, min(images, each) - counted[cell]))
                 counted[cell] = max(images, counted[cell])
                 if code is not None:

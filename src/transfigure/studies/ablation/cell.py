@@ -22,6 +22,7 @@ from ...errors import Interrupted, TransfigureError
 from ...processes import Stopped, stopped_by_signals
 from ...recipe import Recipe
 from ...registry import load_plugin
+from ...stored import load_json, read_json
 
 
 def outcome_file(run: Path) -> Path:
@@ -133,7 +134,7 @@ def _trained(recipe: Recipe, run: Path) -> dict[str, Any]:
 
 def _outcome(run: Path) -> dict[str, Any]:
     try:
-        stored = json.loads(outcome_file(run).read_text(encoding="utf-8"))
+        stored = read_json(outcome_file(run))
     except (OSError, ValueError):
         return {}
     return stored if isinstance(stored, dict) else {}
@@ -150,7 +151,7 @@ def last_line(log: Path) -> dict[str, Any]:
     for line in reversed(lines):
         if line.endswith(b"\n"):
             try:
-                found = json.loads(line)
+                found = load_json(line)
             except ValueError:
                 continue
             return found if isinstance(found, dict) else {}

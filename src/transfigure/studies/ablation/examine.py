@@ -7,7 +7,6 @@ was measured on the way, at the models that a run kept, is a curve.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -21,11 +20,13 @@ from torch import Tensor
 
 from ...data.files import write_atomically, write_json
 from ...data.open import find_records, resolve_data
+from ...errors import UserError
 from ...evaluation.evaluate import as_written
 from ...evaluation.held_out import HeldOut, held_out
 from ...evaluation.schema import EvaluationRecord, Row
-from ...integrity import write_archive
+from ...integrity import Damaged, check_archive, write_archive
 from ...recipe import Recipe
+from ...stored import read_json
 from ...translation.translator import Translator
 from ..preservation.analyze import Analysis, AnalysisOptions, analyze, domains_of, shared_agreement, world_probes
 from ..preservation.measure import IDENTITY
@@ -221,8 +222,22 @@ def _save(run: Path, outputs: dict[int, Tensor]) -> None:
 
 
 def _load(run: Path) -> dict[int, Tensor]:
-    with np.load(run / OUTPUTS, allow_pickle=False) as saved:
-        return {int(at): torch.from_numpy(saved[at]).float() / 127.5 - 1 for at in saved.files}
+    """What :func:`_save` wrote.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    file = run / OUTPUTS
+    try:
+        check_archive(file)
+        with np.load(file, allow_pickle=False) as saved:
+            arrays = {int(at): saved[at] for at in saved.files}
+        if any(array.dtype != np.uint8 or array.ndim != 4 for array in arrays.values()):
+            raise Damaged("it does not hold 8-bit images")
+    except Exception as error:  # a broken archive surfaces as almost any exception type
+        what = str(error) if isinstance(error, Damaged) else "it cannot be unpacked"
+        raise UserError(f"{file} is damaged ({what}): delete it, and run  transfigure ablate --resume  again") from error
+    return {at: torch.from_numpy(array).float() / 127.5 - 1 for at, array in arrays.items()}
 
 
 def _add_moments(run: Path, moments: dict[int, dict[str, float]], anew: bool = False) -> None:
@@ -230,7 +245,10 @@ def _add_moments(run: Path, moments: dict[int, dict[str, float]], anew: bool = F
     file = run / EXAMINED
     stored: dict[int, dict[str, Any]] = {}
     if file.is_file() and not anew:
-        stored = {int(entry["images"]): dict(entry["values"]) for entry in json.loads(file.read_text(encoding="utf-8"))["moments"]}
+        try:
+            stored = {int(entry["images"]): dict(entry["values"]) for entry in read_json(file)["moments"]}
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"{file} is damaged ({error}): delete it, and run  transfigure ablate --resume  again") from error
     for at, values in moments.items():
         stored.setdefault(at, {}).update({name: value for name, value in values.items() if math.isfinite(value)})
     write_json(file, {"moments": [{"images": at, "values": stored[at]} for at in sorted(stored)]})

@@ -15,6 +15,7 @@ import yaml
 from ...errors import UserError, did_you_mean
 from ...recipe import Recipe, flatten
 from ...registry import entry
+from ...stored import read_yaml
 
 KEYS = ("name", "about", "base", "set", "variations", "seeds", "metrics", "free", "examine")
 SAME = ("data", "training.epochs", "training.batch_size", "training.seed", "training.patience", "training.devices", "training.nodes")
@@ -84,8 +85,8 @@ class Grid:
         if not file.is_file():
             raise UserError(f"there is no grid {str(name_or_file)!r}{did_you_mean(str(name_or_file), known)}, nor a file of that name")
         try:
-            tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            tree = read_yaml(file)
+        except (ValueError, OSError) as error:
             raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())[:200]}") from None
         if not isinstance(tree, Mapping):
             raise UserError(f"{file} is no grid: it needs the keys base and variations")
@@ -104,8 +105,8 @@ class Grid:
             {str(name): dict(flatten(keys)) for name, keys in variations.items()},
             merged,
             _seeds(tree.get("seeds", (0, 1, 2)) if seeds is None else seeds),
-            tuple(str(metric) for metric in tree.get("metrics") or ()),
-            tuple(str(key) for key in tree.get("free") or ()),
+            _words(tree.get("metrics"), f"{file}: metrics", "[ssim, l1]"),
+            _words(tree.get("free"), f"{file}: free", "[data.limit]"),
             str(tree.get("examine") or ""),
         )
         if grid.examine not in EXAMINATIONS:
@@ -184,6 +185,14 @@ def _keys(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise UserError(f"{where} must be recipe keys, as {{training.epochs: 4}}")
     return dict(flatten({str(key): item for key, item in value.items()}))
+
+
+def _words(value: Any, where: str, example: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise UserError(f"{where} must be a list of names, as {example}")
+    return tuple(value)
 
 
 def _seeds(given: Any) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ overlap a little and still differ.
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterable, Sequence
@@ -14,12 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, get_args
 
-import yaml
-
 from ...errors import UserError
 from ...evaluation.schema import FILE, EvaluationRecord, Facts, Row, finite
 from ...metrics.direction import Better, badness
 from ...recipe import stabilisers
+from ...stored import read_log, read_yaml
 from .over_seeds import SeedStatistics, over_seeds
 from .variants import Comparison, TrainedCell, Variant, read_object
 
@@ -312,8 +310,8 @@ def cost_of(variant: Variant) -> Cost:
 def _steadied(variant: Variant) -> str | None:
     for cell in variant.cells:
         try:
-            recipe = yaml.safe_load((cell.run / "recipe.yaml").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError, RecursionError):
+            recipe = read_yaml(cell.run / "recipe.yaml")
+        except (OSError, ValueError):
             continue
         if isinstance(recipe, dict):
             return ", ".join(stabilisers(recipe)) or None
@@ -324,12 +322,8 @@ def _spent(log: Path) -> dict[str, float]:
     """What a log says of the cost; lines that cannot be read are passed over."""
     spent: dict[str, float] = {}
     rates = []
-    for text in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else ():
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(line, dict):
+    for line in read_log(log) if log.is_file() else ():
+        if line is None:
             continue
         sizes = line.get("parameters")
         values = {f"{name}_parameters": sizes.get(name) for name in ("generator", "discriminator")} if isinstance(sizes, dict) else {}

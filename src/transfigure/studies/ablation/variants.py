@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from ...errors import TransfigureError, UserError
 from ...evaluation.schema import FILE, finite
 from ...recipe import FREE_ON_RESUME, Recipe, flatten
+from ...stored import read_json
 
 STATES = ("done", "failed", "waiting")
 NAMED = {"data": "kind", "generator": "name", "discriminator": "name", "objective.adversarial": "loss"}
@@ -140,8 +140,8 @@ def read_object(file: Path) -> dict[str, Any]:
         UserError: it holds something else.
     """
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        stored = read_json(file)
+    except (OSError, ValueError) as error:
         raise UserError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(stored, dict):
         raise UserError(f"{file} cannot be read: it is not one JSON object")
