@@ -193,5 +193,6 @@ def _position(terms: list[Any], part: str, key: str) -> int:
             return position
     have = ", ".join(str(term.get("loss")) for term in terms if isinstance(term, dict)) or "none"
     raise UserError(
-        f"{key[:120]}: the recipe has no term {brief(part)} (it has: {have}); set them all with --objective.terms '[{{loss: l1, weight: 100}}]'"
+        f"{key[:120]}: the recipe has no term {brief(part)} (it has: {have}); set them all with "
+        "--objective.terms '[{loss: l1, weight: 100}]'"
     )
