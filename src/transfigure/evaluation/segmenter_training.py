@@ -124,7 +124,7 @@ def train_segmenter(
         raise UserError(f"{where} has no training pairs: add a train folder")
     side, known = _labels_and_palette(section, records["train"], options)
     notes.append(f"photos are side {'AB'[1 - side]}; the labels have {len(known.classes)} classes: {_few(known.classes)}")
-    notes += grey_among_colour(channels_of((record.a, record.b)[1 - side] for record in records["train"]), "photos")
+    notes += grey_among_colour(channels_of((record.a, record.b)[1 - side] for part in records.values() for record in part), "photos")
     if not quiet:
         for note in notes:
             say(f"note: {note}")

@@ -1,0 +1,329 @@
+"""Every reader meets the same folder with the same answer: the same files are used, and the same is said of the others, once.
+
+One folder holds every oddity at once. Each reader, a command as it is typed, goes through it once; the cells of the table look at what it
+used and said. A reader is found by itself: an argument of a command that may be a folder of images has to stand in the table, and code
+outside ``data/`` that lists folders has to say here what it lists.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.evaluation.examples import section
+from tests.imports import PACKAGE
+from tests.tiny import tiny_config, tiny_translator
+from transfigure.cli.commands import commands
+from transfigure.cli.main import main
+from transfigure.data import images
+
+PLAIN = ("0.png", "1.png", "2.png", "3.png")
+ACCENTS = "é{}.png"
+SIZE = 32
+
+
+def picture(seed: int, grey: bool = False) -> Image.Image:
+    """Twice as wide as high, so that it can be a pair side by side too; the left half has five flat colours, as a label map."""
+    rng = np.random.default_rng(seed)
+    colours = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 0, 255], [0, 255, 0]], np.uint8)
+    labels = np.repeat(np.repeat(colours[rng.integers(0, 5, (4, 4))], SIZE // 4, 0), SIZE // 4, 1)
+    both = np.concatenate([labels, rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8)], axis=1)
+    return Image.fromarray(both).convert("L") if grey else Image.fromarray(both)
+
+
+# ---- the oddities ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """What is laid into the folder.
+
+    Attributes:
+        make: does it.
+        used: the files of it that every reader uses, below the folder.
+        said: what every reader says of it, in the one sentence about what was passed over; or else ``note``, a sentence of its own.
+        partners: under which names the other side of a pair has the files that are used; their own if empty.
+    """
+
+    make: Callable[[Path], object]
+    used: tuple[str, ...] = ()
+    said: str = ""
+    note: str = ""
+    partners: tuple[str, ...] = ()
+
+
+def _save(name: str, kind: str = "PNG", grey: bool = False) -> Callable[[Path], object]:
+    def make(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(len(name) + ord(name[0]) % 97, grey).save(folder / name, kind)
+
+    return make
+
+
+def _several(*makes: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda folder: [make(folder) for make in makes]
+
+
+def _linked(folder: Path) -> None:
+    outside = folder.with_name(f"{folder.name}_outside")
+    _save("z.png")(outside)
+    for name in ("x", "y"):
+        (folder / name).symlink_to(outside)
+
+
+NO_LETTERS = os.fsdecode(b"n\xff.png")
+DECOMPOSED, COMPOSED = (unicodedata.normalize(form, ACCENTS.format(1)) for form in ("NFD", "NFC"))
+NOT_READ = b"\0\0\0\x20ftypavif" + b"\0" * 32
+
+ODDITIES = {
+    "plain": Oddity(_several(*(_save(name) for name in PLAIN)), PLAIN),
+    "NAS thumbnails": Oddity(
+        _several(_save("@eaDir/0.png/SYNOPHOTO_THUMB_M.jpg", "JPEG"), _save("@eaDir/1.png")),
+        said="1 folder of thumbnails, deleted or hidden files, such as @eaDir",
+    ),
+    "jfif": Oddity(_save("j.jfif", "JPEG"), ("j.jfif",)),
+    "upper-case suffix": Oddity(_save("U.PNG"), ("U.PNG",)),
+    "no suffix": Oddity(_save("bare"), ("bare",)),
+    "ppm": Oddity(_save("p.ppm", "PPM"), ("p.ppm",)),
+    "broken link": Oddity(
+        lambda folder: (folder / "gone.png").symlink_to("nowhere.png"), said="2 links that cannot be followed, such as gone.png"
+    ),
+    "link to itself": Oddity(lambda folder: (folder / "self.png").symlink_to("self.png"), said="2 links that cannot be followed"),
+    "loop": Oddity(lambda folder: (folder / "loop").symlink_to(folder), said="1 link that leads back, such as loop"),
+    "two links to a folder": Oddity(_linked, ("x/z.png", "y/z.png")),
+    "decomposed name": Oddity(_save(DECOMPOSED), (DECOMPOSED,), partners=(COMPOSED,)),
+    "name that is no letters": Oddity(_save(NO_LETTERS), (NO_LETTERS,)),
+    "text file": Oddity(lambda folder: (folder / "notes.txt").write_text("P1 is what we do first"), said="1 other file, such as notes.txt"),
+    "AVIF": Oddity(
+        lambda folder: (folder / "a.avif").write_bytes(NOT_READ), said="1 AVIF file, such as a.avif (convert it to PNG to use it)"
+    ),
+    "hidden file": Oddity(_save("._0.png"), said="1 hidden file, such as ._0.png"),
+    "grey among colour": Oddity(_save("grey.png", grey=True), ("grey.png",), note="grey"),
+}
+USED = {name for oddity in ODDITIES.values() for name in oddity.used}
+
+
+# ---- the readers -----------------------------------------------------------------------------------------------------------
+
+
+TRAIN = (
+    f"--data.load_size {SIZE} --data.crop_size {SIZE} --data.val_fraction 0 --data.test_fraction 0 --training.epochs 1 "
+    "--training.validate_every 0 --training.preview_count 0 --training.accelerator cpu --training.batch_size 16 --generator.width 2"
+)
+PIX2PIX = f"train pix2pix {{data}} --out out {TRAIN} --discriminator.width 2 --discriminator.receptive_field 16"
+READERS = {
+    "train, two folders": PIX2PIX.format(data="pairs"),
+    "train, side by side": PIX2PIX.format(data="odd --data.kind side_by_side"),
+    "train, unpaired": f"train streamlined_small pairs --data.kind unpaired --out out {TRAIN}",
+    "translate": "translate model odd out",
+    "evaluate with a model": "evaluate model pairs --metrics l1 --out out",
+    "evaluate folders": "evaluate --generated odd --target partners --metrics l1 --out out",
+    "evaluate folders, unpaired": "evaluate --generated odd --target partners --unpaired --metrics random_frechet",
+    "evaluate folders as targets": "evaluate --generated partners --target odd --metrics l1",
+    "evaluate folders as sources": "evaluate --generated partners --target plain --source odd --metrics l1",
+    "evaluate folders as labels": "evaluate --generated partners --target plain --labels odd --metrics l1",
+    "statistics": "statistics odd --features random --out out.npz",
+    "segmenter": f"segmenter train parts --photos B --palette labels.json --size {SIZE} --epochs 1 --width 2 --out out.safetensors",
+    "analyze": "analyze model pairs --images 40",
+}
+"""Each as it is typed, in a folder that holds ``odd`` and what belongs to it."""
+
+ARGUMENTS = {
+    ("train", "data"): "train, two folders",
+    ("ablate", "data"): "train, two folders",  # its cells are trainings, and it asks find_records as they do
+    ("translate", "input"): "translate",
+    ("evaluate", "data"): "evaluate with a model",
+    ("evaluate", "generated"): "evaluate folders",
+    ("evaluate", "target"): "evaluate folders as targets",
+    ("evaluate", "source"): "evaluate folders as sources",
+    ("evaluate", "labels"): "evaluate folders as labels",
+    ("statistics", "folder"): "statistics",
+    ("segmenter", "data"): "segmenter",
+    ("analyze", "data"): "analyze",
+}
+"""The arguments that may be folders of images, and the reader that stands for each."""
+NO_IMAGES = {
+    "out": "written",
+    "output": "written",
+    "model": "a run or a model",
+    "second": "a run",
+    "runs": "runs",
+    "run": "a run",
+    "folder": "a run or an ablation",
+    "weights": "weights",
+    "pictures": "written",
+}
+"""Other arguments whose help speaks of folders."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one reader did: the files of the odd folder that it decoded, what it said, and its exit code."""
+
+    used: set[str]
+    said: list[str]
+    code: int
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The odd folder and what belongs to it, and a model that was trained on something like it."""
+    root = tmp_path_factory.mktemp("readers")
+    (root / "odd").mkdir()
+    for oddity in ODDITIES.values():
+        try:
+            oddity.make(root / "odd")
+        except (OSError, UnicodeError) as error:
+            pytest.skip(f"this file system cannot hold all of the folder ({error})")
+    for oddity in ODDITIES.values():
+        for place in ("partners", "plain"):
+            for name in oddity.partners or oddity.used:
+                target = (root / place / name).with_suffix(".png")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                picture(sum(map(ord, name)) + (place == "plain")).save(target)
+    (root / "pairs").mkdir()
+    (root / "pairs" / "A").symlink_to(root / "odd")
+    (root / "pairs" / "B").symlink_to(root / "partners")
+    (root / "parts").mkdir()
+    (root / "parts" / "train").symlink_to(root / "odd")
+    classes = {"black": [0, 0, 0], "white": [255, 255, 255], "red": [255, 0, 0], "blue": [0, 0, 255], "green": [0, 255, 0]}
+    (root / "labels.json").write_text(str({"name": "five", "classes": classes}).replace("'", '"'))
+    values = {"data.val_fraction": 0, "data.test_fraction": 0, "data.kind": "two_folders"}
+    config = tiny_config(recipe=section(root / "pairs", values), trained_size=SIZE)
+    tiny_translator(config).save(root / "model")
+    return root
+
+
+@pytest.fixture(scope="module")
+def readings(root: Path) -> dict[str, Reading]:
+    """Each reader's way through the folder; a reader is run when it is first asked for."""
+    return {}
+
+
+def read(name: str, root: Path, readings: dict[str, Reading], capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> Reading:
+    if name not in readings:
+        used: set[str] = set()
+        decode = images.examine
+
+        def noted(path: str | Path, *more: Any, **named: Any) -> Any:
+            for place in (root / "odd", root / "pairs" / "A", root / "parts" / "train", Path("odd")):
+                if Path(path).is_relative_to(place):
+                    used.add(Path(path).relative_to(place).as_posix())
+            return decode(path, *more, **named)
+
+        patch.setattr(images, "examine", noted)
+        patch.chdir(root)
+        before = set(os.listdir(root))  # noqa: PTH208
+        capsys.readouterr()
+        code = main(READERS[name].split())
+        readings[name] = Reading(used, capsys.readouterr().err.splitlines(), code)
+        for left in set(os.listdir(root)) - before:  # noqa: PTH208
+            os.rename(root / left, root / f"done {len(readings)} {left}")  # noqa: PTH104
+    return readings[name]
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+@pytest.mark.parametrize("reader", READERS)
+def test_the_same_files_are_used_and_the_same_is_said(
+    reader: str, oddity: str, root: Path, readings: dict[str, Reading], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, right = read(reader, root, readings, capsys, monkeypatch), ODDITIES[oddity]
+    assert found.code == 0, found.said
+    assert set(right.used) <= found.used, "not used"
+    assert found.used <= USED, "used, and should not be"
+    passed = [line for line in found.said if "passed over in" in line]
+    assert len(passed) == 1, found.said
+    if right.said:
+        assert right.said in passed[0]
+    if right.note and "labels" not in reader:  # label maps are read as they are
+        assert any(right.note in line for line in found.said if line.startswith("note: ")), found.said
+
+
+def test_the_whole_sentence(
+    root: Path, readings: dict[str, Reading], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every reader but for how it calls the folder."""
+    sentences = set()
+    for name in READERS:
+        passed = [line for line in read(name, root, readings, capsys, monkeypatch).said if "passed over in" in line]
+        sentences |= {line.partition("passed over in ")[2].partition(": ")[2] for line in passed}
+    assert sentences == {
+        "1 AVIF file, such as a.avif (convert it to PNG to use it); 1 other file, such as notes.txt; 1 hidden file, such as ._0.png; "
+        "2 links that cannot be followed, such as gone.png; 1 link that leads back, such as loop; "
+        "1 folder of thumbnails, deleted or hidden files, such as @eaDir"
+    }
+
+
+# ---- no reader is missing -----------------------------------------------------------------------------------------------------
+
+
+def folder_arguments() -> Iterator[tuple[str, str]]:
+    """The arguments of every command whose help or name speaks of folders, images or pairs."""
+    for command in commands():
+        parser = argparse.ArgumentParser(add_help=False)
+        command.add_arguments(parser)
+        for action in parser._actions:
+            words = f"{action.metavar} {action.help}".lower()
+            places = action.metavar in ("DIR", "DATA", "INPUT", "FOLDER", "OUTPUT") or "folder" in words
+            if action.nargs != 0 and action.type is None and places and not action.choices:
+                yield command.name, action.dest
+
+
+def test_every_argument_that_may_be_a_folder_of_images_is_in_the_table() -> None:
+    found = list(folder_arguments())
+    assert ("statistics", "folder") in found and ("translate", "input") in found
+    assert [one for one in found if one not in ARGUMENTS and one[1] not in NO_IMAGES] == [], "a new reader: add it to READERS and ARGUMENTS"
+    assert set(ARGUMENTS) <= set(found)
+    assert set(ARGUMENTS.values()) <= set(READERS)
+
+
+LISTINGS = {"iterdir", "glob", "rglob", "walk", "scandir", "listdir"}
+OUR_OWN = {
+    "cli/commands/demo.py": "whether the demo's folder is empty or ours",
+    "evaluation/result.py": "panels of an earlier evaluation",
+    "features/download.py": "unfinished downloads",
+    "recipe/tree.py": "shipped recipes",
+    "registry.py": "the package's own source",
+    "reporting/run/page.py": "sizes of a run's files",
+    "reporting/run_files.py": "a run's samples",
+    "reporting/shell.py": "the pages' templates",
+    "studies/ablation/ablation.py": "whether a cell's folder is empty",
+    "studies/ablation/examine.py": "models that a run kept",
+    "studies/ablation/grid.py": "shipped grids",
+    "training/preview.py": "a run's samples",
+    "training/run_directory.py": "what a run directory holds",
+}
+"""Files outside ``data/`` that list folders, and what they list; none lists images of a user's."""
+
+
+def listing_files(root: Path) -> set[str]:
+    """The files of a package, outside ``data/``, that call a function which lists folders."""
+    found = set()
+    for file in sorted(root.rglob("*.py")):
+        name = file.relative_to(root).as_posix()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            called = node.func if isinstance(node, ast.Call) else None
+            if isinstance(called, ast.Attribute) and called.attr in LISTINGS and not name.startswith("data/"):
+                found.add(name)
+    return found
+
+
+def test_only_data_lists_folders_of_images() -> None:
+    assert listing_files(PACKAGE) - set(OUR_OWN) == set(), "call transfigure.data.folder.find_images, or say here what is listed"
+
+
+def test_a_file_that_lists_folders_is_found(tmp_path: Path) -> None:
+    for name, text in {"data/a.py": "x.iterdir()", "b.py": "def f(p):\n    return sorted(p.rglob('*.png'))", "c.py": "walk = 3"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert listing_files(tmp_path) == {"b.py"}
