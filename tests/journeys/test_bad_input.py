@@ -325,9 +325,8 @@ def test_a_run_is_not_written_over(capsys: pytest.CaptureFixture[str], run: Path
     assert said == f"{run} already holds a training: continue it with --resume, or choose another --out"
     said = refused(capsys, train("data", "data"))
     assert said == "data is not empty (0.png is in it): choose a new folder for --out"
-    assert refused(capsys, f"transfigure demo --out {run}") == (
-        f"{run} is not empty and is not an earlier demo: choose another folder with --out"
-    )
+    said = refused(capsys, f"transfigure demo --out {run}")
+    assert said.startswith(f"{run} is not empty and is not an earlier demo (") and said.endswith("): choose another folder with --out")
     assert len(list(Path("data").iterdir())) == GOOD
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -179,6 +180,59 @@ def test_a_run_that_died_before_its_first_checkpoint_can_begin_again(tmp_path: P
     run = train(tiny_recipe(training__epochs=1, training__validate_every=0, data__world_seed=5), tmp_path / "run", quiet=True)
     assert not (run / ".0123.part").exists() and not (run / "model_best").exists()
     assert source.read_bytes() != other, "the fixed examples are those of the new data"
+
+
+def test_what_a_training_left_that_was_killed_at_once_is_its_own(tmp_path: Path) -> None:
+    """It looks empty, for what is in it is hidden; or only its log is there, which is empty."""
+    for number, names in enumerate([[".lock", ".write-0123456789abcdef.part"], [".lock", "log.jsonl"], ["log.jsonl", "splits.json"]]):
+        run = RunDirectory(tmp_path / f"run{number}")
+        run.path.mkdir()
+        for name in names:
+            (run.path / name).write_bytes(b"")
+        run.reserve()
+
+
+def test_whatever_else_is_there_is_named_and_kept(tmp_path: Path) -> None:
+    for number, (names, said) in enumerate(
+        [
+            ([".notes"], ".notes is in it"),
+            (["recipe.yaml"], "recipe.yaml is in it"),
+            (["a", ".b", "c", "d", "e"], ".b, a, c and 2 more are in it"),
+            (["log.jsonl", "recipe.yaml", "samples/fixed/mine.psd"], "samples/fixed/mine.psd is in it"),
+            (["log.jsonl", "recipe.yaml", "kept/thesis.tex"], "kept/thesis.tex is in it"),
+            (["log.jsonl", "thesis.tex"], "thesis.tex is in it"),
+        ]
+    ):
+        run = RunDirectory(tmp_path / f"run{number}")
+        for name in names:
+            (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (run.path / name).write_bytes(b"")
+        with pytest.raises(UserError, match=rf"run{number} is not empty \({re.escape(said)}\): choose a new folder for --out"):
+            run.reserve()
+        assert all((run.path / name).exists() for name in names)
+
+
+@pytest.mark.parametrize(
+    "name", ["log.jsonl", ".lock", "environment.json", "checkpoints", "samples", "model", "checkpoints/last.pt", "report.html"]
+)
+def test_a_link_in_a_run_is_not_followed_on_resume(run: Path, tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    if (run / name).exists():
+        (run / name).rename(elsewhere)
+    else:
+        elsewhere.write_bytes(b"precious")
+    (run / name).symlink_to(elsewhere)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="is a link, and nothing is written through a link"):
+        train(tiny_recipe(training__epochs=1), run, resume=True, quiet=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_is_itself_a_link_lies_on_another_disk(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "disk", target_is_directory=True)
+    train(tiny_recipe(training__epochs=1), tmp_path / "run", quiet=True)
+    assert (tmp_path / "disk" / "checkpoints" / "last.pt").is_file() and (tmp_path / "run").is_symlink()
 
 
 def test_what_was_half_written_is_swept_away_on_resume(run: Path) -> None:

@@ -12,7 +12,7 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -27,6 +27,8 @@ GRACE = 60.0
 _UNFINISHED = re.compile(r"\.(write-)?[0-9a-f]+\.part")
 _UNLOCKED = 3600.0  # an hour without a change: what 0.1.0, or a writer on a drive without locks, has left
 _swept: set[str] = set()
+LOCK = ".lock"
+"""The file in a folder that is locked by the process which has the folder to itself."""
 
 
 def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
@@ -154,9 +156,26 @@ def check_writable_folder(path: Path) -> None:
         raise _worded(_os_error_behind(error) or OSError(errno.EINVAL, str(error)), path, 0) from error
 
 
+def occupants(folder: Path) -> list[str]:
+    """The names in a folder, hidden ones too, in natural order; none if it does not exist.
+
+    What only a process leaves that was killed while it wrote (unfinished files, a lock) is not among them.
+    """
+    if not folder.is_dir():
+        return []
+    names = (item.name for item in folder.iterdir())
+    return sorted((name for name in names if name != LOCK and not _UNFINISHED.fullmatch(name)), key=natural_key)
+
+
 def is_unfinished(name: str) -> bool:
-    """Whether a file's name is that of a file which was being written, see :func:`write_atomically`."""
+    """Whether a name is that of a file which was being written, see :func:`write_atomically`."""
     return _UNFINISHED.fullmatch(name) is not None
+
+
+def in_it(names: Sequence[str]) -> str:
+    """``a.png is in it``, ``.hidden, a.png, b.png and 2 more are in it``: what stands in the way of a new folder."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more} {'is' if len(names) == 1 else 'are'} in it"
 
 
 def sweep(folder: Path, grace: float = GRACE) -> None:

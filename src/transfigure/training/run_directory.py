@@ -22,7 +22,19 @@ import numpy
 import torch
 
 from .._version import __version__
-from ..data.files import check_writable_folder, lock_file, open_to_write, refuse_link, sweep, write_json, write_text
+from ..data.files import (
+    LOCK,
+    check_writable_folder,
+    in_it,
+    is_unfinished,
+    lock_file,
+    occupants,
+    open_to_write,
+    refuse_link,
+    sweep,
+    write_json,
+    write_text,
+)
 from ..data.left_out import LEFT_OUT_FILE, LeftOut, save_left_out
 from ..data.splits import SPLITS_FILE, StoredSplit
 from ..errors import UserError
@@ -34,7 +46,8 @@ _TRACKED = ("tensorboard", "wandb", "trackers.json")
 
 
 _OTHERS = ("environment.json", "report.html", SPLITS_FILE)
-LOCK = ".lock"
+_LEFT = re.compile(r"samples/(fixed|\d{8})/[^/]+\.(png|tif)|(model_best|kept/\d{8})/(generator\.safetensors|config\.json|README\.md)")
+"""The files that are removed where a run died before its first checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +131,15 @@ class RunDirectory:
             "kept",
             *_TRACKED,
         }
-        found = {item.name for item in self.path.iterdir() if item.suffix != ".part" and item.name != LOCK} if self.path.is_dir() else set()
-        if others := sorted(found - known if {"recipe.yaml", "log.jsonl"} <= found else found):  # samples alone may be a person's own
-            raise UserError(f"{self.path} is not empty ({others[0]} is in it): choose a new folder for --out")
+        found = occupants(self.path)
+        # A run begins with an empty log, so these are its own; a recipe or samples alone may be a person's.
+        began = "log.jsonl" in found and ("recipe.yaml" in found or not self.log.stat().st_size)
+        others = [name for name in found if not began or name not in known]
+        for name in ("samples", "model_best", "kept") if began else ():
+            files = (file.relative_to(self.path).as_posix() for file in (self.path / name).rglob("*") if not file.is_dir())
+            others += [file for file in files if not _LEFT.fullmatch(file) and not is_unfinished(Path(file).name)]
+        if others:
+            raise UserError(f"{self.path} is not empty ({in_it(others)}): choose a new folder for --out")
         check_writable_folder(self.path)
 
     @contextmanager
@@ -157,6 +176,7 @@ class RunDirectory:
         for leftover in (self.samples, self.best_model, self.path / "kept"):  # or they would be taken for this run's
             shutil.rmtree(leftover, ignore_errors=True)
         self.sweep()
+        open_to_write(self.log, "ab").close()
         if drawn is not None:
             drawn.save(self.splits)
         if left_out:

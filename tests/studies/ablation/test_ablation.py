@@ -113,8 +113,32 @@ def test_a_resume_with_another_recipe_is_refused(tmp_path: Path) -> None:
 def test_a_place_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("...")
-    with pytest.raises(UserError, match="is not empty"):
+    with pytest.raises(UserError, match=r"is not empty \(thesis.tex is in it\)"):
         ablate(two(tmp_path), tmp_path / "out", HERE, quiet=True)
+
+
+@pytest.mark.parametrize("left", [[], ["grid.yaml"]])
+def test_what_a_killed_ablation_left_is_its_own(tmp_path: Path, left: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks empty, for what is in it is hidden: an unfinished file, or the grid and nothing else."""
+    out, grid = tmp_path / "out", two(tmp_path)
+    out.mkdir()
+    (out / ".write-0123456789abcdef.part").write_bytes(b"half")
+    for name in left:
+        (out / name).write_text(grid.to_yaml(), encoding="utf-8")
+    monkeypatch.setattr(ablation, "_in_this_process", lambda *_: None)
+    ablate(grid, out, HERE, quiet=True)
+    assert json.loads((out / "ablation.json").read_text(encoding="utf-8"))["name"] == grid.name
+    assert Grid.load(out / "grid.yaml").to_yaml() == grid.to_yaml()
+
+
+@pytest.mark.parametrize("name", [".hidden", "grid.yaml"])
+def test_a_hidden_file_or_another_grid_is_named(tmp_path: Path, name: str) -> None:
+    out, grid = tmp_path / "out", two(tmp_path)
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(UserError, match=rf"is not empty \({name} is in it\)"):
+        ablate(grid, out, HERE, quiet=True)
+    assert [path.name for path in out.iterdir()] == [name] and (out / name).read_text() == "mine"
 
 
 def test_a_cell_that_diverges_is_named_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

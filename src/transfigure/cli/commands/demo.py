@@ -6,6 +6,7 @@ The whole life of a pair, with nothing to download.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from ...recipe import Recipe
 
 GROUP = "train and translate"
-MADE = {
-    *("recipe.yaml", "environment.json", "log.jsonl", "samples", "checkpoints", "model", "model_best"),
-    *("evaluation", "report.html", "demo", "panels.png"),
-}
+MADE = re.compile(
+    r"(recipe\.yaml|environment\.json|splits\.json|log\.jsonl|report\.html|panels\.png|checkpoints/last\.pt"
+    r"|model(_best)?/(generator\.safetensors|config\.json|README\.md)|samples/(fixed|\d{8})/\w+\.png"
+    r"|evaluation/(evaluation\.json|per_image\.csv|panels/\d\d_\w+\.png)|demo/(source|target|generated)/street_\d+\.png)"
+)
 """What a demo leaves in its folder."""
 
 
@@ -89,16 +91,26 @@ def run_demo(out: Path, quiet: bool = False) -> str:
 
 def _clear_earlier(out: Path, recipe: Recipe) -> None:
     """Remove an earlier demo, and only that: a run of this very recipe with nothing beside it that a demo does not make."""
+    from ...data.files import LOCK, in_it, is_unfinished, natural_key, occupants
     from ...data.open import resolve_data
+    from ...data.ownership import is_ours
     from ...recipe import Recipe
+    from ...training.run_directory import RunDirectory
 
-    if not out.exists() or not any(out.iterdir()):
+    if not occupants(out):
         return
-    others = sorted({item.name for item in out.iterdir()} - MADE)
+    files = [file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_symlink() or not file.is_dir()]
+    others = sorted((name for name in files if not MADE.fullmatch(name) and not is_unfinished(Path(name).name)), key=natural_key)
+    if (out / "report.html").is_file() and not is_ours(out / "report.html"):
+        others.insert(0, "report.html")
     try:
         same = not others and not Recipe.load(out / "recipe.yaml").differences(recipe.replaced(data=resolve_data(recipe.data)))
     except UserError:
         same = False
     if not same:
-        raise UserError(f"{out} is not empty and is not an earlier demo: choose another folder with --out")
-    shutil.rmtree(out)
+        what = in_it(others or occupants(out))
+        raise UserError(f"{out} is not empty and is not an earlier demo ({what}): choose another folder with --out")
+    with RunDirectory(out).held():  # not while it is being trained
+        for item in out.iterdir():  # one by one: the folder itself may be a link
+            if item.name != LOCK:
+                shutil.rmtree(item) if item.is_dir() else item.unlink()

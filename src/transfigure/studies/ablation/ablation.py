@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...data.files import check_writable_folder, write_json, write_text
+from ...data.files import check_writable_folder, in_it, occupants, write_json, write_text
 from ...data.open import find_records, refuse_inside, resolve_data
 from ...errors import Interrupted, UserError, printable
 from ...evaluation.schema import finite
@@ -24,7 +24,7 @@ from ...stored import read_json
 from .cell import CellSpec, last_line, outcome_file, run_cell, words_file
 from .grid import Grid, GridCell
 
-LEDGER = "ablation.json"
+LEDGER, GRID = "ablation.json", "grid.yaml"
 SEGMENTER = "segmenter.safetensors"
 
 
@@ -92,12 +92,12 @@ def ablate(
         raise UserError(f"{cells[0].recipe.data.path} has no training pairs: add a train folder")
     folder = Path(out)
     refuse_inside(cells[0].recipe.data, folder)
-    _check_place(folder, cells, resume)
+    _check_place(folder, grid, cells, resume)
     check_writable_folder(folder)
     for plugin in options.plugins:
         if not Path(plugin).is_file():
             raise UserError(f"plugin {plugin} does not exist: give the path of a Python file that registers something")
-    write_text(folder / "grid.yaml", grid.to_yaml())
+    write_text(folder / GRID, grid.to_yaml())
     pairs = len(records["train"])
     each = pairs * cells[0].recipe.training.epochs
     ledger = Ledger(folder, grid, cells, f"{each:,} images a cell ({cells[0].recipe.training.epochs} epochs of {pairs:,} pairs)")
@@ -170,12 +170,13 @@ def _resolved(cell: GridCell) -> GridCell:
     return dataclasses.replace(cell, recipe=cell.recipe.replaced(data=resolve_data(cell.recipe.data)))
 
 
-def _check_place(folder: Path, cells: Sequence[GridCell], resume: bool) -> None:
+def _check_place(folder: Path, grid: Grid, cells: Sequence[GridCell], resume: bool) -> None:
     if not resume:
         if (folder / LEDGER).exists():
             raise UserError(f"{folder} already holds an ablation: go on with it by --resume, or choose another --out")
-        if folder.is_dir() and any(folder.iterdir()):
-            raise UserError(f"{folder} is not empty: choose a new folder for --out")
+        begun = [GRID] if (folder / GRID).is_file() and (folder / GRID).read_bytes() == grid.to_yaml().encode() else []  # and killed
+        if (found := occupants(folder)) not in ([], begun):
+            raise UserError(f"{folder} is not empty ({in_it(found)}): choose a new folder for --out")
         return
     for cell in cells:
         file = folder / cell.path / "recipe.yaml"
