@@ -175,3 +175,57 @@ def test_real_data_is_clean(shared: Path) -> None:
     findings = inspect(found["train"], Geometry(None, 256), held_out=found["test"])
     assert (findings.errors, findings.warnings) == ([], [])
     assert (findings.source_channels, findings.target_channels, findings.source_dtype) == (3, 3, "uint8")
+
+
+def test_c20_a_target_of_another_size_is_brought_to_its_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, size in enumerate([(32, 32), (64, 64), (33, 32), (32, 32)]):
+        images.write(tmp_path / "A" / f"{number}.png", noise(number, 32, 32))
+        images.write(tmp_path / "B" / f"{number}.png", noise(10 + number, *size, 1))
+    keys: dict[str, Any] = {"path": str(tmp_path), "crop_size": 16, "val_fraction": 0, "test_fraction": 0}
+    with pytest.raises(UserError, match=r"2 of 4 pairs cannot be used:\n.*32x32.*64x64.*--data\.fit resize"):
+        open_data(resolve_data(Data(**keys)), quiet=True)
+    for load_size in (None, 24):
+        opened = open_data(resolve_data(Data(**keys, load_size=load_size, fit="resize", target_resize="nearest")))
+        note = (
+            "2 of 4 pairs are of two sizes: each target is resized to its source's size, 1 (from 64x64 to 32x32), 2 (from 32x33 to 32x32)"
+        )
+        assert note in capsys.readouterr().err
+        for index in range(4):
+            pair = opened.train[0, index]
+            assert pair.source.shape == (3, 16, 16) and pair.target.shape == (1, 16, 16)
+    native = open_data(resolve_data(Data(**keys, load_size=None, fit="resize", target_resize="nearest")), quiet=True).train_plain
+    expected = images.resize(noise(11, 64, 64, 1), 32, 32, "nearest")[8:24, 8:24]
+    np.testing.assert_array_equal(images.to_array(native[1].target), expected)
+
+
+def test_c20_bicubic_is_the_rule_of_targets_unless_said(tmp_path: Path) -> None:
+    prepared = Geometry(None, 16, fit=True).prepare(noise(1, 20, 20), noise(2, 40, 40))[1]
+    np.testing.assert_array_equal(prepared, images.resize(noise(2, 40, 40), 20, 20, "bicubic"))
+
+
+@pytest.mark.parametrize(("count", "few"), [(1, "there is a single training pair: it will be memorised"), (4, "only 4 training pairs")])
+def test_c28_few_pairs_and_nothing_that_validates_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int, few: str
+) -> None:
+    for number in range(count):
+        pair(tmp_path, str(number), noise(number, 16, 16), noise(100 + number, 16, 16))
+    more = {} if count == 1 else {"val_fraction": 0.0}
+    open_data(resolve_data(Data(path=str(tmp_path), load_size=16, crop_size=16, test_fraction=0, **more)))
+    said = capsys.readouterr().err
+    assert few in said
+    assert "there are no validation pairs: no best model is chosen, and nothing tells how good the translator is" in said
+    for number in range(count, 24):
+        pair(tmp_path, str(number), noise(number, 16, 16), noise(100 + number, 16, 16))
+    open_data(resolve_data(Data(path=str(tmp_path), load_size=16, crop_size=16, val_fraction=0.2, test_fraction=0)))
+    assert "note:" not in capsys.readouterr().err
+
+
+def test_few_validation_pictures_are_not_said_to_be_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split, count in (("train", 12), ("val", 3)):
+        for side, start in (("A", 0), ("B", 50)):
+            for number in range(count):
+                images.write(tmp_path / f"{split}{side}" / f"{number}.png", noise(start + number + 200 * (split == "val"), 16, 16))
+    open_data(resolve_data(Data(path=str(tmp_path), kind="unpaired", load_size=16, crop_size=16)))
+    said = capsys.readouterr().err
+    assert "note: validation: the target domain has only 3 pictures: scores of so few say little" in said
+    assert "to train on" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from transfigure.cli.commands import doctor
+from transfigure.cli.main import main
 from transfigure.data.images import Header, read, size_of, write
 from transfigure.errors import Missing, UserError
 
@@ -131,6 +134,62 @@ class TestManyChannels:
         monkeypatch.setattr(builtins, "open", noting)
         assert read(tmp_path / "x.tif").shape == (4, 4, 2)
         assert not [name for name in opened if "secret" in name]
+
+
+def compressed(path: Path, code: int) -> None:
+    """A TIFF of five bands that says that it is compressed in this way; its pixels are as they were."""
+    tifffile.imwrite(path, gradient(6, 5, 5), photometric="minisblack", planarconfig="contig", metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages[0].tags[259]
+        place, order = tag.valueoffset, tiff.byteorder
+    data = bytearray(path.read_bytes())
+    data[place : place + 2] = code.to_bytes(2, "little" if order == "<" else "big")
+    path.write_bytes(data)
+
+
+class TestCompressedBands:
+    @pytest.mark.parametrize(("code", "name"), [(5, "LZW"), (7, "JPEG"), (34712, "JPEG2000"), (50000, "ZSTD")])
+    def test_c03_the_package_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, name: str) -> None:
+        compressed(tmp_path / "x.tif", code)
+
+        def without(series: object, **options: object) -> Pixels:
+            raise ValueError(f"<COMPRESSION.{name}: {code}> requires the 'imagecodecs' package")
+
+        monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", without)
+        find_spec = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda module: None if module == "imagecodecs" else find_spec(module))
+        expected = (
+            rf"reading .*x\.tif, a TIFF compressed as {name}, needs the package 'imagecodecs': install it with .*transfigure\[science\]"
+        )
+        with pytest.raises(Missing, match=expected) as caught:
+            read(tmp_path / "x.tif")
+        assert caught.value.exit_code == 3
+        assert size_of(tmp_path / "x.tif") == Header(5, 6, 5, "uint8", "TIFF")
+
+    def test_c03_train_and_translate_end_with_exit_code_3(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def without(series: object, **options: object) -> Pixels:
+            raise ImportError("No module named 'compression'")  # what tifffile says of zstd
+
+        for side in "AB":
+            (tmp_path / "data" / side).mkdir(parents=True)
+            compressed(tmp_path / "data" / side / "1.tif", 50000)
+        monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", without)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
+        assert main(["train", "pix2pix_small", str(tmp_path / "data"), "--out", str(tmp_path / "run")]) == 3
+        assert "needs the package 'imagecodecs'" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("compression", ["lzw", "jpeg2000", "zstd", "zlib"])
+    def test_c03_with_the_package_they_are_read(self, tmp_path: Path, compression: str) -> None:
+        pytest.importorskip("imagecodecs")
+        array = gradient(16, 12, 5, "uint16")
+        options: dict[str, Any] = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None}
+        tifffile.imwrite(tmp_path / "x.tif", array, compression=compression, **options)
+        np.testing.assert_array_equal(read(tmp_path / "x.tif"), array)
+
+    def test_c03_the_doctor_knows_it(self) -> None:
+        assert doctor.examine()["optional"]["imagecodecs"]["extra"] == "science"
 
 
 class TestMissingExtra:

@@ -165,7 +165,7 @@ class _Examples:
 
     def __init__(self, section: Data, records: Sequence[Record], side: int, palette: Palette) -> None:
         self.records, self.side, self.palette, self.alpha = records, side, palette, section.alpha
-        self.geometry = Geometry(section.load_size, section.crop_size, section.flip, "bicubic", "nearest")
+        self.geometry = Geometry(section.load_size, section.crop_size, section.flip, "bicubic", "nearest", fit=section.fit == "resize")
         self.margin = max(1, section.crop_size // 16)
         self.range = section.source_range if (side == 1) == (section.direction == "AtoB") else section.target_range
         key = "source" if (side == 1) == (section.direction == "AtoB") else "target"
