@@ -147,6 +147,7 @@ class Progress:
     def __init__(self, total: int, what: str, unit: str = "img", initial: int = 0, quiet: bool = False) -> None:
         from tqdm import tqdm
 
+        self._total, self._done = total, initial
         interactive = sys.stderr is not None and sys.stderr.isatty()
         self._bar: tqdm[Never] = tqdm(
             total=total,
@@ -166,7 +167,13 @@ class Progress:
 
     def advance(self, units: int = 1) -> None:
         """Count units as done."""
+        self._done += units
         self._bar.update(units)
+
+    @property
+    def left(self) -> int:
+        """Units to come."""
+        return self._total - self._done
 
     def words(self, what: str | None = None, after: str = "") -> None:
         """Change the words before and after the bar."""

@@ -19,6 +19,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import shlex
 import sys
 import textwrap
 import types
@@ -74,6 +75,7 @@ class Entry:
 
 
 _plugins: dict[tuple[str, str], Entry] = {}
+_plugin_files: dict[str, str] = {}
 
 
 def register(kind: str, name: str, **extra: Any) -> Callable[[T], T]:
@@ -178,6 +180,7 @@ def load_plugin(path: str) -> None:
     if file.suffix != ".py":
         raise UserError(f"plugin {path} is not a Python file: its name must end in .py")
     module_name = f"transfigure_plugin_{file.stem}_{zlib.crc32(bytes(file)):08x}"  # two folders may hold files of one name
+    _plugin_files[module_name] = str(file)
     if module_name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(module_name, file)
@@ -188,10 +191,20 @@ def load_plugin(path: str) -> None:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        del sys.modules[module_name]
+        del sys.modules[module_name], _plugin_files[module_name]
         _plugins.clear()
         _plugins.update(before)
         raise UserError(f"plugin {path} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def plugin_files() -> list[str]:
+    """The files that were loaded as plugins, as their absolute paths: what a command needs that goes on from here."""
+    return list(_plugin_files.values())
+
+
+def plugin_flags() -> str:
+    """``--plugins FILE`` for each of them, for a command to be copied; each begins with a space."""
+    return "".join(f" --plugins {shlex.quote(file)}" for file in plugin_files())
 
 
 # ---- reading the source -------------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError
+from ..errors import TransfigureError, UserError
 
 if TYPE_CHECKING:
     from ..data.file_facts import Orientation
@@ -156,3 +158,30 @@ def with_data(overrides: dict[str, Any], data: str | None) -> dict[str, Any]:
     from ..recipe import data_at
 
     return overrides if data is None else {**data_at(data, overrides.get("data.kind")), **overrides}
+
+
+def after(run: str | Path, *commands: str, quiet: bool = False) -> list[str]:
+    """What is said after a command that worked on a run: its report, written anew if it is older than what it shows, and what to do next.
+
+    Args:
+        run: what was named; nothing is said of what is no run directory with a report.
+        commands: to do next, with ``{run}`` in the place of the run and ``{plugins}`` where they take plugins.
+        quiet: do not say why the report could not be written.
+    """
+    from ..progress import say
+    from ..registry import plugin_flags
+
+    folder, lines = Path(run), []
+    if not (folder / "recipe.yaml").is_file():
+        return []
+    page, shown = folder / "report.html", ("log.jsonl", "evaluation/evaluation.json", "analysis/analysis.json")
+    if page.is_file() and any((folder / name).is_file() and (folder / name).stat().st_mtime > page.stat().st_mtime for name in shown):
+        from ..reporting.run.page import report
+
+        try:
+            lines.append(f"report:  {report(folder)}")
+        except (TransfigureError, OSError) as error:
+            if not quiet:
+                say(f"note: the report was not written anew: {error}")
+    named = [command.format(run=shlex.quote(str(run)), plugins=plugin_flags()) for command in commands]
+    return [*lines, f"next:    {'   |   '.join(named)}"] if named else lines

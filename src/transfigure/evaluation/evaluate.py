@@ -30,11 +30,9 @@ from ..translation.translator import Translator
 from .collection import EvaluationKeywords, MetricCollection, MetricOptions
 from .held_out import HeldOut, held_out, read
 from .result import Evaluation, prepare_place, save_panels, spread
-from .schema import SIDES, Facts
+from .schema import MEAN_TARGET, SIDES, SOURCE_COPIED, Facts
 
 Pictures = tuple[Tensor, Tensor, Tensor]
-SOURCE_COPIED, MEAN_TARGET = "source copied", "mean training target"
-"""The bounds: what outputs score that need no translator."""
 NO_PAIRS = "it compares with the target of each source, and in unpaired data no target belongs to a source"
 BATCH, LARGE = 8, 3 * 512 * 512
 """Pairs that go through the metrics together, and the values of a picture above which it goes alone: it fills the memory of many."""

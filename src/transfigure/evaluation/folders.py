@@ -28,9 +28,9 @@ from ..metrics.metric import MetricContext
 from ..metrics.statistics import Statistics
 from ..progress import say, track
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
-from .evaluate import BATCH, PALETTE_IMAGES, SOURCE_COPIED, batch_key, stride
+from .evaluate import BATCH, PALETTE_IMAGES, batch_key, stride
 from .result import Evaluation, prepare_place, save_panels, spread
-from .schema import OF_FILES, Facts
+from .schema import OF_FILES, SOURCE_COPIED, Facts
 
 GENERATED, TARGETS, SOURCES = "generated images", "targets", "sources"
 NO_CORRESPONDENCE = "needs pairs of generated image and target, and here are two sets without correspondence"

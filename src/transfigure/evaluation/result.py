@@ -49,12 +49,14 @@ class Evaluation(EvaluationRecord):
                 f"{row.value:.4f}",
                 f"[{row.low:.4f}, {row.high:.4f}]" if row.low is not None and row.high is not None else "-",
                 *(f"{row.bounds[name]:.4f}" if name in row.bounds else "-" for name in bounds),
-                row.better,
+                {"one": "nearest to 1"}.get(row.better, row.better),
             ]
             for row in shown
         ]
         widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
         written = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [head, *lines]]
+        if any(row.metric == "psnr" and "target itself" in row.bounds for row in shown):
+            written.append("target itself: the targets compared with themselves; the PSNR of identical images counts as 100 dB")
         for mark, key in (("* ", "caution"), ("skipped: ", "skipped")):
             reasons: dict[str, list[str]] = {}
             for row in self.rows:

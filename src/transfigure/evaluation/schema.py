@@ -25,6 +25,8 @@ MOST_ROWS = 2_000
 _RENAMED = {"against": "target_images", "truth": "paired"}
 
 FILE, PER_IMAGE, PANELS = "evaluation.json", "per_image.csv", "panels"
+SOURCE_COPIED, MEAN_TARGET = "source copied", "mean training target"
+"""The bounds: what outputs score that need no translator."""
 SIDES = ("source", "generated", "target")
 OF_FILES = "files"
 """The ``checkpoint`` of an evaluation of two folders: nothing is known of a translator."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from ..data.files import to_json_values, write_atomically, write_json, write_tex
 from ..data.value_range import NATURAL_RANGE
 from ..errors import UserError
 from ..integrity import DIGEST, Damaged, TensorHeader, check_digest, check_tensors, digest_of, read_tensors, write_tensors
+from ..registry import plugin_files
 from ..stored import brief, check_tree, read_json
 from .base import Generator
 from .build import build_generator, outline_of
@@ -307,7 +309,7 @@ def card(config: ModelConfig) -> str:
         f"A `{config.generator}` generator that turns a {_describe(config.source)} image into a {_describe(config.target)} image.",
         "",
         "```bash",
-        "transfigure translate THIS_FOLDER INPUT OUTPUT",
+        "transfigure translate THIS_FOLDER INPUT OUTPUT" + "".join(f" --plugins {shlex.quote(Path(file).name)}" for file in plugin_files()),
         "```",
         "",
         "| | |",

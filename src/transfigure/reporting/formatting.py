@@ -15,6 +15,9 @@ _NAMES = {
     **{name: name.upper() for name in ("psnr", "ssim", "fid", "kid", "lpips", "dists", "mae", "mse", "rmse")},
 }
 
+ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1"}
+MEANINGS = {"higher": "higher is better", "lower": "lower is better", "one": "nearest to 1 is better"}
+
 
 def called(name: str) -> str:
     """A registered name as people write it: ``unet`` -> U-Net, ``feature_matching`` -> feature matching."""

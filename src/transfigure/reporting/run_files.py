@@ -15,7 +15,8 @@ from typing import Any
 from ..data.folder import SUFFIXES
 from ..errors import UserError
 from ..evaluation.schema import finite
-from ..stored import LARGEST_YAML, read_log, read_yaml, thinned
+from ..evaluation.verdict import Verdict, read_run_log, verdict
+from ..stored import LARGEST_YAML, read_yaml, thinned
 from .scores import Entry, EvaluationView, mapping, read_json
 
 LOOKED_FOR = ("recipe.yaml", "environment.json", "log.jsonl", "samples", "evaluation/evaluation.json", "evaluation.json")
@@ -37,6 +38,7 @@ class Log:
     Attributes:
         damaged: how many lines could not be read.
         replaced: how many lines a later resume from an earlier point made void.
+        entries: all of them.
     """
 
     steps: list[Entry] = field(default_factory=list)
@@ -46,27 +48,18 @@ class Log:
     damaged: int = 0
     replaced: int = 0
     previews: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> Log:
         """Read log.jsonl; an absent file is an empty log."""
-        entries: list[Entry] = []
-        damaged = replaced = 0
-        for entry in read_log(path) if path.is_file() else ():
-            images = finite(entry.get("images")) if isinstance(entry, dict) else None
-            if entry is None or images is None or not 0 <= images < 1e15 or not isinstance(entry.get("kind"), str):
-                damaged += 1
-                continue
-            if entry["kind"] in ("start", "resume"):  # training went on from here: what was logged past it happened to another network
-                kept = [old for old in entries if old["images"] <= images]
-                replaced += len(entries) - len(kept)
-                entries = kept
-            entries.append(entry)
+        lines = read_run_log(path)
 
         def of(*kinds: str) -> list[Entry]:
-            return [entry for entry in entries if entry["kind"] in kinds]
+            return [entry for entry in lines.entries if entry["kind"] in kinds]
 
-        return cls(of("step"), of("validation"), of("health"), of("start", "resume", "end"), damaged, replaced, of("preview"))
+        marks = of("start", "resume", "end")
+        return cls(of("step"), of("validation"), of("health"), marks, lines.damaged, lines.replaced, of("preview"), lines.entries)
 
     def series(self, key: str, inside: str | None = None) -> Points:
         """(images, value) of a step's quantity, e.g. ``series("d")`` or ``series("l1", inside="terms")``; NaN where it was not finite."""
@@ -167,6 +160,11 @@ class RunFiles:
     notes: list[str]
     alone: bool = False
     examined: dict[str, Points] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """How this run is."""
+        return verdict(self.log.entries, self.evaluation.scores if self.evaluation else ())
 
     @classmethod
     def read(cls, run_dir: Path) -> RunFiles:

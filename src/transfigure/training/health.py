@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from ..metrics.detail import high_frequency_energy
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PATIENCE_IMAGES = 1000
 """For how many images in a row a condition must hold before it is said."""
+COLLAPSED = 0.05
+"""Outputs that vary with their sources by less than this share of what the targets do are one picture."""
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Health:
         )
         return self._hold(
             "collapse",
-            varied < 0.05,
+            varied < COLLAPSED,
             images,
             f"Collapse: for {{n:,}} images the pictures have not varied with their sources ({varied:.1%} of the targets' variation). "
             f"Common remedies: {remedies}, a lower learning rate.",
@@ -79,6 +80,10 @@ class Health:
             return []
         self.reported.append(code)
         return [{"code": code, "level": "warning", "message": message.format(n=images - start)}]
+
+    def conditions(self) -> dict[str, int]:
+        """The conditions that hold now, told or not, each with the images seen when it began."""
+        return dict(self.since)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything exact resume needs."""
@@ -104,6 +109,8 @@ def signs(fakes: Tensor, targets: Tensor) -> dict[str, float]:
     Returns:
         ``detail``: high-frequency energy (less is blur); ``variation`` over the examples (0 is the same picture for every source).
     """
+    from ..metrics.detail import high_frequency_energy
+
     if len(fakes) == 0:
         return {}
     energy = [float(high_frequency_energy(images).sum()) for images in (fakes, targets)]

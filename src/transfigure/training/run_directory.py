@@ -39,6 +39,7 @@ from ..data.left_out import LEFT_OUT_FILE, LeftOut, save_left_out
 from ..data.splits import SPLITS_FILE, StoredSplit
 from ..errors import UserError
 from ..recipe import FREE_ON_RESUME, Recipe
+from ..registry import plugin_files, plugin_flags
 from ..stored import read_json
 
 _TRACKED = ("tensorboard", "wandb", "trackers.json")
@@ -208,7 +209,7 @@ class RunDirectory:
             listed = "; ".join(f"{key} is {now!r} but was {then!r}" for key, (now, then) in differing.items())
             raise UserError(
                 f"cannot resume {self.path} with another recipe: {listed}; use its own "
-                f"(transfigure train --out {shlex.quote(str(self.path))} --resume) or start a new run with another --out"
+                f"(transfigure train --out {shlex.quote(str(self.path))} --resume{plugin_flags()}) or start a new run with another --out"
             )
 
 
@@ -223,6 +224,8 @@ def write_environment(run: RunDirectory, recipe: Recipe, device: torch.device, w
     """Say with what and where the run was made; what an earlier session of a resumed run had stands under ``earlier``."""
     file = run.path / "environment.json"
     entry = environment(device)
+    if files := plugin_files():
+        entry["plugins"] = files
     entry.update(devices=world_size, seed=recipe.training.seed, started=time.strftime("%Y-%m-%d %H:%M:%S %z"), command=shlex.join(sys.argv))
     try:
         before = read_json(file)

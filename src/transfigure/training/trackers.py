@@ -84,7 +84,7 @@ class MLflow:
         except ImportError as error:
             raise Missing.extra("mlflow", "tracking", "logging to MLflow") from error
         self._mlflow = mlflow
-        self.id = _start_mlflow(mlflow, run.resolve().name, known)
+        self.id: str | None = _start_mlflow(mlflow, run.resolve().name, known)
         if recipe is not None and self.id != known:  # a parameter that was logged cannot be changed
             params = [(key, str(value)[:500]) for key, value in flatten(recipe.to_dict())]
             for at in range(0, len(params), PARAMS):
@@ -119,7 +119,7 @@ class WandB:
         again = {"id": known, "resume": "allow"} if known is not None and os.environ.get("WANDB_MODE") != "offline" else {"id": known}
         self._run = wandb.init(project="transfigure", name=run.resolve().name, dir=str(run), config=config, **again)
         self._run.define_metric("*", step_metric="images")
-        self.id = str(self._run.id)
+        self.id: str | None = str(self._run.id)
 
     def log(self, values: dict[str, float], images: int) -> None:
         """Every number, drawn over images seen."""

@@ -30,6 +30,7 @@ from ..networks.model_file import Domain, ModelConfig, save_model
 from ..processes import StopRequest
 from ..progress import Progress, duration, say
 from ..recipe import Recipe
+from ..registry import plugin_flags
 from ..stored import brief
 from .allocator import keep_freed_memory
 from .checkpoint import (
@@ -112,9 +113,36 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
         if engine.leads:
             run.sweep() if saved is not None else run.start(recipe, data.drawn, data.left_out)
         engine.barrier()
+        if not quiet:
+            for line in opening(trainer):
+                say(line)
         with StopRequest() as stop:
             trainer.fit(stop, saved)
     return run.path
+
+
+def opening(trainer: Trainer) -> list[str]:
+    """What is about to happen, for a person who waits: what is learnt from what, by which networks, where, and where it will stand."""
+    data, run, engine = trainer.data, trainer.run_directory.path, trainer.engine
+    section, training = trainer.recipe.data, trainer.recipe.training
+    pairs = {(True, False): "pairs", (True, True): "pairs, without their pairing,"}.get((data.has_pairs, data.unpaired), "unpaired images")
+    parts = [f"{len(data.train):,} {pairs} to train on"]
+    parts += [f"{len(held):,} to {verb}" for held, verb in ((data.val, "validate"), (data.test, "test")) if len(held)]
+    sizes = f"{section.crop_size} x {section.crop_size} pixels"
+    if section.load_size not in (None, section.crop_size):
+        sizes += f", cut from {section.load_size} x {section.load_size}"
+    networks = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in trainer._sizes().items() if count)
+    threads = torch.get_num_threads()
+    device = f"cpu, {threads} thread{'s' * (threads > 1)}" if engine.device.type == "cpu" else str(engine.device)
+    if engine.world_size > 1:
+        device += f", {engine.world_size} processes"
+    return [
+        f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
+        f"sizes:   {sizes}; {data.source_channels} -> {data.target_channels} channels, {data.source_dtype} -> {data.target_dtype}",
+        f"model:   {networks} parameters; on {device}",
+        f"plan:    {training.epochs:,} epochs of {len(data.train):,} images, {training.batch_size} at a time",
+        f"report:  {run / 'report.html'} at the end, and at any time by  transfigure report {shlex.quote(str(run))}",
+    ]
 
 
 def _recipe_of(saved: dict[str, Any], run: RunDirectory) -> Recipe:
@@ -128,6 +156,29 @@ def _recipe_of(saved: dict[str, Any], run: RunDirectory) -> Recipe:
     except (UserError, ValueError) as error:
         raise damaged(run.checkpoint, str(error)) from error
     return recipe
+
+
+class _Expectation:
+    """Says once how long a training will take, as soon as its rate is known: after the first steps, which are slow, and a while."""
+
+    SECONDS, STEPS = 3.0, 5
+
+    def __init__(self, quiet: bool) -> None:
+        self._said, self._steps, self._images, self._start = quiet, 0, 0, 0.0
+
+    def after(self, images: int, left: int) -> None:
+        """Count a step of so many images; ``left`` are to come."""
+        if self._said:
+            return
+        self._steps += 1
+        if self._steps == 2:
+            self._start = time.monotonic()
+        elif self._steps > 2:
+            self._images += images
+            if self._steps > self.STEPS and (spent := time.monotonic() - self._start) > self.SECONDS:
+                rate = self._images / spent
+                say(f"time:    {rate:.3g} images a second: about {duration(left / rate)} to go, and what validating takes")
+                self._said = True
 
 
 @dataclass
@@ -203,6 +254,7 @@ class Trainer:
         self.loader = Loader(data.train, training.batch_size, recipe.data.workers)
         self.previews = Previews(data, training.preview_count, run.samples, engine.device)
         self.log: RunLog | None = None  # opened by fit, in the process that leads
+        self.expected = _Expectation(quiet=True)
         self.started = self.saved_at = self.logged_at = time.monotonic()
         seed_everything(training.seed + 1 + engine.rank)  # from here on each process draws its own dropout
 
@@ -231,6 +283,7 @@ class Trainer:
             write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
         self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **self._pairing())
         self.started = self.saved_at = self.logged_at = time.monotonic()
+        self.expected = _Expectation(self.quiet)
         total = training.epochs * len(self._sampler(0, 0)) * self.engine.world_size
         finished = False
         try:
@@ -241,7 +294,7 @@ class Trainer:
             if self._patience_is_over() and not self.quiet:
                 say(f"stopped early: {training.best_metric} has not improved for {training.patience} validations")
             self._save()
-            self._write("end", seconds=self._seconds())
+            self._write("end", seconds=self._seconds(), conditions=self.health.conditions())
             finished = True
         finally:
             self.loader.close()
@@ -264,6 +317,7 @@ class Trainer:
             position.images += seen
             position.batch += 1
             progress.advance(seen)
+            self.expected.after(seen, progress.left)
             if log_due or (self.engine.device.type == "cpu" and self.engine.world_size == 1):  # elsewhere asking costs a wait
                 self._check_finite()
             if log_due:
@@ -295,7 +349,7 @@ class Trainer:
 
     def _stop(self, stop: StopRequest) -> None:
         self._save()
-        path = shlex.quote(str(self.run_directory.path))
+        path = shlex.quote(str(self.run_directory.path)) + plugin_flags()
         raise Interrupted(
             f"stopped at {self.position.images:,} images; the state is saved: go on with  transfigure train --out {path} --resume",
             stop.exit_code,

@@ -49,7 +49,8 @@ def test_a_whole_page(run: Path) -> None:
         "best: 6,000 images (ring)",
         "Learning rate",
         "Images per second",
-        "The discriminator wins",
+        "Verdict: discriminator wins. At 3,000 images: The discriminator wins",
+        "Not computed: FID",
         "load_size: 286",
         "2.13.0",
         f"transfigure train --out {run} --resume",
@@ -127,7 +128,18 @@ def test_one_part_alone_makes_a_page(run: Path, only: str) -> None:
 def test_without_warnings_the_page_says_so(run: Path) -> None:
     log = run / "log.jsonl"
     log.write_text("".join(line for line in log.read_text().splitlines(keepends=True) if "health" not in line))
-    assert "No warnings:" in read(report(run)).text
+    text = read(report(run)).text
+    assert "Verdict: healthy. No sign of a collapse" in text and "Training raised no warning." in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_no_page_says_that_all_is_well_of_a_run_that_loses_to_the_mean_target(run: Path) -> None:
+    log = run / "log.jsonl"
+    log.write_text("".join(line for line in log.read_text().splitlines(keepends=True) if "health" not in line))
+    change(run / "evaluation" / "evaluation.json", lambda data: data["rows"][0]["bounds"].update({"mean training target": 18.0}))
+    text = read(report(run)).text
+    assert text.count("Verdict: worse than the mean target. The mean training target does better by PSNR (1 of the 3 metrics") == 2
+    assert "and yet the verdict is worse than the mean target" in text and "No warnings" not in text
 
 
 def test_a_run_that_has_not_ended_says_so(run: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import RunFailure, UserError
 from ...progress import answer
-from ..options import DATA, add_json, add_plugins, add_quiet, add_weights, required, split_names, weight_files, with_data
+from ..options import DATA, add_json, add_plugins, add_quiet, add_weights, after, required, split_names, weight_files, with_data
 
 GROUP = "compare and explain"
 RECIPE_FLAGS = ("",)
@@ -101,6 +101,12 @@ def _show(folder: Path, as_json: bool) -> int:
     else:
         answer(to_text(summary), lines=True)
         answer(f"comparison: {page}")
+    done = [cell.run for variant in comparison.variants for cell in variant.cells if cell.state == "done"]
+    for run in done:
+        after(run)  # a report that somebody made of a cell
+    if done and not as_json:
+        for line in after(done[0], "transfigure report {run}", "transfigure translate {run} INPUT OUTPUT{plugins}"):
+            answer(line)
     states = [cell.state for variant in comparison.variants for cell in variant.cells]
     if failed := sum(state != "done" for state in states):
         raise RunFailure(

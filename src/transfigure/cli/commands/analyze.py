@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...progress import answer
-from ..options import add_json, add_model, add_overwrite, add_plugins, add_quiet, add_split, open_model
+from ..options import add_json, add_model, add_overwrite, add_plugins, add_quiet, add_split, after, open_model
 
 GROUP = "compare and explain"
 RECIPE_FLAGS = ("data.",)
@@ -49,10 +49,13 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     probes = None if options.probes is None else read_probes(options.probes, translator, options.data, **common)
     found = analyze(translator, options.data, second=second, options=AnalysisOptions(options.images, probes=probes), **common)
     page = None if out is None else write_analysis(found, out, options.overwrite)
+    following = after(options.model, "transfigure compare {run} ANOTHER_RUN", quiet=options.quiet)
     if options.json:
         answer(json.dumps(found.to_dict(), indent=2), lines=True)
     else:
         answer(found.table(), lines=True)
         if page:
             answer(f"analysis: {page}")
+        for line in following:
+            answer(line)
     return 0

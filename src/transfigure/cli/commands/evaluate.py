@@ -20,6 +20,7 @@ from ..options import (
     add_split,
     add_value_range,
     add_weights,
+    after,
     open_model,
     orientation,
     required,
@@ -79,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Evaluate, and print the table."""
     from ...evaluation.collection import options_from_flags
+    from ...evaluation.schema import OF_FILES
 
     of_metrics = {key: overrides.pop(key) for key in list(overrides) if key.startswith("metric.")}
     common = {
@@ -93,18 +95,23 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     }
     evaluate = _folders if options.generated or options.target else _model
     result = evaluate(options, overrides, common)
+    run = options.model if evaluate is _model else None
+    next_ones = ("transfigure translate {run} INPUT OUTPUT{plugins}", "transfigure compare {run} ANOTHER_RUN")
+    following = after(run, *next_ones, quiet=options.quiet) if run else []
     if options.json:
         answer(json.dumps(result.to_dict(), indent=2), lines=True)
         return 0
     about = result.about
     facts = (
         f"{len(result.names)} images",
-        *(f"{key}: {fact}" for key in ("split", "data", "resize", "checkpoint") if (fact := getattr(about, key))),
+        *(f"{key}: {fact}" for key in ("split", "data", "resize", "checkpoint") if (fact := getattr(about, key)) and fact != OF_FILES),
     )
     answer(", ".join(facts))
     answer(result.table(), lines=True)
     if about.ranked_by is not None:
         answer(f"worst by {about.ranked_by}: {', '.join(about.worst)}    best: {', '.join(about.best)}")
+    for line in following:
+        answer(line)
     return 0
 
 

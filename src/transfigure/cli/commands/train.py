@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...progress import answer
-from ..options import DATA, add_plugins, add_quiet, required, with_data
+from ..options import DATA, add_plugins, add_quiet, after, required, with_data
 
 GROUP = "train and translate"
 RECIPE_FLAGS = ("",)  # every key
@@ -75,9 +75,12 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from torch import distributed
 
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0:  # the others stay silent
+        from ...evaluation.verdict import verdict_on
         from ...reporting.run.page import report
 
         answer(f"trained: {run_directory}")
+        answer(f"verdict: {verdict_on(run_directory)}")
         answer(f"report:  {report(run_directory)}")
-        answer(f"next:    transfigure translate {run_directory} INPUT OUTPUT   |   transfigure evaluate {run_directory}")
+        for line in after(run_directory, "transfigure translate {run} INPUT OUTPUT{plugins}", "transfigure evaluate {run}{plugins}"):
+            answer(line)
     return 0

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from ...progress import answer
-from ..options import add_alpha, add_ignore_orientation, add_model, add_overwrite, add_plugins, add_quiet, open_model
+from ...progress import answer, say
+from ..options import add_alpha, add_ignore_orientation, add_model, add_overwrite, add_plugins, add_quiet, after, open_model
 
 if TYPE_CHECKING:
     from ...translation.folder import FileKeywords
@@ -63,6 +63,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
             source, output, format=options.format, quiet=options.quiet, skip_existing=options.skip_existing, **how
         )
         answer(written.words(output))
+        _go_on(options)
         return 0
     if options.skip_existing:
         raise UserError(f"--skip-existing goes on with a folder, and {source} is one image: leave it out")
@@ -73,4 +74,14 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         raise UserError(f"--format {options.format} and the output {output} disagree: leave out one (formats: {', '.join(FORMATS)})")
     translator.translate_file(source, output, **how)
     answer(output)
+    _go_on(options)
     return 0
+
+
+def _go_on(options: argparse.Namespace) -> None:
+    """A run that nobody has measured: that is what comes next."""
+    run = Path(options.model)
+    next_one = () if (run / "evaluation" / "evaluation.json").is_file() else ("transfigure evaluate {run}{plugins}",)
+    for line in after(run, *next_one, quiet=options.quiet):
+        if not options.quiet:
+            say(line)

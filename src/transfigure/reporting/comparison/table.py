@@ -12,11 +12,9 @@ from ...progress import duration
 from ...studies.ablation.over_seeds import SeedStatistics
 from ...studies.ablation.summary import Column, FactorLine, Summary, VariantLine
 from ..charts import LineStyle
-from ..formatting import count, decimals, listed, plain, to_places
+from ..formatting import ARROWS, MEANINGS, count, decimals, listed, plain, to_places
 from ..scores import CEILINGS
 
-ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1"}
-MEANINGS = {"higher": "higher is better", "lower": "lower is better", "one": "nearest to 1 is better"}
 COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "seconds": ("Time a run", duration),
     "peak_mib": ("Peak memory", lambda value: f"{plain(value, 0)} MiB"),

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from ...data.files import write_atomically
 from ...data.ownership import check_outputs
+from ...evaluation.schema import OF_FILES
 from .. import charts
 from ..charts import Chart
 from ..formatting import called, decimals, plain, weight
@@ -25,7 +26,7 @@ from ..run_files import Points, RunFiles, Sample
 from ..scores import EvaluationView, PanelFiles, Score
 from ..shell import fill
 from . import words
-from .table import evaluated, table
+from .table import NO_MODEL, evaluated, table
 
 BUDGET = 4_500_000
 """Bytes of pictures on a page. If the first of LEVELS (longest side in pixels, JPEG quality) weighs more, the next is tried."""
@@ -34,9 +35,9 @@ MOMENTS, STRIPS, PANELS = 6, 4, 12
 ENOUGH = 8  # per-image scores that make a histogram
 
 COMMANDS = (
-    ("Go on training from the last checkpoint", "transfigure train --out {run} --resume"),
-    ("Translate your own images", "transfigure translate {run} INPUT OUTPUT"),
-    ("Measure it again", "transfigure evaluate {run}"),
+    ("Go on training from the last checkpoint", "transfigure train --out {run} --resume{plugins}"),
+    ("Translate your own images", "transfigure translate {run} INPUT OUTPUT{plugins}"),
+    ("Measure it again", "transfigure evaluate {run}{plugins}"),
     ("Write this page again", "transfigure report {run}"),
 )
 CONTENTS = {
@@ -49,6 +50,7 @@ CONTENTS = {
     "model_best": "the translator that validated best",
     "left_out.json": "the pairs that could not be used and were left out",
     "evaluation": "the numbers above, per image, and the pictures",
+    "analysis": "what of the sources is preserved, and what is new",
 }
 CONTENTS_ALONE = {
     "evaluation.json": "the numbers above, and more of how they were made",
@@ -124,12 +126,13 @@ def render(files: RunFiles) -> str:
         scored_with_care=files.evaluation.about.notes if files.evaluation else [],
         histograms=list(_histograms(files.evaluation)),
         figures=list(_figures(files)),
+        verdict=None if files.alone or not (files.log.entries or files.evaluation) else files.verdict,
         notices=words.notices(files),
         health=[(line, str(line.get("level") or "warning")) for line in files.log.health],
         environment=_facts(files.environment),
         facts=_facts(files.evaluation.about.to_dict() if files.evaluation else {}),
         contents=_contents(files.folder, CONTENTS_ALONE if files.alone else CONTENTS),
-        commands=[(what, command.format(run=run)) for what, command in COMMANDS],
+        commands=[(what, command.format(run=run, plugins=words.plugins(files.environment))) for what, command in COMMANDS],
     )
 
 
@@ -260,7 +263,12 @@ def _value(value: object) -> str:
 
 def _facts(given: dict[str, Any]) -> list[tuple[str, str]]:
     """What can be said in a line each."""
-    return [(key, _value(value)) for key, value in given.items() if value != "" and not isinstance(value, list)]
+    return [(key, _value(value)) for key, value in {**given, **_reworded(given)}.items() if value != "" and not isinstance(value, list)]
+
+
+def _reworded(given: dict[str, Any]) -> dict[str, Any]:
+    """What the file says in a word that tells a reader nothing."""
+    return {"checkpoint": NO_MODEL} if given.get("checkpoint") == OF_FILES else {}
 
 
 def _contents(folder: Path, meanings: dict[str, str]) -> list[tuple[str, str, str]]:

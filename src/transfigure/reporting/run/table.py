@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ...evaluation.schema import OF_FILES
 from ...progress import duration
-from ..formatting import decimals, plain, short_hash, to_places
+from ..formatting import ARROWS, MEANINGS, decimals, plain, short_hash, to_places
 from ..placement import Placement
 from ..scores import CEILINGS, EvaluationView, Score
 from . import words
+
+NO_MODEL = "no model: image files were compared"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class ScoreLine:
 
     score: Score
     arrow: str
+    meaning: str
     value: str
     interval: str
     bounds: dict[str, str]
@@ -114,7 +118,8 @@ def _line(score: Score) -> ScoreLine:
     places = decimals(score.value)
     return ScoreLine(
         score,
-        {"higher": "↑", "lower": "↓", "one": "→ 1"}.get(score.better, ""),
+        ARROWS.get(score.better, ""),
+        MEANINGS.get(score.better, ""),
         plain(score.value, places) + (f" {score.unit}" if score.unit and score.value is not None else ""),
         f"{plain(score.low, places)} to {plain(score.high, places)}" if None not in (score.low, score.high) else "",
         {name: to_places(bound, places) for name, bound in score.bounds.items()},
@@ -147,4 +152,4 @@ def _origin(score: Score, evaluation: EvaluationView) -> Origin:
     resize, checkpoint = (getattr(score, key) or getattr(evaluation.about, key) for key in ("resize", "checkpoint"))
     weights = [(short_hash(one), one) for one in score.weights.split(" + ")] if score.weights else []
     n = "" if score.n is None else f"{score.n:,}"
-    return Origin(score.label, score.of, n, score.network, weights, resize, checkpoint)
+    return Origin(score.label, score.of, n, score.network, weights, resize, NO_MODEL if checkpoint == OF_FILES else checkpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
@@ -44,6 +45,12 @@ def part(recipe: dict[str, Any], key: str) -> dict[str, Any]:
     """A section of the recipe; empty if it is absent or something else."""
     section = recipe.get(key)
     return section if isinstance(section, dict) else {}
+
+
+def plugins(environment: dict[str, Any]) -> str:
+    """The flags that a command needs for a run that was made with plugins; each begins with a space."""
+    named = environment.get("plugins")
+    return "".join(f" --plugins {shlex.quote(str(file))}" for file in named) if isinstance(named, list) else ""
 
 
 def title(files: RunFiles) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -15,6 +16,7 @@ from typing import Any, get_args
 
 from ...errors import UserError
 from ...evaluation.schema import FILE, EvaluationRecord, Facts, Row, finite
+from ...evaluation.verdict import WORDS, Verdict, read_run_log, verdict
 from ...metrics.direction import Better, badness
 from ...recipe import stabilisers
 from ...stored import read_log, read_yaml
@@ -103,6 +105,7 @@ class VariantLine:
         values: by metric; a metric that no run of it mentions is absent.
         measured: runs with an evaluation.
         troubles: (seed, what is the matter) of the runs without one.
+        verdicts: (seed, verdict) of the runs that are done.
     """
 
     name: str
@@ -111,6 +114,14 @@ class VariantLine:
     cost: Cost
     measured: int
     troubles: tuple[tuple[int, str], ...]
+    verdicts: tuple[tuple[int, Verdict], ...] = ()
+
+    @property
+    def judged(self) -> str:
+        """Its runs' verdicts, the worst first: ``collapsed (2), healthy (1)``; without numbers where there is one run."""
+        times = Counter(found.word for _, found in self.verdicts)
+        words = [word for word in WORDS if times[word]]
+        return ", ".join(f"{word} ({times[word]})" if len(self.verdicts) > 1 else word for word in words)
 
 
 @dataclass(frozen=True)
@@ -181,7 +192,11 @@ def _line(variant: Variant, rows: dict[TrainedCell, list[Row]], columns: dict[st
             troubles.append((cell.seed, cell.state + (f": {cell.reason}" if cell.reason else "")))
         elif not rows[cell]:
             troubles.append((cell.seed, "trained, but without an evaluation"))
-    return VariantLine(variant.name, variant.cells, values, cost_of(variant), len(variant.cells) - len(troubles), tuple(troubles))
+    verdicts = tuple(
+        (cell.seed, verdict(read_run_log(cell.run / "log.jsonl").entries, rows[cell])) for cell in variant.cells if cell.state == "done"
+    )
+    measured = len(variant.cells) - len(troubles)
+    return VariantLine(variant.name, variant.cells, values, cost_of(variant), measured, tuple(troubles), verdicts)
 
 
 def _column(row: Row, rows: list[Row], lines: tuple[VariantLine, ...]) -> Column:

@@ -1,0 +1,177 @@
+"""One verdict on a run, in one vocabulary, for every page and every command that says how it is.
+
+It is taken from what the run's log says of the training and from what its evaluation measured. A condition that is there is never hidden
+by another word: the worst names the verdict, and all that were found are told. Imports no torch: tables and pages ask, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..metrics.direction import badness
+from ..stored import read_log
+from ..training.health import COLLAPSED, PATIENCE_IMAGES
+from .schema import FILE, MEAN_TARGET, SOURCE_COPIED, EvaluationRecord, Row, finite
+
+Entry = dict[str, Any]
+
+HEALTHY, EARLY, WORSE = "healthy", "too early to say", "worse than the mean target"
+COLLAPSE, SATURATED, DIVERGED = "collapsed", "discriminator wins", "diverged"
+WORDS = (DIVERGED, COLLAPSE, SATURATED, WORSE, EARLY, HEALTHY)
+"""The vocabulary, the worst first."""
+ADVICE = {
+    DIVERGED: "Lower --training.learning_rate, or the weight of the term that grew, and start again.",
+    COLLAPSE: "Give the discriminator the source (conditional), add a reconstruction term such as l1, or lower the learning rate.",
+    SATURATED: "Use a smaller --training.discriminator_learning_rate, softer labels (real_label 0.9), or more data.",
+    WORSE: "Train longer, or look at the pictures: blur does well by these metrics, and an adversarial term alone may lose by them.",
+    EARLY: f"Train on, at least to {PATIENCE_IMAGES:,} images.",
+    HEALTHY: "",
+}
+"""What to do, by word."""
+_OF_CODES = {"nan": DIVERGED, "collapse": COLLAPSE, "d_wins": SATURATED}
+_AS_IT_BEGINS = {
+    "collapse": "the fixed examples have hardly varied with their sources",
+    "d_wins": "the discriminator has told real from generated almost perfectly",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run is.
+
+    Attributes:
+        word: one of :data:`WORDS`.
+        reasons: every condition that was found, in a sentence each, the worst first; for a healthy run what was looked for.
+        advice: what to do; empty if there is nothing.
+    """
+
+    word: str
+    reasons: tuple[str, ...]
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.word}: {' '.join(self.reasons)}"
+
+
+def verdict(entries: Sequence[Entry], rows: Sequence[Row] = (), alike: bool = False) -> Verdict:
+    """The verdict on a run.
+
+    Args:
+        entries: the lines of its log, as :func:`read_run_log` gives them.
+        rows: of its evaluation; none if there is none yet.
+        alike: whether somebody else saw that its outputs hardly differ while their sources do.
+    """
+    images = max((int(entry["images"]) for entry in entries), default=None)
+    found = [*_of_training(entries), *_of_outputs(rows, alike)]
+    found.sort(key=lambda finding: WORDS.index(finding[0]))
+    if not found and ((images is None and not rows) or (images is not None and images < PATIENCE_IMAGES)):
+        found.append((EARLY, f"Only {images:,} images have been seen." if images else "Nothing has been trained yet."))
+    worst = found[0][0] if found else HEALTHY
+    reasons = [sentence for _, sentence in found] or [_looked_for(entries, rows)]
+    reasons += list(_remarks(rows))
+    return Verdict(worst, tuple(reasons), ADVICE[worst])
+
+
+def verdict_on(run: Path, alike: bool = False) -> Verdict:
+    """The verdict on a run directory, from its log and its evaluation as far as they can be read."""
+    try:
+        rows = EvaluationRecord.read(run / "evaluation").rows if (run / "evaluation" / FILE).is_file() else []
+    except UserError:
+        rows = []
+    return verdict(read_run_log(run / "log.jsonl").entries, rows, alike)
+
+
+def _of_training(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+    """What the log says is amiss, now and not only once."""
+    last = entries[-1] if entries else {}
+    young = last.get("conditions") if last.get("kind") == "end" else None
+    steps = [entry for entry in entries if entry["kind"] == "step"]
+    lost = [name for name in ("g", "d", "adversarial") if steps and name in steps[-1] and finite(steps[-1][name]) is None]
+    previews = [entry for entry in entries if entry["kind"] == "preview"]
+    told: dict[str, Entry] = {str(entry.get("code")): entry for entry in entries if entry["kind"] == "health"}
+    for code, entry in told.items():
+        over = isinstance(young, dict) and code != "nan" and code not in young
+        varied = finite(previews[-1].get("variation")) if previews else None
+        over |= code == "collapse" and previews[-1:] != [] and previews[-1]["images"] > entry["images"] and (varied or 0) >= COLLAPSED
+        if code in _OF_CODES and entry.get("level") != "info" and not over:
+            message = str(entry.get("message") or code)
+            yield _OF_CODES[code], f"At {entry['images']:,.0f} images: {message.split(' Common remedies', maxsplit=1)[0]}"
+    if lost and "nan" not in told:
+        yield DIVERGED, f"The last logged {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} not finite."
+    for code, since in young.items() if isinstance(young, dict) else ():
+        begun = finite(since)
+        if code in _AS_IT_BEGINS and code not in told and begun is not None:
+            yield EARLY, f"For the last {last['images'] - begun:,.0f} images {_AS_IT_BEGINS[code]}; it counts from {PATIENCE_IMAGES:,} on."
+
+
+def _of_outputs(rows: Sequence[Row], alike: bool) -> Iterator[tuple[str, str]]:
+    """What the evaluation says is amiss."""
+    varied = next((row.value for row in rows if row.metric == "variation_across_inputs" and row.value is not None), None)
+    if varied is not None and varied < COLLAPSED:
+        yield COLLAPSE, f"Over the test images the outputs vary by {varied:.1%} of what their targets do."
+    elif alike:
+        yield COLLAPSE, "The outputs hardly differ from each other, while their sources do."
+    if losing := [row.label for row in rows if does_better(row, MEAN_TARGET)]:
+        asked = sum(row.value is not None and row.bounds.get(MEAN_TARGET) is not None for row in rows)
+        yield WORSE, f"The mean training target does better by {', '.join(losing)} ({len(losing)} of the {asked} metrics that it has)."
+
+
+def _remarks(rows: Sequence[Row]) -> Iterator[str]:
+    if losing := [row.label for row in rows if does_better(row, SOURCE_COPIED)]:
+        yield f"Copying the source does better by {', '.join(losing)}."
+
+
+def _looked_for(entries: Sequence[Entry], rows: Sequence[Row]) -> str:
+    training = "no sign of a collapse, of losses that are not finite or of a discriminator that wins" if entries else ""
+    if not rows:
+        return f"{training[:1].upper()}{training[1:]}; how good its outputs are, only an evaluation can say."
+    asked = [row for row in rows if row.value is not None and row.bounds.get(MEAN_TARGET) is not None]
+    better = f"better than the mean training target by each of the {len(asked)} metrics that it has" if asked else ""
+    words = "; ".join(filter(None, (training, better))) or "nothing is amiss in its evaluation"
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def does_better(row: Row, bound: str) -> bool:
+    """Whether what needs no translator scores better than the translator."""
+    other = row.bounds.get(bound)
+    if row.value is None or other is None or row.better not in ("higher", "lower", "one"):
+        return False
+    return badness(row.better, other) < badness(row.better, row.value)
+
+
+# ---- the log ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LogLines:
+    """A log read back, without what a resume has undone.
+
+    Attributes:
+        damaged: how many lines could not be read.
+        replaced: how many lines a later resume from an earlier point made void.
+    """
+
+    entries: list[Entry]
+    damaged: int = 0
+    replaced: int = 0
+
+
+def read_run_log(path: Path) -> LogLines:
+    """Read ``log.jsonl``; an absent file is an empty log."""
+    entries: list[Entry] = []
+    damaged = replaced = 0
+    for entry in read_log(path) if path.is_file() else ():
+        images = finite(entry.get("images")) if isinstance(entry, dict) else None
+        if entry is None or images is None or not 0 <= images < 1e15 or not isinstance(entry.get("kind"), str):
+            damaged += 1
+            continue
+        if entry["kind"] in ("start", "resume"):  # training went on from here: what was logged past it happened to another network
+            kept = [old for old in entries if old["images"] <= images]
+            replaced += len(entries) - len(kept)
+            entries = kept
+        entries.append(entry)
+    return LogLines(entries, damaged, replaced)
