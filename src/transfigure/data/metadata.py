@@ -90,7 +90,7 @@ class Metadata:
 
         def drop(what: str, reason: str, *names: str) -> None:
             if any(kept[name] for name in names):
-                lost.append(f"{what} of the source {'are' if what.endswith('s') else 'is'} not kept: {reason}")
+                lost.append(f"{what} of the source {'is' if what.startswith('the ') else 'are'} not kept: {reason}")
                 kept.update({name: b"" if name == "icc" else {} for name in names})
 
         if kind != "TIFF":
@@ -105,7 +105,7 @@ class Metadata:
             drop("the colour profile", f"it is not for images of {channels} channel{'s' * (channels > 1)}", "icc")
         if kind == "BMP":
             drop("the colour profile", "a BMP file has no place for it", "icc")
-            drop("EXIF data (date, camera, position)", "a BMP file has no place for it", "camera", "exif", "gps")
+            drop("EXIF data (date, camera, position)", "a BMP file has no place for them", "camera", "exif", "gps")
         if len(_exif_block(Metadata(**{**kept, "icc": b"", "georeference": {}}), b"")) > _LARGEST_EXIF:
             drop("EXIF data (date, camera, position)", f"they are more than {_LARGEST_EXIF:,} bytes", "exif", "gps", "camera")
         return Metadata(**kept), lost
