@@ -284,6 +284,12 @@ def test_wrong_channels_name_both_numbers(have: int, want: int) -> None:
         copying(want)(noise_image(4, 4, have))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_an_array_with_its_channels_first_is_told_so(channels: int) -> None:
+    with pytest.raises(UserError, match=rf"shape \({channels}, 48, 32\) seems to be in \[C, H, W\] order: .*transpose\(1, 2, 0\)"):
+        copying(channels)(noise_image(channels, 48, 32))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -12,6 +12,7 @@ import torch
 from tests.data.domains import domains, fill
 from tests.training.runs import checkpoint_tensors, log_entries, unpaired_recipe
 from tests.training.small import small_batch, small_cyclegan
+from transfigure import registry
 from transfigure.data.batch import Batch
 from transfigure.errors import UserError
 from transfigure.training.checkpoint import load_checkpoint
@@ -144,3 +145,20 @@ def test_domains_of_other_channels(tmp_path: Path) -> None:
         train(unpaired_recipe("streamlined_identity", tmp_path / "data"), tmp_path / "run", quiet=True)
     run = train(unpaired_recipe("streamlined", tmp_path / "data"), tmp_path / "run", quiet=True)  # nothing is compared: G goes from 1 to 3
     assert Translator.load(run).config.target.channels == 3
+
+
+def test_a_loss_of_a_plugin_that_needs_no_pairs_is_told_how_to_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))
+
+    plugin = tmp_path / "own.py"
+    plugin.write_text(
+        "from transfigure import register\n\n\n"
+        '@register("loss", "own_smoothness")\n'
+        'def own_smoothness(batch):\n    """Of the output alone."""\n    return batch.fake.diff(dim=-1).abs().mean()\n'
+    )
+    registry.load_plugin(str(plugin))
+    recipe = unpaired_recipe("streamlined", domains(tmp_path / "data", trainA=2, trainB=2), **{"objective.terms": ["own_smoothness"]})
+    with pytest.raises(
+        UserError, match=r'never reads batch\.target, register it with @register\("loss", "own_smoothness", unpaired=True\)'
+    ):
+        train(recipe, tmp_path / "run", quiet=True)
