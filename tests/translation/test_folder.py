@@ -401,3 +401,22 @@ def test_the_count_says_what_failed_and_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "out" / "1.png").unlink()
     with pytest.raises(UserError, match=r"^1 of 4 images could not be translated \(1 could, 2 were there already\): .*4\.png"):
         copying().translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)
+
+
+def test_a_model_of_side_by_side_pairs_asks_which_half(tmp_path: Path) -> None:
+    translator = copying()
+    translator.config = replace(translator.config, recipe={"data": {"kind": "side_by_side", "direction": "BtoA"}})
+    source, wide = tmp_path / "in", np.zeros((16, 32, 3), np.uint8)
+    images.write(source / "square.png", wide[:, :16])
+    for name in ("a.png", "b.png"):
+        images.write(source / name, wide)
+    said = refused_before_work(translator, source, tmp_path / "out")
+    assert "2 of 3 images (a.png, ...) are twice as wide as high" in said
+    assert "--half right (or the other)" in said and "--half none" in said
+    with pytest.raises(UserError, match=r"a\.png is twice as wide as high"):
+        translator.translate_file(source / "a.png", tmp_path / "out.png")
+    for half, width in (("left", wide.shape[1] // 2), ("none", wide.shape[1])):
+        translator.translate_file(source / "a.png", tmp_path / f"{half}.png", half=half)  # type: ignore[arg-type]
+        assert images.read(tmp_path / f"{half}.png").shape[1] == width
+    translator.translate_file(source / "square.png", tmp_path / "square.png")
+    copying().translate_file(source / "a.png", tmp_path / "of_another_model.png")

@@ -22,7 +22,7 @@ class FileOptions:
 
     Attributes:
         alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
-        half: translate only this half of side-by-side files.
+        half: translate only this half of side-by-side files; ``none`` translates whole images, also where they look like such pairs.
         metadata: ``keep`` what the output can hold of the source's georeference, colour profile, resolution, date, camera and position, or
             ``drop`` it.
         overwrite: replace an output that is there already and that this tool did not write.
@@ -30,7 +30,7 @@ class FileOptions:
     """
 
     alpha: Alpha = "refuse"
-    half: Literal["left", "right"] | None = None
+    half: Literal["left", "right", "none"] | None = None
     metadata: Keep = "keep"
     overwrite: bool = False
     orientation: Orientation | None = None
@@ -40,7 +40,7 @@ class FileKeywords(TypedDict, total=False):
     """The fields of :class:`FileOptions` as keywords."""
 
     alpha: Alpha
-    half: Literal["left", "right"] | None
+    half: Literal["left", "right", "none"] | None
     metadata: Keep
     overwrite: bool
     orientation: Orientation | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Unpack, overload
@@ -244,6 +244,7 @@ class Translator:
         if output.exists() and source.exists() and output.samefile(source):
             raise UserError(f"{output} is the image to be translated, which would be lost: choose another output")
         check_outputs([output], options.overwrite)
+        options = self._choose_half([source], options)
         watch = self._watch()
         self._translate(source, output, options, self._maker(options), watch)
         self._say_of(watch)
@@ -264,6 +265,25 @@ class Translator:
             images.write(output, self.translate_array(array), replace(self._metadata(source, output, options), maker=maker))
         except UserError as error:
             raise UserError(str(error) if str(source) in str(error) or str(output) in str(error) else f"{source}: {error}") from error
+
+    def _choose_half(self, files: Sequence[Path], options: FileOptions) -> FileOptions:
+        """The options with no half where whole images are asked for. A model of side-by-side pairs is not given pairs unasked.
+
+        Raises:
+            UserError: nothing is said of halves, and images have the shape of such a pair.
+        """
+        if options.half is not None:
+            return replace(options, half=None) if options.half == "none" else options
+        data = (self.config.recipe or {}).get("data") or {}
+        double = [file for file in files if _is_double(file)] if data.get("kind") == "side_by_side" else []
+        if double:
+            first = f"{double[0]} is" if len(double) == 1 else f"{len(double)} of {len(files)} images ({double[0].name}, ...) are"
+            half = "left" if data.get("direction", "AtoB") == "AtoB" else "right"
+            raise UserError(
+                f"{first} twice as wide as high, like the side-by-side pairs this model was trained on, whose {half} half is the source: "
+                f"translate it by --half {half} (or the other), or whole images by --half none"
+            )
+        return options
 
     def _check_file(self, source: Path, options: FileOptions) -> None:
         """The same from a file's header, before anything is decoded; what is wrong with the file is said when it is read."""
@@ -356,6 +376,7 @@ class Translator:
             say(f"note: {note}")
         outputs = plan_outputs(files, source, output, format or self._usual_format(quiet), self.check_output)
         check_outputs(outputs, options.overwrite, below=output)
+        options = self._choose_half(files, options)
         check_writable_folder(output)
         translator = replace(self, quiet=quiet or self.quiet)
         written, maker = Written(inputs=len(files)), self._maker(options)
@@ -396,6 +417,15 @@ class Translator:
                 say(f"note: the images are written as tif: a png cannot hold {target.channels} channels of {target.dtype}")
             return "tif"
         return "png"
+
+
+def _is_double(file: Path) -> bool:
+    """Whether an image has the shape of a square side-by-side pair; what cannot be read is said when it is translated."""
+    try:
+        size = images.size_of(file)
+    except (UserError, Missing):
+        return False
+    return size.width == 2 * size.height
 
 
 def _is_done(image: Path, output: Path, half: str | None, maker: str) -> bool:

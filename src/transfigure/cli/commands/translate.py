@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="an image or a folder of images")
     parser.add_argument("output", metavar="OUTPUT", help="the image or the folder to write")
     parser.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
-    parser.add_argument("--half", choices=["left", "right"], help="translate this half of side-by-side files")
+    parser.add_argument("--half", choices=["left", "right", "none"], help="translate this half of side-by-side files; none: whole images")
     add_alpha(parser)
     add_ignore_orientation(parser)
     parser.add_argument(
