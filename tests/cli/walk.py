@@ -6,8 +6,8 @@ from tests.training.runs import TINY
 
 TOY = [word for key, value in TINY.items() for word in (f"--{key}", str(value))]
 VERBS = {
-    "ablate": ["ablate", "objectives", "synthetic", "--out", "OUT", "--seeds", "0", "--metrics", "l1", *TOY, "--data.workers", "1"],
-    "analyze": ["analyze", "run", "--images", "2"],
+    "ablate": ["ablate", "cosine", "synthetic", "--out", "OUT", "--seeds", "0", "--metrics", "l1", *TOY, "--data.workers", "1"],
+    "analyze": ["analyze", "run", "--images", "2", "--split", "train"],
     "compare": ["compare", "run", "run", "--out", "OUT.html"],
     "demo": ["demo", "--out", "OUT"],
     "doctor": ["doctor"],

@@ -128,7 +128,7 @@ def render(files: RunFiles) -> str:
         figures=list(_figures(files)),
         verdict=None if files.alone or not (files.log.entries or files.evaluation) else files.verdict,
         notices=words.notices(files),
-        health=[(line, str(line.get("level") or "warning")) for line in files.log.health],
+        health=[({"message": "", "code": "", **line}, str(line.get("level") or "warning")) for line in files.log.health],
         environment=_facts(files.environment),
         facts=_facts(files.evaluation.about.to_dict() if files.evaluation else {}),
         contents=_contents(files.folder, CONTENTS_ALONE if files.alone else CONTENTS),

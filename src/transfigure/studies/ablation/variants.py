@@ -110,13 +110,15 @@ def read_runs(paths: Sequence[str | Path], title: str | None = None) -> Comparis
         UserError: fewer than two, one given twice, one that is no run, or runs without an evaluation (the message makes one).
     """
     runs = [Path(path) for path in paths]
-    if len(runs) < 2:
-        raise UserError(f"a comparison needs at least two runs, and {len(runs)} {'was' if len(runs) == 1 else 'were'} given")
     for at, run in enumerate(runs):
         if not (run / "recipe.yaml").is_file():
-            raise UserError(f"{run} is no run: it holds no recipe.yaml (give directories that 'transfigure train' wrote)")
+            raise UserError(f"{run} {_what_instead(run)}")
         if run.resolve() in [other.resolve() for other in runs[:at]]:
             raise UserError(f"{run} is given twice: name each run once")
+    if len(runs) < 2:
+        others = [str(run) for run in _runs_in(runs[0].parent) if run.resolve() != runs[0].resolve()] if runs else []
+        beside = f" (beside it: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''})" if others else ""
+        raise UserError(f"a comparison needs two or more runs, or the folder of an ablation; given was {' '.join(map(str, runs))}{beside}")
     if unmeasured := [run for run in runs if not (run / "evaluation" / FILE).is_file()]:
         commands = " && ".join(f"transfigure evaluate {shlex.quote(str(run))}" for run in unmeasured)
         what = f"{unmeasured[0]} has no evaluation" if len(unmeasured) == 1 else f"{len(unmeasured)} runs have no evaluation"
@@ -131,6 +133,24 @@ def read_runs(paths: Sequence[str | Path], title: str | None = None) -> Comparis
     names = _names([[runs[at] for at in part] for part in parts], [recipes[part[0]] for part in parts])
     variants = tuple(Variant(name, tuple(TrainedCell(name, seeds[at], runs[at]) for at in part)) for name, part in zip(names, parts))
     return Comparison(title or f"{len(runs)} runs", "", "", (), variants)
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(run for run in folder.iterdir() if (run / "recipe.yaml").is_file())
+    except OSError:
+        return []
+
+
+def _what_instead(path: Path) -> str:
+    """Why a path is no run, and what may have been meant."""
+    if inside := _runs_in(path):
+        return f"is no run, but holds some: name them, as  transfigure compare {' '.join(shlex.quote(str(run)) for run in inside[:4])}"
+    if path.is_dir():
+        return "is no run: it holds no recipe.yaml (give directories that 'transfigure train' wrote, or the folder of an ablation)"
+    there = [run.name for run in _runs_in(path.parent)]
+    known = f"; the runs in {path.parent} are {', '.join(there[:8])}{', ...' if len(there) > 8 else ''}" if there else ""
+    return f"does not exist: give two or more runs, or the folder of an ablation{known}"
 
 
 def read_object(file: Path) -> dict[str, Any]:
