@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -136,6 +137,52 @@ def test_another_recipe_is_refused_with_the_keys_that_differ(run: Path) -> None:
         train(tiny_recipe(training__epochs=1, generator__width=8), run, resume=True, quiet=True)
     # what only says where from and what is kept may change
     train(tiny_recipe(training__epochs=1, training__log_every=7), run, resume=True, quiet=True)
+
+
+def test_other_epochs_under_a_schedule_are_refused_with_the_reason(tmp_path: Path) -> None:
+    made = train(tiny_recipe(training__epochs=1, training__schedule="linear_decay"), tmp_path / "run", quiet=True)
+    with pytest.raises(UserError, match=r"training\.epochs is 2 but was 1 \(the schedule linear_decay spreads the learning rate over all"):
+        train(tiny_recipe(training__epochs=2, training__schedule="linear_decay"), made, resume=True, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "way_out"),
+    [
+        ({}, "linear_decay has come to its end: to train longer, start a new run with more --training.epochs"),
+        ({"training__schedule": "constant"}, "to train on, give more than 1 as --training.epochs"),
+    ],
+)
+def test_a_finished_run_says_so(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], way_out: str
+) -> None:
+    recipe = tiny_recipe(training__epochs=1, **changes)
+    made = train(recipe, tmp_path / "other", quiet=True) if changes else run
+    train(recipe, made, resume=True)
+    said = capsys.readouterr().err
+    assert "this training is finished: 6 images, 1 of 1 epochs, after" in said and way_out in said
+    assert "resumed at" not in said
+
+
+def test_another_machine_is_said_on_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One and two threads give other bits (a crop of 64 pixels is enough): the promise is for the same number."""
+    run = train(tiny_recipe(training__epochs=1, training__schedule="constant"), tmp_path / "run", quiet=True)
+    longer = tiny_recipe(training__epochs=2, training__schedule="constant")
+    train(longer, run, resume=True)
+    said = capsys.readouterr().err
+    assert "resumed at 6 images (epoch 2" in said and "note: this run was made" not in said
+    stored = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps({**stored, "threads": 2, "torch": "2.6.0"}))
+    train(longer, run, resume=True)
+    note = f"note: this run was made with 2 threads, torch 2.6.0, now 1 thread, torch {torch.__version__}: the numbers go on"
+    assert f"{note}, other bits are possible\n" in capsys.readouterr().err
+    train(longer, run, resume=True)  # from here on it is made with what is there now
+    assert "note: this run was made" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"threads": {}}', "no JSON"])
+def test_an_environment_that_says_nothing_is_no_hindrance(run: Path, damage: str) -> None:
+    (run / "environment.json").write_text(damage)
+    train(tiny_recipe(training__epochs=1), run, resume=True)
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path, run: Path) -> None:

@@ -207,6 +207,10 @@ class RunDirectory:
         }
         if differing:
             listed = "; ".join(f"{key} is {now!r} but was {then!r}" for key, (now, then) in differing.items())
+            if "training.epochs" in differing:
+                listed += (
+                    f" (the schedule {saved.training.schedule} spreads the learning rate over all epochs: what is trained would be another)"
+                )
             raise UserError(
                 f"cannot resume {self.path} with another recipe: {listed}; use its own "
                 f"(transfigure train --out {shlex.quote(str(self.path))} --resume{plugin_flags()}) or start a new run with another --out"
@@ -233,6 +237,24 @@ def write_environment(run: RunDirectory, recipe: Recipe, device: torch.device, w
     except (OSError, ValueError, AttributeError, TypeError):
         entry["earlier"] = []  # the first time, or a damaged file: only the present is known
     write_json(file, entry)
+
+
+def other_machine(run: RunDirectory, device: torch.device) -> str:
+    """In words, what of a run's machine the last bits of its numbers depend on and is not as it was; empty if all is."""
+    try:
+        then = read_json(run.path / "environment.json")
+        now = environment(device)
+        differing = [key for key in ("threads", "torch", "device", "processor") if key in then and then[key] != now[key]]
+    except (OSError, ValueError, TypeError):
+        return ""
+
+    def listed(machine: dict[str, Any]) -> str:
+        words = {
+            key: f"{machine[key]} thread{'s' * (machine[key] != 1)}" if key == "threads" else f"{key} {machine[key]}" for key in differing
+        }
+        return ", ".join(words.values())
+
+    return f"this run was made with {listed(then)}, now {listed(now)}: the numbers go on, other bits are possible" if differing else ""
 
 
 def environment(device: torch.device | None = None) -> dict[str, Any]:

@@ -51,7 +51,7 @@ from .log import RunLog
 from .optimizer import schedule
 from .pool import ImagePool
 from .preview import Previews
-from .run_directory import RunDirectory, free_place, write_environment
+from .run_directory import RunDirectory, free_place, other_machine, write_environment
 from .setup import Setup
 from .steps.base import StepOutput
 from .steps.build import build_step
@@ -518,8 +518,23 @@ class Trainer:
         self.health.load_state_dict(state["health"])
         restore_random_state(state["random"][engine.rank], engine.device)
         if not self.quiet:
-            position = self.position
-            say(f"resumed at {position.images:,} images (epoch {position.epoch + 1}, after {duration(position.seconds)} of training)")
+            self._say_resumed()
+
+    def _say_resumed(self) -> None:
+        position, training = self.position, self.recipe.training
+        if note := other_machine(self.run_directory, self.engine.device):
+            say(f"note: {note}")
+        after = f"after {duration(position.seconds)} of training"
+        if position.epoch < training.epochs and not self._patience_is_over():
+            say(f"resumed at {position.images:,} images (epoch {position.epoch + 1}, {after})")
+            return
+        if position.epoch < training.epochs:
+            more = f"its {training.best_metric} had not improved for {training.patience} validations; a longer patience is for a new run"
+        elif training.schedule == "constant":
+            more = f"to train on, give more than {training.epochs} as --training.epochs"
+        else:
+            more = f"{training.schedule} has come to its end: to train longer, start a new run with more --training.epochs"
+        say(f"this training is finished: {position.images:,} images, {position.epoch} of {training.epochs} epochs, {after}; {more}")
 
     def _check_fits(self, state: dict[str, Any]) -> None:
         """See that every part of a saved state fits what it is restored into, before anything is; what torch would only notice later too.

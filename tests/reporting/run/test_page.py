@@ -175,6 +175,20 @@ def test_values_that_are_no_numbers(run: Path, value: object) -> None:
     assert not re.search(r"\bnan\b|\binf\b", text)
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_lines_of_the_log_may_lack_anything(run: Path) -> None:
+    """0.1.0 ended in a traceback on a warning without its message, which a line that was cut and mended can leave."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    lines.append({"kind": "health", "images": 8000, "code": "saturated", "level": "warning", "message": "D wins."})
+    kinds = {line["kind"]: line for line in lines}
+    for line in kinds.values():
+        for key in line.keys() - {"kind", "images"}:
+            rest = {other: value for other, value in line.items() if other != key}
+            lines += [rest, *({**rest, key: value} for value in (None, "words", {"a": [1]}, [1], -5))]
+    (run / "log.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    check_self_contained(read(report(run)))
+
+
 def test_whatever_comes_from_files_stays_text(run: Path) -> None:
     (run / "recipe.yaml").write_text(
         f"name: {json.dumps(EVIL)}\ndata: {{path: {json.dumps(EVIL)}}}\ngenerator: {{name: {json.dumps(EVIL)}}}"

@@ -270,11 +270,15 @@ def test_variants_are_called_by_their_folder_where_keys_fail(tmp_path: Path) -> 
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     run, other = write_run(tmp_path / "run"), write_run(tmp_path / "my run", evaluated=False, training__seed=1)
-    with pytest.raises(UserError, match="at least two runs, and 1 was given"):
+    with pytest.raises(UserError, match=r"needs two or more runs, or the folder of an ablation; given was \S+run \(beside it: \S+my run\)"):
         read_runs([run])
-    with pytest.raises(UserError, match="is no run: it holds no recipe"):
-        read_runs([run, tmp_path])
+    with pytest.raises(UserError, match=f"is no run, but holds some: name them, as  transfigure compare '{other}' {run}"):
+        read_runs([tmp_path])
+    with pytest.raises(UserError, match=r"none does not exist: give two or more runs, .*; the runs in \S+ are my run, run$"):
+        read_runs([tmp_path / "none"])
     (tmp_path / "x").mkdir()
+    with pytest.raises(UserError, match="x is no run: it holds no recipe"):
+        read_runs([run, tmp_path / "x"])
     with pytest.raises(UserError, match="is given twice"):
         read_runs([run, tmp_path / "x" / ".." / "run"])
     with pytest.raises(UserError, match=f"has no evaluation: first run  transfigure evaluate '{other}'"):
