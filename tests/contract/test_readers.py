@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -152,18 +153,14 @@ ARGUMENTS = {
     ("analyze", "data"): "analyze",
 }
 """The arguments that may be folders of images, and the reader that stands for each."""
+WRITTEN = {"out", "output", "pictures"}
+"""Names of arguments that are written."""
 NO_IMAGES = {
-    "out": "written",
-    "output": "written",
-    "model": "a run or a model",
-    "second": "a run",
-    "runs": "runs",
-    "run": "a run",
-    "folder": "a run or an ablation",
-    "weights": "weights",
-    "pictures": "written",
+    ("compare", "runs"): "runs, or an ablation",
 }
 """Other arguments whose help speaks of folders."""
+TOLD = set(re.findall(r"new file: src/transfigure/cli/commands/(\w+)\.py", (PACKAGE.parents[1] / "docs" / "extending.md").read_text("utf-8")))
+"""Commands that a page tells people to add: their own."""
 
 
 @dataclass(frozen=True)
@@ -280,9 +277,9 @@ def folder_arguments() -> Iterator[tuple[str, str]]:
 
 
 def test_every_argument_that_may_be_a_folder_of_images_is_in_the_table() -> None:
-    found = list(folder_arguments())
+    found = [one for one in folder_arguments() if one[0] not in TOLD and one[1] not in WRITTEN]
     assert ("statistics", "folder") in found and ("translate", "input") in found
-    assert [one for one in found if one not in ARGUMENTS and one[1] not in NO_IMAGES] == [], "a new reader: add it to READERS and ARGUMENTS"
+    assert [one for one in found if one not in ARGUMENTS and one not in NO_IMAGES] == [], "a new reader: add it to READERS and ARGUMENTS"
     assert set(ARGUMENTS) <= set(found)
     assert set(ARGUMENTS.values()) <= set(READERS)
 
