@@ -159,7 +159,9 @@ NO_IMAGES = {
     ("compare", "runs"): "runs, or an ablation",
 }
 """Other arguments whose help speaks of folders."""
-TOLD = set(re.findall(r"new file: src/transfigure/cli/commands/(\w+)\.py", (PACKAGE.parents[1] / "docs" / "extending.md").read_text("utf-8")))
+TOLD = set(
+    re.findall(r"new file: src/transfigure/cli/commands/(\w+)\.py", (PACKAGE.parents[1] / "docs" / "extending.md").read_text("utf-8"))
+)
 """Commands that a page tells people to add: their own."""
 
 
