@@ -78,7 +78,9 @@ def load_json(text: str | bytes, largest: int = LARGEST_JSON) -> Any:
     if len(text) > largest:
         raise ValueError(f"it holds {len(text):,} bytes, where {largest:,} are the most")
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        _check_depth(value)
+        return value
     except RecursionError as error:
         raise ValueError("its values lie too deep within one another") from error
     except ValueError as error:
@@ -242,6 +244,15 @@ def _count(root: Any, inside: Any) -> None:
         return total
 
     count(root, 0)
+
+
+def _check_depth(value: object) -> None:
+    """Refuse what lies too deep to be walked or shown by a function that calls itself."""
+    level, depth = [value], 0
+    while level := [part for one in level if isinstance(one, dict | list) for part in (one.values() if isinstance(one, dict) else one)]:
+        depth += 1
+        if depth > DEPTH:
+            raise ValueError("its values lie too deep within one another")
 
 
 def _loader() -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..integrity import DIGEST, check_digest, digest_of
 from ..stored import read_json
 from .files import write_text
 from .pairs import Record, Single, side_by_chance
@@ -38,7 +39,8 @@ class LeftOut:
 
 def save_left_out(file: Path, pairs: Sequence[LeftOut]) -> None:
     """Write the list as JSON; letters beyond ASCII, and bytes of a name that are no letters, are escaped."""
-    write_text(file, json.dumps({"format": _FORMAT, "pairs": [asdict(pair) for pair in pairs]}, indent=1) + "\n")
+    values = json.loads(json.dumps({"format": _FORMAT, "pairs": [asdict(pair) for pair in pairs]}))
+    write_text(file, json.dumps({**values, DIGEST: digest_of(values)}, indent=1) + "\n")
 
 
 def load_left_out(file: Path) -> tuple[LeftOut, ...] | None:
@@ -49,6 +51,7 @@ def load_left_out(file: Path) -> tuple[LeftOut, ...] | None:
     """
     try:
         values: Any = read_json(file)
+        check_digest(values)
         if values["format"] != _FORMAT:
             raise ValueError(f"format {values['format']!r}")
         return tuple(LeftOut(*(_text(pair[key]) for key in ("split", "name")), _texts(pair["files"]), _text(pair["reason"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import sys
 import zlib
 from collections.abc import Callable, Mapping
@@ -131,6 +132,8 @@ def open_segmenter(what: str | Path | Segmenter | Callable[[Tensor], Any]) -> Se
     raise UserError(f"there is no segmenter {str(what)!r}: {_ACCEPTED}")
 
 
+MOST_PIXELS = 1 << 24
+"""Of the images that a segmenter is shown."""
 _ACCEPTED = "give a .safetensors file made by transfigure, an .onnx file, or module:function"
 
 
@@ -139,7 +142,11 @@ def _own(path: Path) -> Segmenter:
     try:
         size = None if facts["size"] is None else (int(facts["size"][0]), int(facts["size"][1]))
         palette = Palette.from_dict(facts["palette"])
-        if (size and min(size) < 1) or len(palette.classes) != network.classes or network.channels != 3:
+        if (
+            (size and not (min(size) > 0 and size[0] * size[1] <= MOST_PIXELS))
+            or len(palette.classes) != network.classes
+            or network.channels != 3
+        ):
             raise ValueError(f"{network.channels} channels, {len(palette.classes)} colours for {network.classes} classes, size {size}")
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, UserError) as error:
         raise UserError(f"{path} does not say what its classes and its size are ({error}): train it anew") from error
@@ -264,6 +271,10 @@ class _Preprocessing:
                 try:
                     given[key] = tuple((int if key == "size" else float)(value) for value in load_json(metadata[key]))
                     if len(given[key]) != length or (key in ("std", "size") and min(given[key]) <= 0):
+                        raise ValueError(f"{length} numbers above 0 are wanted")
+                    if key == "size" and given[key][0] * given[key][1] > MOST_PIXELS:
+                        raise ValueError("that is larger than any segmenter sees")
+                    if not all(map(math.isfinite, given[key])):
                         raise ValueError(f"{length} numbers are wanted")
                 except (TypeError, ValueError, OverflowError) as error:
                     raise UserError(f"{key} in the metadata of {path} is {brief(metadata[key])} ({error}): write it as [0, 1]") from error

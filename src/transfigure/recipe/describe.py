@@ -94,12 +94,19 @@ def stabilisers(recipe: Mapping[str, Any]) -> list[str]:
         part(recipe, "discriminator"),
         part(recipe, "training"),
     )
-    label = adversarial.get("real_label")
+
+    def number(holder: Mapping[str, Any], key: str) -> float:
+        """Zero for what is no number: the file may have been written by anybody."""
+        found = holder.get(key)
+        return found if isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < 1e9 else 0
+
+    label, augment = adversarial.get("real_label"), adversarial.get("augment")
+    words = [word for word in augment if isinstance(word, str)] if isinstance(augment, list | tuple) else []
     return [
-        *([f"R1 {adversarial['r1']:g}"] if adversarial.get("r1") else []),
-        *([f"augmentation ({', '.join(map(str, adversarial['augment']))})"] if adversarial.get("augment") else []),
-        *([f"pool of {adversarial['pool']}"] if adversarial.get("pool") else []),
+        *([f"R1 {number(adversarial, 'r1'):g}"] if number(adversarial, "r1") else []),
+        *([f"augmentation ({', '.join(words)})"] if words else []),
+        *([f"pool of {number(adversarial, 'pool')}"] if number(adversarial, "pool") else []),
         *([f"real label {label:g}"] if isinstance(label, float) and label != 1 else []),
-        *(["spectral norm"] if discriminator.get("spectral") else []),
-        *([f"average of weights {training['ema']:g}"] if training.get("ema") else []),
+        *(["spectral norm"] if discriminator.get("spectral") is True else []),
+        *([f"average of weights {number(training, 'ema'):g}"] if number(training, "ema") else []),
     ]

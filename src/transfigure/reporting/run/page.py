@@ -23,7 +23,7 @@ from ..charts import Chart
 from ..formatting import called, decimals, plain, weight
 from ..panels import Album, PagePicture, fitting
 from ..run_files import Points, RunFiles, Sample
-from ..scores import EvaluationView, PanelFiles, Score
+from ..scores import EvaluationView, PanelFiles, Score, mapping
 from ..shell import fill
 from . import words
 from .table import NO_MODEL, evaluated, table
@@ -245,7 +245,7 @@ def _figures(files: RunFiles) -> Iterator[Chart]:
     yield from figure("D(real) and D(generated)", real, fake, note="dashed: 0.5", level=0.5)
     for metric in log.names("metrics"):
         best = log.best
-        note = f"best: {best['images']:,} images (ring)" if best and metric in best.get("metrics", {}) else ""
+        note = f"best: {best['images']:,} images (ring)" if best and metric in mapping(best.get("metrics")) else ""
         title = f"Validation {_titled(metric, labels.get(metric))}"
         yield from figure(
             title, (log.validation(metric), "purple", ""), note=note, smooth=False, best=best["images"] if note and best else None

@@ -89,7 +89,7 @@ def _training(files: RunFiles) -> str:
     parameters = finite(sizes.get("generator")) if isinstance(sizes, dict) else finite(sizes)
     details = [f"{key} {generator[key]}" for key in ("depth", "blocks", "width") if finite(generator.get(key)) is not None]
     details += [f"{count(parameters)} parameters"] if parameters else []
-    article = "an" if name[0].lower() in "aeio" else "a"
+    article = "an" if name.lower().startswith(tuple("aeio")) else "a"
     text = f"{capital(article) if log.images else f'The recipe: {article}'} {name}" + (f" ({', '.join(details)})" if details else "")
     against, steadied = _objective(recipe), stabilisers(recipe)
     text += f" trained {against}" if against else " trained"
@@ -109,7 +109,8 @@ def _training(files: RunFiles) -> str:
 def _objective(recipe: dict[str, Any]) -> str:
     objective = part(recipe, "objective")
     adversarial = objective.get("adversarial")
-    terms = [term for term in objective.get("terms") or [] if isinstance(term, dict) and term.get("loss")]
+    held = objective.get("terms")
+    terms = [term for term in held if isinstance(term, dict) and term.get("loss")] if isinstance(held, list) else []
     sums = " + ".join(
         f"{finite(term.get('weight', 1)) or 0:g}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{called(str(term['loss']))}" for term in terms
     )
@@ -123,7 +124,8 @@ def _objective(recipe: dict[str, Any]) -> str:
             if discriminator.get("name") == "image"
             else ""
         )
-        conditional = {True: "conditional ", False: "unconditional "}.get(adversarial.get("conditional", ""), "")
+        sees = adversarial.get("conditional")
+        conditional = "conditional " if sees is True else "unconditional " if sees is False else ""
         article = "an" if (conditional or kind or "d")[0] in "u8" else "a"
         return f"against {article} {conditional}{kind}discriminator" + (f" with {sums}" if sums else " and nothing else")
     return f"with {sums} and no discriminator" if sums else ""
