@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LARGEST_YAML = 1 << 19
 """Bytes of a recipe or a grid: half a second for each 100 kB is what reading YAML takes."""
-LARGEST_JSON = 32 << 20
+LARGEST_JSON = 16 << 20
 LONGEST_LINE = 1 << 20
 """Bytes of a line of a log or a manifest."""
 WHOLE_LOG = 32 << 20

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.damage import cuts, flips
+from transfigure.data.left_out import LeftOut, load_left_out, save_left_out
 from transfigure.data.pairs import Collection, FilePicture, Record, Single
 from transfigure.data.splits import SPLITS_FILE, Division, StoredSplit, divide
 from transfigure.errors import UserError
@@ -155,6 +157,25 @@ def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UserError, match=r"splits\.json .*copy the run again"):
         StoredSplit.load(tmp_path / SPLITS_FILE)
     assert StoredSplit.load(tmp_path / "none.json") is None
+
+
+@pytest.mark.parametrize("kind", ["split", "left out"])
+def test_no_turned_bit_of_a_run_s_lists_is_taken_for_whole(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "list.json"
+    if kind == "split":
+        StoredSplit({"pairs": {"train": ["a1", "a2"], "val": ["b"], "test": []}}).save(file)
+    else:
+        save_left_out(file, [LeftOut("train", "a1", ("A/a1.png",), "no image")])
+    load = StoredSplit.load if kind == "split" else load_left_out
+    found, whole = load(file), file.read_bytes()
+    refusals = 0
+    for what, data in [*flips(whole, 100), *cuts(whole, 20)]:
+        file.write_bytes(data)
+        try:
+            assert load(file) == found, what  # a space between two values, or the word that names the digest
+        except UserError:
+            refusals += 1
+    assert refusals > 150
 
 
 # ---- groups -----------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from tests.damage import cuts, flips
 from transfigure.errors import UserError
 from transfigure.networks.segmenter import SegmentationNetwork, load_segmenter, save_segmenter, sha256
 
@@ -93,3 +94,26 @@ def test_files_that_describe_something_else(tmp_path: Path, change: dict[str, An
     file.write_bytes(safetensors.torch.save(network.state_dict(), metadata={"segmenter": json.dumps(about)}))
     with pytest.raises(UserError, match="does not hold the segmenter that it describes"):
         load_segmenter(file)
+
+
+def test_no_turned_bit_and_no_cut_of_a_segmenter_changes_what_is_loaded(tmp_path: Path) -> None:
+    network, file = SegmentationNetwork(2, width=2, depth=2), tmp_path / "segmenter.safetensors"
+    save_segmenter(file, network, FACTS)
+    whole = file.read_bytes()
+    loaded, facts = load_segmenter(file)
+    refusals = 0
+    for what, data in [*flips(whole, 100), *cuts(whole, 20)]:
+        file.write_bytes(data)
+        try:
+            found, read = load_segmenter(file)
+        except UserError:
+            refusals += 1
+            continue
+        assert read == facts, what  # the word that names the digest
+        assert all(torch.equal(found.state_dict()[name], value) for name, value in loaded.state_dict().items()), what
+    assert refusals > 220
+
+
+@pytest.mark.parametrize("sizes", [{"width": 10**30}, {"depth": 10**9}, {"channels": 2.0}, {"classes": True}, {"width": 10**9}], ids=str)
+def test_a_segmenter_that_claims_sizes_is_not_believed(tmp_path: Path, sizes: dict[str, Any]) -> None:
+    test_files_that_describe_something_else(tmp_path, {"network": {"classes": 2, "channels": 3, "width": 2, "depth": 2, **sizes}})

@@ -79,5 +79,5 @@ def _least_png(stream: BinaryIO, width: int, height: int) -> int:
     stream.seek(24)
     depth, colour = [*stream.read(2), 0, 0][:2]
     stream.seek(place)
-    row = 1 + math.ceil(width * depth * _PNG_CHANNELS.get(colour, 1) / 8)
+    row: int = 1 + math.ceil(width * depth * _PNG_CHANNELS.get(colour, 1) / 8)
     return height * row // _DEFLATE
