@@ -351,3 +351,49 @@ def test_c15_two_patterns_are_two_folders(here: Path) -> None:
     assert [record.name for record in side_by_side(wide / "*_pair.png").splits["all"]] == ["1_pair", "2_pair"]
     written = copying().translate_folder(here / "results" / "*_real_A.png", here / "out", quiet=True)
     assert [file.name for file in written] == [f"{n}_real_A.png" for n in (1, 2, 3, 4)]
+
+
+PLACES = (
+    "train pix2pix {} --out r",
+    "train {} d --out r",
+    "train pix2pix d --out r --data.a {}",
+    "train pix2pix d --out r --plugins {}",
+    "ablate cosine {} --out r",
+    "translate {} d/trainA out",
+    "translate model {} out",
+    "translate model d/trainA {}",
+    "evaluate {}",
+    "evaluate model {} --metrics l1",
+    "evaluate --generated {} --target d/trainA",
+    "evaluate --generated d/trainB --target {}",
+    "evaluate --generated d/trainB --target d/trainA --source {}",
+    "statistics {} --features random --out s.npz",
+    "statistics d/trainA --features random --out {}.npz",
+    "segmenter train {} --out s.safetensors",
+    "report {}",
+    "compare {}",
+    "analyze model {}",
+)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("places")
+    model_on(two_folders(root / "d")).save(root / "model")
+    (root / "loop").symlink_to("loop")
+    return root
+
+
+@pytest.mark.parametrize("line", PLACES)
+def test_c05_whatever_stands_for_a_place_is_answered_in_a_sentence(
+    places: Path, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(places)
+    for word in ("\ud800", "a\0b", "~nosuchuser/x", "loop", "loop/x", "n" * 300, "d/" * 2100 + "x", "*.nothing", "["):
+        code = main([part.replace("{}", word) for part in line.split()])
+        said = capsys.readouterr().err
+        for left in set(places.iterdir()) - {places / name for name in ("d", "model", "loop")}:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        written = line.startswith(("translate model d", "statistics d"))  # some of these are names that can be written
+        assert code == 2 or (written and code == 0), (word[:20], said)
+        assert code == 0 or said.splitlines()[-1].startswith("transfigure: "), (word[:20], said)

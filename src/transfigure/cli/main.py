@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -36,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is None:
             raise
         yours = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
-        return _fail(f"{printable(error.filename)}: {error.strerror}", 2 if isinstance(error, yours) else 1)
+        mine = isinstance(error, yours) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+        return _fail(f"{printable(_short(str(error.filename)))}: {error.strerror}", 2 if mine else 1)
     except (MemoryError, RuntimeError) as error:
         if "DataLoader worker" in str(error):  # torch raises this wherever the main thread happens to be
             return _fail("a loader process was ended, perhaps for lack of (shared) memory: go on with --resume and fewer --data.workers", 1)
@@ -46,7 +49,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("not enough memory for this: use a smaller --training.batch_size, --data.crop_size or --generator.width", 1)
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= 300 else f"{name[:200]}...{name[-50:]}"
+
+
+def _refuse_what_no_name_can_be(arguments: Sequence[str]) -> None:
+    """A shell cannot pass such words, but a program that calls :func:`main` can."""
+    for word in arguments:
+        try:
+            possible = b"\0" not in os.fsencode(word)
+        except UnicodeEncodeError:
+            possible = False
+        if not possible:
+            raise UserError(f"{_short(word)!r} holds a character that no name can have: leave it out")
+
+
 def _run(arguments: list[str]) -> int:
+    _refuse_what_no_name_can_be(arguments)
     rest, overrides = take_overrides(arguments)
     if not rest or rest[0].startswith("-"):
         parser = program_parser()

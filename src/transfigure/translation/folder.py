@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NoReturn, TypedDict
 
 from ..data.file_facts import Orientation
+from ..data.files import real_path
 from ..data.folder import composed
 from ..data.images import Alpha
 from ..data.metadata import Keep
@@ -84,11 +85,11 @@ def plan_outputs(files: Sequence[Path], source: Path, output: Path, format: str,
     """
     if format not in FORMATS:
         raise UserError(f"format {format!r} is not one of {', '.join(FORMATS)}")
-    if output.resolve().is_relative_to(source.resolve()):
+    if real_path(output).is_relative_to(real_path(source)):
         raise UserError(
             f"the output {output} lies inside the input {source}: its pictures would be translated next time; choose another folder"
         )
-    inputs = {file.resolve() for file in files}
+    inputs = {real_path(file) for file in files}
     outputs: dict[Path, Path] = {}
     spellings: dict[str, Path] = {}
     for file in files:
@@ -100,7 +101,7 @@ def plan_outputs(files: Sequence[Path], source: Path, output: Path, format: str,
             raise UserError(
                 f"the names of {other} and {file} differ only in how accents are stored, which some systems take for one file: rename one"
             )
-        if written.resolve() in inputs:
+        if real_path(written) in inputs:
             raise UserError(f"{written} is one of the images to be translated, which would be lost: choose another output folder")
         check(written)
         outputs[written] = file
