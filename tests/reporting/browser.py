@@ -41,6 +41,7 @@ addEventListener("load", async () => {
     beyond: all("figure svg text").filter(text => box(text).right > innerWidth || box(text).left < 0).length,
     colours: all("#curves .legend .key").map(key => getComputedStyle(key, "::before").backgroundColor),
     blue: stroke("blue"), orange: stroke("orange"),
+    targets: all(".sheet figure.last").map(node => innerWidth - box(node).right),
     hidden: all(".wide").map(box => box.scrollWidth - box.clientWidth),
     troubles: window.troubles,
   };

@@ -30,7 +30,6 @@ document.addEventListener("click", event => {
   large.src = image.src; large.alt = image.alt; large.className = image.className; words.textContent = image.alt;
   box.showModal();
 });
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(part => part.open = true));
 """
 
 

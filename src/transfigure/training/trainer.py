@@ -158,7 +158,7 @@ def _recipe_of(saved: dict[str, Any], run: RunDirectory) -> Recipe:
     return recipe
 
 
-class _Expectation:
+class Expectation:
     """Says once how long a training will take, as soon as its rate is known: after the first steps, which are slow, and a while."""
 
     SECONDS, STEPS = 3.0, 5
@@ -254,7 +254,7 @@ class Trainer:
         self.loader = Loader(data.train, training.batch_size, recipe.data.workers)
         self.previews = Previews(data, training.preview_count, run.samples, engine.device)
         self.log: RunLog | None = None  # opened by fit, in the process that leads
-        self.expected = _Expectation(quiet=True)
+        self.expected = Expectation(quiet=True)
         self.started = self.saved_at = self.logged_at = time.monotonic()
         seed_everything(training.seed + 1 + engine.rank)  # from here on each process draws its own dropout
 
@@ -283,7 +283,7 @@ class Trainer:
             write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
         self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **self._pairing())
         self.started = self.saved_at = self.logged_at = time.monotonic()
-        self.expected = _Expectation(self.quiet)
+        self.expected = Expectation(self.quiet)
         total = training.epochs * len(self._sampler(0, 0)) * self.engine.world_size
         finished = False
         try:

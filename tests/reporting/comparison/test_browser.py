@@ -45,3 +45,5 @@ def test_long_names_and_many_variants_do_not_overflow(tmp_path: Path) -> None:
         found = visit(page, tmp_path / "profile", f"--window-size={size}")
         assert found["overflow"] == 0 and found["beyond"] == 0 and found["troubles"] == []
         assert found["decoded"] == [32] * 5 * 13 and min(found["shown"]) > 60
+        if size.startswith("500"):
+            assert len(found["targets"]) == 5 and min(found["targets"]) >= 0, "on a phone the target stays in sight"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from transfigure.reporting.run.page import report
 
-from ..browser import DARK, browser, visit
+from ..browser import DARK, browser, call, visit
 from .example import rows_of_every_kind
 
 
@@ -35,3 +36,9 @@ def test_a_long_table_fits_a_laptop_and_a_phone(folders: Path, tmp_path: Path) -
         found = visit(page, tmp_path / "profile", f"--window-size={size}")
         assert found["overflow"] == 0 and found["troubles"] == [] and found["decoded"] == [32] * 8
         assert found["hidden"] == [0, 0], f"nothing of the tables has to be scrolled for at {size}"
+
+
+@browser
+def test_a_report_prints_on_two_pages(run: Path, tmp_path: Path) -> None:
+    call(tmp_path / "profile", "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}", report(run).as_uri())
+    assert re.findall(rb"/Count (\d+)", (tmp_path / "page.pdf").read_bytes()) == [b"2"]

@@ -17,6 +17,7 @@ from transfigure.reporting.run import page as page_module
 from transfigure.reporting.run.page import report
 
 from ..reading import EVIL, change, check_self_contained, read
+from .example import rows_of_every_kind
 
 
 def test_a_whole_page(run: Path) -> None:
@@ -275,3 +276,33 @@ def test_a_damaged_picture_is_named(run: Path) -> None:
     (run / "evaluation" / "panels" / "0001_generated.png").write_bytes(b"not a picture")
     parsed = read(report(run))
     assert "0001_generated.png could not be read" in parsed.text and len(parsed.pictures) == 30
+
+
+def test_a_curve_of_one_value_is_its_number(run: Path) -> None:
+    log = run / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    log.write_text("\n".join(json.dumps(line) for line in lines if line["kind"] != "validation" or line["images"] == 400))
+    parsed = read(report(run))
+    value = next(line["metrics"]["psnr"] for line in lines if line["kind"] == "validation")
+    assert f"Validation PSNR (dB) {value:.1f} the only value so far, after 400 images" in parsed.text
+    assert len(list(parsed.of("svg"))) == 3 + 7
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_commands_name_the_plugins_that_the_run_was_made_with(run: Path) -> None:
+    change(run / "environment.json", lambda stored: stored.update(plugins=["/my things/loss.py"]))
+    text = read(report(run)).text
+    for command in (f"train --out {run} --resume", f"translate {run} INPUT OUTPUT", f"evaluate {run}"):
+        assert f"transfigure {command} --plugins '/my things/loss.py'" in text
+    assert f"transfigure report {run} --plugins" not in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_words_of_the_file_that_tell_nothing_are_explained(folders: Path) -> None:
+    change(folders / "evaluation.json", lambda stored: stored.update(rows=rows_of_every_kind()))
+    change(folders / "evaluation.json", lambda stored: [row.update(checkpoint="files") for row in stored["rows"]])
+    change(folders / "evaluation.json", lambda stored: stored["rows"][0].update(better="one"))
+    text = read(report(folders)).text
+    assert "no model: image files were compared" in text and "checkpoint files" not in text
+    assert "nearest to 1 is better" in text and "one is better" not in text
+    assert "identical images would have an infinite PSNR, which counts as 100 dB here" in text

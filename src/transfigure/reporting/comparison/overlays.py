@@ -47,6 +47,15 @@ def scores(summary: Summary, shown: Sequence[Shown]) -> Iterator[Chart]:
             yield Chart(f"{column.label}{f' ({column.unit})' if column.unit else ''}", Markup(svg), good)
 
 
+def _single(shown: Sequence[Shown], drawn: Sequence[Band]) -> list[Dots]:
+    """Curves of one point each as rows of values: alone on a plane they would tell nothing."""
+    rows = []
+    for variant, band in zip(shown, drawn):
+        if values := [value for points in band.seeds for _, value in points if math.isfinite(value)]:
+            rows.append(Dots(_short(variant.name), variant.style, values, fmean(values), None))
+    return rows
+
+
 def _short(name: str) -> str:
     """A variant's name without the sections of its keys: ``objective.terms.l1.weight=10`` -> l1.weight=10."""
     pieces = (
@@ -71,7 +80,10 @@ def curves(shown: Sequence[Shown]) -> Iterator[Chart]:
         wide: bool = False,
     ) -> Iterator[Chart]:
         drawn = [Band(variant.style, [points for _, files in variant.runs if (points := series(files))]) for variant in shown]
-        if drawn := [band for band in drawn if band.seeds]:
+        alone = all(len(points) == 1 for band in drawn for points in band.seeds)
+        if alone and (rows := _single(shown, drawn)):
+            yield Chart(title, Markup(dots(rows, _name("dot", title), level=level)), "; ".join(filter(None, (note, "one value each"))))
+        elif drawn := [band for band in drawn if band.seeds]:
             svg = bands(drawn, _name("band", title), smooth=smooth, level=level, wide=wide, images_per_epoch=epoch)
             yield Chart(title, Markup(svg), note)
 

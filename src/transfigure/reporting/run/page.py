@@ -6,6 +6,7 @@ Nothing on the page comes from elsewhere (pictures are data URIs, figures inline
 from __future__ import annotations
 
 import hashlib
+import math
 import shlex
 import statistics
 from collections.abc import Iterator
@@ -231,9 +232,14 @@ def _figures(files: RunFiles) -> Iterator[Chart]:
         present = [(points, colour, key) for points, colour, key in lines if points]
         if present:
             name = "plot-" + hashlib.sha256(title.encode()).hexdigest()[:8]
+            keys = tuple((colour, key) for _, colour, key in present if key)
+            if all(len(points) == 1 for points, _, _ in present):  # a lone dot says less than its number
+                values = " · ".join(f"{plain(None if math.isnan(value) else value)}" for points, _, _ in present for _, value in points)
+                seen = f"the only value so far, after {present[0][0][0][0]:,.0f} images"
+                yield Chart(title, Markup('<p class="one">{}</p>').format(values), seen, keys)
+                return
             drawn = [charts.Curve(points, colour) for points, colour, _ in present]
             svg = charts.curve(drawn, name, images_per_epoch=log.images_per_epoch, **options)
-            keys = tuple((colour, key) for _, colour, key in present if key)
             yield Chart(title, Markup(svg), note, keys)
 
     yield from figure("Generator, weighted total", (log.series("g"), "blue", ""))

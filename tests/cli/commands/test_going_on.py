@@ -1,0 +1,94 @@
+"""What a person is told on the way through a first run: before training, at its end, and after each command that follows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.training.runs import TINY
+from transfigure.cli import main
+from transfigure.training.trainer import Expectation
+
+FLAGS = [word for key, value in {**TINY, "training.epochs": 1}.items() for word in (f"--{key}", str(value))]
+PLUGIN = """from transfigure.registry import register
+
+@register("loss", "nothing_at_all")
+def nothing_at_all(batch):
+    "It is 0."
+    return batch.fake.sum() * 0
+"""
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Runs a command in a folder of its own; what it says on stdout and on stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[str, str]:
+        assert main(words) == 0, capsys.readouterr().err
+        captured = capsys.readouterr()
+        return captured.out, captured.err
+
+    return run
+
+
+def test_a_first_run_says_what_comes_at_every_step(told) -> None:  # type: ignore[no-untyped-def]
+    answered, said = told("train", "demo", *FLAGS, "--out", "a run")
+    opening = [line for line in said.splitlines() if not line.startswith("note: ")][:5]
+    assert opening[0] == "data:    6 pairs to train on, 2 to validate, 1 to test; from synthetic, AtoB"
+    assert opening[1] == "sizes:   32 x 32 pixels, cut from 36 x 36; 3 -> 3 channels, uint8 -> uint8"
+    assert re.fullmatch(r"model:   generator [\d,]+, discriminator [\d,]+ parameters; on cpu, 1 thread", opening[2])
+    assert opening[3] == "plan:    1 epochs of 6 images, 1 at a time"
+    assert opening[4] == "report:  a run/report.html at the end, and at any time by  transfigure report 'a run'"
+    assert answered.splitlines() == [
+        "trained: a run",
+        "verdict: too early to say: Only 6 images have been seen.",
+        "report:  a run/report.html",
+        "next:    transfigure translate 'a run' INPUT OUTPUT   |   transfigure evaluate 'a run'",
+    ]
+    page = Path("a run/report.html")
+    assert "No evaluation yet" in page.read_text()
+
+    _, said = told("translate", "a run", "a run/samples/fixed/0_source.png", "translated.png")
+    assert said == "next:    transfigure evaluate 'a run'\n"
+
+    answered, _ = told("evaluate", "a run", "--quiet")
+    assert answered.splitlines()[-2:] == [
+        "report:  a run/report.html",
+        "next:    transfigure translate 'a run' INPUT OUTPUT   |   transfigure compare 'a run' ANOTHER_RUN",
+    ]
+    assert "No evaluation yet" not in page.read_text() and "1 test pairs" in page.read_text()
+
+    page.unlink()
+    answered, _ = told("evaluate", "a run", "--quiet")
+    assert "report:" not in answered and not page.exists(), "a page that nobody asked for is not written"
+
+
+def test_quiet_is_quiet(told) -> None:  # type: ignore[no-untyped-def]
+    assert told("train", "demo", *FLAGS, "--out", "run", "--quiet")[1] == ""
+    assert told("translate", "run", "run/samples/fixed/0_source.png", "translated.png", "--quiet") == ("translated.png\n", "")
+
+
+def test_what_is_said_next_names_the_plugins(told) -> None:  # type: ignore[no-untyped-def]
+    Path("mine.py").write_text(PLUGIN)
+    answered, _ = told(
+        "train", "demo", *FLAGS, "--objective.terms", "[l1, nothing_at_all]", "--plugins", "mine.py", "--out", "run", "--quiet"
+    )
+    flags = f"--plugins {Path('mine.py').resolve()}"
+    assert f"next:    transfigure translate run INPUT OUTPUT {flags}   |   transfigure evaluate run {flags}" in answered
+    assert f"transfigure train --out run --resume {flags}" in Path("run/report.html").read_text()
+    assert "transfigure translate THIS_FOLDER INPUT OUTPUT --plugins mine.py" in Path("run/model/README.md").read_text()
+
+
+def test_the_time_to_expect_is_said_once_and_without_the_first_steps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("transfigure.training.trainer.time.monotonic", lambda: now[0])
+    expected = Expectation(quiet=False)
+    for step in range(40):
+        now[0] += 9.0 if step < 2 else 0.5
+        expected.after(2, left=1000 - 2 * step)
+    assert capsys.readouterr().err == "time:    4 images a second: about 4 min 06 s to go, and what validating takes\n"
