@@ -29,6 +29,8 @@ def initialise(module: M, gain: float = GAIN, generator: torch.Generator | None 
     Returns:
         ``module``.
     """
+    if next((parameter.is_meta for parameter in module.parameters()), False):
+        return module  # an outline without values; a random number on the meta device costs a second of imports
     for layer in module.modules():
         mean = 0.0 if isinstance(layer, _ConvNd | nn.Linear) else 1.0
         if isinstance(layer, _ConvNd | nn.Linear | _NormBase | nn.GroupNorm | nn.LayerNorm):
