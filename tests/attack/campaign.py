@@ -1,0 +1,390 @@
+"""Many mutations over all cores, each judged, and their table."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatch
+from hashlib import blake2b
+from multiprocessing.connection import Connection, wait
+from multiprocessing import Pipe
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.attack import children, workspace
+from tests.attack.mutations import KINDS, mutate
+from tests.attack.subjects import SUBJECTS, Subject, digest
+
+ALLOWED = (0, 1, 2, 3)
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One mutation and what came of it.
+
+    Attributes:
+        words: what was done to which file.
+        sentence: the last line of stderr.
+        faults: what must not be, each ``kind: more``; empty if all is well.
+    """
+
+    subject: str
+    seed: int
+    kind: str
+    words: str
+    code: int
+    seconds: float
+    computed: float
+    megabytes: float
+    sentence: str
+    faults: list[str] = field(default_factory=list)
+
+
+class Attack:
+    """A workspace, and mutations of copies of it.
+
+    Args:
+        root: an empty folder for all of it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.sound = root, root / "sound"
+        self.sound.mkdir(parents=True)
+        children.prepare()
+        built = children.run(lambda: _built(self.sound), self.sound, 600, limited=False)
+        if built.code != 0:
+            raise RuntimeError(f"the workspace cannot be built:\n{built.stdout.decode()}\n{built.stderr.decode()}")
+        self.contents: dict[Path, str | None] = {}
+
+    def controls(self, subjects: Sequence[Subject]) -> list[Result]:
+        """Every subject without any mutation: it must end well; what it imports is imported here, once for all children."""
+        for subject in subjects:
+            for file in matching(self.sound, (*subject.files, *subject.others)) if subject.state else []:
+                self.digest(subject, file)
+        return [self._tried(subject, -1, None) for subject in subjects]
+
+    def tried(self, subject: Subject, seed: int) -> Result:
+        """One mutation of one of the subject's files."""
+        return self._tried(subject, seed, Random(f"{subject.name} {seed}"))
+
+    def _tried(self, subject: Subject, seed: int, random: Random | None) -> Result:
+        folder = Path(tempfile.mkdtemp(dir=self.root, prefix=f"{os.getpid()}-"))
+        place = folder / "place"
+        try:
+            self.copy(subject, place)
+            kind, words, file = "none", "unchanged", None
+            if random is not None:
+                kind = KINDS[seed % len(KINDS)]
+                file = random.choice(matching(place, subject.files))
+                words = f"{file.relative_to(place)}: {mutate(file, kind, random, self.others(subject))}"
+            attacked = folder / f"attacked{file.suffix}" if file else None
+            if file and attacked and subject.state and file.is_file() and os.access(file, os.R_OK):
+                shutil.copyfile(file, attacked)
+            before = fingerprints(place)
+            modules = folder / "modules"
+            ending = children.run(lambda: _worked(subject, modules), place)
+            if random is None and modules.is_file():
+                _import(modules.read_text().split())
+            faults = judge(ending) if random is not None else [*judge(ending), *([] if ending.code == subject.sound else [f"control: exit {ending.code}"])]
+            faults += changes(before, fingerprints(place, skip=file), subject.writes, place, file)
+            if subject.state and file is not None and ending.code == 0 and not self.same(subject, place, attacked):
+                faults.append("accepted: a damaged state")
+            lines = ending.stderr.decode("utf-8", "replace").splitlines()
+            sentence = next((line for line in reversed(lines) if line.strip()), "")[:400]
+            return Result(subject.name, seed, kind, words, ending.code, round(ending.seconds, 3), round(ending.computed, 3), round(ending.megabytes), sentence, faults)
+        finally:
+            if "KEEP" not in os.environ:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def copy(self, subject: Subject, place: Path) -> None:
+        """What the subject needs of the workspace."""
+        place.mkdir()
+        for name in (*subject.needs, *(file.relative_to(self.sound).as_posix() for file in matching(self.sound, subject.files))):
+            source, target = self.sound / name, place / name
+            if target.exists():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, symlinks=True)
+            else:
+                shutil.copyfile(source, target)
+
+    def others(self, subject: Subject) -> list[Path]:
+        """Sound files to swap one of the subject's for."""
+        return matching(self.sound, subject.others)
+
+    def same(self, subject: Subject, place: Path, changed: Path) -> bool:
+        """Whether a changed state holds what it held, bit for bit."""
+        assert subject.content is not None
+        if not changed.is_file():
+            return False
+        sound = [self.sound / changed.relative_to(place), *(self.others(subject) if subject.interchangeable else [])]
+        return self.digest(subject, changed) in [self.digest(subject, file) for file in sound]
+
+    def digest(self, subject: Subject, file: Path) -> str | None:
+        """Of what a state holds; None if it cannot be read at all."""
+        content = subject.content
+        assert content is not None
+        if file not in self.contents:
+            found = children.answer(lambda: digest(content(file)), self.sound if file.is_relative_to(self.sound) else file.parent / "place")
+            if not file.is_relative_to(self.sound):
+                return found
+            self.contents[file] = found
+        return self.contents[file]
+
+
+def _built(place: Path) -> int:
+    workspace.build(place)
+    weights = place / "weights"
+    weights.mkdir()
+    from transfigure.features.published import CATALOGUE
+
+    shutil.copy(place / "heads.pth", weights / CATALOGUE["inception"].file)
+    return 0
+
+
+def _worked(subject: Subject, modules: Path) -> int:
+    if subject.before is not None:
+        subject.before()
+    if subject.call is not None:
+        code = subject.call()
+    else:
+        from transfigure.cli.main import main
+
+        code = main(list(subject.command))
+    if not modules.exists():
+        modules.write_text("\n".join(sys.modules))
+    return code
+
+
+def _import(names: Sequence[str]) -> None:
+    import importlib
+
+    for name in names:
+        if name not in sys.modules and not name.startswith(("transfigure_plugin", "__")):
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+
+
+# ---- judging ------------------------------------------------------------------------------------------------------------------
+
+
+def judge(ending: children.Ending) -> list[str]:
+    """What must not be in how a run ended."""
+    faults = []
+    stdout, stderr = (stream.decode("utf-8", "surrogateescape") for stream in (ending.stdout, ending.stderr))
+    if ending.code in (-signal.SIGXCPU, -signal.SIGKILL) and ending.seconds > children.PATIENCE - 1:
+        faults.append(f"hang: {ending.seconds:.0f} s by the clock")
+    elif ending.code == -signal.SIGXCPU or ending.computed > children.SECONDS:
+        faults.append(f"hang: {ending.computed:.1f} s of the processor")
+    elif ending.code < 0:
+        faults.append(f"crash: signal {signal.Signals(-ending.code).name}")
+    elif ending.code == 70 or "Traceback (most recent call last)" in stderr:
+        faults.append(f"traceback: {culprit(stderr)}")
+    elif ending.code not in ALLOWED:
+        faults.append(f"code: {ending.code}")
+    if ending.megabytes > children.MEGABYTES:
+        faults.append(f"memory: {ending.megabytes:.0f} MB")
+    elif "not enough memory" in stderr:
+        faults.append("memory: asked for more than there may be")
+    if not faults and ending.code:
+        lines = [line for line in stderr.splitlines() if line.strip()]
+        ours = [line for line in lines if line.startswith("transfigure: ")]
+        if len(ours) != 1:
+            faults.append(f"sentence: {len(ours)} of ours, and the last line is {(lines or ['nothing'])[-1][:100]!r}")
+        elif len(ours[0]) > 2000:
+            faults.append(f"sentence: {len(ours[0])} letters")
+    if found := CONTROL.search(stdout + stderr):
+        faults.append(f"raw: {found[0]!r} in what is printed")
+    if leaked := re.search(r"^.*Warning: .*$", stderr, re.MULTILINE):
+        faults.append(f"warning: {leaked[0][:200]}")
+    return faults
+
+
+def culprit(stderr: str) -> str:
+    """The last line of the package that a traceback names, and the exception."""
+    frames = re.findall(r'File "[^"]*?/transfigure/([^"]+)", line (\d+), in (\S+)', stderr)
+    last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "")
+    return f"{':'.join(frames[-1][:2])} in {frames[-1][2]}: {last[:120]}" if frames else last[:120]
+
+
+def matching(place: Path, patterns: Sequence[str]) -> list[Path]:
+    """The files below a folder that fit one of the patterns, in order."""
+    return sorted(file for file in place.rglob("*") if file.is_file() and any(fnmatch(file.relative_to(place).as_posix(), one) for one in patterns))
+
+
+def fingerprints(place: Path, skip: Path | None = None) -> dict[str, str]:
+    """A hash of every file below a folder; of what is no file, what it is."""
+    found = {}
+    for folder, names, files in os.walk(place):
+        for name in (*files, *(name for name in names if Path(folder, name).is_symlink())):
+            path = Path(folder, name)
+            key = path.relative_to(place).as_posix()
+            if path.is_symlink():
+                found[key] = f"link to {path.readlink()}"
+            elif not path.is_file():
+                found[key] = "no file"
+            else:
+                mode = path.stat().st_mode
+                if not mode & 0o400:
+                    path.chmod(0o600)
+                found[key] = blake2b(path.read_bytes(), digest_size=12).hexdigest()
+                path.chmod(mode)
+    return found
+
+
+def changes(before: dict[str, str], after: dict[str, str], writes: Sequence[str], place: Path, attacked: Path | None) -> list[str]:
+    """Files that are changed, gone or new though they are no output of the verb."""
+
+    def own(name: str) -> bool:
+        return any(fnmatch(name, pattern) for pattern in writes)
+
+    faults = [f"lost: {name}" for name in before if name not in after and not own(name)]
+    faults += [f"changed: {name}" for name in before if after.get(name, before[name]) != before[name] and not own(name)]
+    faults += [f"stray: {name}" for name in after if name not in before and not own(name)]
+    faults += [f"unfinished: {name}" for name in after if name.endswith(".part")]
+    return faults
+
+
+# ---- many -----------------------------------------------------------------------------------------------------------------------
+
+
+def plan(count: int, first: int = 0, subjects: Sequence[Subject] | None = None) -> list[tuple[str, int]]:
+    """Which subject has its turn when, by weight, each with seeds from ``first`` on; a short plan has something of all of them."""
+    chosen = list(subjects or SUBJECTS.values())
+    total = sum(subject.weight for subject in chosen)
+    turns: list[tuple[float, str, int]] = []
+    for index, subject in enumerate(chosen):
+        share = max(1, round(count * subject.weight / total))
+        turns += [((turn + (index + 1) / (len(chosen) + 1)) / share, subject.name, first + turn) for turn in range(share)]
+    return [(name, seed) for _, name, seed in sorted(turns)][:count]
+
+
+def campaign(attack: Attack, turns: Sequence[tuple[str, int]], jobs: int, progress: bool = True) -> list[Result]:
+    """Try all of them in ``jobs`` processes, each with its share."""
+    pipes: list[Connection] = []
+    workers = []
+    for index in range(jobs):
+        ours, theirs = Pipe(duplex=False)
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                for name, seed in turns[index::jobs]:
+                    theirs.send(attack.tried(SUBJECTS[name], seed))
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                theirs.close()
+                os._exit(code)
+        theirs.close()
+        pipes.append(ours)
+        workers.append(pid)
+    results: list[Result] = []
+    _started[0] = time.monotonic()
+    try:
+        for result in _received(pipes):
+            results.append(result)
+            if progress:
+                _show(len(results), len(turns), result)
+    finally:
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    if len(results) != len(turns):
+        raise RuntimeError(f"{len(turns) - len(results)} of {len(turns)} mutations were not tried: a process of the campaign ended")
+    return results
+
+
+def _received(pipes: list[Connection]) -> Iterator[Result]:
+    while pipes:
+        for pipe in wait(pipes):
+            assert isinstance(pipe, Connection)
+            try:
+                yield pipe.recv()
+            except EOFError:
+                pipes.remove(pipe)
+
+
+_started = [0.0]
+_shown = [0.0]
+_faults: Counter[str] = Counter()
+
+
+def _show(done: int, total: int, result: Result) -> None:
+    for fault in result.faults:
+        _faults[fault.partition(":")[0]] += 1
+        print(f"{result.subject}, seed {result.seed} ({result.words}): {fault}", file=sys.stderr)
+    now = time.monotonic()
+    if now - _shown[0] > 10 or done == total:
+        _shown[0] = now
+        rate = done / (now - _started[0])
+        left = (total - done) / rate
+        print(f"attack  {done}/{total}  {rate:.1f} a second  {left / 60:.0f} min left  faults: {dict(_faults) or 'none'}", file=sys.stderr, flush=True)
+
+
+def table(results: Sequence[Result]) -> str:
+    """What was done and how it ended, a line for each verb and sort of mutation."""
+    lines = [f"{'verb':12} {'mutation':8} {'runs':>6} {'exit 0':>7} {'1':>5} {'2':>6} {'3':>5} {'faults':>7} {'worst s':>8} {'MB':>6}"]
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        verb = SUBJECTS[result.subject].verb or "(call)"
+        for key in ((verb, result.kind), ("all", result.kind), ("all", "all")):
+            groups.setdefault(key, []).append(result)
+    for (verb, kind), group in sorted(groups.items(), key=lambda item: (item[0][0] == "all", item[0][1] == "all", item[0])):
+        codes = Counter(result.code for result in group)
+        faulty = sum(bool(result.faults) for result in group)
+        lines.append(
+            f"{verb:12} {kind:8} {len(group):6} {codes[0]:7} {codes[1]:5} {codes[2]:6} {codes[3]:5} {faulty:7} "
+            f"{max(result.computed for result in group):8.2f} {max(result.megabytes for result in group):6.0f}"
+        )
+    return "\n".join(lines)
+
+
+def figures(results: Sequence[Result]) -> dict[str, Any]:
+    """All of it, in plain values."""
+    kinds = ("traceback", "crash", "hang", "memory", "accepted", "lost", "changed", "stray", "unfinished", "sentence", "raw", "warning", "code")
+    counted = Counter(fault.partition(":")[0] for result in results for fault in result.faults)
+    return {
+        "mutations": len(results),
+        "of": {kind: sum(result.kind == kind for result in results) for kind in KINDS},
+        "subjects": len({result.subject for result in results}),
+        "exit codes": {str(code): count for code, count in sorted(Counter(result.code for result in results).items())},
+        "faults": {kind: counted[kind] for kind in kinds},
+        "longest": {"computed": max(result.computed for result in results), "by the clock": max(result.seconds for result in results)},
+        "megabytes": max(result.megabytes for result in results),
+        "faulty": [asdict(result) for result in results if result.faults],
+    }
+
+
+def by_kind(results: Sequence[Result]) -> str:
+    """The faults, each kind once, with how often and a seed to replay it by."""
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        for fault in result.faults:
+            found.setdefault(re.sub(r"\d+(\.\d+)? (s|MB)", r"... \2", fault), []).append(result)
+    lines = []
+    for fault, group in sorted(found.items(), key=lambda item: (item[0].split(":")[0], -len(item[1]))):
+        first = group[0]
+        lines += [f"{len(group):5} x {fault}", f"        {first.words}", f"        python -m tests.attack --subject {first.subject!r} --seed {first.seed}"]
+    return "\n".join(lines)
+
+
+def dump(results: Sequence[Result], file: Path) -> None:
+    """Write the figures."""
+    file.write_text(json.dumps(figures(results), indent=2) + "\n", encoding="utf-8")
