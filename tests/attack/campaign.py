@@ -67,6 +67,7 @@ class Attack:
         built = children.run(lambda: _built(self.sound), self.sound, 600, limited=False)
         if built.code != 0:
             raise RuntimeError(f"the workspace cannot be built:\n{built.stdout.decode()}\n{built.stderr.decode()}")
+        children.warm(self.sound)
         self.contents: dict[Path, str | None] = {}
 
     def controls(self, subjects: Sequence[Subject]) -> list[Result]:
@@ -100,7 +101,7 @@ class Attack:
                 _import(modules.read_text().split())
             faults = judge(ending) if random is not None else [*judge(ending), *([] if ending.code == subject.sound else [f"control: exit {ending.code}"])]
             faults += changes(before, fingerprints(place, skip=file), subject.writes, place, file)
-            if subject.state and file is not None and ending.code == 0 and not self.same(subject, place, attacked):
+            if subject.state and file is not None and ending.code == 0 and not self.same(subject, file.relative_to(place), attacked):
                 faults.append("accepted: a damaged state")
             lines = ending.stderr.decode("utf-8", "replace").splitlines()
             sentence = next((line for line in reversed(lines) if line.strip()), "")[:400]
@@ -126,12 +127,11 @@ class Attack:
         """Sound files to swap one of the subject's for."""
         return matching(self.sound, subject.others)
 
-    def same(self, subject: Subject, place: Path, changed: Path) -> bool:
+    def same(self, subject: Subject, name: Path, changed: Path | None) -> bool:
         """Whether a changed state holds what it held, bit for bit."""
-        assert subject.content is not None
-        if not changed.is_file():
+        if changed is None or not changed.is_file():
             return False
-        sound = [self.sound / changed.relative_to(place), *(self.others(subject) if subject.interchangeable else [])]
+        sound = [self.sound / name, *(self.others(subject) if subject.interchangeable else [])]
         return self.digest(subject, changed) in [self.digest(subject, file) for file in sound]
 
     def digest(self, subject: Subject, file: Path) -> str | None:
@@ -157,8 +157,7 @@ def _built(place: Path) -> int:
 
 
 def _worked(subject: Subject, modules: Path) -> int:
-    if subject.before is not None:
-        subject.before()
+    subject.prepare()
     if subject.call is not None:
         code = subject.call()
     else:

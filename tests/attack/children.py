@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import pickle
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -60,6 +62,19 @@ def prepare() -> None:
     for module in pkgutil.walk_packages(transfigure.__path__, "transfigure."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+
+
+def warm(place: Path) -> None:
+    """Draw and read once here what every child would have to begin with: fonts, templates, kernels. Nothing that computes gradients."""
+    from transfigure.cli.main import main
+
+    copy = place.parent / "warm"
+    shutil.copytree(place, copy)
+    words = (["report", "run"], ["compare", "run", "spare/run", "--out", "page.html"], ["evaluate", "run", "--metrics", "l1,ssim", "--quiet"])
+    with contextlib.chdir(copy), contextlib.redirect_stdout(io.StringIO()):
+        for command in words:
+            main(command)
+    shutil.rmtree(copy)
 
 
 def run(work: Callable[[], int], place: Path, seconds: float = PATIENCE, limited: bool = True) -> Ending:

@@ -361,17 +361,18 @@ def _changed(value: Any, random: Random, more: tuple[Any, ...] = ()) -> tuple[An
     """A copy of nested values in which one place holds something else, is gone, is called otherwise, or is there many times."""
     value = copy.deepcopy(value)
     places: list[tuple[Any, Any, str]] = []
+    shallow: list[tuple[Any, Any, str]] = []
 
-    def walk(held: Any, path: str) -> None:
+    def walk(held: Any, path: str, depth: int) -> None:
         for key, item in held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, list) else ():
-            places.append((held, key, f"{path}.{key}"))
-            walk(item, f"{path}.{key}")
+            for found in (places, shallow) if depth < 2 else (places,):
+                found.append((held, key, f"{path}.{key}"))
+            walk(item, f"{path}.{key}", depth + 1)
 
-    walk(value, "")
+    walk(value, "", 0)
     if not places or random.random() < 0.03:
         put = random.choice(EXTREMES)
         return put, f"all of it is {_short(put)}"
-    shallow = [place for place in places if place[2].count(".") <= 2]
     held, key, path = random.choice(shallow if random.random() < 0.4 else places)
     match random.randrange(8):
         case 0:

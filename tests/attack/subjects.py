@@ -49,6 +49,13 @@ class Subject:
     interchangeable: bool = False
     weight: int = 1
 
+    def prepare(self) -> None:
+        """What is done in the child first."""
+        if self.verb in ("train", "ablate"):
+            no_page()
+        if self.before is not None:
+            self.before()
+
     @property
     def verb(self) -> str:
         """The command's name; empty for a call."""
@@ -117,6 +124,15 @@ def model(file: Path) -> Any:
 
 
 # ---- what is patched in a child ---------------------------------------------------------------------------------------------------
+
+
+def no_page() -> None:
+    """The page at the end of a training takes longer than the training; others attack what it reads."""
+    from transfigure.reporting.comparison import page as comparison
+    from transfigure.reporting.run import page
+
+    page.report = lambda run, out=None: Path(run) / "report.html"
+    comparison.compare = lambda found, out: Path(out)
 
 
 def quick_analysis() -> None:
@@ -217,17 +233,17 @@ def _all() -> list[Subject]:
         Subject("run's recipe", ("run/recipe.yaml", "run/log.jsonl", "run/environment.json"), ("evaluate", "run", "--metrics", "l1", *QUIET), ("run", "pairs"), ("run/*",), ("spare/run/*.yaml", "spare/run/*.json*"), weight=4),
         Subject("statistics", ("statistics.npz",), ("evaluate", "--generated", "pairs/testA", "--target", "statistics.npz", "--metrics", "random_frechet", "--unpaired", *QUIET), ("statistics.npz", "pairs/testA"), (), ("spare/statistics.npz",), state=True, interchangeable=True, content=arrays, weight=16),
         Subject("segmenter", ("segmenter.safetensors",), ("evaluate", "--generated", "photos", "--target", "pairs/trainB", "--labels", "labels", "--segmenter", "segmenter.safetensors", "--metrics", "fcn_score", "--require", "fcn_score", *QUIET), ("segmenter.safetensors", "photos", "pairs/trainB", "labels"), (), ("spare/segmenter.safetensors",), state=True, interchangeable=True, content=tensors, weight=14),
-        Subject("probes", ("probes.safetensors",), ("analyze", "vector", "--probes", "probes.safetensors", "--images", "4", *QUIET), ("vector", "probes.safetensors"), ("vector/*",), ("segmenter.safetensors",), state=True, interchangeable=True, content=tensors, before=quick_analysis, weight=6),
+        Subject("probes", ("probes.safetensors",), ("analyze", "vector", "--probes", "probes.safetensors", "--images", "4", *QUIET), ("vector", "probes.safetensors"), ("vector/*",), ("segmenter.safetensors",), state=True, interchangeable=True, content=tensors, before=quick_analysis, weight=3),
         Subject("network of the reference", ("net.pth",), ("translate", "net.pth", "pairs/testA", "out", *QUIET), ("net.pth", "pairs/testA"), ("out/*",), ("spare/net.pth", "heads.pth"), weight=10),
         Subject("weights", ("heads.pth",), (), ("heads.pth",), others=("net.pth",), call=load_heads, weight=8),
         Subject("published weights", ("weights/*.pth",), ("weights",), ("weights",), others=("net.pth",), before=published_heads, weight=2),
         Subject("palette", ("palette.json",), ("evaluate", "--generated", "photos", "--target", "pairs/trainB", "--labels", "labels", "--segmenter", "segmenter.safetensors", "--palette", "palette.json", "--metrics", "fcn_score", *QUIET), ("palette.json", "segmenter.safetensors", "photos", "pairs/trainB", "labels"), weight=8),
         Subject("label maps", ("labels/*.png",), ("evaluate", "--generated", "photos", "--target", "pairs/trainB", "--labels", "labels", "--segmenter", "segmenter.safetensors", "--metrics", "fcn_score", *QUIET), ("segmenter.safetensors", "photos", "pairs/trainB", "labels"), (), ("pairs/testA/*",), weight=3),
-        Subject("run under report", (*(f"run/{name}" for name in RUN_FILES), "run/evaluation/*.json", "run/evaluation/*.csv"), ("report", "run"), ("run",), ("run/*",), ("spare/run/*.yaml", "spare/run/*.json*", "spare/run/evaluation/*.json"), weight=20),
+        Subject("run under report", (*(f"run/{name}" for name in RUN_FILES), "run/evaluation/*.json", "run/evaluation/*.csv"), ("report", "run"), ("run",), ("run/*",), ("spare/run/*.yaml", "spare/run/*.json*", "spare/run/evaluation/*.json"), weight=16),
         Subject("evaluation under report", ("run/evaluation/evaluation.json",), ("report", "run/evaluation"), ("run/evaluation",), ("run/evaluation/report.html",), ("spare/run/evaluation/evaluation.json",), weight=6),
-        Subject("panels under report", ("run/samples/*", "run/evaluation/panels/*"), ("report", "run"), ("run",), ("run/*",), ("pictures/*/trainA/1.*",), weight=4),
-        Subject("runs under compare", ("run/recipe.yaml", "run/log.jsonl", "run/environment.json", "run/evaluation/*.json", "run/model/config.json"), ("compare", "run", "spare/run", "--out", "page.html", "--pictures", "figures"), ("run", "spare/run", "pairs"), ("page.*", "figures/*"), ("spare/run/*.yaml", "spare/run/*.json*"), weight=12),
-        Subject("ablation under compare", ("ablation/ablation.json", "ablation/grid.yaml", "ablation/cells/*.json", "ablation/cells/*/log.jsonl", "ablation/cells/*/recipe.yaml"), ("compare", "ablation", "--json"), ("ablation", "pairs"), ("ablation/comparison.*",), ("run/recipe.yaml",), weight=12),
+        Subject("panels under report", ("run/samples/*", "run/evaluation/panels/*"), ("report", "run"), ("run",), ("run/*",), ("pictures/*/trainA/1.*",), weight=3),
+        Subject("runs under compare", ("run/recipe.yaml", "run/log.jsonl", "run/environment.json", "run/evaluation/*.json", "run/model/config.json"), ("compare", "run", "spare/run", "--out", "page.html"), ("run", "spare/run", "pairs"), ("page.*",), ("spare/run/*.yaml", "spare/run/*.json*"), weight=8),
+        Subject("ablation under compare", ("ablation/ablation.json", "ablation/grid.yaml", "ablation/cells/*.json", "ablation/cells/*/log.jsonl", "ablation/cells/*/recipe.yaml"), ("compare", "ablation", "--json"), ("ablation", "pairs"), ("ablation/comparison.*",), ("run/recipe.yaml",), weight=8),
         Subject("earlier demo", ("demo/recipe.yaml",), ("demo", "--out", "demo", *QUIET), ("demo",), (), ("recipe.yaml",), before=no_demo, sound=2),
     ]  # fmt: skip
     return [*others, *_pictures()]
