@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_MARKS := $(if $(CI),not gpu,not slow and not gpu and not browser)
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder $(if $(CI),--durations=20)
 
-.PHONY: demo test lint format docs benchmark clean
+.PHONY: demo test lint format docs attack benchmark clean
 
 demo: $(VENV)/.installed
 	$(BIN)/transfigure demo --out transfigure-demo
@@ -21,6 +21,10 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# harmless mutations of every kind of file and kills at random moments, on all cores: about an hour of two (docs/reliability.md)
+attack: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.attack --count $(or $(N),10000) --kills $(or $(KILLS),200) --json attack.json
 
 # the site in site/, without the network; a warning is an error
 docs: $(VENV)/.installed-dev

@@ -145,7 +145,7 @@ def test_no_test_module_is_imported() -> None:
     assert [place for place, parts in ours if any(part.startswith("test_") for part in parts)] == []
 
 
-OF_THE_WHOLE = {"benchmarks", "compat", "contract", "examples", "journeys"}
+OF_THE_WHOLE = {"attack", "benchmarks", "compat", "contract", "examples", "journeys"}
 """Folders of tests that belong to no package of their name."""
 
 

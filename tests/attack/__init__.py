@@ -1,4 +1,4 @@
-"""An attack on every file that is read: harmless mutations by seed, in forked children, and trainings that are killed. ``python -m tests.attack``.
+"""An attack on every file that is read: harmless mutations by seed, in forked children; and trainings that are killed.
 
 - ``mutations``: what is done to a file: cut, flip, swap, claim.
 - ``workspace``: the small files of every kind that are attacked.

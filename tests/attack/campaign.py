@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -17,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from hashlib import blake2b
-from multiprocessing.connection import Connection, wait
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -58,10 +57,12 @@ class Attack:
 
     Args:
         root: an empty folder for all of it.
+        keep: leave what was attacked.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.sound = root, root / "sound"
+    def __init__(self, root: Path, keep: bool = False) -> None:
+        self.root, self.sound, self.keep = root, root / "sound", keep
+        self.printed = ("", "")
         self.sound.mkdir(parents=True)
         children.prepare()
         built = children.run(lambda: _built(self.sound), self.sound, 600, limited=False)
@@ -73,7 +74,7 @@ class Attack:
     def controls(self, subjects: Sequence[Subject]) -> list[Result]:
         """Every subject without any mutation: it must end well; what it imports is imported here, once for all children."""
         for subject in subjects:
-            for file in matching(self.sound, (*subject.files, *subject.others)) if subject.state else []:
+            for file in matching(self.sound, [*subject.files.split(), *subject.others.split()]) if subject.state else []:
                 self.digest(subject, file)
         return [self._tried(subject, -1, None) for subject in subjects]
 
@@ -89,7 +90,7 @@ class Attack:
             kind, words, file = "none", "unchanged", None
             if random is not None:
                 kind = KINDS[seed % len(KINDS)]
-                file = random.choice(matching(place, subject.files))
+                file = random.choice(matching(place, subject.files.split()))
                 words = f"{file.relative_to(place)}: {mutate(file, kind, random, self.others(subject))}"
             attacked = folder / f"attacked{file.suffix}" if file else None
             if file and attacked and subject.state and file.is_file() and os.access(file, os.R_OK):
@@ -99,21 +100,40 @@ class Attack:
             ending = children.run(lambda: _worked(subject, modules), place)
             if random is None and modules.is_file():
                 _import(modules.read_text().split())
-            faults = judge(ending) if random is not None else [*judge(ending), *([] if ending.code == subject.sound else [f"control: exit {ending.code}"])]
-            faults += changes(before, fingerprints(place, skip=file), subject.writes, place, file)
+            faults = (
+                judge(ending)
+                if random is not None
+                else [*judge(ending), *([] if ending.code == subject.sound else [f"control: exit {ending.code}"])]
+            )
+            faults += changes(before, fingerprints(place), subject.writes.split())
             if subject.state and file is not None and ending.code == 0 and not self.same(subject, file.relative_to(place), attacked):
                 faults.append("accepted: a damaged state")
+            self.printed = ending.stdout.decode("utf-8", "replace"), ending.stderr.decode("utf-8", "replace")
             lines = ending.stderr.decode("utf-8", "replace").splitlines()
             sentence = next((line for line in reversed(lines) if line.strip()), "")[:400]
-            return Result(subject.name, seed, kind, words, ending.code, round(ending.seconds, 3), round(ending.computed, 3), round(ending.megabytes), sentence, faults)
+            return Result(
+                subject.name,
+                seed,
+                kind,
+                words,
+                ending.code,
+                round(ending.seconds, 3),
+                round(ending.computed, 3),
+                round(ending.megabytes),
+                sentence,
+                faults,
+            )
         finally:
-            if "KEEP" not in os.environ:
+            if not self.keep:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def copy(self, subject: Subject, place: Path) -> None:
         """What the subject needs of the workspace."""
         place.mkdir()
-        for name in (*subject.needs, *(file.relative_to(self.sound).as_posix() for file in matching(self.sound, subject.files))):
+        for name in (
+            *subject.needs.split(),
+            *(file.relative_to(self.sound).as_posix() for file in matching(self.sound, subject.files.split())),
+        ):
             source, target = self.sound / name, place / name
             if target.exists():
                 continue
@@ -125,7 +145,7 @@ class Attack:
 
     def others(self, subject: Subject) -> list[Path]:
         """Sound files to swap one of the subject's for."""
-        return matching(self.sound, subject.others)
+        return matching(self.sound, subject.others.split())
 
     def same(self, subject: Subject, name: Path, changed: Path | None) -> bool:
         """Whether a changed state holds what it held, bit for bit."""
@@ -163,7 +183,7 @@ def _worked(subject: Subject, modules: Path) -> int:
     else:
         from transfigure.cli.main import main
 
-        code = main(list(subject.command))
+        code = main(subject.command.split())
     if not modules.exists():
         modules.write_text("\n".join(sys.modules))
     return code
@@ -222,10 +242,12 @@ def culprit(stderr: str) -> str:
 
 def matching(place: Path, patterns: Sequence[str]) -> list[Path]:
     """The files below a folder that fit one of the patterns, in order."""
-    return sorted(file for file in place.rglob("*") if file.is_file() and any(fnmatch(file.relative_to(place).as_posix(), one) for one in patterns))
+    return sorted(
+        file for file in place.rglob("*") if file.is_file() and any(fnmatch(file.relative_to(place).as_posix(), one) for one in patterns)
+    )
 
 
-def fingerprints(place: Path, skip: Path | None = None) -> dict[str, str]:
+def fingerprints(place: Path) -> dict[str, str]:
     """A hash of every file below a folder; of what is no file, what it is."""
     found = {}
     for folder, names, files in os.walk(place):
@@ -245,7 +267,7 @@ def fingerprints(place: Path, skip: Path | None = None) -> dict[str, str]:
     return found
 
 
-def changes(before: dict[str, str], after: dict[str, str], writes: Sequence[str], place: Path, attacked: Path | None) -> list[str]:
+def changes(before: dict[str, str], after: dict[str, str], writes: Sequence[str]) -> list[str]:
     """Files that are changed, gone or new though they are no output of the verb."""
 
     def own(name: str) -> bool:
@@ -253,7 +275,7 @@ def changes(before: dict[str, str], after: dict[str, str], writes: Sequence[str]
 
     faults = [f"lost: {name}" for name in before if name not in after and not own(name)]
     faults += [f"changed: {name}" for name in before if after.get(name, before[name]) != before[name] and not own(name)]
-    faults += [f"stray: {name}" for name in after if name not in before and not own(name)]
+    faults += [f"stray: {name}" for name in after if name not in before and not own(name) and not name.endswith(".part")]
     faults += [f"unfinished: {name}" for name in after if name.endswith(".part")]
     return faults
 
@@ -261,15 +283,24 @@ def changes(before: dict[str, str], after: dict[str, str], writes: Sequence[str]
 # ---- many -----------------------------------------------------------------------------------------------------------------------
 
 
-def plan(count: int, first: int = 0, subjects: Sequence[Subject] | None = None) -> list[tuple[str, int]]:
-    """Which subject has its turn when, by weight, each with seeds from ``first`` on; a short plan has something of all of them."""
-    chosen = list(subjects or SUBJECTS.values())
-    total = sum(subject.weight for subject in chosen)
-    turns: list[tuple[float, str, int]] = []
-    for index, subject in enumerate(chosen):
-        share = max(1, round(count * subject.weight / total))
-        turns += [((turn + (index + 1) / (len(chosen) + 1)) / share, subject.name, first + turn) for turn in range(share)]
+def plan(count: int, first: int = 0, subjects: Sequence[Subject] | None = None, most: int = 99) -> list[tuple[str, int]]:
+    """Which subject has its turn when, with seeds from ``first`` on: each as often as its weight, but at ``most``, in every round."""
+    chosen = list(SUBJECTS.values()) if subjects is None else subjects
+    weights = {subject.name: min(subject.weight, most) for subject in chosen}
+    rounds = -(-count // max(1, sum(weights.values())))
+    turns = [
+        ((turn + (index + 1) / (len(weights) + 1)) / weight, name, first + turn)
+        for index, (name, weight) in enumerate(weights.items())
+        for turn in range(rounds * weight)
+    ]
     return [(name, seed) for _, name, seed in sorted(turns)][:count]
+
+
+def sample(count: int) -> list[tuple[str, int]]:
+    """What a short run tries: every subject that is quick about as often, and some of the others."""
+    slow = [subject for subject in SUBJECTS.values() if subject.verb in ("ablate", "compare", "analyze", "report")]
+    quick = [subject for subject in SUBJECTS.values() if subject not in slow]
+    return [*plan(count - count // 10, subjects=quick, most=3), *plan(count // 10, subjects=slow, most=2)]
 
 
 def campaign(attack: Attack, turns: Sequence[tuple[str, int]], jobs: int, progress: bool = True) -> list[Result]:
@@ -334,7 +365,11 @@ def _show(done: int, total: int, result: Result) -> None:
         _shown[0] = now
         rate = done / (now - _started[0])
         left = (total - done) / rate
-        print(f"attack  {done}/{total}  {rate:.1f} a second  {left / 60:.0f} min left  faults: {dict(_faults) or 'none'}", file=sys.stderr, flush=True)
+        print(
+            f"attack  {done}/{total}  {rate:.1f} a second  {left / 60:.0f} min left  faults: {dict(_faults) or 'none'}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def table(results: Sequence[Result]) -> str:
@@ -357,7 +392,21 @@ def table(results: Sequence[Result]) -> str:
 
 def figures(results: Sequence[Result]) -> dict[str, Any]:
     """All of it, in plain values."""
-    kinds = ("traceback", "crash", "hang", "memory", "accepted", "lost", "changed", "stray", "unfinished", "sentence", "raw", "warning", "code")
+    kinds = (
+        "traceback",
+        "crash",
+        "hang",
+        "memory",
+        "accepted",
+        "lost",
+        "changed",
+        "stray",
+        "unfinished",
+        "sentence",
+        "raw",
+        "warning",
+        "code",
+    )
     counted = Counter(fault.partition(":")[0] for result in results for fault in result.faults)
     return {
         "mutations": len(results),
@@ -365,8 +414,7 @@ def figures(results: Sequence[Result]) -> dict[str, Any]:
         "subjects": len({result.subject for result in results}),
         "exit codes": {str(code): count for code, count in sorted(Counter(result.code for result in results).items())},
         "faults": {kind: counted[kind] for kind in kinds},
-        "longest": {"computed": max(result.computed for result in results), "by the clock": max(result.seconds for result in results)},
-        "megabytes": max(result.megabytes for result in results),
+        "longest": {name: max((getattr(result, name) for result in results), default=0) for name in ("computed", "seconds", "megabytes")},
         "faulty": [asdict(result) for result in results if result.faults],
     }
 
@@ -380,10 +428,9 @@ def by_kind(results: Sequence[Result]) -> str:
     lines = []
     for fault, group in sorted(found.items(), key=lambda item: (item[0].split(":")[0], -len(item[1]))):
         first = group[0]
-        lines += [f"{len(group):5} x {fault}", f"        {first.words}", f"        python -m tests.attack --subject {first.subject!r} --seed {first.seed}"]
+        lines += [
+            f"{len(group):5} x {fault}",
+            f"        {first.words}",
+            f"        python -m tests.attack --subject {first.subject!r} --seed {first.seed}",
+        ]
     return "\n".join(lines)
-
-
-def dump(results: Sequence[Result], file: Path) -> None:
-    """Write the figures."""
-    file.write_text(json.dumps(figures(results), indent=2) + "\n", encoding="utf-8")

@@ -70,7 +70,11 @@ def warm(place: Path) -> None:
 
     copy = place.parent / "warm"
     shutil.copytree(place, copy)
-    words = (["report", "run"], ["compare", "run", "spare/run", "--out", "page.html"], ["evaluate", "run", "--metrics", "l1,ssim", "--quiet"])
+    words = (
+        ["report", "run"],
+        ["compare", "run", "spare/run", "--out", "page.html"],
+        ["evaluate", "run", "--metrics", "l1,ssim", "--quiet"],
+    )
     with contextlib.chdir(copy), contextlib.redirect_stdout(io.StringIO()):
         for command in words:
             main(command)
@@ -127,7 +131,8 @@ def _settle(place: Path, limited: bool) -> None:
         opened = os.open(name, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdin, sys.stdout, sys.stderr = (open(number, mode, encoding="utf-8", closefd=False) for number, mode in ((0, "r"), (1, "w"), (2, "w")))  # noqa: PTH123, SIM115
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     os.chdir(place)
     os.environ["HOME"] = str(place.parent / "home")
     os.fsync = os.fstat  # type: ignore[assignment]  # no power is cut here

@@ -1,4 +1,4 @@
-"""Trainings, ablations, translations and statistics that are killed, as by ``kill -9``, and gone on with: nothing half-written, nothing lost.
+"""Trainings, ablations, translations and statistics that are killed by ``kill -9`` and gone on with: nothing half-written or lost.
 
 A kill comes after a random time; or just before or just after one of the moments at which a file takes its name; or within a write, when a
 file has grown to a random number of bytes.
@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -39,14 +40,16 @@ class Task:
         needs: of the workspace.
         result: where it writes.
         content: what must be the same in the end, by name.
+        weight: how often it has its turn.
     """
 
     name: str
-    begin: tuple[str, ...]
-    again: Callable[[Path], tuple[str, ...]]
-    needs: tuple[str, ...]
+    begin: str
+    again: Callable[[Path, str], str]
+    needs: str
     result: str
     content: Callable[[Path], dict[str, Any]]
+    weight: int
 
 
 @dataclass
@@ -81,7 +84,7 @@ def of_run(folder: Path) -> dict[str, Any]:
     found["position"] = digest(timeless(state["position"]))
     for file in sorted(folder.rglob("*.safetensors")):
         found[file.relative_to(folder).as_posix()] = digest(tensors(file)[1])
-    found.update({name: mark for name, mark in fingerprints(folder).items() if name.startswith("samples/") or name == "recipe.yaml"})
+    found.update({name: mark for name, mark in fingerprints(folder).items() if name.startswith("samples/")})
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     found["log"] = [timeless(line) for line in lines if line["kind"] != "resume"]
     return found
@@ -98,11 +101,6 @@ def of_ablation(folder: Path) -> dict[str, Any]:
     return found
 
 
-def of_folder(folder: Path) -> dict[str, Any]:
-    """Every file, byte for byte."""
-    return dict(fingerprints(folder))
-
-
 def of_statistics(file: Path) -> dict[str, Any]:
     """The arrays."""
     return {"arrays": digest(arrays(file))}
@@ -116,37 +114,30 @@ def of_tensors(file: Path) -> dict[str, Any]:
 # ---- the tasks ----------------------------------------------------------------------------------------------------------------
 
 
-def _training(place: Path) -> tuple[str, ...]:
-    if (place / "new" / "checkpoints" / "last.pt").is_file():
-        return ("train", "--out", "new", "--resume", "--quiet")
-    return TASKS["train"].begin
+def _training(place: Path, begin: str) -> str:
+    return "train --out new --resume --quiet" if (place / "new" / "checkpoints" / "last.pt").is_file() else begin
 
 
-def _ablation(name: str) -> Callable[[Path], tuple[str, ...]]:
-    def again(place: Path) -> tuple[str, ...]:
-        return (*TASKS[name].begin, *(("--resume",) if (place / "new" / "ablation.json").is_file() else ()))
-
-    return again
+def _ablation(place: Path, begin: str) -> str:
+    return f"{begin} --resume" if (place / "new" / "ablation.json").is_file() else begin
 
 
-def _same(name: str, *more: str) -> Callable[[Path], tuple[str, ...]]:
-    return lambda place: (*TASKS[name].begin, *more)
+def _anew(place: Path, begin: str) -> str:
+    return begin
 
 
-OFTEN = ("--training.checkpoint_every", "2")
-ABLATE = ("ablate", "grid.yaml", "pairs", "--out", "new", *SMALL, "--training.epochs", "2", *OFTEN)
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        Task("train", ("train", "recipe.yaml", "--out", "new", "--training.epochs", "3", *OFTEN, "--quiet"), _training, ("recipe.yaml", "pairs"), "new", of_run),
-        Task("ablate", (*ABLATE, "--together"), _ablation("ablate"), ("grid.yaml", "pairs"), "new", of_ablation),
-        Task("ablate in processes", (*ABLATE, "--jobs", "2"), _ablation("ablate in processes"), ("grid.yaml", "pairs"), "new", of_ablation),
-        Task("translate", ("translate", "run/model", "pictures/png", "out", "--format", "png", "--quiet"), _same("translate"), ("run/model", "pictures/png"), "out", of_folder),
-        Task("statistics", ("statistics", "pairs", "--out", "new.npz", "--features", "random", "--quiet"), _same("statistics"), ("pairs",), "new.npz", of_statistics),
-        Task("segmenter", ("segmenter", "train", "labelled", "--out", "new.safetensors", *"--size 16 --epochs 4 --width 2 --device cpu --quiet".split()), _same("segmenter"), ("labelled",), "new.safetensors", of_tensors),
-    )
-}  # fmt: skip
-WEIGHTS = {"train": 10, "ablate": 4, "ablate in processes": 1, "translate": 3, "statistics": 1, "segmenter": 1}
+OFTEN = "--training.checkpoint_every 2"
+ABLATE = f"ablate grid.yaml pairs --out new {SMALL} --training.epochs 2 {OFTEN}"
+SEGMENTER = "segmenter train labelled --out new.safetensors --size 16 --epochs 4 --width 2 --device cpu --quiet"
+_TASKS = (
+    Task("train", f"train recipe.yaml --out new --training.epochs 3 {OFTEN} --quiet", _training, "recipe.yaml pairs", "new", of_run, 10),
+    Task("ablate", f"{ABLATE} --together", _ablation, "grid.yaml pairs", "new", of_ablation, 4),
+    Task("ablate in processes", f"{ABLATE} --jobs 2", _ablation, "grid.yaml pairs", "new", of_ablation, 1),
+    Task("translate", "translate run/model pictures/png out --format png --quiet", _anew, "run/model pictures/png", "out", fingerprints, 3),
+    Task("statistics", "statistics pairs --out new.npz --features random --quiet", _anew, "pairs", "new.npz", of_statistics, 1),
+    Task("segmenter", SEGMENTER, _anew, "labelled", "new.safetensors", of_tensors, 1),
+)
+TASKS: dict[str, Task] = {task.name: task for task in _TASKS}
 
 
 # ---- killing ------------------------------------------------------------------------------------------------------------------
@@ -173,7 +164,9 @@ class Kills:
         with self._place(task) as place:
             counted = place.parent / "names"
             started = time.monotonic()
-            ending = children.run(lambda: _work(task.begin, lambda number: counted.write_text(str(number)) and None), place, 300, limited=False)
+            ending = children.run(
+                lambda: _work(task.begin, lambda number: counted.write_text(str(number)) and None), place, 300, limited=False
+            )
             if ending.code:
                 raise RuntimeError(f"{name} fails undisturbed: {ending.stderr.decode()}")
             self.seconds[name] = time.monotonic() - started
@@ -196,13 +189,17 @@ class Kills:
                 self._wait_for_cells(place)
                 story.faults += half_written(place, task)
                 if ended.code >= 0:
-                    story.faults += [f"{command[0]} that was to be killed {how}: exit {ended.code}: {_last(ended)}"] if ended.code else []
+                    story.faults += (
+                        [f"{command.partition(' ')[0]} that was to be killed {how}: exit {ended.code}: {_last(ended)}"]
+                        if ended.code
+                        else []
+                    )
                     break
-                command = task.again(place)
+                command = task.again(place, task.begin)
             else:
-                ended = children.run(lambda: _work(command, None), place, 300, limited=False)
+                ended = children.run(partial(_work, command, None), place, 300, limited=False)
             if ended.code or judge(ended):
-                story.faults.append(f"could not go on ({' '.join(command)}): exit {ended.code}: {_last(ended)} {judge(ended)}")
+                story.faults.append(f"could not go on ({command}): exit {ended.code}: {_last(ended)} {judge(ended)}")
                 return story
             left = children.answer(lambda: task.content(place / task.result), place)
             if left is None:
@@ -214,7 +211,7 @@ class Kills:
             story.faults += [f"left behind: {file}" for file in after if file not in before and (file.endswith((".part", ".lock")))][:3]
         return story
 
-    def _broken(self, task: Task, command: Sequence[str], place: Path, mode: str, random: Random) -> tuple[str, children.Ending]:
+    def _broken(self, task: Task, command: str, place: Path, mode: str, random: Random) -> tuple[str, children.Ending]:
         started = time.monotonic()
         if mode == "time":
             seconds = random.random() * self.seconds[task.name]
@@ -222,12 +219,14 @@ class Kills:
             time.sleep(seconds)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            how = f"after {seconds:.2f} s"
+            how = f"time, {seconds:.2f} s"
         else:
             at, length = random.randrange(self.names[task.name]), random.choice([0, 1, 100, 1000, 20_000, 100_000])
             hook = _killer(mode, at, length)
             pid = children.start(lambda: _work(command, hook), place, limited=False)
-            how = f"{mode}, the {at + 1}. of {self.names[task.name]}" + (f", of more than {length} bytes" if mode == "within a write" else "")
+            how = f"{mode}, the {at + 1}. of {self.names[task.name]}" + (
+                f", of more than {length} bytes" if mode == "within a write" else ""
+            )
         _, status, usage = os.wait4(pid, 0)
         stdout, stderr = ((place.parent / name).read_bytes() if (place.parent / name).is_file() else b"" for name in ("stdout", "stderr"))
         code = os.waitstatus_to_exitcode(status)
@@ -244,7 +243,7 @@ class Kills:
         folder = Path(tempfile.mkdtemp(dir=self.attack.root, prefix="kills-"))
         place = folder / "place"
         place.mkdir()
-        for name in task.needs:
+        for name in task.needs.split():
             source, target = self.attack.sound / name, place / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
@@ -267,13 +266,13 @@ def _held(place: Path) -> bool:
     return False
 
 
-def _work(command: Sequence[str], hook: Callable[[int], None] | None) -> int:
+def _work(command: str, hook: Callable[[int], None] | None) -> int:
     no_page()
     if hook is not None:
         _watch_names(hook)
     from transfigure.cli.main import main
 
-    return main(list(command))
+    return main(command.split())
 
 
 def _watch_names(hook: Callable[[int], None]) -> None:
@@ -336,7 +335,7 @@ def _last(ending: children.Ending) -> str:
 
 def stories(kills: Kills, count: int, first: int = 0, progress: Callable[[int, Story], None] | None = None) -> list[Story]:
     """As many stories as it takes for ``count`` kills, each task by its weight."""
-    names = [name for name, weight in WEIGHTS.items() for _ in range(weight)]
+    names = [name for name, task in TASKS.items() for _ in range(task.weight)]
     found: list[Story] = []
     number = first
     while sum(len(story.kills) for story in found) < count:
@@ -350,7 +349,13 @@ def stories(kills: Kills, count: int, first: int = 0, progress: Callable[[int, S
 
 def summary(found: Sequence[Story]) -> dict[str, Any]:
     """In plain values."""
-    how = Counter(mode for story in found for kill in story.kills for mode in MODES if kill.startswith(mode if mode != "time" else "after 0") or (mode == "time" and " s" in kill and "name" not in kill))
+    how = Counter(
+        mode
+        for story in found
+        for kill in story.kills
+        for mode in MODES
+        if kill.startswith(mode if mode != "time" else "after 0") or (mode == "time" and " s" in kill and "name" not in kill)
+    )
     return {
         "kills": sum(len(story.kills) for story in found),
         "gone on with to the end": len(found),

@@ -5,24 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.attack.workspace import PICTURES, RANGES, SMALL
-
-QUIET = ("--quiet",)
-UNPAIRED = [*SMALL, "--generator.bottleneck_width", "4"]
+from tests.attack.workspace import PICTURES, SMALL
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A sort of file and the command that reads it.
+    """A sort of file and the command that reads it. Lists are words with spaces between them.
 
     Attributes:
         name: for tables and for replaying.
-        files: patterns of the files that are attacked, below the workspace.
         command: the words after ``transfigure``; none for ``call``.
+        files: patterns of the files that are attacked, below the workspace.
         needs: files and folders of the workspace that the command has beside it.
         writes: patterns of what it may write or change.
         others: patterns of sound files to swap a file for.
@@ -36,11 +33,11 @@ class Subject:
     """
 
     name: str
-    files: tuple[str, ...]
-    command: tuple[str, ...]
-    needs: tuple[str, ...]
-    writes: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
+    command: str
+    files: str
+    needs: str
+    writes: str = ""
+    others: str = ""
     state: bool = False
     content: Callable[[Path], Any] | None = None
     before: Callable[[], None] | None = None
@@ -59,7 +56,7 @@ class Subject:
     @property
     def verb(self) -> str:
         """The command's name; empty for a call."""
-        return self.command[0] if self.command else ""
+        return self.command.partition(" ")[0]
 
 
 # ---- what a state holds ----------------------------------------------------------------------------------------------------------
@@ -181,75 +178,284 @@ def load_heads() -> int:
 
 # ---- the subjects -----------------------------------------------------------------------------------------------------------------
 
+VALUES = {"float_tiff": "0 1", "signed_tiff": "0 32767"}
+"""What is black and white in those pictures whose type does not say it."""
+
 
 def _pictures() -> list[Subject]:
     """Every format under every verb that reads pictures."""
     found = []
-    for name in PICTURES:
-        folder, trained = f"pictures/{name}", f"models/{name}"
-        ranges = tuple(RANGES.get(name, ()))
-        suffix = PICTURES[name][0]
-        others = (f"pictures/*/trainA/1{suffix}",)
-        found += [
-            Subject(f"translate {name}", (f"{folder}/testA/0*",), ("translate", f"{trained}/model", f"{folder}/testA", "out", "--format", "tif", *QUIET), (f"{trained}/model", f"{folder}/testA"), ("out/*",), others),
-            Subject(f"train {name}", (f"{folder}/train?/0*",), ("train", "l1", folder, "--out", "new", *SMALL, *ranges), (folder,), ("new/*",), others),
-            Subject(f"evaluate {name}", (f"{folder}/test?/0*",), ("evaluate", trained, folder, "--metrics", "l1,psnr", *QUIET, *ranges), (f"{trained}/model", f"{trained}/recipe.yaml", folder), (), others),
-            Subject(f"folders {name}", (f"{folder}/test?/0*",), ("evaluate", "--generated", f"{folder}/testA", "--target", f"{folder}/testB", "--metrics", "l1,psnr", *QUIET, *(("--value_range", "0", "1") if name == "float_tiff" else ("--value_range", "0", "32767") if name == "signed_tiff" else ())), (folder,), (), others),
-        ]  # fmt: skip
-        if name not in ("many_channels", "planes"):
-            found.append(
-                Subject(f"statistics {name}", (f"{folder}/trainA/*",), ("statistics", f"{folder}/trainA", "--out", "new.npz", "--features", "random", *QUIET, *(("--value_range", "0", "1") if name == "float_tiff" else ("--value_range", "0", "32767") if name == "signed_tiff" else ())), (f"{folder}/trainA",), ("new.npz",), others)
-            )  # fmt: skip
+    for name, (suffix, _, _) in PICTURES.items():
+        folder, trained, others = f"pictures/{name}", f"models/{name}", f"pictures/*/trainA/1{suffix}"
+        values = f" --value_range {VALUES[name]}" if name in VALUES else ""
+        read = f"[{VALUES[name].replace(' ', ',')}]" if name in VALUES else ""
+        ranges = f" --data.source_range {read} --data.target_range {read}" if read else ""
+        of_verbs = {
+            "translate": (
+                f"translate {trained}/model {folder}/testA out --format tif --quiet",
+                f"{folder}/testA/0*",
+                f"{trained}/model {folder}/testA",
+                "out/*",
+            ),
+            "train": (f"train l1 {folder} --out new {SMALL}{ranges}", f"{folder}/train?/0*", folder, "new/*"),
+            "evaluate": (
+                f"evaluate {trained} {folder} --metrics l1,psnr --quiet{ranges}",
+                f"{folder}/test?/0*",
+                f"{trained}/model {trained}/recipe.yaml {folder}",
+                "",
+            ),
+            "folders": (
+                f"evaluate --generated {folder}/testA --target {folder}/testB --metrics l1,psnr --quiet{values}",
+                f"{folder}/test?/0*",
+                folder,
+                "",
+            ),
+            "statistics": (
+                f"statistics {folder}/trainA --out new.npz --features random --quiet{values}",
+                f"{folder}/trainA/*",
+                f"{folder}/trainA",
+                "new.npz",
+            ),
+        }
+        if name in ("many_channels", "planes"):  # the features are of pictures in colour or grey
+            del of_verbs["statistics"]
+        found += [Subject(f"{verb} {name}", *words, others=others) for verb, words in of_verbs.items()]
     return found
 
 
-RUN_FILES = ("recipe.yaml", "environment.json", "log.jsonl")
+RUN = "{0}/recipe.yaml {0}/environment.json {0}/log.jsonl"
+SPARE = "spare/run/*.yaml spare/run/*.json*"
+SEGMENT = "evaluate --generated photos --target pairs/trainB --labels labels --segmenter segmenter.safetensors --metrics fcn_score --quiet"
+SEGMENTED = "segmenter.safetensors photos pairs/trainB labels"
+RESUME = "train --out stopped --resume --training.epochs 2 --quiet"
+ABLATE = f"ablate grid.yaml pairs --together {SMALL} --out"
 
 
-def _all() -> list[Subject]:
-    resume = ("train", "--out", "stopped", "--resume", "--training.epochs", "2", *QUIET)
-    others = [
-        Subject("one file", ("pairs/testA/0.png",), ("translate", "run", "pairs/testA/0.png", "out.png", *QUIET), ("run", "pairs"), ("out.png",), ("pairs/trainA/*",)),
-        Subject("side by side", ("labelled/train/*.png",), ("train", "l1", "labelled", "--out", "new", *SMALL), ("labelled",), ("new/*",), ("labels/*",)),
-        Subject("unpaired", ("pairs/train?/*.png",), ("train", "streamlined", "pairs", "--out", "new", *UNPAIRED), ("pairs",), ("new/*",), ("labels/*",)),
-        Subject("segmenter pairs", ("labelled/*/*.png",), ("segmenter", "train", "labelled", "--out", "new.safetensors", *"--size 16 --epochs 1 --width 2 --device cpu --quiet".split()), ("labelled",), ("new.safetensors",), ("labels/*",)),
+def _data() -> list[Subject]:
+    """What describes data, and pictures in other layouts."""
+    segmenter = "segmenter train labelled --out new.safetensors --size 16 --epochs 1 --width 2 --device cpu --quiet"
+    return [
+        Subject(
+            "one file", "translate run pairs/testA/0.png out.png --quiet", "pairs/testA/0.png", "run pairs", "out.png", "pairs/trainA/*"
+        ),
+        Subject("side by side", f"train l1 labelled --out new {SMALL}", "labelled/train/*.png", "labelled", "new/*", "labels/*"),
+        Subject(
+            "unpaired",
+            f"train streamlined pairs --out new {SMALL} --generator.bottleneck_width 4",
+            "pairs/train?/*.png",
+            "pairs",
+            "new/*",
+            "labels/*",
+        ),
+        Subject("segmenter pairs", segmenter, "labelled/*/*.png", "labelled", "new.safetensors", "labels/*"),
         *(
-            Subject(f"manifest{suffix}", (f"pairs{suffix}",), ("train", "l1", f"pairs{suffix}", "--out", "new", *SMALL), ("pairs", f"pairs{suffix}"), ("new/*",), weight=8)
+            Subject(
+                f"manifest{suffix}",
+                f"train l1 pairs{suffix} --out new {SMALL}",
+                f"pairs{suffix}",
+                f"pairs pairs{suffix}",
+                "new/*",
+                weight=8,
+            )
             for suffix in (".csv", ".tsv", ".jsonl")
         ),
-        Subject("recipe", ("recipe.yaml",), ("train", "recipe.yaml", "--out", "new", "--training.epochs", "1", *QUIET), ("recipe.yaml", "pairs"), ("new/*", "*/new/*"), weight=12),
-        Subject("recipe printed", ("recipe.yaml",), ("train", "recipe.yaml", "--print_config"), ("recipe.yaml",), weight=6),
-        Subject("plugin's recipe", ("plugin.yaml",), ("train", "plugin.yaml", "pairs", "--plugins", "plugin.py", "--out", "new", *SMALL), ("plugin.yaml", "plugin.py", "pairs"), ("new/*",), weight=4),
-        Subject("plugin", ("plugin.py",), ("list", "loss", "--plugins", "plugin.py"), ("plugin.py",), weight=2),
-        Subject("grid", ("grid.yaml",), ("ablate", "grid.yaml", "pairs", "--out", "new", "--together", *SMALL), ("grid.yaml", "pairs"), ("new/*",), weight=5),
-        Subject("grid printed", ("grid.yaml",), ("ablate", "grid.yaml", "pairs", "--print_config"), ("grid.yaml", "pairs"), weight=4),
-        Subject("ablation", ("broken/ablation.json", "broken/grid.yaml", "broken/cells/*.json"), ("ablate", "grid.yaml", "pairs", "--out", "broken", "--resume", "--together", *SMALL), ("grid.yaml", "pairs", "broken"), ("broken/*",), ("run/recipe.yaml", "run/environment.json"), weight=5),
-        Subject("ablation's cells", ("broken/cells/*/recipe.yaml", "broken/cells/*/log.jsonl", "broken/cells/*/config.json", "broken/cells/*/evaluation.json"), ("ablate", "grid.yaml", "pairs", "--out", "broken", "--resume", "--together", *SMALL), ("grid.yaml", "pairs", "broken"), ("broken/*",), weight=5),
-        Subject("checkpoint", ("stopped/checkpoints/last.pt",), resume, ("stopped", "pairs"), ("stopped/*",), ("spare/*/checkpoints/last.pt",), state=True, content=checkpoint, weight=24),
-        Subject("stopped run", tuple(f"stopped/{name}" for name in RUN_FILES), resume, ("stopped", "pairs"), ("stopped/*",), ("spare/run/*.yaml", "spare/run/*.json*"), weight=8),
-        Subject("stopped run's models", ("stopped/model/*", "stopped/samples/*", "stopped/kept/*"), resume, ("stopped", "pairs"), ("stopped/*",), ("spare/run/model/*",), weight=3),
-        Subject("model", ("run/model/generator.safetensors", "run/model/config.json"), ("translate", "run/model", "pairs/testA", "out", *QUIET), ("run/model", "pairs/testA"), ("out/*",), ("spare/*/model/*",), state=True, content=model, weight=24),
-        Subject("best model", ("run/model_best/generator.safetensors", "run/model_best/config.json"), ("evaluate", "run", "--checkpoint", "best", "--metrics", "l1", *QUIET), ("run/model_best", "run/model", "run/recipe.yaml", "pairs"), (), ("spare/*/model/*",), state=True, content=model, weight=8),
-        Subject("run's recipe", ("run/recipe.yaml", "run/log.jsonl", "run/environment.json"), ("evaluate", "run", "--metrics", "l1", *QUIET), ("run", "pairs"), ("run/*",), ("spare/run/*.yaml", "spare/run/*.json*"), weight=4),
-        Subject("statistics", ("statistics.npz",), ("evaluate", "--generated", "pairs/testA", "--target", "statistics.npz", "--metrics", "random_frechet", "--unpaired", *QUIET), ("statistics.npz", "pairs/testA"), (), ("spare/statistics.npz",), state=True, interchangeable=True, content=arrays, weight=16),
-        Subject("segmenter", ("segmenter.safetensors",), ("evaluate", "--generated", "photos", "--target", "pairs/trainB", "--labels", "labels", "--segmenter", "segmenter.safetensors", "--metrics", "fcn_score", "--require", "fcn_score", *QUIET), ("segmenter.safetensors", "photos", "pairs/trainB", "labels"), (), ("spare/segmenter.safetensors",), state=True, interchangeable=True, content=tensors, weight=14),
-        Subject("probes", ("probes.safetensors",), ("analyze", "vector", "--probes", "probes.safetensors", "--images", "4", *QUIET), ("vector", "probes.safetensors"), ("vector/*",), ("segmenter.safetensors",), state=True, interchangeable=True, content=tensors, before=quick_analysis, weight=3),
-        Subject("network of the reference", ("net.pth",), ("translate", "net.pth", "pairs/testA", "out", *QUIET), ("net.pth", "pairs/testA"), ("out/*",), ("spare/net.pth", "heads.pth"), weight=10),
-        Subject("weights", ("heads.pth",), (), ("heads.pth",), others=("net.pth",), call=load_heads, weight=8),
-        Subject("published weights", ("weights/*.pth",), ("weights",), ("weights",), others=("net.pth",), before=published_heads, weight=2),
-        Subject("palette", ("palette.json",), ("evaluate", "--generated", "photos", "--target", "pairs/trainB", "--labels", "labels", "--segmenter", "segmenter.safetensors", "--palette", "palette.json", "--metrics", "fcn_score", *QUIET), ("palette.json", "segmenter.safetensors", "photos", "pairs/trainB", "labels"), weight=8),
-        Subject("label maps", ("labels/*.png",), ("evaluate", "--generated", "photos", "--target", "pairs/trainB", "--labels", "labels", "--segmenter", "segmenter.safetensors", "--metrics", "fcn_score", *QUIET), ("segmenter.safetensors", "photos", "pairs/trainB", "labels"), (), ("pairs/testA/*",), weight=3),
-        Subject("run under report", (*(f"run/{name}" for name in RUN_FILES), "run/evaluation/*.json", "run/evaluation/*.csv"), ("report", "run"), ("run",), ("run/*",), ("spare/run/*.yaml", "spare/run/*.json*", "spare/run/evaluation/*.json"), weight=16),
-        Subject("evaluation under report", ("run/evaluation/evaluation.json",), ("report", "run/evaluation"), ("run/evaluation",), ("run/evaluation/report.html",), ("spare/run/evaluation/evaluation.json",), weight=6),
-        Subject("panels under report", ("run/samples/*", "run/evaluation/panels/*"), ("report", "run"), ("run",), ("run/*",), ("pictures/*/trainA/1.*",), weight=3),
-        Subject("runs under compare", ("run/recipe.yaml", "run/log.jsonl", "run/environment.json", "run/evaluation/*.json", "run/model/config.json"), ("compare", "run", "spare/run", "--out", "page.html"), ("run", "spare/run", "pairs"), ("page.*",), ("spare/run/*.yaml", "spare/run/*.json*"), weight=8),
-        Subject("ablation under compare", ("ablation/ablation.json", "ablation/grid.yaml", "ablation/cells/*.json", "ablation/cells/*/log.jsonl", "ablation/cells/*/recipe.yaml"), ("compare", "ablation", "--json"), ("ablation", "pairs"), ("ablation/comparison.*",), ("run/recipe.yaml",), weight=8),
-        Subject("earlier demo", ("demo/recipe.yaml",), ("demo", "--out", "demo", *QUIET), ("demo",), (), ("recipe.yaml",), before=no_demo, sound=2),
-    ]  # fmt: skip
-    return [*others, *_pictures()]
+        Subject("label maps", SEGMENT, "labels/*.png", SEGMENTED, others="pairs/testA/*", weight=3),
+        Subject("palette", f"{SEGMENT} --palette palette.json", "palette.json", f"palette.json {SEGMENTED}", weight=8),
+    ]
 
 
-SUBJECTS: dict[str, Subject] = {subject.name: subject for subject in _all()}
+def _recipes() -> list[Subject]:
+    """Recipes, grids, plugins, and the ablation that a grid became."""
+    broken = "grid.yaml pairs broken"
+    return [
+        Subject(
+            "recipe",
+            "train recipe.yaml --out new --training.epochs 1 --quiet",
+            "recipe.yaml",
+            "recipe.yaml pairs",
+            "new/* */new/*",
+            weight=12,
+        ),
+        Subject("recipe printed", "train recipe.yaml --print_config", "recipe.yaml", "recipe.yaml", weight=6),
+        Subject(
+            "plugin's recipe",
+            f"train plugin.yaml pairs --plugins plugin.py --out new {SMALL}",
+            "plugin.yaml",
+            "plugin.yaml plugin.py pairs",
+            "new/*",
+            weight=4,
+        ),
+        Subject("plugin", "list loss --plugins plugin.py", "plugin.py", "plugin.py", weight=2),
+        Subject("grid", f"{ABLATE} new", "grid.yaml", "grid.yaml pairs", "new/*", weight=4),
+        Subject("grid printed", "ablate grid.yaml pairs --print_config", "grid.yaml", "grid.yaml pairs", weight=4),
+        Subject(
+            "ablation",
+            f"{ABLATE} broken --resume",
+            "broken/ablation.json broken/grid.yaml broken/cells/*.json",
+            broken,
+            "broken/*",
+            "run/recipe.yaml run/environment.json",
+            weight=5,
+        ),
+        Subject(
+            "ablation's cells",
+            f"{ABLATE} broken --resume",
+            " ".join(f"broken/cells/*/{name}" for name in ("recipe.yaml", "log.jsonl", "config.json", "evaluation.json")),
+            broken,
+            "broken/*",
+            weight=5,
+        ),
+        Subject("earlier demo", "demo --out demo --quiet", "demo/recipe.yaml", "demo", others="recipe.yaml", before=no_demo, sound=2),
+    ]
+
+
+def _states() -> list[Subject]:
+    """What is trained or measured, ours and other people's."""
+    return [
+        Subject(
+            "checkpoint",
+            RESUME,
+            "stopped/checkpoints/last.pt",
+            "stopped pairs",
+            "stopped/*",
+            "spare/*/checkpoints/last.pt",
+            state=True,
+            content=checkpoint,
+            weight=24,
+        ),
+        Subject("stopped run", RESUME, RUN.format("stopped"), "stopped pairs", "stopped/*", SPARE, weight=8),
+        Subject(
+            "stopped run's models",
+            RESUME,
+            "stopped/model/* stopped/samples/* stopped/kept/*",
+            "stopped pairs",
+            "stopped/*",
+            "spare/run/model/*",
+            weight=3,
+        ),
+        Subject(
+            "model",
+            "translate run/model pairs/testA out --quiet",
+            "run/model/generator.safetensors run/model/config.json",
+            "run/model pairs/testA",
+            "out/*",
+            "spare/*/model/*",
+            state=True,
+            content=model,
+            weight=24,
+        ),
+        Subject(
+            "best model",
+            "evaluate run --checkpoint best --metrics l1 --quiet",
+            "run/model_best/generator.safetensors run/model_best/config.json",
+            "run/model_best run/model run/recipe.yaml pairs",
+            others="spare/*/model/*",
+            state=True,
+            content=model,
+            weight=8,
+        ),
+        Subject("run's recipe", "evaluate run --metrics l1 --quiet", RUN.format("run"), "run pairs", "run/*", SPARE, weight=4),
+        Subject(
+            "statistics",
+            "evaluate --generated pairs/testA --target statistics.npz --metrics random_frechet --unpaired --quiet",
+            "statistics.npz",
+            "statistics.npz pairs/testA",
+            others="spare/statistics.npz",
+            state=True,
+            content=arrays,
+            interchangeable=True,
+            weight=16,
+        ),
+        Subject(
+            "segmenter",
+            f"{SEGMENT} --require fcn_score",
+            "segmenter.safetensors",
+            SEGMENTED,
+            others="spare/segmenter.safetensors",
+            state=True,
+            content=tensors,
+            interchangeable=True,
+            weight=14,
+        ),
+        Subject(
+            "probes",
+            "analyze vector --probes probes.safetensors --images 4 --quiet",
+            "probes.safetensors",
+            "vector probes.safetensors",
+            "vector/*",
+            "segmenter.safetensors",
+            state=True,
+            content=tensors,
+            before=quick_analysis,
+            weight=3,
+        ),
+        Subject(
+            "network of the reference",
+            "translate net.pth pairs/testA out --quiet",
+            "net.pth",
+            "net.pth pairs/testA",
+            "out/*",
+            "spare/net.pth heads.pth",
+            weight=10,
+        ),
+        Subject("weights", "", "heads.pth", "heads.pth", others="net.pth", call=load_heads, weight=8),
+        Subject("published weights", "weights", "weights/*.pth", "weights", others="net.pth", before=published_heads, weight=2),
+    ]
+
+
+def _pages() -> list[Subject]:
+    """What pages are made of."""
+    evaluation = "run/evaluation/evaluation.json"
+    return [
+        Subject(
+            "run under report",
+            "report run",
+            f"{RUN.format('run')} run/evaluation/*.json run/evaluation/*.csv",
+            "run",
+            "run/*",
+            f"{SPARE} spare/run/evaluation/*.json",
+            weight=16,
+        ),
+        Subject(
+            "evaluation under report",
+            "report run/evaluation",
+            evaluation,
+            "run/evaluation",
+            "run/evaluation/report.html",
+            f"spare/{evaluation}",
+            weight=6,
+        ),
+        Subject(
+            "panels under report",
+            "report run",
+            "run/samples/* run/evaluation/panels/*",
+            "run",
+            "run/*",
+            "pictures/*/trainA/1.*",
+            weight=3,
+        ),
+        Subject(
+            "runs under compare",
+            "compare run spare/run --out page.html",
+            f"{RUN.format('run')} run/evaluation/*.json run/model/config.json",
+            "run spare/run pairs",
+            "page.*",
+            SPARE,
+            weight=8,
+        ),
+        Subject(
+            "ablation under compare",
+            "compare ablation --json",
+            "ablation/ablation.json ablation/grid.yaml ablation/cells/*.json ablation/cells/*/log.jsonl ablation/cells/*/recipe.yaml",
+            "ablation pairs",
+            "ablation/comparison.*",
+            "run/recipe.yaml",
+            weight=8,
+        ),
+    ]
+
+
+SUBJECTS: dict[str, Subject] = {subject.name: subject for subject in (*_data(), *_recipes(), *_states(), *_pages(), *_pictures())}
 
 WITHOUT_FILES: dict[str, str] = {"doctor": "reads no file that is given to it"}
 """Verbs that have no subject, and why."""

@@ -1,4 +1,4 @@
-"""The small files of every kind that are attacked: pictures in each format, runs, models, checkpoints, statistics, evaluations, ablations."""
+"""The small files of every kind that are attacked: pictures in each format, runs, models, statistics, evaluations, ablations."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ SMALL = (
     "--data.load_size 16 --data.crop_size 16 --generator.width 2 --generator.depth 4 --generator.dropout_layers 1 --discriminator.width 2 "
     "--discriminator.receptive_field 16 --training.accelerator cpu --training.log_every 2 --training.preview_count 1 --training.epochs 1 "
     "--training.learning_rate 1e-3 --quiet"
-).split()
+)
 """Flags of a training that takes a moment."""
-
-WIDER = [*SMALL, "--generator.width", "4"]
 
 
 def noise(seed: int, shape: tuple[int, int, int], dtype: str) -> Pixels:
@@ -64,6 +62,16 @@ def _tifffile(channels: int, dtype: str, **options: Any) -> Callable[[Path, int]
     return write
 
 
+def _pnm(kind: str, most: int) -> Callable[[Path, int], None]:
+    def write(file: Path, seed: int) -> None:
+        pixels = noise(seed, (16, 16, 3 if kind in ("P3", "P6") else 1), "uint32") % (most + 1)
+        head = f"{kind}\n# by hand\n16 16\n{most}\n".encode()
+        plain = " ".join(map(str, pixels.ravel().tolist())).encode()
+        file.write_bytes(head + (plain if kind in ("P2", "P3") else pixels.astype(">u2" if most > 255 else "u1").tobytes()))
+
+    return write
+
+
 PICTURES: dict[str, tuple[str, str, Callable[[Path, int], None]]] = {
     "png": (".png", "PNG", _ours(3, "uint8")),
     "grey_png": (".png", "PNG", _ours(1, "uint8")),
@@ -78,6 +86,10 @@ PICTURES: dict[str, tuple[str, str, Callable[[Path, int], None]]] = {
     "lossy_webp": (".webp", "WEBP", _pillow("WEBP")),
     "bmp": (".bmp", "BMP", _ours(3, "uint8")),
     "grey_bmp": (".bmp", "BMP", _pillow("BMP", "L")),
+    "gif": (".gif", "GIF", _pillow("GIF", "P")),
+    "pnm": (".ppm", "PNM", _pnm("P6", 255)),
+    "grey_pnm": (".pgm", "PNM", _pnm("P5", 65535)),
+    "plain_pnm": (".ppm", "PNM", _pnm("P3", 255)),
     "tiff": (".tif", "TIFF", _ours(3, "uint8")),
     "deep_tiff": (".tif", "TIFF", _ours(1, "uint16")),
     "float_tiff": (".tif", "TIFF", _ours(1, "float32")),
@@ -89,7 +101,10 @@ PICTURES: dict[str, tuple[str, str, Callable[[Path, int], None]]] = {
 }
 """A name for each sort of picture: its suffix, its format as the reader calls it, and what writes one of 16 x 16 pixels."""
 
-RANGES = {"float_tiff": ["--data.source_range", "[0, 1]", "--data.target_range", "[0, 1]"], "signed_tiff": ["--data.source_range", "[0, 32767]", "--data.target_range", "[0, 32767]"]}  # fmt: skip
+RANGES = {
+    "float_tiff": ["--data.source_range", "[0, 1]", "--data.target_range", "[0, 1]"],
+    "signed_tiff": ["--data.source_range", "[0, 32767]", "--data.target_range", "[0, 32767]"],
+}
 
 PLUGIN = '''\
 from transfigure import register
@@ -156,19 +171,19 @@ def build(place: Path) -> None:
     transfigure("train", "recipe.yaml", "--out", "run", "--training.epochs", "2", "--quiet")
     transfigure("evaluate", "run", "--metrics", "l1,ssim,psnr", "--out", "run/evaluation", "--quiet")
     transfigure("report", "run")
-    transfigure("train", "l1", "pairs", "--out", "spare/run", *WIDER)
+    transfigure("train", "l1", "pairs", "--out", "spare/run", *SMALL.split(), "--generator.width", "4")
     transfigure("evaluate", "spare/run", "--metrics", "l1,ssim,psnr", "--out", "spare/run/evaluation", "--quiet")
     _interrupted(place)
     for name in PICTURES:
-        transfigure("train", "l1", f"pictures/{name}", "--out", f"models/{name}", *SMALL, *RANGES.get(name, []))
-    transfigure("ablate", "grid.yaml", "pairs", "--out", "ablation", "--together", *SMALL)
+        transfigure("train", "l1", f"pictures/{name}", "--out", f"models/{name}", *SMALL.split(), *RANGES.get(name, []))
+    transfigure("ablate", "grid.yaml", "pairs", "--out", "ablation", "--together", *SMALL.split())
     shutil.copytree(place / "ablation", place / "broken")
     for gone in ("cells/ten/seed0.json", "cells/ten/seed0/evaluation/evaluation.json"):
         (place / "broken" / gone).unlink()
     for name in ("statistics.npz", "spare/statistics.npz"):
         side = "pairs/testB" if name == "statistics.npz" else "pairs/trainA"
         transfigure("statistics", side, "--out", name, "--features", "random", "--quiet")
-    segmenter = "--size 16 --epochs 1 --width 2 --device cpu --quiet".split()
+    segmenter = ["--size", "16", "--epochs", "1", "--width", "2", "--device", "cpu", "--quiet"]
     for name, seed in (("segmenter.safetensors", "0"), ("spare/segmenter.safetensors", "1")):
         transfigure("segmenter", "train", "labelled", "--out", name, "--seed", seed, *segmenter)
     _from_elsewhere(place)
@@ -223,7 +238,11 @@ def _interrupted(place: Path) -> None:
 
         Pix2PixStep.training_step = counted  # type: ignore[method-assign]
         try:
-            train(Recipe.load(place / "recipe.yaml", {"training.epochs": 2, "training.checkpoint_every": 1, "training.seed": seed}), place / name, quiet=True)
+            train(
+                Recipe.load(place / "recipe.yaml", {"training.epochs": 2, "training.checkpoint_every": 1, "training.seed": seed}),
+                place / name,
+                quiet=True,
+            )
         except Interrupted:
             pass
         finally:
