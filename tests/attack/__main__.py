@@ -13,6 +13,9 @@ from tests.attack.campaign import Attack, by_kind, campaign, figures, plan, samp
 from tests.attack.kills import Kills, Story, stories, summary
 from tests.attack.subjects import SUBJECTS
 
+PICTURED = ("translate ", "evaluate ", "folders ", "statistics ", "train ")
+"""Subjects whose sound files a short run takes for sound."""
+
 
 def main() -> int:
     """Exit code 1 if anything happened that must not."""
@@ -33,7 +36,8 @@ def main() -> int:
         if options.seed is not None:
             return again(attack, options.subject, options.seed)
         subjects = [SUBJECTS[name] for name in options.subject or SUBJECTS] if options.count else []
-        unsound = [result for result in attack.controls(subjects) if result.faults]
+        checked = [subject for subject in subjects if not (options.sample and subject.name.startswith(PICTURED))]
+        unsound = [result for result in attack.controls(checked) if result.faults]
         for result in unsound:
             print(f"{result.subject}, not mutated: {'; '.join(result.faults)}: {result.sentence}", file=sys.stderr)
         turns = sample(options.count) if options.sample else plan(options.count, options.first, subjects)

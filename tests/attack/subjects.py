@@ -28,7 +28,8 @@ class Subject:
         before: called in the child first.
         call: instead of a command.
         sound: the exit code where nothing is damaged.
-        interchangeable: another sound file of the sort may stand in a state's place: nothing says which one was meant.
+        interchangeable: another sound file of the sort may stand in a state's place: nothing says which one was meant. Of a model's two
+            files that holds within one network: who is killed between them must still find a model.
         weight: how often it has its turn.
     """
 
@@ -108,11 +109,11 @@ def tensors(file: Path) -> Any:
 
 
 def arrays(file: Path) -> Any:
-    """The arrays of an archive."""
+    """The arrays of an archive; its version says how to read them, not what they are."""
     import numpy as np
 
     with np.load(file, allow_pickle=False) as opened:
-        return dict(opened)
+        return {name: array for name, array in opened.items() if name != "version"}
 
 
 def model(file: Path) -> Any:
@@ -342,6 +343,7 @@ def _states() -> list[Subject]:
             "spare/*/model/*",
             state=True,
             content=model,
+            interchangeable=True,
             weight=24,
         ),
         Subject(
@@ -352,6 +354,7 @@ def _states() -> list[Subject]:
             others="spare/*/model/*",
             state=True,
             content=model,
+            interchangeable=True,
             weight=8,
         ),
         Subject("run's recipe", "evaluate run --metrics l1 --quiet", RUN.format("run"), "run pairs", "run/*", SPARE, weight=4),

@@ -178,8 +178,8 @@ def build(place: Path) -> None:
         transfigure("train", "l1", f"pictures/{name}", "--out", f"models/{name}", *SMALL.split(), *RANGES.get(name, []))
     transfigure("ablate", "grid.yaml", "pairs", "--out", "ablation", "--together", *SMALL.split())
     shutil.copytree(place / "ablation", place / "broken")
-    for gone in ("cells/ten/seed0.json", "cells/ten/seed0/evaluation/evaluation.json"):
-        (place / "broken" / gone).unlink()
+    (place / "broken" / "cells" / "ten" / "seed0.json").unlink()
+    shutil.rmtree(place / "broken" / "cells" / "ten" / "seed0" / "evaluation")
     for name in ("statistics.npz", "spare/statistics.npz"):
         side = "pairs/testB" if name == "statistics.npz" else "pairs/trainA"
         transfigure("statistics", side, "--out", name, "--features", "random", "--quiet")
