@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.attack.workspace import PICTURES, SMALL
+from tests.attack.workspace import MODELS, PICTURES, SMALL
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _pictures() -> list[Subject]:
     """Every format under every verb that reads pictures."""
     found = []
     for name, (suffix, _, _) in PICTURES.items():
-        folder, trained, others = f"pictures/{name}", f"models/{name}", f"pictures/*/trainA/1{suffix}"
+        folder, trained, others = f"pictures/{name}", f"models/{MODELS[name]}", f"pictures/*/trainA/1{suffix}"
         values = f" --value_range {VALUES[name]}" if name in VALUES else ""
         read = f"[{VALUES[name].replace(' ', ',')}]" if name in VALUES else ""
         ranges = f" --data.source_range {read} --data.target_range {read}" if read else ""

@@ -106,6 +106,11 @@ RANGES = {
     "signed_tiff": ["--data.source_range", "[0, 32767]", "--data.target_range", "[0, 32767]"],
 }
 
+MODELS = dict.fromkeys(PICTURES, "png") | {
+    name: name for name in ("deep_grey_png", "deep_png", "deep_tiff", "float_tiff", "signed_tiff", "many_channels", "planes", "grey_pnm")
+}
+"""Which pictures the model was trained on that translates each sort: 8-bit ones share one."""
+
 PLUGIN = '''\
 from transfigure import register
 
@@ -174,7 +179,7 @@ def build(place: Path) -> None:
     transfigure("train", "l1", "pairs", "--out", "spare/run", *SMALL.split(), "--generator.width", "4")
     transfigure("evaluate", "spare/run", "--metrics", "l1,ssim,psnr", "--out", "spare/run/evaluation", "--quiet")
     _interrupted(place)
-    for name in PICTURES:
+    for name in set(MODELS.values()):
         transfigure("train", "l1", f"pictures/{name}", "--out", f"models/{name}", *SMALL.split(), *RANGES.get(name, []))
     transfigure("ablate", "grid.yaml", "pairs", "--out", "ablation", "--together", *SMALL.split())
     shutil.copytree(place / "ablation", place / "broken")

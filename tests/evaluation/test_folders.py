@@ -234,6 +234,14 @@ def test_c14_statistics_take_grey_among_colour(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().err.count("are grey among colour ones and will be treated as RGB: b.png") == 1
 
 
+def test_statistics_are_of_images_with_equally_many_channels(tmp_path: Path) -> None:
+    """Features of three and of five channels are not the same numbers."""
+    write_images(tmp_path, "a.tif", "b.tif")
+    write_images(tmp_path, "c.tif", channels=5)
+    with pytest.raises(UserError, match=r"images of different numbers of channels \(2 of 3 and 1 of 5\)"):
+        statistics_of(tmp_path, "random", quiet=True)
+
+
 # ---- c15: nothing is compared with itself ----------------------------------------------------------------------------------
 
 

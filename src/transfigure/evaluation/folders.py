@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -432,12 +433,18 @@ def statistics_of(
     with weight_files.explicit(weights or {}):
         extractor = inception(resize or "tf1") if features == "inception" else random_network()
         try:
-            seen = torch.cat([extractor(batch) for batch in _batches(found["folder"].files, reading, "images", quiet)])
+            seen, channels = [], Counter[int]()
+            for batch in _batches(found["folder"].files, reading, "images", quiet):
+                seen.append(extractor(batch))
+                channels[batch.shape[1]] += len(batch)
         except Skipped as reason:
             raise Missing(f"{folder} has no {features} features: {reason}") from reason
     for note in [] if quiet else reading.notes():
         say(f"note: {note}")
-    return replace(Statistics.of(seen.double(), extractor, str(folder)), origin=str(folder))
+    if features == "random" and len(channels) > 1:
+        counts = " and ".join(f"{number} of {one}" for one, number in sorted(channels.items()))
+        raise UserError(f"{folder} holds images of different numbers of channels ({counts}): their features are not one set, so part them")
+    return replace(Statistics.of(torch.cat(seen).double(), extractor, str(folder)), origin=str(folder))
 
 
 def _batches(files: Sequence[Path], reading: FileReading, what: str, quiet: bool) -> Iterator[Tensor]:
