@@ -306,7 +306,7 @@ def sample(count: int) -> list[tuple[str, int]]:
     """What a short run tries: every subject that is quick about as often, and some of the others."""
     slow = [subject for subject in SUBJECTS.values() if subject.verb in ("ablate", "compare", "analyze", "report")]
     quick = [subject for subject in SUBJECTS.values() if subject not in slow]
-    return [*plan(count - count // 10, subjects=quick, most=3), *plan(count // 10, subjects=slow, most=2)]
+    return [*plan(count - count // 20, subjects=quick, most=3), *plan(count // 20, subjects=slow, most=2)]
 
 
 def campaign(attack: Attack, turns: Sequence[tuple[str, int]], jobs: int, progress: bool = True) -> list[Result]:
