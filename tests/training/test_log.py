@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,17 @@ def test_the_log_is_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
     again.close()
     kinds = [json.loads(line)["kind"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert kinds == ["step", "resume"]
+
+
+@pytest.mark.skipif(not hasattr(os, "link"), reason="no hard links here")
+def test_a_log_that_a_backup_shares_is_cut_back_in_its_run_alone(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_bytes(b"kept\nlogged after the checkpoint\n")
+    os.link(tmp_path / "log.jsonl", tmp_path / "backup")
+    log = RunLog(tmp_path / "log.jsonl", keep=5)
+    log.write("step", 1)
+    log.close()
+    assert (tmp_path / "backup").read_bytes() == b"kept\nlogged after the checkpoint\n"
+    assert (tmp_path / "log.jsonl").read_bytes().startswith(b'kept\n{"kind":"step"')
 
 
 def test_a_log_on_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -295,6 +295,19 @@ def test_c06_the_targets_folder_is_not_replaced(tmp_path: Path) -> None:
     assert contents(target) != before
 
 
+def test_c06_targets_in_another_format_stay_and_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = write_images(tmp_path / "testA", "1.png", "2.png"), foreign(tmp_path / "testB", "1.jpg", "2.jpg", "3.jpg")
+    (target / "2.txt").write_text("a remark")
+    before = contents(target)
+    for _ in range(2):
+        copying().translate_folder(source, target)
+        assert f"{target} holds 2 pictures of the same names in another format" in capsys.readouterr().err
+    assert contents(target).items() > before.items()
+    copying().translate_folder(source, tmp_path / "out")
+    copying().translate_folder(source, tmp_path / "out", format="jpg")
+    assert "same names" not in capsys.readouterr().err, "its own are no targets"
+
+
 def test_c06_one_file_of_another_is_enough(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "1.png", "2.png")
     foreign(tmp_path / "out", "2.png")

@@ -226,6 +226,12 @@ def refuse_link(path: Path) -> None:
         raise UserError(f"{path} is no regular file: choose another place")
 
 
+def separate(path: Path) -> None:
+    """Give a file that is about to be changed in place a content of its own, where a hard link shares it, as some backups have them."""
+    if path.is_file() and not path.is_symlink() and path.stat().st_nlink > 1:
+        write_atomically(path, path.read_bytes())
+
+
 def open_to_write(path: Path, mode: Literal["ab", "wb", "a+b", "r+b"]) -> BinaryIO:
     """Open a file that grows where it is (a log, a lock, a download), never through a link.
 

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ..data.files import open_to_write
+from ..data.files import open_to_write, separate
 from ..errors import RunFailure
 from ..recipe import Recipe, flatten
 from .trackers import Trackers
@@ -40,6 +40,7 @@ class RunLog:
         quiet: bool = False,
     ) -> None:
         self._file = file
+        separate(file)
         self._stream = open_to_write(file, "ab")
         if keep is not None and keep < self._stream.tell():
             self._stream.truncate(keep)

@@ -10,8 +10,9 @@ from typing import Literal, NoReturn, TypedDict
 from ..data.file_facts import Orientation
 from ..data.files import real_path
 from ..data.folder import composed
-from ..data.images import Alpha
+from ..data.images import Alpha, kind_of
 from ..data.metadata import Keep
+from ..data.ownership import is_ours
 from ..data.pairing import listed
 from ..errors import Missing, UserError
 from ..progress import say
@@ -106,6 +107,27 @@ def plan_outputs(files: Sequence[Path], source: Path, output: Path, format: str,
         check(written)
         outputs[written] = file
     return outputs
+
+
+def neighbours(outputs: Iterable[Path], output: Path) -> str:
+    """A note if the output folder holds another's pictures of the same names in other formats, as a folder of targets does."""
+    there: dict[Path, dict[str, list[Path]]] = {}
+    found = []
+    for file in outputs:
+        if file.parent not in there:
+            names: dict[str, list[Path]] = {}
+            for item in file.parent.iterdir() if file.parent.is_dir() else ():
+                names.setdefault(item.stem, []).append(item)
+            there[file.parent] = names
+        for item in there[file.parent].get(file.stem, []):
+            if item.name != file.name and item.suffix and item.is_file() and kind_of(item)[0] and not is_ours(item):
+                found.append(item)
+    if not found:
+        return ""
+    return (
+        f"{output} holds {len(found)} pictures of the same names in another format that transfigure did not write, such as {found[0]}: "
+        "they stay, but a folder of targets should not hold outputs, too"
+    )
 
 
 def raise_failures(failed: Mapping[Path, UserError | Missing], source: Path, written: Written) -> NoReturn:

@@ -31,7 +31,7 @@ from ..networks.base import Generator
 from ..networks.model_file import CARD, CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, load_model, save_model
 from ..networks.modes import inference
 from ..progress import say, track
-from .folder import FileKeywords, FileOptions, Written, plan_outputs, raise_failures
+from .folder import FileKeywords, FileOptions, Written, neighbours, plan_outputs, raise_failures
 from .footprint import Footprint, available
 
 
@@ -379,6 +379,8 @@ class Translator:
         options = self._choose_half(files, options)
         check_writable_folder(output)
         translator = replace(self, quiet=quiet or self.quiet)
+        if not translator.quiet and (note := neighbours(outputs, output)):
+            say(f"note: {note}")
         written, maker = Written(inputs=len(files)), self._maker(options)
         if skip_existing:
             written.skipped = [file for file, image in outputs.items() if _is_done(image, file, options.half, maker)]
