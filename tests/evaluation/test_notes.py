@@ -13,12 +13,13 @@ from tests.evaluation.examples import model_on
 from tests.tiny import write_images
 from transfigure.cli.main import main
 from transfigure.data import images
+from transfigure.errors import UserError
 from transfigure.evaluation.evaluate import evaluate
 from transfigure.evaluation.folders import evaluate_folders, statistics_of
 from transfigure.evaluation.schema import EvaluationRecord
 from transfigure.evaluation.segmenter_training import SegmenterOptions, train_segmenter
 from transfigure.networks.model_file import Domain
-from transfigure.studies.preservation.analyze import AnalysisOptions, analyze
+from transfigure.studies.preservation import analyze as analysis
 
 
 def camera(folder: Path, count: int = 4, size: int = 24, noise: float = 0) -> Path:
@@ -65,7 +66,9 @@ def test_c53_the_note_stands_in_the_file_and_on_the_page(tmp_path: Path) -> None
     assert "Read with care:" in page and "use only the values 0 to 4095 of 65535" in page
 
 
-def test_c53_sets_statistics_models_and_analyses_say_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_c53_sets_statistics_models_and_analyses_say_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     target, made = camera(tmp_path / "target"), camera(tmp_path / "made", noise=400)
     sets = evaluate_folders(made, target, unpaired=True, metrics=["random_frechet"])
     assert any("16-bit targets use only the values 0 to 4095" in note for note in sets.about.notes)
@@ -81,7 +84,13 @@ def test_c53_sets_statistics_models_and_analyses_say_it_too(tmp_path: Path, caps
     assert "source pictures use only the values 0 to 4095 of 65535 and will look dark: " in sources
     assert "--data.target_range '[0, 4095]', in training" in targets and "come out far too good" in targets
     capsys.readouterr()
-    analyze(translator, options=AnalysisOptions(limit=4))
+
+    def stop(*images: Any, **options: Any) -> None:
+        raise UserError("what is measured is of no account here")
+
+    monkeypatch.setattr(analysis, "measures", stop)
+    with pytest.raises(UserError, match="of no account"):
+        analysis.analyze(translator, options=analysis.AnalysisOptions(limit=4))
     assert capsys.readouterr().err.count("use only the values 0 to 4095") == 2
     ranged = model_on(tmp_path / "pairs", kind, kind, {"data.source_range": [0, 4095], "data.target_range": [0, 4095]})
     assert evaluate(ranged, metrics=["l1"], quiet=True).about.notes == []
