@@ -141,9 +141,9 @@ def inspect(
             pictures = record.a, record.b
             for side, known, picture, array, ends, one, watch, file in zip(seen, labels, pictures, arrays, extremes, facts, watches, files):
                 if paired or picture.label not in known:  # the smaller domain comes round again
-                    height, width, channels = array.shape
-                    side.append(_Seen(index, picture.label, (height, width), channels, array.dtype.name, *ends, one))
-                    watch.look(array, *ends)
+                    (height, width, channels), (low, high) = array.shape, ends
+                    side.append(_Seen(index, picture.label, (height, width), channels, array.dtype.name, low, high, one))
+                    watch.look(array, low, high)
                     file.look(picture.label, one, channels)
                     known.add(picture.label)
             contents[_digest(*arrays)].append(record.name)
@@ -416,10 +416,10 @@ def _warn_of_orientation(found: Findings, seen: tuple[Sequence[_Seen], Sequence[
     ]
     if apart:
         one, two = apart[0]
-        tags = [describe_orientation(each.facts.orientation) for each in (one, two)]
+        words = [describe_orientation(each.facts.orientation) for each in (one, two)]
         found.warnings.append(
-            f"{len(apart)} of {count} pairs have different orientation tags in their two pictures, such as {tags[0]} in {one.label} and "
-            f"{tags[1]} in {two.label}: both are turned upright by them, so look whether they lie on each other, "
+            f"{len(apart)} of {count} pairs have different orientation tags in their two pictures, such as {words[0]} in {one.label} and "
+            f"{words[1]} in {two.label}: both are turned upright by them, so look whether they lie on each other, "
             "and set --data.orientation ignore if not"
         )
 

@@ -437,7 +437,8 @@ def _decoded(image: Image.Image) -> tuple[Array, bool]:
 
 def _facts_of(image: ImageFile, kind: str, dtype: np.dtype[Any], tag: object) -> FileFacts:
     """What a file that Pillow has decoded says of itself."""
-    stored, no_data, palette = dtype.name, None, ()
+    stored, no_data = dtype.name, None
+    palette: tuple[tuple[int, bytes], ...] = ()
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2.get(_BITS, (8,))
         stored = f"float{bits[0]}" if dtype.kind == "f" else stored

@@ -54,8 +54,9 @@ def load_left_out(file: Path) -> tuple[LeftOut, ...] | None:
         check_digest(values)
         if values["format"] != _FORMAT:
             raise ValueError(f"format {values['format']!r}")
-        return tuple(LeftOut(*(_text(pair[key]) for key in ("split", "name")), _texts(pair["files"]), _text(pair["reason"]))
-                     for pair in values["pairs"])  # fmt: skip
+        return tuple(
+            LeftOut(_text(pair["split"]), _text(pair["name"]), _texts(pair["files"]), _text(pair["reason"])) for pair in values["pairs"]
+        )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:

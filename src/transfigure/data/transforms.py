@@ -84,7 +84,8 @@ class Geometry:
         """
         if self.paired and self.load_size is None and source.shape[:2] != target.shape[:2]:
             if self.fit:
-                return self.prepare(source, pixels.resize(target, *source.shape[:2], self.target_rule))
+                height, width = source.shape[:2]
+                return self.prepare(source, pixels.resize(target, height, width, self.target_rule))
             sizes = " and ".join(f"{array.shape[1]}x{array.shape[0]}" for array in (source, target))
             raise UserError(f"source and target of a pair are {sizes}: they must have one size, or set load_size to resize both")
         return self._prepared(source, self.source_rule), self._prepared(target, self.target_rule)

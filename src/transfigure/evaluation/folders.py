@@ -257,7 +257,7 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
     copied = None
     if source is not None and source.shape[:2] == target.shape[:2]:
         # the range is that of the images that are compared; a source of another depth is taken at its own full range
-        given = value_range if source.dtype.kind == "f" else if_of_type(value_range, target.dtype.name, source.dtype)
+        given = value_range if source.dtype.kind == "f" else if_of_type(value_range, target.dtype.name, source.dtype.name)
         copied = match_channels(to_tensor(source, given, str(files.source)), image.shape[0])
     decoded = {files.target: target, files.source: source}
     labels = None
