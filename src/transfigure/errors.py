@@ -93,10 +93,17 @@ def _escape(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` if a known word is close, else the known words; always starts with a space."""
+def did_you_mean(word: str, known: Iterable[str], where: str = "") -> str:
+    """`` (did you mean 'x'?)`` if a known word is close, else the known words; always starts with a space.
+
+    Args:
+        word: what was given.
+        known: what there is.
+        where: what the words stand in, as ``training``: a close one is written ``training.epochs``, as it is typed.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
-        return f" (did you mean {close[0]!r}?)"
+        nearest = f"{where}.{close[0]}" if where else close[0]
+        return f" (did you mean {nearest!r}?)"
     return f" (known: {', '.join(known)})" if known else ""

@@ -532,7 +532,7 @@ def test_code_in_a_recipe_is_not_run(capsys: pytest.CaptureFixture[str], copy: P
         ("--training.learning_rate 1e999", "training.learning_rate cannot be .inf: it takes a number above 0 that is finite"),
         ("--training.learning_rate .nan", "training.learning_rate cannot be .nan: it takes a number above 0"),
         ("--training.learning_rate -1", "training.learning_rate cannot be -1: it takes a number above 0"),
-        ("--training.learning_rat 1", "training.learning_rat is not a recipe key (did you mean 'learning_rate'?)"),
+        ("--training.learning_rat 1", "training.learning_rat is not a recipe key (did you mean 'training.learning_rate'?)"),
         ("--generator unett", "there is no generator named 'unett' (did you mean 'unet'?)"),
         ("--data.crop_size 33", "data.crop_size 33 cannot be halved often enough for a U-shaped generator"),
     ],

@@ -197,7 +197,7 @@ def test_a_replaced_section_is_checked_as_a_whole() -> None:
     assert changed.data.options == {"a": "left"}
     for wrong, said in (
         (lambda: recipe.data.replaced(crop_size=-1), "data.crop_size cannot be -1: it takes a whole number above 0"),
-        (lambda: recipe.data.replaced(croup_size=1), "data.croup_size is not a recipe key (did you mean 'crop_size'?)"),
+        (lambda: recipe.data.replaced(croup_size=1), "data.croup_size is not a recipe key (did you mean 'data.crop_size'?)"),
         (lambda: recipe.data.replaced(crop_size=512), "data.load_size 286 is smaller than data.crop_size 512"),
         (lambda: recipe.data.model_copy(update={"crop_size": -1}), "data.crop_size cannot be -1"),
         (lambda: recipe.replaced(data={"crop_size": 0}), "data.crop_size cannot be 0"),
@@ -304,7 +304,7 @@ class {name}:
     assert recipe.updated({"training.critic_updates": 3, "training.epochs": 2}).to_dict()["training"]["critic_updates"] == 3
     assert recipe.updated({"training": "Slow"}).training.options == {"pause": 1}
     assert Recipe.load("pix2pix", {"training.pause": 2}).training.options == {"pause": 2}, "what auto comes to may take it"
-    assert "did you mean 'critic_updates'" in _refused({"training.step": "Wgan", "training.critic_update": 3})
+    assert "did you mean 'training.critic_updates'" in _refused({"training.step": "Wgan", "training.critic_update": 3})
     assert "training.critic_updates cannot be 'x': it takes a whole number" in _refused({"training.critic_updates": "x"})
     assert "there is no step named 'Wgam' (did you mean 'Wgan'?)" in _refused({"training.step": "Wgam"})
 
@@ -465,9 +465,9 @@ def test_an_option_of_the_old_generator_given_with_the_new_one_is_refused() -> N
 
 def test_a_misspelt_option_survives_no_renaming(tmp_path: Path) -> None:
     file = _write(tmp_path, "generator: {widht: 3}\nobjective: {terms: [l1]}")
-    assert "did you mean 'width'" in _refused({"generator": "resnet"}, file)
+    assert "did you mean 'generator.width'" in _refused({"generator": "resnet"}, file)
     file = _write(tmp_path, "extends: pix2pix\ngenerator: {blokcs: 3, name: resnet}")
-    assert "did you mean 'blocks'" in _refused({}, file)
+    assert "did you mean 'generator.blocks'" in _refused({}, file)
 
 
 def test_another_adversarial_loss_keeps_the_rest_of_the_objective() -> None:
@@ -614,7 +614,7 @@ def test_a_base_that_is_not_there(tmp_path: Path, base: str, said: str) -> None:
         ("training: fast", "there is no step named 'fast'"),
         ("data: [a]", "data cannot be ['a']"),
         ("objective: l1", "objective cannot be 'l1'"),
-        ("objective: {term: [l1]}", "objective.term is not a recipe key (did you mean 'terms'?)"),
+        ("objective: {term: [l1]}", "objective.term is not a recipe key (did you mean 'objective.terms'?)"),
         ("objective: {terms: l1}", "objective.terms cannot be 'l1': it is a list"),
         ("objective: {terms: [5]}", "objective.terms.0 cannot be 5"),
         ("objective: {terms: [{weight: 5}]}", "objective.terms.0 names no loss"),
@@ -645,17 +645,17 @@ def test_recipes_that_are_not_there(tmp_path: Path) -> None:
     ("key", "value", "nearest"),
     [
         ("trainin.epochs", 1, "training"),
-        ("training.epoch", 1, "epochs"),
-        ("data.crop-size", 64, "crop_size"),
-        ("data.knd", "auto", "kind"),
+        ("training.epoch", 1, "training.epochs"),
+        ("data.crop-size", 64, "data.crop_size"),
+        ("data.knd", "auto", "data.kind"),
         ("data.kind", "sidebyside", "side_by_side"),
         ("generator", "resnett", "resnet"),
-        ("generator.widht", 1, "width"),
+        ("generator.widht", 1, "generator.width"),
         ("discriminator", "pach", "patch"),
-        ("discriminator.receptivefield", 70, "receptive_field"),
+        ("discriminator.receptivefield", 70, "discriminator.receptive_field"),
         ("objective.adversarial", "vannila", "vanilla"),
-        ("objective.adversarial.conditonal", True, "conditional"),
-        ("objective.adversrial", "lsgan", "adversarial"),
+        ("objective.adversarial.conditonal", True, "objective.adversarial.conditional"),
+        ("objective.adversrial", "lsgan", "objective.adversarial"),
         ("objective.terms", [{"loss": "l1l"}], "l1"),
         ("objective.terms.l1.wieght", 1, "weight"),
         ("training.best_metric", "ssmi", "ssim"),
@@ -667,7 +667,7 @@ def test_a_misspelt_word_suggests_the_nearest(key: str, value: Any, nearest: str
 
 
 def test_a_misspelt_key_of_a_discriminator_nobody_needs_is_refused_too() -> None:
-    assert "did you mean 'width'" in _refused({"discriminator.widht": 3}, "l1")
+    assert "did you mean 'discriminator.width'" in _refused({"discriminator.widht": 3}, "l1")
 
 
 @pytest.mark.parametrize(

@@ -151,8 +151,10 @@ def test_every_kind_of_recipe_trains_translates_and_resumes(tmp_path: Path, chos
 
 
 def test_a_crop_that_does_not_fit_is_refused_with_one_that_does(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a multiple of 32"):
+    with pytest.raises(UserError, match=r"not a multiple of 32, which this unet needs: use 32, or a smaller --generator\.depth"):
         train(tiny_recipe(generator__depth=5, data__crop_size=48, data__load_size=48), tmp_path / "run", quiet=True)
+    with pytest.raises(UserError, match=r"a multiple of 1024, which this unet needs: --generator\.depth 4 is the most for this size$"):
+        train(tiny_recipe(generator__depth=10, generator__width=1, data__crop_size=48, data__load_size=48), tmp_path / "run", quiet=True)
     with pytest.raises(UserError, match="receptive_field"):
         train(tiny_recipe(discriminator__receptive_field=286), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()

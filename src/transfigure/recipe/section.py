@@ -108,7 +108,8 @@ class Section(BaseModel):
         known = list(known)
         for key in given:
             if key not in known:
-                raise refusal((str(key),), f"is not a recipe key{did_you_mean(str(key), known)}")
+                where = "" if cls.where == "objective.terms" else cls.where  # a list: its keys are typed with the term's name between
+                raise refusal((str(key),), f"is not a recipe key{did_you_mean(str(key), known, where)}")
 
     @classmethod
     def within(cls, given: Any) -> Self:

@@ -50,10 +50,11 @@ class Setup:
         generator = build_generator(name, source, target, self.recipe.generator.options)
         multiple = generator.size_multiple
         if crop % multiple:
-            raise UserError(
-                f"data.crop_size {crop} is not a multiple of {multiple}, which this {name} needs: "
-                f"use {max(multiple, crop // multiple * multiple)}, or a smaller --generator.depth"
-            )
+            near = multiple < 2 * crop  # a size that its pictures may well have
+            size = f"use {max(multiple, crop // multiple * multiple)}, or " if near else ""
+            deepest = (crop & -crop).bit_length() - 1
+            depth = "a smaller --generator.depth" if near else f"--generator.depth {max(1, deepest)} is the most for this size"
+            raise UserError(f"data.crop_size {crop} is not a multiple of {multiple}, which this {name} needs: {size}{depth}")
         return self.engine.place(generator, memory_format(self.recipe, self.engine.device.type))
 
     def objective(self, generator: Generator) -> Objective:

@@ -93,7 +93,7 @@ def test_a_printed_grid_makes_the_same_cells(tmp_path: Path) -> None:
         ({"variations": {}}, "variations must be a mapping"),
         ({"variations": ["a"]}, "variations must be a mapping"),
         ({"variation": {}}, "variation is not a key of a grid.*did you mean 'variations'"),
-        ({"set": {"training.epoch": 3}}, "did you mean 'epochs'"),
+        ({"set": {"training.epoch": 3}}, "did you mean 'training.epochs'"),
         ({"base": "pix2pixx"}, "did you mean 'pix2pix'"),
         ({"metrics": ["sim"]}, "did you mean 'ssim'"),
         ({"seeds": [0, 0]}, "each once"),
