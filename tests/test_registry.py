@@ -370,7 +370,7 @@ def test_a_plugin_joins_recipes(plugged: str) -> None:
         Recipe.load("demo", {"objective.terms": "[{loss: tilt, side: lefft}]"})
     with pytest.raises(UserError, match=r"generator\.kernel cannot be 0: it takes a whole number above 0"):
         Recipe.load("demo", {"generator": "thin", "generator.kernel": 0})
-    with pytest.raises(UserError, match="did you mean 'kernel'"):
+    with pytest.raises(UserError, match=r"did you mean 'generator\.kernel'"):
         Recipe.load("demo", {"generator": "thin", "generator.kernle": 5})
 
 
