@@ -288,41 +288,54 @@ def test_every_argument_that_may_be_a_folder_of_images_is_in_the_table() -> None
 
 LISTINGS = {"iterdir", "glob", "rglob", "walk", "scandir", "listdir"}
 OUR_OWN = {
-    "cli/commands/demo.py": "whether the demo's folder is empty or ours",
-    "evaluation/result.py": "panels of an earlier evaluation",
-    "features/download.py": "unfinished downloads",
-    "recipe/tree.py": "shipped recipes",
-    "registry.py": "the package's own source",
-    "reporting/run/page.py": "sizes of a run's files",
-    "reporting/run_files.py": "a run's samples",
-    "reporting/shell.py": "the pages' templates",
-    "studies/ablation/ablation.py": "whether a cell's folder is empty",
-    "studies/ablation/examine.py": "models that a run kept",
-    "studies/ablation/grid.py": "shipped grids",
-    "training/preview.py": "a run's samples",
-    "training/run_directory.py": "what a run directory holds",
+    "cli/commands/demo.py:_clear_earlier": "whether the demo's folder is empty or ours",
+    "evaluation/result.py:save_panels": "panels of an earlier evaluation",
+    "features/download.py:_sweep": "unfinished downloads",
+    "recipe/tree.py:shipped": "shipped recipes",
+    "registry.py:read_package": "the package's own source",
+    "reporting/run/page.py:_contents": "sizes of a run's files",
+    "reporting/run_files.py:_samples": "a run's samples",
+    "reporting/shell.py:pages": "the pages' templates",
+    "studies/ablation/examine.py:_reconstruction": "models that a run kept",
+    "studies/ablation/grid.py:shipped": "shipped grids",
+    "studies/ablation/variants.py:_runs_in": "runs",
+    "training/preview.py:draw": "a run's samples",
+    "training/run_directory.py:_folders": "a run's models",
+    "training/run_directory.py:reserve": "what a run directory holds",
+    "translation/folder.py:neighbours": "outputs of another format beside those that are written",
 }
-"""Files outside ``data/`` that list folders, and what they list; none lists images of a user's."""
+"""Functions outside ``data/`` that list folders, and what they list; none looks for images to read."""
 
 
-def listing_files(root: Path) -> set[str]:
-    """The files of a package, outside ``data/``, that call a function which lists folders."""
+def listing_functions(root: Path) -> set[str]:
+    """The functions of a package, outside ``data/``, that call one which lists folders, as ``file:function``."""
     found = set()
+
+    def walk(node: ast.AST, place: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            called = child.func if isinstance(child, ast.Call) else None
+            if (
+                isinstance(called, ast.Attribute)
+                and called.attr in LISTINGS
+                and (called.attr, ast.unparse(called.value)) != ("walk", "ast")
+            ):
+                found.add(place)
+            named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            walk(child, f"{place.partition(':')[0]}:{child.name}" if named else place)
+
     for file in sorted(root.rglob("*.py")):
         name = file.relative_to(root).as_posix()
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            called = node.func if isinstance(node, ast.Call) else None
-            if isinstance(called, ast.Attribute) and called.attr in LISTINGS and not name.startswith("data/"):
-                found.add(name)
+        if not name.startswith("data/"):
+            walk(ast.parse(file.read_text(encoding="utf-8")), f"{name}:")
     return found
 
 
 def test_only_data_lists_folders_of_images() -> None:
-    assert listing_files(PACKAGE) - set(OUR_OWN) == set(), "call transfigure.data.folder.find_images, or say here what is listed"
+    assert listing_functions(PACKAGE) - set(OUR_OWN) == set(), "call transfigure.data.folder.find_images, or say here what is listed"
 
 
 def test_a_file_that_lists_folders_is_found(tmp_path: Path) -> None:
     for name, text in {"data/a.py": "x.iterdir()", "b.py": "def f(p):\n    return sorted(p.rglob('*.png'))", "c.py": "walk = 3"}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert listing_files(tmp_path) == {"b.py"}
+    assert listing_functions(tmp_path) == {"b.py:f"}
