@@ -105,6 +105,10 @@ def test_c08_evaluate_translate_and_statistics_can_ignore_the_tag(tmp_path: Path
     assert result.rows[0].value == 0
     copying().translate_folder(place / "A", tmp_path / "out", orientation="ignore", quiet=True)
     np.testing.assert_array_equal(images.read(tmp_path / "out" / "1.png"), noise_image(16, 24, seed=1))
+    again = copying().translate_folder(place / "A", tmp_path / "out", orientation="ignore", quiet=True, skip_existing=True)
+    assert again == [] and len(again.skipped) == 3
+    other = copying().translate_folder(place / "A", tmp_path / "out", quiet=True, skip_existing=True)
+    assert len(other) == 3, "turned, they are other pictures"
     copying().translate_folder(place / "A", tmp_path / "turned", quiet=True)
     np.testing.assert_array_equal(images.read(tmp_path / "turned" / "1.png"), upright(noise_image(16, 24, seed=1), 6))
     apart, same = (statistics_of(place / "A", "random", orientation=way, quiet=True) for way in ("apply", "ignore"))

@@ -383,7 +383,7 @@ class Translator:
             say(f"note: {note}")
         written, maker = Written(inputs=len(files)), self._maker(options)
         if skip_existing:
-            written.skipped = [file for file, image in outputs.items() if _is_done(image, file, options.half, maker)]
+            written.skipped = [file for file, image in outputs.items() if _is_done(image, file, options, maker)]
             if written.skipped and not translator.quiet:
                 say(f"note: {len(written.skipped)} of {len(files)} images are there already, and are left as they are")
             outputs = {file: image for file, image in outputs.items() if file not in {*written.skipped}}
@@ -430,7 +430,7 @@ def _is_double(file: Path) -> bool:
     return size.width == 2 * size.height
 
 
-def _is_done(image: Path, output: Path, half: str | None, maker: str) -> bool:
+def _is_done(image: Path, output: Path, options: FileOptions, maker: str) -> bool:
     """Whether an output is there, whole, and what this maker would make of the image, as far as can be seen without making it."""
     try:
         if not is_ours(output) or (images.software(output) or "").split(" ")[-1] != maker:
@@ -438,7 +438,9 @@ def _is_done(image: Path, output: Path, half: str | None, maker: str) -> bool:
         size, made = images.size_of(image), images.read(output, "keep")
     except (OSError, UserError, Missing):
         return False
-    return made.shape[:2] == (size.height, size.width // 2 if half is not None else size.width)
+    # a header gives the upright size: of a file that is read as it is stored, it may be the other way round (the maker knows which)
+    sizes = (size.height, size.width), (size.width, size.height)
+    return made.shape[:2] in [(height, width // 2 if options.half in ("left", "right") else width) for height, width in sizes]
 
 
 def open_translator(
