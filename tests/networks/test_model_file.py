@@ -321,6 +321,12 @@ def test_a_wide_network_is_not_built_before_its_weights_are_looked_at(model: Pat
         {"checkpoint": {"which": "last", "images": "many"}},
         {"checkpoint": {"which": "last", "images": -(10**30)}},
         {"inference": []},
+        {"recipe": {"data": 5}},
+        {"recipe": {"data": None}},
+        {"recipe": {"objective": {"terms": [3]}}},
+        {"recipe": {"objective": {"terms": [{"loss": "l1", "weight": "x"}]}}},
+        {"recipe": {"objective": {"adversarial": {"loss": 1}}}},
+        {"recipe": {"name": []}},
     ],
     ids=lambda wrong: str(wrong)[:60],
 )

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from .._version import __version__
@@ -25,7 +26,7 @@ from ..data.value_range import NATURAL_RANGE
 from ..errors import UserError
 from ..integrity import DIGEST, Damaged, TensorHeader, check_digest, check_tensors, digest_of, read_tensors, write_tensors
 from ..registry import plugin_files
-from ..stored import brief, check_tree, read_json
+from ..stored import brief, check_tree, read_as, read_json
 from .base import Generator
 from .build import build_generator, outline_of
 
@@ -71,6 +72,40 @@ class Domain:
                 raise ValueError(f"the value range from {low:g} to {high:g} is empty")
             limits = low, high
         return cls(channels, dtype, limits)
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+
+class SavedTerm(_Declared):
+    """A loss term of a model's recipe."""
+
+    loss: str
+    weight: float
+
+
+class SavedAdversarial(_Declared):
+    """The adversarial part of a model's recipe."""
+
+    loss: str
+    conditional: bool
+
+
+class SavedObjective(_Declared):
+    """The objective of a model's recipe."""
+
+    adversarial: SavedAdversarial | None = None
+    terms: list[SavedTerm] = []
+
+
+class SavedRecipe(_Declared):
+    """What is read of a model's recipe beside what a :class:`.recipe.Recipe` is made from; it may name plug-ins that are not here."""
+
+    name: str = ""
+    data: dict[str, Any] = {}
+    generator: dict[str, Any] = {}
+    objective: SavedObjective = SavedObjective()
 
 
 @dataclass(frozen=True)
@@ -152,6 +187,11 @@ class ModelConfig:
         if type(images) is not int or not 0 <= images <= 2**53:
             raise ValueError(f"its checkpoint.images is {brief(images)}")
         check_tree(values)
+        if config.recipe is not None:
+            try:
+                read_as(SavedRecipe, config.recipe)
+            except ValueError as error:
+                raise ValueError(f"of its recipe: {error}") from error
         return config
 
 
