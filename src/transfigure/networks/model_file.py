@@ -74,32 +74,32 @@ class Domain:
         return cls(channels, dtype, limits)
 
 
-class _Declared(BaseModel):
+class _PartOfRecipe(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
 
 
-class SavedTerm(_Declared):
+class SavedTerm(_PartOfRecipe):
     """A loss term of a model's recipe."""
 
     loss: str
     weight: float
 
 
-class SavedAdversarial(_Declared):
+class SavedAdversarial(_PartOfRecipe):
     """The adversarial part of a model's recipe."""
 
     loss: str
     conditional: bool
 
 
-class SavedObjective(_Declared):
+class SavedObjective(_PartOfRecipe):
     """The objective of a model's recipe."""
 
     adversarial: SavedAdversarial | None = None
     terms: list[SavedTerm] = []
 
 
-class SavedRecipe(_Declared):
+class SavedRecipe(_PartOfRecipe):
     """What is read of a model's recipe beside what a :class:`.recipe.Recipe` is made from; it may name plug-ins that are not here."""
 
     name: str = ""
