@@ -45,7 +45,7 @@ def source(file: Path, channels: int = 3, orientation: int = 1, **more: Any) -> 
     return file
 
 
-def geotiff(file: Path, channels: int = 3, dtype: str = "uint8", nodata: str = "0", big_endian: bool = False) -> Path:
+def geotiff(file: Path, channels: int = 3, dtype: str = "uint8", nodata: str = "0", big_endian: bool = False, orientation: int = 1) -> Path:
     """As GDAL writes it: tags of the ground beside a picture."""
     file.parent.mkdir(parents=True, exist_ok=True)
     array = noise_image(8, 12, channels, dtype)
@@ -57,6 +57,7 @@ def geotiff(file: Path, channels: int = 3, dtype: str = "uint8", nodata: str = "
         tifffile.imwrite(file, pages, photometric="minisblack", extratags=extra, byteorder=">" if big_endian else "<", metadata=None)
         return file
     tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[274] = orientation
     for code, (kind, value) in GEO.items():
         tags.tagtype[code] = kind
         tags[code] = nodata if code == 42113 else value
@@ -99,6 +100,18 @@ def test_c09_what_was_turned_is_upright(tmp_path: Path) -> None:
     output = translated(source(tmp_path / "in.jpg", orientation=6), ".jpg")
     with Image.open(output) as picture:
         assert picture.size == (8, 12) and picture.getexif()[274] == 1 and picture.getexif()[271] == "Maker"
+
+
+def test_c09_what_was_not_turned_lies_where_it_lay(tmp_path: Path) -> None:
+    """With the orientation ignored the grid is the file's, so the tags of the ground hold; and a batch goes on."""
+    file = geotiff(tmp_path / "in" / "in.tif", orientation=6)
+    output = tmp_path / "out" / "in.tif"
+    copying().translate_folder(file.parent, output.parent, format="tif", orientation="ignore", quiet=True)
+    assert images.read(output).shape == (8, 12, 3) and of_the_ground(output).keys() == GEO.keys()
+    again = copying().translate_folder(file.parent, output.parent, format="tif", orientation="ignore", quiet=True, skip_existing=True)
+    assert again == [] and again.skipped == [output]
+    copying().translate_folder(file.parent, output.parent, format="tif", quiet=True, skip_existing=True)
+    assert images.read(output).shape == (12, 8, 3) and of_the_ground(output) == {}
 
 
 def test_c09_a_profile_goes_with_its_kind_of_image_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

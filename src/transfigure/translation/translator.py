@@ -325,7 +325,10 @@ class Translator:
             return Metadata()
         target = self.config.target
         kind = images.check_format(output, target.channels, target.dtype)
-        kept, lost = images.metadata_of(source).fitting(kind, target.channels, target.dtype, same_grid=options.half is None)
+        found = images.metadata_of(source)
+        if self._orientation(options) == "ignore":  # so the pixels are as they lie in the file
+            found = replace(found, orientation=1)
+        kept, lost = found.fitting(kind, target.channels, target.dtype, same_grid=options.half is None)
         for sentence in lost:
             self._note(sentence)
         return kept
@@ -383,7 +386,9 @@ class Translator:
             say(f"note: {note}")
         written, maker = Written(inputs=len(files)), self._maker(options)
         if skip_existing:
-            written.skipped = [file for file, image in outputs.items() if _is_done(image, file, options, maker)]
+            written.skipped = [
+                file for file, image in outputs.items() if _is_done(image, file, maker, options.half, self._orientation(options))
+            ]
             if written.skipped and not translator.quiet:
                 say(f"note: {len(written.skipped)} of {len(files)} images are there already, and are left as they are")
             outputs = {file: image for file, image in outputs.items() if file not in {*written.skipped}}
@@ -430,17 +435,18 @@ def _is_double(file: Path) -> bool:
     return size.width == 2 * size.height
 
 
-def _is_done(image: Path, output: Path, options: FileOptions, maker: str) -> bool:
+def _is_done(image: Path, output: Path, maker: str, half: str | None, orientation: Orientation) -> bool:
     """Whether an output is there, whole, and what this maker would make of the image, as far as can be seen without making it."""
     try:
         if not is_ours(output) or (images.software(output) or "").split(" ")[-1] != maker:
             return False
         size, made = images.size_of(image), images.read(output, "keep")
+        height, width = size.height, size.width
+        if orientation == "ignore" and images.metadata_of(image).orientation > 4:  # it would lie on its side
+            height, width = width, height
     except (OSError, UserError, Missing):
         return False
-    # a header gives the upright size: of a file that is read as it is stored, it may be the other way round (the maker knows which)
-    sizes = (size.height, size.width), (size.width, size.height)
-    return made.shape[:2] in [(height, width // 2 if options.half in ("left", "right") else width) for height, width in sizes]
+    return made.shape[:2] == (height, width // 2 if half is not None else width)
 
 
 def open_translator(
