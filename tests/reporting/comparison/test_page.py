@@ -260,3 +260,24 @@ def test_runs_of_no_ablation(ablation: Path, tmp_path: Path, no_figures: None) -
 def test_an_empty_study_is_a_page_too(tmp_path: Path) -> None:
     page = read(compare(Comparison("nothing", "", "", (), ()), tmp_path / "nothing.html"))
     assert "0 variants" in page.text and "No curves" in page.text
+
+
+def test_one_value_a_run_is_a_row_and_no_lone_dot(ablation: Path) -> None:
+    for log in ablation.rglob("log.jsonl"):
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        first = next(at for at, line in enumerate(lines) if line["kind"] == "step")
+        log.write_text("\n".join(json.dumps(line) for at, line in enumerate(lines) if line["kind"] != "step" or at == first))
+    page = made(ablation)
+    assert "D(real)" in titles(page) and "dashed: 0.5, where D cannot tell; one value a run" in page.text
+    assert re.search(r"<h3>D\(real\)</h3><svg.*?>L1\+cGAN<", page.source, re.S), "the figure names its rows"
+
+
+def test_the_verdict_on_every_variant(ablation: Path, no_figures: None) -> None:
+    page = made(ablation)
+    health = page.text[page.text.index("Variant Verdict Of its first run") :]
+    assert "L1+cGAN discriminator wins (2) At 3,000 images: The discriminator wins" in health and "No warnings" not in page.text
+    stored = json.loads((ablation / "comparison.json").read_text())
+    assert {found["verdict"] for variant in stored["variants"] for found in variant["verdicts"]} == {
+        "discriminator wins",
+        "worse than the mean target",
+    }

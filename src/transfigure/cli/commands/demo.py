@@ -56,6 +56,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     from ...data.open import find_records, resolve_data
     from ...data.pairs import directed
     from ...evaluation.evaluate import evaluate
+    from ...evaluation.verdict import verdict_on
     from ...recipe import Recipe
     from ...reporting.panels import sheet
     from ...reporting.run.page import report
@@ -82,6 +83,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
         [
             result.table(),
             "",
+            f"verdict:   {verdict_on(out)}",
             f"report:    {printable(page)}",
             f"pictures:  {printable(out / 'panels.png')}  (source, generated, target)",
             f"translate: transfigure translate {printable(out)} INPUT OUTPUT",

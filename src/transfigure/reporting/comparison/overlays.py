@@ -82,7 +82,7 @@ def curves(shown: Sequence[Shown]) -> Iterator[Chart]:
         drawn = [Band(variant.style, [points for _, files in variant.runs if (points := series(files))]) for variant in shown]
         alone = all(len(points) == 1 for band in drawn for points in band.seeds)
         if alone and (rows := _single(shown, drawn)):
-            yield Chart(title, Markup(dots(rows, _name("dot", title), level=level)), "; ".join(filter(None, (note, "one value each"))))
+            yield Chart(title, Markup(dots(rows, _name("dot", title), level=level)), "; ".join(filter(None, (note, "one value a run"))))
         elif drawn := [band for band in drawn if band.seeds]:
             svg = bands(drawn, _name("band", title), smooth=smooth, level=level, wide=wide, images_per_epoch=epoch)
             yield Chart(title, Markup(svg), note)

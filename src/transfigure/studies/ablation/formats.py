@@ -188,8 +188,8 @@ def _verdicts(summary: Summary) -> list[str]:
     same: dict[str, list[str]] = {}
     for line in summary.lines:
         same.setdefault(line.judged, []).append(line.name)
-    told = [f"{words}: {', '.join(names)}" for words, names in same.items() if words]
-    return [f"verdict: {'; '.join(told)}"] if told else []
+    told = [f"{words}: {'; '.join(names)}" for words, names in same.items() if words]
+    return [f"verdict: {' | '.join(told)}"] if told else []
 
 
 def _seeds(line: VariantLine) -> str:
