@@ -188,6 +188,7 @@ class Kills:
                 story.kills += [how] if ended.code < 0 else []
                 self._wait_for_cells(place)
                 story.faults += half_written(place, task)
+                _age(place)
                 if ended.code >= 0:
                     story.faults += (
                         [f"{command.partition(' ')[0]} that was to be killed {how}: exit {ended.code}: {_last(ended)}"]
@@ -251,6 +252,13 @@ class Kills:
             yield place
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age(place: Path) -> None:
+    """Make unfinished files two hours old: younger ones are left alone, since another process may be at work."""
+    for file in place.rglob(".*.part"):
+        then = file.stat().st_mtime - 7200
+        os.utime(file, (then, then))
 
 
 def _held(place: Path) -> bool:
