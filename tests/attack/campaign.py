@@ -104,7 +104,7 @@ class Attack:
             faults = (
                 judge(ending)
                 if random is not None
-                else [*judge(ending), *([] if ending.code == subject.sound else [f"control: exit {ending.code}"])]
+                else [*judge(ending), *([] if subject.sound in (None, ending.code) else [f"control: exit {ending.code}"])]
             )
             faults += changes(before, fingerprints(place), subject.writes.split())
             if subject.state and file is not None and ending.code == 0 and not self.same(subject, file.relative_to(place), attacked):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.attack.workspace import MODELS, PICTURES, SMALL
+from transfigure.cli import commands
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Subject:
         content: what a state holds, as the reader sees it.
         before: called in the child first.
         call: instead of a command.
-        sound: the exit code where nothing is damaged.
+        sound: the exit code where nothing is damaged; None is any.
         interchangeable: another sound file of the sort may stand in a state's place: nothing says which one was meant. Of a model's two
             files that holds within one network: who is killed between them must still find a model.
         weight: how often it has its turn.
@@ -43,7 +44,7 @@ class Subject:
     content: Callable[[Path], Any] | None = None
     before: Callable[[], None] | None = None
     call: Callable[[], int] | None = None
-    sound: int = 0
+    sound: int | None = 0
     interchangeable: bool = False
     weight: int = 1
 
@@ -458,7 +459,19 @@ def _pages() -> list[Subject]:
     ]
 
 
-SUBJECTS: dict[str, Subject] = {subject.name: subject for subject in (*_data(), *_recipes(), *_states(), *_pages(), *_pictures())}
-
 WITHOUT_FILES: dict[str, str] = {"doctor": "reads no file that is given to it"}
 """Verbs that have no subject, and why."""
+
+
+def _unknown(known: set[str]) -> list[Subject]:
+    """Verbs that nobody wrote a subject for: with a folder of images, and with a run. What they make of these is not known."""
+    return [
+        Subject(f"{verb} {place}", f"{verb} {place}", files, "run pairs", "*", sound=None)
+        for verb in commands.names()
+        if verb not in known | set(WITHOUT_FILES)
+        for place, files in (("pairs/testA", "pairs/testA/*"), ("run", f"{RUN.format('run')} run/model/*"))
+    ]
+
+
+_KNOWN = (*_data(), *_recipes(), *_states(), *_pages(), *_pictures())
+SUBJECTS: dict[str, Subject] = {subject.name: subject for subject in (*_KNOWN, *_unknown({subject.verb for subject in _KNOWN}))}

@@ -52,7 +52,7 @@ def test_some_more_mutations(tmp_path: Path) -> None:
 
 
 def test_every_verb_has_its_turn() -> None:
-    """A new verb needs a subject here, or the reason why it has none."""
+    """A verb without a subject of its own is tried with what most of them take; better is one that knows its files."""
     assert {subject.verb for subject in SUBJECTS.values()} - {""} | set(WITHOUT_FILES) == set(names())
     assert not {subject.verb for subject in SUBJECTS.values()} & set(WITHOUT_FILES)
 
