@@ -260,7 +260,18 @@ def test_whatever_else_is_there_is_named_and_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["log.jsonl", ".lock", "environment.json", "checkpoints", "samples", "model", "checkpoints/last.pt", "report.html"]
+    "name",
+    [
+        "log.jsonl",
+        ".lock",
+        "environment.json",
+        "checkpoints",
+        "samples",
+        "model",
+        "checkpoints/last.pt",
+        "model/config.json",
+        "report.html",
+    ],
 )
 def test_a_link_in_a_run_is_not_followed_on_resume(run: Path, tmp_path: Path, name: str) -> None:
     elsewhere = tmp_path / "elsewhere"

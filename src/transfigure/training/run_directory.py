@@ -150,8 +150,11 @@ class RunDirectory:
         Raises:
             UserError: another process trains here, or something that it is going to write is a link.
         """
-        for place in (*self._folders(), self.recipe, self.log, self.checkpoint, *(self.path / name for name in (*_OTHERS, *_TRACKED))):
-            if place != self.path:  # which is the user's to place, on another disk perhaps
+        for place in (self.recipe, self.log, self.left_out, *(self.path / name for name in (*_OTHERS, *_TRACKED))):
+            refuse_link(place)
+        for folder in self._folders()[1:]:  # the first is the run itself, which is the user's to place, on another disk perhaps
+            refuse_link(folder)
+            for place in folder.rglob("*"):
                 refuse_link(place)
         with open_to_write(self.path / LOCK, "a+b") as stream:
             try:
