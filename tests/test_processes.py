@@ -142,13 +142,13 @@ def test_sigterm_while_the_data_is_read_leaves_no_run(
 ) -> None:
     for number in range(3):
         images.write(tmp_path / "data" / "train" / f"{number}.png", np.zeros((32, 64, 3), np.uint8))
-    load = Record.load
+    examine = Record.examine
 
     def interrupted(*given: Any, **named: Any) -> Any:
         signal.raise_signal(signal.SIGTERM)
-        return load(*given, **named)
+        return examine(*given, **named)
 
-    monkeypatch.setattr(Record, "load", interrupted)
+    monkeypatch.setattr(Record, "examine", interrupted)
     flags = ["--training.epochs", "1", "--data.crop_size", "32", "--data.load_size", "32"]
     assert main(["train", "pix2pix_small", str(tmp_path / "data"), "--out", str(tmp_path / "run"), *flags]) == 143
     assert not (tmp_path / "run").exists()

@@ -160,7 +160,8 @@ def test_the_page_of_an_evaluation_of_folders(stored: Path, folder: str) -> None
 
 
 def test_a_segmenter_reads_photos_as_it_did(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = "evaluate --generated photos --target photos --labels labels --segmenter segmenter.safetensors --metrics fcn_score --json"
+    shutil.copytree("photos", "targets")
+    words = "evaluate --generated photos --target targets --labels labels --segmenter segmenter.safetensors --metrics fcn_score --json"
     now = json.loads(printed(capsys, *words.split(), "--quiet"))["rows"]
     assert EXPECTED["fcn_score"][0]["value"] > 0.8
     assert_holds([{key: row[key] for key in ("metric", "value", "bounds")} for row in now], _of(EXPECTED["fcn_score"]))

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import shutil
 import struct
 import subprocess
@@ -166,12 +167,12 @@ def test_wherever_the_bad_file_stands(capsys: pytest.CaptureFixture[str], name: 
 def test_the_others_are_translated(capsys: pytest.CaptureFixture[str], run: Path, bad: Bad) -> None:
     file = pairs(Path("photos")) / bad.name
     bad.make(file)
-    said = refused(capsys, f"transfigure translate {run} photos made --quiet")
+    said = refused(capsys, f"transfigure translate {run} photos made --half none --quiet")
     assert said.startswith(f"1 of {GOOD + 1} images could not be translated (the other {GOOD} could): {file} ")
     assert bad.said in said and bad.way_out in said and "\n" not in said
     assert sorted(made.name for made in Path("made").iterdir()) == [f"{index}.png" for index in range(GOOD)]
     # and alone
-    said = refused(capsys, f"transfigure translate {run} {file} alone.png")
+    said = refused(capsys, f"transfigure translate {run} {file} alone.png --half none")
     assert bad.said in said and str(file) in said and "\n" not in said
     assert not Path("alone.png").exists()
 
@@ -179,7 +180,7 @@ def test_the_others_are_translated(capsys: pytest.CaptureFixture[str], run: Path
 def test_two_bad_files_are_both_named(capsys: pytest.CaptureFixture[str], run: Path) -> None:
     _text(pairs(Path("photos")) / "text.png")
     _half(Path("photos/cut.png"))
-    assert cli.main(["translate", str(run), "photos", "made", "--quiet"]) == 2
+    assert cli.main(["translate", *f"{run} photos made --half none --quiet".split()]) == 2
     said = capsys.readouterr().err
     assert f"2 of {GOOD + 2} images could not be translated" in said
     assert "photos/text.png is not a PNG" in said and "photos/cut.png is a damaged" in said
@@ -191,7 +192,20 @@ def test_a_fresh_python_says_no_more_than_that(run: Path) -> None:
     unreadable = [bad for bad in UNREADABLE if bad.make in (_half, _header)]
     for bad in unreadable:
         bad.make(pairs(Path("photos")) / f"{bad.name.replace('.', '_')}{Path(bad.name).suffix}")
-    command = [sys.executable, "-W", "always::UserWarning", "-m", "transfigure", "translate", str(run), "photos", "made", "--quiet"]
+    command = [
+        sys.executable,
+        "-W",
+        "always::UserWarning",
+        "-m",
+        "transfigure",
+        "translate",
+        str(run),
+        "photos",
+        "made",
+        "--half",
+        "none",
+        "--quiet",
+    ]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     *others, last = result.stderr.splitlines()
@@ -226,7 +240,7 @@ def test_a_folder_that_holds_no_pairs(capsys: pytest.CaptureFixture[str], run: P
     for line in (train(name), f"transfigure evaluate {run} {name}"):
         said = refused(capsys, line)
         assert f"{name} {wrong}: pairs can be (1) double-width images" in said and "(3) a manifest" in said
-    said = refused(capsys, f"transfigure translate {run} {name} made")
+    said = refused(capsys, f"transfigure translate {run} {name} made --half none")
     assert name in said and ("does not exist" in said or "holds no images" in said)
     assert not Path("new").exists() and not Path("made").exists()
     said = refused(capsys, f"transfigure evaluate --generated {name} --target {name}")
@@ -298,8 +312,8 @@ def test_places_that_cannot_be_written(capsys: pytest.CaptureFixture[str], run: 
     Path("taken").write_text("mine")
     for line in (
         train("data", place),
-        f"transfigure translate {run} data {place} --quiet",
-        f"transfigure translate {run} data/0.png {place}/0.png --quiet",
+        f"transfigure translate {run} data {place} --half none --quiet",
+        f"transfigure translate {run} data/0.png {place}/0.png --half none --quiet",
         f"transfigure evaluate {run} data --split train --out {place} --quiet",
         f"transfigure report {run} --out {place}/page.html",
         f"transfigure demo --out {place}/demo --quiet",
@@ -313,7 +327,7 @@ def test_places_that_cannot_be_written(capsys: pytest.CaptureFixture[str], run: 
 def test_a_folder_without_permission(capsys: pytest.CaptureFixture[str], run: Path) -> None:
     pairs(Path("data"))
     Path("locked").mkdir(mode=0o500)
-    for line in (train("data", "locked/new"), f"transfigure translate {run} data locked/made --quiet"):
+    for line in (train("data", "locked/new"), f"transfigure translate {run} data locked/made --half none --quiet"):
         said = refused(capsys, line)
         assert "cannot write locked" in said and "permission denied; choose another folder or change its permissions" in said
     assert list(Path("locked").iterdir()) == []
@@ -324,7 +338,11 @@ def test_a_run_is_not_written_over(capsys: pytest.CaptureFixture[str], run: Path
     said = refused(capsys, train("data", run))
     assert said == f"{run} already holds a training: continue it with --resume, or choose another --out"
     said = refused(capsys, train("data", "data"))
-    assert said == "data is not empty (0.png is in it): choose a new folder for --out"
+    assert re.fullmatch(r"data lies inside the data /\S*/data: its pictures would be data next time; choose another --out", said)
+    Path("mine").mkdir()
+    Path("mine/0.png").write_bytes(b"mine")
+    said = refused(capsys, train("data", "mine"))
+    assert said == "mine is not empty (0.png is in it): choose a new folder for --out"
     said = refused(capsys, f"transfigure demo --out {run}")
     assert said.startswith(f"{run} is not empty and is not an earlier demo (") and said.endswith("): choose another folder with --out")
     assert len(list(Path("data").iterdir())) == GOOD
@@ -361,7 +379,7 @@ def test_the_disk_fills_up_in_training(capsys: pytest.CaptureFixture[str], name:
     assert "free some space and run again; the previous file is intact" in said
     after = fingerprint(Path("new") / Path(name).parent)
     assert after == {file: mark for file, mark in disk.before.items() if not file.endswith(".part")}
-    done(capsys, "transfigure translate new data made --quiet")
+    done(capsys, "transfigure translate new data made --half none --quiet")
     # with space again, it goes on, and ends as if nothing had happened
     done(capsys, "transfigure train --out new --resume --quiet")
     done(capsys, train("data", "undisturbed", flags))
@@ -374,7 +392,7 @@ def test_the_disk_fills_up_in_translation_and_evaluation(
 ) -> None:
     pairs(Path("data"))
     FullDisk(monkeypatch, "2.png", grace=0)
-    said = refused(capsys, f"transfigure translate {copy} data made --quiet", code=1)
+    said = refused(capsys, f"transfigure translate {copy} data made --half none --quiet", code=1)
     assert said.startswith("the disk is full while writing made/2.png") and "free some space" in said and "\n" not in said
     assert sorted(file.name for file in Path("made").iterdir()) == ["0.png", "1.png"]
     for file, line in {
@@ -412,7 +430,7 @@ def test_a_disk_that_is_really_full(capsys: pytest.CaptureFixture[str], small_di
         while True:
             stream.write(bytes(1 << 12))
     more = f"transfigure train --out {run} --resume --training.epochs 3 --quiet"
-    for line in (more, f"transfigure translate {run} data {small_disk}/made --quiet", f"transfigure report {run}"):
+    for line in (more, f"transfigure translate {run} data {small_disk}/made --half none --quiet", f"transfigure report {run}"):
         sentence = refused(capsys, line, code=1)
         assert str(small_disk) in sentence and "free some space" in sentence and "\n" not in sentence, line
     intact = fingerprint(run)
@@ -440,7 +458,7 @@ def test_files_of_a_run_cut_off(capsys: pytest.CaptureFixture[str], copy: Path, 
     before = fingerprint(copy)
     said = refused(capsys, f"transfigure train --out {copy} --resume --quiet")
     assert said.startswith("copy/checkpoints/last.pt is ") and "start anew with another --out" in said and "\n" not in said
-    for line in (f"transfigure translate {copy} data made --quiet", f"transfigure evaluate {copy} data --quiet"):
+    for line in (f"transfigure translate {copy} data made --half none --quiet", f"transfigure evaluate {copy} data --quiet"):
         said = refused(capsys, line)
         assert said.startswith("copy/model/config.json cannot be read") and "copy the model directory again" in said and "\n" not in said
     assert fingerprint(copy) == before and not Path("made").exists()
@@ -453,7 +471,7 @@ def test_weights_cut_off(capsys: pytest.CaptureFixture[str], copy: Path) -> None
     torch.save(reference_unet(3, 3, 2, 5, "batch"), "net.pth")
     Path("net.pth").write_bytes(Path("net.pth").read_bytes()[:-5000])
     for model, file in ((copy, weights), (Path("net.pth"), Path("net.pth"))):
-        for line in (f"transfigure translate {model} data made --quiet", f"transfigure evaluate {model} data --quiet"):
+        for line in (f"transfigure translate {model} data made --half none --quiet", f"transfigure evaluate {model} data --quiet"):
             said = refused(capsys, line)
             assert said.startswith(f"{file} ") and ":" in said and "\n" not in said
     assert not Path("made").exists()
@@ -496,7 +514,7 @@ def test_code_in_a_file_is_not_run(capsys: pytest.CaptureFixture[str], copy: Pat
     weights = copy / "model" / "generator.safetensors"
     for line, file in {
         f"transfigure train --out {copy} --resume --quiet": copy / "checkpoints" / "last.pt",
-        f"transfigure translate {copy} data made --quiet": weights,
+        f"transfigure translate {copy} data made --half none --quiet": weights,
         f"transfigure evaluate {copy} data --split train --quiet": weights,
         "transfigure translate net.pth data made --quiet": Path("net.pth"),
         "transfigure evaluate net.pth data --split train --quiet": Path("net.pth"),
@@ -567,9 +585,29 @@ def test_another_recipe_does_not_resume_a_run(capsys: pytest.CaptureFixture[str]
     assert fingerprint(copy) == before
 
 
+def _a_pair_is_gone(data: Path) -> None:
+    (data / f"{GOOD - 1}.png").unlink()
+
+
+def _pairs_are_grey_now(data: Path) -> None:
+    for file in data.iterdir():
+        images.write(file, images.read(file)[:, :, :1])
+
+
+CHANGED = [
+    (_a_pair_is_gone, rf"^1 of the pairs that this run was trained on are not in \S+ any more \({GOOD - 1}\): put them back"),
+    (_pairs_are_grey_now, rf"{GOOD} pairs with \[3, 3\] channels then, {GOOD} pairs with \[1, 1\] now"),
+]
+
+
 def test_data_that_changed_does_not_resume_a_run(capsys: pytest.CaptureFixture[str], copy: Path) -> None:
     before = fingerprint(copy)
-    pairs(Path("data"), GOOD + 1)
-    said = refused(capsys, f"transfigure train --out {copy} --resume --data.path data --quiet")
-    assert f"{GOOD} pairs with [3, 3] channels then, {GOOD + 1} pairs with [3, 3] now" in said and "\n" not in said
-    assert fingerprint(copy) == before
+    resume = f"transfigure train --out {copy} --resume --data.path data --quiet"
+    pairs(Path("data"))
+    for number, (change, message) in enumerate(CHANGED):
+        place = Path(f"data{number}")
+        shutil.copytree("data", place)
+        change(place)
+        said = refused(capsys, resume.replace("--data.path data", f"--data.path {place}"))
+        assert re.search(message, said) and "\n" not in said
+        assert fingerprint(copy) == before

@@ -141,11 +141,13 @@ def test_bad_folders_are_refused_in_a_sentence(sets: Path, capsys: pytest.Captur
 
 def test_black_images_and_one_image(sets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
-        images.write(sets / "black" / f"{name}.png", np.zeros((SIZE, SIZE, 3), np.uint8))
-    printed = done(capsys, "transfigure evaluate --generated black --target black --quiet")
+        for folder in ("black", "also_black"):
+            images.write(sets / folder / f"{name}.png", np.zeros((SIZE, SIZE, 3), np.uint8))
+    printed = done(capsys, "transfigure evaluate --generated black --target also_black --quiet")
     assert "nan" not in printed.lower()
-    images.write(sets / "single" / "a.png", noise_image(SIZE, SIZE))
-    printed = done(capsys, "transfigure evaluate --generated single --target single --quiet")
+    for folder in ("single", "copy"):
+        images.write(sets / folder / "a.png", noise_image(SIZE, SIZE))
+    printed = done(capsys, "transfigure evaluate --generated single --target copy --quiet")
     assert "nan" not in printed.lower()
     assert "at least 2" in printed
 

@@ -97,7 +97,8 @@ def test_one_channel(capsys: pytest.CaptureFixture[str], data: Path) -> None:
     made = images.read("made.png")
     assert made.shape == (512, 512, 1) and made.dtype.name == "uint8"
     done(capsys, f"transfigure evaluate run {cells} --data.a image --data.b label --quiet")
-    assert scores("run") == (3, {"source copied", "mean training target"})
+    held_out = json.loads(Path("run/splits.json").read_text())["pairs"]["test"]
+    assert scores("run") == (len(held_out), {"source copied", "mean training target"}) and held_out
     done(capsys, "transfigure report run")
 
 

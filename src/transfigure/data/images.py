@@ -222,15 +222,16 @@ def size_of(path: str | Path) -> Header:
 
 
 def check_claim(path: str | Path) -> None:
-    """See that a file has the bytes that a picture of the size in its header takes at the least; :func:`read` does so by itself.
+    """See that a picture is within the limit, and its file of the bytes that its size takes at the least; :func:`read` does so by itself.
 
     Raises:
-        UserError: it has not, or cannot be read at all.
+        UserError: it is not, or cannot be read at all.
     """
     path = Path(path)
     with _opened(path) as (stream, kind):
         image = _pillow(stream, kind, path)
         if image is not None:
+            _check_size(path, image.width, image.height)
             check_bytes(path, stream, kind, image.width, image.height)
 
 
