@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 import transfigure
-from tests.cli.walk import TOY, VERBS
+from tests.cli.walk import VERBS, WORKERS, make_place
 from transfigure.__main__ import leave_current_folder
-from transfigure.cli import main
 from transfigure.cli.commands import names
 from transfigure.errors import UserError
 from transfigure.metrics.segmenters import open_segmenter
@@ -43,12 +42,7 @@ def spread_markers(folder: Path) -> Path:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run, images and markers in it."""
     folder = tmp_path_factory.mktemp("hostile") / "work"
-    folder.mkdir()
-    assert main(["train", "demo", *TOY, "--out", str(folder / "run"), "--quiet"]) == 0
-    pictures = sorted((folder / "run" / "samples" / "fixed").rglob("*.png"))
-    (folder / "pictures").mkdir()
-    for number, picture in enumerate(pictures):
-        (folder / "pictures" / f"{number}.png").write_bytes(picture.read_bytes())
+    make_place(folder)
     spread_markers(folder)
     return folder
 
@@ -70,7 +64,7 @@ def walk(place: Path, entry: str, words: list[str], out: Path, **environment: st
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{start}{os.pathsep}{root}", **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert not marks.exists(), marks.read_text()
@@ -85,7 +79,7 @@ def test_no_verb_runs_what_lies_in_the_current_folder(verb: str, entry: str, pla
         pytest.skip("transfigure is not installed as a command here")
     if verb == "demo" and entry == "python -m":
         pytest.skip("a training of a minute; its parts are walked")
-    walk(place, entry, VERBS[verb], tmp_path / "out")
+    walk(place, entry, [*VERBS[verb], *WORKERS.get(verb, [])], tmp_path / "out")
 
 
 @pytest.mark.slow
@@ -94,7 +88,7 @@ def test_no_verb_runs_what_lies_in_the_current_folder(verb: str, entry: str, pla
 def test_loader_processes_do_not_run_it_either(entry: str, method: str, place: Path, tmp_path: Path) -> None:
     if not Path(ENTRIES[entry][0]).is_file():
         pytest.skip("transfigure is not installed as a command here")
-    walk(place, entry, VERBS["train"], tmp_path / "out", TEST_START_METHOD=method)
+    walk(place, entry, [*VERBS["train"], *WORKERS["train"]], tmp_path / "out", TEST_START_METHOD=method)
 
 
 @pytest.mark.slow

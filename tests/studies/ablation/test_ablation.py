@@ -193,6 +193,12 @@ def test_a_dead_cell_leaves_its_last_words(tmp_path: Path, monkeypatch: pytest.M
     assert f"failed: one, seed 0: {reason}" in capsys.readouterr().err.replace("\\\\", "\\")
 
 
+def test_a_cell_that_is_stopped_from_outside_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying(monkeypatch, "raise SystemExit(143)")
+    out = ablate(two(tmp_path), tmp_path / "out", quiet=True)
+    assert ledger(out)["one 0"]["reason"] == "its process was stopped by SIGTERM from outside; --resume goes on with it"
+
+
 def test_an_ablation_whose_cells_failed_says_how_many_and_exits_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,8 @@ from .grid import Grid, GridCell
 
 LEDGER, GRID = "ablation.json", "grid.yaml"
 SEGMENTER = "segmenter.safetensors"
+STOPPED = {129: "SIGHUP", 130: "SIGINT", 143: "SIGTERM"}
+"""Exit codes of a cell that did as a signal wished."""
 
 
 @dataclass(frozen=True)
@@ -291,6 +293,8 @@ def _start(spec: CellSpec) -> subprocess.Popen[bytes]:
 def _reason(code: int, run: Path) -> str:
     """Why a cell's process ended, with the last that it printed: the end of a traceback says most."""
     file = words_file(run)
+    if code in STOPPED:
+        return f"its process was stopped by {STOPPED[code]} from outside; --resume goes on with it"
     if code >= 0:
         reason = f"its process ended with code {code} before it could say why"
     else:
