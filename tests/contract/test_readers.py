@@ -300,11 +300,10 @@ OUR_OWN = {
     "studies/ablation/grid.py:shipped": "shipped grids",
     "studies/ablation/variants.py:_runs_in": "runs",
     "training/preview.py:draw": "a run's samples",
-    "training/run_directory.py:_folders": "a run's models",
-    "training/run_directory.py:reserve": "what a run directory holds",
+    "training/run_directory.py": "what a run directory holds",
     "translation/folder.py:neighbours": "outputs of another format beside those that are written",
 }
-"""Functions outside ``data/`` that list folders, and what they list; none looks for images to read."""
+"""Functions (or whole files) outside ``data/`` that list folders, and what they list; none looks for images to read."""
 
 
 def listing_functions(root: Path) -> set[str]:
@@ -331,7 +330,8 @@ def listing_functions(root: Path) -> set[str]:
 
 
 def test_only_data_lists_folders_of_images() -> None:
-    assert listing_functions(PACKAGE) - set(OUR_OWN) == set(), "call transfigure.data.folder.find_images, or say here what is listed"
+    found = {place for place in listing_functions(PACKAGE) if not {place, place.partition(":")[0]} & set(OUR_OWN)}
+    assert found == set(), "call transfigure.data.folder.find_images, or say here what is listed"
 
 
 def test_a_file_that_lists_folders_is_found(tmp_path: Path) -> None:
