@@ -222,6 +222,19 @@ def test_c31_groups_in_two_given_splits_are_noted() -> None:
     assert divide(divided, 0, 0, 0).notes == []
 
 
+def test_c31_files_of_one_folder_on_both_sides_are_noted() -> None:
+    foldered = [f"patient{patient}/{n}" for patient in range(6) for n in range(12)]
+    (note,) = divide(undivided(foldered), 0.2, 0.2, 0).notes
+    assert "such as those of patient0" in note
+    assert "--data.group parent" in note
+    assert divide(undivided(foldered), 0.2, 0.2, 0, group="parent").notes == []
+
+
+def test_c31_a_pattern_that_tells_nothing_apart_is_refused() -> None:
+    with pytest.raises(UserError, match=r"puts all 120 names into one group \('patient'\), which cannot be divided: .* column group"):
+        divide(undivided(PATCHES), 0.1, 0.1, 0, group="patient")
+
+
 @pytest.mark.parametrize(("group", "message"), [("(", "is no regular expression"), ("^x", "finds no group in any name, such as 'a'")])
 def test_patterns_that_are_none(group: str, message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -247,6 +247,12 @@ def _groups(items: Sequence[Named], group: str | None, notes: list[str]) -> dict
         notes.append(f"{len(alone)} of {len(items)} names have no group by data.group {group!r}; each is one by itself: {listed(alone)}")
     elif alone and group is not None:
         raise UserError(f"data.group {group!r} finds no group in any name, such as {alone[0]!r}: give parent, or a pattern that matches")
+    keys = set(found.values())
+    if group is not None and len(items) > 1 and len(keys) == 1:
+        raise UserError(
+            f"data.group {group!r} puts all {len(items)} names into one group ({keys.pop()!r}), which cannot be divided: give a pattern "
+            "that tells things apart, such as '^(.*)_' (or parent; in a manifest, write what belongs together in the column group)"
+        )
     return {name: name if key is None else f"group {key}" for name, key in found.items()}
 
 
@@ -279,6 +285,16 @@ def _groups_in_two_splits(splits: dict[str, list[Record]], group: str | None) ->
 
 def _pieces(chosen: dict[str, str], side: str) -> list[str]:
     """Names that look like pieces of fewer things, such as ``patient3_12``, some of which are trained on and some held out."""
+    where = "" if side == PAIRS else f" in domain {side}"
+    folders: dict[str, set[str]] = defaultdict(set)
+    for name, part in chosen.items():
+        folders[name.rpartition("/")[0]].add(part)
+    torn = sorted((folder for folder, parts in folders.items() if folder and "train" in parts and len(parts) > 1), key=natural_key)
+    if torn and len(folders) > 1 and len(chosen) >= _MANY * len(folders):
+        return [
+            f"files of one folder{where} are trained on and held out, such as those of {torn[0]}: if a folder is one patient or scene, "
+            "held-out scores will be too good; --data.group parent keeps it together"
+        ]
     for pattern in _PIECES:
         things: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for name, part in chosen.items():
@@ -292,7 +308,6 @@ def _pieces(chosen: dict[str, str], side: str) -> list[str]:
             return []
         parts = things[torn[0]]
         held = next(part for part in ("test", "val") if part in parts)
-        where = "" if side == PAIRS else f" in domain {side}"
         return [
             f"names such as {parts['train'][0]} (train) and {parts[held][0]} ({held}) look like pieces of {len(things)} things{where}: if "
             f"they are, held-out scores will be too good; --data.group '{pattern}' keeps together what begins alike"
