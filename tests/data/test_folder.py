@@ -295,3 +295,36 @@ def test_c15_a_pattern_selects_by_name(tmp_path: Path) -> None:
 def test_c15_a_name_that_exists_is_no_pattern(tmp_path: Path) -> None:
     picture(tmp_path / "run[1]" / "a.png")
     assert find_images(tmp_path / "run[1]").names == ["a.png"]
+
+
+# ---- c23: what this tool wrote inside a folder of data -----------------------------------------------------------------------
+
+OUTPUT_FOLDERS = {
+    "a run": ("recipe.yaml", "log.jsonl"),
+    "a run without its log": ("recipe.yaml", "checkpoints/last.pt"),
+    "a run that was thinned out": ("recipe.yaml", "model/generator.safetensors"),
+    "an evaluation": ("evaluation.json", "per_image.csv"),
+    "an analysis": ("analysis.json", "analysis.html"),
+    "an ablation": ("ablation.json", "grid.yaml"),
+}
+
+
+@pytest.mark.parametrize("held", OUTPUT_FOLDERS.values(), ids=[*OUTPUT_FOLDERS])
+def test_c23_an_output_folder_inside_the_data_is_passed_over(held: tuple[str, ...], tmp_path: Path) -> None:
+    picture(tmp_path / "trainA" / "1.png")
+    shown = picture(tmp_path / "runs" / "x" / "samples" / "000001" / "1.png")
+    for name in held:
+        (tmp_path / "runs" / "x" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "runs" / "x" / name).touch()
+    found = find_images(tmp_path)
+    assert found.names == ["trainA/1.png"]
+    assert found.notes == [f"passed over in {tmp_path}: 1 folder that transfigure wrote (a run, an evaluation), such as runs/x"]
+    for named in ("runs/x", "runs/x/samples"):  # what is named itself is read
+        assert find_images(tmp_path / named).files == [shown]
+
+
+def test_c23_a_recipe_or_a_table_alone_makes_no_output_folder(tmp_path: Path) -> None:
+    for name in ("recipe.yaml", "per_image.csv", "log.jsonl"):
+        picture(tmp_path / name / "1.png")
+        (tmp_path / name / name).touch()
+    assert len(find_images(tmp_path).files) == 3

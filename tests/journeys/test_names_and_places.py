@@ -315,6 +315,22 @@ def test_c23_an_evaluation_inside_the_data_is_refused(here: Path) -> None:
     assert evaluate(model_on(data), metrics=["l1"], out=data / "scores", quiet=True).names
 
 
+def test_c23_pictures_of_an_analysis_inside_the_data_are_refused_and_files_that_are_none_are_not(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_folders(here / "pairs")
+    done(capsys, f"transfigure train pix2pix pairs --out pairs/run {TINY} --quiet")
+    said = refused(capsys, "transfigure analyze pairs/run --out pairs/trainA/x")
+    assert (
+        said == f"pairs/trainA/x lies inside the data {here / 'pairs/trainA'}: its pictures would be data next time; choose another --out"
+    )
+    before = find_images(here / "pairs").names
+    assert not [name for name in before if name.startswith("run")]
+    done(capsys, "transfigure statistics pairs/trainA --out pairs/trainA/known.npz --features random --quiet")
+    done(capsys, "transfigure report pairs/run --out pairs/trainA/report.html")
+    assert find_images(here / "pairs").names == before
+
+
 # ---- what was typed otherwise --------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 A file whose suffix belongs to a readable format is taken; any other is decided by its first bytes. What is passed over is counted in
 one note. Names that begin with a dot, and the folders in which systems and network drives keep thumbnails and deleted files, are no
-data. Links are followed, out of the folder too.
+data, nor are this tool's own output folders inside a folder of data. Links are followed, out of the folder too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import functools
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,10 +33,21 @@ _NO_DATA_FOLDERS = frozenset(
 )
 _NO_DATA_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 
+_OUTPUTS = (
+    ("recipe.yaml", ("log.jsonl", "checkpoints", "model")),
+    ("evaluation.json", ("per_image.csv", "panels")),
+    ("analysis.json", ("analysis.html",)),
+    ("ablation.json", ("grid.yaml",)),
+)
+"""What this tool's output folders hold: a file, and beside it at least one of the others."""
+_MARKS = frozenset(name for file, others in _OUTPUTS for name in (file, *others))
+
 _FOLDER, _LINK, _LOOP = "folder of thumbnails, deleted or hidden files", "link that cannot be followed", "link that leads back"
+_OUTPUT = "folder that transfigure wrote (a run, an evaluation)"
 _HIDDEN, _UNREADABLE, _OTHER = "hidden file", "unreadable file", "other file"
 _PLURALS = {
     _FOLDER: "folders of thumbnails, deleted or hidden files",
+    _OUTPUT: "folders that transfigure wrote (runs, evaluations)",
     _LINK: "links that cannot be followed",
     _LOOP: "links that lead back",
 }
@@ -117,6 +128,15 @@ def sub_folders(place: Path) -> list[str]:
     )
 
 
+def written_by_us(names: Iterable[str]) -> bool:
+    """Whether a folder that holds these names is an output of this tool: a run, an evaluation, an analysis or an ablation.
+
+    A folder of translated pictures is none: its files say so themselves, and are data like any other.
+    """
+    found = _MARKS.intersection(names)
+    return any(file in found and not found.isdisjoint(others) for file, others in _OUTPUTS)
+
+
 def composed(name: str) -> str:
     """A name as it is compared with others: accents composed with their letters, whichever way a system stores them."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
@@ -137,7 +157,7 @@ class _PassedOver:
         return bool(self._counts)
 
     def __str__(self) -> str:
-        plain = (_OTHER, _HIDDEN, _UNREADABLE, _LINK, _LOOP, _FOLDER)
+        plain = (_OTHER, _HIDDEN, _UNREADABLE, _LINK, _LOOP, _FOLDER, _OUTPUT)
         formats = sorted(kind for kind in self._counts if kind not in plain)
         parts = []
         if formats:
@@ -176,6 +196,7 @@ def _walk(folder: Path, recursive: bool, pattern: str | None, passed: _PassedOve
         above = _Above(_identity(str(parent)), above)
     seen: set[tuple[int, int]] = set()
     once = again = 0
+    own = False
     stack: list[tuple[str, str, bool, _Above | None]] = [(str(folder), "", False, above)]
     while stack:
         place, prefix, linked, above = stack.pop()
@@ -189,6 +210,11 @@ def _walk(folder: Path, recursive: bool, pattern: str | None, passed: _PassedOve
         if _contains(above, identity):
             passed.add(_LOOP, prefix.rstrip("/"))
             continue
+        if written_by_us(entry.name for entry in entries):
+            own = own or not prefix  # a run that was named itself is read, with all that is in it
+            if not own:
+                passed.add(_OUTPUT, prefix.rstrip("/"))
+                continue
         if identity in seen:
             again += 1 + len(entries)
             if again > _REPEATED + _REPEATED_SHARE * once:

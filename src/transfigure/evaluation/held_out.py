@@ -14,7 +14,7 @@ from ..data.files import real_path
 from ..data.grey import are_mixed, channels_of, grey_among_colour
 from ..data.layouts import recognise
 from ..data.left_out import LEFT_OUT_FILE, load_left_out, remaining
-from ..data.open import find_records, geometry_of, resolve_data, usable
+from ..data.open import find_records, geometry_of, refuse_inside, resolve_data, usable
 from ..data.pairing import listed
 from ..data.splits import SPLITS_FILE, StoredSplit
 from ..data.value_range import SCORES, Watch, train_flag
@@ -97,6 +97,15 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
     dataset.watches = _watch(section, "source"), _watch(section, "target")
     training = _plain_dataset(section, translator, records["train"], paired) if records["train"] else None
     return HeldOut(section, name, dataset, training, notes, paired)
+
+
+def refuse_among_data(translator: Translator, data: str | Path | Data | None, overrides: dict[str, Any], out: Path) -> None:
+    """Refuse a place for pictures that lies in the data which :func:`held_out` would take: they would be data next time.
+
+    Raises:
+        UserError: it does.
+    """
+    refuse_inside(resolve_data(_section_for(translator, data, overrides)), out)
 
 
 def split_of_run(translator: Translator, section: Data) -> StoredSplit | None:

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Analyze, write the page, and print the table."""
+    from ...evaluation.held_out import refuse_among_data
     from ...reporting.analysis.page import check_analysis, write_analysis
     from ...studies.preservation.analyze import AnalysisOptions, analyze, read_probes
 
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     out = run / "analysis" if run is not None else None if options.out is None else Path(options.out)
     if out is not None:
         check_analysis(out, options.overwrite, run)
+        refuse_among_data(translator, options.data, overrides, out)
     second = None if options.second is None else open_model(options, options.second)
     common = {"split": options.split, "overrides": overrides, "quiet": options.quiet}
     probes = None if options.probes is None else read_probes(options.probes, translator, options.data, **common)
