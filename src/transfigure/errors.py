@@ -13,6 +13,9 @@ from collections.abc import Iterable
 # follows, and lone surrogates, which stand for bytes of a file name that are no letters.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+# A value in a file may be of any length, and would push the sentence around it out of sight. No path is longer than 4096 bytes.
+_ENDLESS = re.compile(r"\S{5000,}")
+
 
 class TransfigureError(Exception):
     """A failure we can explain. The message is one sentence: what, which value, and the way out.
@@ -32,8 +35,9 @@ class TransfigureError(Exception):
 
     @property
     def printable(self) -> str:
-        """The message as a terminal may show it: the only line breaks are those between its lines."""
-        return "\n".join(map(printable, self.args))
+        """The message as a terminal may show it: the only line breaks are those between its lines, and words without end are cut."""
+        lines = (_ENDLESS.sub(lambda word: f"{word[0][:200]}... ({len(word[0]):,} letters)", str(line)) for line in self.args)
+        return "\n".join(map(printable, lines))
 
 
 class UserError(TransfigureError):

@@ -72,6 +72,14 @@ def test_an_error_of_several_lines_breaks_only_between_them() -> None:
     assert error.printable == "two files are bad:\n  a\\nb.png\n  c.png"
 
 
+def test_a_word_without_end_is_cut() -> None:
+    """A cell of a manifest may hold a hundred thousand letters, which would push the sentence out of sight."""
+    path = "folder/" * 500 + "name.png"
+    assert UserError(f"{path} does not exist: look").printable == f"{path} does not exist: look"
+    shown = UserError(f"line 3 names {'[' * 100_000}, which does not exist").printable
+    assert shown == f"line 3 names {'[' * 200}... (100,001 letters) which does not exist"
+
+
 def test_all_that_is_printed_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
     say("note: \x1b[2J\n")
     answer("a\u202eb\n")
