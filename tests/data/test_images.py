@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageOps
 
-from transfigure.data.images import Header, read, size_of, split_halves, write
+from transfigure.data.images import Header, kind_of, read, size_of, split_halves, write
 from transfigure.errors import UserError
 
 from .pictures import Pixels, encoded, gradient, in_one_folder
@@ -313,3 +313,19 @@ class TestRealImages:
     def test_microscope_8_bit_and_photos(self, shared: Path) -> None:
         assert read(shared / "data" / "isbi2012_em" / "membrane" / "test" / "6.png").shape == (512, 512, 1)
         assert read(shared / "data" / "facades_mini22" / "trainA" / "1_A.jpg").shape == (256, 256, 3)
+
+
+# ---- c11: several frames are no picture, whatever the format -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("suffix", "words"), [(".webp", "WebP"), (".png", "PNG"), (".gif", "GIF")])
+def test_c11_an_animation_is_refused_with_its_number_of_frames(suffix: str, words: str, tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (0, 90, 250)]
+    frames[0].save(tmp_path / f"moving{suffix}", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / f"still{suffix}", save_all=True)
+    for look in (read, size_of):
+        with pytest.raises(UserError, match=rf"moving\{suffix} is an animated {words} of 3 frames: save the frame that is meant as PNG"):
+            look(tmp_path / f"moving{suffix}")
+        look(tmp_path / f"still{suffix}")
+    (tmp_path / f"moving{suffix}").rename(tmp_path / "moving")
+    assert kind_of(tmp_path / "moving") == (f"animated {words}", False)

@@ -100,7 +100,7 @@ def test_c02_a_gif_of_one_frame_is_read_and_an_animation_is_named(tmp_path: Path
     assert (images.read(tmp_path / "one.gif")[..., 0] == grey).all()
     assert (images.read(tmp_path / "two.gif") == colours).all()
     assert images.size_of(tmp_path / "two.gif").format == "GIF"
-    with pytest.raises(UserError, match=r"moving\.gif is an animated GIF: save the frame that is meant as PNG"):
+    with pytest.raises(UserError, match=r"moving\.gif is an animated GIF of 2 frames: save the frame that is meant as PNG"):
         images.read(tmp_path / "moving.gif")
     found = find_images(tmp_path)
     assert found.names == ["one.gif", "two.gif"]

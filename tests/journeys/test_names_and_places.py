@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import sys
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.evaluation.examples import model_on, two_folders
 from tests.tiny import copying, write_images
@@ -329,6 +332,24 @@ def test_c23_pictures_of_an_analysis_inside_the_data_are_refused_and_files_that_
     done(capsys, "transfigure statistics pairs/trainA --out pairs/trainA/known.npz --features random --quiet")
     done(capsys, "transfigure report pairs/run --out pairs/trainA/report.html")
     assert find_images(here / "pairs").names == before
+
+
+def test_c11_a_side_of_animations_alone_is_told_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = two_folders(here / "pairs")
+    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (0, 250)]
+    for folder in ("trainA", "valA", "testA"):
+        for file in find_images(data / folder).files:
+            frames[0].save(file.with_suffix(".gif"), save_all=True, append_images=frames[1:])
+            file.unlink()
+    said = refused(capsys, "transfigure train pix2pix pairs --out run")
+    reason = (
+        rf"the folder {data / 'trainA'} holds no images, only \d animated GIF files, such as \S+\.gif \(convert them to PNG to use them\)"
+    )
+    assert re.match(reason, said)
+    for file in find_images(data / "valB").files:  # and where another split has pairs
+        shutil.copy(file, data / "valA")
+    said = refused(capsys, "transfigure train pix2pix pairs --out run")
+    assert re.match(rf"{data} has no training pairs \(found: val\): {reason}", said)
 
 
 # ---- what was typed otherwise --------------------------------------------------------------------------------------------------

@@ -433,3 +433,24 @@ def test_a_model_of_side_by_side_pairs_asks_which_half(tmp_path: Path) -> None:
         assert images.read(tmp_path / f"{half}.png").shape[1] == width
     translator.translate_file(source / "square.png", tmp_path / "square.png")
     copying().translate_file(source / "a.png", tmp_path / "of_another_model.png")
+
+
+def test_c02_same_writes_what_it_can_in_its_own_format_and_the_rest_as_png(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    kinds = {"a.jfif": "JPEG", "b.jpe": "JPEG", "c.ppm": "PPM", "d.gif": "GIF", "e": "PNG", "f.tif": "TIFF", "g.JPG": "JPEG"}
+    for name, kind in kinds.items():
+        Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(source / name, kind)
+    copying().translate_folder(source, tmp_path / "out", format="same")
+    found = {file.name: images.size_of(file).format for file in (tmp_path / "out").iterdir()}
+    assert found == {"a.jfif": "JPEG", "b.jpe": "JPEG", "c.png": "PNG", "d.png": "PNG", "e.png": "PNG", "f.tif": "TIFF", "g.JPG": "JPEG"}
+    notes = [line for line in capsys.readouterr().err.splitlines() if "theirs" in line]
+    assert notes == [f"note: 3 of 7 images (.gif, .ppm, no suffix) are written as png, such as {source / 'c.ppm'}: theirs is only read"]
+
+
+def test_c02_same_of_a_model_whose_images_a_png_cannot_hold(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.pfm").write_bytes(b"Pf\n16 16\n-1.0\n" + np.full((16, 16), 0.5, "<f4").tobytes())
+    written = copying(Domain(1, "float32")).translate_folder(source, tmp_path / "out", format="same", quiet=True)
+    assert written == [tmp_path / "out" / "a.tif"]

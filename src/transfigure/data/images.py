@@ -54,7 +54,17 @@ _PLUGINS: dict[str, type[ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
 }
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
+_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jfif": "JPEG",
+    ".jpe": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -84,6 +94,9 @@ _FOREIGN = {
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
 """Of the files that begin with a box called ftyp."""
 _FOREIGN_IMAGES = frozenset({"JPEG 2000", "JPEG XL", "Photoshop", "OpenEXR", "PAM", "AVIF", "HEIC"})
+
+_ANIMATED = {"GIF": "GIF", "PNG": "PNG", "WEBP": "WebP"}
+"""Formats that may hold several frames, of which none is the picture."""
 
 FORMATS = "PNG, JPEG, WebP, TIFF, BMP, GIF or PNM file"
 
@@ -135,7 +148,7 @@ def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "
     samples, planes or pages; its signed or wide integers become float32.
 
     Args:
-        path: a PNG, JPEG, WebP, TIFF, BMP, GIF (of one frame) or PNM (PBM, PGM, PPM, PFM) file, whatever its suffix.
+        path: a PNG, JPEG, WebP, TIFF, BMP, GIF (each of one frame) or PNM (PBM, PGM, PPM, PFM) file, whatever its suffix.
         alpha: what to do with transparency: ``refuse`` files that have any (alpha that is opaque everywhere is dropped),
             lay the image on ``white`` or ``black``, ``drop`` the alpha channel, or ``keep`` it as the last of 4 channels.
         orientation: ``apply`` the file's orientation tag (EXIF 2.3, tag 0x0112), or ``ignore`` it and give the pixels as they are stored.
@@ -243,7 +256,7 @@ def write(path: str | Path, array: Array, about: Metadata | None = None) -> None
     knows only colour: a grey image comes back with three equal channels.
 
     Args:
-        path: ends in png, jpg, jpeg, webp, tif, tiff or bmp; folders above it are created.
+        path: ends in png, jpg, jpeg, jfif, jpe, webp, tif, tiff or bmp; folders above it are created.
         array: ``[H, W, C]`` uint8, uint16 or float32.
         about: what else the file says, as far as its format can; see :meth:`.metadata.Metadata.fitting`.
 
@@ -280,6 +293,11 @@ def check_format(path: Path, channels: int, dtype: str) -> str:
         way_out = f"write a {' or '.join(fits)} file instead" if fits else "use uint8, uint16 or float32"
         raise UserError(f"{path}: a {kind} file cannot hold {channels} channel{'s' * (channels > 1)} of {dtype}: {way_out}")
     return kind
+
+
+def can_be_written(path: Path) -> bool:
+    """Whether the suffix names a format that :func:`write` knows."""
+    return path.suffix.lower() in _FORMATS
 
 
 def split_halves(array: Array, path: str | Path) -> tuple[Array, Array]:
@@ -342,11 +360,11 @@ def kind_of(path: str | Path) -> tuple[str, bool]:
     """
     with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each of many files takes longer than the look itself
         head = stream.read(32)
-        if (kind := _readable(head)) == "GIF":
+        if (kind := _readable(head)) in _ANIMATED:
             with contextlib.suppress(Exception):  # a damaged one is said to be so when it is read
                 stream.seek(0)
-                if GifImagePlugin.GifImageFile(stream).is_animated:
-                    return "animated GIF", False
+                if getattr(_PLUGINS[kind](stream), "is_animated", False):
+                    return f"animated {_ANIMATED[kind]}", False
     if kind:
         return kind, True
     return next((kind for kind in (_foreign(head),) if kind in _FOREIGN_IMAGES), ""), False
@@ -382,13 +400,14 @@ def _pillow(stream: BinaryIO, kind: str, path: Path) -> ImageFile | None:
     """The image with its header read, or None for what Pillow would not show whole: a PNM, or a TIFF that is tifffile's to read."""
     if kind == "PNM":
         return None
-    if kind == "GIF":
-        still = GifImagePlugin.GifImageFile(stream)
-        if still.is_animated:
-            raise UserError(f"{path} is an animated GIF: save the frame that is meant as PNG, or leave it out")
-        return still
     if kind != "TIFF":
-        return _PLUGINS[kind](stream)
+        still = _PLUGINS[kind](stream)
+        if kind in _ANIMATED and getattr(still, "is_animated", False):
+            raise UserError(
+                f"{path} is an animated {_ANIMATED[kind]} of {getattr(still, 'n_frames', 2)} frames: "
+                "save the frame that is meant as PNG, or leave it out"
+            )
+        return still
     try:
         image = TiffImagePlugin.TiffImageFile(stream)
         return image if _shown_whole(image) else None

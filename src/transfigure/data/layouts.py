@@ -358,7 +358,12 @@ def _singles(folder: Path, notes: list[str]) -> list[Single]:
 def _nothing_paired(a: dict[str, Path], b: dict[str, Path]) -> str:
     name = next(name for name in a if name in b)
     folders = a[name], b[name]
-    shown = [listed(_images_in(folder, []).names) or "no images" for folder in folders]
+    shown = []
+    for folder in folders:
+        notes: list[str] = []
+        if not (found := _images_in(folder, notes)).files:
+            return notes[0]  # what it holds instead
+        shown.append(listed(found.names))
     return (
         f"no file of {folders[0]} ({shown[0]}) has a partner in {folders[1]} ({shown[1]}): give the two files of a pair one name, "
         "or list the pairs in a manifest"

@@ -171,6 +171,15 @@ def find_records(section: Data, stored: StoredSplit | None = None) -> FoundRecor
     return FoundRecords(records, [*collection.notes, *division.notes], not collection.unpaired, division)
 
 
+def no_training_pairs(section: Data, opened: FoundRecords) -> str:
+    """The sentence for data without anything to train on, with what the folders hold instead."""
+    found = ", ".join(name for name in SPLITS if opened.splits[name]) or "nothing"
+    place, remedy = (section.path, "add a train folder") if section.path is not None else (section.kind, "raise --data.train")
+    if instead := [note for note in opened.notes if "holds no images" in note]:
+        return f"{place} has no training pairs (found: {found}): {instead[0]}"
+    return f"{place} has no training pairs (found: {found}): {remedy}"
+
+
 def open_data(
     section: Data, seed: int = 0, quiet: bool = False, stored: StoredSplit | None = None, left_out: Sequence[LeftOut] = ()
 ) -> OpenedData:
@@ -191,9 +200,7 @@ def open_data(
     if stored is not None:
         stored.check(opened.division, str(section.path or section.kind))
     if not records["train"]:
-        found = ", ".join(name for name in SPLITS if records[name]) or "nothing"
-        place, remedy = (section.path, "add a train folder") if section.path is not None else (section.kind, "raise --data.train")
-        raise UserError(f"{place} has no training pairs (found: {found}): {remedy}")
+        raise UserError(no_training_pairs(section, opened))
     for name in ("train", "val"):
         records[name] = remaining(records[name], [pair for pair in left_out if pair.split == name], section.path, paired)
     geometry = geometry_of(section, paired)

@@ -23,7 +23,7 @@ from ..data.dataset import Cache
 from ..data.file_facts import PictureWatch
 from ..data.files import check_writable_folder, home_path
 from ..data.grey import channels_of, grey_among_colour
-from ..data.open import find_records, resolve_data
+from ..data.open import find_records, no_training_pairs, resolve_data
 from ..data.ownership import check_outputs
 from ..data.pairs import Record
 from ..data.pixels import Array
@@ -121,7 +121,7 @@ def train_segmenter(
     records, notes = opened.splits, opened.notes
     where = section.path or section.kind
     if not records["train"]:
-        raise UserError(f"{where} has no training pairs: add a train folder")
+        raise UserError(no_training_pairs(section, opened))
     side, known = _labels_and_palette(section, records["train"], options)
     notes.append(f"photos are side {'AB'[1 - side]}; the labels have {len(known.classes)} classes: {_few(known.classes)}")
     notes += grey_among_colour(channels_of((record.a, record.b)[1 - side] for part in records.values() for record in part), "photos")

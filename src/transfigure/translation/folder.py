@@ -10,7 +10,7 @@ from typing import Literal, NoReturn, TypedDict
 from ..data.file_facts import Orientation
 from ..data.files import real_path
 from ..data.folder import composed
-from ..data.images import Alpha, kind_of
+from ..data.images import Alpha, can_be_written, kind_of
 from ..data.metadata import Keep
 from ..data.ownership import is_ours
 from ..data.pairing import listed
@@ -78,7 +78,7 @@ def plan_outputs(files: Sequence[Path], source: Path, output: Path, format: str,
         files: the inputs, all below ``source``.
         source: the folder they are in.
         output: the folder to write.
-        format: one of :data:`FORMATS`; ``same`` keeps each input's own.
+        format: one of :data:`FORMATS`; ``same`` keeps each input's own, if it can be written.
         check: called with each file to be written; raises UserError if its format cannot hold the images.
 
     Raises:
@@ -95,9 +95,10 @@ def plan_outputs(files: Sequence[Path], source: Path, output: Path, format: str,
     spellings: dict[str, Path] = {}
     for file in files:
         relative = file.relative_to(source)
-        written = output / (relative if format == "same" else relative.with_suffix(f".{format}"))
+        written = output / relative.with_suffix(suffix_of(file, format, check))
         if written in outputs:
-            raise UserError(f"{outputs[written]} and {file} would both be written as {written}: use --format same, or rename one")
+            way_out = "rename one" if format == "same" else "use --format same, or rename one"
+            raise UserError(f"{outputs[written]} and {file} would both be written as {written}: {way_out}")
         if (other := spellings.setdefault(composed(str(written)), file)) != file:
             raise UserError(
                 f"the names of {other} and {file} differ only in how accents are stored, which some systems take for one file: rename one"
@@ -107,6 +108,28 @@ def plan_outputs(files: Sequence[Path], source: Path, output: Path, format: str,
         check(written)
         outputs[written] = file
     return outputs
+
+
+def suffix_of(file: Path, format: str, check: Callable[[Path], None]) -> str:
+    """The suffix of a file's output; where its own format cannot be written, that of a png, or of a tif if a png cannot hold it."""
+    if format != "same":
+        return f".{format}"
+    if can_be_written(file):
+        return file.suffix
+    try:
+        check(Path("image.png"))
+    except UserError:
+        return ".tif"
+    return ".png"
+
+
+def other_formats(outputs: Mapping[Path, Path]) -> str:
+    """A note, for ``--format same``, if some inputs are of a format that is read and not written."""
+    other = [(image, file) for file, image in outputs.items() if not can_be_written(image)]
+    if not other:
+        return ""
+    (image, file), kinds = other[0], sorted({image.suffix.lower() or "no suffix" for image, _ in other})
+    return f"{len(other)} of {len(outputs)} images ({listed(kinds)}) are written as {file.suffix[1:]}, such as {image}: theirs is only read"
 
 
 def neighbours(outputs: Iterable[Path], output: Path) -> str:

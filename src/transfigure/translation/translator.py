@@ -31,7 +31,7 @@ from ..networks.base import Generator
 from ..networks.model_file import CARD, CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, load_model, save_model
 from ..networks.modes import inference
 from ..progress import say, track
-from .folder import FileKeywords, FileOptions, Written, neighbours, plan_outputs, raise_failures
+from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
 from .footprint import Footprint, available
 
 
@@ -357,8 +357,8 @@ class Translator:
         Args:
             source: the folder; sub-folders are kept.
             output: the folder to write; created if absent, and not inside ``source``.
-            format: of the files written (``png``, ``jpg``, ``webp``, ``tif``, ``bmp``), or ``same`` as each input; None is ``png``, or
-                ``tif`` (and a line that says so) for a model whose images a PNG cannot hold.
+            format: of the files written (``png``, ``jpg``, ``webp``, ``tif``, ``bmp``), or ``same`` as each input where that can be
+                written; None is ``png``, or ``tif`` (and a line that says so) for a model whose images a PNG cannot hold.
             quiet: no progress line and no notes.
             on_file: called with every file written.
             skip_existing: leave outputs that are there, whole and made by this model in this way: go on where a batch was broken off.
@@ -382,8 +382,9 @@ class Translator:
         options = self._choose_half(files, options)
         check_writable_folder(output)
         translator = replace(self, quiet=quiet or self.quiet)
-        if not translator.quiet and (note := neighbours(outputs, output)):
-            say(f"note: {note}")
+        for note in [] if translator.quiet else (other_formats(outputs) if format == "same" else "", neighbours(outputs, output)):
+            if note:
+                say(f"note: {note}")
         written, maker = Written(inputs=len(files)), self._maker(options)
         if skip_existing:
             written.skipped = [

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Translate, and print what was written."""
     from ...data.folder import is_place
-    from ...translation.folder import FORMATS
+    from ...translation.folder import FORMATS, suffix_of
 
     translator = open_model(options)
     source, output = Path(options.input), Path(options.output)
@@ -68,8 +68,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if options.skip_existing:
         raise UserError(f"--skip-existing goes on with a folder, and {source} is one image: leave it out")
     if output.is_dir() or options.output.endswith(("/", os.sep)):
-        suffix = source.suffix if options.format == "same" else f".{options.format or 'png'}"
-        output = output / f"{source.stem}{suffix}"
+        output = output / f"{source.stem}{suffix_of(source, options.format or 'png', translator.check_output)}"
     elif options.format and options.format != "same" and output.suffix.lower() != f".{options.format}":
         raise UserError(f"--format {options.format} and the output {output} disagree: leave out one (formats: {', '.join(FORMATS)})")
     translator.translate_file(source, output, **how)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...data.files import check_writable_folder, in_it, occupants, write_json, write_text
-from ...data.open import find_records, refuse_inside, resolve_data
+from ...data.open import find_records, no_training_pairs, refuse_inside, resolve_data
 from ...errors import Interrupted, UserError, printable
 from ...evaluation.schema import finite
 from ...processes import StopRequest, child_command, isolated_children
@@ -89,9 +89,10 @@ def ablate(
     if options.jobs < 1:
         raise UserError(f"--jobs is {options.jobs}: it must be at least 1")
     cells = [_resolved(cell) for cell in grid.cells()]
-    records = find_records(cells[0].recipe.data).splits
+    opened = find_records(cells[0].recipe.data)
+    records = opened.splits
     if not records["train"]:
-        raise UserError(f"{cells[0].recipe.data.path} has no training pairs: add a train folder")
+        raise UserError(no_training_pairs(cells[0].recipe.data, opened))
     folder = Path(out)
     refuse_inside(cells[0].recipe.data, folder)
     _check_place(folder, grid, cells, resume)
