@@ -12,6 +12,7 @@ from tests.imports import PACKAGE, imports
 PACKAGES = [
     *(
         "errors",
+        "wording",
         "_version",
         "bounds",
         "integrity",

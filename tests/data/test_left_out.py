@@ -124,7 +124,7 @@ def test_c21_a_run_lists_them_and_a_resume_goes_on_without_them(tmp_path: Path, 
     assert evaluate(part, split="train", metrics=["l1"]).names == ["0", "1", "3", "4", "5", "6", "8", "9"]
     assert "note: 2 train pairs are left out, as in training" in capsys.readouterr().err
     assert evaluate(part, metrics=["l1"]).names == ["0", "1", "3", "4", "5", "6", "8", "9"]
-    assert "note: 2 test pairs cannot be used and are left out, such as 2: " in capsys.readouterr().err
+    assert "note: 2 test pairs cannot be used and are left out (data.on_error skip; 8 are used), such as 2: " in capsys.readouterr().err
     analysis = analyze(part, options=AnalysisOptions(limit=8), quiet=True)
     assert analysis.about["split"] == "test"
 

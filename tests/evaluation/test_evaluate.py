@@ -442,7 +442,7 @@ def test_pairs_that_do_not_fit_the_model(tmp_path: Path) -> None:
         evaluate(model_on(two_folders(tmp_path / "many", 5, 3, test=1), 3, 3), quiet=True)
     root = two_folders(tmp_path / "sizes", test=2)
     images.write(root / "testA" / "1.png", noise_image(50, 50))
-    with pytest.raises(UserError, match=r"testA/1\.png.*50x50 and 32x32"):
+    with pytest.raises(UserError, match=r"testA/1\.png is 50x50.*testB/1\.png is 32x32.*must have one size"):
         evaluate(model_on(root, values={"data.load_size": None}), quiet=True)
     (root / "testB" / "0.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"testB/0\.png is empty"):

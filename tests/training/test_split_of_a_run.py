@@ -80,7 +80,7 @@ def test_a_pair_that_was_trained_on_is_gone(tmp_path: Path) -> None:
     (data / "A" / f"{stored['test'][0]}.png").unlink()
     names, notes = scored(run)
     assert names == stored["test"][1:]
-    assert f"1 pairs that this run divided are not there any more: {stored['test'][0]}" in notes
+    assert f"1 pair that this run divided is not there any more: {stored['test'][0]}" in notes
     (data / "A" / f"{stored['train'][0]}.png").unlink()
     with pytest.raises(UserError, match=rf"1 of the pairs that this run was trained on are not in .* any more \({stored['train'][0]}\)"):
         train(recipe(data), run, resume=True, quiet=True)

@@ -12,11 +12,12 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from ..errors import UserError
-from .file_facts import KEPT_TYPES, FactsWatch, FileFacts, describe_orientation, describe_pages
+from ..wording import counted, said_once
+from .file_facts import KEPT_TYPES, FactsWatch, FileFacts, describe_orientation, describe_pages, differ_in_orientation
 from .grey import grey_among_colour
-from .images import Alpha
+from .images import Alpha, size_of
 from .pairing import listed
-from .pairs import Direction, Picture, Record, describe, directed
+from .pairs import Direction, FilePicture, Picture, Record, describe, directed
 from .pixels import Array
 from .transforms import Geometry
 from .value_range import DEPTHS, FEW, Range, Watch, outside, suggested, train_flag
@@ -46,6 +47,7 @@ class Findings:
         target_values: the same for the targets.
         reasons: for every record that cannot be used, by its position, why.
         range_warnings: those of ``warnings`` that are about a side's value range, by side.
+        named: of each of ``errors``, what it calls its files.
     """
 
     errors: list[str] = field(default_factory=list)
@@ -60,6 +62,7 @@ class Findings:
     target_values: tuple[float, float] = (0.0, 0.0)
     reasons: dict[int, list[str]] = field(default_factory=dict)
     range_warnings: dict[str, list[str]] = field(default_factory=dict)
+    named: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def inspect(
     labels: tuple[set[str], set[str]] = (set(), set())
     watches = tuple(_watch(side, given, geometry) for side, given in zip(SIDES, use.ranges))
     files = tuple(FactsWatch(f"{side} pictures") for side in SIDES)
-    fitted: list[str] = []
+    together = PairWatch(geometry)
     for index, record in enumerate(directed(records, direction)):
         try:
             arrays, facts = record.examine(alpha)
@@ -136,8 +139,7 @@ def inspect(
                 if reason := outside(array, given):
                     problems.append(f"{picture.label} {reason}: give the range, such as {_flag_for(side, array)}")
             bad[index] += problems
-            if paired and geometry.fit and arrays[0].shape[:2] != arrays[1].shape[:2]:
-                fitted.append(f"{record.name} (from {_size(arrays[1])} to {_size(arrays[0])})")
+            together.look(record, arrays, facts)
             pictures = record.a, record.b
             for side, known, picture, array, ends, one, watch, file in zip(seen, labels, pictures, arrays, extremes, facts, watches, files):
                 if paired or picture.label not in known:  # the smaller domain comes round again
@@ -166,12 +168,7 @@ def inspect(
         found.warnings += file.notes()
         _check_palettes(side, pictures_seen, rule == "bicubic" and geometry.load_size is not None, bad, found.warnings)
     _warn_of_types(found, files[1])
-    if fitted:
-        found.warnings.append(
-            f"{len(fitted)} of {len(records)} pairs are of two sizes: each target is resized to its source's size, {listed(fitted)}"
-        )
-    if paired:
-        _warn_of_orientation(found, seen, len(records))
+    found.warnings += together.notes()
     repeated = [names for names in contents.values() if len(names) > 1]
     if not paired:
         found.warnings += _domain_warnings(records, domains, use.part)
@@ -186,24 +183,34 @@ def inspect(
             f"too good: {listed(shared)}"
         )
     found.errors = [line for index in sorted(bad) for line in bad[index]]
+    for index in sorted(bad):
+        sides = records[index].a, records[index].b
+        names = [*(picture.label for picture in sides), *(str(path) for picture in sides for path in picture.paths)]
+        found.named |= dict.fromkeys(bad[index], names)
     found.reasons = {index: list(dict.fromkeys(bad[index])) for index in sorted(bad) if bad[index]}
     found.unusable = len(found.reasons)
     return found
 
 
-def raise_if_bad(findings: Findings) -> None:
+def raise_if_bad(findings: Findings, skipping: bool = False) -> None:
     """Stop if any pair cannot be used.
+
+    Args:
+        findings: what was found.
+        skipping: whether ``data.on_error skip`` is set already, and would leave nothing over.
 
     Raises:
         UserError: how many pairs cannot be used, the first reasons, and the way out.
     """
     if not findings.errors:
         return
-    lines = [f"{findings.unusable} of {findings.count} pairs cannot be used:"]
-    lines += [f"  {error}" for error in findings.errors[:SHOWN]]
-    if len(findings.errors) > SHOWN:
-        lines.append(f"  and {len(findings.errors) - SHOWN} more")
-    lines.append("leave them out with --data.on_error skip, or repair these files, or move them (with their partners) out of the data set")
+    errors = said_once((error, findings.named.get(error, ())) for error in findings.errors)
+    lines = [f"{findings.unusable} of {counted(findings.count, 'pair')} cannot be used:"]
+    lines += [f"  {error}" for error in errors[:SHOWN]]
+    if len(errors) > SHOWN:
+        lines.append(f"  and {len(errors) - SHOWN} more")
+    way_out = "repair these files, or move them (with their partners) out of the data set"
+    lines.append(way_out if skipping else f"leave them out with --data.on_error skip, or {way_out}")
     raise UserError(*lines)
 
 
@@ -222,15 +229,80 @@ def _reasons(pictures: Iterable[Picture], alpha: Alpha) -> list[str]:
 
 
 def _problems(record: Record, arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts], geometry: Geometry) -> list[str]:
-    problems = []
-    source, target = arrays
-    if geometry.paired and source.shape[:2] != target.shape[:2] and (not geometry.fit or _turned_apart(arrays, facts)):
-        reason = _orientations(record, facts) or ": both pictures of a pair must have one size (--data.fit resize brings the target to it)"
-        problems.append(f"{record.a.label} is {describe(source)} but {record.b.label} is {describe(target)}{reason}")
-    for picture, array in zip((record.a, record.b), (source, target)):
+    problems = [problem] if (problem := sizes_apart(record, arrays, facts, geometry)) else []
+    for picture, array in zip((record.a, record.b), arrays):
         if min(array.shape[:2]) < 2:
             problems.append(f"{picture.label} is {describe(array)}: a picture needs at least 2 pixels each way")
     return problems
+
+
+def sizes_apart(record: Record, arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts], geometry: Geometry) -> str:
+    """Why the two pictures of a pair cannot lie on each other: the one rule of every reader of pairs; empty if they can."""
+    source, target = arrays
+    if not geometry.paired or source.shape[:2] == target.shape[:2] or (geometry.fit and not _turned_apart(arrays, facts)):
+        return ""
+    reason = _orientations(record, facts) or ": both pictures of a pair must have one size (--data.fit resize brings the target to it)"
+    return f"{record.a.label} is {describe(source)} but {record.b.label} is {describe(target)}{reason}"
+
+
+class PairWatch:
+    """Looks at pairs as they are read, each once, and says in the end what is done to make their two pictures lie on each other.
+
+    Args:
+        geometry: how they are read.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._geometry = geometry
+        self._known: set[str] = set()
+        self._fitted: list[str] = []
+        self._apart: list[tuple[str, str]] = []
+
+    def look(self, record: Record, arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts]) -> None:
+        """Take in a pair; one that comes again is passed over."""
+        if not self._geometry.paired or record.name in self._known:
+            return
+        self._known.add(record.name)
+        source, target = arrays
+        if source.shape[:2] != target.shape[:2]:
+            if self._geometry.fit:
+                self._fitted.append(f"{record.name} (from {_size(target)} to {_size(source)})")
+        elif differ_in_orientation(facts, source):
+            a, b = (describe_orientation(each.orientation) for each in facts)
+            self._apart.append((f"{a} in {record.a.label}", f"{b} in {record.b.label}"))
+
+    def notes(self) -> list[str]:
+        """One sentence for each thing that is done."""
+        notes, count = [], counted(len(self._known), "pair")
+        if self._fitted:
+            notes.append(
+                f"{len(self._fitted)} of {count} are of two sizes: each target is resized to its source's size, {listed(self._fitted)}"
+            )
+        if self._apart:
+            one, two = self._apart[0]
+            notes.append(
+                f"{len(self._apart)} of {count} have different orientation tags in their two pictures, such as {one} and {two}: both are "
+                "turned upright by them, so look whether they lie on each other, and set --data.orientation ignore if not"
+            )
+        return notes
+
+
+def amiss_by_headers(records: Sequence[Record], geometry: Geometry) -> list[str]:
+    """Names of the pairs that cannot be used by what their headers say: no pixel is decoded, so that others may turn out to be damaged."""
+    return [record.name for record in records if _amiss(record, geometry)]
+
+
+def _amiss(record: Record, geometry: Geometry) -> bool:
+    sizes = []
+    for picture in (record.a, record.b):
+        if not isinstance(picture, FilePicture):
+            return False
+        try:
+            header = size_of(picture.paths[0], picture.orientation)
+        except UserError:
+            return True
+        sizes.append((header.width // 2 if picture.half else header.width, header.height))
+    return geometry.paired and not geometry.fit and sizes[0] != sizes[1]
 
 
 def _turned_apart(arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts]) -> bool:
@@ -399,28 +471,6 @@ def _warn_of_types(found: Findings, targets: FactsWatch) -> None:
         found.warnings.append(
             f"{sum(foreign.values())} of {targets.count} target pictures hold {' or '.join(sorted(foreign))} values: they are read as "
             "32-bit floats, and translated images will be float TIFF files"
-        )
-
-
-def _warn_of_orientation(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]], count: int) -> None:
-    """Pairs of equal size of which one picture alone is turned by its tag: nothing but a look can tell whether that is right."""
-    other = {one.index: one for one in seen[1]}
-    apart = [
-        (one, two)
-        for one in seen[0]
-        if (two := other.get(one.index)) is not None
-        and one.size == two.size
-        and (tags := {one.facts.orientation, two.facts.orientation}) != {1}
-        and len(tags) == 2
-        and (one.size[0] == one.size[1] or not tags & {5, 6, 7, 8})
-    ]
-    if apart:
-        one, two = apart[0]
-        words = [describe_orientation(each.facts.orientation) for each in (one, two)]
-        found.warnings.append(
-            f"{len(apart)} of {count} pairs have different orientation tags in their two pictures, such as {words[0]} in {one.label} and "
-            f"{words[1]} in {two.label}: both are turned upright by them, so look whether they lie on each other, "
-            "and set --data.orientation ignore if not"
         )
 
 

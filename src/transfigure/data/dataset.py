@@ -18,10 +18,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from ..errors import RunFailure, TransfigureError
+from ..errors import RunFailure, TransfigureError, UserError
 from ..processes import isolated_children
 from . import pixels
 from .batch import Batch, Pair, collate
+from .check import PairWatch, sizes_apart
 from .file_facts import PictureWatch
 from .images import Alpha
 from .pairs import Direction, Record, directed
@@ -140,6 +141,7 @@ class PairDataset(Dataset[Pair]):
 
     Attributes:
         watches: over sources and targets, while they are read, if somebody wants to know what is wrong with them; None if not.
+        together: the same over pairs.
 
     Raises:
         ValueError: the cache has another geometry.
@@ -165,6 +167,7 @@ class PairDataset(Dataset[Pair]):
         self.cache = cache if cache is not None else Cache(self.geometry)
         self._partners: tuple[int, Array] | None = None
         self.watches: tuple[PictureWatch, PictureWatch] | None = None
+        self.together: PairWatch | None = None
         if self.cache.geometry != self.geometry:
             raise ValueError(f"the cache was prepared with {self.cache.geometry}, this data set needs {self.geometry}")
 
@@ -196,13 +199,18 @@ class PairDataset(Dataset[Pair]):
     def _loaded(self, index: int) -> Arrays:
         record = self.records[index]
         arrays, facts = record.examine(self.alpha)
+        if problem := sizes_apart(record, arrays, facts, self.geometry):
+            raise UserError(problem)
         for watch, picture, array, one in zip(self.watches or (), (record.a, record.b), arrays, facts):
             watch.look(picture.label, array, one)
+        if self.together is not None:
+            self.together.look(record, arrays, facts)
         return arrays
 
     def notes(self) -> list[str]:
         """What looks wrong with the pictures read so far, where they are watched."""
-        return [note for watch in self.watches or () for note in watch.notes()]
+        notes = [] if self.together is None else self.together.notes()
+        return [*notes, *(note for watch in self.watches or () for note in watch.notes())]
 
     def _partner(self, epoch: int, index: int) -> int:
         """Whose target this source is given in this epoch: a permutation of all, so that every target is seen equally often."""

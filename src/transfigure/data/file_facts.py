@@ -24,7 +24,7 @@ class FileFacts:
     Attributes:
         format: ``PNG``, ``JPEG``, ...; empty for a picture that is not on disk.
         stored: the type of the numbers in the file, such as ``int16``.
-        orientation: the EXIF/TIFF code of the file, 1 to 8, whether it was applied or not.
+        orientation: the EXIF/TIFF code that was applied, 1 to 8; 1 where the file's tag is ignored.
         palette: of a palette image, the colours of the indices that its pixels use.
         no_data: the value that the file declares to mean "nothing here" (tag 42113 of GDAL); None if it declares none.
         no_data_share: the share of its values that have it.
@@ -59,6 +59,17 @@ _TURNED = {
 def describe_orientation(orientation: int) -> str:
     """``6 (turned by 90 degrees clockwise)``; ``none`` without a tag."""
     return f"{orientation} ({_TURNED.get(orientation, 'unknown')})" if orientation != 1 else "none"
+
+
+def differ_in_orientation(facts: tuple[FileFacts, FileFacts], array: NDArray[Any]) -> bool:
+    """Whether of two pictures of one size one alone was turned by its tag: nothing but a look can tell whether that is right.
+
+    Args:
+        facts: of both.
+        array: one of them. An oblong one that was turned on its side has got the size of its partner by it, so that it was right.
+    """
+    tags = {one.orientation for one in facts}
+    return len(tags) == 2 and (array.shape[0] == array.shape[1] or not tags & {5, 6, 7, 8})
 
 
 def describe_pages(facts: FileFacts) -> str:

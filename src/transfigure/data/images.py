@@ -115,6 +115,8 @@ _SAVE: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_adobe_deflate"},
     "BMP": {},
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)
+"""Orientation tags that exchange rows and columns."""
 _ORIENTATION, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 258, 262, 338, 339
 
 _SIGNED = 2
@@ -202,13 +204,19 @@ def examine(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation 
             f"{path} holds {broken} values that are not finite (NaN or infinity){declared}, of {pixels.size}: "
             "replace them, or leave this file out"
         )
+    if orientation == "ignore":
+        facts = replace(facts, orientation=1)
     if facts.no_data is not None:
         facts = replace(facts, no_data_share=float((pixels == facts.no_data).mean()))
     return (_without_alpha(pixels, alpha, path) if transparent else pixels), facts
 
 
-def size_of(path: str | Path) -> Header:
+def size_of(path: str | Path, orientation: Orientation = "apply") -> Header:
     """What an image file holds, from its header alone: no pixel is decoded, and no size limit applies.
+
+    Args:
+        path: the file.
+        orientation: whether its orientation tag is applied, as in :func:`read`.
 
     Raises:
         UserError: not there, not an image, or its header is damaged.
@@ -226,11 +234,15 @@ def size_of(path: str | Path) -> Header:
             dtype = "uint16" if deep or image.mode.startswith("I") else "float32" if image.mode == "F" else "uint8"
             grey = _mode(image) not in ("RGB", "RGBA") or (deep and _head(stream)[25] == 4)
             transparent = image.has_transparency_data
-            orientation = 1 if kind == "TIFF" else Image.Image.getexif(image).get(_ORIENTATION, 1)  # Pillow turns TIFF sizes itself
-            layout = scientific.Layout(image.height, image.width, (1 if grey else 3) + transparent, dtype, transparent, orientation)
+            turned = isinstance(image, TiffImagePlugin.TiffImageFile)  # Pillow turns TIFF sizes itself
+            tag = int(image.tag_v2.get(_ORIENTATION, 1)) if turned else Image.Image.getexif(image).get(_ORIENTATION, 1)
+            rows, columns = (image.width, image.height) if turned and tag in _ON_ITS_SIDE else (image.height, image.width)
+            layout = scientific.Layout(rows, columns, (1 if grey else 3) + transparent, dtype, transparent, tag)
         if 0 in (layout.width, layout.height, layout.channels):
             raise ValueError("it holds no pixels")
-        width, height = (layout.height, layout.width) if layout.orientation in (5, 6, 7, 8) else (layout.width, layout.height)
+        width, height = layout.width, layout.height
+        if orientation == "apply" and layout.orientation in _ON_ITS_SIDE:
+            width, height = height, width
         return Header(width, height, layout.channels - layout.transparent, layout.dtype, kind, layout.transparent)
 
 

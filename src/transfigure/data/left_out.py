@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import UserError
 from ..integrity import DIGEST, check_digest, digest_of
 from ..stored import read_json
+from ..wording import counted
 from .files import write_text
 from .pairs import Record, Single, side_by_chance
 
@@ -103,6 +104,28 @@ def remaining(records: Sequence[Record], left: Sequence[LeftOut], place: str | N
             if not any(_below(path, place) in files for path in picture.paths):
                 side.setdefault(picture.label, Single(record.name, picture))
     return side_by_chance(*(list(side.values()) for side in sides))
+
+
+def pictures_in(records: Sequence[Record], paired: bool) -> int:
+    """How many there are to leave out of: pairs, or without pairs the pictures of both domains, each once."""
+    return len(records) if paired else len({picture.label for record in records for picture in (record.a, record.b)})
+
+
+def of_left_out(gone: int, first: LeftOut, used: int, paired: bool, part: str = "") -> str:
+    """The sentence about what is left out.
+
+    Args:
+        gone: how many pairs (or pictures, without pairs) are left out.
+        first: one of them.
+        used: how many are left.
+        paired: whether they are pairs.
+        part: of which split, if that is to be said.
+    """
+    noun = f"{part} pair" if paired else f"{part} picture"
+    return (
+        f"{counted(gone, noun.strip())} cannot be used and {'is' if gone == 1 else 'are'} left out (data.on_error skip; {used} "
+        f"{'is' if used == 1 else 'are'} used), such as {first.name}: {first.reason}"
+    )
 
 
 def _below(path: Path, place: str | None) -> str:

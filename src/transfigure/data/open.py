@@ -13,11 +13,11 @@ from .. import registry
 from ..errors import UserError
 from ..progress import Progress, say
 from ..recipe import Data, data_at, drawn_worlds, has_place, without_place
-from .check import ENOUGH, Findings, Use, inspect, raise_if_bad
+from .check import ENOUGH, Findings, Use, amiss_by_headers, inspect, raise_if_bad
 from .dataset import Cache, PairDataset, PairFormat
 from .files import home_path, real_path
 from .layouts import folders_read, recognise
-from .left_out import LeftOut, remaining, without
+from .left_out import LeftOut, of_left_out, pictures_in, remaining, without
 from .pairs import SPLITS, Collection, Record
 from .splits import Division, StoredSplit, divide
 from .transforms import Geometry
@@ -210,7 +210,8 @@ def open_data(
     left = [*left_out, *new]
     notes += _of_few(records, paired)
     if left:
-        notes.append(_of_left_out(left, len(records["train"]) + len(records["val"])))
+        used = pictures_in(records["train"], paired) + pictures_in(records["val"], paired)
+        notes.append(of_left_out(len(left), left[0], used, paired))
     if not quiet:
         for note in [*notes, *findings.warnings]:
             say(f"note: {note}")
@@ -244,20 +245,32 @@ def open_data(
     )
 
 
-def usable(section: Data, records: Sequence[Record], split: str, paired: bool) -> tuple[list[Record], list[LeftOut]]:
-    """The records of a split that can be used, and the others, where the section says that these shall be left out; else all.
+def usable(section: Data, records: Sequence[Record], split: str, paired: bool, quiet: bool = True) -> tuple[list[Record], list[LeftOut]]:
+    """The records of a split that can be used; and those that cannot, where the section says that they shall be left out.
 
-    Every picture is read for it, by the same check as before training.
+    Then every picture is read for it, by the same check as before training; else only where a header says that it is of no use.
+
+    Raises:
+        UserError: some pairs cannot be used, each with its file and its reason; or none can.
     """
-    if section.on_error != "skip" or not records:
+    if not records or (section.on_error != "skip" and not amiss_by_headers(records, geometry_of(section, paired))):
         return list(records), []
-    found = inspect(records, geometry_of(section, paired), direction=section.direction, alpha=section.alpha, use=Use(_ranges(section)))
-    return without(records, found.reasons, split, section.path, paired)
-
-
-def _of_left_out(left: Sequence[LeftOut], others: int) -> str:
-    what = "pair cannot be used and is" if len(left) == 1 else "pairs cannot be used and are"
-    return f"{len(left)} {what} left out (data.on_error skip; {others} are used), such as {left[0].name}: {left[0].reason}"
+    with Progress(len(records), f"check {split} data", "pair", quiet=quiet) as progress:
+        found = inspect(
+            records,
+            geometry_of(section, paired),
+            direction=section.direction,
+            alpha=section.alpha,
+            use=Use(_ranges(section)),
+            progress=lambda done, total: progress.advance(),
+        )
+    if section.on_error != "skip":
+        raise_if_bad(found)
+        return list(records), []
+    kept, left = without(records, found.reasons, split, section.path, paired)
+    if not kept:
+        raise_if_bad(found, skipping=True)
+    return kept, left
 
 
 def _of_few(records: dict[str, list[Record]], paired: bool) -> list[str]:
@@ -313,6 +326,7 @@ def _inspect(
             known = [note for side, notes in validation.range_warnings.items() if findings.range_warnings[side] for note in notes]
             findings.warnings += [f"validation: {warning}" for warning in validation.warnings if warning not in known]
             findings.errors += validation.errors
+            findings.named |= validation.named
             findings.unusable += validation.unusable
             findings.count += validation.count
             for side in ("source", "target"):
@@ -324,5 +338,5 @@ def _inspect(
                     findings.errors.append(
                         f"the validation {side} pictures are {validated}, the training ones {trained}: save all with one depth"
                     )
-    raise_if_bad(findings)
+    raise_if_bad(findings, section.on_error == "skip")
     return findings, left

@@ -87,7 +87,7 @@ def evaluate(
         translator = Translator.load(model, checkpoint=checkpoint)
         if out is None and wanted.metrics is None and not wanted.require and (Path(model) / "recipe.yaml").is_file():
             run, out = Path(model), Path(model) / "evaluation"
-    found = held_out(translator, data, split, overrides or {})
+    found = held_out(translator, data, split, overrides or {}, quiet)
     if not quiet:
         for note in found.notes:
             say(f"note: {note}")

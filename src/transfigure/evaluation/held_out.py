@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..data.batch import Pair
+from ..data.check import PairWatch, Use, inspect, raise_if_bad
 from ..data.dataset import Arrays, Cache, PairDataset, PairFormat
 from ..data.file_facts import PictureWatch
 from ..data.files import real_path
 from ..data.grey import are_mixed, channels_of, grey_among_colour
 from ..data.layouts import recognise
-from ..data.left_out import LEFT_OUT_FILE, load_left_out, remaining
+from ..data.left_out import LEFT_OUT_FILE, load_left_out, of_left_out, pictures_in, remaining
 from ..data.open import find_records, geometry_of, refuse_inside, resolve_data, usable
 from ..data.pairing import listed
 from ..data.splits import SPLITS_FILE, StoredSplit
@@ -21,6 +22,7 @@ from ..data.value_range import SCORES, Watch, train_flag
 from ..errors import UserError
 from ..recipe import Data, Recipe, data_at
 from ..translation.translator import Translator
+from ..wording import counted
 
 _DIVIDING = {"val_fraction", "test_fraction", "split_seed", "group", "kind", "a", "b"}
 """The keys that say how names are divided: another value asks for another split than the run's."""
@@ -53,7 +55,9 @@ class HeldOut:
         return f"{self.section.source_resize} / {self.section.target_resize} to {size}" if self.section.load_size else f"middle {size}"
 
 
-def held_out(translator: Translator, data: str | Path | Data | None, split: str | None, overrides: dict[str, Any]) -> HeldOut:
+def held_out(
+    translator: Translator, data: str | Path | Data | None, split: str | None, overrides: dict[str, Any], quiet: bool = True
+) -> HeldOut:
     """Find the pairs to evaluate a translator on.
 
     Args:
@@ -61,27 +65,32 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
         data: a folder, a manifest, the name of a drawn world or a data section; None is the data of the model's own recipe.
         split: ``test`` (default; ``val`` if there is no test split, and it is noted), ``val`` or ``train``.
         overrides: dotted data keys merged into the recipe's.
+        quiet: no progress where they are checked.
 
     Raises:
-        UserError: no pairs, or none in that split.
+        UserError: no pairs, or none in that split; or pairs that cannot be used, all of them said together.
     """
     section = resolve_data(_section_for(translator, data, overrides))
     opened = find_records(section, split_of_run(translator, section))
     records, notes, paired = opened.splits, opened.notes, opened.paired
     if gone := [name for names in opened.division.gone.values() for name in names]:
-        notes.append(f"{len(gone)} pairs that this run divided are not there any more: {listed(gone)}")
+        notes.append(
+            f"{counted(len(gone), 'pair')} that this run divided {'is' if len(gone) == 1 else 'are'} not there any more: {listed(gone)}"
+        )
     own = _run_of(translator, section)
     left = next((found for place in own if (found := load_left_out(place / LEFT_OUT_FILE)) is not None), None)
     for part in ("train", "val"):
         kept = remaining(records[part], [pair for pair in left or () if pair.split == part], section.path, paired)
         if len(kept) < len(records[part]):
-            notes.append(f"{len(records[part]) - len(kept)} {part} pairs are left out, as in training")
+            used = pictures_in(kept, paired)
+            gone_then = counted(pictures_in(records[part], paired) - used, f"{part} {'pair' if paired else 'picture'}")
+            notes.append(f"{gone_then} {'is' if gone_then.startswith('1 ') else 'are'} left out, as in training ({used} are used)")
         records[part] = kept
     name = split or next((name for name in ("test", "val") if records[name]), "train")
     for part in dict.fromkeys((name, *(() if own else ("train",)))):
-        records[part], gone_now = usable(section, records.get(part, []), part, paired)
+        records[part], gone_now = usable(section, records.get(part, []), part, paired, quiet)
         if gone_now:
-            notes.append(f"{len(gone_now)} {part} pairs cannot be used and are left out, such as {gone_now[0].name}: {gone_now[0].reason}")
+            notes.append(of_left_out(len(gone_now), gone_now[0], pictures_in(records[part], paired), paired, part))
     pairs = records.get(name)
     if not pairs:
         have = ", ".join(key for key, value in records.items() if value) or "none"
@@ -94,7 +103,7 @@ def held_out(translator: Translator, data: str | Path | Data | None, split: str 
         notes.append(f"{len(pairs)} of {sum(map(len, records.values()))} pairs are scored: the {name} split")
     dataset = _plain_dataset(section, translator, pairs, paired)
     notes += _conversions(dataset)
-    dataset.watches = _watch(section, "source"), _watch(section, "target")
+    dataset.watches, dataset.together = (_watch(section, "source"), _watch(section, "target")), PairWatch(dataset.geometry)
     training = _plain_dataset(section, translator, records["train"], paired) if records["train"] else None
     return HeldOut(section, name, dataset, training, notes, paired)
 
@@ -140,9 +149,19 @@ def read(dataset: PairDataset, every: int = 1) -> Iterator[tuple[Pair, Arrays]]:
         try:
             pair = dataset.with_files(index)
         except UserError as error:
+            raise_for_all(dataset)
             named = any(str(path) in str(error) for path in (*record.a.paths, *record.b.paths))
             raise error if named else UserError(f"{record.a.label} and its target: {error}") from error
         yield pair
+
+
+def raise_for_all(dataset: PairDataset) -> None:
+    """When one pair turns out to be of no use: say all that is wrong with any of them.
+
+    Raises:
+        UserError: which pairs cannot be used, and why, and the way out, as before training.
+    """
+    raise_if_bad(inspect(dataset.records, dataset.geometry, alpha=dataset.alpha, use=Use(dataset.ranges, "test")))
 
 
 def _section_for(translator: Translator, data: str | Path | Data | None, overrides: dict[str, Any]) -> Data:

@@ -24,7 +24,7 @@ from ...data.ownership import check_outputs
 from ...data.pairs import Picture, Record
 from ...errors import UserError, printable
 from ...evaluation.evaluate import as_written, stride
-from ...evaluation.held_out import HeldOut, held_out
+from ...evaluation.held_out import HeldOut, held_out, raise_for_all
 from ...networks.model_file import describe_checkpoint
 from ...progress import say, track
 from ...recipe import Data, stabilisers
@@ -173,7 +173,7 @@ def analyze(
     options = options or AnalysisOptions()
     translator = model if isinstance(model, Translator) else Translator.load(model, checkpoint=checkpoint)
     other = second if isinstance(second, Translator) or second is None else Translator.load(second, checkpoint=checkpoint)
-    found = held_out(translator, data, split, overrides or {})
+    found = held_out(translator, data, split, overrides or {}, quiet)
     if found.training is None:
         raise UserError(f"{found.section.path or 'the data'} has no training images: an analysis compares with both domains' own images")
     for note in [] if quiet else found.notes:
@@ -270,7 +270,11 @@ def domains_of(dataset: PairDataset, limit: int, what: str = "read", quiet: bool
         first = list({label: index for index, label in reversed(list(enumerate(labels)))}.values())[::-1]
         sides.append(sorted(first)[:: stride(len(first), limit)])
     wanted = sorted({*sides[0], *sides[1]})
-    pairs = {index: dataset[index] for index in track(wanted, len(wanted), what, "image", quiet=quiet)}
+    try:
+        pairs = {index: dataset[index] for index in track(wanted, len(wanted), what, "image", quiet=quiet)}
+    except UserError:
+        raise_for_all(dataset)
+        raise
     sources, targets = [pairs[index].source for index in sides[0]], [pairs[index].target for index in sides[1]]
     return torch.stack(sources), torch.stack(targets), [records[index].name for index in sides[0]]
 
