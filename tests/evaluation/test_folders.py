@@ -262,9 +262,24 @@ def test_c15_what_is_compared_with_itself_is_refused(tmp_path: Path, unpaired: b
     words = (
         r"1 of 3 of the generated images are target images themselves \(.*a\.png\)" if way == "one link" else "all of the generated images"
     )
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=words) as caught:
         evaluate_folders(made, target, unpaired=unpaired, quiet=True)
+    assert (f"if {target} holds both, choose by pattern, as '{target}/*_fake_B.png'" in str(caught.value)) == (way in ("itself", "link"))
     assert evaluate_folders(copy_of(target), target, unpaired=unpaired, quiet=True).rows
+
+
+@pytest.mark.parametrize("unpaired", [False, True])
+def test_c15_copies_are_noted(tmp_path: Path, unpaired: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    target = write_images(tmp_path / "target", *NAMES)
+    made = copy_of(target)
+    words = "of the generated images are copies of target images, byte by byte"
+    found = evaluate_folders(made, target, unpaired=unpaired, metrics=["l1", "random_frechet"])
+    note = f"all {words} ({', '.join(sorted(NAMES))}): a copy scores perfectly"
+    assert note in found.about.notes and f"note: {note}\n" in capsys.readouterr().err
+    images.write(made / NAMES[0], images.read(made / NAMES[0])[::-1].copy())
+    found = evaluate_folders(made, target, unpaired=unpaired, metrics=["l1", "random_frechet"], quiet=True)
+    assert found.about.notes[0].startswith(f"2 of 3 {words}")
+    assert not evaluate_folders(near(tmp_path / "near", target), target, unpaired=unpaired, metrics=["l1"], quiet=True).about.notes
 
 
 def test_c15_files_of_a_mixed_folder_are_chosen_by_pattern(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,7 +124,7 @@ def test_c46_jpeg_against_png_is_remarked(tmp_path: Path, made: str, target: str
     metric = "random_frechet" if unpaired else "l1"
     notes = evaluate_folders(tmp_path / "made", tmp_path / "target", metrics=[metric], unpaired=unpaired, quiet=True).about.notes
     remark = "3 of 3 generated images are JPEG files, and 3 of 3 targets are not: what JPEG loses counts against the generated images"
-    assert [note.startswith(remark) for note in notes] == [True] * said
+    assert [note.startswith(remark) for note in notes if "copies of target images" not in note] == [True] * said
 
 
 def test_c22_an_unknown_mask_flag_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -352,6 +352,39 @@ def test_c11_a_side_of_animations_alone_is_told_so(here: Path, capsys: pytest.Ca
     assert re.match(rf"{data} has no training pairs \(found: val\): {reason}", said)
 
 
+def test_c17_a_table_of_another_program_that_names_nothing_here_stops_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two_folders(here / "pairs")
+    write_images(here / "side", *(f"{n}.png" for n in range(3)), size=(32, 64))
+    (here / "alone").mkdir()
+    for folder in ("pairs", "side", "alone"):
+        (here / folder / "metadata.csv").write_text("source,target\n" + "raw/1.png,raw/2.png\n" * 20)
+    assert recognise(here / "pairs") == "two_folders" and recognise(here / "side") == "side_by_side"
+    for found in (pairs_of(here / "pairs"), side_by_side(here / "side")):
+        assert [note for note in found.notes if note.endswith("metadata.csv is not used: no file that it names is there")]
+    said = refused(capsys, "transfigure train pix2pix alone --out run")
+    assert "names 40 files that do not exist" in said and said.endswith("; if it is none, say which kind of data this is with --data.kind")
+    shutil.copy(here / "pairs" / "metadata.csv", here / "pairs" / "manifest.csv")  # what is called a manifest is meant as one
+    assert "manifest.csv names 40 files that do not exist" in refused(capsys, "transfigure train pix2pix pairs --out run")
+    (here / "pairs" / "manifest.csv").unlink()
+    with (here / "pairs" / "metadata.csv").open("a") as table:  # one that is there is enough
+        table.write(f"trainA/{find_images(here / 'pairs' / 'trainA').files[0].name},trainB/gone.png\n")
+    assert recognise(here / "pairs") == "manifest"
+
+
+def test_c07_what_is_passed_over_in_several_folders_is_said_once(here: Path) -> None:
+    two_folders(here / "pairs")
+    for folder in ("trainA", "trainB", "testA"):
+        write_images(here / "pairs" / folder / "@eaDir", "1.png", "2.png")
+    (here / "pairs" / "testA" / "notes.txt").touch()
+    folders = ", ".join(str(here / "pairs" / folder) for folder in ("trainA", "trainB", "testA"))
+    right = (
+        f"passed over in {folders}: 1 other file, such as testA/notes.txt; "
+        "3 folders of thumbnails, deleted or hidden files, such as trainA/@eaDir"
+    )
+    for reader in (pairs_of, unpaired):
+        assert [note for note in reader(here / "pairs").notes if note.startswith("passed over")] == [right]
+
+
 # ---- what was typed otherwise --------------------------------------------------------------------------------------------------
 
 

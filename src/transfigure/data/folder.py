@@ -12,7 +12,7 @@ import functools
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def find_images(place: str | Path, recursive: bool = True) -> Found:
         return [*map(of_folder, folders), natural_key(file)]
 
     names.sort(key=order)
-    return Found(folder, [folder / name for name in names], [f"passed over in {folder}: {passed}"] if passed else [])
+    return Found(folder, [folder / name for name in names], [PassedOverNote((folder,), passed)] if passed else [])
 
 
 def is_place(place: str | Path) -> bool:
@@ -142,6 +142,20 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def merged(notes: Iterable[str]) -> list[str]:
+    """Notes, each once, and one in place of all that say what was passed over in a folder: the folders of a data set are much alike."""
+    notes = list(dict.fromkeys(notes))
+    passed = [note for note in notes if isinstance(note, PassedOverNote)]
+    if len(passed) < 2:
+        return notes
+    total = _PassedOver()
+    for note in passed:
+        total.take(note.passed, note.folders[0].name)
+    one = PassedOverNote([folder for note in passed for folder in note.folders], total)
+    first = notes.index(passed[0])
+    return [*notes[:first], one, *(note for note in notes[first:] if not isinstance(note, PassedOverNote))]
+
+
 class _PassedOver:
     """What was no image, counted by its kind, with one example of each."""
 
@@ -152,6 +166,12 @@ class _PassedOver:
     def add(self, kind: str, name: str) -> None:
         self._counts[kind] += 1
         self._examples[kind] = min(name, self._examples.get(kind, name))
+
+    def take(self, other: _PassedOver, folder: str) -> None:
+        """Count another's as well; its examples are named with its folder."""
+        self._counts += other._counts
+        for kind, name in other._examples.items():
+            self._examples.setdefault(kind, f"{folder}/{name}")
 
     def __bool__(self) -> bool:
         return bool(self._counts)
@@ -173,6 +193,25 @@ class _PassedOver:
                 words = kind if count == 1 else _PLURALS.get(kind, f"{kind}s")
                 parts.append(f"{count} {words}, such as {self._examples[kind]}")
         return "; ".join(parts)
+
+
+class PassedOverNote(str):
+    """The sentence about what was passed over; it can be added to another (see :func:`merged`).
+
+    Attributes:
+        folders: where.
+        passed: what, and how often.
+    """
+
+    folders: Sequence[Path]
+    passed: _PassedOver
+
+    def __new__(cls, folders: Sequence[Path], passed: _PassedOver) -> PassedOverNote:
+        """The sentence of one folder, or of several."""
+        named = ", ".join(map(str, folders[:4])) + (f" and {len(folders) - 4} more folders" if len(folders) > 4 else "")
+        note = super().__new__(cls, f"passed over in {named}: {passed}")
+        note.folders, note.passed = folders, passed
+        return note
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,7 +15,7 @@ from ..errors import UserError
 from ..registry import register
 from ..stored import LONGEST_LINE, load_json
 from .files import home_path
-from .folder import Found, composed, find_images, is_place, sub_folders
+from .folder import Found, composed, find_images, is_place, merged, sub_folders
 from .images import size_of
 from .pairing import listed, match
 from .pairs import SPLIT_NAMES, Collection, FilePicture, Record, Single, canonical_split
@@ -85,7 +86,7 @@ def side_by_side(path: Path | None) -> Collection:
     splits = {name: records for name, records in found.items() if records}
     if not splits:
         raise UserError(f"{notes[-1]}; {_THREE_LAYOUTS}")
-    return Collection(splits, notes)
+    return Collection(splits, merged(notes))
 
 
 @register("dataset", "two_folders")
@@ -125,7 +126,7 @@ def two_folders(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     if path is not None and "all" not in splits:
         idle = [folder for name, folder in _split_folders(path).items() if name not in {*sides[0], *sides[1]}]
         notes += [f"{folder} is not used: it holds no {words[0]} and {words[1]}" for folder in idle]
-    return Collection(splits, notes)
+    return Collection(splits, merged(notes))
 
 
 @register("dataset", "manifest")
@@ -147,7 +148,7 @@ def manifest(path: Path | None) -> Collection:
     file = next(iter(_pair_manifests(path) or _manifests(path)), None) if path.is_dir() else path
     if file is None:
         raise UserError(f"{path} holds no manifest.csv, manifest.tsv, manifest.jsonl or metadata of the same kinds: {_THREE_LAYOUTS}")
-    return _read_manifest(file)
+    return _read_manifest(file, "; if it is none, say which kind of data this is with --data.kind" if path.is_dir() else "")
 
 
 @register("dataset", "unpaired")
@@ -182,7 +183,7 @@ def unpaired(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     domains = {}
     for name in both:
         domains[name] = _singles(sides[0][name], notes), _singles(sides[1][name], notes)
-    return Collection(notes=list(dict.fromkeys(notes)), domains=domains)
+    return Collection(notes=merged(notes), domains=domains)
 
 
 def recognise(path: Path) -> str:
@@ -197,24 +198,31 @@ def recognise(path: Path) -> str:
         if path.suffix.lower() in MANIFEST_SUFFIXES:
             return "manifest"
         raise UserError(f"{path} is a single file and no manifest: {_THREE_LAYOUTS}")
-    if _pair_manifests(path):
+    listing = _pair_manifests(path)
+    if listing and not all(map(_names_nothing, listing)):
         return "manifest"
     if _usual_words_in(path):
         return "two_folders"
     files = [file for folder in (_split_folders(path) or {"all": path}).values() for file in _images_in(folder, []).files]
+    if listing and (not files or _not_double(files)):
+        return "manifest"  # where what it names is missing is said
     if not files:
         children = [*sub_folders(path), *(name for name in sorted(os.listdir(path)) if not (path / name).is_dir())]  # noqa: PTH208
         unrelated = "".join(f"; {note}" for note in _idle_manifests(path))
         raise UserError(f"{path} holds {f'{listed(children)} and no images' if children else 'nothing'}{unrelated}: {_THREE_LAYOUTS}")
-    sizes = _sizes([files[0], files[len(files) // 2], files[-1]])
-    odd = [(file, (width, height)) for file, (width, height) in sizes.items() if not 1.9 <= width / height <= 2.1]
-    if odd:
+    if odd := _not_double(files):
         (file, (width, height)) = odd[0]
         raise UserError(
             f"{path} holds {len(files)} images, but {file.name} is {width}x{height}, not twice as wide as high: {_THREE_LAYOUTS}; "
             "if these are double-width pairs of pictures that are not square, say so with --data.kind side_by_side"
         )
     return "side_by_side"
+
+
+def _not_double(files: Sequence[Path]) -> list[tuple[Path, tuple[int, int]]]:
+    """Those of some files that are not twice as wide as high, with their sizes."""
+    sizes = _sizes([files[0], files[len(files) // 2], files[-1]])
+    return [(file, (width, height)) for file, (width, height) in sizes.items() if not 1.9 <= width / height <= 2.1]
 
 
 def _sizes(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
@@ -336,7 +344,7 @@ def _halves(found: Found) -> list[Record]:
 def _pair(a: Path, b: Path) -> tuple[list[Record], list[str]]:
     notes: list[str] = []
     files = _images_in(a, notes), _images_in(b, notes)
-    paired = match(files[0].names, files[1].names)
+    paired = match(files[0].names, files[1].names, (a, b))
     if not paired.pairs and any(found.files for found in files):
         return [], [*notes, f"no file of {a} has a partner in {b}"]
     records = [Record(name, FilePicture((files[0].files[i],)), FilePicture((files[1].files[j],))) for i, j, name in paired.pairs]
@@ -391,7 +399,23 @@ def _idle_manifests(folder: Path | None) -> list[str]:
         f"{file} is not used: it {f'has the columns {listed(names, 6)}' if names else 'has no columns'}, and none that name pairs"
         for file, names in found
         if names is not None
-    ]
+    ] + [f"{file} is not used: no file that it names is there" for file, names in found if names is None and _names_nothing(file)]
+
+
+def _names_nothing(file: Path) -> bool:
+    """Whether a file of the name metadata, which other programs write, too, lists no file that is there, as far as its first lines show.
+
+    One that is called manifest is meant as one: what is missing is said.
+    """
+    if file.stem != "metadata":
+        return False
+    look = _Lookup(file.parent)
+    try:
+        rows = list(itertools.islice(_rows(file), 1000))
+        columns = _columns(file, rows[0][1]) if rows else ()
+        return not any(_is_file(path) for number, row in rows for column in columns for path in _paths(file, number, row, column, look))
+    except UserError:  # is said when it is read
+        return False
 
 
 def _headings(file: Path) -> list[str] | None:
@@ -415,8 +439,8 @@ def _delimiter(file: Path, stream: TextIO) -> str:
     return "\t" if file.suffix.lower() == ".tsv" or "\t" in heading else "," if "," in heading else ";"
 
 
-def _read_manifest(file: Path) -> Collection:
-    """The records of a manifest; files that do not exist are counted before it is refused."""
+def _read_manifest(file: Path, way_out: str = "") -> Collection:
+    """The records of a manifest; files that do not exist are counted before it is refused, with a way out if it was not named itself."""
     rows = list(_rows(file))
     if not rows:
         raise UserError(f"{file} lists no pairs: write one line for each, with the columns source and target")
@@ -433,6 +457,7 @@ def _read_manifest(file: Path) -> Collection:
                 if any("\\" in one for one in missing)
                 else ""
             )
+            + way_out
         )
     divided = any(_text(row, "split") for _, row, _ in sides)
     parts = [_split(file, number, row) if divided else "all" for number, row, _ in sides]

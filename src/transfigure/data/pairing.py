@@ -63,7 +63,7 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
-def match(a: Sequence[str], b: Sequence[str]) -> Pairing:
+def match(a: Sequence[str], b: Sequence[str], places: tuple[object, object] = ("the one side", "the other")) -> Pairing:
     """Pair two sides' file names.
 
     The result does not depend on the order of either side.
@@ -71,6 +71,7 @@ def match(a: Sequence[str], b: Sequence[str]) -> Pairing:
     Args:
         a: file names of one side, relative to their folder, with ``/`` between folders.
         b: file names of the other side.
+        places: what the two sides are called in an error: their folders.
 
     Raises:
         UserError: two files of one side could both belong to a file of the other.
@@ -81,7 +82,7 @@ def match(a: Sequence[str], b: Sequence[str]) -> Pairing:
         sides = [[composed(stem) for stem in side] for side in own]
         for affixes in (None, *([_common_affixes(*sides)] if all(sides) else [])):
             keys = [[_strip(stem, affix) for stem in side] for side, affix in zip(sides, affixes or (("", ""), ("", "")))]
-            found = _join(keys[0], keys[1], a, b)
+            found = _join((keys[0], keys[1]), a, b, places)
             if found:
                 off = affixes or (("", ""), ("", ""))
                 found = [(i, j, _strip_own(own[0][i], off[0]) if key == keys[0][i] else key) for i, j, key in found]
@@ -117,11 +118,13 @@ def _pairing(found: list[tuple[int, int, str]], a: Sequence[str], b: Sequence[st
     )
 
 
-def _join(keys_a: list[str], keys_b: list[str], a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int, str]]:
+def _join(
+    keys: tuple[list[str], list[str]], a: Sequence[str], b: Sequence[str], places: tuple[object, object]
+) -> list[tuple[int, int, str]]:
     """Indices with equal keys. Files that share a key (``1.jpg`` beside ``1.png``) must agree in their whole names."""
     groups: tuple[dict[str, list[int]], dict[str, list[int]]] = (defaultdict(list), defaultdict(list))
-    for group, keys in zip(groups, (keys_a, keys_b)):
-        for index, key in enumerate(keys):
+    for group, side_keys in zip(groups, keys):
+        for index, key in enumerate(side_keys):
             group[key].append(index)
     found = []
     for key in groups[0].keys() & groups[1].keys():
@@ -134,7 +137,10 @@ def _join(keys_a: list[str], keys_b: list[str], a: Sequence[str], b: Sequence[st
         by_name = {same(b[j]): j for j in theirs}
         if {same(a[i]) for i in mine} != by_name.keys():
             names = listed(sorted(both[0], key=natural_key)), listed(sorted(both[1], key=natural_key))
-            raise UserError(f"{names[0]} could each belong to {names[1]}: remove one, rename it, or list the pairs in a manifest")
+            raise UserError(
+                f"{names[0]} of {places[0]} could each belong to {names[1]} of {places[1]}: "
+                "remove one, rename it, or list the pairs in a manifest"
+            )
         found += [(i, by_name[same(a[i])], a[i]) for i in mine]
     return found
 

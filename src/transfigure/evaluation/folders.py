@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -16,7 +18,7 @@ from ..data import images
 from ..data.batch import chunks
 from ..data.file_facts import FileFacts, Orientation, PictureWatch, describe_orientation, jpeg_against_lossless
 from ..data.files import real_path
-from ..data.folder import Found, find_images
+from ..data.folder import Found, find_images, merged
 from ..data.grey import are_mixed, grey_among_colour, header_channels
 from ..data.pairing import listed, match
 from ..data.pixels import Array, convert_channels, match_channels, to_tensor
@@ -161,7 +163,7 @@ def evaluate_folders(
             result = _compare_pairs(choice, files, about, reading, quiet)
             if out is not None:
                 save_panels(result, Path(out), spread(result.names), _pictures_of(files, reading), quiet)
-    result.about.notes = reading.notes()
+    result.about.notes = [*_copies(found), *reading.notes()]
     for note in [] if quiet else result.about.notes:
         say(f"note: {note}")
     result.about.seconds = round(time.monotonic() - started, 2)
@@ -287,7 +289,7 @@ def _matched(found: Mapping[str, Found], photos: bool, quiet: bool) -> list[_Fil
 def _list(places: Mapping[str, str | Path | None], quiet: bool) -> dict[str, Found]:
     """The images of each place that is given; what was passed over is said once for each."""
     found = {what: find_images(place) for what, place in places.items() if place is not None}
-    for note in dict.fromkeys(note for one in found.values() for note in one.notes if not quiet):
+    for note in merged(note for one in found.values() for note in one.notes if not quiet):
         say(f"note: {note}")
     return found
 
@@ -305,10 +307,49 @@ def _refuse_the_same(listing: Mapping[str, Found]) -> None:
     same = [str(file) for file in generated.files if _identity(file) in known]
     if same:
         which = "all" if len(same) == len(generated.files) else f"{len(same)} of {len(generated.files)}"
+        mixed = f"; if {target.folder} holds both, choose by pattern, as '{target.folder}/*_fake_B.png'"
         raise UserError(
             f"{which} of the generated images are target images themselves ({listed(same)}), and what is compared with itself scores "
             "perfectly: give --generated what a translator wrote"
+            + (mixed if real_path(generated.folder) == real_path(target.folder) else "")
         )
+
+
+def _copies(listing: Mapping[str, Found]) -> list[str]:
+    """A note if generated files are, byte by byte, files of the targets: a folder that was copied, and not translated."""
+    generated, target = listing["generated"], listing.get("target")
+    if target is None:
+        return []
+    sizes: dict[int, list[Path]] = defaultdict(list)
+    for file in target.files:
+        sizes[_bytes_in(file)].append(file)
+    digests: dict[int, set[bytes]] = {}
+    same = []
+    for file, name in zip(generated.files, generated.names):
+        if (size := _bytes_in(file)) and size in sizes:
+            if size not in digests:
+                digests[size] = {_digest(one) for one in sizes[size]}
+            if _digest(file) in digests[size]:
+                same.append(name)
+    if not same:
+        return []
+    which = "all" if len(same) == len(generated.files) else f"{len(same)} of {len(generated.files)}"
+    return [f"{which} of the generated images are copies of target images, byte by byte ({listed(same)}): a copy scores perfectly"]
+
+
+def _bytes_in(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # is said when it is read
+        return 0
+
+
+def _digest(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError:
+        return os.fsencode(file)
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
@@ -334,7 +375,7 @@ def _with_grey(reading: FileReading, listing: Mapping[str, Found], quiet: bool) 
 def _partners(listing: Mapping[str, Found], other: str, quiet: bool) -> list[Path]:
     """For every generated file its partner in another folder."""
     folders, mine = {what: one.folder for what, one in listing.items()}, listing["generated"].names
-    pairing = match(mine, listing[other].names)
+    pairing = match(mine, listing[other].names, (folders["generated"], folders[other]))
     found = {a: listing[other].files[b] for a, b, _ in pairing.pairs}
     if len(found) < len(mine) or (other == "target" and pairing.only_b):
         lonely = [mine[index] for index in range(len(mine)) if index not in found] or list(pairing.only_b)
