@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from tests.damage import cuts, flips
 from transfigure.integrity import (
     Damaged,
     check_archive,
+    check_claims,
     check_digest,
     check_tensors,
     digest_of,
@@ -26,6 +29,7 @@ from transfigure.integrity import (
     write_archive,
     write_tensors,
 )
+from transfigure.stored import read_json, read_lines, read_yaml
 
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([1, 2], dtype=torch.int64), "half": torch.ones(3).half()}
 
@@ -140,3 +144,16 @@ def test_a_header_that_claims_a_length_is_not_believed(tmp_path: Path, length: i
     (tmp_path / "t.safetensors").write_bytes(struct.pack("<Q", length) + b'{"a":1}')
     with pytest.raises(Damaged):
         read_header(tmp_path / "t.safetensors")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [check_archive, check_claims, check_tensors, read_header, read_json, read_yaml, lambda file: next(read_lines(file))],
+    ids=["archive", "claims", "tensors", "header", "json", "yaml", "lines"],
+)
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is a pipe or a device, and no file"):
+        read(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is a pipe or a device, and no file"):
+        read(Path(os.devnull))

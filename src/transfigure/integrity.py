@@ -13,6 +13,7 @@ A file that carries none was written before there were any, or by another progra
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -57,6 +58,17 @@ class _Hashed(io.RawIOBase):
         return self.stream.write(data)
 
 
+def open_file(file: Path) -> BinaryIO:
+    """Open a file of the disk to read it. A pipe that nobody writes to would be waited for, and a device may never end.
+
+    Raises:
+        OSError: it is no such file, or cannot be read.
+    """
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, and no file", str(file))
+    return file.open("rb")
+
+
 def write_archive(stream: BinaryIO, write: Callable[[BinaryIO], None]) -> None:
     """Write a zip archive whose comment is the SHA-256 of all before it.
 
@@ -86,7 +98,7 @@ def check_archive(path: Path, stored_only: bool = False) -> bool:
         Damaged: it is not.
         OSError: it cannot be read.
     """
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         sealed = _check_comment(stream)
         stream.seek(0)
         _check_members(stream, stored_only, checksums=stored_only and not sealed)
@@ -100,7 +112,7 @@ def check_claims(path: Path) -> None:
         Damaged: one does, or it is no whole archive.
         OSError: it cannot be read.
     """
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         _check_members(stream, stored_only=True, checksums=False)
 
 
@@ -209,7 +221,7 @@ def read_header(path: Path) -> TensorHeader:
         Damaged: it has none that can be read.
         OSError: it cannot be read.
     """
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         return _described(_header(stream, path.stat().st_size))
 
 
@@ -220,7 +232,7 @@ def check_tensors(path: Path) -> TensorHeader:
         Damaged: it is not, or its header claims other sizes than the file has.
         OSError: it cannot be read.
     """
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         header = _header(stream, path.stat().st_size)
         described = _described(header)
         if not described.sealed:

@@ -11,6 +11,8 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .integrity import open_file
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -103,7 +105,7 @@ def read_lines(file: Path) -> Iterator[bytes | None]:
     Raises:
         OSError: it cannot be read.
     """
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         while line := stream.readline(LONGEST_LINE):
             if len(line) < LONGEST_LINE or line.endswith(b"\n"):
                 yield line.rstrip(b"\r\n")
@@ -197,7 +199,7 @@ def _reason(error: Exception) -> str:
 
 
 def _text(file: Path, largest: int, errors: str) -> str:
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         data = stream.read(largest + 1)
     if len(data) > largest:
         raise ValueError(f"it holds {file.stat().st_size:,} bytes, where {largest:,} are the most")
