@@ -131,6 +131,42 @@ def test_the_older_command_line_goes_on_too(tmp_path: Path) -> None:
     assert [record.name for record in held_out(Translator.load(run), None, None, {}).pairs.records] == before["pairs"]["test"]
 
 
+def test_c35_data_that_were_moved_are_still_the_run_s_own(tmp_path: Path) -> None:
+    data = pairs(tmp_path / "data", NAMES)
+    run = train(recipe(data, epochs=1, keep_every=4), tmp_path / "run", quiet=True)
+    stored = json.loads((run / SPLITS_FILE).read_text())["pairs"]
+    for name in stored["test"]:  # so that drawing anew would fill the empty split with a trained pair
+        for side in "AB":
+            (data / side / f"{name}.png").unlink()
+    moved = shutil.move(data, tmp_path / "moved")
+    kept = next((run / "kept").iterdir())
+    for model in (run, run / "model", kept):
+        found = held_out(Translator.load(model), moved, None, {})
+        assert found.split == "val"
+        assert [record.name for record in found.pairs.records] == stored["val"]
+        assert "most names are those of the run's own data: its split is used" in found.notes
+
+
+def test_c21_what_was_left_out_may_go(tmp_path: Path) -> None:
+    data = pairs(tmp_path / "data", NAMES)
+    first = recipe(data, epochs=1)
+    first = first.replaced(data=first.data.replaced(on_error="skip"))
+    broken = first_of_training(data)
+    (data / "A" / f"{broken}.png").write_bytes(b"no image")
+    run = train(first, tmp_path / "run", quiet=True)
+    whole = train(first.updated({"training.epochs": "2"}), tmp_path / "whole", quiet=True)
+    for side in "AB":
+        (data / side / f"{broken}.png").unlink()
+    train(first.updated({"training.epochs": "2"}), run, resume=True, quiet=True)
+    assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(run).items())
+
+
+def first_of_training(data: Path) -> str:
+    from transfigure.data.open import open_collection
+
+    return divide(open_collection("two_folders", data), 0.2, 0.2, 0).splits["train"][0].name
+
+
 def test_data_that_came_divided_stores_no_split(tmp_path: Path) -> None:
     for part in ("train", "test"):
         pairs(tmp_path / "data" / part, NAMES[:4])

@@ -90,6 +90,18 @@ def without(records: Sequence[Record], reasons: dict[int, list[str]], split: str
     return remaining(records, left, place, paired), left
 
 
+def is_left_out(name: str, left: Sequence[LeftOut]) -> bool:
+    """Whether a pair, or a picture of a domain, of this name is among what was left out."""
+    files = (file for pair in left for file in pair.files)
+    return any(pair.name == name for pair in left) or any(
+        f"/{name}" in (f"/{file}"[-len(name) - 1 :], f"/{_stem(file)}"[-len(name) - 1 :]) for file in files
+    )
+
+
+def _stem(file: str) -> str:
+    return os.path.splitext(file)[0]  # noqa: PTH122 - with_suffix would refuse some names
+
+
 def remaining(records: Sequence[Record], left: Sequence[LeftOut], place: str | None, paired: bool) -> list[Record]:
     """The records of a split without what was left out of it."""
     if not left:

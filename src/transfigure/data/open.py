@@ -17,7 +17,7 @@ from .check import ENOUGH, Findings, Use, amiss_by_headers, inspect, raise_if_ba
 from .dataset import Cache, PairDataset, PairFormat
 from .files import home_path, real_path
 from .layouts import folders_read, recognise
-from .left_out import LeftOut, of_left_out, pictures_in, remaining, without
+from .left_out import LeftOut, is_left_out, of_left_out, pictures_in, remaining, without
 from .pairs import SPLITS, Collection, Record
 from .splits import Division, StoredSplit, divide
 from .transforms import Geometry
@@ -147,7 +147,7 @@ class FoundRecords:
     division: Division
 
 
-def find_records(section: Data, stored: StoredSplit | None = None) -> FoundRecords:
+def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bool = False) -> FoundRecords:
     """The records of each split of a resolved section.
 
     Of the training records no more than ``section.limit``, so that whoever asks what a model was trained on gets just that.
@@ -155,13 +155,14 @@ def find_records(section: Data, stored: StoredSplit | None = None) -> FoundRecor
     Args:
         section: the recipe's data section, resolved.
         stored: the split of the run that it belongs to, if that was drawn and kept.
+        elsewhere: these may not be the run's data, as in :func:`.splits.divide`.
 
     Raises:
         UserError: nothing usable there.
     """
     collection = open_collection(section.kind, section.path, **section.options)
     fractions = section.val_fraction, section.test_fraction, section.split_seed
-    division = divide(collection, *fractions, group=section.group, rule=section.split_rule, stored=stored)
+    division = divide(collection, *fractions, group=section.group, rule=section.split_rule, stored=stored, elsewhere=elsewhere)
     records = division.splits
     if section.orientation == "ignore":
         records = division.splits = {name: [record.as_stored() for record in part] for name, part in records.items()}
@@ -198,7 +199,7 @@ def open_data(
     opened = find_records(section, stored)
     records, notes, paired = opened.splits, opened.notes, opened.paired
     if stored is not None:
-        stored.check(opened.division, str(section.path or section.kind))
+        stored.check(opened.division, str(section.path or section.kind), lambda name: is_left_out(name, left_out))
     if not records["train"]:
         raise UserError(no_training_pairs(section, opened))
     for name in ("train", "val"):

@@ -82,13 +82,18 @@ class StoredSplit:
             raise UserError(f"{file} is damaged: it does not hold the names of a run's splits; copy the run again")
         return cls({side: dict(parts) for side, parts in sides.items() if parts is not None})
 
-    def check(self, found: Division, place: str) -> None:
+    def check(self, found: Division, place: str, unused: Callable[[str], bool] = lambda name: False) -> None:
         """Refuse to go on with a training whose pairs are gone.
+
+        Args:
+            found: the division of what is there now.
+            place: what a message calls the data.
+            unused: whether a name was left out of the training, and need not be there.
 
         Raises:
             UserError: training or validation pairs of the run are not there any more.
         """
-        gone = [name for part in ("train", "val") for name in found.gone.get(part, [])]
+        gone = [name for part in ("train", "val") for name in found.gone.get(part, []) if not unused(name)]
         if gone:
             raise UserError(
                 f"{len(gone)} of the pairs that this run was trained on are not in {place} any more ({listed(gone)}): put them back, "
@@ -122,6 +127,7 @@ def divide(
     group: str | None = None,
     rule: Rule = "name",
     stored: StoredSplit | None = None,
+    elsewhere: bool = False,
 ) -> Division:
     """The records for training, validation and test.
 
@@ -136,6 +142,8 @@ def divide(
             whole match) is the group's name. A manifest's ``group`` column wins.
         rule: ``name``: each name by its own hash; ``rank``: as version 0.1.0.
         stored: the split of a run, which is used in place of a drawn one; names that it does not hold are left out, and it is noted.
+        elsewhere: the data do not lie where the run had them. They may have been moved, or be others: they are the run's if it knows most
+            of their names.
 
     Raises:
         UserError: the fractions leave nothing for training, a split's name is unknown, two pairs of a split have one name, or the
@@ -150,19 +158,24 @@ def divide(
 
     def draw(items: Sequence[Named], side: str) -> dict[str, list[Named]]:
         groups = _groups(items, group, division.notes)
-        if stored is None or side not in stored.parts:
+        theirs = None if stored is None else stored.parts.get(side)
+        if theirs is not None and elsewhere and not _knows(theirs, items):
+            theirs = None
+        elif theirs is not None and elsewhere:
+            division.notes.append("most names are those of the run's own data: its split is used")
+        if theirs is None:
             keys = _draw(groups.values(), val_fraction, test_fraction, seed, rule)
             chosen = {item.name: keys[groups[item.name]] for item in items}
             if group is None and not any(item.group for item in items):
                 division.notes += _pieces(chosen, side)
         else:
-            chosen = {name: part for part, names in stored.parts[side].items() for name in names}
+            chosen = {name: part for part, names in theirs.items() for name in names}
             known = {item.name for item in items}
             added = sorted((name for name in known if name not in chosen), key=natural_key)
             if added:
                 what = "pairs were" if side == PAIRS else f"pictures of domain {side} were"
                 division.notes.append(f"{len(added)} {what} added since this run was trained and are not used: {listed(added)}")
-            for part, names in stored.parts[side].items():
+            for part, names in theirs.items():
                 division.gone.setdefault(part, []).extend(name for name in names if name not in known)
         divided: dict[str, list[Named]] = {name: [] for name in SPLITS}
         for item in sorted(items, key=lambda item: natural_key(item.name)):
@@ -313,6 +326,12 @@ def _pieces(chosen: dict[str, str], side: str) -> list[str]:
             f"they are, held-out scores will be too good; --data.group '{pattern}' keeps together what begins alike"
         ]
     return []
+
+
+def _knows(parts: Parts, items: Sequence[Record] | Sequence[Single]) -> bool:
+    """Whether most of these names are in a stored split."""
+    known = {name for names in parts.values() for name in names}
+    return sum(item.name in known for item in items) > len(items) / 2
 
 
 # ---- small things ----------------------------------------------------------------------------------------------------------

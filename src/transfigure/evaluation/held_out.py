@@ -71,13 +71,13 @@ def held_out(
         UserError: no pairs, or none in that split; or pairs that cannot be used, all of them said together.
     """
     section = resolve_data(_section_for(translator, data, overrides))
-    opened = find_records(section, split_of_run(translator, section))
+    own = _run_of(translator, section)
+    opened = find_records(section, split_of_run(translator, section), elsewhere=not own)
     records, notes, paired = opened.splits, opened.notes, opened.paired
     if gone := [name for names in opened.division.gone.values() for name in names]:
         notes.append(
             f"{counted(len(gone), 'pair')} that this run divided {'is' if len(gone) == 1 else 'are'} not there any more: {listed(gone)}"
         )
-    own = _run_of(translator, section)
     left = next((found for place in own if (found := load_left_out(place / LEFT_OUT_FILE)) is not None), None)
     for part in ("train", "val"):
         kept = remaining(records[part], [pair for pair in left or () if pair.split == part], section.path, paired)
@@ -118,7 +118,7 @@ def refuse_among_data(translator: Translator, data: str | Path | Data | None, ov
 
 
 def split_of_run(translator: Translator, section: Data) -> StoredSplit | None:
-    """The split that the translator's run keeps, if these are the run's own data and nobody divided them.
+    """The split that the translator's run keeps, if nobody asks for another; wherever its data lie now.
 
     Raises:
         UserError: the run's file is damaged.
@@ -126,8 +126,7 @@ def split_of_run(translator: Translator, section: Data) -> StoredSplit | None:
     trained = _trained_on(translator)
     if any(trained.get(key) != value for key, value in section.to_dict().items() if key in _DIVIDING and key in trained):
         return None
-    places = _run_of(translator, section)
-    return next((stored for place in places if (stored := StoredSplit.load(place / SPLITS_FILE)) is not None), None)
+    return next((stored for place in _places(translator) if (stored := StoredSplit.load(place / SPLITS_FILE)) is not None), None)
 
 
 def _trained_on(translator: Translator) -> dict[str, Any]:
@@ -136,10 +135,16 @@ def _trained_on(translator: Translator) -> dict[str, Any]:
 
 
 def _run_of(translator: Translator, section: Data) -> tuple[Path, ...]:
-    """Where the run of a translator may keep what it knows of these data: a run, or the folder around a model; nowhere for other data."""
-    if translator.origin is None or _trained_on(translator).get("path") != section.path:
+    """Where the run of a translator may keep what it knows of these data; nowhere for data that lie elsewhere."""
+    return _places(translator) if _trained_on(translator).get("path") == section.path else ()
+
+
+def _places(translator: Translator) -> tuple[Path, ...]:
+    """A run, or the folder around a model of it (two above a model that was kept on the way)."""
+    if translator.origin is None:
         return ()
-    return tuple(place for place in (translator.origin, translator.origin.resolve().parent) if (place / "recipe.yaml").is_file())
+    above = translator.origin.resolve()
+    return tuple(place for place in (translator.origin, above.parent, above.parent.parent) if (place / "recipe.yaml").is_file())
 
 
 def read(dataset: PairDataset, every: int = 1) -> Iterator[tuple[Pair, Arrays]]:
