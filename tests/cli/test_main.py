@@ -168,6 +168,9 @@ def test_take_overrides() -> None:
         ("evaluate --generated a --target b --data.flip no", "--data.flip does not go with --generated and --target"),
         ("evaluate --generated a --target b --split val", "--split does not go with --generated and --target"),
         ("evaluate run --source a", "--source goes with --generated and --target"),
+        ("evaluate run --value_range 0 4095", "--value_range goes with --generated and --target: for a model use --data.target_range"),
+        ("evaluate run --alpha white", "--alpha goes with --generated and --target: for a model use --data.alpha"),
+        ("evaluate run --ignore-orientation", "for a model use --data.orientation ignore"),
         (
             "evaluate run --training.epochs 3",
             ": evaluate takes only --data.* and --metric.*",

@@ -226,13 +226,14 @@ class TestLeftOvers:
         assert names(tmp_path) == ["y"]
 
     def test_only_names_of_ours_and_no_link(self, tmp_path: Path) -> None:
-        kept = ["paper.part", ".write-notes.part", ".0123456789abcdef.part.txt", "precious"]
+        kept = ["paper.part", ".write-notes.part", ".0123456789abcdef.part.txt", "precious", ".1.part", ".cafe.part", ".write-cafe.part"]
+        kept += [".0123456789abcdef0.part", ".write-0123456789ABCDEF.part"]
         for name in [*kept, ".0123456789abcdef.part", ".write-0123456789abcdef.part"]:
             (tmp_path / name).write_bytes(b"x")
             os.utime(tmp_path / name, (0, 0))
-        (tmp_path / ".write-00.part").symlink_to(tmp_path / "precious")
+        (tmp_path / ".write-fedcba9876543210.part").symlink_to(tmp_path / "precious")
         sweep(tmp_path)
-        assert names(tmp_path) == sorted([*kept, ".write-00.part"])
+        assert names(tmp_path) == sorted([*kept, ".write-fedcba9876543210.part"])
         assert (tmp_path / "precious").read_bytes() == b"x"
 
     def test_the_first_write_of_a_process_into_a_folder_sweeps_it(self, tmp_path: Path) -> None:

@@ -132,6 +132,21 @@ def test_c02_content_decides_where_the_suffix_is_of_no_readable_format(tmp_path:
     ]
 
 
+def test_c02_camera_raw_previews_and_backups_are_passed_over_whatever_their_bytes(tmp_path: Path) -> None:
+    raw = ["a.NEF", "b.dng", "c.cr2", "d.CR3", "e.arw", "f.raf"]
+    beside = ["0.jpg_original", "0.tif.ovr", "0.THM", "0.png.bak", "0.png~", "0.png.orig", "0.png.part", "0.jpg.crdownload", "0.tmp"]
+    Image.new("RGB", (4, 4)).save(tmp_path / "0.png")
+    for name in raw:
+        Image.new("RGB", (4, 4)).save(tmp_path / name, format="TIFF")
+    for name in [*beside, "plain", "scan.data"]:  # the last two: decided by content
+        Image.new("RGB", (4, 4)).save(tmp_path / name, format="JPEG")
+    found = find_images(tmp_path)
+    assert found.names == ["0.png", "plain", "scan.data"]
+    (note,) = found.notes
+    assert "6 camera raw files, such as a.NEF (convert them)" in note
+    assert f"{len(beside)} previews or backups, such as 0.THM" in note
+
+
 def test_c02_files_of_known_suffixes_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(50):
         (tmp_path / f"{number}.png").write_bytes(b"")

@@ -132,7 +132,7 @@ UNREADABLE = [
     Bad("0page.png", _web_page, "it looks like HTML", "convert it to PNG, or leave it out"),
     Bad("0nothing.png", _empty, "is empty (0 bytes)", "copy it again, or leave it out"),
     Bad("0bomb.png", _bomb, "is 30000 x 30000 pixels (900 million): larger than the limit", "crop or tile it"),
-    Bad("0glass.png", _transparent, "is partly transparent", "choose alpha = white or black"),
+    Bad("0glass.png", _transparent, "is partly transparent", "choose --data.alpha white or black"),
 ]
 UNPAIRED = [
     Bad("0x.png", _odd, "is 63 pixels wide: a side-by-side pair needs an even width", "use --data.kind two_folders"),

@@ -24,7 +24,8 @@ _BAD_NAME = frozenset({errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOO
 
 GRACE = 60.0
 """Seconds for which an unfinished file that nobody holds is left alone all the same: locks of some network drives are of one machine."""
-_UNFINISHED = re.compile(r"\.(write-)?[0-9a-f]+\.part")
+_UNFINISHED = re.compile(r"\.(write-)?[0-9a-f]{16}\.part")
+"""The exact names that :func:`write_atomically` gives, and gave in 0.1.0: a user's own ``.1.part`` is none of them."""
 _UNLOCKED = 3600.0  # an hour without a change: what 0.1.0, or a writer on a drive without locks, has left
 _swept: set[str] = set()
 LOCK = ".lock"

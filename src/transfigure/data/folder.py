@@ -1,8 +1,9 @@
 """Which files of a folder are images: every reader asks here, so that all see the same folder alike.
 
-A file whose suffix belongs to a readable format is taken; any other is decided by its first bytes. What is passed over is counted in
-one note. Names that begin with a dot, and the folders in which systems and network drives keep thumbnails and deleted files, are no
-data, nor are this tool's own output folders inside a folder of data. Links are followed, out of the folder too.
+A file whose suffix belongs to a readable format is taken; any other is decided by its first bytes, but for camera raw files, previews
+and backups, which begin as an image does and are not the image. What is passed over is counted in one note. Names that begin with a dot,
+and the folders in which systems and network drives keep thumbnails and deleted files, are no data, nor are this tool's own output folders
+inside a folder of data. Links are followed, out of the folder too.
 """
 
 from __future__ import annotations
@@ -33,6 +34,18 @@ _NO_DATA_FOLDERS = frozenset(
 )
 _NO_DATA_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 
+_CAMERA_RAW = frozenset(
+    {
+        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
+        *(".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+    }
+)
+"""Most are TIFF by their first bytes, of which only the small preview inside would be read."""
+_BESIDE_AN_IMAGE = frozenset(
+    {".ovr", ".thm", ".bak", ".backup", ".old", ".orig", ".tmp", ".temp", ".part", ".crdownload", ".download", ".swp"}
+)
+"""Overviews of GDAL, thumbnails of cameras, what editors keep and what a download has not finished."""
+
 _OUTPUTS = (
     ("recipe.yaml", ("log.jsonl", "checkpoints", "model")),
     ("evaluation.json", ("per_image.csv", "panels")),
@@ -44,12 +57,14 @@ _MARKS = frozenset(name for file, others in _OUTPUTS for name in (file, *others)
 
 _FOLDER, _LINK, _LOOP = "folder of thumbnails, deleted or hidden files", "link that cannot be followed", "link that leads back"
 _OUTPUT = "folder that transfigure wrote (a run, an evaluation)"
+_RAW, _COPY = "camera raw file", "preview or backup"
 _HIDDEN, _UNREADABLE, _OTHER = "hidden file", "unreadable file", "other file"
 _PLURALS = {
     _FOLDER: "folders of thumbnails, deleted or hidden files",
     _OUTPUT: "folders that transfigure wrote (runs, evaluations)",
     _LINK: "links that cannot be followed",
     _LOOP: "links that lead back",
+    _COPY: "previews or backups",
 }
 _REPEATED, _REPEATED_SHARE = 100_000, 20
 """Folders that are reached more than once, by links, may bring so many entries, and so many times those that are there once."""
@@ -177,7 +192,7 @@ class _PassedOver:
         return bool(self._counts)
 
     def __str__(self) -> str:
-        plain = (_OTHER, _HIDDEN, _UNREADABLE, _LINK, _LOOP, _FOLDER, _OUTPUT)
+        plain = (_RAW, _COPY, _OTHER, _HIDDEN, _UNREADABLE, _LINK, _LOOP, _FOLDER, _OUTPUT)
         formats = sorted(kind for kind in self._counts if kind not in plain)
         parts = []
         if formats:
@@ -191,7 +206,8 @@ class _PassedOver:
         for kind in plain:
             if count := self._counts[kind]:
                 words = kind if count == 1 else _PLURALS.get(kind, f"{kind}s")
-                parts.append(f"{count} {words}, such as {self._examples[kind]}")
+                way_out = (" (convert it)" if count == 1 else " (convert them)") if kind == _RAW else ""
+                parts.append(f"{count} {words}, such as {self._examples[kind]}{way_out}")
         return "; ".join(parts)
 
 
@@ -277,7 +293,7 @@ def _walk(folder: Path, recursive: bool, pattern: str | None, passed: _PassedOve
                     passed.add(_HIDDEN, name)
             elif what != "file":
                 passed.add(what, name)
-            elif _has_known_suffix(entry.name) or (reason := _not_an_image(entry.path)) is None:
+            elif _has_known_suffix(entry.name) or (reason := _by_name(entry.name) or _not_an_image(entry.path)) is None:
                 yield name
             else:
                 passed.add(reason, name)
@@ -309,6 +325,14 @@ def _is_no_data(name: str) -> bool:
 
 def _has_known_suffix(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+
+
+def _by_name(name: str) -> str | None:
+    """As what a file is passed over whatever its bytes are."""
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    if suffix in _CAMERA_RAW:
+        return _RAW
+    return _COPY if suffix in _BESIDE_AN_IMAGE or suffix.endswith(("_original", "~")) else None
 
 
 def _not_an_image(path: str) -> str | None:

@@ -165,8 +165,10 @@ def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "
     return examine(path, alpha, orientation)[0]
 
 
-def examine(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "apply") -> tuple[Array, FileFacts]:
-    """As :func:`read`, and what the file says of itself beside the pixels."""
+def examine(
+    path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "apply", flag: str = "--alpha"
+) -> tuple[Array, FileFacts]:
+    """As :func:`read`, and what the file says of itself beside the pixels; ``flag`` is what a refusal of transparency names."""
     path = Path(path)
     with _opened(path) as (stream, kind):
         image = _pillow(stream, kind, path)
@@ -208,7 +210,7 @@ def examine(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation 
         facts = replace(facts, orientation=1)
     if facts.no_data is not None:
         facts = replace(facts, no_data_share=float((pixels == facts.no_data).mean()))
-    return (_without_alpha(pixels, alpha, path) if transparent else pixels), facts
+    return (_without_alpha(pixels, alpha, path, flag) if transparent else pixels), facts
 
 
 def size_of(path: str | Path, orientation: Orientation = "apply") -> Header:
@@ -481,7 +483,7 @@ def _facts_of(image: ImageFile, kind: str, dtype: np.dtype[Any], tag: object) ->
     return FileFacts(kind, stored, tag if isinstance(tag, int) and tag in range(1, 9) else 1, palette, no_data)
 
 
-def _without_alpha(pixels: Array, alpha: Alpha, path: Path) -> Array:
+def _without_alpha(pixels: Array, alpha: Alpha, path: Path, flag: str = "alpha =") -> Array:
     top = 1 if pixels.dtype == np.float32 else int(np.iinfo(pixels.dtype).max)
     colour, opacity = pixels[..., :-1], pixels[..., -1:]
     if alpha == "keep":
@@ -490,7 +492,7 @@ def _without_alpha(pixels: Array, alpha: Alpha, path: Path) -> Array:
         return np.ascontiguousarray(colour)
     if alpha == "refuse":
         raise UserError(
-            f"{path} is partly transparent: choose alpha = white or black (what lies behind it), "
+            f"{path} is partly transparent: choose {flag} white or black (what lies behind it), "
             "drop (ignore the transparency) or keep (as a fourth channel)"
         )
     behind = top if alpha == "white" else 0

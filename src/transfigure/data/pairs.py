@@ -80,7 +80,7 @@ class FilePicture:
         return images.split_halves(whole, self.paths[0])[self.half == "right"], facts
 
     def _whole(self, alpha: Alpha) -> tuple[Array, FileFacts]:
-        found = [images.examine(path, alpha, self.orientation) for path in self.paths]
+        found = [images.examine(path, alpha, self.orientation, "--data.alpha") for path in self.paths]
         first, facts = found[0]
         for path, (layer, _) in zip(self.paths, found):
             if layer.shape[:2] != first.shape[:2] or layer.dtype != first.dtype:

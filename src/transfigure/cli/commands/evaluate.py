@@ -34,6 +34,16 @@ if TYPE_CHECKING:
 
 GROUP = "measure"
 RECIPE_FLAGS = ("data.", "metric.")
+_IN_DATA = "a model finds its pairs in DATA"
+OF_FOLDERS = {
+    "source": _IN_DATA,
+    "labels": _IN_DATA,
+    "unpaired": _IN_DATA,
+    "value_range": "for a model use --data.target_range '[LOW, HIGH]'",
+    "alpha": "for a model use --data.alpha",
+    "ignore-orientation": "for a model use --data.orientation ignore",
+}
+"""Flags of two folders, and what a model has in their place."""
 EPILOG = """\
 A metric's own options: --metric.NAME.OPTION VALUE, as --metric.fid.resize clean (see: transfigure list metric).
 
@@ -142,9 +152,9 @@ def _model(options: argparse.Namespace, overrides: dict[str, Any], common: dict[
 
     if not options.model:
         raise UserError("nothing to evaluate: give a model or run and its data, or --generated DIR --target DIR")
-    for flag in ("source", "labels", "unpaired", "ignore-orientation"):
-        if getattr(options, flag.replace("-", "_")):
-            raise UserError(f"--{flag} goes with --generated and --target: a model finds its pairs in DATA")
+    for flag, instead in OF_FOLDERS.items():
+        if getattr(options, flag.replace("-", "_")) not in (None, False, "refuse"):
+            raise UserError(f"--{flag} goes with --generated and --target: {instead}")
     translator = open_model(options)
     out = options.out
     if out is None and not (options.metrics or options.require) and (Path(options.model) / "recipe.yaml").is_file():
