@@ -437,3 +437,32 @@ def test_skipped_metrics_and_cautions_stand_below_the_table() -> None:
     assert len(lines) == 5
     assert lines[2].startswith("Fréchet *")
     assert lines[3:] == ["* Fréchet: of 4 images", "skipped: FID, KID: no weights"]
+
+
+# ---- c21: what is broken is named together -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["paired", "unpaired", "statistics"])
+def test_c21_all_broken_files_are_named_together(tmp_path: Path, way: str) -> None:
+    target = write_images(tmp_path / "target", *(f"{number}.png" for number in range(9)))
+    made = near(tmp_path / "made", target)
+    (made / "2.png").write_bytes(b"")
+    for number in (4, 5, 6, 8):
+        (made / f"{number}.png").write_bytes((target / f"{number}.png").read_bytes()[:-200])
+    with pytest.raises(UserError) as caught:
+        if way == "statistics":
+            statistics_of(made, "random", quiet=True)
+        else:
+            evaluate_folders(made, target, metrics=["random_frechet"], unpaired=way == "unpaired", quiet=True)
+    what = {"paired": "pairs", "unpaired": "generated images", "statistics": "images"}[way]
+    lines = str(caught.value).splitlines() if len(caught.value.args) == 1 else list(caught.value.args)
+    assert lines[0] == f"5 of 9 {what} cannot be used:"
+    assert f"{made / '2.png'} is empty" in lines[1]
+    assert f"{made / '4.png'} is a damaged" in lines[2] and lines[2].endswith(f"likewise {made / '5.png'}, {made / '6.png'} and 1 more")
+
+
+def test_c21_a_single_broken_file_has_its_own_sentence(tmp_path: Path) -> None:
+    made = write_images(tmp_path / "made", *NAMES)
+    (made / "b.png").write_bytes(b"")
+    with pytest.raises(UserError, match=rf"^{made / 'b.png'} is empty"):
+        statistics_of(made, "random", quiet=True)

@@ -51,6 +51,14 @@ def test_what_is_required_and_absent_ends_with_3(sets: Path, capsys: pytest.Capt
     done(capsys, f"transfigure evaluate --generated made --target real --metrics {name} --quiet")
 
 
+def test_what_is_asked_for_and_skipped_is_said_in_place_of_an_empty_table(sets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = done(capsys, "transfigure evaluate --generated made --target real --metrics fid,lpips --quiet").splitlines()
+    assert printed[1] == "none of the metrics could be computed (with --require METRIC that is an error, exit code 3):"
+    assert [line.split(" ")[0] for line in printed[2:]] == ["skipped:", "skipped:"]
+    printed_too = done(capsys, "transfigure evaluate --generated made --target real --metrics fid,l1 --quiet")
+    assert "none of the metrics" not in printed_too
+
+
 def test_every_row_says_how_it_was_made(sets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(done(capsys, f"transfigure evaluate --generated made --target real --metrics {FREE} --json --quiet"))["rows"]
     for row in rows:

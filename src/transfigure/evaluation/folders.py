@@ -9,13 +9,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 import torch
 from torch import Tensor
 
 from ..data import images
 from ..data.batch import chunks
+from ..data.check import SHOWN
 from ..data.file_facts import FileFacts, Orientation, PictureWatch, describe_orientation, jpeg_against_lossless
 from ..data.files import real_path
 from ..data.folder import Found, find_images, merged
@@ -30,11 +31,13 @@ from ..metrics.distribution import FeatureMetric
 from ..metrics.metric import MetricContext
 from ..metrics.statistics import Statistics
 from ..progress import say, track
+from ..wording import said_once
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
 from .evaluate import BATCH, PALETTE_IMAGES, batch_key, stride
 from .result import Evaluation, prepare_place, save_panels, spread
 from .schema import OF_FILES, SOURCE_COPIED, Facts
 
+T, R = TypeVar("T"), TypeVar("R")
 GENERATED, TARGETS, SOURCES = "generated images", "targets", "sources"
 NO_CORRESPONDENCE = "needs pairs of generated image and target, and here are two sets without correspondence"
 
@@ -196,7 +199,7 @@ class _Files:
 
 def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
     generated, copied = MetricCollection(choice), MetricCollection(choice, SOURCE_COPIED)
-    read = (_read(one, reading) for one in track(files, len(files), "evaluate", quiet=quiet))
+    read = _each(files, lambda one: _read(one, reading), "pairs", "evaluate", quiet)
     for chunk in chunks(read, BATCH, lambda one: (batch_key(one.target), None if one.copied is None else one.copied.shape, one.levels)):
         names = [one.name for one in chunk]
         prediction, target = torch.stack([one.generated for one in chunk]), torch.stack([one.target for one in chunk])
@@ -490,5 +493,34 @@ def statistics_of(
 
 def _batches(files: Sequence[Path], reading: FileReading, what: str, quiet: bool) -> Iterator[Tensor]:
     """Every image, neighbours of one size together: ``[N, C, H, W]`` in [-1, 1]."""
-    read = (reading.tensor(file, what) for file in track(files, len(files), what, quiet=quiet))
-    return map(torch.stack, chunks(read, BATCH, batch_key))
+    return map(torch.stack, chunks(_each(files, lambda file: reading.tensor(file, what), what, what, quiet), BATCH, batch_key))
+
+
+def _paths(item: object) -> list[str]:
+    """What a sentence may call a file, or the files that belong together."""
+    files = [item] if isinstance(item, Path) else [getattr(item, side, None) for side in ("generated", "target", "source", "labels")]
+    return [str(file) for file in files if file is not None]
+
+
+def _each(items: Sequence[T], read: Callable[[T], R], what: str, doing: str, quiet: bool) -> Iterator[R]:
+    """All of them, read one after the other; where one cannot be used, the rest is looked at before that is said.
+
+    Raises:
+        UserError: which cannot be used, and why.
+    """
+    for index, item in enumerate(track(items, len(items), doing, quiet=quiet)):
+        try:
+            found = read(item)
+        except UserError as first:
+            errors = [(str(first), _paths(item))]
+            for other in items[index + 1 :]:
+                try:
+                    read(other)
+                except (UserError, Missing) as error:
+                    errors.append((str(error), _paths(other)))
+            if len(errors) == 1:
+                raise
+            lines = [f"  {error}" for error in said_once(errors)]
+            more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+            raise UserError(f"{len(errors)} of {len(items)} {what} cannot be used:", *lines[:SHOWN], *more) from first
+        yield found

@@ -55,6 +55,8 @@ class Evaluation(EvaluationRecord):
         ]
         widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
         written = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [head, *lines]]
+        if not shown:
+            written = ["none of the metrics could be computed (with --require METRIC that is an error, exit code 3):"]
         if any(row.metric == "psnr" and "target itself" in row.bounds for row in shown):
             written.append("target itself: the targets compared with themselves; the PSNR of identical images counts as 100 dB")
         for mark, key in (("* ", "caution"), ("skipped: ", "skipped")):

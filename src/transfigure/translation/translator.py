@@ -361,7 +361,8 @@ class Translator:
                 written; None is ``png``, or ``tif`` (and a line that says so) for a model whose images a PNG cannot hold.
             quiet: no progress line and no notes.
             on_file: called with every file written.
-            skip_existing: leave outputs that are there, whole and made by this model in this way: go on where a batch was broken off.
+            skip_existing: leave outputs that are there, whole, no older than their images and made by this model in this way: go on
+                where a batch was broken off.
             keywords: ``alpha``, ``half``, ``metadata``, ``overwrite`` and ``orientation``, see :class:`.folder.FileOptions`.
 
         Returns:
@@ -390,8 +391,6 @@ class Translator:
             written.skipped = [
                 file for file, image in outputs.items() if _is_done(image, file, maker, options.half, self._orientation(options))
             ]
-            if written.skipped and not translator.quiet:
-                say(f"note: {len(written.skipped)} of {len(files)} images are there already, and are left as they are")
             outputs = {file: image for file, image in outputs.items() if file not in {*written.skipped}}
         failed: dict[Path, UserError | Missing] = {}
         watch = translator._watch()
@@ -437,9 +436,11 @@ def _is_double(file: Path) -> bool:
 
 
 def _is_done(image: Path, output: Path, maker: str, half: str | None, orientation: Orientation) -> bool:
-    """Whether an output is there, whole, and what this maker would make of the image, as far as can be seen without making it."""
+    """Whether an output is there, whole, no older than the image, and what this maker would make of it, as far as can be seen."""
     try:
         if not is_ours(output) or (images.software(output) or "").split(" ")[-1] != maker:
+            return False
+        if image.stat().st_mtime_ns > output.stat().st_mtime_ns:
             return False
         size, made = images.size_of(image), images.read(output, "keep")
         height, width = size.height, size.width

@@ -54,6 +54,15 @@ def test_a_first_run_says_what_comes_at_every_step(told) -> None:  # type: ignor
     _, said = told("translate", "a run", "a run/samples/fixed/0_source.png", "translated.png")
     assert said == "next:    transfigure evaluate 'a run'\n"
 
+    _, said = told("evaluate", "a run", "--metrics", "l1")
+    assert (
+        "note: with --metrics nothing is stored in a run/evaluation, which is kept for an evaluation by all metrics: "
+        "store these with --out DIR\n" in said
+    )
+    assert not Path("a run/evaluation").exists()
+    told("evaluate", "a run", "--metrics", "l1", "--out", "part", "--quiet")
+    assert Path("part/evaluation.json").is_file()
+
     answered, _ = told("evaluate", "a run", "--quiet")
     assert answered.splitlines()[-2:] == [
         "report:  a run/report.html",

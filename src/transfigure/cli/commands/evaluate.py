@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from ...progress import answer
+from ...progress import answer, say
 from ..options import (
     add_alpha,
     add_ignore_orientation,
@@ -157,6 +157,11 @@ def _model(options: argparse.Namespace, overrides: dict[str, Any], common: dict[
             raise UserError(f"--{flag} goes with --generated and --target: {instead}")
     translator = open_model(options)
     out = options.out
-    if out is None and not (options.metrics or options.require) and (Path(options.model) / "recipe.yaml").is_file():
-        out = str(Path(options.model) / "evaluation")
-    return evaluate(translator, options.data, split=options.split, out=out, overrides=overrides, **common)
+    whole = Path(options.model) / "evaluation" if out is None and (Path(options.model) / "recipe.yaml").is_file() else None
+    chosen = "--metrics" if options.metrics else "--require" if options.require else None
+    if whole is not None and chosen is None:
+        out = str(whole)
+    found = evaluate(translator, options.data, split=options.split, out=out, overrides=overrides, **common)
+    if whole is not None and chosen is not None and not options.quiet:
+        say(f"note: with {chosen} nothing is stored in {whole}, which is kept for an evaluation by all metrics: store these with --out DIR")
+    return found
