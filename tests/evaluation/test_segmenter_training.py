@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from transfigure.data import images
 from transfigure.errors import UserError
@@ -20,6 +21,8 @@ from transfigure.metrics.segmentation import FCNScore
 from transfigure.metrics.segmenters import open_segmenter
 from transfigure.recipe import Data
 from transfigure.worlds.facades.dataset import draw_scene, render
+
+from ..tiny import noise_image
 
 TINY: dict[str, Any] = {"size": 16, "epochs": 1, "width": 2, "quiet": True, "device": "cpu"}
 
@@ -205,3 +208,25 @@ def test_minutes_end_it_and_still_save(tmp_path: Path) -> None:
 def test_the_synthetic_world_is_learnt(tmp_path: Path) -> None:
     found = train(streets(100, 24), tmp_path / "segmenter", size=32, epochs=20, quiet=True, device="cpu")
     assert found["pixel_accuracy"] > 0.55 and found["class_iou"] > 0.25, "the most frequent class alone is right at 0.3 of the pixels"
+
+
+def test_c29_label_maps_of_differing_palettes_are_refused_with_names(tmp_path: Path) -> None:
+    for index in range(4):
+        images.write(tmp_path / "trainA" / f"{index}.png", noise_image(16, 16, seed=index))
+        labels = Image.fromarray(np.random.default_rng(index).integers(0, 2, (16, 16), np.uint8), "L")
+        labels.putpalette([0, 0, 0, *((0, 0, 255) if index == 2 else (255, 0, 0))])
+        (tmp_path / "trainB").mkdir(exist_ok=True)
+        labels.save(tmp_path / "trainB" / f"{index}.png")
+    reason = r"1 of 4 label maps cannot be used:\n  .*B/2\.png has another palette than .*B/0\.png: its index 1 is the colour \(0, 0, 255\)"
+    with pytest.raises(UserError, match=reason):
+        train(tmp_path, tmp_path / "s.safetensors", photos="A", **TINY)
+
+
+def test_c20_photos_and_label_maps_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    for index in range(4):
+        images.write(tmp_path / "trainA" / f"{index}.png", noise_image(16, 16, seed=index))
+        labels = np.zeros((16, 16 - (index == 2), 3), np.uint8)
+        labels[:8] = 250
+        images.write(tmp_path / "trainB" / f"{index}.png", labels)
+    with pytest.raises(UserError, match=r"A/2\.png is 16x16.*B/2\.png is 15x16.*both pictures of a pair must have one size"):
+        train(tmp_path, tmp_path / "s.safetensors", photos="A", **TINY)

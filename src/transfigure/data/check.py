@@ -13,14 +13,14 @@ import numpy as np
 
 from ..errors import UserError
 from ..wording import counted, said_once
-from .file_facts import KEPT_TYPES, FactsWatch, FileFacts, describe_orientation, describe_pages, differ_in_orientation
+from .file_facts import KEPT_TYPES, FactsWatch, FileFacts, clipped_no_data, describe_orientation, describe_pages, differ_in_orientation
 from .grey import grey_among_colour
 from .images import Alpha, size_of
 from .pairing import listed
 from .pairs import Direction, FilePicture, Picture, Record, describe, directed
 from .pixels import Array
 from .transforms import Geometry
-from .value_range import DEPTHS, FEW, Range, Watch, outside, suggested, train_flag
+from .value_range import DEPTHS, FEW, Range, Watch, outside, suggested_for, train_flag
 
 T = TypeVar("T")
 
@@ -135,9 +135,10 @@ def inspect(
         else:
             problems = _problems(record, arrays, facts, geometry)
             extremes = tuple((float(array.min()), float(array.max())) for array in arrays)
-            for side, picture, array, given in zip(SIDES, (record.a, record.b), arrays, use.ranges):
-                if reason := outside(array, given):
-                    problems.append(f"{picture.label} {reason}: give the range, such as {_flag_for(side, array)}")
+            for side, picture, array, given, one in zip(SIDES, (record.a, record.b), arrays, use.ranges, facts):
+                if reason := outside(array, given, one.no_data):
+                    flag = train_flag(side)(suggested_for(array, one.no_data))
+                    problems.append(f"{picture.label} {reason}: give the range, such as {flag}{clipped_no_data(one)}")
             bad[index] += problems
             together.look(record, arrays, facts)
             pictures = record.a, record.b
@@ -145,7 +146,7 @@ def inspect(
                 if paired or picture.label not in known:  # the smaller domain comes round again
                     (height, width, channels), (low, high) = array.shape, ends
                     side.append(_Seen(index, picture.label, (height, width), channels, array.dtype.name, low, high, one))
-                    watch.look(array, low, high)
+                    watch.look(array, low, high, one.no_data)
                     file.look(picture.label, one, channels)
                     known.add(picture.label)
             contents[_digest(*arrays)].append(record.name)
@@ -332,10 +333,6 @@ def _watch(side: str, given: Range | None, geometry: Geometry) -> Watch:
     return Watch(f"{side} pictures", given, train_flag(side), labels=labels)
 
 
-def _flag_for(side: str, array: Array) -> str:
-    return train_flag(side)(suggested(array.dtype.name, float(array.min()), float(array.max())))
-
-
 def _digest(*arrays: Array) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
@@ -448,20 +445,34 @@ def _check_palettes(side: str, seen: Sequence[_Seen], bicubic: bool, bad: dict[i
             f"{len(indexed)} of {len(seen)} {side} pictures are palette images of few colours, such as {indexed[0].label}: bicubic "
             f"resizing invents colours between them; if they are label maps, set --data.{side}_resize nearest"
         )
+    for at, reason in differing_palettes([(one.label, one.facts.palette) for one in indexed]).items():
+        bad[indexed[at].index].append(reason)
+
+
+def differing_palettes(pictures: Sequence[tuple[str, tuple[tuple[int, bytes], ...]]]) -> dict[int, str]:
+    """Why palette images do not belong together, by their position: an index that is another colour than in most of the others.
+
+    What reads images as colours alone (translating, scoring) need not ask: it sees the colours that a viewer shows.
+
+    Args:
+        pictures: what a message calls each, and :attr:`.file_facts.FileFacts.palette`; those of many colours are photographs.
+    """
+    few = {at: (label, palette) for at, (label, palette) in enumerate(pictures) if palette and len(palette) <= FEW}
     votes: dict[int, Counter[bytes]] = defaultdict(Counter)
-    for one in indexed:
-        for index, colour in one.facts.palette:
+    for _, palette in few.values():
+        for index, colour in palette:
             votes[index][colour] += 1
     usual = {index: colours.most_common(1)[0][0] for index, colours in votes.items()}
-    for one in indexed:
-        for index, colour in one.facts.palette:
-            if colour != usual[index]:
-                other = next(two.label for two in indexed if (index, usual[index]) in two.facts.palette)
-                bad[one.index].append(
-                    f"{one.label} has another palette than {other}: its index {index} is the colour {tuple(colour)}, "
-                    f"there {tuple(usual[index])}; save all with one palette, or as RGB if the colours are what is meant"
-                )
-                break
+    reasons = {}
+    for at, (label, palette) in few.items():
+        if (found := next(((index, colour) for index, colour in palette if colour != usual[index]), None)) is not None:
+            index, colour = found
+            other = next(name for name, theirs in few.values() if (index, usual[index]) in theirs)
+            reasons[at] = (
+                f"{label} has another palette than {other}: its index {index} is the colour {tuple(colour)}, there "
+                f"{tuple(usual[index])}; save all with one palette, or as RGB if the colours are what is meant"
+            )
+    return reasons
 
 
 def _warn_of_types(found: Findings, targets: FactsWatch) -> None:

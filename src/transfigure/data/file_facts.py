@@ -29,6 +29,7 @@ class FileFacts:
         no_data: the value that the file declares to mean "nothing here" (tag 42113 of GDAL); None if it declares none.
         no_data_share: the share of its values that have it.
         pages: how many pages of the file became the channels.
+        lossy: the compression that has lost something of the image, ``JPEG`` or ``lossy WebP``; empty if none has.
         page_axis: what the file says that its pages are, ``Z``, ``T`` or ``C``; empty if it says nothing.
     """
 
@@ -40,6 +41,7 @@ class FileFacts:
     no_data_share: float = 0.0
     pages: int = 1
     page_axis: str = ""
+    lossy: str = ""
 
 
 NO_FACTS = FileFacts()
@@ -77,6 +79,11 @@ def describe_pages(facts: FileFacts) -> str:
     return f"{facts.pages} pages{f' ({_PAGES[facts.page_axis]})' if facts.page_axis in _PAGES else ''}"
 
 
+def clipped_no_data(facts: FileFacts) -> str:
+    """What a range does to a file's no-data value, to go after the range; empty if the file declares none."""
+    return "" if facts.no_data is None else " (no-data is clipped to it)"
+
+
 class FactsWatch:
     """Collects what files say of themselves, and says what is done about it: pages, no-data values, types that are not kept.
 
@@ -89,12 +96,13 @@ class FactsWatch:
         self._pages: dict[str, list[str]] = {}
         self._no_data: list[tuple[str, FileFacts]] = []
         self.stored: Counter[str] = Counter()
-        self.formats: Counter[str] = Counter()
+        self.lossy: Counter[str] = Counter()
 
     def look(self, label: str, facts: FileFacts, channels: int) -> None:
         """Take in one file."""
         self.count += 1
-        self.formats[facts.format] += 1
+        if facts.lossy:
+            self.lossy[facts.lossy] += 1
         self.stored[facts.stored] += 1
         if facts.pages > 1 and facts.page_axis != "C":
             colours = "red, green and blue of one picture" if channels == 3 else f"the {channels} channels of one picture"
@@ -136,7 +144,7 @@ class PictureWatch:
         """Take in a picture ``[H, W, C]`` in its file's own type; one that comes again is passed over."""
         if label not in self._known:
             self._known.add(label)
-            self.values.look(array)
+            self.values.look(array, no_data=facts.no_data)
             self.files.look(label, facts, array.shape[2])
 
     def notes(self) -> list[str]:
@@ -144,12 +152,18 @@ class PictureWatch:
         return [*self.values.notes(), *self.files.notes()]
 
 
-def jpeg_against_lossless(generated: FactsWatch, target: FactsWatch) -> list[str]:
-    """A remark where the generated images have been through a JPEG file and the targets have not."""
-    lossy, lossless = generated.formats["JPEG"], target.count - target.formats["JPEG"]
-    if not lossy or not lossless:
-        return []
-    return [
-        f"{lossy} of {generated.count} {generated.what} are JPEG files, and {lossless} of {target.count} {target.what} are not: what JPEG "
-        "loses counts against the generated images, so write them as PNG or TIFF"
-    ]
+def lossy_against_lossless(generated: FactsWatch, target: FactsWatch) -> list[str]:
+    """A remark where the images of one side have been through a format that loses something, and those of the other have not."""
+    notes = []
+    for one, other, effect in (
+        (generated, target, "counts against the generated images, so write them as PNG or TIFF"),
+        (target, generated, "is what the generated images are held against, so take the targets' originals if there are any"),
+    ):
+        lossy, lossless = one.lossy.total(), other.count - other.lossy.total()
+        if lossy and lossless:
+            kinds = " or ".join(sorted(one.lossy))
+            notes.append(
+                f"{lossy} of {one.count} {one.what} are {kinds} files, and {lossless} of {other.count} {other.what} are not: what "
+                f"{kinds} loses {effect}"
+            )
+    return notes

@@ -115,6 +115,8 @@ _SAVE: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_adobe_deflate"},
     "BMP": {},
 }
+_WEBP_CHUNKS = 16
+"""The picture is one of the first, after its colour profile."""
 _ON_ITS_SIDE = (5, 6, 7, 8)
 """Orientation tags that exchange rows and columns."""
 _ORIENTATION, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 258, 262, 338, 339
@@ -194,6 +196,8 @@ def examine(
             # After decoding: a PNG may bring its EXIF last.
             tag = Image.Image.getexif(image).get(_ORIENTATION, 1) if turned is None else turned
             facts = _facts_of(image, kind, pixels.dtype, tag)
+            if kind == "WEBP" and _is_lossy_webp(stream):
+                facts = replace(facts, lossy="lossy WebP")
         if orientation == "apply" and turned is None:
             pixels = upright(pixels, tag)
         elif orientation == "ignore" and turned is not None:
@@ -480,7 +484,20 @@ def _facts_of(image: ImageFile, kind: str, dtype: np.dtype[Any], tag: object) ->
     if image.mode == "P" and (colours := image.getpalette("RGB")) is not None:
         used = np.flatnonzero(np.bincount(np.asarray(image).ravel(), minlength=256))
         palette = tuple((int(index), bytes(colours[3 * index : 3 * index + 3])) for index in used)
-    return FileFacts(kind, stored, tag if isinstance(tag, int) and tag in range(1, 9) else 1, palette, no_data)
+    lossy = "JPEG" if kind == "JPEG" or image.info.get("compression") == "jpeg" else ""
+    return FileFacts(kind, stored, tag if isinstance(tag, int) and tag in range(1, 9) else 1, palette, no_data, lossy=lossy)
+
+
+def _is_lossy_webp(stream: BinaryIO) -> bool:
+    """Whether a WebP file's (first) picture is in its lossy format: by the name of its chunk."""
+    stream.seek(12)
+    for _ in range(_WEBP_CHUNKS):
+        head = stream.read(8)
+        if len(head) < 8 or head[:4] in (b"VP8 ", b"VP8L"):
+            return head[:4] == b"VP8 "
+        size = int.from_bytes(head[4:], "little")
+        stream.seek(size + size % 2, os.SEEK_CUR)
+    return False
 
 
 def _without_alpha(pixels: Array, alpha: Alpha, path: Path, flag: str = "alpha =") -> Array:

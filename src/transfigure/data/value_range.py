@@ -6,7 +6,7 @@ files that happen to be there. What the pixels show is *said*: a range of which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +59,7 @@ def number(value: float) -> str:
     return short if len(short) <= 16 else f"{value:.9g}"
 
 
-def outside(array: NDArray[Any], given: Range | None = None) -> str:
+def outside(array: NDArray[Any], given: Range | None = None, no_data: float | None = None) -> str:
     """Why a float image cannot be used without a range: the sentence's middle, ``holds values from ... to ...``; empty if it can.
 
     Values within :data:`TOLERANCE` of 0 and 1 are inside. Integers never leave their type's range, and a range that was given clips.
@@ -69,7 +69,20 @@ def outside(array: NDArray[Any], given: Range | None = None) -> str:
     smallest, largest = float(array.min()), float(array.max())
     if smallest >= -TOLERANCE and largest <= 1 + TOLERANCE:
         return ""
-    return f"holds values from {number(smallest)} to {number(largest)} where 0 to 1 is expected"
+    measured = with_data(array, no_data)
+    if measured.size == array.size or no_data is None:
+        return f"holds values from {number(smallest)} to {number(largest)} where 0 to 1 is expected"
+    if not measured.size:
+        return f"holds nothing but its no-data value {number(no_data)} where 0 to 1 is expected"
+    low, high = number(float(measured.min())), number(float(measured.max()))
+    return f"holds its no-data value {number(no_data)} beside values from {low} to {high}, where 0 to 1 is expected"
+
+
+def with_data(array: NDArray[Any], no_data: float | None) -> NDArray[Any]:
+    """The values of an image without those that its file declares to mean "nothing here", which no range has to hold."""
+    if no_data is None:
+        return array
+    return array[array != no_data]
 
 
 def train_flag(side: str) -> Callable[[Range], str]:
@@ -93,6 +106,17 @@ def suggested(dtype: str, low: float, high: float) -> Range:
     return (min(low, 0.0) if low < USED * high else low), high
 
 
+def suggested_for(array: NDArray[Any], no_data: float | None = None) -> Range:
+    """A range to name where one image cannot be used without: see :func:`suggested`; that of its type if nothing in it is data."""
+    measured = with_data(array, no_data)
+    if not measured.size:
+        return NATURAL_RANGE[array.dtype.name]
+    low, high = float(measured.min()), float(measured.max())
+    if array.dtype.kind == "f" and low >= -TOLERANCE and high <= 1 + TOLERANCE:
+        return NATURAL_RANGE[array.dtype.name]
+    return suggested(array.dtype.name, low, high)
+
+
 @dataclass
 class _Values:
     """What is remembered of the values of all pictures of one type."""
@@ -104,6 +128,25 @@ class _Values:
     below: int = 0
     above: int = 0
     present: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(256, bool))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that looks wrong with the values of the images of one type.
+
+    Attributes:
+        dtype: which type.
+        fact: what they are like, a whole sentence without its end.
+        effect: what comes of it, which goes after "and will"; empty if the fact says it.
+        classes: words for those whose values may be classes of a label map.
+        ranged: whether another range is a way out.
+    """
+
+    dtype: str
+    fact: str
+    effect: str = ""
+    classes: str = ""
+    ranged: bool = True
 
 
 class Watch:
@@ -131,11 +174,15 @@ class Watch:
         self.what, self.given, self.flag, self.effect, self.labels, self.meant = what, given, flag, effect, labels, meant
         self._seen: dict[str, _Values] = {}
 
-    def look(self, array: NDArray[Any], low: float | None = None, high: float | None = None) -> None:
-        """Take in one picture, ``[H, W, C]`` in its file's own type; its extremes may be known already."""
+    def look(self, array: NDArray[Any], low: float | None = None, high: float | None = None, no_data: float | None = None) -> None:
+        """Take in one picture, ``[H, W, C]`` in its file's own type; its extremes may be known already. No-data values do not count."""
+        name, flat = array.dtype.name, array.ndim == 3 and array.shape[-1] == 1
+        if no_data is not None:
+            array = with_data(array, no_data)
+            low = high = None
+            flat = False
         if not array.size:
             return
-        name = array.dtype.name
         seen = self._seen.setdefault(name, _Values())
         low = float(array.min()) if low is None else low
         high = float(array.max()) if high is None else high
@@ -146,20 +193,30 @@ class Watch:
             slack = TOLERANCE * (given[1] - given[0])
             seen.below += int((array < given[0] - slack).sum()) if low < given[0] - slack else 0
             seen.above += int((array > given[1] + slack).sum()) if high > given[1] + slack else 0
-        elif (
-            name == "uint8" and high == 255 and array.shape[-1] == 1 and not seen.present[FEW:255].any()
-        ):  # until it is known to be no label map
+        elif name == "uint8" and high == 255 and flat and not seen.present[FEW:255].any():  # until it is known to be no label map
             step = max(1, int((array.shape[0] * array.shape[1] / _SAMPLES) ** 0.5))
             seen.present[np.unique(array[::step, ::step])] = True
 
     def notes(self) -> list[str]:
         """What looks wrong, one sentence each."""
-        return [note for name, seen in self._seen.items() for note in self._notes(name, seen)]
+        return [
+            note
+            for name, seen in self._seen.items()
+            for note in _together(self.findings(name), self.flag, suggested(name, seen.low, seen.high))
+        ]
+
+    def extremes(self) -> dict[str, Range]:
+        """The smallest and the largest value of each type that was seen."""
+        return {name: (seen.low, seen.high) for name, seen in self._seen.items()}
+
+    def findings(self, name: str) -> list[Finding]:
+        """What looks wrong with the images of one type."""
+        return list(self._findings(name, self._seen[name])) if name in self._seen else []
 
     def _given(self, name: str) -> Range | None:
         return if_of_type(self.given, self.meant or name, name)
 
-    def _notes(self, name: str, seen: _Values) -> Iterable[str]:
+    def _findings(self, name: str, seen: _Values) -> Iterable[Finding]:
         given = self._given(name)
         low, high = limits(name, given)
         depth, found = DEPTHS[name], f"{number(seen.low)} to {number(seen.high)}"
@@ -169,30 +226,75 @@ class Watch:
                 parts = [
                     f"{share(count / seen.values)} {colour}" for count, colour in ((seen.below, "black"), (seen.above, "white")) if count
                 ]
-                yield (
+                yield Finding(
+                    name,
                     f"{share(clipped)} of the values of the {depth} {self.what} lie outside of the range {number(low)} to {number(high)} "
-                    f"and are clipped ({', '.join(parts)}): they go from {found}{self._way_out(name, seen)}"
+                    f"and are clipped ({', '.join(parts)}): they go from {found}",
+                    classes=self._classes(name, seen),
                 )
                 return
         used = min(seen.high, high) - max(seen.low, low)
         if 0 < used < USED * (high - low) or (seen.low == seen.high and 0 < seen.high < USED * high):
             whole = f"the range {number(low)} to {number(high)}" if given is not None else number(high)
             dark = seen.low < USED * (low + high)
-            yield (
-                f"the {depth} {self.what} use only the values {found} of {whole} and will {self.effect if dark else 'have little contrast'}"
-                f"{self._way_out(name, seen)}"
-            )
+            fact = f"the {depth} {self.what} use only the values {found} of {whole}"
+            yield Finding(name, fact, self.effect if dark else "have little contrast", self._classes(name, seen))
         elif given is None and name == "uint8" and (top := _labels_beside_255(seen.present)):
-            yield (
+            yield Finding(
+                name,
                 f"the {depth} {self.what} use only the values 0 to {top} and 255, as label maps do, and will {self.effect}"
-                f": map the classes to grey levels or colours first{self.labels}"
+                f": map the classes to grey levels or colours first{self.labels}",
+                ranged=False,
             )
 
-    def _way_out(self, name: str, seen: _Values) -> str:
-        classes = self.labels if name == "uint8" and seen.high < FEW else ""
-        if self.flag is None:
-            return classes
-        return f": give the range that should become black and white, {self.flag(suggested(name, seen.low, seen.high))}{classes}"
+    def _classes(self, name: str, seen: _Values) -> str:
+        return self.labels if name == "uint8" and seen.high < FEW else ""
+
+
+def notes_together(watches: Sequence[Watch], beside: Sequence[Watch] = ()) -> list[str]:
+    """What looks wrong with images that are read with one range: one sentence for each type of file, with one range that fits all.
+
+    Args:
+        watches: over the images that the range has to fit, with one flag.
+        beside: over others that are read with it where they are of the same type.
+    """
+    ends = [watch.extremes() for watch in watches]
+    types = {name for one in ends for name in one}
+    notes = []
+    for name in DEPTHS:
+        of_type = [one[name] for one in ends if name in one]
+        low, high = min((low for low, _ in of_type), default=0.0), max((high for _, high in of_type), default=0.0)
+        findings = [finding for watch in (*watches, *beside) for finding in watch.findings(name)]
+        flag = watches[0].flag if watches else None
+        natural = NATURAL_RANGE[name]
+        if not any(watch.findings(name) for watch in watches):
+            notes += _together(findings, None, natural)
+        elif len(types) > 1:
+            notes += _together(findings, None, natural, ": save all with one depth, since one range cannot be right for both")
+        elif watches[0].given is None and high - low >= USED * (natural[1] - natural[0]):
+            notes += _together(findings, None, natural, ", and the others do not: save all with one range")
+        else:
+            notes += _together(findings, flag, suggested(name, low, high))
+    return notes
+
+
+def _together(findings: Sequence[Finding], flag: Callable[[Range], str] | None, limits: Range, way_out: str = "") -> list[str]:
+    """Those that another range would mend in one sentence, with this range; each of the others by itself."""
+    notes = [finding.fact for finding in findings if not finding.ranged]
+    ranged = [finding for finding in findings if finding.ranged]
+    if not ranged:
+        return notes
+    words = ""
+    for finding, after in zip(ranged, [*ranged[1:], None]):
+        words += finding.fact
+        if after is None or not finding.effect or finding.effect != after.effect:
+            words += f"{',' if ' and ' in words and finding.effect else ''} and will {finding.effect}" if finding.effect else ""
+            words += "; " if after is not None else ""
+        else:
+            words += " and "
+    if flag is not None:
+        way_out = f": give the range that should become black and white, {flag(limits)}"
+    return [*notes, words + way_out + next((finding.classes for finding in ranged if finding.classes), "")]
 
 
 def _labels_beside_255(present: NDArray[np.bool_]) -> int:

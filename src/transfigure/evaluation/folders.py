@@ -17,13 +17,21 @@ from torch import Tensor
 from ..data import images
 from ..data.batch import chunks
 from ..data.check import SHOWN
-from ..data.file_facts import FileFacts, Orientation, PictureWatch, describe_orientation, jpeg_against_lossless
+from ..data.file_facts import (
+    FileFacts,
+    Orientation,
+    PictureWatch,
+    clipped_no_data,
+    describe_orientation,
+    differ_in_orientation,
+    lossy_against_lossless,
+)
 from ..data.files import real_path
 from ..data.folder import Found, find_images, merged
 from ..data.grey import are_mixed, grey_among_colour, header_channels
 from ..data.pairing import listed, match
 from ..data.pixels import Array, convert_channels, match_channels, to_tensor
-from ..data.value_range import SCORES, Watch, folder_flag, if_of_type, limits, number
+from ..data.value_range import SCORES, Watch, folder_flag, if_of_type, limits, notes_together, number, outside, suggested_for
 from ..errors import Missing, Skipped, UserError
 from ..features import weights as weight_files
 from ..features.extractors import inception, random_network
@@ -31,7 +39,7 @@ from ..metrics.distribution import FeatureMetric
 from ..metrics.metric import MetricContext
 from ..metrics.statistics import Statistics
 from ..progress import say, track
-from ..wording import said_once
+from ..wording import counted, said_once
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
 from .evaluate import BATCH, PALETTE_IMAGES, batch_key, stride
 from .result import Evaluation, prepare_place, save_panels, spread
@@ -39,6 +47,8 @@ from .schema import OF_FILES, SOURCE_COPIED, Facts
 
 T, R = TypeVar("T"), TypeVar("R")
 GENERATED, TARGETS, SOURCES = "generated images", "targets", "sources"
+LOOKS = "look dark"
+"""What comes of a range that is hardly used, where sets are compared."""
 NO_CORRESPONDENCE = "needs pairs of generated image and target, and here are two sets without correspondence"
 
 
@@ -54,6 +64,7 @@ class FileReading:
         grey: grey files among colour ones, which are read as three equal channels.
         effect: what comes of a range that is hardly used, in a note.
         watches: over what is read, by what it is.
+        turned: pairs of which one image alone was turned by its orientation tag.
     """
 
     value_range: tuple[float, float] | None = None
@@ -62,6 +73,7 @@ class FileReading:
     grey: frozenset[Path] = frozenset()
     effect: str = SCORES
     watches: dict[str, PictureWatch] = field(default_factory=dict)
+    turned: list[str] = field(default_factory=list)
 
     def array(self, file: Path, what: str = "") -> Array:
         """A file's own values, ``[H, W, C]``; watched as one of ``what``, such as ``targets``."""
@@ -70,6 +82,9 @@ class FileReading:
     def examine(self, file: Path, what: str = "") -> tuple[Array, FileFacts]:
         """As :meth:`array`, and what the file says of itself."""
         array, facts = images.examine(file, self.alpha, self.orientation)
+        if what and (reason := outside(array, self.value_range, facts.no_data)):
+            flag = folder_flag(suggested_for(array, facts.no_data))
+            raise UserError(f"{file} {reason}: give the value range, such as {flag}{clipped_no_data(facts)}")
         if what:
             watch = self.watches.setdefault(what, PictureWatch(Watch(what, self.value_range, folder_flag, effect=self.effect)))
             watch.look(str(file), array, facts)
@@ -81,9 +96,17 @@ class FileReading:
 
     def notes(self) -> list[str]:
         """What looks wrong with all that was read."""
-        notes = [note for watch in self.watches.values() for note in watch.notes()]
+        compared = [watch.values for what, watch in self.watches.items() if what != SOURCES]
+        notes = notes_together(compared, [watch.values for what, watch in self.watches.items() if what == SOURCES])
+        notes += [note for watch in self.watches.values() for note in watch.files.notes()]
         if GENERATED in self.watches and TARGETS in self.watches:
-            notes += jpeg_against_lossless(self.watches[GENERATED].files, self.watches[TARGETS].files)
+            notes += lossy_against_lossless(self.watches[GENERATED].files, self.watches[TARGETS].files)
+        if self.turned:
+            which = f"{counted(len(self.turned), 'pair')} of generated image and target {'has' if len(self.turned) == 1 else 'have'}"
+            notes.append(
+                f"{which} different orientation tags, such as {self.turned[0]}: both are turned upright by them, so look whether they lie "
+                "on each other, and give --ignore-orientation if not"
+            )
         return notes
 
 
@@ -151,7 +174,7 @@ def evaluate_folders(
                 found["source"].files if "source" in found else None,
             )
             _refuse_the_same(found)
-            reading = _with_grey(reading, found, quiet)
+            reading = replace(_with_grey(reading, found, quiet), effect=LOOKS)
             _prepare(out, found, overwrite)
             result = _compare_sets(choice, sets, about, reading, quiet)
         else:
@@ -252,6 +275,10 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
             f"{files.generated} is {width}x{height} with {channels} channel{'s' * (channels > 1)} but {files.target} is "
             f"{wide}x{high} with {layers}{turned}: bring them to one size and kind first, nothing is resized here"
         )
+    if differ_in_orientation((of_generated, of_target), generated):
+        tags_of = [f"{describe_orientation(one.orientation)} in {file}" for one, file in (
+            (of_generated, files.generated), (of_target, files.target))]  # fmt: skip
+        reading.turned.append(" and ".join(tags_of))
     if value_range is not None and {generated.dtype.name, target.dtype.name} == {"uint8", "uint16"}:
         raise UserError(
             f"{files.generated} is {generated.dtype} but {files.target} is {target.dtype}: one value range cannot be right for both, "
@@ -473,7 +500,7 @@ def statistics_of(
     if features == "random" and resize is not None:
         raise UserError(f"--resize {resize} is Inception's: the random network sees images at their own size, so leave it out")
     found = _list({"folder": folder}, quiet)
-    reading = _with_grey(FileReading(value_range, alpha, orientation, effect="look dark"), found, quiet)
+    reading = _with_grey(FileReading(value_range, alpha, orientation, effect=LOOKS), found, quiet)
     with weight_files.explicit(weights or {}):
         extractor = inception(resize or "tf1") if features == "inception" else random_network()
         try:

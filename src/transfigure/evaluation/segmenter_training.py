@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data import pixels
+from ..data.check import differing_palettes, sizes_apart
 from ..data.dataset import Cache
 from ..data.file_facts import PictureWatch
 from ..data.files import check_writable_folder, home_path
@@ -36,6 +37,7 @@ from ..networks.segmenter import SegmentationNetwork, save_segmenter, sha256
 from ..progress import Progress, duration, say, track
 from ..recipe import Data, data_at
 from ..translation.translator import pick_device
+from ..wording import counted, said_once
 
 BATCH = 8
 LEARNING_RATE = 5e-3
@@ -171,6 +173,7 @@ class _Examples:
         key = "source" if (side == 1) == (section.direction == "AtoB") else "target"
         self.watch = PictureWatch(Watch("photos", self.range, lambda limits: f"from Python, as Data({key}_range=({number(limits[0])}, "
                                                                              f"{number(limits[1])}))"))  # fmt: skip
+        self.palettes: dict[str, tuple[tuple[int, bytes], ...]] = {}
         self.cache = Cache(self.geometry, int(section.cache_gb * 2**30))
 
     def __len__(self) -> int:
@@ -180,8 +183,11 @@ class _Examples:
         """The photo ``[H, W, 3]`` and its class map ``[H', W', 1]``, as files hold them."""
         record = self.records[index]
         pictures, facts = record.examine(self.alpha)
+        if problem := sizes_apart(record, pictures, facts, self.geometry):
+            raise UserError(problem)
         photo, labels = (record.a, record.b)[1 - self.side], (record.a, record.b)[self.side]
         self.watch.look(photo.label, pictures[1 - self.side], facts[1 - self.side])
+        self.palettes[labels.label] = facts[self.side].palette
         try:
             classes = self.palette.decode(pictures[self.side])[..., None]
             return pixels.convert_channels(pictures[1 - self.side], 3), classes
@@ -211,6 +217,10 @@ class _Examples:
         counts = np.zeros(256, np.int64)
         for index in track(range(len(self)), len(self), "read data", "pair", quiet=quiet):
             counts += np.bincount(self.prepared(index)[1].reshape(-1), minlength=256)
+        labels = list(self.palettes.items())
+        if differing := differing_palettes(labels):
+            lines = said_once((reason, [labels[at][0]]) for at, reason in differing.items())
+            raise UserError(f"{len(differing)} of {counted(len(labels), 'label map')} cannot be used:", *(f"  {line}" for line in lines))
         known = torch.from_numpy(counts[: len(self.palette.classes)]).double()
         if not known.any():
             raise UserError(f"no pixel of the label maps has a class of the palette {self.palette.name}: choose another palette")

@@ -16,6 +16,7 @@ from ..data.ownership import is_ours
 from ..data.pairing import listed
 from ..errors import Missing, UserError
 from ..progress import say
+from ..wording import said_once
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,8 @@ def raise_failures(failed: Mapping[Path, UserError | Missing], source: Path, wri
         Missing: all that those files lack is an optional package.
     """
     errors, names = list(failed.values()), [file.relative_to(source).as_posix() for file in failed]
-    for error in errors[1:20]:
-        say(str(error))
+    for line in said_once((str(error), [str(file)]) for file, error in failed.items())[1:20]:  # the first is in the sentence below
+        say(line)
     good, skipped = len(written), len(written.skipped)
     others = f"the other {good} could" if not skipped else f"{good} could, {skipped} {'was' if skipped == 1 else 'were'} there already"
     some = f"{len(failed)} of {written.inputs} images could not be translated ({others})"

@@ -24,7 +24,7 @@ from ..data.folder import find_images
 from ..data.metadata import Metadata
 from ..data.ownership import check_outputs, is_ours
 from ..data.pixels import bicubic, convert_channels, to_array, to_tensor
-from ..data.value_range import NATURAL_RANGE, Watch, if_of_type
+from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside
 from ..errors import Missing, UserError
 from ..interop.pytorch_cyclegan import load_generator
 from ..networks.base import Generator
@@ -33,6 +33,9 @@ from ..networks.modes import inference
 from ..progress import say, track
 from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
 from .footprint import Footprint, available
+
+_SCALE = "scale its values as those of the training images were, and replace what is no-data"
+"""What to do with floats that the model has no range for: it takes 0 to 1, and translating has no flag for another."""
 
 
 @dataclass
@@ -145,6 +148,8 @@ class Translator:
         # a file of another depth keeps its own full range; the model's value range speaks of its own type of file
         limits = if_of_type(source.value_range, source.dtype, image.dtype.name)
         self._mention(image, source)
+        if reason := outside(image, limits):
+            raise UserError(f"this float image {reason}: {_SCALE}")
         tensor = to_tensor(convert_channels(image, source.channels), limits, "this float image")
         return to_array(self.translate_tensor(tensor[None])[0], target.dtype, target.value_range)
 
@@ -256,6 +261,9 @@ class Translator:
             watch.look(str(source), array, facts)
             if options.half is not None:
                 array = images.split_halves(array, source)[options.half == "right"]
+            known = if_of_type(self.config.source.value_range, self.config.source.dtype, array.dtype.name)
+            if reason := outside(array, known, facts.no_data):
+                raise UserError(f"{source} {reason}: {_SCALE}")
             channels = self.config.source.channels
             if facts.pages > 1 and facts.page_axis != "C" and array.shape[2] != channels and {array.shape[2], channels} != {1, 3}:
                 raise UserError(
