@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin
 from PIL.TiffTags import DOUBLE, SHORT
 
 from tests.tiny import copying, noise_image
@@ -143,6 +143,28 @@ def test_c09_a_bitmap_holds_the_resolution_alone_and_it_is_said_once(tmp_path: P
     ]
     with Image.open(written[0]) as picture:
         assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_c09_texts_of_a_png_are_not_kept_and_it_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = Image.fromarray(noise_image(16, 16))
+    for number, keys in enumerate([("Comment",), ("Author", "Title"), ()]):
+        texts = PngImagePlugin.PngInfo()
+        for key in ("Software", "date:create", *keys):
+            texts.add_text(key, "of the pixels")
+        (tmp_path / "in").mkdir(exist_ok=True)
+        picture.save(tmp_path / "in" / f"{number}.png", pnginfo=texts)
+    copying().translate_folder(tmp_path / "in", tmp_path / "out")
+    assert said(capsys) == ["note: texts of the source (comment, author, title and the like) are not kept: they may speak of its pixels"]
+    assert list(Image.open(tmp_path / "out" / "0.png").info) == ["Software"]
+    copying().translate_file(tmp_path / "in" / "2.png", tmp_path / "alone.png")
+    assert said(capsys) == []
+
+
+def test_c09_a_profile_of_a_tiff_goes_into_a_png(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(noise_image(16, 16)).save(tmp_path / "a.tif", icc_profile=profile)
+    copying().translate_file(tmp_path / "a.tif", tmp_path / "a.png")
+    assert Image.open(tmp_path / "a.png").info["icc_profile"] == profile and said(capsys) == []
 
 
 def test_c09_the_same_pixels_with_and_without(tmp_path: Path) -> None:

@@ -240,8 +240,10 @@ def size_of(path: str | Path, orientation: Orientation = "apply") -> Header:
             dtype = "uint16" if deep or image.mode.startswith("I") else "float32" if image.mode == "F" else "uint8"
             grey = _mode(image) not in ("RGB", "RGBA") or (deep and _head(stream)[25] == 4)
             transparent = image.has_transparency_data
-            turned = isinstance(image, TiffImagePlugin.TiffImageFile)  # Pillow turns TIFF sizes itself
-            tag = int(image.tag_v2.get(_ORIENTATION, 1)) if turned else Image.Image.getexif(image).get(_ORIENTATION, 1)
+            if turned := isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow turns TIFF sizes itself
+                tag = int(image.tag_v2.get(_ORIENTATION, 1))
+            else:
+                tag = Image.Image.getexif(image).get(_ORIENTATION, 1)
             rows, columns = (image.width, image.height) if turned and tag in _ON_ITS_SIDE else (image.height, image.width)
             layout = scientific.Layout(rows, columns, (1 if grey else 3) + transparent, dtype, transparent, tag)
         if 0 in (layout.width, layout.height, layout.channels):

@@ -59,6 +59,7 @@ class Metadata:
         georeference: GeoTIFF's tags, and GDAL's of the value that stands for no data.
         orientation: of the file; the pixels are upright once they are read, so 1 is what a copy has.
         maker: a word that is added to the software's name, such as which model made a picture.
+        texts: a PNG holds texts, which are never kept; those that programs write of themselves (software, dates) do not count.
     """
 
     icc: bytes = b""
@@ -69,6 +70,7 @@ class Metadata:
     georeference: Tags = field(default_factory=dict)
     orientation: int = 1
     maker: str = ""
+    texts: bool = False
 
     def dpi(self) -> tuple[float, float] | None:
         """Pixels per inch; None if they are not known."""
@@ -93,6 +95,8 @@ class Metadata:
                 lost.append(f"{what} of the source {'is' if what.startswith('the ') else 'are'} not kept: {reason}")
                 kept.update({name: b"" if name == "icc" else {} for name in names})
 
+        if self.texts:
+            lost.append("texts of the source (comment, author, title and the like) are not kept: they may speak of its pixels")
         if kind != "TIFF":
             drop("georeference and no-data value", f"a {kind} file has no place for them (tif has)", "georeference")
         if not same_grid or self.orientation != 1:
@@ -118,6 +122,7 @@ def of_png(stream: BinaryIO) -> Metadata:
     """What a PNG says."""
     found: dict[str, Any] = {}
     icc, exif = b"", b""
+    texts = False
     for kind, data in _chunks(stream):
         if kind == b"iCCP":
             inflate = zlib.decompressobj()
@@ -125,10 +130,13 @@ def of_png(stream: BinaryIO) -> Metadata:
             icc = b"" if inflate.unconsumed_tail else icc
         elif kind == b"eXIf":
             exif = data
+        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+            key = data[:80].split(b"\0")[0].decode("latin-1")
+            texts |= key != "Software" and not key.startswith(("date:", "XML:"))
         elif kind == b"pHYs" and data[8:] == b"\1":
             sides = struct.unpack(">II", data[:8])
             found["resolution"] = resolution(*(float(side) / _PER_METRE for side in sides))
-    return of_blocks(icc, exif, **found)
+    return of_blocks(icc, exif, texts=texts, **found)
 
 
 def of_blocks(icc: bytes, exif: bytes, **more: Any) -> Metadata:

@@ -45,7 +45,8 @@ from .evaluate import BATCH, PALETTE_IMAGES, batch_key, stride
 from .result import Evaluation, prepare_place, save_panels, spread
 from .schema import OF_FILES, SOURCE_COPIED, Facts
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 GENERATED, TARGETS, SOURCES = "generated images", "targets", "sources"
 LOOKS = "look dark"
 """What comes of a range that is hardly used, where sets are compared."""
