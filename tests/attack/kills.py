@@ -24,7 +24,8 @@ from typing import Any
 
 from tests.attack import children
 from tests.attack.campaign import Attack, culprit, fingerprints, judge
-from tests.attack.subjects import SMALL, arrays, checkpoint, digest, no_page, tensors
+from tests.attack.subjects import arrays, checkpoint, digest, tensors
+from tests.attack.workspace import SMALL, no_page
 
 MODES = ("time", "before a name", "after a name", "within a write")
 CLOCKS = frozenset({"seconds", "images_per_second", "started", "command", "peak_mib", "earlier"})

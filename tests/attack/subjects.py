@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.attack.workspace import MODELS, PICTURES, SMALL
+from tests.attack.workspace import MODELS, PICTURES, SMALL, no_page
 from transfigure.cli import commands
 
 
@@ -123,15 +123,6 @@ def model(file: Path) -> Any:
 
 
 # ---- what is patched in a child ---------------------------------------------------------------------------------------------------
-
-
-def no_page() -> None:
-    """The page at the end of a training takes longer than the training; others attack what it reads."""
-    from transfigure.reporting.comparison import page as comparison
-    from transfigure.reporting.run import page
-
-    page.report = lambda run, out=None: Path(run) / "report.html"
-    comparison.compare = lambda found, out: Path(out)
 
 
 def quick_analysis() -> None:
