@@ -85,6 +85,36 @@ def test_what_is_over_is_over(entries: Entries, word: str) -> None:
     assert verdict(entries).word == word
 
 
+def test_a_short_run_is_told_what_is_there_and_that_it_is_early() -> None:
+    varied = row("variation_across_inputs", 0.01, None, better="one")
+    found = verdict(log(10, conditions={"collapse": 10}), [varied])
+    assert found.word == "collapsed"
+    assert "vary by 1.0%" in str(found) and "Only 10 images have been seen: too early to say whether it stays so." in str(found)
+    assert found.advice.startswith("Train on, at least to 1,000 images. If it stays so: ")
+    early = verdict(log(10, conditions={"collapse": 10}))
+    assert early.word == "too early to say" and "last 0 images" not in str(early)
+    assert "At the end the fixed examples hardly varied with their sources; it counts once it has held for 1,000 images." in early.reasons
+
+
+@pytest.mark.parametrize(
+    ("recipe", "advice"),
+    [
+        (
+            {"objective": {"adversarial": {"conditional": True}, "terms": [{"loss": "l1"}]}},
+            "Lower the learning rate (--training.learning_rate).",
+        ),
+        (
+            {"objective": {"adversarial": {"conditional": True}, "terms": []}},
+            "Add a reconstruction term such as l1, or lower the learning rate.",
+        ),
+        ({"data": {"unpaired": True}, "objective": {"terms": [{"loss": "cycle"}]}}, "Use fewer levels in the generator"),
+        ({"objective": None, "data": []}, "Add a reconstruction term"),
+    ],
+)
+def test_nothing_is_advised_that_the_run_has(recipe: dict[str, Any], advice: str) -> None:
+    assert verdict(log(4000, warning("collapse")), recipe=recipe).advice.startswith(advice)
+
+
 def test_outputs_that_somebody_else_saw_to_be_alike() -> None:
     assert verdict(log(), [GOOD], alike=True).word == "collapsed"
 

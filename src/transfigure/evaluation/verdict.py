@@ -6,14 +6,14 @@ by another word: the worst names the verdict, and all that were found are told. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..metrics.direction import badness
-from ..stored import read_log
+from ..stored import read_log, read_yaml
 from ..training.health import COLLAPSED, PATIENCE_IMAGES
 from .schema import FILE, MEAN_TARGET, SOURCE_COPIED, EvaluationRecord, Row, finite
 
@@ -32,11 +32,19 @@ ADVICE = {
     HEALTHY: "",
 }
 """What to do, by word."""
+LASTING = (COLLAPSE, SATURATED, WORSE)
+"""What more training may mend."""
 _OF_CODES = {"nan": DIVERGED, "collapse": COLLAPSE, "d_wins": SATURATED}
 _AS_IT_BEGINS = {
-    "collapse": "the fixed examples have hardly varied with their sources",
-    "d_wins": "the discriminator has told real from generated almost perfectly",
+    "collapse": ("the fixed examples hardly varied with their sources", "the fixed examples have hardly varied with their sources"),
+    "d_wins": (
+        "the discriminator told real from generated almost perfectly",
+        "the discriminator has told real from generated almost perfectly",
+    ),
 }
+"""At one moment, and for a while."""
+RECONSTRUCTIONS = frozenset({"l1", "l2", "charbonnier", "ssim", "ms_ssim", "cosine", "lpips", "perceptual"})
+"""Terms that hold an output to its target."""
 
 
 @dataclass(frozen=True)
@@ -57,23 +65,30 @@ class Verdict:
         return f"{self.word}: {' '.join(self.reasons)}"
 
 
-def verdict(entries: Sequence[Entry], rows: Sequence[Row] = (), alike: bool = False) -> Verdict:
+def verdict(entries: Sequence[Entry], rows: Sequence[Row] = (), alike: bool = False, recipe: Mapping[str, Any] | None = None) -> Verdict:
     """The verdict on a run.
 
     Args:
         entries: the lines of its log, as :func:`read_run_log` gives them.
         rows: of its evaluation; none if there is none yet.
         alike: whether somebody else saw that its outputs hardly differ while their sources do.
+        recipe: what it was trained by, so that nothing is advised that it has already.
     """
     images = max((int(entry["images"]) for entry in entries), default=None)
     found = [*_of_training(entries), *_of_outputs(rows, alike)]
     found.sort(key=lambda finding: WORDS.index(finding[0]))
-    if not found and ((images is None and not rows) or (images is not None and images < PATIENCE_IMAGES)):
-        found.append((EARLY, f"Only {images:,} images have been seen." if images else "Nothing has been trained yet."))
     worst = found[0][0] if found else HEALTHY
+    young = images is not None and images < PATIENCE_IMAGES
+    if young or (images is None and not found and not rows):
+        seen = f"Only {images:,} image{' has' if images == 1 else 's have'} been seen" if images else "Nothing has been trained yet"
+        found.append((EARLY, f"{seen}{f': {EARLY} whether it stays so' if worst in LASTING else ''}."))
+        worst = EARLY if worst == HEALTHY else worst
     reasons = [sentence for _, sentence in found] or [_looked_for(entries, rows)]
     reasons += list(_remarks(rows))
-    return Verdict(worst, tuple(reasons), ADVICE[worst])
+    advice = _advice(worst, recipe or {})
+    if young and worst in LASTING:
+        advice = f"{ADVICE[EARLY]} If it stays so: {advice[:1].lower()}{advice[1:]}"
+    return Verdict(worst, tuple(reasons), advice)
 
 
 def verdict_on(run: Path, alike: bool = False) -> Verdict:
@@ -82,7 +97,38 @@ def verdict_on(run: Path, alike: bool = False) -> Verdict:
         rows = EvaluationRecord.read(run / "evaluation").rows if (run / "evaluation" / FILE).is_file() else []
     except UserError:
         rows = []
-    return verdict(read_run_log(run / "log.jsonl").entries, rows, alike)
+    try:
+        recipe = read_yaml(run / "recipe.yaml", errors="replace") if (run / "recipe.yaml").is_file() else {}
+    except (OSError, ValueError):
+        recipe = {}
+    return verdict(read_run_log(run / "log.jsonl").entries, rows, alike, recipe if isinstance(recipe, dict) else {})
+
+
+def _advice(word: str, recipe: Mapping[str, Any]) -> str:
+    """What to do, without what the recipe has already."""
+    if word not in (COLLAPSE, SATURATED) or not recipe:
+        return ADVICE[word]
+    data, objective = (part if isinstance(part := recipe.get(name), dict) else {} for name in ("data", "objective"))
+    adversarial = objective.get("adversarial")
+    conditions = adversarial if isinstance(adversarial, dict) else {}
+    held = objective.get("terms")
+    terms = {str(term.get("loss")) for term in held if isinstance(term, dict)} if isinstance(held, list) else set()
+    if word == SATURATED:
+        softer = finite(conditions.get("real_label")) in (None, 1.0)
+        return ADVICE[word] if softer else ADVICE[word].replace("softer labels (real_label 0.9), ", "")
+    unpaired = data.get("unpaired") is True
+    remedies = [
+        "give the discriminator the source (conditional)"
+        if conditions and conditions.get("conditional") is not True and not unpaired
+        else "",
+        "add a reconstruction term such as l1" if not terms & RECONSTRUCTIONS and not unpaired else "",
+        "use fewer levels in the generator (--generator.depth)" if unpaired else "",
+        "add a term such as contrastive or cycle" if unpaired and not terms & {"contrastive", "cycle"} else "",
+        "lower the learning rate",
+    ]
+    *others, last = filter(None, remedies)
+    words = f"{', '.join(others)}, or {last}" if others else f"{last} (--training.learning_rate)"
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _of_training(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
@@ -105,7 +151,9 @@ def _of_training(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
     for code, since in young.items() if isinstance(young, dict) else ():
         begun = finite(since)
         if code in _AS_IT_BEGINS and code not in told and begun is not None:
-            yield EARLY, f"For the last {last['images'] - begun:,.0f} images {_AS_IT_BEGINS[code]}; it counts from {PATIENCE_IMAGES:,} on."
+            lasted, (once, since_then) = last["images"] - begun, _AS_IT_BEGINS[code]
+            said = f"For the last {lasted:,.0f} images {since_then}" if lasted > 0 else f"At the end {once}"
+            yield EARLY, f"{said}; it counts once it has held for {PATIENCE_IMAGES:,} images."
 
 
 def _of_outputs(rows: Sequence[Row], alike: bool) -> Iterator[tuple[str, str]]:

@@ -164,7 +164,7 @@ class RunFiles:
     @property
     def verdict(self) -> Verdict:
         """How this run is."""
-        return verdict(self.log.entries, self.evaluation.scores if self.evaluation else ())
+        return verdict(self.log.entries, self.evaluation.scores if self.evaluation else (), recipe=self.recipe)
 
     @classmethod
     def read(cls, run_dir: Path) -> RunFiles:

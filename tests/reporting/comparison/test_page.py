@@ -275,7 +275,7 @@ def test_one_value_a_run_is_a_row_and_no_lone_dot(ablation: Path) -> None:
 def test_the_verdict_on_every_variant(ablation: Path, no_figures: None) -> None:
     page = made(ablation)
     health = page.text[page.text.index("Variant Verdict Of its first run") :]
-    assert "L1+cGAN discriminator wins (2) At 3,000 images: The discriminator wins" in health and "No warnings" not in page.text
+    assert "L1+cGAN discriminator wins in 2 of 2 runs At 3,000 images: The discriminator wins" in health and "No warnings" not in page.text
     stored = json.loads((ablation / "comparison.json").read_text())
     assert {found["verdict"] for variant in stored["variants"] for found in variant["verdicts"]} == {
         "discriminator wins",

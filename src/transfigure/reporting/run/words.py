@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
-from ...evaluation.schema import finite
+from ...evaluation.schema import MEAN_TARGET, SOURCE_COPIED, finite
 from ...progress import duration
 from ...recipe import stabilisers
 from ..formatting import called, capital, count, decimals, plain, to_places
@@ -150,25 +150,37 @@ def _summing_up(scores: list[Score]) -> Score | None:
 
 
 def notices(files: RunFiles) -> list[str]:
-    """What a reader must know before trusting the page."""
+    """What a reader must know before trusting the page, and the verdict has not said."""
     notices = list(files.notes)
     lost = [name for name, points in _losses(files) if any(math.isnan(value) for _, value in points)]
     if lost:
         notices.append(f"Not every logged value is finite: {', '.join(lost)}. The curves have gaps there.")
     if files.log.marks and files.log.marks[-1]["kind"] != "end":
         notices.append("The log has no end: training was still going on, or had been stopped, when this page was written.")
-    if warnings := [line for line in files.log.health if line.get("level") != "info"]:
+    said = "" if files.alone else str(files.verdict)
+    warnings = [line for line in files.log.health if line.get("level") != "info"]
+    if warnings and str(warnings[-1].get("message") or warnings[-1].get("code")).split(" Common remedies", maxsplit=1)[0] not in said:
         last = warnings[-1]
         raised = "Training raised a warning" if len(warnings) == 1 else f"Training raised {len(warnings):,} warnings; the last"
         notices.append(f"{raised} at {last['images']:,} images. {last.get('message') or last.get('code')}")
     better: dict[str, list[str]] = {}
     for row in files.evaluation.scores if files.evaluation else ():
         for bound in row.beaten_by():
+            if not files.alone and bound in (MEAN_TARGET, SOURCE_COPIED):
+                continue  # the verdict says it
             if row.label not in better.setdefault(bound, []):
                 better[bound].append(row.label)
     whose = "the generated images" if files.evaluation and files.evaluation.of_files else "the translator"
     notices += [f"{capital(bound)} does better than {whose} by {', '.join(labels)}." for bound, labels in better.items()]
     return notices
+
+
+def no_steps(files: RunFiles) -> str:
+    """Why there is no logged step."""
+    if not files.log.entries:
+        return "log.jsonl is not there or holds no steps."
+    every = finite(part(files.recipe, "training").get("log_every"))
+    return f"no step has been logged yet{f', since one is logged every {every:,.0f} images (training.log_every)' if every else ''}."
 
 
 def _losses(files: RunFiles) -> Iterator[tuple[str, Points]]:

@@ -118,10 +118,12 @@ class VariantLine:
 
     @property
     def judged(self) -> str:
-        """Its runs' verdicts, the worst first: ``collapsed (2), healthy (1)``; without numbers where there is one run."""
+        """Its runs' verdicts, the worst first: ``collapsed in 2 of 3 runs, healthy in 1 of 3``; without numbers where there is one run."""
         times = Counter(found.word for _, found in self.verdicts)
         words = [word for word in WORDS if times[word]]
-        return ", ".join(f"{word} ({times[word]})" if len(self.verdicts) > 1 else word for word in words)
+        count = len(self.verdicts)
+        told = [f"{word} in {times[word]} of {count}{' runs' if word == words[0] else ''}" for word in words]
+        return ", ".join(told if count > 1 else words)
 
 
 @dataclass(frozen=True)
