@@ -14,6 +14,11 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
+def that_are(count: int, noun: str) -> str:
+    """``1 pair is``, ``2 pairs are``."""
+    return f"{counted(count, noun)} {'is' if count == 1 else 'are'}"
+
+
 def said_once(reasons: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
     """Sentences about files, those that differ in the file (and its numbers) alone as one.
 

@@ -17,6 +17,7 @@ from transfigure.data.pairs import FilePicture, Record
 from transfigure.data.transforms import Geometry
 from transfigure.errors import UserError
 from transfigure.recipe import Data
+from transfigure.wording import counted, said_once
 
 
 def noise(seed: int, height: int = 8, width: int = 8, channels: int = 3, dtype: str = "uint8") -> Any:
@@ -229,3 +230,17 @@ def test_few_validation_pictures_are_not_said_to_be_trained_on(tmp_path: Path, c
     said = capsys.readouterr().err
     assert "note: validation: the target domain has only 3 pictures: scores of so few say little" in said
     assert "to train on" not in said
+
+
+@pytest.mark.parametrize(("count", "noun", "words"), [(0, "pair", "0 pairs"), (1, "pair", "1 pair"), (2, "class", "2 classes")])
+def test_a_count_agrees_with_its_word(count: int, noun: str, words: str) -> None:
+    assert counted(count, noun, "classes" if noun == "class" else None) == words
+
+
+def test_c21_one_reason_is_said_once_with_its_files() -> None:
+    reasons = [(f"{name}.png is {name}x9 and too small: enlarge it", [f"{name}.png"]) for name in "12345"]
+    reasons.insert(1, ("6.png is damaged", ["6.png"]))
+    assert said_once(reasons) == [
+        "1.png is 1x9 and too small: enlarge it; likewise 2.png, 3.png and 2 more",
+        "6.png is damaged",
+    ]

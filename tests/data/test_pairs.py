@@ -48,7 +48,7 @@ def test_side_by_side_splits(tmp_path: Path) -> None:
     assert summary(found) == {"train": ["1", "9", "10"], "val": ["3"]}
     assert values(found.splits["train"][2]) == (10, 110)
     assert values(found.splits["train"][2].swapped()) == (110, 10)
-    assert any("1 images directly in" in note for note in found.notes)
+    assert any("1 image directly in" in note for note in found.notes)
 
 
 def test_a_side_by_side_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,7 +217,7 @@ def test_c31_groups_by_folder_and_by_a_manifests_column() -> None:
 def test_c31_groups_in_two_given_splits_are_noted() -> None:
     divided = Collection({"train": records(["p1_1", "p1_2", "p2_1"]), "test": records(["p2_2", "p3_1"])})
     assert divide(divided, 0, 0, 0, group="^(p.)").notes == [
-        "1 groups are both in the training set and in a held-out one, so their scores will be too good: p2"
+        "1 group is both in the training set and in a held-out one, so their scores will be too good: p2"
     ]
     assert divide(divided, 0, 0, 0).notes == []
 

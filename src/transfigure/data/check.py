@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from ..errors import UserError
-from ..wording import counted, said_once
+from ..wording import counted, said_once, that_are
 from .file_facts import KEPT_TYPES, FactsWatch, FileFacts, clipped_no_data, describe_orientation, describe_pages, differ_in_orientation
 from .grey import grey_among_colour
 from .images import Alpha, size_of
@@ -180,7 +180,7 @@ def inspect(
     shared = _shared_files(records, held_out)
     if shared:
         found.warnings.append(
-            f"{len(shared)} of {len(held_out)} validation and test pairs are also in the training set, so their scores will be "
+            f"{len(shared)} of {counted(len(held_out), 'validation and test pair')} are also in the training set, so their scores will be "
             f"too good: {listed(shared)}"
         )
     found.errors = [line for index in sorted(bad) for line in bad[index]]
@@ -374,12 +374,13 @@ def _warn_of_shapes(found: Findings, sources: Sequence[_Seen], crop_size: int, l
     small = [one.label for one in sources if min(one.size) < crop_size]
     if small:
         found.warnings.append(
-            f"{len(small)} of {len(sources)} pairs are smaller than the crop of {crop_size} pixels and will be enlarged: {listed(small)}"
+            f"{len(small)} of {counted(len(sources), 'pair')} are smaller than the crop of {crop_size} pixels and will be enlarged: "
+            f"{listed(small)}"
         )
     oblong = [one.label for one in sources if one.size[0] != one.size[1]]
     if load_size is not None and oblong:
         found.warnings.append(
-            f"{len(oblong)} of {len(sources)} pairs are not square and will be squeezed to {load_size}x{load_size} pixels: "
+            f"{len(oblong)} of {counted(len(sources), 'pair')} are not square and will be squeezed to {load_size}x{load_size} pixels: "
             f"{listed(oblong)} (--data.load_size null cuts squares out of them instead)"
         )
 
@@ -403,7 +404,7 @@ def _domain_warnings(records: Sequence[Record], contents: tuple[dict[bytes, list
         )
     elif shared:
         names = [name for digest in sorted(shared) for name in contents[0][digest][:1]]
-        warnings.append(f"{len(shared)} pictures are in both domains, such as {listed(names)}: leaving them as they are is right for them")
+        warnings.append(f"{that_are(len(shared), 'picture')} in both domains, such as {listed(names)}: what is in both is right as it is")
     for side, count in zip(SIDES, numbers):
         if count < ENOUGH:
             what = "a single picture" if count == 1 else f"only {count} pictures"
@@ -480,8 +481,8 @@ def _warn_of_types(found: Findings, targets: FactsWatch) -> None:
     foreign = {name: count for name, count in targets.stored.items() if name not in KEPT_TYPES}
     if foreign:
         found.warnings.append(
-            f"{sum(foreign.values())} of {targets.count} target pictures hold {' or '.join(sorted(foreign))} values: they are read as "
-            "32-bit floats, and translated images will be float TIFF files"
+            f"{sum(foreign.values())} of {counted(targets.count, 'target picture')} hold {' or '.join(sorted(foreign))} values: they are "
+            "read as 32-bit floats, and translated images will be float TIFF files"
         )
 
 

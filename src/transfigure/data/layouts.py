@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from ..errors import UserError
 from ..registry import register
 from ..stored import LONGEST_LINE, load_json
+from ..wording import counted
 from .files import home_path
 from .folder import Found, composed, find_images, is_place, merged, sub_folders
 from .images import size_of
@@ -81,7 +82,10 @@ def side_by_side(path: Path | None) -> Collection:
     if parts:
         direct = _images_in(folder, [], recursive=False).files
         if direct:
-            notes.append(f"{len(direct)} images directly in {folder} are not used, since it has {listed(sorted(parts))} sub-folders")
+            used = "is" if len(direct) == 1 else "are"
+            notes.append(
+                f"{counted(len(direct), 'image')} directly in {folder} {used} not used, since it has {listed(sorted(parts))} sub-folders"
+            )
     found = {name: _halves(_images_in(part, notes)) for name, part in (parts or {"all": folder}).items()}
     splits = {name: records for name, records in found.items() if records}
     if not splits:
@@ -213,8 +217,8 @@ def recognise(path: Path) -> str:
     if odd := _not_double(files):
         (file, (width, height)) = odd[0]
         raise UserError(
-            f"{path} holds {len(files)} images, but {file.name} is {width}x{height}, not twice as wide as high: {_THREE_LAYOUTS}; "
-            "if these are double-width pairs of pictures that are not square, say so with --data.kind side_by_side"
+            f"{path} holds {counted(len(files), 'image')}, and {file.name} is {width}x{height}, not twice as wide as high: "
+            f"{_THREE_LAYOUTS}; if these are double-width pairs of pictures that are not square, say so with --data.kind side_by_side"
         )
     return "side_by_side"
 

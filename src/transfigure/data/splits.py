@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 from ..errors import UserError
 from ..integrity import DIGEST, Damaged, check_digest, digest_of
 from ..stored import read_json
+from ..wording import that_are
 from .files import natural_key, write_text
 from .pairing import listed
 from .pairs import SPLITS, Collection, Record, Single, canonical_split, side_by_chance
@@ -293,7 +294,10 @@ def _groups_in_two_splits(splits: dict[str, list[Record]], group: str | None) ->
     shared = sorted(keys["train"] & (keys["val"] | keys["test"]), key=natural_key)
     if not shared:
         return []
-    return [f"{len(shared)} groups are both in the training set and in a held-out one, so their scores will be too good: {listed(shared)}"]
+    return [
+        f"{that_are(len(shared), 'group')} both in the training set and in a held-out one, so their scores will be "
+        f"too good: {listed(shared)}"
+    ]
 
 
 def _pieces(chosen: dict[str, str], side: str) -> list[str]:

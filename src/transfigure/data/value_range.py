@@ -82,7 +82,8 @@ def with_data(array: NDArray[Any], no_data: float | None) -> NDArray[Any]:
     """The values of an image without those that its file declares to mean "nothing here", which no range has to hold."""
     if no_data is None:
         return array
-    return array[array != no_data]
+    measured: NDArray[Any] = array[array != no_data]
+    return measured
 
 
 def train_flag(side: str) -> Callable[[Range], str]:

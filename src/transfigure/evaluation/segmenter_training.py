@@ -125,7 +125,8 @@ def train_segmenter(
     if not records["train"]:
         raise UserError(no_training_pairs(section, opened))
     side, known = _labels_and_palette(section, records["train"], options)
-    notes.append(f"photos are side {'AB'[1 - side]}; the labels have {len(known.classes)} classes: {_few(known.classes)}")
+    classes = counted(len(known.classes), "class", "classes")
+    notes.append(f"photos are side {'AB'[1 - side]}; the labels have {classes}: {_few(known.classes)}")
     notes += grey_among_colour(channels_of((record.a, record.b)[1 - side] for part in records.values() for record in part), "photos")
     if not quiet:
         for note in notes:

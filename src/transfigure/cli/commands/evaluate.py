@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ...progress import answer, say
+from ...wording import counted
 from ..options import (
     add_alpha,
     add_ignore_orientation,
@@ -113,7 +114,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         return 0
     about = result.about
     facts = (
-        f"{len(result.names)} images",
+        counted(len(result.names), "image"),
         *(f"{key}: {fact}" for key in ("split", "data", "resize", "checkpoint") if (fact := getattr(about, key)) and fact != OF_FILES),
     )
     answer(", ".join(facts))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...progress import answer
+from ...wording import counted
 from ..options import (
     add_alpha,
     add_ignore_orientation,
@@ -58,5 +59,5 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         quiet=options.quiet,
     )
     found.save(Path(options.out), options.overwrite)
-    answer(f"{options.out}: {found.count} images, {found.network}")
+    answer(f"{options.out}: {counted(found.count, 'image')}, {found.network}")
     return 0

@@ -34,11 +34,12 @@ def score(row: Score) -> str:
 
 def amount(evaluation: EvaluationView, n: float) -> str:
     """What was evaluated: ``128 test pairs``; of sets without pairs ``200 generated and 500 target images``."""
+    one = round(n) == 1
     if evaluation.of_sets:
         targets = evaluation.about.target_images
-        return f"{n:,.0f} generated and {targets:,} target images" if targets else f"{n:,.0f} images"
+        return f"{n:,.0f} generated and {targets:,} target images" if targets else f"{n:,.0f} image{'' if one else 's'}"
     split = "" if evaluation.of_files else evaluation.about.split
-    return f"{n:,.0f} {split + ' ' if split else ''}{'pairs' if evaluation.about.paired else 'images'}"
+    return f"{n:,.0f} {split + ' ' if split else ''}{'pair' if evaluation.about.paired else 'image'}{'' if one else 's'}"
 
 
 def part(recipe: dict[str, Any], key: str) -> dict[str, Any]:
