@@ -154,3 +154,12 @@ def test_the_list_is_read_back(tmp_path: Path) -> None:
     save_left_out(tmp_path / LEFT_OUT_FILE, pairs_out)
     assert load_left_out(tmp_path / LEFT_OUT_FILE) == pairs_out
     assert load_left_out(tmp_path / "nowhere.json") is None
+
+
+def test_c36_test_pairs_that_cannot_be_used_are_said_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = pairs(tmp_path, ())
+    (place / "test" / "B" / "2.png").write_bytes(b"no image at all")
+    images.write(place / "test" / "B" / "7.png", noise_image(20, 19))
+    assert len(open_data(section(place, on_error="stop")).test) == 10
+    assert "note: 2 of 10 test pairs cannot be used by what their headers say" in (said := capsys.readouterr().err)
+    assert ": 2, 7; evaluate will refuse them" in said

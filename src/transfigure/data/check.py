@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import Missing, UserError
 from ..wording import counted, said_once, that_are
 from .file_facts import KEPT_TYPES, FactsWatch, FileFacts, clipped_no_data, describe_orientation, describe_pages, differ_in_orientation
 from .grey import grey_among_colour
@@ -300,7 +300,7 @@ def _amiss(record: Record, geometry: Geometry) -> bool:
             return False
         try:
             header = size_of(picture.paths[0], picture.orientation)
-        except UserError:
+        except (UserError, Missing):
             return True
         sizes.append((header.width // 2 if picture.half else header.width, header.height))
     return geometry.paired and not geometry.fit and sizes[0] != sizes[1]

@@ -13,11 +13,13 @@ from .. import registry
 from ..errors import UserError
 from ..progress import Progress, say
 from ..recipe import Data, data_at, drawn_worlds, has_place, without_place
+from ..wording import counted
 from .check import ENOUGH, Findings, Use, amiss_by_headers, inspect, raise_if_bad
 from .dataset import Cache, PairDataset, PairFormat
 from .files import home_path, real_path
 from .layouts import folders_read, recognise
 from .left_out import LeftOut, is_left_out, of_left_out, pictures_in, remaining, without
+from .pairing import listed
 from .pairs import SPLITS, Collection, Record
 from .splits import Division, StoredSplit, divide
 from .transforms import Geometry
@@ -210,6 +212,11 @@ def open_data(
     findings, new = _inspect(section, records, paired, train_cache, val_cache, quiet)
     left = [*left_out, *new]
     notes += _of_few(records, paired)
+    if amiss := amiss_by_headers(records["test"], geometry):
+        notes.append(
+            f"{len(amiss)} of {counted(len(records['test']), 'test pair')} cannot be used by what their headers say (their pixels are not "
+            f"read before they are scored): {listed(amiss)}; evaluate will refuse them, or leave them out with --data.on_error skip"
+        )
     if left:
         used = pictures_in(records["train"], paired) + pictures_in(records["val"], paired)
         notes.append(of_left_out(len(left), left[0], used, paired))
