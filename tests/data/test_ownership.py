@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.tiny import noise_image
 from transfigure.data import images
+from transfigure.data.metadata import Metadata, Tag
 from transfigure.data.ownership import check_outputs, digest, is_ours, marked
 from transfigure.errors import UserError
 
@@ -38,6 +41,42 @@ def test_c06_a_picture_that_another_program_saved_is_no_longer_ours(tmp_path: Pa
     with Image.open(file) as picture:
         picture.load()
         Image.fromarray(np.asarray(picture)).save(file)
+    assert not is_ours(file)
+
+
+def readable(file: Path) -> bool:
+    try:
+        images.read(file, "keep")
+    except UserError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("name", "channels", "dtype"), KINDS)
+@pytest.mark.parametrize("about", [Metadata(), Metadata(maker="abc", camera={271: Tag(2, 4, b"Cam\0")}, icc=b"x" * 200)])
+def test_c06_a_picture_of_which_a_byte_was_changed_is_no_longer_ours(
+    tmp_path: Path, name: str, channels: int, dtype: str, about: Metadata
+) -> None:
+    images.write(tmp_path / name, noise_image(9, 7, channels, dtype), about)
+    whole = (tmp_path / name).read_bytes()
+    assert is_ours(tmp_path / name)
+    for at in range(40, len(whole), max(1, len(whole) // 40)):
+        (tmp_path / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert not is_ours(tmp_path / name) or not readable(tmp_path / name), at
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+def test_c06_a_picture_retouched_in_a_program_that_keeps_the_software_s_name_is_no_longer_ours(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"a.{suffix}"
+    images.write(file, noise_image(9, 7, 3))
+    with Image.open(file) as picture:
+        picture.load()
+        picture.putpixel((3, 3), (1, 2, 3))
+        text = PngInfo()
+        text.add_text("Software", str(picture.info.get("Software")))
+        kept: dict[str, Any] = {"png": {"pnginfo": text}, "tif": {}}.get(suffix, {"exif": picture.getexif()})
+        picture.save(file, **kept)
+    assert "transfigure" in (images.software(file) or ""), "the name is kept, as many programs do"
     assert not is_ours(file)
 
 

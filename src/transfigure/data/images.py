@@ -525,7 +525,7 @@ def _without_alpha(pixels: Array, alpha: Alpha, path: Path, flag: str = "alpha =
 
 
 def _encoded(array: Array, kind: str, path: Path, about: Metadata) -> bytes:
-    channels, software = array.shape[2], f"{SOFTWARE} {about.maker}".rstrip()
+    channels, software = array.shape[2], metadata.to_be_sealed(f"{SOFTWARE} {about.maker}".rstrip())
     if array.dtype == np.uint16 and channels > 1 and kind == "PNG":
         encoded = scientific.encode_png(array, path)
     elif channels not in (1, 3, 4) or (array.dtype != np.uint8 and channels > 1):
@@ -536,7 +536,7 @@ def _encoded(array: Array, kind: str, path: Path, about: Metadata) -> bytes:
         Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array)).save(stream, kind, **options)
         encoded = stream.getvalue()
     into = {"PNG": metadata.into_png, "TIFF": metadata.into_tiff}.get(kind)
-    return encoded if into is None else into(encoded, about, software)
+    return metadata.sealed(encoded if into is None else into(encoded, about, software), software)
 
 
 def metadata_of(path: str | Path) -> Metadata:

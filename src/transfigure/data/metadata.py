@@ -9,6 +9,7 @@ TIFF 6.0; Exif 2.32, section 4.6; PNG (third edition), sections 5 and 11; OGC Ge
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import zlib
@@ -192,6 +193,57 @@ def software_of_tiff(stream: BinaryIO) -> str:
     return "" if tag is None else _text(tag.data)
 
 
+CONTENT = " content:"
+_UNKNOWN = b"0" * 16
+
+
+def to_be_sealed(software: str) -> str:
+    """The name of a software with a place for the digest."""
+    return software + CONTENT + _UNKNOWN.decode()
+
+
+def sealed(encoded: bytes, software: str) -> bytes:
+    """A file with the digest of its content behind the name of its software, in the place that was kept for it.
+
+    A program that changes the picture and keeps the name leaves a digest that no longer fits: see :func:`is_sealed`. ``software`` is
+    what :func:`to_be_sealed` gave.
+    """
+    empty = software.encode("latin-1", "replace")
+    return _filled(encoded, empty, empty.removesuffix(_UNKNOWN) + _digest(encoded))
+
+
+def is_sealed(encoded: bytes, software: str) -> bool:
+    """Whether a file is, byte for byte, as it was sealed."""
+    _, mark, found = software.rpartition(CONTENT)
+    if not mark or len(found) != len(_UNKNOWN):
+        return False
+    named = software.encode("latin-1", "replace")
+    nameless = named[: -len(_UNKNOWN)] + _UNKNOWN
+    empty = _filled(encoded, named, nameless)
+    return _digest(empty) == named[-len(_UNKNOWN) :] and _filled(empty, nameless, named) == encoded
+
+
+def unsealed(software: str) -> str:
+    """The name of a software without the digest."""
+    return software.partition(CONTENT)[0]
+
+
+def _digest(encoded: bytes) -> bytes:
+    return hashlib.sha256(encoded).hexdigest()[: len(_UNKNOWN)].encode()
+
+
+def _filled(encoded: bytes, old: bytes, new: bytes) -> bytes:
+    """The file with another name of its software; a PNG's checksum of it follows."""
+    at = encoded.find(old)
+    if at < 0:
+        return encoded
+    changed = encoded[:at] + new + encoded[at + len(old) :]
+    if encoded.startswith(b"\x89PNG"):
+        begin, end = at - len(b"tEXtSoftware\0"), at + len(new)
+        changed = changed[:end] + struct.pack(">I", zlib.crc32(changed[begin:end])) + changed[end + 4 :]
+    return changed
+
+
 def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Kind and data of every chunk of a PNG; pixels, and what is larger than anything that is kept, as no data."""
     stream.seek(8)
@@ -293,7 +345,7 @@ def into_png(png: bytes, metadata: Metadata, software: str) -> bytes:
     if (dpi := metadata.dpi()) is not None and max(dpi) * _PER_METRE < 1 << 31:
         chunks.append((b"pHYs", struct.pack(">IIB", *(round(side * _PER_METRE) for side in dpi), 1)))
     if metadata.camera or metadata.exif or metadata.gps:
-        chunks.append((b"eXIf", _exif_block(metadata, software.encode("latin-1", "replace"))))
+        chunks.append((b"eXIf", _exif_block(metadata, unsealed(software).encode("latin-1", "replace"))))
     end = 8 + 25  # signature, and IHDR with its 13 bytes of data
     written = b"".join(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
     return png[:end] + written + png[end:]

@@ -1,8 +1,9 @@
 """The one place that decides whether a file may be written: never over a file that this tool did not write, never through a link.
 
-Whose a file is stands in the file itself (as the software that wrote it), not in a list kept elsewhere: a file that another
-program has saved since, or that was put in the place of ours, is no longer ours. What no mark fits into counts as not ours, but for
-tables (CSV), whose digest stands in the JSON file beside them. Nothing of a file is run, and little of it is read.
+Whose a file is stands in the file itself, not in a list kept elsewhere: as the software that wrote it, with pictures with a digest of the
+whole file behind it, since many programs keep that name when they save a picture. So a picture that was changed since, by whatever program,
+or put in the place of ours, is no longer ours. What no mark fits into counts as not ours, but for
+tables (CSV), whose digest stands in the JSON file beside them. Nothing of a file is run.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..errors import UserError
-from . import images
+from ..errors import Missing, UserError
+from . import images, metadata
 from .files import refuse_link
 
 TOOL = "transfigure"
@@ -75,7 +76,7 @@ def is_ours(file: Path) -> bool:
         with file.open("rb") as stream:
             head = stream.read(1024)
         if (software := images.software(file)) is not None:
-            return _says_us(software) or _named_by_version_1(file)
+            return (_says_us(software) and _as_written(file, software)) or _named_by_version_1(file)
         if head.startswith(b"PK"):
             return _archive(file)
         if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= file.stat().st_size:  # safetensors: a length, then what is in it
@@ -106,6 +107,19 @@ def digest(content: bytes, replaced: Path | None = None) -> str:
 
 def _says_us(software: str) -> bool:
     return software.split(" ", maxsplit=1)[0] == TOOL
+
+
+def _as_written(file: Path, software: str) -> bool:
+    """Whether a picture that names us is byte for byte as we wrote it, or cut off, as by a copy that was interrupted."""
+    if metadata.is_sealed(file.read_bytes(), software):
+        return True
+    try:
+        images.read(file, "keep")
+    except UserError:
+        return True
+    except Missing:
+        return False
+    return False
 
 
 def _archive(file: Path) -> bool:

@@ -21,7 +21,7 @@ from ..data import images
 from ..data.file_facts import KEPT_TYPES, Orientation, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.folder import find_images
-from ..data.metadata import Metadata
+from ..data.metadata import Metadata, unsealed
 from ..data.ownership import check_outputs, is_ours
 from ..data.pixels import bicubic, convert_channels, to_array, to_tensor
 from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside
@@ -446,7 +446,7 @@ def _is_double(file: Path) -> bool:
 def _is_done(image: Path, output: Path, maker: str, half: str | None, orientation: Orientation) -> bool:
     """Whether an output is there, whole, no older than the image, and what this maker would make of it, as far as can be seen."""
     try:
-        if not is_ours(output) or (images.software(output) or "").split(" ")[-1] != maker:
+        if not is_ours(output) or unsealed(images.software(output) or "").split(" ")[-1] != maker:
             return False
         if image.stat().st_mtime_ns > output.stat().st_mtime_ns:
             return False

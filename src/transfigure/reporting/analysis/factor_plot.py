@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Affine2D, Transform
 
 from ...data.images import SOFTWARE
+from ...data.metadata import sealed, to_be_sealed
 from ...studies.preservation.factors import FactorResult
 from ..charts import COLOURS, STYLE, inline
 
@@ -59,10 +60,10 @@ def factor_plot(results: Sequence[FactorResult], name: str = "factors") -> str:
 
 def factor_png(results: Sequence[FactorResult], scale: float = 2.0) -> bytes:
     """The same figure as a PNG on white, ``scale`` pixels to the unit."""
-    buffer = io.BytesIO()
+    buffer, software = io.BytesIO(), to_be_sealed(SOFTWARE)
     with mpl.rc_context(STYLE):
-        _draw(results).savefig(buffer, format="png", dpi=72 * scale, facecolor="white", metadata={"Software": SOFTWARE})
-    return buffer.getvalue()
+        _draw(results).savefig(buffer, format="png", dpi=72 * scale, facecolor="white", metadata={"Software": software})
+    return sealed(buffer.getvalue(), software)
 
 
 def _draw(results: Sequence[FactorResult]) -> Figure:
