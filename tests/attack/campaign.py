@@ -310,7 +310,7 @@ def sample(count: int) -> list[tuple[str, int]]:
 
 
 def campaign(attack: Attack, turns: Sequence[tuple[str, int]], jobs: int, progress: bool = True) -> list[Result]:
-    """Try all of them in ``jobs`` processes, each with its share."""
+    """Try all of them in ``jobs`` processes, each with its share. Ctrl-C ends it; what was tried until then is returned."""
     pipes: list[Connection] = []
     workers = []
     for index in range(jobs):
@@ -322,6 +322,8 @@ def campaign(attack: Attack, turns: Sequence[tuple[str, int]], jobs: int, progre
                 for name, seed in turns[index::jobs]:
                     theirs.send(attack.tried(SUBJECTS[name], seed))
                 code = 0
+            except KeyboardInterrupt:
+                pass
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -337,6 +339,8 @@ def campaign(attack: Attack, turns: Sequence[tuple[str, int]], jobs: int, progre
             results.append(result)
             if progress:
                 _show(len(results), len(turns), result)
+    except KeyboardInterrupt:
+        return results  # the table of what is done
     finally:
         for pid in workers:
             with contextlib.suppress(ProcessLookupError):

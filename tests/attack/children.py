@@ -25,7 +25,7 @@ from typing import Any
 SECONDS, MEGABYTES = 10.0, 2048
 """What no run may exceed: seconds of the processor, and memory at its highest."""
 PATIENCE = 60.0
-"""Seconds by the clock after which a child is ended, however little it computes: the machine may be busy with something else."""
+"""Seconds by the clock after which a child that waits for something is ended; one that waits for its turn on a busy machine goes on."""
 ROOM = 3 << 30
 """Bytes that a child may ask for beyond what it starts with: enough to see that it passes the limit, and the machine survives it."""
 
@@ -144,6 +144,16 @@ def _settle(place: Path, limited: bool) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
 
 
+def _sleeps(pid: int) -> bool:
+    """Whether a process waits for something else than its turn on a busy machine."""
+    for _ in range(5):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+                return False
+        time.sleep(0.1)
+    return True
+
+
 def _wait(pid: int, until: float) -> tuple[int, float, float]:
     pause = 0.001
     while True:
@@ -151,7 +161,7 @@ def _wait(pid: int, until: float) -> tuple[int, float, float]:
         if found:
             code = os.waitstatus_to_exitcode(status)
             break
-        if time.monotonic() > until:
+        if time.monotonic() > until and (_sleeps(pid) or time.monotonic() > until + 10 * PATIENCE):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             _, status, usage = os.wait4(pid, 0)
