@@ -12,9 +12,10 @@ import pytest
 
 from transfigure.data import images
 from transfigure.data.layouts import recognise
-from transfigure.data.open import open_collection
+from transfigure.data.open import find_records, open_collection, resolve_data
 from transfigure.data.pairs import Collection, FilePicture, Record, directed
 from transfigure.errors import UserError
+from transfigure.recipe import Data
 
 
 def paint(path: Path, value: int = 0, *, height: int = 4, width: int = 4, channels: int = 3, dtype: str = "uint8") -> Path:
@@ -291,3 +292,17 @@ def test_real_16_bit_channels(shared: Path, tmp_path: Path) -> None:
     phase, stained = record.load()
     assert (phase.shape, phase.dtype, stained.shape) == ((1024, 1024, 13), np.dtype("uint16"), (1024, 1024, 3))
     assert np.array_equal(stained[..., 1:2], images.read(stains[1]))
+
+
+def test_sides_that_are_named_need_no_recognition(tmp_path: Path) -> None:
+    for n in range(3):
+        paint(tmp_path / "phase" / f"{n}.png", n)
+        paint(tmp_path / "dapi" / f"{n}.png", 100 + n)
+    paint(tmp_path / "0.png")
+    found = resolve_data(Data.model_validate({"path": str(tmp_path), "a": "phase", "b": "dapi"}))
+    assert found.kind == "two_folders"
+    assert len(find_records(found).splits["train"]) >= 1
+    unpaired = resolve_data(Data.model_validate({"path": str(tmp_path), "a": "phase", "b": "dapi", "unpaired": True}))
+    assert unpaired.kind == "unpaired"
+    with pytest.raises(UserError, match="has no folder nothere"):
+        find_records(resolve_data(Data.model_validate({"path": str(tmp_path), "a": "nothere", "b": "dapi"})))

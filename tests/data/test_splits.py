@@ -145,7 +145,7 @@ def test_domains_keep_their_splits_apart(tmp_path: Path) -> None:
     more = sides[0], [*sides[1], Single("b20", picture)]
     again = divide(Collection(domains={"all": more}), 0.2, 0.2, 0, stored=StoredSplit.load(tmp_path / SPLITS_FILE))
     assert names_in(again) == names_in(first)
-    assert again.notes == ["1 pictures of domain B were added since this run was trained and are not used: b20"]
+    assert again.notes == ["1 picture of domain B was added since this run was trained and is not used: b20"]
 
 
 @pytest.mark.parametrize(

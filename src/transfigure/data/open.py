@@ -78,7 +78,10 @@ def resolve_data(section: Data) -> Data:
         kind = ("unpaired" if section.unpaired else "two_folders") if section.kind == "auto" else section.kind
         return section.replaced(kind=kind, **{side: str(real_path(section.options[side])) for side in "ab"})
     path = home_path(section.path)
-    kind = recognise(path) if section.kind == "auto" else section.kind
+    kind = section.kind
+    if kind == "auto":
+        sides_are_named = any(section.options.get(side) for side in "ab")  # then nothing is left to be recognised
+        kind = "two_folders" if sides_are_named and path.is_dir() else recognise(path)
     if section.kind == "auto" and section.unpaired and kind == "two_folders":
         kind = "unpaired"  # names that match by chance would leave out those that do not
     if foreign := [key for key in section.options if key not in registry.entry("dataset", kind).options]:

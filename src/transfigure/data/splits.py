@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 from ..errors import UserError
 from ..integrity import DIGEST, Damaged, check_digest, digest_of
 from ..stored import read_json
-from ..wording import that_are
+from ..wording import counted, that_are
 from .files import natural_key, write_text
 from .pairing import listed
 from .pairs import SPLITS, Collection, Record, Single, canonical_split, side_by_chance
@@ -143,8 +143,8 @@ def divide(
             whole match) is the group's name. A manifest's ``group`` column wins.
         rule: ``name``: each name by its own hash; ``rank``: as version 0.1.0.
         stored: the split of a run, which is used in place of a drawn one; names that it does not hold are left out, and it is noted.
-        elsewhere: the data do not lie where the run had them. They may have been moved, or be others: they are the run's if it knows most
-            of their names.
+        elsewhere: the data do not lie where the run had them, so they may be others: names that the run knows are in its splits (what it
+            was trained on is never tested), the others are drawn.
 
     Raises:
         UserError: the fractions leave nothing for training, a split's name is unknown, two pairs of a split have one name, or the
@@ -160,24 +160,21 @@ def divide(
     def draw(items: Sequence[Named], side: str) -> dict[str, list[Named]]:
         groups = _groups(items, group, division.notes)
         theirs = None if stored is None else stored.parts.get(side)
-        if theirs is not None and elsewhere and not _knows(theirs, items):
-            theirs = None
-        elif theirs is not None and elsewhere:
-            division.notes.append("most names are those of the run's own data: its split is used")
-        if theirs is None:
+        known = {name: part for part, names in (theirs or {}).items() for name in names}
+        if theirs is None or elsewhere:
             keys = _draw(groups.values(), val_fraction, test_fraction, seed, rule)
-            chosen = {item.name: keys[groups[item.name]] for item in items}
+            chosen = {item.name: known.get(item.name, keys[groups[item.name]]) for item in items}
             if group is None and not any(item.group for item in items):
                 division.notes += _pieces(chosen, side)
         else:
-            chosen = {name: part for part, names in theirs.items() for name in names}
-            known = {item.name for item in items}
-            added = sorted((name for name in known if name not in chosen), key=natural_key)
-            if added:
-                what = "pairs were" if side == PAIRS else f"pictures of domain {side} were"
-                division.notes.append(f"{len(added)} {what} added since this run was trained and are not used: {listed(added)}")
+            chosen, present = known, {item.name for item in items}
+            if added := sorted(present - known.keys(), key=natural_key):
+                what = counted(len(added), "pair" if side == PAIRS else "picture")
+                where = "" if side == PAIRS else f" of domain {side}"
+                verbs = ("was", "is") if len(added) == 1 else ("were", "are")
+                division.notes.append(f"{what}{where} {verbs[0]} added since this run was trained and {verbs[1]} not used: {listed(added)}")
             for part, names in theirs.items():
-                division.gone.setdefault(part, []).extend(name for name in names if name not in known)
+                division.gone.setdefault(part, []).extend(name for name in names if name not in present)
         divided: dict[str, list[Named]] = {name: [] for name in SPLITS}
         for item in sorted(items, key=lambda item: natural_key(item.name)):
             if item.name in chosen:
@@ -330,12 +327,6 @@ def _pieces(chosen: dict[str, str], side: str) -> list[str]:
             f"they are, held-out scores will be too good; --data.group '{pattern}' keeps together what begins alike"
         ]
     return []
-
-
-def _knows(parts: Parts, items: Sequence[Record] | Sequence[Single]) -> bool:
-    """Whether most of these names are in a stored split."""
-    known = {name for names in parts.values() for name in names}
-    return sum(item.name in known for item in items) > len(items) / 2
 
 
 # ---- small things ----------------------------------------------------------------------------------------------------------

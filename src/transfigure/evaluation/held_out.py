@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,11 @@ def held_out(
     """
     section = resolve_data(_section_for(translator, data, overrides))
     own = _run_of(translator, section)
-    opened = find_records(section, split_of_run(translator, section), elsewhere=not own)
+    stored = split_of_run(translator, section)
+    opened = find_records(section, stored, elsewhere=not own)
     records, notes, paired = opened.splits, opened.notes, opened.paired
+    if own and stored is None and opened.division.drawn is not None and section.split_rule == "rank":
+        notes += _grown_since(own[0], len(records["train"]))
     if gone := [name for names in opened.division.gone.values() for name in names]:
         notes.append(
             f"{counted(len(gone), 'pair')} that this run divided {'is' if len(gone) == 1 else 'are'} not there any more: {listed(gone)}"
@@ -128,6 +132,22 @@ def split_of_run(translator: Translator, section: Data) -> StoredSplit | None:
     if any(trained.get(key) != value for key, value in section.to_dict().items() if key in _DIVIDING and key in trained):
         return None
     return next((stored for place in _places(translator) if (stored := StoredSplit.load(place / SPLITS_FILE)) is not None), None)
+
+
+def _grown_since(run: Path, pairs: int) -> list[str]:
+    """Of a run of version 0.1.0, which kept no split: whether as many pairs are drawn for training now as then, by its log."""
+    try:
+        with (run / "log.jsonl").open("rb") as stream:
+            then = json.loads(stream.readline(1 << 16))["pairs"]
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+        then = None
+    if then == pairs:
+        return []
+    before = "some" if not isinstance(then, int) else f"{then:,}"
+    return [
+        f"this run was trained by version 0.1.0, which kept no list of its splits, on {before} pairs where {pairs:,} would be drawn now: "
+        "files have come or gone, so that pairs it was trained on may be scored, and the scores too good"
+    ]
 
 
 def _trained_on(translator: Translator) -> dict[str, Any]:
@@ -211,10 +231,15 @@ def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any]
 
 
 def _watch(section: Data, side: Literal["source", "target"]) -> PictureWatch:
-    """Over the pictures that are scored; another range than the model was trained with would not mend its outputs."""
+    """Over the pictures that are scored.
+
+    Another range than the model was trained with would not mend its outputs, and these few pictures need not reach as far as those that it
+    was trained on: a range that was chosen then is not to be narrowed by them.
+    """
     given = section.source_range if side == "source" else section.target_range
     effect = SCORES if side == "target" else "look dark"
-    return PictureWatch(Watch(f"{side} pictures", given, lambda limits: f"{train_flag(side)(limits)}, in training", effect=effect))
+    advice = None if given is not None else lambda limits: f"{train_flag(side)(limits)}, in training, if its pairs go no further"
+    return PictureWatch(Watch(f"{side} pictures", given, advice, effect=effect))
 
 
 def _conversions(dataset: PairDataset) -> list[str]:
