@@ -93,6 +93,9 @@ def test_another_seed_or_another_place_asks_for_another_split(tmp_path: Path) ->
     usual = {record.name for record in held_out(translator, None, None, {}).pairs.records}
     other = {record.name for record in held_out(translator, None, None, {"data.split_seed": "5"}).pairs.records}
     assert other != usual
+    notes = held_out(translator, None, None, {"data.test_fraction": "0.7"}).notes
+    assert any("that this run was trained on (scores too good)" in note for note in notes)
+    assert not any("was trained on" in note for note in held_out(translator, None, None, {}).notes)
     elsewhere = pairs(tmp_path / "elsewhere", [f"x{name}" for name in NAMES])
     assert all(record.name.startswith("x") for record in held_out(translator, elsewhere, None, {}).pairs.records)
 

@@ -319,6 +319,7 @@ class Loader:
         self.dataset = dataset
         self._epoch_batches = _EpochBatches(batch_size)
         self._workers: DataLoader[Pair | TransfigureError] | None = None
+        workers = min(workers, -(-len(dataset) // batch_size))  # more than there are batches would have nothing to do
         if workers > 0:
             self._workers = DataLoader(
                 _WithErrors(dataset),

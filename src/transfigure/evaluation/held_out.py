@@ -18,7 +18,7 @@ from ..data.layouts import recognise
 from ..data.left_out import LEFT_OUT_FILE, load_left_out, of_left_out, pictures_in, remaining
 from ..data.open import find_records, geometry_of, refuse_inside, resolve_data, usable
 from ..data.pairing import listed
-from ..data.splits import SPLITS_FILE, StoredSplit
+from ..data.splits import PAIRS, SPLITS_FILE, StoredSplit
 from ..data.value_range import SCORES, Watch, train_flag
 from ..errors import UserError
 from ..recipe import Data, Recipe, data_at
@@ -99,6 +99,12 @@ def held_out(
     if not pairs:
         have = ", ".join(key for key, value in records.items() if value) or "none"
         raise UserError(f"{section.path or 'the data'} has no {name} pairs (splits with pairs: {have}): choose another with --split")
+    if name != "train" and (trained := _trained_among(translator, pairs)):
+        verb = "has" if len(trained) == 1 else "have"
+        notes.append(
+            f"{counted(len(trained), 'pair')} of these {len(pairs)} {verb} a name that this run was trained on (scores too good): "
+            f"{listed(trained)}"
+        )
     if split is None and name == "val":
         notes.append("there is no test split: these are the val pairs, by which the best checkpoint was chosen")
     elif split is None and name == "train":
@@ -132,6 +138,13 @@ def split_of_run(translator: Translator, section: Data) -> StoredSplit | None:
     if any(trained.get(key) != value for key, value in section.to_dict().items() if key in _DIVIDING and key in trained):
         return None
     return next((stored for place in _places(translator) if (stored := StoredSplit.load(place / SPLITS_FILE)) is not None), None)
+
+
+def _trained_among(translator: Translator, pairs: Sequence[Any]) -> list[str]:
+    """The names of pairs that the translator's run drew for training, where another split than its own was asked for."""
+    stored = next((found for place in _places(translator) if (found := StoredSplit.load(place / SPLITS_FILE)) is not None), None)
+    trained = set() if stored is None else set(stored.parts.get(PAIRS, {}).get("train", ()))
+    return [record.name for record in pairs if record.name in trained]
 
 
 def _grown_since(run: Path, pairs: int) -> list[str]:

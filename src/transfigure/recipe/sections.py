@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+from annotated_types import Ge, Le
 from pydantic import Field, TypeAdapter, field_validator
 
 from .. import registry
@@ -100,7 +101,7 @@ class Data(Named):
     limit: PositiveInt | None = key(None, "use only this many training pairs (a seeded choice); null uses all.")
     unpaired: bool = key(False, "draw every source's target at random, whatever pairs there are; data without pairs is always read so.")
     cache_gb: NonNegativeFloat = key(2.0, "memory for decoded and resized pairs, per process; 0 decodes every time.")
-    workers: NonNegativeInt = key(0, "loader processes; 0 is right once pairs are cached.")
+    workers: Annotated[int, Ge(0), Le(256)] = key(0, "loader processes; 0 is right once pairs are cached.")
 
     @classmethod
     def _read(cls, given: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Loader, PairSampler
-from ..data.left_out import LeftOut, load_left_out
+from ..data.left_out import LeftOut, load_left_out, save_left_out
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
@@ -111,7 +111,12 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
                 run.path.rmdir()  # if it is empty
             raise
         if engine.leads:
-            run.sweep() if saved is not None else run.start(recipe, data.drawn, data.left_out)
+            if saved is None:
+                run.start(recipe, data.drawn, data.left_out)
+            else:
+                run.sweep()
+                if data.left_out != left_out:  # something has broken meanwhile
+                    save_left_out(run.left_out, data.left_out)
         engine.barrier()
         if not quiet:
             for line in opening(trainer):
