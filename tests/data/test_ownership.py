@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.tiny import noise_image
 from transfigure.data import images
-from transfigure.data.metadata import Metadata, Tag
+from transfigure.data.formats.metadata import Metadata, Tag
 from transfigure.data.ownership import check_outputs, digest, is_ours, marked
 from transfigure.errors import UserError
 

@@ -27,11 +27,11 @@ from PIL.ImageFile import ImageFile
 from .._version import __version__
 from ..errors import TransfigureError, UserError
 from ..stored import brief
-from . import metadata, pnm, scientific
-from .claims import check_bytes, check_memory
 from .file_facts import FileFacts, Orientation
 from .files import write_atomically
-from .metadata import Metadata
+from .formats import metadata, pnm, scientific
+from .formats.claims import check_bytes, check_memory
+from .formats.metadata import Metadata
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 
 __all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "metadata_of", "read", "resize",

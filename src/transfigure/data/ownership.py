@@ -19,8 +19,9 @@ from typing import Any
 
 from .._version import __version__
 from ..errors import Missing, UserError
-from . import images, metadata
+from . import images
 from .files import refuse_link
+from .formats import metadata
 
 TOOL = "transfigure"
 KEY = TOOL

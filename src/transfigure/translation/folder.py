@@ -10,8 +10,8 @@ from typing import Literal, NoReturn, TypedDict
 from ..data.file_facts import Orientation
 from ..data.files import real_path
 from ..data.folder import composed
+from ..data.formats.metadata import Keep
 from ..data.images import Alpha, can_be_written, kind_of
-from ..data.metadata import Keep
 from ..data.ownership import is_ours
 from ..data.pairing import listed
 from ..errors import Missing, UserError

@@ -21,7 +21,7 @@ from ..data import images
 from ..data.file_facts import KEPT_TYPES, Orientation, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.folder import find_images
-from ..data.metadata import Metadata, unsealed
+from ..data.formats.metadata import Metadata, unsealed
 from ..data.ownership import check_outputs, is_ours
 from ..data.pixels import bicubic, convert_channels, to_array, to_tensor
 from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Affine2D, Transform
 
+from ...data.formats.metadata import sealed, to_be_sealed
 from ...data.images import SOFTWARE
-from ...data.metadata import sealed, to_be_sealed
 from ...studies.preservation.factors import FactorResult
 from ..charts import COLOURS, STYLE, inline
 

@@ -13,7 +13,7 @@ from transfigure.data import images
 from transfigure.data.folder import find_images
 from transfigure.errors import UserError
 
-from .pictures import gradient
+from ..pictures import gradient
 
 FLOATS = np.array([[[0.0], [0.5]], [[1.0], [2.0]]], "<f4")
 DEEP = (np.arange(18).reshape(2, 3, 3) * 3000).astype(">u2")

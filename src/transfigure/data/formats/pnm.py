@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from ...errors import UserError
 from .scientific import Layout
 
 _SPACE = rb"(?:\s|#[^\n\r]*[\n\r])+"

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Missing, UserError
+from ...errors import Missing, UserError
 
 EXACT_FLOAT = 2**24
 """Beyond this magnitude float32 skips integers."""

@@ -13,7 +13,8 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin
 from PIL.TiffTags import DOUBLE, SHORT
 
 from tests.tiny import copying, noise_image
-from transfigure.data import images, metadata
+from transfigure.data import images
+from transfigure.data.formats import metadata
 from transfigure.networks.model_file import Domain
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -12,8 +12,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import memory
-from ..errors import UserError
+from ... import memory
+from ...errors import UserError
 
 LARGE = 64 << 20
 """Bytes below which nobody asks how much memory there is."""
