@@ -13,8 +13,8 @@ from collections.abc import Iterable
 # follows, and lone surrogates, which stand for bytes of a file name that are no letters.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-# A value in a file may be of any length, and would push the sentence around it out of sight. No path is longer than 4096 bytes.
-_ENDLESS = re.compile(r"\S{5000,}")
+_LONGEST = 10_000
+"""Letters of a line. A value in a file may be of any length, and would push the sentence out of sight; no path is longer than 4096."""
 
 
 class TransfigureError(Exception):
@@ -35,9 +35,8 @@ class TransfigureError(Exception):
 
     @property
     def printable(self) -> str:
-        """The message as a terminal may show it: the only line breaks are those between its lines, and words without end are cut."""
-        lines = (_ENDLESS.sub(lambda word: f"{word[0][:200]}... ({len(word[0]):,} letters)", str(line)) for line in self.args)
-        return "\n".join(map(printable, lines))
+        """The message as a terminal may show it: the only line breaks are those between its lines, and a line without end is cut."""
+        return "\n".join(_cut(printable(line)) for line in self.args)
 
 
 class UserError(TransfigureError):
@@ -71,6 +70,10 @@ class Interrupted(TransfigureError):
 
 class Skipped(Exception):
     """A metric that cannot be computed on what it is given; the message says why, and what would help."""
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LONGEST else f"{line[:2000]} ... {line[-500:]} ({len(line):,} letters)"
 
 
 def printable(text: object, lines: bool = False) -> str:

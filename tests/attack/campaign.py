@@ -230,7 +230,7 @@ def judge(ending: children.Ending) -> list[str]:
         ours = [line for line in lines if line.startswith("transfigure: ")]
         if len(ours) != 1:
             faults.append(f"sentence: {len(ours)} of ours, and the last line is {(lines or ['nothing'])[-1][:100]!r}")
-        elif len(ours[0]) > 8000:
+        elif len(ours[0]) > 10_100:
             faults.append(f"sentence: {len(ours[0])} letters")
     if found := CONTROL.search(stdout + stderr):
         faults.append(f"raw: {found[0]!r} in what is printed")

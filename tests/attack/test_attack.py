@@ -121,7 +121,7 @@ KeyError: 'a'
         (ending(9, "transfigure: no\n"), "code: 9"),
         (ending(2), "sentence: 0 of ours, and the last line is 'nothing'"),
         (ending(2, "transfigure: one\ntransfigure: two\n"), "sentence: 2 of ours, and the last line is 'transfigure: two'"),
-        (ending(2, f"transfigure: {'x' * 9000}\n"), "sentence: 9013 letters"),
+        (ending(2, f"transfigure: {'x' * 12_000}\n"), "sentence: 12013 letters"),
         (ending(2, "transfigure: \x1b[31mred is damaged\n"), "raw: '\\x1b' in what is printed"),
         (ending(stdout="a\udcffb\n"), "raw: '\\udcff' in what is printed"),
         (ending(stderr="x.py:3: UserWarning: careful\n  f()\n"), "warning: x.py:3: UserWarning: careful"),

@@ -72,12 +72,14 @@ def test_an_error_of_several_lines_breaks_only_between_them() -> None:
     assert error.printable == "two files are bad:\n  a\\nb.png\n  c.png"
 
 
-def test_a_word_without_end_is_cut() -> None:
+def test_a_line_without_end_is_cut() -> None:
     """A cell of a manifest may hold a hundred thousand letters, which would push the sentence out of sight."""
     path = "folder/" * 500 + "name.png"
     assert UserError(f"{path} does not exist: look").printable == f"{path} does not exist: look"
-    shown = UserError(f"line 3 names {'[' * 100_000}, which does not exist").printable
-    assert shown == f"line 3 names {'[' * 200}... (100,001 letters) which does not exist"
+    for value in ("[" * 100_000, "- " * 50_000, "\x1b" * 25_000):
+        shown = UserError(f"line 3 names {value}, which does not exist", "  and another").printable
+        assert shown.startswith("line 3 names ") and " ... " in shown and ", which does not exist (1" in shown and len(shown) < 3000
+        assert shown.endswith(" letters)\n  and another")
 
 
 def test_all_that_is_printed_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
