@@ -797,7 +797,7 @@ def test_an_empty_objective(overrides: dict[str, Any]) -> None:
 
 def test_a_term_that_is_not_there() -> None:
     sentence = _refused({"objective.terms.l2.weight": 3})
-    assert "the recipe has no term 'l2' (it has: l1)" in sentence and "--objective.terms '[{loss: l1, weight: 100}]'" in sentence
+    assert "the recipe has no term 'l2' (it has: l1)" in sentence and "--objective.terms '[{loss: l2, weight: 100}]'" in sentence
     assert "no term '7'" in _refused({"objective.terms.7.weight": 3})
     assert "(it has: none)" in _refused({"objective.terms.l1.weight": 3}, "cgan")
 

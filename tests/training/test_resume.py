@@ -219,13 +219,13 @@ def test_a_run_that_died_before_its_first_checkpoint_can_begin_again(tmp_path: P
         stop_after(4, patch, OSError)
         with pytest.raises(OSError, match="killed"):
             train(tiny_recipe(training__preview_every=2), tmp_path / "run", quiet=True)
-    for name in (".0123.part", "tensorboard/events", "model_best/config.json"):
+    for name in (".0123456789abcdef.part", "tensorboard/events", "model_best/config.json"):
         (tmp_path / "run" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "run" / name).write_text("of the dead")
     source = tmp_path / "run" / "samples" / "fixed" / "0_source.png"
     (other,) = {source.read_bytes()}
     run = train(tiny_recipe(training__epochs=1, training__validate_every=0, data__world_seed=5), tmp_path / "run", quiet=True)
-    assert not (run / ".0123.part").exists() and not (run / "model_best").exists()
+    assert not (run / ".0123456789abcdef.part").exists() and not (run / "model_best").exists()
     assert source.read_bytes() != other, "the fixed examples are those of the new data"
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.tiny import copying, noise_image, tiny_config, tiny_translator, write_images
+from transfigure.cli import main
 from transfigure.data import images
 from transfigure.errors import Missing, RunFailure, UserError
 from transfigure.networks.model_file import Domain
@@ -466,3 +467,25 @@ def test_c02_same_of_a_model_whose_images_a_png_cannot_hold(tmp_path: Path) -> N
     (source / "a.pfm").write_bytes(b"Pf\n16 16\n-1.0\n" + np.full((16, 16), 0.5, "<f4").tobytes())
     written = copying(Domain(1, "float32")).translate_folder(source, tmp_path / "out", format="same", quiet=True)
     assert written == [tmp_path / "out" / "a.tif"]
+
+
+def test_c32_who_interrupts_is_told_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_translator().save(tmp_path / "model")
+    write_images(tmp_path / "photos", "1.png", "2.png", "3.png")
+    translate, seen = Translator._translate, []
+
+    def interrupted(self: Translator, image: Path, *given: Any) -> None:
+        seen.append(image)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        translate(self, image, *given)
+
+    monkeypatch.setattr(Translator, "_translate", interrupted)
+    words = ["translate", *(str(tmp_path / place) for place in ("model", "photos", "made"))]
+    assert main(words) == 130
+    assert "note: the same command with --skip-existing goes on where this one ended\n" in capsys.readouterr().err
+    assert main([*words, "--skip-existing"]) == 0
+    assert sorted(file.name for file in (tmp_path / "made").iterdir()) == ["1.png", "2.png", "3.png"]
+    assert len(seen) == 4

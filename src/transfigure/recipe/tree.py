@@ -192,7 +192,8 @@ def _position(terms: list[Any], part: str, key: str) -> int:
         if isinstance(term, dict) and term.get("loss") == part:
             return position
     have = ", ".join(str(term.get("loss")) for term in terms if isinstance(term, dict)) or "none"
+    wanted = part if part in registry.names("loss") else "l1"
     raise UserError(
         f"{key[:120]}: the recipe has no term {brief(part)} (it has: {have}); set them all with "
-        "--objective.terms '[{loss: l1, weight: 100}]'"
+        f"--objective.terms '[{{loss: {wanted}, weight: 100}}]'"
     )

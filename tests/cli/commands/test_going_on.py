@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.runs import TINY
+from transfigure import registry
 from transfigure.cli import main
 from transfigure.training.trainer import Expectation
 
@@ -25,6 +26,7 @@ def nothing_at_all(batch):
 def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
     """Runs a command in a folder of its own; what it says on stdout and on stderr."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_plugins", {})
 
     def run(*words: str) -> tuple[str, str]:
         assert main(words) == 0, capsys.readouterr().err
@@ -68,7 +70,7 @@ def test_a_first_run_says_what_comes_at_every_step(told) -> None:  # type: ignor
         "report:  a run/report.html",
         "next:    transfigure translate 'a run' INPUT OUTPUT   |   transfigure compare 'a run' ANOTHER_RUN",
     ]
-    assert "No evaluation yet" not in page.read_text() and "1 test pairs" in page.read_text()
+    assert "No evaluation yet" not in page.read_text() and "1 test pair" in page.read_text()
 
     page.unlink()
     answered, _ = told("evaluate", "a run", "--quiet")

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import UserError
+from ...errors import RunFailure, UserError
 from ...progress import answer, say
 from ..options import add_alpha, add_ignore_orientation, add_model, add_overwrite, add_plugins, add_quiet, after, open_model
 
@@ -59,9 +59,13 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if options.ignore_orientation:
         how["orientation"] = "ignore"
     if is_place(source):
-        written = translator.translate_folder(
-            source, output, format=options.format, quiet=options.quiet, skip_existing=options.skip_existing, **how
-        )
+        try:
+            written = translator.translate_folder(
+                source, output, format=options.format, quiet=options.quiet, skip_existing=options.skip_existing, **how
+            )
+        except (KeyboardInterrupt, RunFailure):  # Ctrl-C, a signal, a full disk
+            say("note: the same command with --skip-existing goes on where this one ended")
+            raise
         answer(written.words(output))
         _go_on(options)
         return 0
