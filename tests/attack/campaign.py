@@ -64,6 +64,7 @@ class Attack:
     def __init__(self, root: Path, keep: bool = False) -> None:
         self.root, self.sound, self.keep = root, root / "sound", keep
         self.printed = ("", "")
+        self.matches: dict[str, list[Path]] = {}
         self.sound.mkdir(parents=True)
         children.prepare()
         built = children.run(lambda: _built(self.sound), self.sound, 600, limited=False)
@@ -75,7 +76,7 @@ class Attack:
     def controls(self, subjects: Sequence[Subject]) -> list[Result]:
         """Every subject without any mutation: it must end well; what it imports is imported here, once for all children."""
         for subject in subjects:
-            for file in matching(self.sound, [*subject.files.split(), *subject.others.split()]) if subject.state else []:
+            for file in (*self.found(subject.files), *self.found(subject.others)) if subject.state else []:
                 self.digest(subject, file)
         return [self._tried(subject, -1, None) for subject in subjects]
 
@@ -133,7 +134,7 @@ class Attack:
         place.mkdir()
         for name in (
             *subject.needs.split(),
-            *(file.relative_to(self.sound).as_posix() for file in matching(self.sound, subject.files.split())),
+            *(file.relative_to(self.sound).as_posix() for file in self.found(subject.files)),
         ):
             source, target = self.sound / name, place / name
             if target.exists():
@@ -146,7 +147,13 @@ class Attack:
 
     def others(self, subject: Subject) -> list[Path]:
         """Sound files to swap one of the subject's for."""
-        return matching(self.sound, subject.others.split())
+        return self.found(subject.others)
+
+    def found(self, patterns: str) -> list[Path]:
+        """The sound files that fit the patterns."""
+        if patterns not in self.matches:
+            self.matches[patterns] = matching(self.sound, patterns.split())
+        return self.matches[patterns]
 
     def same(self, subject: Subject, name: Path, changed: Path | None) -> bool:
         """Whether a changed state holds what it held, bit for bit."""

@@ -12,6 +12,7 @@ import io
 import os
 import pickle
 import resource
+import select
 import shutil
 import signal
 import sys
@@ -155,20 +156,18 @@ def _sleeps(pid: int) -> bool:
 
 
 def _wait(pid: int, until: float) -> tuple[int, float, float]:
-    pause = 0.001
-    while True:
-        found, status, usage = os.wait4(pid, os.WNOHANG)
-        if found:
-            code = os.waitstatus_to_exitcode(status)
-            break
-        if time.monotonic() > until and (_sleeps(pid) or time.monotonic() > until + 10 * PATIENCE):
+    handle = os.pidfd_open(pid)
+    while not select.select([handle], [], [], max(0.1, until - time.monotonic()))[0]:
+        if _sleeps(pid) or time.monotonic() > until + 10 * PATIENCE:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-            _, status, usage = os.wait4(pid, 0)
-            code = -signal.SIGXCPU
+            ended = -signal.SIGXCPU
             break
-        time.sleep(pause)
-        pause = min(0.02, pause * 1.3)
+    else:
+        ended = 0
+    os.close(handle)
+    _, status, usage = os.wait4(pid, 0)
+    code = ended or os.waitstatus_to_exitcode(status)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)  # whatever it left behind
     return code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
