@@ -27,6 +27,7 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
     """Runs a command in a folder of its own; what it says on stdout and on stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(registry, "_plugin_files", {})
 
     def run(*words: str) -> tuple[str, str]:
         assert main(words) == 0, capsys.readouterr().err
