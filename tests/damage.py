@@ -1,4 +1,4 @@
-"""Damage done to files by a seed: single bits turned over, ends cut off."""
+"""Damage done to files by a seed: single bits flipped, ends cut off."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 def flips(data: bytes, count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
-    """The same bytes with one bit turned over, ``count`` times: anywhere, and at every place of the last 100 bytes and the first 40."""
+    """The same bytes with one flipped bit, ``count`` times: anywhere, and at every place of the last 100 bytes and the first 40."""
     draw = random.Random(seed)
     places = [*range(min(40, len(data))), *range(max(0, len(data) - 100), len(data)), *(draw.randrange(len(data)) for _ in range(count))]
     for place in places:

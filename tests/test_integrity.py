@@ -1,4 +1,4 @@
-"""Files carry their digest: whatever bit is turned over, they are refused or give what they gave."""
+"""Files carry their digest: whatever bit is flipped, they are refused or give what they gave."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_numpy_reads_an_archive_with_a_digest(tmp_path: Path) -> None:
         assert np.load(path)["mu"].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_no_turned_bit_of_an_archive_is_taken_for_whole(tmp_path: Path) -> None:
+def test_no_flipped_bit_of_an_archive_is_taken_for_whole(tmp_path: Path) -> None:
     whole = checkpoint(tmp_path / "c.pt").read_bytes()
     for what, data in [*flips(whole, 300), *cuts(whole, 50)]:
         (tmp_path / "d.pt").write_bytes(data)
@@ -109,7 +109,7 @@ def test_the_same_tensors_give_the_same_bytes() -> None:
     assert len({stream.getvalue() for stream in streams}) == 1
 
 
-def test_no_turned_bit_of_a_tensor_file_changes_what_is_read(tmp_path: Path) -> None:
+def test_no_flipped_bit_of_a_tensor_file_changes_what_is_read(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     with path.open("wb") as stream:
         write_tensors(stream, TENSORS, {"format": "pt"})

@@ -98,7 +98,7 @@ def abandon_stdout() -> None:
         os.close(null)
 
 
-def answer(text: object, lines: bool = False, end: str = "\n") -> None:
+def print_result(text: object, lines: bool = False, end: str = "\n") -> None:
     """A command's result, on stdout.
 
     Args:

@@ -1,4 +1,4 @@
-"""Many mutations over all cores, each judged, and their table."""
+"""Many mutations over all cores, each checked, and their table."""
 
 from __future__ import annotations
 

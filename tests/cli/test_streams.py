@@ -18,7 +18,7 @@ import pytest
 from tests.cli.walk import VERBS, make_place
 from transfigure.cli import main
 from transfigure.data.files import write_atomically
-from transfigure.progress import answer, open_streams, say
+from transfigure.progress import open_streams, print_result, say
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -132,7 +132,7 @@ def test_nobody_listens_to_the_progress(tmp_path: Path) -> None:
     def work() -> int:
         open_streams()
         say("note: nobody reads this")
-        answer("but this")
+        print_result("but this")
         return 0
 
     child = Child(tmp_path, "stderr gone", work)
@@ -148,7 +148,7 @@ def test_who_reads_the_results_has_gone(tmp_path: Path) -> None:
 def test_what_an_alphabet_lacks_is_an_escape(tmp_path: Path) -> None:
     def work() -> int:
         open_streams()
-        answer("Straße 日本")
+        print_result("Straße 日本")
         say("± 1")
         return 0
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.imports import PACKAGE
 from transfigure.errors import UserError, printable
-from transfigure.progress import Progress, answer, say
+from transfigure.progress import Progress, say
 
 PRINTING = "progress.py"
 STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
@@ -84,7 +84,7 @@ def test_a_line_without_end_is_cut() -> None:
 
 def test_all_that_is_printed_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
     say("note: \x1b[2J\n")
-    answer("a\u202eb\n")
+    print_result("a\u202eb\n")
     with Progress(2, "train \x1b[31m\n") as progress:
         progress.words("epoch \x1b", "  G\x1b 1")
         progress.advance()

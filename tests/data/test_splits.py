@@ -160,7 +160,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["split", "left out"])
-def test_no_turned_bit_of_a_run_s_lists_is_taken_for_whole(tmp_path: Path, kind: str) -> None:
+def test_no_flipped_bit_of_a_run_s_lists_is_taken_for_whole(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "list.json"
     if kind == "split":
         StoredSplit({"pairs": {"train": ["a1", "a2"], "val": ["b"], "test": []}}).save(file)

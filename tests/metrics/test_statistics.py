@@ -143,7 +143,7 @@ def test_damaged_absent_and_foreign_files(tmp_path: Path) -> None:
         Statistics.load(tmp_path)
 
 
-def test_no_turned_bit_and_no_cut_of_statistics_changes_what_is_loaded(tmp_path: Path) -> None:
+def test_no_flipped_bit_and_no_cut_of_statistics_changes_what_is_loaded(tmp_path: Path) -> None:
     made = Statistics.of(features(), extractor(), "here")
     made.save(tmp_path / "s.npz")
     whole = (tmp_path / "s.npz").read_bytes()

@@ -244,7 +244,7 @@ def test_a_width_beyond_all_memory_is_refused(model: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
-def test_no_turned_bit_and_no_cut_of_a_model_changes_what_is_loaded(model: Path, name: str) -> None:
+def test_no_flipped_bit_and_no_cut_of_a_model_changes_what_is_loaded(model: Path, name: str) -> None:
     whole = (model / name).read_bytes()
     weights, config = load_model(model)
     refusals = 0

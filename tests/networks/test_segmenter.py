@@ -96,7 +96,7 @@ def test_files_that_describe_something_else(tmp_path: Path, change: dict[str, An
         load_segmenter(file)
 
 
-def test_no_turned_bit_and_no_cut_of_a_segmenter_changes_what_is_loaded(tmp_path: Path) -> None:
+def test_no_flipped_bit_and_no_cut_of_a_segmenter_changes_what_is_loaded(tmp_path: Path) -> None:
     network, file = SegmentationNetwork(2, width=2, depth=2), tmp_path / "segmenter.safetensors"
     save_segmenter(file, network, FACTS)
     whole = file.read_bytes()

@@ -64,7 +64,7 @@ def resume(run: Path) -> str:
     return str(refusal.value)
 
 
-def test_no_turned_bit_and_no_cut_of_a_checkpoint_is_gone_on_from(run: Path, tmp_path: Path) -> None:
+def test_no_flipped_bit_and_no_cut_of_a_checkpoint_is_gone_on_from(run: Path, tmp_path: Path) -> None:
     whole = (run / "checkpoints" / "last.pt").read_bytes()
     file = tmp_path / "last.pt"
     for what, data in [*flips(whole, 150), *cuts(whole, 30)]:

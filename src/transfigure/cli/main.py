@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ..errors import TransfigureError, UserError, did_you_mean, printable
 from ..processes import Stopped, isolated_children, stopped_by_signals
-from ..progress import answer, open_streams, say
+from ..progress import open_streams, print_result, say
 from .commands import Command, commands, load, names
 from .parser import Parser, command_parser, program_parser
 
@@ -94,7 +94,7 @@ def _run(arguments: list[str]) -> int:
         if overrides["data"] not in (*registered("dataset"), "auto") and not overrides["data"].lstrip().startswith("{"):
             raise UserError(_data_is_no_flag(overrides["data"], parser))
     if command.more_help is not None and options.help:
-        answer(f"{parser.format_help()}\n{command.more_help(options, overrides)}", lines=True)
+        print_result(f"{parser.format_help()}\n{command.more_help(options, overrides)}", lines=True)
         return 0
     return command.run(options, overrides)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from .._version import __version__
 from ..errors import UserError
-from ..progress import answer
+from ..progress import print_result
 from .commands import GROUPS, Command, commands
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """Help and version, which are results like any other."""
         if message:
-            answer(message, lines=True, end="")
+            print_result(message, lines=True, end="")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse words and flags in any order. A flag that is none is complained of before an argument that is missing.

@@ -240,7 +240,7 @@ def _problems(record: Record, arrays: tuple[Array, Array], facts: tuple[FileFact
 def sizes_apart(record: Record, arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts], geometry: Geometry) -> str:
     """Why the two pictures of a pair cannot lie on each other: the one rule of every reader of pairs; empty if they can."""
     source, target = arrays
-    if not geometry.paired or source.shape[:2] == target.shape[:2] or (geometry.fit and not _turned_apart(arrays, facts)):
+    if not geometry.paired or source.shape[:2] == target.shape[:2] or (geometry.fit and not _oriented_apart(arrays, facts)):
         return ""
     reason = _orientations(record, facts) or ": both pictures of a pair must have one size (--data.fit resize brings the target to it)"
     return f"{record.a.label} is {describe(source)} but {record.b.label} is {describe(target)}{reason}"
@@ -306,7 +306,7 @@ def _amiss(record: Record, geometry: Geometry) -> bool:
     return geometry.paired and not geometry.fit and sizes[0] != sizes[1]
 
 
-def _turned_apart(arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts]) -> bool:
+def _oriented_apart(arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts]) -> bool:
     """Whether two pictures differ in size because one is turned by its orientation tag and the other is not."""
     return facts[0].orientation != facts[1].orientation and arrays[0].shape[:2] == arrays[1].shape[1::-1]
 

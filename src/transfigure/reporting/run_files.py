@@ -14,8 +14,8 @@ from typing import Any
 
 from ..data.folder import SUFFIXES
 from ..errors import UserError
+from ..evaluation.diagnosis import Diagnosis, diagnose, read_run_log
 from ..evaluation.schema import finite
-from ..evaluation.verdict import Verdict, read_run_log, verdict
 from ..stored import LARGEST_YAML, read_yaml, thinned
 from .scores import Entry, EvaluationView, mapping, read_json
 
@@ -162,9 +162,9 @@ class RunFiles:
     examined: dict[str, Points] = field(default_factory=dict)
 
     @property
-    def verdict(self) -> Verdict:
+    def diagnosis(self) -> Diagnosis:
         """How this run is."""
-        return verdict(self.log.entries, self.evaluation.scores if self.evaluation else (), recipe=self.recipe)
+        return diagnose(self.log.entries, self.evaluation.scores if self.evaluation else (), recipe=self.recipe)
 
     @classmethod
     def read(cls, run_dir: Path) -> RunFiles:

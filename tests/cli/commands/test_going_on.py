@@ -47,7 +47,7 @@ def test_a_first_run_says_what_comes_at_every_step(told) -> None:  # type: ignor
     assert opening[4] == "report:  a run/report.html at the end, and at any time by  transfigure report 'a run'"
     assert answered.splitlines() == [
         "trained: a run",
-        "verdict: too early to say: Only 6 images have been seen.",
+        "diagnosis: too early to say: Only 6 images have been seen.",
         "report:  a run/report.html",
         "next:    transfigure translate 'a run' INPUT OUTPUT   |   transfigure evaluate 'a run'",
     ]

@@ -17,7 +17,7 @@ from PIL import Image
 
 from transfigure.errors import UserError
 from transfigure.reporting.analysis.page import SIDE, _parts, _place, overlay, write_analysis
-from transfigure.reporting.analysis.words import called, judged, notices, percent, summary
+from transfigure.reporting.analysis.words import called, diagnosis_of, notices, percent, summary
 from transfigure.studies.preservation.analyze import Analysis, Attribution
 from transfigure.studies.preservation.measure import Measure
 
@@ -123,15 +123,15 @@ def test_outputs_that_do_not_differ_are_said_to_be_collapsed() -> None:
     assert "probably collapsed" in said(one) and "98 %), which says little here: see below." in said(one)
 
 
-def test_the_verdict_is_that_of_the_run_with_what_is_seen_here(tmp_path: Path) -> None:
+def test_the_diagnosis_is_that_of_the_run_with_what_is_seen_here(tmp_path: Path) -> None:
     one = analysis()
-    assert judged(one) is None, "of a translator without a run nothing is known"
+    assert diagnosis_of(one) is None, "of a translator without a run nothing is known"
     one.examples[1]["output"] = images(1, 9).expand(3, -1, -1, -1) + 0.01 * images(3, 8)
-    assert "Verdict: collapsed. The outputs hardly differ" in read(write_analysis(one, tmp_path / "page")).text
+    assert "Diagnosis: collapsed. The outputs hardly differ" in read(write_analysis(one, tmp_path / "page")).text
     (tmp_path / "log.jsonl").write_text('{"kind":"step","images":5000,"g":1.0}\n')
     (tmp_path / "recipe.yaml").write_text("name: a run")
     of_a_run = dataclasses.replace(analysis(), about={**ABOUT, "model": str(tmp_path)})
-    found = judged(of_a_run)
+    found = diagnosis_of(of_a_run)
     assert found is not None and found.word == "healthy"
 
 

@@ -272,12 +272,12 @@ def test_one_value_a_run_is_a_row_and_no_lone_dot(ablation: Path) -> None:
     assert re.search(r"<h3>D\(real\)</h3><svg.*?>L1\+cGAN<", page.source, re.S), "the figure names its rows"
 
 
-def test_the_verdict_on_every_variant(ablation: Path, no_figures: None) -> None:
+def test_the_diagnosis_on_every_variant(ablation: Path, no_figures: None) -> None:
     page = made(ablation)
-    health = page.text[page.text.index("Variant Verdict Of its first run") :]
+    health = page.text[page.text.index("Variant Diagnosis Of its first run") :]
     assert "L1+cGAN discriminator wins in 2 of 2 runs At 3,000 images: The discriminator wins" in health and "No warnings" not in page.text
     stored = json.loads((ablation / "comparison.json").read_text())
-    assert {found["verdict"] for variant in stored["variants"] for found in variant["verdicts"]} == {
+    assert {found["diagnosis"] for variant in stored["variants"] for found in variant["diagnoses"]} == {
         "discriminator wins",
         "worse than the mean target",
     }

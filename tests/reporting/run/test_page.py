@@ -50,7 +50,7 @@ def test_a_whole_page(run: Path) -> None:
         "best: 6,000 images (ring)",
         "Learning rate",
         "Images per second",
-        "Verdict: discriminator wins. At 3,000 images: The discriminator wins",
+        "Diagnosis: discriminator wins. At 3,000 images: The discriminator wins",
         "Not computed: FID",
         "load_size: 286",
         "2.13.0",
@@ -130,7 +130,7 @@ def test_without_warnings_the_page_says_so(run: Path) -> None:
     log = run / "log.jsonl"
     log.write_text("".join(line for line in log.read_text().splitlines(keepends=True) if "health" not in line))
     text = read(report(run)).text
-    assert "Verdict: healthy. No sign of a collapse" in text and "Training raised no warning." in text
+    assert "Diagnosis: healthy. No sign of a collapse" in text and "Training raised no warning." in text
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -139,10 +139,10 @@ def test_no_page_says_that_all_is_well_of_a_run_that_loses_to_the_mean_target(ru
     log.write_text("".join(line for line in log.read_text().splitlines(keepends=True) if "health" not in line))
     change(run / "evaluation" / "evaluation.json", lambda data: data["rows"][0]["bounds"].update({"mean training target": 18.0}))
     text = read(report(run)).text
-    assert text.count("Verdict: worse than the mean target. The mean training target does better by PSNR (1 of the 3 metrics") == 1
-    assert text.count("The mean training target does better") == 1, "the box does not say again what the verdict says"
-    assert "Verdict: worse than the mean target ; why stands at the top" in text or "Verdict: worse than the mean target; why" in text
-    assert "and yet the verdict is worse than the mean target" in text and "No warnings" not in text
+    assert text.count("Diagnosis: worse than the mean target. The mean training target does better by PSNR (1 of the 3 metrics") == 1
+    assert text.count("The mean training target does better") == 1, "the box does not say again what the diagnosis says"
+    assert "Diagnosis: worse than the mean target ; why stands at the top" in text or "Diagnosis: worse than the mean target; why" in text
+    assert "and yet the diagnosis is worse than the mean target" in text and "No warnings" not in text
 
 
 def test_a_run_that_has_not_ended_says_so(run: Path) -> None:

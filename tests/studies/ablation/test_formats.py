@@ -42,7 +42,7 @@ def test_the_table_for_a_terminal(folder: Path) -> None:
     assert re.split(r"  +", second) == ["L1+cGAN", "0.413 ± 0.038", "0.93 ± 0.80"]
     assert [re.split(r"  +", line) for line in bounds[:2]] == [["source copied", "0.100", "-"], ["target itself", "1.000", "-"]]
     assert bounds[2:] == [
-        "verdict: too early to say in 3 of 3 runs: L1; L1+cGAN",
+        "diagnosis: too early to say in 3 of 3 runs: L1; L1+cGAN",
         "L1: 3 seeds, 150 images seen, 60 s a cell (median), 102 MiB at most",
         "L1+cGAN: 3 seeds, 150 images seen, 60 s a cell (median), 102 MiB at most",
     ]

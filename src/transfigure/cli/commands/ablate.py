@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunFailure, UserError
-from ...progress import answer
+from ...progress import print_result
 from ..options import DATA, add_json, add_plugins, add_quiet, add_weights, after, required, split_names, weight_files, with_data
 
 GROUP = "compare and explain"
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         grid = grid.with_metrics(split_names(options.metrics))
     cells = grid.cells()
     if options.print_config:
-        answer(grid.to_yaml(), lines=True, end="")
+        print_result(grid.to_yaml(), lines=True, end="")
         return 0
     if not has_place(cells[0].recipe.data):
         wanted = "a folder of image pairs, a manifest, or a drawn world such as synthetic after the grid"
@@ -97,16 +97,16 @@ def _show(folder: Path, as_json: bool) -> int:
     page = compare(comparison, folder / "comparison.html")
     summary = summarise(comparison)
     if as_json:
-        answer(json.dumps(to_dict(summary), indent=2), lines=True)
+        print_result(json.dumps(to_dict(summary), indent=2), lines=True)
     else:
-        answer(to_text(summary), lines=True)
-        answer(f"comparison: {page}")
+        print_result(to_text(summary), lines=True)
+        print_result(f"comparison: {page}")
     done = [cell.run for variant in comparison.variants for cell in variant.cells if cell.state == "done"]
     for run in done:
         after(run)  # a report that somebody made of a cell
     if done and not as_json:
         for line in after(done[0], "transfigure report {run}", "transfigure translate {run} INPUT OUTPUT{plugins}"):
-            answer(line)
+            print_result(line)
     states = [cell.state for variant in comparison.variants for cell in variant.cells]
     if failed := sum(state != "done" for state in states):
         raise RunFailure(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...progress import answer
+from ...progress import print_result
 from ..options import add_json, add_model, add_overwrite, add_plugins, add_quiet, add_split, after, open_model
 
 GROUP = "compare and explain"
@@ -53,11 +53,11 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     page = None if out is None else write_analysis(found, out, options.overwrite)
     following = after(options.model, "transfigure compare {run} ANOTHER_RUN", quiet=options.quiet)
     if options.json:
-        answer(json.dumps(found.to_dict(), indent=2), lines=True)
+        print_result(json.dumps(found.to_dict(), indent=2), lines=True)
     else:
-        answer(found.table(), lines=True)
+        print_result(found.table(), lines=True)
         if page:
-            answer(f"analysis: {page}")
+            print_result(f"analysis: {page}")
         for line in following:
-            answer(line)
+            print_result(line)
     return 0

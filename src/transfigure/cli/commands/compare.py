@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Write the page, and print the table."""
-    from ...progress import answer, say
+    from ...progress import print_result, say
     from ...reporting.comparison.figures import figures
     from ...reporting.comparison.page import check_comparison, compare
     from ...studies.ablation.formats import to_dict, to_markdown, to_text
@@ -53,10 +53,10 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     summary = summarise(comparison)
     alone = options.json or options.markdown  # the table is all there is on stdout, to be piped into a file
     if alone:
-        answer(json.dumps(to_dict(summary), indent=2) if options.json else to_markdown(summary), lines=True)
+        print_result(json.dumps(to_dict(summary), indent=2) if options.json else to_markdown(summary), lines=True)
     else:
-        answer(to_text(summary), lines=True)
-        answer(f"comparison: {written}")
+        print_result(to_text(summary), lines=True)
+        print_result(f"comparison: {written}")
     for picture in pictures:
-        (say if alone else answer)(f"picture: {picture}")
+        (say if alone else print_result)(f"picture: {picture}")
     return 0

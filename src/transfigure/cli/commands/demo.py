@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError, printable
-from ...progress import answer
+from ...progress import print_result
 from ..options import add_quiet
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Run the demo, and print what was done."""
-    answer(run_demo(Path(options.out), quiet=options.quiet), lines=True)
+    print_result(run_demo(Path(options.out), quiet=options.quiet), lines=True)
     return 0
 
 
@@ -55,8 +55,8 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     from ...data import images
     from ...data.open import find_records, resolve_data
     from ...data.pairs import directed
+    from ...evaluation.diagnosis import diagnose_run
     from ...evaluation.evaluate import evaluate
-    from ...evaluation.verdict import verdict_on
     from ...recipe import Recipe
     from ...reporting.panels import sheet
     from ...reporting.run.page import report
@@ -83,7 +83,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
         [
             result.table(),
             "",
-            f"verdict:   {verdict_on(out)}",
+            f"diagnosis:   {diagnose_run(out)}",
             f"report:    {printable(page)}",
             f"pictures:  {printable(out / 'panels.png')}  (source, generated, target)",
             f"translate: transfigure translate {printable(out)} INPUT OUTPUT",

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from ...errors import printable
-from ...progress import answer
+from ...progress import print_result
 from ..options import add_json
 
 GROUP = "look up"
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Print what was found."""
     found = examine()
-    answer(json.dumps(found, indent=2) if options.json else text(found), lines=True)
+    print_result(json.dumps(found, indent=2) if options.json else text(found), lines=True)
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from ...progress import answer, say
+from ...progress import print_result, say
 from ...wording import counted
 from ..options import (
     add_alpha,
@@ -110,19 +110,19 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     next_ones = ("transfigure translate {run} INPUT OUTPUT{plugins}", "transfigure compare {run} ANOTHER_RUN")
     following = after(run, *next_ones, quiet=options.quiet) if run else []
     if options.json:
-        answer(json.dumps(result.to_dict(), indent=2), lines=True)
+        print_result(json.dumps(result.to_dict(), indent=2), lines=True)
         return 0
     about = result.about
     facts = (
         counted(len(result.names), "image"),
         *(f"{key}: {fact}" for key in ("split", "data", "resize", "checkpoint") if (fact := getattr(about, key)) and fact != OF_FILES),
     )
-    answer(", ".join(facts))
-    answer(result.table(), lines=True)
+    print_result(", ".join(facts))
+    print_result(result.table(), lines=True)
     if about.ranked_by is not None:
-        answer(f"worst by {about.ranked_by}: {', '.join(about.worst)}    best: {', '.join(about.best)}")
+        print_result(f"worst by {about.ranked_by}: {', '.join(about.worst)}    best: {', '.join(about.best)}")
     for line in following:
-        answer(line)
+        print_result(line)
     return 0
 
 

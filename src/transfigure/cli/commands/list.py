@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from ...errors import UserError, did_you_mean
-from ...progress import answer
+from ...progress import print_result
 from ..options import add_json, add_plugins
 
 GROUP = "look up"
@@ -30,10 +30,10 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if options.markdown:
         from ..reference import command_reference
 
-        answer(command_reference() if options.kind == "command" else reference(), lines=True, end="")
+        print_result(command_reference() if options.kind == "command" else reference(), lines=True, end="")
         return 0
     if options.kind is not None and options.kind not in inventory():
         raise UserError(f"there is no kind {options.kind!r}{did_you_mean(options.kind, inventory())}")
     shown = {kind: items for kind, items in inventory().items() if options.kind in (None, kind)}
-    answer(json.dumps(shown, indent=2, default=str) if options.json else inventory_text(shown), lines=True)
+    print_result(json.dumps(shown, indent=2, default=str) if options.json else inventory_text(shown), lines=True)
     return 0

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ...progress import answer
+from ...progress import print_result
 from ..options import add_overwrite
 
 GROUP = "measure"
@@ -23,5 +23,5 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Write the page, and print where it is."""
     from ...reporting.run.page import report
 
-    answer(report(Path(options.run), Path(options.out) if options.out else None, options.overwrite))
+    print_result(report(Path(options.run), Path(options.out) if options.out else None, options.overwrite))
     return 0

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from ...progress import answer
+from ...progress import print_result
 from ..options import add_device, add_json, add_overwrite, add_quiet
 
 GROUP = "measure"
@@ -42,9 +42,9 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     given = {key: getattr(options, key) for key in keys if getattr(options, key) is not None}
     facts = train_segmenter(options.data, options.out, SegmenterOptions(**given), quiet=options.quiet, overwrite=options.overwrite)
     if options.json:
-        answer(json.dumps(facts, indent=2), lines=True)
+        print_result(json.dumps(facts, indent=2), lines=True)
         return 0
-    answer(f"{facts['file']}: {len(facts['palette']['classes'])} classes, {facts['size']} pixels, photos are side {facts['photos']}")
+    print_result(f"{facts['file']}: {len(facts['palette']['classes'])} classes, {facts['size']} pixels, photos are side {facts['photos']}")
     for score in ("pixel_accuracy", "class_accuracy", "class_iou"):
-        answer(f"{score.replace('_', ' '):16} {facts[score]:.3f}  on the real photos of {facts['n']} {facts['split']} pairs")
+        print_result(f"{score.replace('_', ' '):16} {facts[score]:.3f}  on the real photos of {facts['n']} {facts['split']} pairs")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...progress import answer
+from ...progress import print_result
 from ...wording import counted
 from ..options import (
     add_alpha,
@@ -59,5 +59,5 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         quiet=options.quiet,
     )
     found.save(Path(options.out), options.overwrite)
-    answer(f"{options.out}: {counted(found.count, 'image')}, {found.network}")
+    print_result(f"{options.out}: {counted(found.count, 'image')}, {found.network}")
     return 0

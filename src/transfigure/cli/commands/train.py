@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...progress import answer
+from ...progress import print_result
 from ..options import DATA, add_plugins, add_quiet, after, required, with_data
 
 GROUP = "train and translate"
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
             raise UserError("no recipe is named: transfigure train RECIPE DATA --out RUN, e.g. pix2pix datasets/facades --out runs/facades")
         recipe = Recipe.load(options.recipe, with_data(overrides, options.data))
     if options.print_config:
-        answer(recipe.to_yaml(), lines=True, end="")
+        print_result(recipe.to_yaml(), lines=True, end="")
         return 0
     out = required(options.out, "--out RUN")
     if not has_place(recipe.data):
@@ -75,12 +75,12 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from torch import distributed
 
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0:  # the others stay silent
-        from ...evaluation.verdict import verdict_on
+        from ...evaluation.diagnosis import diagnose_run
         from ...reporting.run.page import report
 
-        answer(f"trained: {run_directory}")
-        answer(f"verdict: {verdict_on(run_directory)}")
-        answer(f"report:  {report(run_directory)}")
+        print_result(f"trained: {run_directory}")
+        print_result(f"diagnosis: {diagnose_run(run_directory)}")
+        print_result(f"report:  {report(run_directory)}")
         for line in after(run_directory, "transfigure translate {run} INPUT OUTPUT{plugins}", "transfigure evaluate {run}{plugins}"):
-            answer(line)
+            print_result(line)
     return 0

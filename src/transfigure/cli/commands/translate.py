@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import RunFailure, UserError
-from ...progress import answer, say
+from ...progress import print_result, say
 from ..options import add_alpha, add_ignore_orientation, add_model, add_overwrite, add_plugins, add_quiet, after, open_model
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         except (KeyboardInterrupt, RunFailure):  # Ctrl-C, a signal, a full disk
             say("note: the same command with --skip-existing goes on where this one ended")
             raise
-        answer(written.words(output))
+        print_result(written.words(output))
         _go_on(options)
         return 0
     if options.skip_existing:
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     elif options.format and options.format != "same" and output.suffix.lower() != f".{options.format}":
         raise UserError(f"--format {options.format} and the output {output} disagree: leave out one (formats: {', '.join(FORMATS)})")
     translator.translate_file(source, output, **how)
-    answer(output)
+    print_result(output)
     _go_on(options)
     return 0
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from ...errors import UserError
-from ...progress import answer
+from ...progress import print_result
 from ..options import add_json, add_quiet
 
 GROUP = "measure"
@@ -36,8 +36,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         if not options.names:
             raise UserError("no weights are named: transfigure weights get NAME (see: transfigure weights list)")
         for name in options.names:
-            answer(download.get(name, quiet=options.quiet))
+            print_result(download.get(name, quiet=options.quiet))
         return 0
     rows = listing()
-    answer(json.dumps(rows, indent=2) if options.json else listing_text(rows), lines=True)
+    print_result(json.dumps(rows, indent=2) if options.json else listing_text(rows), lines=True)
     return 0

@@ -286,7 +286,7 @@ def _directory(stream: BinaryIO) -> tuple[Tags, Any]:
                 stream.seek(struct.unpack(f"{order}{offset}", inline)[0])
                 data = stream.read(length)
             if len(data) == length:
-                tags[code] = Tag(kind, values, data if order == "<" else _turned(data, kind))
+                tags[code] = Tag(kind, values, data if order == "<" else _byteswapped(data, kind))
         return tags
 
     def follow(tag: Tag) -> Tags:
@@ -296,7 +296,7 @@ def _directory(stream: BinaryIO) -> tuple[Tags, Any]:
     return read(first), follow
 
 
-def _turned(data: bytes, kind: int) -> bytes:
+def _byteswapped(data: bytes, kind: int) -> bytes:
     """Big-endian values as little-endian ones."""
     size = 4 if kind in (5, 10) else _SIZES[kind]
     return b"".join(data[at : at + size][::-1] for at in range(0, len(data), size)) if size > 1 else data

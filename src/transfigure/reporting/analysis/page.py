@@ -119,7 +119,7 @@ def render(analysis: Analysis) -> str:
         about=about,
         summary=list(words.summary(analysis)),
         notices=list(words.notices(analysis)),
-        verdict=words.judged(analysis),
+        diagnosis=words.diagnosis_of(analysis),
         heads=[head for name, head in HEADS.items() if name in analysis.examples[1]] + list(MAPS if parts else ()),
         rows=list(_rows(analysis)),
         parts=parts,

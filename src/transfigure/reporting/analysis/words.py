@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...evaluation.verdict import Verdict, verdict, verdict_on
+from ...evaluation.diagnosis import Diagnosis, diagnose, diagnose_run
 from ...progress import duration
 from ...studies.preservation.measure import IDENTITY, RANDOM_TARGET, Measure
 from ...studies.preservation.measures import UNSURE
@@ -104,14 +104,14 @@ def notices(analysis: Analysis) -> Iterator[str]:
         yield f"Only {n} sources were looked at, so the intervals are wide: 100 or more are better."
 
 
-def judged(analysis: Analysis) -> Verdict | None:
-    """The verdict on the run whose translator it is, with what is seen here; None of a translator without a run that has nothing amiss."""
+def diagnosis_of(analysis: Analysis) -> Diagnosis | None:
+    """The diagnosis of the run whose translator it is, with what is seen here; None without a run and with nothing amiss."""
     place, seen = Path(str(analysis.about["model"])), alike(analysis)
     needed = ("recipe.yaml", "log.jsonl")
     run = next((folder for folder in (place, place.parent) if all((folder / name).is_file() for name in needed)), None)
     if run is None:
-        return verdict([], [], alike=True) if seen else None
-    return verdict_on(run, alike=seen)
+        return diagnose([], [], alike=True) if seen else None
+    return diagnose_run(run, alike=seen)
 
 
 def _right(taken: Measure) -> float:

@@ -110,7 +110,7 @@ def render(comparison: Comparison, summary: Summary, page: Path) -> str:
         curves=list(overlays.curves(shown)),
         frequencies=frequencies,
         health=words.health(shown),
-        verdicts=[(line.name, line.verdicts[0][1], line.judged) for line in summary.lines if line.verdicts],
+        diagnoses=[(line.name, line.diagnoses[0][1], line.diagnosed) for line in summary.lines if line.diagnoses],
         shown=shown,
         bands=any(len(variant.runs) > 1 for variant in shown),
         crowded=len(shown) > len(HUES),

@@ -127,7 +127,7 @@ def render(files: RunFiles) -> str:
         scored_with_care=files.evaluation.about.notes if files.evaluation else [],
         histograms=list(_histograms(files.evaluation)),
         figures=list(_figures(files)),
-        verdict=None if files.alone or not (files.log.entries or files.evaluation) else files.verdict,
+        diagnosis=None if files.alone or not (files.log.entries or files.evaluation) else files.diagnosis,
         no_steps=words.no_steps(files),
         notices=words.notices(files),
         health=[({"message": "", "code": "", **line}, str(line.get("level") or "warning")) for line in files.log.health],

@@ -151,14 +151,14 @@ def _summing_up(scores: list[Score]) -> Score | None:
 
 
 def notices(files: RunFiles) -> list[str]:
-    """What a reader must know before trusting the page, and the verdict has not said."""
+    """What a reader must know before trusting the page, and the diagnosis has not said."""
     notices = list(files.notes)
     lost = [name for name, points in _losses(files) if any(math.isnan(value) for _, value in points)]
     if lost:
         notices.append(f"Not every logged value is finite: {', '.join(lost)}. The curves have gaps there.")
     if files.log.marks and files.log.marks[-1]["kind"] != "end":
         notices.append("The log has no end: training was still going on, or had been stopped, when this page was written.")
-    said = "" if files.alone else str(files.verdict)
+    said = "" if files.alone else str(files.diagnosis)
     warnings = [line for line in files.log.health if line.get("level") != "info"]
     if warnings and str(warnings[-1].get("message") or warnings[-1].get("code")).split(" Common remedies", maxsplit=1)[0] not in said:
         last = warnings[-1]
@@ -168,7 +168,7 @@ def notices(files: RunFiles) -> list[str]:
     for row in files.evaluation.scores if files.evaluation else ():
         for bound in row.beaten_by():
             if not files.alone and bound in (MEAN_TARGET, SOURCE_COPIED):
-                continue  # the verdict says it
+                continue  # the diagnosis says it
             if row.label not in better.setdefault(bound, []):
                 better[bound].append(row.label)
     whose = "the generated images" if files.evaluation and files.evaluation.of_files else "the translator"

@@ -36,7 +36,7 @@ def to_dict(summary: Summary) -> dict[str, Any]:
             {
                 "name": line.name,
                 "cells": [{"seed": cell.seed, "state": cell.state, "reason": cell.reason} for cell in line.cells],
-                "verdicts": [{"seed": seed, "verdict": found.word, "reasons": list(found.reasons)} for seed, found in line.verdicts],
+                "diagnoses": [{"seed": seed, "diagnosis": found.word, "reasons": list(found.reasons)} for seed, found in line.diagnoses],
                 "values": {metric: _plain(value) for metric, value in line.values.items()},
             }
             for line in summary.lines
@@ -72,12 +72,12 @@ def to_csv(summary: Summary) -> str:
 def to_text(summary: Summary) -> str:
     """The table: variations in rows, metrics in columns, mean and half the interval over seeds; ``*`` marks a best that stands apart.
 
-    Below it the verdicts, what went wrong and what was skipped, and of each variation the seeds behind it and what they cost.
+    Below it the diagnoses, what went wrong and what was skipped, and of each variation the seeds behind it and what they cost.
     """
     rows = [[summary.title, *map(_head, summary.columns)], *_values(summary, "{} *"), *_bounds(summary)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    return "\n".join(map(printable, [*text, *_verdicts(summary), *_amiss(summary), *_behind(summary)]))
+    return "\n".join(map(printable, [*text, *_diagnoses(summary), *_amiss(summary), *_behind(summary)]))
 
 
 def to_markdown(summary: Summary) -> str:
@@ -183,13 +183,13 @@ def _behind(summary: Summary) -> list[str]:
     return [f"{line.name}: {', '.join(filter(None, (_seeds(line), *_cost(line))))}" for line in summary.lines]
 
 
-def _verdicts(summary: Summary) -> list[str]:
-    """The verdicts on the runs of each variation, in one line; variations that have the same share it."""
+def _diagnoses(summary: Summary) -> list[str]:
+    """The diagnoses of the runs of each variation, in one line; variations that have the same share it."""
     same: dict[str, list[str]] = {}
     for line in summary.lines:
-        same.setdefault(line.judged, []).append(line.name)
+        same.setdefault(line.diagnosed, []).append(line.name)
     told = [f"{words}: {'; '.join(names)}" for words, names in same.items() if words]
-    return [f"verdict: {' | '.join(told)}"] if told else []
+    return [f"diagnosis: {' | '.join(told)}"] if told else []
 
 
 def _seeds(line: VariantLine) -> str:

@@ -15,8 +15,8 @@ from pathlib import Path, PurePath
 from typing import Any, get_args
 
 from ...errors import UserError
+from ...evaluation.diagnosis import WORDS, Diagnosis, diagnose, read_run_log
 from ...evaluation.schema import FILE, EvaluationRecord, Facts, Row, finite
-from ...evaluation.verdict import WORDS, Verdict, read_run_log, verdict
 from ...metrics.direction import Better, badness
 from ...recipe import stabilisers
 from ...stored import read_log, read_yaml
@@ -105,7 +105,7 @@ class VariantLine:
         values: by metric; a metric that no run of it mentions is absent.
         measured: runs with an evaluation.
         troubles: (seed, what is the matter) of the runs without one.
-        verdicts: (seed, verdict) of the runs that are done.
+        diagnoses: (seed, diagnosis) of the runs that are done.
     """
 
     name: str
@@ -114,14 +114,14 @@ class VariantLine:
     cost: Cost
     measured: int
     troubles: tuple[tuple[int, str], ...]
-    verdicts: tuple[tuple[int, Verdict], ...] = ()
+    diagnoses: tuple[tuple[int, Diagnosis], ...] = ()
 
     @property
-    def judged(self) -> str:
-        """Its runs' verdicts, the worst first: ``collapsed in 2 of 3 runs, healthy in 1 of 3``; without numbers where there is one run."""
-        times = Counter(found.word for _, found in self.verdicts)
+    def diagnosed(self) -> str:
+        """Its runs' diagnoses, the worst first: ``collapsed in 2 of 3 runs, healthy in 1 of 3``; without numbers where there is one run."""
+        times = Counter(found.word for _, found in self.diagnoses)
         words = [word for word in WORDS if times[word]]
-        count = len(self.verdicts)
+        count = len(self.diagnoses)
         told = [f"{word} in {times[word]} of {count}{' runs' if word == words[0] else ''}" for word in words]
         return ", ".join(told if count > 1 else words)
 
@@ -194,11 +194,11 @@ def _line(variant: Variant, rows: dict[TrainedCell, list[Row]], columns: dict[st
             troubles.append((cell.seed, cell.state + (f": {cell.reason}" if cell.reason else "")))
         elif not rows[cell]:
             troubles.append((cell.seed, "trained, but without an evaluation"))
-    verdicts = tuple(
-        (cell.seed, verdict(read_run_log(cell.run / "log.jsonl").entries, rows[cell])) for cell in variant.cells if cell.state == "done"
+    diagnoses = tuple(
+        (cell.seed, diagnose(read_run_log(cell.run / "log.jsonl").entries, rows[cell])) for cell in variant.cells if cell.state == "done"
     )
     measured = len(variant.cells) - len(troubles)
-    return VariantLine(variant.name, variant.cells, values, cost_of(variant), measured, tuple(troubles), verdicts)
+    return VariantLine(variant.name, variant.cells, values, cost_of(variant), measured, tuple(troubles), diagnoses)
 
 
 def _column(row: Row, rows: list[Row], lines: tuple[VariantLine, ...]) -> Column:

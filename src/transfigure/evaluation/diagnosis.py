@@ -1,7 +1,7 @@
-"""One verdict on a run, in one vocabulary, for every page and every command that says how it is.
+"""One diagnosis of a run, in one vocabulary, for every page and every command that says how it is.
 
 It is taken from what the run's log says of the training and from what its evaluation measured. A condition that is there is never hidden
-by another word: the worst names the verdict, and all that were found are told. Imports no torch: tables and pages ask, too.
+by another word: the worst names the diagnosis, and all that were found are told. Imports no torch: tables and pages ask, too.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ RECONSTRUCTIONS = frozenset({"l1", "l2", "charbonnier", "ssim", "ms_ssim", "cosi
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Diagnosis:
     """How a run is.
 
     Attributes:
@@ -65,8 +65,8 @@ class Verdict:
         return f"{self.word}: {' '.join(self.reasons)}"
 
 
-def verdict(entries: Sequence[Entry], rows: Sequence[Row] = (), alike: bool = False, recipe: Mapping[str, Any] | None = None) -> Verdict:
-    """The verdict on a run.
+def diagnose(entries: Sequence[Entry], rows: Sequence[Row] = (), alike: bool = False, recipe: Mapping[str, Any] | None = None) -> Diagnosis:
+    """The diagnosis of a run.
 
     Args:
         entries: the lines of its log, as :func:`read_run_log` gives them.
@@ -88,11 +88,11 @@ def verdict(entries: Sequence[Entry], rows: Sequence[Row] = (), alike: bool = Fa
     advice = _advice(worst, recipe or {})
     if young and worst in LASTING:
         advice = f"{ADVICE[EARLY]} If it stays so: {advice[:1].lower()}{advice[1:]}"
-    return Verdict(worst, tuple(reasons), advice)
+    return Diagnosis(worst, tuple(reasons), advice)
 
 
-def verdict_on(run: Path, alike: bool = False) -> Verdict:
-    """The verdict on a run directory, from its log and its evaluation as far as they can be read."""
+def diagnose_run(run: Path, alike: bool = False) -> Diagnosis:
+    """The diagnosis of a run directory, from its log and its evaluation as far as they can be read."""
     try:
         rows = EvaluationRecord.read(run / "evaluation").rows if (run / "evaluation" / FILE).is_file() else []
     except UserError:
@@ -101,7 +101,7 @@ def verdict_on(run: Path, alike: bool = False) -> Verdict:
         recipe = read_yaml(run / "recipe.yaml", errors="replace") if (run / "recipe.yaml").is_file() else {}
     except (OSError, ValueError):
         recipe = {}
-    return verdict(read_run_log(run / "log.jsonl").entries, rows, alike, recipe if isinstance(recipe, dict) else {})
+    return diagnose(read_run_log(run / "log.jsonl").entries, rows, alike, recipe if isinstance(recipe, dict) else {})
 
 
 def _advice(word: str, recipe: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""One verdict on a run: every word of the vocabulary from what must give it, and no condition hidden behind another."""
+"""One diagnosis of a run: every word of the vocabulary from what must give it, and no condition hidden behind another."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.imports import PACKAGE
+from transfigure.evaluation.diagnosis import ADVICE, WORDS, diagnose, diagnose_run
 from transfigure.evaluation.schema import Row
-from transfigure.evaluation.verdict import ADVICE, WORDS, verdict, verdict_on
 
 Entries = list[dict[str, Any]]
 
@@ -55,7 +55,7 @@ GOOD, BAD = row("ssim", 0.4, 0.3), row("l1", 0.3, 0.2, better="lower")
     ],
 )
 def test_every_word_and_why(entries: Entries, rows: list[Row], word: str, said: str) -> None:
-    found = verdict(entries, rows)
+    found = diagnose(entries, rows)
     assert found.word == word in WORDS
     assert said in " ".join(found.reasons), found
     assert found.advice == ADVICE[word] and bool(found.advice) == (word != "healthy")
@@ -63,12 +63,12 @@ def test_every_word_and_why(entries: Entries, rows: list[Row], word: str, said: 
 
 def test_the_worst_names_it_and_nothing_is_hidden() -> None:
     rows = [BAD, row("ssim", 0.1, 0.05, copied=0.2)]
-    found = verdict(log(500, warning("collapse", 400), warning("d_wins", 300)), rows)
+    found = diagnose(log(500, warning("collapse", 400), warning("d_wins", 300)), rows)
     assert found.word == "collapsed"
     text = " ".join(found.reasons)
     assert text.index("It is collapse") < text.index("It is d_wins") < text.index("mean training target does better by L1")
     assert "Copying the source does better by SSIM." in text
-    assert verdict(log(500), [BAD]).word == "worse than the mean target", "being early hides nothing"
+    assert diagnose(log(500), [BAD]).word == "worse than the mean target", "being early hides nothing"
 
 
 @pytest.mark.parametrize(
@@ -82,16 +82,16 @@ def test_the_worst_names_it_and_nothing_is_hidden() -> None:
     ],
 )
 def test_what_is_over_is_over(entries: Entries, word: str) -> None:
-    assert verdict(entries).word == word
+    assert diagnose(entries).word == word
 
 
 def test_a_short_run_is_told_what_is_there_and_that_it_is_early() -> None:
     varied = row("variation_across_inputs", 0.01, None, better="one")
-    found = verdict(log(10, conditions={"collapse": 10}), [varied])
+    found = diagnose(log(10, conditions={"collapse": 10}), [varied])
     assert found.word == "collapsed"
     assert "vary by 1.0%" in str(found) and "Only 10 images have been seen: too early to say whether it stays so." in str(found)
     assert found.advice.startswith("Train on, at least to 1,000 images. If it stays so: ")
-    early = verdict(log(10, conditions={"collapse": 10}))
+    early = diagnose(log(10, conditions={"collapse": 10}))
     assert early.word == "too early to say" and "last 0 images" not in str(early)
     assert "At the end the fixed examples hardly varied with their sources; it counts once it has held for 1,000 images." in early.reasons
 
@@ -112,19 +112,19 @@ def test_a_short_run_is_told_what_is_there_and_that_it_is_early() -> None:
     ],
 )
 def test_nothing_is_advised_that_the_run_has(recipe: dict[str, Any], advice: str) -> None:
-    assert verdict(log(4000, warning("collapse")), recipe=recipe).advice.startswith(advice)
+    assert diagnose(log(4000, warning("collapse")), recipe=recipe).advice.startswith(advice)
 
 
 def test_outputs_that_somebody_else_saw_to_be_alike() -> None:
-    assert verdict(log(), [GOOD], alike=True).word == "collapsed"
+    assert diagnose(log(), [GOOD], alike=True).word == "collapsed"
 
 
 def test_a_run_is_read_as_far_as_it_can_be(tmp_path: Path) -> None:
-    assert verdict_on(tmp_path).word == "too early to say"
+    assert diagnose_run(tmp_path).word == "too early to say"
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log()) + "damaged\n")
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation" / "evaluation.json").write_text("[]")
-    assert str(verdict_on(tmp_path)).startswith("healthy: No sign of")
+    assert str(diagnose_run(tmp_path)).startswith("healthy: No sign of")
 
 
 def test_the_guide_says_what_each_word_means() -> None:
