@@ -11,7 +11,7 @@ import pytest
 
 from tests.imports import PACKAGE
 from transfigure.errors import UserError, printable
-from transfigure.progress import Progress, say
+from transfigure.progress import Progress, print_result, say
 
 PRINTING = "progress.py"
 STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
