@@ -16,6 +16,7 @@ from PIL import Image
 from transfigure.data import folder as folder_module
 from transfigure.data import images
 from transfigure.data.folder import Found, find_images, is_place, sub_folders
+from transfigure.data.layouts import manifest
 from transfigure.errors import UserError
 
 
@@ -143,8 +144,21 @@ def test_c02_camera_raw_previews_and_backups_are_passed_over_whatever_their_byte
     found = find_images(tmp_path)
     assert found.names == ["0.png", "plain", "scan.data"]
     (note,) = found.notes
-    assert "6 camera raw files, such as a.NEF (convert them)" in note
+    assert "6 camera raw files, such as a.NEF (convert them to PNG to use them)" in note
     assert f"{len(beside)} previews or backups, such as 0.THM" in note
+
+
+def test_c02_a_camera_raw_file_that_is_named_itself_is_refused(tmp_path: Path) -> None:
+    raw = tmp_path / "a.NEF"
+    Image.new("RGB", (4, 4)).save(raw, format="TIFF")
+    for read in (images.read, images.size_of, images.metadata_of):
+        with pytest.raises(UserError, match=r"a\.NEF is a camera raw file, of which only the small preview .*convert it to PNG"):
+            read(raw)
+    Image.new("RGB", (4, 4)).save(tmp_path / "b.png")
+    (tmp_path / "manifest.csv").write_text("source,target\na.NEF,b.png\n")
+    record = manifest(tmp_path).splits["all"][0]
+    with pytest.raises(UserError, match="is a camera raw file"):
+        record.load()
 
 
 def test_c02_files_of_known_suffixes_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,13 +34,6 @@ _NO_DATA_FOLDERS = frozenset(
 )
 _NO_DATA_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 
-_CAMERA_RAW = frozenset(
-    {
-        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
-        *(".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
-    }
-)
-"""Most are TIFF by their first bytes, of which only the small preview inside would be read."""
 _BESIDE_AN_IMAGE = frozenset(
     {".ovr", ".thm", ".bak", ".backup", ".old", ".orig", ".tmp", ".temp", ".part", ".crdownload", ".download", ".swp"}
 )
@@ -57,8 +50,7 @@ _MARKS = frozenset(name for file, others in _OUTPUTS for name in (file, *others)
 
 _FOLDER, _LINK, _LOOP = "folder of thumbnails, deleted or hidden files", "link that cannot be followed", "link that leads back"
 _OUTPUT = "folder that transfigure wrote (a run, an evaluation)"
-_RAW, _COPY = "camera raw file", "preview or backup"
-_HIDDEN, _UNREADABLE, _OTHER = "hidden file", "unreadable file", "other file"
+_COPY, _HIDDEN, _UNREADABLE, _OTHER = "preview or backup", "hidden file", "unreadable file", "other file"
 _PLURALS = {
     _FOLDER: "folders of thumbnails, deleted or hidden files",
     _OUTPUT: "folders that transfigure wrote (runs, evaluations)",
@@ -192,7 +184,7 @@ class _PassedOver:
         return bool(self._counts)
 
     def __str__(self) -> str:
-        plain = (_RAW, _COPY, _OTHER, _HIDDEN, _UNREADABLE, _LINK, _LOOP, _FOLDER, _OUTPUT)
+        plain = (_COPY, _OTHER, _HIDDEN, _UNREADABLE, _LINK, _LOOP, _FOLDER, _OUTPUT)
         formats = sorted(kind for kind in self._counts if kind not in plain)
         parts = []
         if formats:
@@ -206,8 +198,7 @@ class _PassedOver:
         for kind in plain:
             if count := self._counts[kind]:
                 words = kind if count == 1 else _PLURALS.get(kind, f"{kind}s")
-                way_out = (" (convert it)" if count == 1 else " (convert them)") if kind == _RAW else ""
-                parts.append(f"{count} {words}, such as {self._examples[kind]}{way_out}")
+                parts.append(f"{count} {words}, such as {self._examples[kind]}")
         return "; ".join(parts)
 
 
@@ -293,7 +284,7 @@ def _walk(folder: Path, recursive: bool, pattern: str | None, passed: _PassedOve
                     passed.add(_HIDDEN, name)
             elif what != "file":
                 passed.add(what, name)
-            elif _has_known_suffix(entry.name) or (reason := _by_name(entry.name) or _not_an_image(entry.path)) is None:
+            elif _has_known_suffix(entry.name) or (reason := _not_an_image(entry)) is None:
                 yield name
             else:
                 passed.add(reason, name)
@@ -327,18 +318,13 @@ def _has_known_suffix(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
 
 
-def _by_name(name: str) -> str | None:
-    """As what a file is passed over whatever its bytes are."""
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
-    if suffix in _CAMERA_RAW:
-        return _RAW
-    return _COPY if suffix in _BESIDE_AN_IMAGE or suffix.endswith(("_original", "~")) else None
-
-
-def _not_an_image(path: str) -> str | None:
+def _not_an_image(entry: os.DirEntry[str]) -> str | None:
     """As what a file of another suffix is passed over; None if its first bytes are those of an image that can be read."""
+    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+    if suffix in _BESIDE_AN_IMAGE or suffix.endswith(("_original", "~")):
+        return _COPY
     try:
-        kind, readable = images.kind_of(path)
+        kind, readable = images.kind_of(entry.path)
     except OSError:
         return _UNREADABLE
     return None if readable else kind or _OTHER

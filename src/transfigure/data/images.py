@@ -1,8 +1,8 @@
 """The only place that opens or writes an image file.
 
 An image in memory is a numpy array ``[H, W, C]`` with C >= 1 in the numbers of its file: uint8, uint16 or float32. A file is
-what its first bytes say, never what its suffix says, and it is data: a size limit holds before anything is decoded, and
-whatever a decoder makes of damaged bytes ends as one sentence. Colour profiles are not applied.
+what its first bytes say, never what its suffix says (but for camera raw files, which are refused), and it is data: a size limit
+holds before anything is decoded, and whatever a decoder makes of damaged bytes ends as one sentence. Colour profiles are not applied.
 
 `pixels` turns arrays into tensors and back; its functions can be had from here too.
 """
@@ -94,6 +94,14 @@ _FOREIGN = {
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
 """Of the files that begin with a box called ftyp."""
 _FOREIGN_IMAGES = frozenset({"JPEG 2000", "JPEG XL", "Photoshop", "OpenEXR", "PAM", "AVIF", "HEIC"})
+
+_CAMERA_RAW = frozenset(
+    {
+        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
+        *(".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+    }
+)
+"""Most are TIFF by their first bytes, of which only the small preview inside would be read: here alone the suffix decides."""
 
 _ANIMATED = {"GIF": "GIF", "PNG": "PNG", "WEBP": "WebP"}
 """Formats that may hold several frames, of which none is the picture."""
@@ -378,6 +386,8 @@ def kind_of(path: str | Path) -> tuple[str, bool]:
     Raises:
         OSError: the file cannot be opened.
     """
+    if _is_camera_raw(path):
+        return "camera raw", False
     with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each of many files takes longer than the look itself
         head = stream.read(32)
         if (kind := _readable(head)) in _ANIMATED:
@@ -388,6 +398,10 @@ def kind_of(path: str | Path) -> tuple[str, bool]:
     if kind:
         return kind, True
     return next((kind for kind in (_foreign(head),) if kind in _FOREIGN_IMAGES), ""), False
+
+
+def _is_camera_raw(path: str | Path) -> bool:
+    return os.path.splitext(path)[1].lower() in _CAMERA_RAW  # noqa: PTH122 - a Path for each of many files takes longer
 
 
 def _readable(head: bytes) -> str | None:
@@ -410,6 +424,10 @@ def _foreign(head: bytes) -> str:
 def _sniffed(head: bytes, path: Path) -> str:
     if not head:
         raise UserError(f"{path} is empty (0 bytes): copy it again, or leave it out")
+    if _is_camera_raw(path):
+        raise UserError(
+            f"{path} is a camera raw file, of which only the small preview inside would be read: convert it to PNG, or leave it out"
+        )
     if kind := _readable(head):
         return kind
     looks = f" (it looks like {kind})" if (kind := _foreign(head)) else ""
