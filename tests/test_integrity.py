@@ -95,7 +95,7 @@ def test_tensors_are_those_of_any_safetensors_file(tmp_path: Path) -> None:
         metadata = opened.metadata()
     assert metadata.pop("sha256") and metadata == {"format": "pt", "note": 'a "text" in ä'}
     header = check_tensors(path)
-    assert header == read_header(path) and header.sealed and header.metadata == metadata
+    assert header == read_header(path) and header.has_digest and header.metadata == metadata
     assert header.tensors["b"] == ("F32", (2, 3))
     again = io.BytesIO()
     write_tensors(again, dict(reversed(TENSORS.items())), {"note": 'a "text" in ä', "format": "pt"})
@@ -123,7 +123,7 @@ def test_no_flipped_bit_of_a_tensor_file_changes_what_is_read(tmp_path: Path) ->
         except (Damaged, safetensors.SafetensorError):
             refused += 1
             continue
-        assert not header.sealed, what  # the word sha256 itself: all else is as it was
+        assert not header.has_digest, what  # the word sha256 itself: all else is as it was
         assert all(torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in TENSORS.items()), what
     assert refused > 400
 

@@ -99,10 +99,10 @@ def check_archive(path: Path, stored_only: bool = False) -> bool:
         OSError: it cannot be read.
     """
     with open_file(path) as stream:
-        sealed = _check_comment(stream)
+        has_digest = _check_comment(stream)
         stream.seek(0)
-        _check_members(stream, stored_only, checksums=stored_only and not sealed)
-    return sealed
+        _check_members(stream, stored_only, checksums=stored_only and not has_digest)
+    return has_digest
 
 
 def check_claims(path: Path) -> None:
@@ -167,12 +167,12 @@ class TensorHeader:
     Attributes:
         tensors: name to dtype (as safetensors spells it: ``F32``) and shape.
         metadata: the other texts.
-        sealed: whether it carries a digest.
+        has_digest: whether it carries a digest.
     """
 
     tensors: dict[str, tuple[str, tuple[int, ...]]]
     metadata: dict[str, str]
-    sealed: bool
+    has_digest: bool
 
 
 def write_tensors(stream: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -235,7 +235,7 @@ def check_tensors(path: Path) -> TensorHeader:
     with open_file(path) as stream:
         header = _header(stream, path.stat().st_size)
         described = _described(header)
-        if not described.sealed:
+        if not described.has_digest:
             return described
         written = header[_METADATA].pop(_SHA256)
         digest = hashlib.sha256(_canonical(header))
@@ -262,7 +262,7 @@ def _header(stream: BinaryIO, size: int) -> dict[str, Any]:
 
 def _described(header: Mapping[str, Any]) -> TensorHeader:
     metadata = {str(key): str(value) for key, value in header.get(_METADATA, {}).items()}
-    sealed = metadata.pop(_SHA256, None) is not None
+    has_digest = metadata.pop(_SHA256, None) is not None
     tensors = {}
     for name, entry in header.items():
         if name != _METADATA:
@@ -273,7 +273,7 @@ def _described(header: Mapping[str, Any]) -> TensorHeader:
                 tensors[name] = str(entry["dtype"]), shape
             except (KeyError, TypeError, ValueError) as error:
                 raise Damaged(f"its header does not describe {name[:80]!r}") from error
-    return TensorHeader(tensors, metadata, sealed)
+    return TensorHeader(tensors, metadata, has_digest)
 
 
 def _canonical(header: Mapping[str, Any]) -> bytes:

@@ -163,3 +163,9 @@ def test_c36_test_pairs_that_cannot_be_used_are_said_before_training(tmp_path: P
     assert len(open_data(section(place, on_error="stop")).test) == 10
     assert "note: 2 of 10 test pairs cannot be used by what their headers say" in (said := capsys.readouterr().err)
     assert ": 2, 7; evaluate will refuse them" in said
+
+
+def test_a_long_list_is_read_as_it_was_written(tmp_path: Path) -> None:
+    pairs_left_out = [LeftOut("train", str(at), (f"{at}.png",), "x" * (1 << 20)) for at in range(17)]  # more than other JSON may take
+    save_left_out(tmp_path / LEFT_OUT_FILE, pairs_left_out)
+    assert load_left_out(tmp_path / LEFT_OUT_FILE) == tuple(pairs_left_out)

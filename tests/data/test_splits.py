@@ -154,7 +154,7 @@ def test_domains_keep_their_splits_apart(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / SPLITS_FILE).write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r"splits\.json .*copy the run again"):
+    with pytest.raises(UserError, match=r"splits\.json is damaged.*copy the run again"):
         StoredSplit.load(tmp_path / SPLITS_FILE)
     assert StoredSplit.load(tmp_path / "none.json") is None
 

@@ -12,11 +12,13 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from ..errors import RunFailure, TransfigureError, UserError
+from ..integrity import DIGEST, Damaged, check_digest, digest_of
+from ..stored import read_json
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -30,6 +32,8 @@ _UNLOCKED = 3600.0  # an hour without a change: what 0.1.0, or a writer on a dri
 _swept: set[str] = set()
 LOCK = ".lock"
 """The file in a folder that is locked by the process which has the folder to itself."""
+_LARGEST_LIST = 1 << 28
+"""Bytes of a list of names that a run keeps: some millions of them."""
 
 
 def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
@@ -92,6 +96,33 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: two-space indent, a newline at the end, NaN and infinity as null (JSON has no word for them)."""
     write_text(path, json.dumps(to_json_values(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_json_with_digest(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object with its digest atomically; letters beyond ASCII, and bytes of a name that are no letters, are escaped."""
+    write_text(path, json.dumps({**values, DIGEST: digest_of(values)}, indent=1) + "\n")
+
+
+def read_json_with_digest(path: Path) -> dict[str, Any] | None:
+    """What :func:`write_json_with_digest` wrote into a run; None if the file is not there.
+
+    Raises:
+        UserError: it is damaged, or cannot be read.
+    """
+    try:
+        values = read_json(path, largest=_LARGEST_LIST)
+        if not isinstance(values, dict):
+            raise ValueError("it is no JSON object")
+        check_digest(values)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error}): copy the run again") from error
+    except Damaged as error:
+        raise UserError(f"{path} is damaged ({error}); else copy the run again") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): copy the run again") from error
+    return values
 
 
 def to_json_values(value: Any) -> Any:

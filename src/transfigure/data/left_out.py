@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError
-from ..integrity import DIGEST, check_digest, digest_of
-from ..stored import read_json
 from ..wording import counted
-from .files import write_text
+from .files import read_json_with_digest, write_json_with_digest
 from .pairs import Record, Single, side_by_chance
 
 LEFT_OUT_FILE = "left_out.json"
@@ -39,9 +35,8 @@ class LeftOut:
 
 
 def save_left_out(file: Path, pairs: Sequence[LeftOut]) -> None:
-    """Write the list as JSON; letters beyond ASCII, and bytes of a name that are no letters, are escaped."""
-    values = json.loads(json.dumps({"format": _FORMAT, "pairs": [asdict(pair) for pair in pairs]}))
-    write_text(file, json.dumps({**values, DIGEST: digest_of(values)}, indent=1) + "\n")
+    """Write the list as JSON with its digest."""
+    write_json_with_digest(file, {"format": _FORMAT, "pairs": [asdict(pair) for pair in pairs]})
 
 
 def load_left_out(file: Path) -> tuple[LeftOut, ...] | None:
@@ -50,17 +45,15 @@ def load_left_out(file: Path) -> tuple[LeftOut, ...] | None:
     Raises:
         UserError: the file is damaged.
     """
+    if (values := read_json_with_digest(file)) is None:
+        return None
     try:
-        values: Any = read_json(file)
-        check_digest(values)
         if values["format"] != _FORMAT:
             raise ValueError(f"format {values['format']!r}")
         return tuple(
             LeftOut(_text(pair["split"]), _text(pair["name"]), _texts(pair["files"]), _text(pair["reason"])) for pair in values["pairs"]
         )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file} is damaged: it does not hold the pairs that a run left out; copy the run again") from error
 
 

@@ -9,20 +9,17 @@ that every added file could push trained pairs into the test split; ``split_rule
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from ..errors import UserError
-from ..integrity import DIGEST, Damaged, check_digest, digest_of
-from ..stored import read_json
 from ..wording import counted, that_are
-from .files import natural_key, write_text
+from .files import natural_key, read_json_with_digest, write_json_with_digest
+from .folder import composed
 from .pairing import listed
 from .pairs import SPLITS, Collection, Record, Single, canonical_split, side_by_chance
 
@@ -33,8 +30,6 @@ Parts = dict[str, list[str]]
 PAIRS, A, B = "pairs", "A", "B"
 """What a stored split divides: pairs, or the two domains of unpaired data, each by itself."""
 FORMAT = 1
-LARGEST = 1 << 28
-"""Bytes of a stored split: some millions of names."""
 SPLITS_FILE = "splits.json"
 """In a run directory."""
 _MANY = 3
@@ -54,9 +49,8 @@ class StoredSplit:
     parts: dict[str, Parts]
 
     def save(self, file: Path) -> None:
-        """Write it as JSON; letters beyond ASCII, and bytes of a name that are no letters, are escaped."""
-        values = {"format": FORMAT, **self.parts}
-        write_text(file, json.dumps({**values, DIGEST: digest_of(values)}, indent=1) + "\n")
+        """Write it as JSON with its digest."""
+        write_json_with_digest(file, {"format": FORMAT, **self.parts})
 
     @classmethod
     def load(cls, file: Path) -> StoredSplit | None:
@@ -65,23 +59,15 @@ class StoredSplit:
         Raises:
             UserError: the file is damaged.
         """
-        try:
-            values: Any = read_json(file, largest=LARGEST)
-            if isinstance(values, dict):
-                check_digest(values)
-        except FileNotFoundError:
+        if (values := read_json_with_digest(file)) is None:
             return None
-        except Damaged as error:
-            raise UserError(f"{file} is damaged ({error}); else copy the run again") from error
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file} cannot be read ({error}): copy the run again") from error
-        sides = {side: values.get(side) for side in (PAIRS, A, B) if side in values} if isinstance(values, dict) else {}
+        sides = {side: values[side] for side in (PAIRS, A, B) if side in values}
         sound = all(
             isinstance(parts, dict) and parts.keys() == set(SPLITS) and all(map(_is_names, parts.values())) for parts in sides.values()
         )
         if not sides or not sound or values.get("format") != FORMAT:
             raise UserError(f"{file} is damaged: it does not hold the names of a run's splits; copy the run again")
-        return cls({side: dict(parts) for side, parts in sides.items() if parts is not None})
+        return cls(sides)
 
     def check(self, found: Division, place: str, unused: Callable[[str], bool] = lambda name: False) -> None:
         """Refuse to go on with a training whose pairs are gone.
@@ -231,7 +217,7 @@ def _draw(keys: Iterable[str], val_fraction: float, test_fraction: float, seed: 
 
 def _place(seed: int, key: str) -> float:
     """A number in [0, 1) of this seed and name alone; composed and decomposed letters are one."""
-    same = unicodedata.normalize("NFC", f"{seed}/{key}").encode("utf-8", "surrogatepass")
+    same = composed(f"{seed}/{key}").encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(same, digest_size=6).digest()) / 2**48
 
 

@@ -235,7 +235,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Genera
     config, has_digest = _read_config(folder / CONFIG)
     try:
         header = check_tensors(folder / WEIGHTS)
-        if NETWORK in header.metadata and not header.sealed:  # both are written together
+        if NETWORK in header.metadata and not header.has_digest:  # both are written together
             raise Damaged("its SHA-256 is gone from its header")
         if has_digest and (network := header.metadata.get(NETWORK)) not in (None, json.dumps(_network(config), sort_keys=True)):
             raise UserError(
