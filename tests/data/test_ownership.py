@@ -18,6 +18,8 @@ from transfigure.data.formats.metadata import Metadata, Tag
 from transfigure.data.ownership import check_outputs, digest, is_ours, marked
 from transfigure.errors import UserError
 
+PICTURES = {"images": {}, "spectrum": {}, "lab": {}}
+"""The keys that the pictures of a comparison have."""
 COMPAT = Path(__file__).resolve().parents[1] / "compat" / "v0_1_0"
 KINDS = [
     *(("a.png", 3, "uint8"), ("a.png", 1, "uint16"), ("a.png", 3, "uint16"), ("a.jpg", 3, "uint8"), ("a.webp", 4, "uint8")),
@@ -107,6 +109,17 @@ def test_c06_what_0_1_0_wrote_is_known(name: str) -> None:
     assert is_ours(COMPAT / name)
 
 
+@pytest.mark.parametrize("name", ["evaluation/evaluation.json", "vector/analysis/analysis.json", "paired/model/config.json"])
+def test_c06_another_s_file_that_has_our_key_is_not_ours(tmp_path: Path, name: str) -> None:
+    values = json.loads((COMPAT / name).read_text(encoding="utf-8"))
+    file = tmp_path / Path(name).name
+    file.write_text(json.dumps(marked(values)), encoding="utf-8")
+    assert is_ours(file)
+    for theirs in ({}, {"note": "my own"}, dict(list(values.items())[:2])):
+        file.write_text(json.dumps(marked(theirs)), encoding="utf-8")
+        assert not is_ours(file), "the key is there, and what such a file holds is not"
+
+
 def test_c06_a_table_of_0_1_0_with_a_column_more_is_another_s(tmp_path: Path) -> None:
     shutil.copytree(COMPAT / "evaluation", tmp_path / "evaluation")
     table = tmp_path / "evaluation" / "per_image.csv"
@@ -117,7 +130,7 @@ def test_c06_a_table_of_0_1_0_with_a_column_more_is_another_s(tmp_path: Path) ->
 
 def test_c06_a_table_is_known_by_its_digest_in_the_file_beside_it(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"name,ssim\nx,1\n")
-    (tmp_path / "a.json").write_text(json.dumps(marked({"n": 1}, {"a.csv": digest(b"name,ssim\nx,1\n")})))
+    (tmp_path / "a.json").write_text(json.dumps(marked(PICTURES, {"a.csv": digest(b"name,ssim\nx,1\n")})))
     assert is_ours(tmp_path / "a.csv") and is_ours(tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text())["files"] == {"a.csv": digest(b"name,ssim\nx,1\n")}
     (tmp_path / "a.csv").write_bytes(b"name,ssim\nx,2\n")
@@ -125,7 +138,7 @@ def test_c06_a_table_is_known_by_its_digest_in_the_file_beside_it(tmp_path: Path
 
 
 def test_c06_an_object_with_a_brace_where_tensors_have_theirs(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps(marked({"rows": {}})).replace(" ", ""))
+    (tmp_path / "a.json").write_text(json.dumps(marked({"more": {}, **PICTURES})).replace(" ", ""))
     assert (tmp_path / "a.json").read_bytes()[8:9] == b"{" and is_ours(tmp_path / "a.json")
 
 

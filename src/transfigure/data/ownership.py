@@ -31,13 +31,17 @@ FILES = "files"
 
 _LARGEST = 1 << 26
 _STATISTICS = {f"{name}.npy" for name in ("mu", "sigma", "network", "weights", "resize", "version")}
-_VERSION_1 = (
+_KINDS = (
     {"split", "data", "resize", "checkpoint", "rows", "panels"},
     {"measures", "where", "factors", "probe_accuracy"},
     {"title", "budget", "columns", "variants", "cost"},
     {"images", "spectrum", "lab"},
+    {KEY, "generator", "options", "inference"},
 )
-"""Keys that 0.1.0's files have together, which name no software: an evaluation, an analysis, a comparison, and its pictures."""
+"""Keys that a file of ours has together: an evaluation, an analysis, a comparison, its pictures, and a model's configuration.
+
+Our own key alone would not do, as anybody's notes may have it; and the first four have none if 0.1.0 wrote them.
+"""
 
 
 def check_outputs(files: Iterable[Path], overwrite: bool | None = False, below: Path | None = None) -> None:
@@ -152,7 +156,7 @@ def _json(file: Path) -> Mapping[str, Any]:
 
 
 def _described(values: Mapping[str, Any]) -> bool:
-    return isinstance(values.get(KEY), str) or any(keys <= values.keys() for keys in _VERSION_1)
+    return any(keys <= values.keys() for keys in _KINDS)
 
 
 def _page(file: Path, head: bytes) -> bool:
