@@ -214,6 +214,19 @@ def test_c09_a_png_has_no_place_for_it(tmp_path: Path, capsys: pytest.CaptureFix
     assert said(capsys) == ["note: georeference and no-data value of the source are not kept: a PNG file has no place for them (tif has)"]
 
 
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        (GEO.keys() - {42113}, "the georeference of the source is not kept: a PNG file has no place for it (tif has)"),
+        ({42113}, "the no-data value of the source is not kept: a PNG file has no place for it (tif has)"),
+    ],
+)
+def test_c09_what_is_not_there_is_not_said_to_be_lost(tags: set[int], words: str) -> None:
+    found = metadata.Metadata(georeference={code: metadata.Tag(2, 2, b"0\0") for code in tags})
+    kept, lost = found.fitting("PNG", 3, "uint8", same_grid=True)
+    assert lost == [words] and not kept.georeference
+
+
 def test_c09_half_of_a_picture_lies_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = translated(geotiff(tmp_path / "in.tif"), ".tif", half="left")
     assert of_the_ground(output) == {}

@@ -98,10 +98,12 @@ class Metadata:
 
         if self.texts:
             lost.append("texts of the source (comment, author, title and the like) are not kept: they may speak of its pixels")
+        on_ground, no_data = bool(self.georeference.keys() - {_NODATA}), _NODATA in self.georeference
+        ground = "georeference and no-data value" if on_ground and no_data else "the no-data value" if no_data else "the georeference"
         if kind != "TIFF":
-            drop("georeference and no-data value", f"a {kind} file has no place for them (tif has)", "georeference")
+            drop(ground, f"a {kind} file has no place for {'them' if on_ground and no_data else 'it'} (tif has)", "georeference")
         if not same_grid or self.orientation != 1:
-            drop("georeference and no-data value", "the output has other rows and columns", "georeference")
+            drop(ground, "the output has other rows and columns", "georeference")
         if (nodata := self.georeference.get(_NODATA)) is not None and not _representable(nodata.data, dtype):
             if kept["georeference"]:
                 lost.append(f"the no-data value of the source is not kept: {dtype} cannot say {_text(nodata.data)}")
