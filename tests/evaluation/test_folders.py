@@ -143,7 +143,7 @@ def test_one_image(tmp_path: Path) -> None:
     target = write_images(tmp_path / "target", "a.png")
     result = evaluate_folders(near(tmp_path / "made", target), target, quiet=True)
     for row in result.rows:
-        assert row.skipped or row.low == row.value == row.high or row.of == "lab_histogram", row
+        assert row.low is row.high is None and (row.skipped or row.value is not None), row
     assert "at least 2" in next(row.skipped for row in result.rows if row.of == "random_frechet")
     assert result.about["best"] == result.about["worst"] == ["a"]
 
@@ -466,3 +466,21 @@ def test_c21_a_single_broken_file_has_its_own_sentence(tmp_path: Path) -> None:
     (made / "b.png").write_bytes(b"")
     with pytest.raises(UserError, match=rf"^{made / 'b.png'} is empty"):
         statistics_of(made, "random", quiet=True)
+
+
+def test_a_single_image_has_no_interval_and_a_reason_does_not_repeat_its_label(tmp_path: Path) -> None:
+    target = write_images(tmp_path / "target", *NAMES[:2])
+    made = near(tmp_path / "made", target)
+    several = evaluate_folders(made, target, metrics=["l1"], quiet=True).rows[0]
+    assert several.low is not None and several.high is not None and several.low < several.high
+    for folder in (target, made):
+        (folder / "b.png").unlink()
+    result = evaluate_folders(made, target, metrics=["l1", "dependence", "random_frechet"], quiet=True)
+    assert [(row.n, row.low, row.high) for row in result.rows if not row.skipped] == [(1, None, None)]
+    table = result.table()
+    assert "[" not in table
+    assert table.splitlines()[-2:] == [
+        "skipped: Dependence on the input: compares images with each other, and here is 1",
+        "skipped: Fréchet, random features: compares sets of at least 2 images, and here is 1",
+    ]
+    assert json.loads(json.dumps(result.to_dict()))["rows"][0]["low"] is None

@@ -315,10 +315,12 @@ class MetricCollection:
             values = self.compute(name) if name in self.metrics else {}
             if not values:
                 cls = _class_of(name)
-                rows.append(Row(name, cls.label, cls.unit, cls.better, None, None, None, 0, skipped=self.skipped[name], of=name))
+                reason = self.skipped[name].removeprefix(f"{cls.label} ")  # it stands beside the label, wherever it is shown
+                rows.append(Row(name, cls.label, cls.unit, cls.better, None, None, None, 0, skipped=reason, of=name))
                 continue
             metric = self.metrics[name]
-            intervals: dict[str, Interval] = _or_nothing(metric.interval, {})
+            # of the spread of images a single one says nothing
+            intervals: dict[str, Interval] = _or_nothing(metric.interval, {}) if self.count > 1 else {}
             own: dict[str, dict[str, float]] = _or_nothing(metric.bounds, {})
             facts: dict[str, str] = _or_nothing(metric.facts, {})
             for key, value in values.items():

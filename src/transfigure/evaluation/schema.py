@@ -19,9 +19,9 @@ from ..errors import UserError
 from ..stored import read_json
 
 VERSION = 2
+"""Of the file. One that names no version is of version 1, as 0.1.0 wrote it, where ``target_images`` and ``paired`` have other keys."""
 MOST_ROWS = 2_000
 """Of scores, and of pictures, in one evaluation."""
-"""Of the file. One that names no version is of version 1, as 0.1.0 wrote it, where ``target_images`` and ``paired`` have other keys."""
 _RENAMED = {"against": "target_images", "truth": "paired"}
 
 FILE, PER_IMAGE, PANELS = "evaluation.json", "per_image.csv", "panels"
