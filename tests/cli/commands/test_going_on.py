@@ -57,7 +57,8 @@ def test_a_first_run_says_what_comes_at_every_step(told) -> None:  # type: ignor
     _, said = told("translate", "a run", "a run/samples/fixed/0_source.png", "translated.png")
     assert said == "next:    transfigure evaluate 'a run'\n"
 
-    _, said = told("evaluate", "a run", "--metrics", "l1")
+    answered, said = told("evaluate", "a run", "--metrics", "l1")
+    assert answered.splitlines()[-1] == "next:    transfigure translate 'a run' INPUT OUTPUT", "nothing is stored that could be compared"
     assert (
         "note: with --metrics nothing is stored in a run/evaluation, which is kept for an evaluation by all metrics: "
         "store these with --out DIR\n" in said

@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Evaluate, and print the table."""
     from ...evaluation.collection import options_from_flags
-    from ...evaluation.schema import OF_FILES
+    from ...evaluation.schema import FILE, OF_FILES
 
     of_metrics = {key: overrides.pop(key) for key in list(overrides) if key.startswith("metric.")}
     common = {
@@ -107,7 +107,9 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     evaluate = _folders if options.generated or options.target else _model
     result = evaluate(options, overrides, common)
     run = options.model if evaluate is _model else None
-    next_ones = ("transfigure translate {run} INPUT OUTPUT{plugins}", "transfigure compare {run} ANOTHER_RUN")
+    next_ones = ["transfigure translate {run} INPUT OUTPUT{plugins}"]
+    if run and (Path(run) / "evaluation" / FILE).is_file():  # without one there is nothing to compare
+        next_ones.append("transfigure compare {run} ANOTHER_RUN")
     following = after(run, *next_ones, quiet=options.quiet) if run else []
     if options.json:
         print_result(json.dumps(result.to_dict(), indent=2), lines=True)
