@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.errors import UserError
 from transfigure.evaluation import segmenter_training
@@ -103,7 +104,7 @@ def test_photos_and_labels_move_together_and_labels_are_only_copied(tmp_path: Pa
         labels = render(draw_scene(0, index), "labels", 40)
         images.write(tmp_path / "data" / "train" / f"{index}.png", np.concatenate([labels, labels], axis=1))
     known = load_palette("synthetic")
-    section = segmenter_training._section(tmp_path / "data", 40)
+    section = segmenter_training._section(tmp_path / "data", 40, {})
     side, palette = segmenter_training._labels_and_palette(section, [], SegmenterOptions(known, "A"))
     assert (side, palette) == (1, known)
     records = segmenter_training.find_records(section).splits["train"]
@@ -130,7 +131,7 @@ def test_photos_have_the_value_range_of_their_side(tmp_path: Path, direction: An
     grey = np.full((32, 64, 3), 50, np.uint8)
     images.write(tmp_path / "data" / "train" / "0.png", grey)
     data = Data(path=str(tmp_path / "data"), direction=direction, source_range=(0, 100), target_range=(0, 200), load_size=32, crop_size=32)
-    section = segmenter_training._section(data, 32)
+    section = segmenter_training._section(data, 32, {})
     side, palette = segmenter_training._labels_and_palette(section, [], SegmenterOptions(load_palette("facades"), photos))
     records = segmenter_training.find_records(section).splits["train"]
     photo, _ = segmenter_training._Examples(section, records, side, palette).jittered(0, 0, 0)
@@ -230,3 +231,52 @@ def test_c20_photos_and_label_maps_of_two_sizes_are_refused(tmp_path: Path) -> N
         images.write(tmp_path / "trainB" / f"{index}.png", labels)
     with pytest.raises(UserError, match=r"A/2\.png is 16x16.*B/2\.png is 15x16.*both pictures of a pair must have one size"):
         train(tmp_path, tmp_path / "s.safetensors", photos="A", **TINY)
+
+
+def indices(folder: Path, n: int = 6) -> Path:
+    """Photos of noise, and maps that hold the indices 0, 1 and 2 in their one channel."""
+    for index in range(n):
+        classes = np.zeros((32, 32, 1), np.uint8)
+        classes[8:20, 4:28], classes[22:30, index : index + 20] = 1, 2
+        images.write(folder / "trainA" / f"{index}.png", noise_image(32, 32, 3, seed=index))
+        images.write(folder / "trainB" / f"{index}.png", classes)
+    return folder
+
+
+@pytest.mark.parametrize("unlabelled", [False, True], ids=["all labelled", "255 without a label"])
+def test_maps_of_class_indices_are_named_as_such_with_what_to_do(tmp_path: Path, unlabelled: bool) -> None:
+    folder, file, palette = indices(tmp_path / "data"), tmp_path / "segmenter.safetensors", tmp_path / "palette.json"
+    if unlabelled:
+        classes = images.read(folder / "trainB" / "0.png")
+        classes[:1, :3] = 255
+        images.write(folder / "trainB" / "0.png", classes)
+    for given in ({}, {"photos": "A"}, {"palette": "synthetic"}):
+        with pytest.raises(
+            UserError, match=r"side B of .*data holds class indices \(0, 1, 2\) and no colours: name .*--palette FILE"
+        ) as one:
+            train(folder, file, **given, **TINY)
+    palette.write_text(str(one.value).partition("holds them as ")[2], encoding="utf-8")
+    facts = train(folder, file, palette=str(palette), **TINY)
+    assert facts["palette"]["classes"] == {"class 0": None, "class 1": None} and facts["photos"] == "A"
+
+
+def test_the_data_flags_that_messages_advise_are_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = indices(tmp_path / "data")
+    (folder / "trainA").rename(folder / "photos")
+    (folder / "trainB").rename(folder / "maps")
+    (folder / "photos" / "3.png").write_bytes(b"no image")
+    palette = tmp_path / "p.json"
+    palette.write_text(json.dumps({"classes": dict.fromkeys("abc"), "numbers": {"0": "a", "1": "b", "2": "c"}}), encoding="utf-8")
+    line = ["segmenter", "train", str(folder), "--out", str(tmp_path / "s.safetensors"), "--photos", "A", "--palette", str(palette)]
+    line += ["--size", "16", "--epochs", "1", "--width", "2", "--device", "cpu", "--json"]
+    assert main(line) == 2
+    assert "say which kind of data it is with --data.kind" in capsys.readouterr().err
+    line += ["--data.kind", "two_folders", "--data.a", "photos", "--data.b", "maps"]
+    line += ["--data.val_fraction", "0", "--data.test_fraction", "0"]
+    assert main(line) == 2
+    assert "leave them out with --data.on_error skip" in capsys.readouterr().err
+    assert main([*line, "--data.on_error", "skip"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["n"] == 5 and "1 train pair cannot be used and is left out" in printed.err
+    assert main([*line, "--data.kind", "unpaired", "--data.on_error", "skip"]) == 2
+    assert "read as data without pairs: a segmenter needs photos with the label maps of the same scenes" in capsys.readouterr().err

@@ -6,9 +6,10 @@ class every pixel of a photo is, and a small network learns it in minutes. Train
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +25,13 @@ from ..data.dataset import Cache
 from ..data.file_facts import PictureWatch
 from ..data.files import check_writable_folder, home_path
 from ..data.grey import channels_of, grey_among_colour
-from ..data.open import find_records, no_training_pairs, resolve_data
+from ..data.left_out import of_left_out
+from ..data.open import find_records, no_training_pairs, resolve_data, usable
 from ..data.ownership import check_outputs
 from ..data.pairs import Record
 from ..data.pixels import Array
 from ..data.transforms import Geometry
-from ..data.value_range import Watch, number
+from ..data.value_range import Watch, train_flag
 from ..errors import RunFailure, UserError
 from ..metrics.palettes import IGNORE, Palette, learn_palette, load_palette
 from ..metrics.segmentation import confusion, scores
@@ -46,6 +48,7 @@ RARITY = 0.25
 BUDGET = 48_000_000
 """Pixels of photos seen by default, about three minutes of one core; never fewer than 4 epochs nor more than 300."""
 _SAMPLE = 32  # label maps that a palette is learnt from
+_MOST_INDICES = 64
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def train_segmenter(
     out: str | Path,
     options: SegmenterOptions = SegmenterOptions(),
     *,
+    overrides: Mapping[str, Any] | None = None,
     quiet: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -101,6 +105,7 @@ def train_segmenter(
         data: a folder of pairs, a manifest, the name of a drawn world, or a data section.
         out: the file to write, such as ``segmenter.safetensors``.
         options: how it is trained.
+        overrides: dotted data keys that say how the pairs are read, such as ``{"data.kind": "two_folders"}``.
         quiet: no notes and no progress.
         overwrite: replace a file that is there already and that this tool did not write.
 
@@ -118,12 +123,18 @@ def train_segmenter(
         raise UserError(f"{file} is a folder: name the file to write, such as {file / 'segmenter.safetensors'}")
     check_outputs([file], overwrite)
     device = pick_device(options.device)
-    section = _section(data, options.size)
+    section = _section(data, options.size, overrides or {})
     opened = find_records(section)
     records, notes = opened.splits, opened.notes
     where = section.path or section.kind
     if not records["train"]:
         raise UserError(no_training_pairs(section, opened))
+    if not opened.paired:
+        raise UserError(f"{where} is read as data without pairs: a segmenter needs photos with the label maps of the same scenes")
+    for part in records:
+        records[part], gone = usable(section, records[part], part, opened.paired, quiet)
+        if gone:
+            notes.append(of_left_out(len(gone), gone[0], len(records[part]), opened.paired, part))
     side, known = _labels_and_palette(section, records["train"], options)
     classes = counted(len(known.classes), "class", "classes")
     notes.append(f"photos are side {'AB'[1 - side]}; the labels have {classes}: {_few(known.classes)}")
@@ -172,8 +183,7 @@ class _Examples:
         self.margin = max(1, section.crop_size // 16)
         self.range = section.source_range if (side == 1) == (section.direction == "AtoB") else section.target_range
         key = "source" if (side == 1) == (section.direction == "AtoB") else "target"
-        self.watch = PictureWatch(Watch("photos", self.range, lambda limits: f"from Python, as Data({key}_range=({number(limits[0])}, "
-                                                                             f"{number(limits[1])}))"))  # fmt: skip
+        self.watch = PictureWatch(Watch("photos", self.range, train_flag(key)))
         self.palettes: dict[str, tuple[tuple[int, bytes], ...]] = {}
         self.cache = Cache(self.geometry, int(section.cache_gb * 2**30))
 
@@ -289,13 +299,16 @@ def _score(network: SegmentationNetwork, examples: _Examples, quiet: bool) -> di
     return {name: round(value, 6) for name, value in scores(total).items()}
 
 
-def _section(data: str | Path | Data, size: int | None) -> Data:
+def _section(data: str | Path | Data, size: int | None, overrides: Mapping[str, Any]) -> Data:
     """The data section, resolved, its squares of the size that is wanted."""
-    side = size if size is not None else data.crop_size if isinstance(data, Data) else 128
+    sized = isinstance(data, Data) or "data.crop_size" in overrides
+    if not isinstance(data, Data):
+        overrides = {**data_at(data, overrides.get("data.kind")), **overrides}
+        data = Data()
+    data = data.replaced(**{key.removeprefix("data."): value for key, value in overrides.items()})
+    side = size if size is not None else data.crop_size if sized else 128
     if side < 16:
         raise UserError(f"the segmenter's size is {side}: it needs squares of 16 pixels or more")
-    if not isinstance(data, Data):
-        data = Data(**{key.removeprefix("data."): value for key, value in data_at(data).items()})
     return resolve_data(data.replaced(crop_size=side, load_size=None if data.load_size is None else side))
 
 
@@ -320,6 +333,17 @@ def _labels_and_palette(section: Data, records: Sequence[Record], options: Segme
     if len(found) == 1:
         ((side, learnt),) = found.items()
         return side, learnt if known is None else known
+    indices = {index: numbers for index in ((0, 1) if side is None else (side,)) if (numbers := _indices(pictures[index]))}
+    if not found and len(indices) == 1:
+        ((at, numbers),) = indices.items()
+        if known is not None and known.numbers is not None:
+            return at, known
+        names = [f"class {number}" for number in numbers[:2]]
+        example = {"classes": dict.fromkeys(names), "numbers": {str(number): name for number, name in zip(numbers, names)}}
+        raise UserError(
+            f"side {'AB'[at]} of {section.path} holds class indices ({_few(list(map(str, numbers)))}) and no colours: name the classes "
+            f"with --palette FILE, which holds them as {json.dumps(example)}"
+        )
     if side is not None:
         raise UserError(
             f"side {'AB'[side]} of {section.path}, where the labels should be, has no small set of flat colours: choose the other side "
@@ -337,6 +361,15 @@ def _learnt(pictures: Sequence[Array], name: str) -> Iterator[Palette]:
         yield learn_palette(pictures, name)
     except UserError:
         return
+
+
+def _indices(pictures: Sequence[Array]) -> list[int]:
+    """The values of one-channel pictures that hold few, close to each other, as indices of classes are; empty for other pictures."""
+    if any(picture.shape[2] != 1 or picture.dtype != np.uint8 for picture in pictures):
+        return []
+    values: list[int] = np.unique(np.concatenate([np.unique(picture) for picture in pictures])).tolist()
+    values = [value for value in values if value != IGNORE]  # which many data sets write where there is no label
+    return values if 2 <= len(values) <= _MOST_INDICES and values[-1] - values[0] < 2 * _MOST_INDICES else []
 
 
 def _few(names: Sequence[str], most: int = 16) -> str:

@@ -7,9 +7,11 @@ import json
 from typing import Any
 
 from ...progress import print_result
+from ...wording import counted
 from ..options import add_device, add_json, add_overwrite, add_quiet
 
 GROUP = "measure"
+RECIPE_FLAGS = ("data.",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--palette", metavar="NAME", help="of the label maps: facades, cityscapes, synthetic or a JSON file (default: learnt)"
     )
     parser.add_argument("--photos", choices=["A", "B"], help="which side the photos are (default: the side without flat colours)")
-    parser.add_argument(
-        "--size", type=int, metavar="PIXELS", help="side of the pictures it is trained on (default: 128; drawn facades: 64)"
-    )
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="side of the pictures it is trained on (default: 128)")
     parser.add_argument("--epochs", type=int, help="passes over the training pairs (default: about three minutes on one core)")
     parser.add_argument("--minutes", type=float, help="stop in time for this")
     parser.add_argument("--width", type=int, help="filters of the outermost level (default: 16)")
@@ -40,11 +40,13 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     keys = ("palette", "photos", "size", "epochs", "minutes", "width", "device", "seed")
     given = {key: getattr(options, key) for key in keys if getattr(options, key) is not None}
-    facts = train_segmenter(options.data, options.out, SegmenterOptions(**given), quiet=options.quiet, overwrite=options.overwrite)
+    common = {"overrides": overrides, "quiet": options.quiet, "overwrite": options.overwrite}
+    facts = train_segmenter(options.data, options.out, SegmenterOptions(**given), **common)
     if options.json:
         print_result(json.dumps(facts, indent=2), lines=True)
         return 0
     print_result(f"{facts['file']}: {len(facts['palette']['classes'])} classes, {facts['size']} pixels, photos are side {facts['photos']}")
+    scored = counted(facts["n"], f"{facts['split']} pair")
     for score in ("pixel_accuracy", "class_accuracy", "class_iou"):
-        print_result(f"{score.replace('_', ' '):16} {facts[score]:.3f}  on the real photos of {facts['n']} {facts['split']} pairs")
+        print_result(f"{score.replace('_', ' '):16} {facts[score]:.3f}  on the real photos of {scored}")
     return 0
