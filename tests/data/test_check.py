@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transfigure.data import images
+from transfigure.data import check, images
 from transfigure.data.check import Findings, inspect, raise_if_bad
 from transfigure.data.dataset import Cache, PairDataset, PairFormat
 from transfigure.data.open import open_collection, open_data, resolve_data
@@ -162,6 +162,17 @@ def test_progress_and_sink_spare_a_second_decoding(good: list[Record], monkeypat
     pair = PairDataset(good, geometry, pair_format, cache=cache)[0, 2]
     assert (pair.source == plain.source).all()
     assert (pair.target == plain.target).all()
+
+
+def test_a_side_by_side_header_is_read_once_and_an_odd_width_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, width in (("even", 16), ("odd", 17)):
+        images.write(tmp_path / f"{name}.png", noise(1, 8, width))
+    records = open_collection("side_by_side", tmp_path).splits["all"]
+    looks: list[Path] = []
+    size_of = images.size_of
+    monkeypatch.setattr(check, "size_of", lambda path, *how: (looks.append(path), size_of(path, *how))[1])
+    assert check.amiss_by_headers(records, Geometry(None, 8)) == ["odd"]
+    assert [path.name for path in looks] == ["even.png", "odd.png"]
 
 
 def test_nothing_readable(tmp_path: Path) -> None:

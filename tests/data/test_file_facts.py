@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,16 @@ def test_c08_a_model_trained_without_the_tag_translates_without_it(tmp_path: Pat
     ignoring = type(translator)(translator.generator, tiny_config("copy", {}, 3, 3, size_multiple=1, recipe=recipe), translator.inference)
     ignoring.translate_file(tmp_path / "x.png", tmp_path / "y.png")
     assert images.read(tmp_path / "y.png").shape == (24, 16, 3)
+
+
+def test_c08_whether_an_image_looks_like_two_halves_is_seen_as_it_is_read(tmp_path: Path) -> None:
+    tagged(tmp_path / "x.png", noise_image(32, 16), 6)  # stored 32 wide and 16 high
+    translator = copying()
+    translator.config = replace(translator.config, recipe={"data": {"kind": "side_by_side"}})
+    translator.translate_file(tmp_path / "x.png", tmp_path / "y.png")
+    assert images.read(tmp_path / "y.png").shape == (32, 16, 3)
+    with pytest.raises(UserError, match="twice as wide as high"):
+        translator.translate_file(tmp_path / "x.png", tmp_path / "z.png", orientation="ignore")
 
 
 # ---- pages -----------------------------------------------------------------------------------------------------------------

@@ -403,6 +403,28 @@ def test_c32_what_is_cut_off_or_of_another_model_is_made_again(tmp_path: Path) -
     assert len(other.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)) == 3
 
 
+def test_c32_what_is_done_is_not_decoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png")
+    copying().translate_folder(source, tmp_path / "out", quiet=True)
+
+    def decode(*how: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(images, "examine", decode)
+    assert len(copying().translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True).skipped) == 2
+
+
+def test_c32_what_another_program_has_changed_is_made_again(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png")
+    copying().translate_folder(source, tmp_path / "out", quiet=True)
+    expected = contents(tmp_path / "out")
+    changed = bytearray(expected["2.png"])
+    changed[-20] ^= 1
+    (tmp_path / "out" / "2.png").write_bytes(changed)
+    written = copying().translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True, overwrite=True)
+    assert written == [tmp_path / "out" / "2.png"] and contents(tmp_path / "out") == expected
+
+
 def test_c32_what_is_older_than_its_source_is_made_again(tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", "1.png", "2.png", "3.png")
     copying().translate_folder(source, tmp_path / "out", quiet=True)

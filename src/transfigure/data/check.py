@@ -294,16 +294,17 @@ def amiss_by_headers(records: Sequence[Record], geometry: Geometry) -> list[str]
 
 
 def _amiss(record: Record, geometry: Geometry) -> bool:
-    sizes = []
-    for picture in (record.a, record.b):
-        if not isinstance(picture, FilePicture):
-            return False
-        try:
-            header = size_of(picture.paths[0], picture.orientation)
-        except (UserError, Missing):
-            return True
-        sizes.append((header.width // 2 if picture.half else header.width, header.height))
-    return geometry.paired and not geometry.fit and sizes[0] != sizes[1]
+    a, b = record.a, record.b
+    if not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
+        return False
+    try:
+        header = size_of(a.paths[0], a.orientation)
+        if a.half:  # b is the other half of this file
+            return header.width % 2 == 1
+        other = size_of(b.paths[0], b.orientation)
+    except (UserError, Missing):
+        return True
+    return geometry.paired and not geometry.fit and (header.width, header.height) != (other.width, other.height)
 
 
 def _oriented_apart(arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts]) -> bool:

@@ -21,8 +21,8 @@ from ..data import images
 from ..data.file_facts import KEPT_TYPES, Orientation, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.folder import find_images
-from ..data.formats.metadata import Metadata, unsealed
-from ..data.ownership import check_outputs, is_ours
+from ..data.formats.metadata import Metadata, is_sealed, unsealed
+from ..data.ownership import check_outputs
 from ..data.pixels import bicubic, convert_channels, to_array, to_tensor
 from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside
 from ..errors import Missing, UserError
@@ -283,7 +283,8 @@ class Translator:
         if options.half is not None:
             return replace(options, half=None) if options.half == "none" else options
         data = (self.config.recipe or {}).get("data") or {}
-        double = [file for file in files if _is_double(file)] if data.get("kind") == "side_by_side" else []
+        orientation = self._orientation(options)
+        double = [file for file in files if _is_double(file, orientation)] if data.get("kind") == "side_by_side" else []
         if double:
             first = f"{double[0]} is" if len(double) == 1 else f"{len(double)} of {len(files)} images ({double[0].name}, ...) are"
             half = "left" if data.get("direction", "AtoB") == "AtoB" else "right"
@@ -296,7 +297,7 @@ class Translator:
     def _check_file(self, source: Path, options: FileOptions) -> None:
         """The same from a file's header, before anything is decoded; what is wrong with the file is said when it is read."""
         try:
-            header = images.size_of(source)
+            header = images.size_of(source, self._orientation(options))
         except (UserError, Missing):
             return
         try:
@@ -434,10 +435,10 @@ class Translator:
         return "png"
 
 
-def _is_double(file: Path) -> bool:
+def _is_double(file: Path, orientation: Orientation) -> bool:
     """Whether an image has the shape of a square side-by-side pair; what cannot be read is said when it is translated."""
     try:
-        size = images.size_of(file)
+        size = images.size_of(file, orientation)
     except (UserError, Missing):
         return False
     return size.width == 2 * size.height
@@ -446,17 +447,15 @@ def _is_double(file: Path) -> bool:
 def _is_done(image: Path, output: Path, maker: str, half: str | None, orientation: Orientation) -> bool:
     """Whether an output is there, whole, no older than the image, and what this maker would make of it, as far as can be seen."""
     try:
-        if not is_ours(output) or unsealed(images.software(output) or "").split(" ")[-1] != maker:
-            return False
         if image.stat().st_mtime_ns > output.stat().st_mtime_ns:
             return False
-        size, made = images.size_of(image), images.read(output, "keep")
-        height, width = size.height, size.width
-        if orientation == "ignore" and images.metadata_of(image).orientation > 4:  # it would lie on its side
-            height, width = width, height
+        software = images.software(output) or ""
+        if unsealed(software).split(" ")[-1] != maker or not is_sealed(output.read_bytes(), software):
+            return False
+        size, generated = images.size_of(image, orientation), images.size_of(output)
     except (OSError, UserError, Missing):
         return False
-    return made.shape[:2] == (height, width // 2 if half is not None else width)
+    return (generated.height, generated.width) == (size.height, size.width // 2 if half is not None else size.width)
 
 
 def open_translator(
