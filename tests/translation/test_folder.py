@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from tests.tiny import copying, noise_image, tiny_config, tiny_translator, write_images
+from tests.tiny import UNET, copying, noise_image, tiny_config, tiny_translator, write_images
 from transfigure.cli import main
 from transfigure.data import images
 from transfigure.errors import Missing, RunFailure, UserError
@@ -423,6 +424,24 @@ def test_c32_what_another_program_has_changed_is_made_again(tmp_path: Path) -> N
     (tmp_path / "out" / "2.png").write_bytes(changed)
     written = copying().translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True, overwrite=True)
     assert written == [tmp_path / "out" / "2.png"] and contents(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_the_weights_are_read_through_again_only_if_they_changed(tmp_path: Path, norm: str) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png", size=(32, 32))
+    translator = tiny_translator(tiny_config(options={**UNET, "norm": norm}))
+    translator.translate_file(source / "1.png", tmp_path / "1.png")
+    hashed = translator._hashed
+    translator.translate_file(source / "2.png", tmp_path / "2.png")
+    translator.translate_folder(source, tmp_path / "out", quiet=True)
+    assert hashed is not None and translator._hashed is hashed
+    with torch.no_grad():
+        next(translator.generator.parameters()).mul_(2)
+    assert len(translator.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)) == 2
+    fresh = replace(translator)  # which knows of no weights yet
+    assert fresh.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True) == []
+    fresh.generator.load_state_dict(tiny_translator(translator.config, seed=1).generator.state_dict())
+    assert len(fresh.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)) == 2
 
 
 def test_c32_what_is_older_than_its_source_is_made_again(tmp_path: Path) -> None:

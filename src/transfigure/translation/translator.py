@@ -60,6 +60,7 @@ class Translator:
     quiet: bool = False
     _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     _footprint: Footprint = field(init=False, repr=False, compare=False)
+    _hashed: tuple[list[tuple[str, int, int]], str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._footprint = Footprint(self.generator)
@@ -400,7 +401,8 @@ class Translator:
             written.skipped = [
                 file for file, image in outputs.items() if _is_done(image, file, maker, options.half, self._orientation(options))
             ]
-            outputs = {file: image for file, image in outputs.items() if file not in {*written.skipped}}
+            done = set(written.skipped)
+            outputs = {file: image for file, image in outputs.items() if file not in done}
         failed: dict[Path, UserError | Missing] = {}
         watch = translator._watch()
         for file, image in track(list(outputs.items()), len(outputs), "translate", quiet=quiet):
@@ -419,10 +421,20 @@ class Translator:
 
     def _maker(self, options: FileOptions) -> str:
         """A word that is the same for outputs of the same weights, run in the same way."""
-        found = hashlib.sha256(json.dumps([asdict(self.inference), options.alpha, options.half, self._orientation(options)]).encode())
-        for name, tensor in sorted(self.generator.state_dict().items()):
-            found.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return f"model-{found.hexdigest()[:12]}"
+        how = json.dumps([asdict(self.inference), options.alpha, options.half, self._orientation(options), self._weights()])
+        return f"model-{hashlib.sha256(how.encode()).hexdigest()[:12]}"
+
+    def _weights(self) -> str:
+        """The SHA-256 of the weights, found out anew only where one was replaced or written to."""
+        state = sorted(self.generator.state_dict().items())
+        versions = [(name, tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for name, tensor in state]
+        if self._hashed is None or self._hashed[0] != versions:
+            found = hashlib.sha256()
+            for name, tensor in state:
+                found.update(name.encode())
+                found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            self._hashed = versions, found.hexdigest()
+        return self._hashed[1]
 
     def _usual_format(self, quiet: bool) -> str:
         try:
