@@ -459,6 +459,7 @@ def test_c21_all_broken_files_are_named_together(tmp_path: Path, way: str) -> No
     assert lines[0] == f"5 of 9 {what} cannot be used:"
     assert f"{made / '2.png'} is empty" in lines[1]
     assert f"{made / '4.png'} is a damaged" in lines[2] and lines[2].endswith(f"likewise {made / '5.png'}, {made / '6.png'} and 1 more")
+    assert lines[3:] == [f"repair these files, or move them{' (with their partners)' * (way == 'paired')} out of their folders"]
 
 
 def test_c21_a_single_broken_file_has_its_own_sentence(tmp_path: Path) -> None:

@@ -550,5 +550,7 @@ def _each(items: Sequence[T], read: Callable[[T], R], what: str, doing: str, qui
                 raise
             lines = [f"  {error}" for error in said_once(errors)]
             more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-            raise UserError(f"{len(errors)} of {len(items)} {what} cannot be used:", *lines[:SHOWN], *more) from first
+            with_them = "" if isinstance(item, Path) else " (with their partners)"
+            way_out = f"repair these files, or move them{with_them} out of their folders"
+            raise UserError(f"{len(errors)} of {len(items)} {what} cannot be used:", *lines[:SHOWN], *more, way_out) from first
         yield found
