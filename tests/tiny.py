@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -74,3 +76,16 @@ def write_images(folder: Path, *names: str, size: tuple[int, int] = (20, 24), ch
     for seed, name in enumerate(names):
         images.write(folder / name, noise_image(*size, channels, dtype, seed))
     return folder
+
+
+def needs_any_name(folder: Path) -> None:
+    """Skip where names have to be letters, as on macOS, or links cannot be made."""
+    probe, link = folder / os.fsdecode(b"probe\xff"), folder / "probe"
+    try:
+        probe.touch()
+        link.symlink_to(probe)
+    except (OSError, UnicodeError) as error:
+        pytest.skip(f"this file system does not hold any name, or no links ({error})")
+    finally:
+        link.unlink(missing_ok=True)
+    probe.unlink()

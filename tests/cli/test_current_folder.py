@@ -53,6 +53,8 @@ def test_every_verb_is_walked() -> None:
 
 
 def walk(place: Path, entry: str, words: list[str], out: Path, **environment: str) -> None:
+    if not Path(ENTRIES[entry][0]).is_file():
+        pytest.skip("transfigure is not installed as a command here")
     marks = place.parent / "marks.txt"
     start = out.parent / "start"
     start.mkdir(exist_ok=True)
@@ -83,8 +85,6 @@ WALK = {verb: [verb, "--help"] for verb in names()} | VERBS | {"demo": ["demo", 
 )
 def test_no_verb_runs_what_lies_in_the_current_folder(verb: str, entry: str, place: Path, tmp_path: Path) -> None:
     """Behind either entry the verbs are the same; ``python -m`` is walked with those that start processes, read images, and do neither."""
-    if not Path(ENTRIES[entry][0]).is_file():
-        pytest.skip("transfigure is not installed as a command here")
     walk(place, entry, [*WALK[verb], *WORKERS.get(verb, [])], tmp_path / "out")
 
 
@@ -94,8 +94,6 @@ def test_no_verb_runs_what_lies_in_the_current_folder(verb: str, entry: str, pla
     [*(("the installed command", method) for method in ("fork", "spawn", "forkserver")), ("python -m", "spawn")],
 )
 def test_loader_processes_do_not_run_it_either(entry: str, method: str, place: Path, tmp_path: Path) -> None:
-    if not Path(ENTRIES[entry][0]).is_file():
-        pytest.skip("transfigure is not installed as a command here")
     walk(place, entry, [*VERBS["train"], *WORKERS["train"]], tmp_path / "out", TEST_START_METHOD=method)
 
 
