@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import time
 from pathlib import Path
 from typing import Any
 
@@ -296,9 +295,7 @@ def test_a_wide_network_is_not_built_before_its_weights_are_looked_at(model: Pat
     """Width 1024 is a network of 14 GB; the weights beside it take 50 kB."""
     monkeypatch.setattr(model_file, "build_generator", lambda *_: pytest.fail("it was built"))
     change(model, options={"width": 1024, "depth": 4})
-    started = time.monotonic()
     assert "does not fit the unet described" in refused(model)
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(
