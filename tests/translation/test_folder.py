@@ -510,9 +510,11 @@ def test_c02_same_of_a_model_whose_images_a_png_cannot_hold(tmp_path: Path) -> N
     assert written == [tmp_path / "out" / "a.tif"]
 
 
+@pytest.mark.parametrize("quiet", [False, True])
 def test_c32_who_interrupts_is_told_how_to_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quiet: bool
 ) -> None:
+    """In a note, which ``--quiet`` leaves out."""
     tiny_translator().save(tmp_path / "model")
     write_images(tmp_path / "photos", "1.png", "2.png", "3.png")
     translate, seen = Translator._translate, []
@@ -525,8 +527,10 @@ def test_c32_who_interrupts_is_told_how_to_go_on(
 
     monkeypatch.setattr(Translator, "_translate", interrupted)
     words = ["translate", *(str(tmp_path / place) for place in ("model", "photos", "made"))]
-    assert main(words) == 130
-    assert "note: the same command with --skip-existing goes on where this one ended\n" in capsys.readouterr().err
+    assert main([*words, *["--quiet"] * quiet]) == 130
+    notes = "" if quiet else "note: the same command with --skip-existing goes on where this one ended\n"
+    said = capsys.readouterr().err
+    assert said.endswith(f"{notes}transfigure: interrupted\n") and ("note:" in said) != quiet
     assert main([*words, "--skip-existing"]) == 0
     assert sorted(file.name for file in (tmp_path / "made").iterdir()) == ["1.png", "2.png", "3.png"]
     assert len(seen) == 4

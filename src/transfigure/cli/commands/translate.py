@@ -64,7 +64,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
                 source, output, format=options.format, quiet=options.quiet, skip_existing=options.skip_existing, **how
             )
         except (KeyboardInterrupt, RunFailure):  # Ctrl-C, a signal, a full disk
-            say("note: the same command with --skip-existing goes on where this one ended")
+            if not options.quiet:
+                say("note: the same command with --skip-existing goes on where this one ended")
             raise
         print_result(written.words(output))
         _go_on(options)
