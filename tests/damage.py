@@ -1,9 +1,21 @@
-"""Damage done to files by a seed: single bits flipped, ends cut off."""
+"""Damage done to files by a seed: single bits flipped, ends cut off; and code hidden in them."""
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+class Trap:
+    """Pickled, it makes a folder when it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return os.mkdir, (str(self.mark),)
 
 
 def flips(data: bytes, count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.journeys.commands import ROOT, Block, Result, blocks, links, shell_lines, type_in
+from tests.metrics.ranks import metric_class
 from transfigure import registry
 from transfigure.cli.commands import load
 from transfigure.cli.parser import command_parser
@@ -23,7 +24,6 @@ from transfigure.evaluation.collection import MetricChoice, options_from_flags
 from transfigure.evaluation.segmenter_training import SegmenterOptions, train_segmenter
 from transfigure.features import download
 from transfigure.features.published import CATALOGUE
-from transfigure.metrics.metric import Metric
 from transfigure.recipe import shipped, tree
 from transfigure.recipe.sections import Data
 
@@ -40,12 +40,6 @@ TINY = {
     "data": {"train": 4, "test": 6},
 }
 """The demo in a second."""
-
-
-def metric_class(name: str) -> type[Metric]:
-    found = registry.resolve("metric", name)
-    assert isinstance(found, type) and issubclass(found, Metric)
-    return found
 
 
 def page_of(name: str) -> str:

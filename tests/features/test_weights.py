@@ -15,6 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from tests.damage import Trap
 from transfigure.errors import Missing, UserError
 from transfigure.features import weights
 from transfigure.features.published import CATALOGUE, Weights
@@ -232,22 +233,12 @@ def test_tensors_come_on_the_cpu_without_gradients(published: bytes, tmp_path: P
             assert not tensors[key].requires_grad
 
 
-class Code:
-    """Unpickled, it would leave a trace."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (str(self.trace),)
-
-
 @pytest.mark.parametrize("legacy", [True, False])
 def test_code_is_refused_and_not_run(published: bytes, tmp_path: Path, legacy: bool) -> None:
     file, trace = tmp_path / "evil.pth", tmp_path / "trace"
-    torch.save({"a": torch.zeros(1), "b": Code(trace)}, file, _use_new_zipfile_serialization=not legacy)
+    torch.save({"a": torch.zeros(1), "b": Trap(trace)}, file, _use_new_zipfile_serialization=not legacy)
     assert "contains code (" in refusal(file)
-    file.write_bytes(pickle.dumps(Code(trace)))
+    file.write_bytes(pickle.dumps(Trap(trace)))
     refusal(file)
     assert not trace.exists()
     with pytest.raises(Exception, match=r"invalid load key|magic number|corrupt"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.damage import Trap
 from tests.interop.reference_layouts import State, reference_patch, reference_pixel, reference_resnet, reference_unet
 from transfigure.errors import UserError
 from transfigure.interop.pytorch_cyclegan import (
@@ -155,11 +155,6 @@ def test_a_file_becomes_a_network_in_float32(tmp_path: Path, old: bool, dtype: t
 # ---- files that cannot be used ------------------------------------------------------------------------------------------
 
 
-class Hostile:
-    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
-        return os.mkdir, ("executed",)
-
-
 def _good(path: Path, old: bool = False) -> bytes:
     torch.save(reference_patch(6, 4, 3, "batch"), path, _use_new_zipfile_serialization=not old)
     return path.read_bytes()
@@ -176,7 +171,9 @@ def test_a_file_cut_short_is_said_so(tmp_path: Path, old: bool, share: float) ->
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["zip", "before-1.6"])
-@pytest.mark.parametrize("content", [{"a": Hostile()}, Hostile(), torch.nn.Linear(1, 1), {"epoch": np.float64(3)}])
+@pytest.mark.parametrize(
+    "content", [{"a": Trap(Path("executed"))}, Trap(Path("executed")), torch.nn.Linear(1, 1), {"epoch": np.float64(3)}]
+)
 def test_code_is_named_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bool, content: object) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save(content, "net.pth", _use_new_zipfile_serialization=not old)
@@ -185,7 +182,7 @@ def test_code_is_named_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not Path("executed").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"<!DOCTYPE html>", b"\x89PNG\r\n\x1a\n", pickle.dumps({"a": Hostile()})])
+@pytest.mark.parametrize("content", [b"", b"PK", b"<!DOCTYPE html>", b"\x89PNG\r\n\x1a\n", pickle.dumps({"a": Trap(Path("executed"))})])
 def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.chdir(tmp_path)
     Path("net.pth").write_bytes(content)

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.damage import Trap
 from tests.interop.reference_layouts import reference_unet
 from tests.journeys.commands import TINY, done, fingerprint, refused
 from tests.tiny import noise_image
@@ -476,16 +477,6 @@ def test_weights_cut_off(capsys: pytest.CaptureFixture[str], copy: Path) -> None
             said = refused(capsys, line)
             assert said.startswith(f"{file} ") and ":" in said and "\n" not in said
     assert not Path("made").exists()
-
-
-class Trap:
-    """Pickled, it makes a folder when it is loaded."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.mark),)
 
 
 def _zipped(content: Any, file: Path) -> None:

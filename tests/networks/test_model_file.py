@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from tests.damage import cuts, flips
+from tests.damage import Trap, cuts, flips
 from tests.tiny import RESNET, tiny_config, tiny_translator
 from transfigure.errors import UserError
 from transfigure.networks import model_file
@@ -336,16 +335,6 @@ def test_a_number_of_thousands_of_digits_in_a_configuration(model: Path) -> None
     text = (model / CONFIG).read_text().replace('"size_multiple": 16', f'"size_multiple": {"1" * 4301}')
     (model / CONFIG).write_text(text)
     assert "thousands of digits" in refused(model)
-
-
-class Trap:
-    """Pickled, it leaves a file behind when it is loaded."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.mark),)
 
 
 def test_a_pickle_in_disguise_is_not_run(model: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 from transfigure.errors import printable
 
@@ -56,6 +57,11 @@ def read(path: Path) -> Page:
     parsed = Page(path)
     assert parsed.open == []
     return parsed
+
+
+def texts(svg: str) -> list[str]:
+    """The words in a figure, in order."""
+    return [node.text or "" for node in ElementTree.fromstring(svg.replace("xlink:href", "href")).iter("text")]
 
 
 def check_self_contained(parsed: Page) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -28,11 +27,9 @@ def test_one_line_of_3000_terms_holds_nothing_up(tmp_path: Path) -> None:
     """0.1.0 drew 3,000 figures, for a minute."""
     terms = {f"term {number}": float(number) for number in range(3000)}
     folder = run(tmp_path / "run", line("start", 0, pairs=2), line("step", 1, g=1.0, terms=terms, gradients=terms))
-    started = time.monotonic()
     page = report(folder).read_text(encoding="utf-8")
-    assert time.monotonic() - started < 20  # a few seconds, however busy the machine is
     assert "names 3,000 loss terms: the first 24 are shown" in page and "3,000 gradient norms" in page
-    assert page.count(", unweighted") == MOST_NAMES
+    assert page.count(", unweighted") == MOST_NAMES and page.count("<figure") < 2 * MOST_NAMES
 
 
 def test_thousands_of_findings_are_counted(tmp_path: Path) -> None:

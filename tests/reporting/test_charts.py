@@ -27,13 +27,11 @@ from transfigure.reporting.charts import (
     short,
 )
 
+from .reading import texts
+
 
 def wave(n: int) -> list[tuple[float, float]]:
     return [(50.0 * i, math.sin(i / 9) + 2) for i in range(n)]
-
-
-def texts(svg: str) -> list[str]:
-    return [node.text or "" for node in ElementTree.fromstring(svg.replace("xlink:href", "href")).iter("text")]
 
 
 def test_a_curve_is_small_well_formed_and_left_to_the_page_to_colour() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.damage import Trap
 from tests.training.runs import TINY, assert_same_bits, checkpoint_tensors, log_entries, tiny_recipe
 from transfigure.cli import main
 from transfigure.errors import Interrupted, RunFailure, UserError
@@ -341,17 +342,9 @@ def test_a_checkpoint_cut_in_half(run: Path, kept: int) -> None:
         train(tiny_recipe(training__epochs=1), run, resume=True, quiet=True)
 
 
-class Bomb:
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self):  # type: ignore[no-untyped-def]
-        return (Path.touch, (self.marker,))
-
-
 def test_a_checkpoint_that_holds_code_is_never_run(tmp_path: Path, run: Path) -> None:
     file = run / "checkpoints" / "last.pt"
-    torch.save({"format": 1, "position": Bomb(tmp_path / "exploded")}, file)
+    torch.save({"format": 1, "position": Trap(tmp_path / "exploded")}, file)
     with pytest.raises(UserError, match="never run"):
         train(tiny_recipe(training__epochs=1), run, resume=True, quiet=True)
     assert not (tmp_path / "exploded").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.damage import Trap
 from tests.tiny import noise_image, tiny_config, tiny_translator
 from transfigure.errors import UserError
 from transfigure.networks.model_file import Inference
@@ -158,16 +158,6 @@ def test_a_reference_file_cut_short(tmp_path: Path) -> None:
         (tmp_path / "net.pth").write_bytes(data[:kept])
         with pytest.raises(UserError, match=r"net\.pth"):
             open_translator(tmp_path / "net.pth")
-
-
-class Trap:
-    """Pickled, it makes a folder when it is loaded."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.mark),)
 
 
 def test_code_in_a_reference_file_is_not_run(tmp_path: Path) -> None:

@@ -12,19 +12,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from tests.data.pictures import Pixels, gradient
 from transfigure.cli.commands import doctor
 from transfigure.cli.main import main
 from transfigure.data.images import Header, read, size_of, write
 from transfigure.errors import Missing, UserError
-
-Pixels = np.ndarray[Any, Any]
-
-
-def gradient(height: int, width: int, channels: int, dtype: str = "uint8") -> Pixels:
-    count = np.arange(height * width * channels).reshape(height, width, channels)
-    if dtype == "float32":
-        return (count / count.size).astype(np.float32)
-    return (count * 7919 % (int(np.iinfo(dtype).max) + 1)).astype(dtype)
 
 
 class TestManyChannels:

@@ -4,7 +4,6 @@ import io
 import itertools
 import math
 import re
-from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
@@ -12,11 +11,8 @@ from PIL import Image
 from transfigure.reporting.analysis.factor_plot import HEIGHT, WIDTH, _common, _places, factor_plot, factor_png
 from transfigure.reporting.charts import COLOURS
 
+from ..reading import texts
 from .example import SOME, result
-
-
-def texts(svg: str) -> list[str]:
-    return [node.text or "" for node in ElementTree.fromstring(svg.replace("xlink:href", "href")).iter("text")]
 
 
 def test_a_figure_is_small_well_formed_and_left_to_the_page_to_colour() -> None:
