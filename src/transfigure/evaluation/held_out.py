@@ -137,12 +137,16 @@ def split_of_run(translator: Translator, section: Data) -> StoredSplit | None:
     trained = _trained_on(translator)
     if any(trained.get(key) != value for key, value in section.to_dict().items() if key in _DIVIDING and key in trained):
         return None
+    return _split_kept_by(translator)
+
+
+def _split_kept_by(translator: Translator) -> StoredSplit | None:
     return next((stored for place in _places(translator) if (stored := StoredSplit.load(place / SPLITS_FILE)) is not None), None)
 
 
 def _trained_among(translator: Translator, pairs: Sequence[Any]) -> list[str]:
     """The names of pairs that the translator's run drew for training, where another split than its own was asked for."""
-    stored = next((found for place in _places(translator) if (found := StoredSplit.load(place / SPLITS_FILE)) is not None), None)
+    stored = _split_kept_by(translator)
     trained = set() if stored is None else set(stored.parts.get(PAIRS, {}).get("train", ()))
     return [record.name for record in pairs if record.name in trained]
 
