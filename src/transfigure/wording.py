@@ -10,8 +10,8 @@ _ALIKE = 3
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """``1 pair``, ``2 pairs``; of words whose plural is not made by an s it is given."""
-    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+    """``1 pair``, ``2,000 pairs``; of words whose plural is not made by an s it is given."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def that_are(count: int, noun: str) -> str:

@@ -160,7 +160,7 @@ def test_a_finished_run_says_so(
     made = train(recipe, tmp_path / "other", quiet=True) if changes else run
     train(recipe, made, resume=True)
     said = capsys.readouterr().err
-    assert "this training is finished: 6 images, 1 of 1 epochs, after" in said and way_out in said
+    assert "this training is finished: 6 images, 1 of 1 epoch, after" in said and way_out in said
     assert "resumed at" not in said
 
 

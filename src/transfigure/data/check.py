@@ -180,8 +180,8 @@ def inspect(
     shared = _shared_files(records, held_out)
     if shared:
         found.warnings.append(
-            f"{len(shared)} of {counted(len(held_out), 'validation and test pair')} are also in the training set, so their scores will be "
-            f"too good: {listed(shared)}"
+            f"{len(shared):,} of {counted(len(held_out), 'validation and test pair')} are also in the training set, so their scores will "
+            f"be too good: {listed(shared)}"
         )
     found.errors = [line for index in sorted(bad) for line in bad[index]]
     for index in sorted(bad):
@@ -206,7 +206,7 @@ def raise_if_bad(findings: Findings, skipping: bool = False) -> None:
     if not findings.errors:
         return
     errors = said_once((error, findings.named.get(error, ())) for error in findings.errors)
-    lines = [f"{findings.unusable} of {counted(findings.count, 'pair')} cannot be used:"]
+    lines = [f"{findings.unusable:,} of {counted(findings.count, 'pair')} cannot be used:"]
     lines += [f"  {error}" for error in errors[:SHOWN]]
     if len(errors) > SHOWN:
         lines.append(f"  and {len(errors) - SHOWN} more")
@@ -375,13 +375,13 @@ def _warn_of_shapes(found: Findings, sources: Sequence[_Seen], crop_size: int, l
     small = [one.label for one in sources if min(one.size) < crop_size]
     if small:
         found.warnings.append(
-            f"{len(small)} of {counted(len(sources), 'pair')} are smaller than the crop of {crop_size} pixels and will be enlarged: "
+            f"{len(small):,} of {counted(len(sources), 'pair')} are smaller than the crop of {crop_size} pixels and will be enlarged: "
             f"{listed(small)}"
         )
     oblong = [one.label for one in sources if one.size[0] != one.size[1]]
     if load_size is not None and oblong:
         found.warnings.append(
-            f"{len(oblong)} of {counted(len(sources), 'pair')} are not square and will be squeezed to {load_size}x{load_size} pixels: "
+            f"{len(oblong):,} of {counted(len(sources), 'pair')} are not square and will be squeezed to {load_size}x{load_size} pixels: "
             f"{listed(oblong)} (--data.load_size null cuts squares out of them instead)"
         )
 
@@ -482,7 +482,7 @@ def _warn_of_types(found: Findings, targets: FactsWatch) -> None:
     foreign = {name: count for name, count in targets.stored.items() if name not in KEPT_TYPES}
     if foreign:
         found.warnings.append(
-            f"{sum(foreign.values())} of {counted(targets.count, 'target picture')} hold {' or '.join(sorted(foreign))} values: they are "
+            f"{sum(foreign.values()):,} of {counted(targets.count, 'target picture')} hold {' or '.join(sorted(foreign))} values: they are "
             "read as 32-bit floats, and translated images will be float TIFF files"
         )
 

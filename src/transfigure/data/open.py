@@ -217,8 +217,8 @@ def open_data(
     notes += _of_few(records, paired)
     if amiss := amiss_by_headers(records["test"], geometry):
         notes.append(
-            f"{len(amiss)} of {counted(len(records['test']), 'test pair')} cannot be used by what their headers say (their pixels are not "
-            f"read before they are scored): {listed(amiss)}; evaluate will refuse them, or leave them out with --data.on_error skip"
+            f"{len(amiss):,} of {counted(len(records['test']), 'test pair')} cannot be used by what their headers say (their pixels are "
+            f"not read before they are scored): {listed(amiss)}; evaluate will refuse them, or leave them out with --data.on_error skip"
         )
     if left:
         used = pictures_in(records["train"], paired) + pictures_in(records["val"], paired)

@@ -111,7 +111,7 @@ def held_out(
         notes.append("there is neither a test nor a val split: if these are the pairs it was trained on, the scores are too good")
     elif split is None and data is not None:
         scored = "is" if len(pairs) == 1 else "are"
-        notes.append(f"{len(pairs)} of {counted(sum(map(len, records.values())), 'pair')} {scored} scored: the {name} split")
+        notes.append(f"{len(pairs):,} of {counted(sum(map(len, records.values())), 'pair')} {scored} scored: the {name} split")
     dataset = _plain_dataset(section, translator, pairs, paired)
     notes += _conversions(dataset)
     dataset.watches, dataset.together = (_watch(section, "source"), _watch(section, "target")), PairWatch(dataset.geometry)

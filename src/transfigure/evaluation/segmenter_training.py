@@ -231,7 +231,7 @@ class _Examples:
         labels = list(self.palettes.items())
         if differing := differing_palettes(labels):
             lines = said_once((reason, [labels[at][0]]) for at, reason in differing.items())
-            raise UserError(f"{len(differing)} of {counted(len(labels), 'label map')} cannot be used:", *(f"  {line}" for line in lines))
+            raise UserError(f"{len(differing):,} of {counted(len(labels), 'label map')} cannot be used:", *(f"  {line}" for line in lines))
         known = torch.from_numpy(counts[: len(self.palette.classes)]).double()
         if not known.any():
             raise UserError(f"no pixel of the label maps has a class of the palette {self.palette.name}: choose another palette")

@@ -32,6 +32,7 @@ from ..progress import Progress, duration, say
 from ..recipe import Recipe
 from ..registry import plugin_flags
 from ..stored import brief
+from ..wording import counted
 from .allocator import keep_freed_memory
 from .checkpoint import (
     check_network,
@@ -130,22 +131,22 @@ def opening(trainer: Trainer) -> list[str]:
     """What is about to happen, for a person who waits: what is learnt from what, by which networks, where, and where it will stand."""
     data, run, engine = trainer.data, trainer.run_directory.path, trainer.engine
     section, training = trainer.recipe.data, trainer.recipe.training
-    pairs = {(True, False): "pairs", (True, True): "pairs, without their pairing,"}.get((data.has_pairs, data.unpaired), "unpaired images")
-    parts = [f"{len(data.train):,} {pairs} to train on"]
+    pairs = counted(len(data.train), "pair" if data.has_pairs else "unpaired image")
+    parts = [f"{pairs}{', without their pairing,' if data.has_pairs and data.unpaired else ''} to train on"]
     parts += [f"{len(held):,} to {verb}" for held, verb in ((data.val, "validate"), (data.test, "test")) if len(held)]
     sizes = f"{section.crop_size} x {section.crop_size} pixels"
     if section.load_size not in (None, section.crop_size):
         sizes += f", cut from {section.load_size} x {section.load_size}"
     networks = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in trainer._sizes().items() if count)
     threads = torch.get_num_threads()
-    device = f"cpu, {threads} thread{'s' * (threads > 1)}" if engine.device.type == "cpu" else str(engine.device)
+    device = f"cpu, {counted(threads, 'thread')}" if engine.device.type == "cpu" else str(engine.device)
     if engine.world_size > 1:
         device += f", {engine.world_size} processes"
     return [
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
         f"sizes:   {sizes}; {data.source_channels} -> {data.target_channels} channels, {data.source_dtype} -> {data.target_dtype}",
         f"model:   {networks} parameters; on {device}",
-        f"plan:    {training.epochs:,} epochs of {len(data.train):,} images, {training.batch_size} at a time",
+        f"plan:    {counted(training.epochs, 'epoch')} of {counted(len(data.train), 'image')}, {training.batch_size} at a time",
         f"report:  {run / 'report.html'} at the end, and at any time by  transfigure report {shlex.quote(str(run))}",
     ]
 
@@ -531,7 +532,7 @@ class Trainer:
             say(f"note: {note}")
         after = f"after {duration(position.seconds)} of training"
         if position.epoch < training.epochs and not self._patience_is_over():
-            say(f"resumed at {position.images:,} images (epoch {position.epoch + 1}, {after})")
+            say(f"resumed at {counted(position.images, 'image')} (epoch {position.epoch + 1}, {after})")
             return
         if position.epoch < training.epochs:
             more = f"its {training.best_metric} had not improved for {training.patience} validations; a longer patience is for a new run"
@@ -539,7 +540,8 @@ class Trainer:
             more = f"to train on, give more than {training.epochs} as --training.epochs"
         else:
             more = f"{training.schedule} has come to its end: to train longer, start a new run with more --training.epochs"
-        say(f"this training is finished: {position.images:,} images, {position.epoch} of {training.epochs} epochs, {after}; {more}")
+        done = f"{counted(position.images, 'image')}, {position.epoch} of {counted(training.epochs, 'epoch')}"
+        say(f"this training is finished: {done}, {after}; {more}")
 
     def _check_fits(self, state: dict[str, Any]) -> None:
         """See that every part of a saved state fits what it is restored into, before anything is; what torch would only notice later too.

@@ -64,7 +64,7 @@ class Written(list[Path]):
     def words(self, output: Path) -> str:
         """``8 of 10 images written to photos (2 were there already)``."""
         were = "was" if len(self.skipped) == 1 else "were"
-        return f"{len(self)} of {counted(self.inputs, 'image')} written to {output}" + (
+        return f"{len(self):,} of {counted(self.inputs, 'image')} written to {output}" + (
             f" ({len(self.skipped)} {were} there already)" if self.skipped else ""
         )
 
@@ -130,7 +130,7 @@ def other_formats(outputs: Mapping[Path, Path]) -> str:
     if not other:
         return ""
     (image, file), kinds = other[0], sorted({image.suffix.lower() or "no suffix" for image, _ in other})
-    which = f"{len(other)} of {counted(len(outputs), 'image')} ({listed(kinds)})"
+    which = f"{len(other):,} of {counted(len(outputs), 'image')} ({listed(kinds)})"
     return f"{which} are written as {file.suffix[1:]}, such as {image}: theirs is only read"
 
 
@@ -172,7 +172,7 @@ def raise_failures(failed: Mapping[Path, UserError | Missing], source: Path, wri
         say(line)
     good, skipped = len(written), len(written.skipped)
     others = f"the other {good} could" if not skipped else f"{good} could, {skipped} {'was' if skipped == 1 else 'were'} there already"
-    some = f"{len(failed)} of {counted(written.inputs, 'image')} could not be translated ({others})"
+    some = f"{len(failed):,} of {counted(written.inputs, 'image')} could not be translated ({others})"
     what = some if good or skipped else "no image could be translated"
     which = f"{listed(names, 10)}; the first: " if len(failed) > 1 else ""
     kind = Missing if all(isinstance(error, Missing) for error in errors) else UserError

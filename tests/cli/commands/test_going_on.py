@@ -43,7 +43,7 @@ def test_a_first_run_says_what_comes_at_every_step(told) -> None:  # type: ignor
     assert opening[0] == "data:    6 pairs to train on, 2 to validate, 1 to test; from synthetic, AtoB"
     assert opening[1] == "sizes:   32 x 32 pixels, cut from 36 x 36; 3 -> 3 channels, uint8 -> uint8"
     assert re.fullmatch(r"model:   generator [\d,]+, discriminator [\d,]+ parameters; on cpu, 1 thread", opening[2])
-    assert opening[3] == "plan:    1 epochs of 6 images, 1 at a time"
+    assert opening[3] == "plan:    1 epoch of 6 images, 1 at a time"
     assert opening[4] == "report:  a run/report.html at the end, and at any time by  transfigure report 'a run'"
     assert answered.splitlines() == [
         "trained: a run",

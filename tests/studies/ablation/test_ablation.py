@@ -74,7 +74,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     out = ablate(two(tmp_path), tmp_path / "out", HERE, quiet=True)
     stored = json.loads((out / "ablation.json").read_text(encoding="utf-8"))
     assert (stored["name"], stored["metrics"]) == ("two", ["l1", "ssim"])
-    assert stored["budget"] == "6 images a cell (1 epochs of 6 pairs)"
+    assert stored["budget"] == "6 images a cell (1 epoch of 6 pairs)"
     for cell in stored["cells"]:
         assert cell["state"] == "done" and cell["seconds"] > 0 and cell["peak_mib"] > 50
         run = out / cell["path"]

@@ -21,6 +21,7 @@ from ...processes import StopRequest, child_command, isolated_children
 from ...progress import Progress, say
 from ...recipe import FREE_ON_RESUME, Recipe
 from ...stored import read_json
+from ...wording import counted
 from .cell import CellSpec, last_line, outcome_file, run_cell, words_file
 from .grid import Grid, GridCell
 
@@ -101,9 +102,9 @@ def ablate(
         if not Path(plugin).is_file():
             raise UserError(f"plugin {plugin} does not exist: give the path of a Python file that registers something")
     write_text(folder / GRID, grid.to_yaml())
-    pairs = len(records["train"])
-    each = pairs * cells[0].recipe.training.epochs
-    ledger = Ledger(folder, grid, cells, f"{each:,} images a cell ({cells[0].recipe.training.epochs} epochs of {pairs:,} pairs)")
+    pairs, epochs = len(records["train"]), cells[0].recipe.training.epochs
+    each = pairs * epochs
+    ledger = Ledger(folder, grid, cells, f"{counted(each, 'image')} a cell ({counted(epochs, 'epoch')} of {counted(pairs, 'pair')})")
     ledger.write()
     waiting = [cell for cell in cells if ledger.states[cell]["state"] != "done"]
     if waiting and options.segmenter == "train":
