@@ -58,7 +58,14 @@ def test_every_word_and_why(entries: Entries, rows: list[Row], word: str, said: 
     found = diagnose(entries, rows)
     assert found.word == word in WORDS
     assert said in " ".join(found.reasons), found
-    assert found.advice == ADVICE[word] and bool(found.advice) == (word != "healthy")
+    advice = {
+        **ADVICE,
+        "collapsed": "Give the discriminator the source (--objective.adversarial.conditional true), add a reconstruction term such as l1, "
+        "or lower the learning rate (--training.learning_rate).",
+        "discriminator wins": "Use a smaller --training.discriminator_learning_rate, softer labels "
+        "(--objective.adversarial.real_label 0.9), or more data.",
+    }
+    assert found.advice == advice[word] and bool(found.advice) == (word != "healthy")
 
 
 def test_the_worst_names_it_and_nothing_is_hidden() -> None:
@@ -105,7 +112,7 @@ def test_a_short_run_is_told_what_is_there_and_that_it_is_early() -> None:
         ),
         (
             {"objective": {"adversarial": {"conditional": True}, "terms": []}},
-            "Add a reconstruction term such as l1, or lower the learning rate.",
+            "Add a reconstruction term such as l1, or lower the learning rate (--training.learning_rate).",
         ),
         ({"data": {"unpaired": True}, "objective": {"terms": [{"loss": "cycle"}]}}, "Use fewer levels in the generator"),
         ({"objective": None, "data": []}, "Add a reconstruction term"),

@@ -6,6 +6,7 @@ import json
 
 import torch
 
+from transfigure.recipe import Recipe
 from transfigure.training.health import PATIENCE_IMAGES, Health, broken, variation
 
 
@@ -28,7 +29,11 @@ def test_health_sees_collapse_and_not_variety() -> None:
     assert health.previews(0, same, targets) == []
     found = health.previews(PATIENCE_IMAGES, same, targets)
     assert found[0]["code"] == "collapse" and "0.0%" in found[0]["message"] and "conditional" in found[0]["message"]
-    unpaired = Health(pairs=False)
+    has_them = Health(Recipe.load("pix2pix").to_dict())
+    has_them.previews(0, same, targets)
+    advice = has_them.previews(PATIENCE_IMAGES, same, targets)[0]["message"].partition("Common remedies: ")[2]
+    assert advice == "lower the learning rate (--training.learning_rate)."
+    unpaired = Health(unpaired=True)
     unpaired.previews(0, same, targets)
     advice = unpaired.previews(PATIENCE_IMAGES, same, targets)[0]["message"]
     assert "--generator.depth" in advice and "conditional" not in advice
@@ -36,6 +41,15 @@ def test_health_sees_collapse_and_not_variety() -> None:
     assert [healthy.previews(images, targets.flip(0), targets) for images in (0, 5000, 9000)] == [[], [], []]
     assert variation(same) == 0 and variation(targets) > 0.3
     assert health.previews(9, targets[:1], targets[:1]) == []
+
+
+def test_nothing_is_advised_against_a_winning_discriminator_that_the_run_has() -> None:
+    def advice(real_label: float) -> str:
+        health = Health({"objective": {"adversarial": {"real_label": real_label}}})
+        health.losses(0, True)
+        return str(health.losses(PATIENCE_IMAGES, True)[0]["message"])
+
+    assert "real_label 0.9" in advice(1.0) and "real_label" not in advice(0.9)
 
 
 def test_health_state_is_resumed() -> None:

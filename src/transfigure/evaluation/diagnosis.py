@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import UserError
 from ..metrics.direction import badness
 from ..stored import read_log, read_yaml
-from ..training.health import COLLAPSED, PATIENCE_IMAGES
+from ..training.health import COLLAPSED, PATIENCE_IMAGES, remedies
 from .schema import FILE, MEAN_TARGET, SOURCE_COPIED, EvaluationRecord, Row, finite
 
 Entry = dict[str, Any]
@@ -25,13 +25,11 @@ WORDS = (DIVERGED, COLLAPSE, SATURATED, WORSE, EARLY, HEALTHY)
 """The vocabulary, the worst first."""
 ADVICE = {
     DIVERGED: "Lower --training.learning_rate, or the weight of the term that grew, and start again.",
-    COLLAPSE: "Give the discriminator the source (conditional), add a reconstruction term such as l1, or lower the learning rate.",
-    SATURATED: "Use a smaller --training.discriminator_learning_rate, softer labels (real_label 0.9), or more data.",
     WORSE: "Train longer, or look at the pictures: blur does well by these metrics, and an adversarial term alone may lose by them.",
     EARLY: f"Train on, at least to {PATIENCE_IMAGES:,} images.",
     HEALTHY: "",
 }
-"""What to do, by word."""
+"""What to do, by word; against the others there is :func:`.health.remedies`."""
 LASTING = (COLLAPSE, SATURATED, WORSE)
 """What more training may mend."""
 _OF_CODES = {"nan": DIVERGED, "collapse": COLLAPSE, "d_wins": SATURATED}
@@ -43,8 +41,6 @@ _AS_IT_BEGINS = {
     ),
 }
 """At one moment, and for a while."""
-RECONSTRUCTIONS = frozenset({"l1", "l2", "charbonnier", "ssim", "ms_ssim", "cosine", "lpips", "perceptual"})
-"""Terms that hold an output to its target."""
 
 
 @dataclass(frozen=True)
@@ -106,28 +102,9 @@ def diagnose_run(run: Path, alike: bool = False) -> Diagnosis:
 
 def _advice(word: str, recipe: Mapping[str, Any]) -> str:
     """What to do, without what the recipe has already."""
-    if word not in (COLLAPSE, SATURATED) or not recipe:
+    if word in ADVICE:
         return ADVICE[word]
-    data, objective = (part if isinstance(part := recipe.get(name), dict) else {} for name in ("data", "objective"))
-    adversarial = objective.get("adversarial")
-    conditions = adversarial if isinstance(adversarial, dict) else {}
-    held = objective.get("terms")
-    terms = {str(term.get("loss")) for term in held if isinstance(term, dict)} if isinstance(held, list) else set()
-    if word == SATURATED:
-        softer = finite(conditions.get("real_label")) in (None, 1.0)
-        return ADVICE[word] if softer else ADVICE[word].replace("softer labels (real_label 0.9), ", "")
-    unpaired = data.get("unpaired") is True
-    remedies = [
-        "give the discriminator the source (conditional)"
-        if conditions and conditions.get("conditional") is not True and not unpaired
-        else "",
-        "add a reconstruction term such as l1" if not terms & RECONSTRUCTIONS and not unpaired else "",
-        "use fewer levels in the generator (--generator.depth)" if unpaired else "",
-        "add a term such as contrastive or cycle" if unpaired and not terms & {"contrastive", "cycle"} else "",
-        "lower the learning rate",
-    ]
-    *others, last = filter(None, remedies)
-    words = f"{', '.join(others)}, or {last}" if others else f"{last} (--training.learning_rate)"
+    words = remedies(next(code for code, its in _OF_CODES.items() if its == word), recipe)
     return f"{words[:1].upper()}{words[1:]}."
 
 

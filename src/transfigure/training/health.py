@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,46 @@ PATIENCE_IMAGES = 1000
 """For how many images in a row a condition must hold before it is said."""
 COLLAPSED = 0.05
 """Outputs that vary with their sources by less than this share of what the targets do are one picture."""
+RECONSTRUCTIONS = frozenset({"l1", "l2", "charbonnier", "ssim", "ms_ssim", "cosine", "lpips", "perceptual"})
+"""Terms that hold an output to its target."""
+
+
+def remedies(code: str, recipe: Mapping[str, Any], unpaired: bool = False) -> str:
+    """What may help against a condition, without what the recipe has already.
+
+    Args:
+        code: ``collapse`` or ``d_wins``.
+        recipe: nested plain values, which anybody may have written; an empty one has nothing.
+        unpaired: no target belongs to a source; so it is, too, where the recipe says so.
+    """
+    data, objective = _part(recipe, "data"), _part(recipe, "objective")
+    adversarial = _part(objective, "adversarial")
+    if code == "d_wins":
+        hard = adversarial.get("real_label") in (None, 1)
+        softer = ["softer labels (--objective.adversarial.real_label 0.9)"] if hard else []
+        return _either(["use a smaller --training.discriminator_learning_rate", *softer, "more data"])
+    held = objective.get("terms")
+    terms = {str(term.get("loss")) for term in held if isinstance(term, dict)} if isinstance(held, list) else set()
+    found = []
+    if unpaired or data.get("unpaired") is True:
+        found.append("use fewer levels in the generator (--generator.depth), so that more of the source passes")
+        if not terms & {"contrastive", "cycle"}:
+            found.append("add a term such as contrastive or cycle")
+    else:
+        if not recipe or (adversarial and adversarial.get("conditional") is not True):
+            found.append("give the discriminator the source (--objective.adversarial.conditional true)")
+        if not terms & RECONSTRUCTIONS:
+            found.append("add a reconstruction term such as l1")
+    return _either([*found, "lower the learning rate (--training.learning_rate)"])
+
+
+def _part(holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = holder.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _either(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])}, or {words[-1]}" if len(words) > 1 else words[0]
 
 
 @dataclass
@@ -20,12 +61,14 @@ class Health:
     """Collects signs and returns each finding once, until it has been better in between.
 
     Attributes:
-        pairs: whether sources come with their targets; remedies that need them are advised only then.
+        recipe: what is trained, nested plain values: nothing is advised that it has.
+        unpaired: no target belongs to a source; what needs them is not advised then.
         since: images seen when each present condition began.
         reported: conditions already reported.
     """
 
-    pairs: bool = True
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    unpaired: bool = False
     since: dict[str, int] = field(default_factory=dict)
     reported: list[str] = field(default_factory=list)
 
@@ -41,8 +84,7 @@ class Health:
             bool(saturated),
             images,
             "The discriminator wins: it has told real from generated almost perfectly for {n:,} images, so the generator learns "
-            "little from it. Common remedies: a smaller --training.discriminator_learning_rate, "
-            "--objective.adversarial.real_label 0.9, more data.",
+            "little from it.",
         )
 
     def previews(self, images: int, fakes: Tensor, targets: Tensor) -> list[dict[str, Any]]:
@@ -56,17 +98,11 @@ class Health:
         if len(fakes) < 2:
             return []
         varied = signs(fakes, targets)["variation"]
-        remedies = (
-            "a conditional discriminator, a reconstruction term such as l1"
-            if self.pairs
-            else "fewer levels in the generator (--generator.depth), so that more of the source passes, a term such as contrastive or cycle"
-        )
         return self._hold(
             "collapse",
             varied < COLLAPSED,
             images,
-            f"Collapse: for {{n:,}} images the pictures have not varied with their sources ({varied:.1%} of the targets' variation). "
-            f"Common remedies: {remedies}, a lower learning rate.",
+            f"Collapse: for {{n:,}} images the pictures have not varied with their sources ({varied:.1%} of the targets' variation).",
         )
 
     def _hold(self, code: str, present: bool, images: int, message: str) -> list[dict[str, Any]]:
@@ -79,10 +115,11 @@ class Health:
         if images - start < PATIENCE_IMAGES or code in self.reported:
             return []
         self.reported.append(code)
-        return [{"code": code, "level": "warning", "message": message.format(n=images - start)}]
+        advice = f"Common remedies: {remedies(code, self.recipe, self.unpaired)}."
+        return [{"code": code, "level": "warning", "message": f"{message.format(n=images - start)} {advice}"}]
 
     def conditions(self) -> dict[str, int]:
-        """The conditions that hold now, told or not, each with the images seen when it began."""
+        """The conditions that hold now, reported or not, each with the images seen when it began."""
         return dict(self.since)
 
     def state_dict(self) -> dict[str, Any]:

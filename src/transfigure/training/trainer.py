@@ -253,7 +253,7 @@ class Trainer:
         self.step = build_step(Setup(recipe, (data.source_channels, data.target_channels), engine, unpaired=data.unpaired))
         self.generator = self.step.generator
         self.ema = EMA(self.generator, training.ema) if training.ema is not None else None
-        self.health = Health(pairs=not data.unpaired)
+        self.health = Health(recipe.to_dict(), data.unpaired)
         self.position = Position()
         self.averages = Averages()
         self.batches_per_epoch = self._sampler(0, 0).batches
