@@ -1,10 +1,19 @@
-"""How messages count, and how they say one thing of many files once."""
+"""How messages count, what they call things, and how they say one thing of many files once."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 
+_NAMES = {
+    "unet": "U-Net",
+    "encoder_decoder": "encoder-decoder",
+    "resnet": "ResNet",
+    "l1": "L1",
+    "l2": "L2",
+    "ms_ssim": "MS-SSIM",
+    **{name: name.upper() for name in ("psnr", "ssim", "fid", "kid", "lpips", "dists", "mae", "mse", "rmse")},
+}
 _ALIKE = 3
 """So many files are named where one sentence is about all of them."""
 
@@ -17,6 +26,16 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 def that_are(count: int, noun: str) -> str:
     """``1 pair is``, ``2 pairs are``."""
     return f"{counted(count, noun)} {'is' if count == 1 else 'are'}"
+
+
+def called(name: str) -> str:
+    """A registered name as people write it: ``unet`` -> U-Net, ``feature_matching`` -> feature matching."""
+    return _NAMES.get(name.lower(), name.replace("_", " "))
+
+
+def weighted(loss: str, weight: float) -> str:
+    """A term of an objective: ``100 × L1``."""
+    return f"{weight:g} × {called(loss)}"
 
 
 def said_once(reasons: Iterable[tuple[str, Sequence[str]]]) -> list[str]:

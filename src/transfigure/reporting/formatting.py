@@ -5,23 +5,8 @@ from __future__ import annotations
 import math
 import re
 
-_NAMES = {
-    "unet": "U-Net",
-    "encoder_decoder": "encoder-decoder",
-    "resnet": "ResNet",
-    "l1": "L1",
-    "l2": "L2",
-    "ms_ssim": "MS-SSIM",
-    **{name: name.upper() for name in ("psnr", "ssim", "fid", "kid", "lpips", "dists", "mae", "mse", "rmse")},
-}
-
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1"}
 MEANINGS = {"higher": "higher is better", "lower": "lower is better", "one": "nearest to 1 is better"}
-
-
-def called(name: str) -> str:
-    """A registered name as people write it: ``unet`` -> U-Net, ``feature_matching`` -> feature matching."""
-    return _NAMES.get(name.lower(), name.replace("_", " "))
 
 
 def capital(text: str) -> str:

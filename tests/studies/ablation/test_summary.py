@@ -227,9 +227,9 @@ def test_runs_that_differ_in_seed_and_places_are_one_variant(tmp_path: Path) -> 
     comparison = read_runs(runs)
     assert [[cell.seed for cell in variant.cells] for variant in comparison.variants] == [[0, 1], [0], [0]]
     assert [variant.name for variant in comparison.variants] == [
-        "data.path=facades, objective.terms.l1.weight=10",
-        "data.path=facades, objective.terms.l1.weight=100",
-        "data.path=maps, objective.terms.l1.weight=10",
+        "data.path=facades, 10 × L1",
+        "data.path=facades, 100 × L1",
+        "data.path=maps, 10 × L1",
     ]
     assert comparison.title == "4 runs" and read_runs(runs, "mine").title == "mine"
 
@@ -244,10 +244,10 @@ def test_variants_are_named_by_the_keys_that_make_them(tmp_path: Path) -> None:
         ]
     )
     assert [variant.name for variant in comparison.variants] == [
-        "objective.adversarial=null, objective.terms.l1.weight=100",
-        "objective.adversarial.conditional=false, objective.terms.l1.weight=100",
-        "objective.adversarial.conditional=true, objective.terms.l1=null",
-        "objective.adversarial.conditional=true, objective.terms.l1.weight=100",
+        "no discriminator, 100 × L1",
+        "unconditional, 100 × L1",
+        "conditional, no L1",
+        "conditional, 100 × L1",
     ]
     networks = read_runs(
         [write_run(tmp_path / "5", generator="resnet"), write_run(tmp_path / "6"), write_run(tmp_path / "7", generator__depth=3)]
@@ -256,6 +256,17 @@ def test_variants_are_named_by_the_keys_that_make_them(tmp_path: Path) -> None:
         "generator=resnet",
         "generator=unet, generator.depth=4",
         "generator=unet, generator.depth=3",
+    ]
+    ssim = "{loss: ssim, weight: 1, window: WINDOW}"
+    terms = read_runs(
+        [
+            write_run(tmp_path / "8", objective__terms=f"[{ssim.replace('WINDOW', '7')}]", training__betas=[0.5, 0.9]),
+            write_run(tmp_path / "9", objective__terms=f"[{ssim.replace('WINDOW', '11')}, {{loss: l1, weight: 100}}]"),
+        ]
+    )
+    assert [variant.name for variant in terms.variants] == [
+        "1 × SSIM (window=7), training.betas=[0.5, 0.9]",
+        "1 × SSIM (window=11) + 100 × L1, training.betas=[0.5, 0.999]",
     ]
 
 

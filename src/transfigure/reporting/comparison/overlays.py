@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from ...evaluation.schema import finite
 from ...studies.ablation.summary import Summary
+from ...wording import called
 from ..charts import Band, Chart, Dots, LineStyle, bands, dots, overlay
-from ..formatting import called
 from ..run_files import Points, RunFiles
 from ..scores import Entry, mapping, read_json
 

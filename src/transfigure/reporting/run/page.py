@@ -19,9 +19,11 @@ from markupsafe import Markup
 from ...data.files import write_atomically
 from ...data.ownership import check_outputs
 from ...evaluation.schema import OF_FILES
+from ...progress import say
+from ...wording import called
 from .. import charts
 from ..charts import Chart
-from ..formatting import called, decimals, plain, weight
+from ..formatting import decimals, plain, weight
 from ..panels import Album, PagePicture, fitting
 from ..run_files import Points, RunFiles, Sample
 from ..scores import EvaluationView, PanelFiles, Score, mapping

@@ -11,7 +11,8 @@ from typing import Any
 from ...evaluation.schema import MEAN_TARGET, SOURCE_COPIED, finite
 from ...progress import duration
 from ...recipe import stabilisers
-from ..formatting import called, capital, count, decimals, plain, to_places
+from ...wording import called, weighted
+from ..formatting import capital, count, decimals, plain, to_places
 from ..run_files import Points, RunFiles
 from ..scores import CEILINGS, EvaluationView, Score
 
@@ -112,9 +113,8 @@ def _objective(recipe: dict[str, Any]) -> str:
     adversarial = objective.get("adversarial")
     held = objective.get("terms")
     terms = [term for term in held if isinstance(term, dict) and term.get("loss")] if isinstance(held, list) else []
-    sums = " + ".join(
-        f"{finite(term.get('weight', 1)) or 0:g}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{called(str(term['loss']))}" for term in terms
-    )
+    written = (weighted(str(term["loss"]), finite(term.get("weight", 1)) or 0) for term in terms)
+    sums = " + ".join(each.replace(" × ", "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}") for each in written)
     if isinstance(adversarial, dict):
         discriminator = part(recipe, "discriminator")
         field = discriminator.get("receptive_field")

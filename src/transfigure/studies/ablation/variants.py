@@ -12,11 +12,17 @@ from ...errors import TransfigureError, UserError
 from ...evaluation.schema import FILE, finite
 from ...recipe import FREE_ON_RESUME, Recipe, flatten
 from ...stored import read_json
+from ...wording import called, weighted
 
 STATES = ("done", "failed", "waiting")
 NAMED = {"data": "kind", "generator": "name", "discriminator": "name", "objective.adversarial": "loss"}
 """Groups of recipe keys, and the key in each that says what the others are options of."""
 _TERMS = "objective.terms"
+_SAID = {
+    "objective.adversarial=null": "no discriminator",
+    "objective.adversarial.conditional=true": "conditional",
+    "objective.adversarial.conditional=false": "unconditional",
+}
 _LONGEST = 120
 """Characters of a variant's name; what would be longer is called as its folder is."""
 _SAME_RESULT = (FREE_ON_RESUME | {"name", "training.seed"}) - {"data.path"}
@@ -99,7 +105,7 @@ def read_ablation(folder: str | Path) -> Comparison:
 def read_runs(paths: Sequence[str | Path], title: str | None = None) -> Comparison:
     """The comparison of any runs: those whose recipes differ only in seed, places and what is kept are one variant.
 
-    A variant is called by the recipe keys in which the variants differ, as ``objective.terms.l1.weight=10``, or else by its folder.
+    A variant is called by what its recipe has and the others' have not, as ``100 × L1`` or ``generator.width=32``, or else by its folder.
     Runs of one recipe and one seed are no independent witnesses of it, so each is a variant of its own.
 
     Args:
@@ -218,7 +224,7 @@ def _names(folders: list[list[Path]], recipes: list[Recipe | None]) -> list[str]
 
 
 def _by_keys(recipes: list[Recipe]) -> list[str]:
-    """Each recipe in the keys that tell it from the others, written as the overrides that make it."""
+    """Each recipe in the keys that tell it from the others."""
     facts = [_facts(recipe) for recipe in recipes]
     keys = sorted(dict.fromkeys(key for each in facts for key in each), key=lambda key: key.startswith((_TERMS, "training")))
     groups = [*NAMED, *(key for key in keys if key.startswith(f"{_TERMS}.") and key.count(".") == 2)]
@@ -238,8 +244,32 @@ def _by_keys(recipes: list[Recipe]) -> list[str]:
         for group in NAMED:  # what has options that are named is there: its own name need not be, unless another has another
             if any(key.startswith(f"{group}.") for key in named) and len({each.get(group) for each in facts} - {None}) == 1:
                 named.pop(group, None)
-        names.append(", ".join(f"{key}={_written(value)}" for key, value in named.items()))
+        names.append(", ".join(_pieces(named, own)))
     return names
+
+
+def _pieces(named: dict[str, Any], own: dict[str, Any]) -> list[str]:
+    """Differing keys as a report has them: ``conditional``, ``100 × L1``; others as the overrides that they are."""
+    terms = list(dict.fromkeys(key.split(".")[2] for key in named if key.startswith(f"{_TERMS}.")))
+    present = [_term(loss, named, own) for loss in terms if f"{_TERMS}.{loss}" in own]
+    objective = [" + ".join(present)] if present else [f"no {called(loss)}" for loss in terms]
+    networks, training = [], []
+    for key, value in named.items():
+        words = f"{key}={_written(value)}"
+        if key.startswith("training"):
+            training.append(words)
+        elif not key.startswith(f"{_TERMS}."):
+            networks.append(_SAID.get(words, words))
+    return [*networks, *objective, *training]
+
+
+def _term(loss: str, named: dict[str, Any], own: dict[str, Any]) -> str:
+    group = f"{_TERMS}.{loss}."
+    weight = finite(own.get(f"{group}weight"))
+    options = [
+        f"{key.removeprefix(group)}={_written(value)}" for key, value in named.items() if key.startswith(group) and key != f"{group}weight"
+    ]
+    return (called(loss) if weight is None else weighted(loss, weight)) + (f" ({', '.join(options)})" if options else "")
 
 
 def _facts(recipe: Recipe) -> dict[str, Any]:
