@@ -25,6 +25,7 @@ from transfigure.reporting.charts import (
     overlay,
     running_mean,
     short,
+    tick,
 )
 
 from .reading import texts
@@ -186,6 +187,26 @@ def test_dots_show_every_seed_and_cut_long_names() -> None:
     assert said == ["…e.terms.l1.weight=1000", "…tive.terms.l1.weight=1"] or len(set(said)) == 2
     same = [Dots("x" * 30 + str(at) + "y" * 30, LineStyle.of(at), [0.5], 0.5, None) for at in range(2)]
     assert [text[:2] for text in texts(dots(same, "same")) if "…" in text] == ["1.", "2."]
+
+
+@pytest.mark.parametrize(
+    ("ticks", "labels"),
+    [
+        ([0.17471, 0.17473, 0.17475], ["0.17471", "0.17473", "0.17475"]),
+        ([0.5, 1.0], ["0.5", "1"]),
+        ([1_234_500, 1_234_600], ["1.2345M", "1.2346M"]),
+        ([2.0001e-4, 2.0002e-4], ["2.0001e−4", "2.0002e−4"]),
+        ([0.1 + 0.2, 0.4, 1e-17], ["0.3", "0.4", "0"]),
+    ],
+)
+def test_ticks_are_told_apart(ticks: list[float], labels: list[str]) -> None:
+    assert [tick(each) for each in ticks] == labels
+
+
+def test_dots_near_each_other_have_an_axis_that_says_where() -> None:
+    rows = [Dots("a", LineStyle.of(0), [0.17472], 0.17472, None), Dots("b", LineStyle.of(1), [0.17474], 0.17474, None)]
+    found = [text for text in texts(dots(rows, "near")) if text.startswith("0.17")]
+    assert len(found) > 2 and len({*found}) == len(found)
 
 
 def test_tick_labels_keep_their_digits() -> None:

@@ -165,7 +165,7 @@ def histogram(values: Sequence[float], name: str, ends: tuple[str, str] | None =
         axes.axvline(float(np.median(data)), color=COLOURS["orange"], linewidth=1.6, linestyle=(0, (4, 2)))
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(tick))
         for at, words, side in zip((data.min(), data.max()), ends if ends and varied else (), ("left", "right")):
             axes.axvline(float(at), color=COLOURS["ink"], linewidth=0.9)
             axes.annotate(words, (float(at), 1), (0, 3), axes.get_xaxis_transform(), "offset points", ha=side, color=COLOURS["ink"])
@@ -260,7 +260,7 @@ def overlay(
         else:
             fit_height(axes, everywhere, level, False)
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(tick))
         return _rounded(inline(figure, name))
 
 
@@ -305,7 +305,7 @@ def dots(rows: Sequence[Dots], name: str, level: float | None = None) -> str:
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_yticks(range(len(rows)), labels)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(tick))
         return _rounded(inline(figure, name))
 
 
@@ -368,15 +368,20 @@ def decimate(x: Array, y: Array, points: int = POINTS) -> tuple[Array, Array]:
     return x[index], y[index]
 
 
-def short(value: float) -> str:
-    """A tick label: 1200000 -> 1.2M, 48000 -> 48k, 0.0002 -> 2e−4."""
+def short(value: float, digits: int = 4) -> str:
+    """A number of few letters: 1200000 -> 1.2M, 48000 -> 48k, 0.0002 -> 2e−4."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if abs(value) >= size:
-            return f"{value / size:.4g}{unit}"
+            return f"{value / size:.{digits}g}{unit}"
     if 0 < abs(value) < 1e-3:
-        mantissa, _, power = f"{value:.2e}".partition("e")
+        mantissa, _, power = f"{value:.{digits - 2}e}".partition("e")
         return "0" if int(power) < -12 else f"{float(mantissa):g}e{int(power)}".replace("-", "−")
-    return f"{value:.4g}".replace("-", "−")
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
+def tick(value: float, position: int | None = None) -> str:
+    """The label of a tick. Ticks are round, so those near each other are told apart and the others stay as short."""
+    return short(value, 7)
 
 
 def canvas(height: int = HEIGHT, head: int = 24) -> tuple[Figure, Axes]:
@@ -394,7 +399,7 @@ def canvas(height: int = HEIGHT, head: int = 24) -> tuple[Figure, Axes]:
     axes.tick_params(colors=COLOURS["ink"], length=3, width=0.7)
     axes.tick_params(axis="y", length=0)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(tick))
     return figure, axes
 
 
@@ -423,7 +428,7 @@ def fit_width(axes: Axes, last: float, images_per_epoch: float | None) -> None:
     """The x axis up to the last value: images seen below, epochs above."""
     axes.set_xlim(0, last * 1.015)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(tick))
     epochs = last / images_per_epoch if images_per_epoch else 0.0
     if images_per_epoch is None or not 1 <= epochs < 1e9:
         return
@@ -457,7 +462,7 @@ def _logarithmic(axes: Axes, finite: Array) -> None:
     axes.set_yscale("log")
     axes.set_ylim(finite.min() / 1.5, finite.max() * 1.5)
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(tick))
 
 
 def _spread(table: Array) -> tuple[Array, Array, Array]:
