@@ -179,7 +179,7 @@ def after(run: str | Path, *commands: str, quiet: bool = False) -> list[str]:
         from ..reporting.run.page import report
 
         try:
-            lines.append(f"report:  {report(folder)}")
+            lines.append(f"report:  {report(folder, quiet=quiet)}")
         except (TransfigureError, OSError) as error:
             if not quiet:
                 say(f"note: the report was not written anew: {error}")

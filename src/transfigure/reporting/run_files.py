@@ -99,6 +99,11 @@ class Log:
         return self._all_names.get(inside, [])
 
     @property
+    def unreadable(self) -> str:
+        """In words, how many lines are damaged."""
+        return f"{_lines(self.damaged)} could not be read and {'was' if self.damaged == 1 else 'were'} left out"
+
+    @property
     def images(self) -> int | None:
         """Images seen when the log ends."""
         counts = [entry["images"] for entry in (*self.steps, *self.validations, *self.marks)]
@@ -187,7 +192,7 @@ class RunFiles:
         environment = read_json(folder / "environment.json", notes) or {}
         log = Log.read(folder / "log.jsonl")
         if log.damaged:
-            notes.append(f"log.jsonl: {_lines(log.damaged)} could not be read and {'was' if log.damaged == 1 else 'were'} left out.")
+            notes.append(f"log.jsonl: {log.unreadable}.")
         if (every := thinned(folder / "log.jsonl") if (folder / "log.jsonl").is_file() else 1) > 1:
             notes.append(f"log.jsonl is long: one in {every:,} of its steps is read.")
         notes += log.left_out()

@@ -145,11 +145,14 @@ def test_no_page_says_that_all_is_well_of_a_run_that_loses_to_the_mean_target(ru
     assert "and yet the diagnosis is worse than the mean target" in text and "No warnings" not in text
 
 
-def test_a_run_that_has_not_ended_says_so(run: Path) -> None:
+def test_a_run_that_has_not_ended_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = run / "log.jsonl"
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:50]) + '{"kind":"step","ima')
     text = read(report(run)).text
     assert "The log has no end" in text and "log.jsonl: 1 line could not be read" in text
+    assert capsys.readouterr().err == f"note: {log}: 1 line could not be read and was left out\n"
+    report(run, quiet=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_without_a_discriminator(run: Path) -> None:

@@ -47,6 +47,7 @@ CONTENTS = {
     "recipe.yaml": "the complete recipe: training with it makes this run again",
     "environment.json": "the machine and the versions",
     "log.jsonl": "every logged step, one JSON object a line",
+    "splits.json": "which pairs were drawn for training, validation and test",
     "samples": "the fixed examples over time",
     "checkpoints": "all that an exact resume needs",
     "model": "the translator as training left it",
@@ -91,7 +92,7 @@ class Gallery:
     weight: int
 
 
-def report(run_dir: Path, out: Path | None = None, overwrite: bool = False) -> Path:
+def report(run_dir: Path, out: Path | None = None, overwrite: bool = False, quiet: bool = False) -> Path:
     """Write the report of a run, or of an evaluation alone, as one self-contained HTML file.
 
     Args:
@@ -99,6 +100,7 @@ def report(run_dir: Path, out: Path | None = None, overwrite: bool = False) -> P
             ``evaluation.json`` at its top, as ``transfigure evaluate --out`` writes it: then nothing is missing that training would write.
         out: where to write; by default ``report.html`` in that directory.
         overwrite: replace a file that is there already and that this tool did not write.
+        quiet: do not say that the log is damaged, which stands on the page.
 
     Returns:
         The file written. It appears whole or not at all.
@@ -109,6 +111,8 @@ def report(run_dir: Path, out: Path | None = None, overwrite: bool = False) -> P
     files = RunFiles.read(Path(run_dir))
     path = Path(out) if out is not None else files.folder / "report.html"
     check_outputs([path], overwrite)
+    if files.log.damaged and not quiet:
+        say(f"note: {files.folder / 'log.jsonl'}: {files.log.unreadable}")
     page = render(files)
     write_atomically(path, page.encode("utf-8", "replace"))
     return path
