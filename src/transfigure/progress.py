@@ -157,6 +157,7 @@ class Progress:
             file=_TERMINAL if interactive else _LINES,
             disable=quiet or sys.stderr is None,
             leave=interactive,
+            position=None if interactive else 0,  # a pipe has no lines above to go up to
             dynamic_ncols=interactive,
             ascii="-#",
             mininterval=0.2 if interactive else 15.0,

@@ -82,6 +82,18 @@ def test_a_line_without_end_is_cut() -> None:
         assert shown.endswith(" letters)\n  and another")
 
 
+def test_bars_at_the_same_time_are_lines_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a terminal the second bar goes up to the first one's line; a pipe knows no up."""
+    with Progress(2, "outer") as outer, Progress(2, "inner") as inner:
+        for bar in (outer, inner, outer, inner):
+            bar._bar.start_t -= 100  # long ago: a bar waits before it shows itself
+            bar._bar.last_print_t -= 100
+            bar.advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in lines] == ["outer", "inner", "outer", "inner"]
+    assert all(line.isprintable() for line in lines)
+
+
 def test_all_that_is_printed_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
     say("note: \x1b[2J\n")
     print_result("a\u202eb\n")
