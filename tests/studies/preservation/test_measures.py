@@ -92,6 +92,15 @@ def test_copies_and_a_collapse() -> None:
     assert collapsed["retrieval_at_1"].value == pytest.approx(1 / 20)
 
 
+def test_what_has_no_value_says_why() -> None:
+    known = of(TRUTH, targets=TRAINING["train_targets"][:20])
+    for name in COPIES:
+        assert math.isnan(known[name].value) and known[name].note.startswith("no value: every held-out target is among the training")
+    alike = of(TRUTH, targets=TRUTH[:1].repeat(20, 1, 1, 1))
+    assert math.isnan(alike["variation"].value) and alike["variation"].note == "no value: the real targets are all the same"
+    assert not math.isnan(alike["nearest_training"].value) and "unseen real targets" in alike["nearest_training"].note
+
+
 def test_one_domain_has_no_distance_from_the_source_and_no_classifier() -> None:
     found = of(SOURCES.roll(1, 0), targets=boxes(20, 15), same_domain=True, train_targets=TRAINING["train_sources"])
     assert set(found) == {*PRESERVED, "variation", *NOVEL[:2], *WEIGHTS, *COPIES}

@@ -142,6 +142,8 @@ def _preserved(cases: _Cases, space: Space) -> Iterator[Measure]:
     usual = float(cases.random.double().std(0).mean())
     varied = {case: float(images.double().std(0).mean()) / usual if usual else math.nan for case, images in cases.each()}
     note = "standard deviation over images, beside that of real targets; 0 is one output for everything"
+    if not usual:
+        note = "no value: the real targets are all the same"
     yield Measure("variation", "variety of the outputs", "preserved", varied.pop(""), None, varied, None, note)
 
 
@@ -190,12 +192,14 @@ def _classified(cases: _Cases, images: ImageSets, seed: int, quiet: bool) -> Ite
 def _copied(cases: _Cases, train_targets: Tensor, targets: Tensor) -> Iterator[Measure]:
     found = {case: nearest_training(images, train_targets, targets) for case, images in cases.each()}
     note = f"distance to the nearest of {len(train_targets):,} training targets, over that of unseen real targets; 0 is copies"
+    unseen = "no value: every held-out target is among the training targets, so none is unseen"
     ratios = {case: nearest.ratio for case, nearest in found.items()}
-    yield _mean("nearest_training", "nearest training target", "novel", ratios, None, note)
+    known = bool(ratios[RANDOM_TARGET].isnan().any())
+    yield _mean("nearest_training", "nearest training target", "novel", ratios, None, unseen if known else note)
     ratios = {case: nearest.coarse_ratio for case, nearest in found.items()}
-    yield _mean(
-        "nearest_training_coarse", "nearest training target, coarse", "novel", ratios, None, f"{note}; at {COARSE} x {COARSE} pixels"
-    )
+    known = bool(ratios[RANDOM_TARGET].isnan().any())
+    at = f"; at {COARSE} x {COARSE} pixels"
+    yield _mean("nearest_training_coarse", "nearest training target, coarse", "novel", ratios, None, (unseen if known else note) + at)
 
 
 def _mean(
