@@ -24,6 +24,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
             f"transfigure[{item['extra']}]" in line and item["for"] in line for line in found["advice"]
         )
         assert name and item["for"]
+    assert len({*found["advice"]}) == len(found["advice"])
     page = printed(capsys, "doctor")
     assert all(name in page for name in (*found["packages"], *found["optional"]))
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transfigure.errors import UserError
 from transfigure.reporting.charts import COLOURS
 from transfigure.reporting.comparison import overlays
 from transfigure.reporting.comparison import page as page_module
-from transfigure.reporting.comparison.page import compare, readable
+from transfigure.reporting.comparison.page import check_comparison, compare, readable
 from transfigure.studies.ablation.variants import Comparison, read_ablation, read_runs
 
 from ..reading import EVIL, Page, change, check_self_contained, read
@@ -255,6 +256,16 @@ def test_runs_of_no_ablation(ablation: Path, tmp_path: Path, no_figures: None) -
     page = read(compare(comparison, tmp_path / "out"))
     assert page.source.count("<h1>Two runs</h1>") == 1 and "2 variants, one run each" in page.text
     assert (tmp_path / "out" / "comparison.csv").is_file()
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.json", "there"])
+def test_a_place_that_is_no_page_and_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    if name == "there":
+        place.write_text("mine")
+    with pytest.raises(UserError, match=r"is neither a folder nor a page: name a folder, or a file that ends in \.html"):
+        check_comparison(place)
+    assert check_comparison(tmp_path / "table.v2") == tmp_path / "table.v2" / "comparison.html"
 
 
 def test_an_empty_study_is_a_page_too(tmp_path: Path) -> None:

@@ -22,7 +22,11 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is compared, and what is written."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories, or the folder of one ablation")
-    parser.add_argument("--out", metavar="FILE", help="the page to write, with .csv and .json beside it (default: comparison.html)")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="the page to write (.html), or a folder for it, with .csv and .json beside it (default: comparison.html)",
+    )
     parser.add_argument(
         "--pictures", metavar="DIR", help="write each figure of the page here too: charts as .svg, test images as panels.png"
     )

@@ -83,7 +83,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
         [
             result.table(),
             "",
-            f"diagnosis:   {diagnose_run(out)}",
+            f"diagnosis: {diagnose_run(out)}",
             f"report:    {printable(page)}",
             f"pictures:  {printable(out / 'panels.png')}  (source, generated, target)",
             f"translate: transfigure translate {printable(out)} INPUT OUTPUT",

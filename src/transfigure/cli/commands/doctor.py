@@ -67,7 +67,8 @@ def examine() -> dict[str, Any]:
         "matplotlib",
         "jinja2",
     )
-    advice = [f"{item['for']}: pip install 'transfigure[{item['extra']}]'" for item in optional.values() if item["installed"] is None]
+    lacking = (f"{item['for']}: pip install 'transfigure[{item['extra']}]'" for item in optional.values() if item["installed"] is None)
+    advice = list(dict.fromkeys(lacking))  # two packages may serve one thing
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         advice.append("no GPU: start with the recipe pix2pix_small; 256-pixel pix2pix makes about one image a second on two cores")
     return {

@@ -6,6 +6,7 @@ Every key of a recipe is a flag too: --training.epochs 20, --generator resnet, -
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,11 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         if value is not None:
             overrides[key] = value
     if options.resume and options.recipe is None:
-        file = Path(required(options.out, "--out RUN")) / "recipe.yaml"
+        run = Path(required(options.out, "--out RUN"))
+        file = run / "recipe.yaml"
         if not file.is_file():
-            raise UserError(f"{options.out} holds no recipe.yaml to resume: give the directory of a run")
+            what = "holds no recipe.yaml to resume" if run.is_dir() else "is no folder" if os.path.lexists(run) else "does not exist"
+            raise UserError(f"{options.out} {what}: give the directory of a run")
         recipe = Recipe.load(file, overrides)
     else:
         if options.recipe is None:
@@ -80,7 +83,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
         print_result(f"trained: {run_directory}")
         print_result(f"diagnosis: {diagnose_run(run_directory)}")
-        print_result(f"report:  {report(run_directory)}")
+        print_result(f"report:  {report(run_directory, quiet=options.quiet)}")
         for line in after(run_directory, "transfigure translate {run} INPUT OUTPUT{plugins}", "transfigure evaluate {run}{plugins}"):
             print_result(line)
     return 0

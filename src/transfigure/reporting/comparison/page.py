@@ -5,6 +5,7 @@ It is made from whatever the runs hold: a cell that failed is named with its rea
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from .table import table
 BUDGET = 3_500_000
 """Bytes of pictures on a page. If the first of LEVELS (longest side in pixels, JPEG quality) weighs more, the next is tried."""
 LEVELS = ((384, 90), (256, 86), (160, 80), (96, 75))
+NO_PAGES = (".csv", ".json", ".md", ".txt", ".pdf", ".png", ".svg")
+"""Ends of a name by which somebody means a file, and not a folder."""
 ROWS = 6
 NOTES = 12
 
@@ -85,7 +88,12 @@ def check_comparison(out: str | Path, overwrite: bool | None = False) -> Path:
         UserError: they may not.
     """
     page = Path(out)
-    page = page if page.suffix.lower() in (".html", ".htm") else page / "comparison.html"
+    if page.suffix.lower() not in (".html", ".htm"):
+        if not page.is_dir() and (os.path.lexists(page) or page.suffix.lower() in NO_PAGES):
+            raise UserError(
+                f"{page} is neither a folder nor a page: name a folder, or a file that ends in .html (.csv and .json come beside it)"
+            )
+        page /= "comparison.html"
     check_outputs((page.with_suffix(suffix) for suffix in (page.suffix, ".json", ".csv")), overwrite)
     return page
 
