@@ -156,6 +156,7 @@ WRITING = {
     "write_atomically",
     "write_text",
     "write_json",
+    "write_json_with_digest",
     "write_bytes",
     "open_to_write",
     "savez",
