@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,24 @@ def test_c06_a_table_is_known_by_its_digest_in_the_file_beside_it(tmp_path: Path
     assert json.loads((tmp_path / "a.json").read_text())["files"] == {"a.csv": digest(b"name,ssim\nx,1\n")}
     (tmp_path / "a.csv").write_bytes(b"name,ssim\nx,2\n")
     assert not is_ours(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("values", [{"rows": 3}, {"rows": [{"of": []}]}, {"rows": None}])
+def test_c06_a_table_beside_a_description_that_is_none(tmp_path: Path, values: dict[str, Any]) -> None:
+    described = {"split": "", "data": "", "resize": "", "checkpoint": "", "panels": [], **values}  # the keys that 0.1.0 wrote
+    (tmp_path / "evaluation.json").write_text(json.dumps(described), encoding="utf-8")
+    (tmp_path / "per_image.csv").write_text("name,l1\nx,1\n", encoding="utf-8")
+    assert not is_ours(tmp_path / "per_image.csv")
+
+
+def test_c06_an_archive_of_a_later_version_of_zip_is_not_ours(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("transfigure.npy", b"")
+    assert is_ours(tmp_path / "a.npz")
+    content = (tmp_path / "a.npz").read_bytes()
+    at = content.index(b"PK\x01\x02") + 6  # the version that is needed to extract
+    (tmp_path / "a.npz").write_bytes(content[:at] + b"\xff" + content[at + 1 :])
+    assert not is_ours(tmp_path / "a.npz")
 
 
 def test_c06_an_object_with_a_brace_where_tensors_have_theirs(tmp_path: Path) -> None:

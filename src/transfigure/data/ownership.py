@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-import struct
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any
 
 from .._version import __version__
 from ..errors import Missing, UserError
+from ..integrity import read_header
+from ..stored import read_json
 from . import images
 from .files import refuse_link
 from .formats import metadata
@@ -89,9 +90,8 @@ def is_ours(file: Path) -> bool:
         if head.startswith(b"{"):
             return _described(_json(file))
         return _page(file, head) or (file.suffix.lower() == ".csv" and _table(file))
-    except (OSError, ValueError, RecursionError, AttributeError, struct.error):  # damaged, so not as we wrote it
-        pass
-    return False
+    except Exception:  # damaged, so not as we wrote it: on such bytes a reader may raise anything at all
+        return False
 
 
 def marked(values: Mapping[str, Any], files: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -138,20 +138,12 @@ def _archive(file: Path) -> bool:
 
 def _tensors(file: Path) -> bool:
     """A safetensors file whose metadata hold our key, at their top or in the one object that all of a kind share."""
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        metadata = json.loads(stream.read(length)).get("__metadata__") if length <= _LARGEST else None
-    if not isinstance(metadata, dict):
-        return False
-    return KEY in metadata or any(
-        isinstance(value, str) and value.startswith("{") and KEY in json.loads(value) for value in metadata.values()
-    )
+    texts = read_header(file).metadata
+    return KEY in texts or any(value.startswith("{") and KEY in json.loads(value) for value in texts.values())
 
 
 def _json(file: Path) -> Mapping[str, Any]:
-    if file.stat().st_size > _LARGEST:
-        return {}
-    values = json.loads(file.read_bytes())
+    values = read_json(file, largest=_LARGEST)
     return values if isinstance(values, dict) else {}
 
 
