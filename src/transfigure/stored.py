@@ -118,7 +118,8 @@ def read_lines(file: Path) -> Iterator[bytes | None]:
 def read_log(file: Path) -> Iterator[dict[str, Any] | None]:
     """The objects of a run's ``log.jsonl``, one by one; None for a line that holds none.
 
-    Of a log longer than :data:`WHOLE_LOG` only every so manieth step is read, and everything that is no step: the curves stay the curves.
+    Of a log longer than :data:`WHOLE_LOG` only one step in :func:`thinned` is read, and everything that is no step: the curves stay the
+    curves.
 
     Raises:
         OSError: it cannot be read.

@@ -43,8 +43,6 @@ class Findings:
         target_dtype: the same for the targets.
         count: how many pairs were looked at.
         unusable: how many of them have an error.
-        source_values: the smallest and the largest value in any source.
-        target_values: the same for the targets.
         reasons: for every record that cannot be used, by its position, why.
         range_warnings: those of ``warnings`` that are about a side's value range, by side.
         named: of each of ``errors``, what it calls its files.
@@ -58,8 +56,6 @@ class Findings:
     target_dtype: str = ""
     count: int = 0
     unusable: int = 0
-    source_values: tuple[float, float] = (0.0, 0.0)
-    target_values: tuple[float, float] = (0.0, 0.0)
     reasons: dict[int, list[str]] = field(default_factory=dict)
     range_warnings: dict[str, list[str]] = field(default_factory=dict)
     named: dict[str, list[str]] = field(default_factory=dict)
@@ -149,8 +145,9 @@ def inspect(
                     watch.look(array, low, high, one.no_data)
                     file.look(picture.label, one, channels)
                     known.add(picture.label)
-            contents[_digest(*arrays)].append(record.name)
-            if not paired:
+            if paired:
+                contents[_digest(*arrays)].append(record.name)
+            else:
                 for domain, picture, array in zip(domains, pictures, arrays):
                     domain[_digest(array)].append(picture.label)
             if sink is not None and not problems:
@@ -158,8 +155,8 @@ def inspect(
         if progress is not None:
             progress(index + 1, len(records))
 
-    found.source_dtype, found.source_channels, found.source_values = _agree("source", seen[0], bad, found.warnings)
-    found.target_dtype, found.target_channels, found.target_values = _agree("target", seen[1], bad, found.warnings)
+    found.source_dtype, found.source_channels = _agree("source", seen[0], bad, found.warnings)
+    found.target_dtype, found.target_channels = _agree("target", seen[1], bad, found.warnings)
     _warn_of_shapes(found, seen[0], geometry.crop_size, geometry.load_size)
     _warn_of_flat_pictures(found, seen)
     for side, watch in zip(SIDES, watches):
@@ -345,10 +342,10 @@ def _digest(*arrays: Array) -> bytes:
 # ---- all pairs ----------------------------------------------------------------------------------------------------------
 
 
-def _agree(side: str, seen: Sequence[_Seen], bad: dict[int, list[str]], warnings: list[str]) -> tuple[str, int, tuple[float, float]]:
-    """The type, channels and values of a side. Those that differ from most are errors, but grey may stand among colour."""
+def _agree(side: str, seen: Sequence[_Seen], bad: dict[int, list[str]], warnings: list[str]) -> tuple[str, int]:
+    """The type and the channels of a side. Those that differ from most are errors, but grey may stand among colour."""
     if not seen:
-        return "", 0, (0.0, 0.0)
+        return "", 0
     dtype = _most(one.dtype for one in seen)
     channels = _most(one.channels for one in seen)
     if {one.channels for one in seen} & {1, 3} == {1, 3} and channels in {1, 3}:
@@ -363,8 +360,7 @@ def _agree(side: str, seen: Sequence[_Seen], bad: dict[int, list[str]], warnings
         if one.channels != channels and (one.channels, channels) != (1, 3):
             pages = f" ({describe_pages(one.facts)} of one TIFF)" if one.facts.pages > 1 else ""
             bad[one.index].append(f"{one.label} has {one.channels} channels{pages} but most {side} pictures have {channels}")
-    same = [one for one in seen if one.dtype == dtype]
-    return dtype, channels, (min(one.low for one in same), max(one.high for one in same))
+    return dtype, channels
 
 
 def _most(values: Iterable[T]) -> T:
