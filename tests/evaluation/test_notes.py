@@ -106,7 +106,7 @@ def test_c53_the_segmenter_says_it_of_its_photos(tmp_path: Path, capsys: pytest.
             images.write(tmp_path / f"{split}B" / f"{number}.png", labels)
     train_segmenter(tmp_path, tmp_path / "s.safetensors", SegmenterOptions(photos="A", size=32, epochs=1, width=4))
     said = capsys.readouterr().err
-    assert "the 16-bit photos use only the values 0 to 4095 of 65535" in said and "Data(source_range=(0, 4095))" in said
+    assert "the 16-bit photos use only the values 0 to 4095 of 65535" in said and "--data.source_range '[0, 4095]'" in said
 
 
 def test_c34_a_range_that_clips_is_said_with_the_scores(tmp_path: Path) -> None:
