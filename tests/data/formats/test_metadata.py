@@ -115,6 +115,12 @@ def test_c09_what_was_not_turned_lies_where_it_lay(tmp_path: Path) -> None:
     assert images.read(output).shape == (12, 8, 3) and of_the_ground(output) == {}
 
 
+@pytest.mark.parametrize("orientation", [0, 9])
+def test_c09_an_orientation_that_there_is_not_moves_nothing(tmp_path: Path, orientation: int, capsys: pytest.CaptureFixture[str]) -> None:
+    output = translated(geotiff(tmp_path / "in.tif", orientation=orientation), ".tif")
+    assert images.read(output).shape == (8, 12, 3) and of_the_ground(output).keys() == GEO.keys() and said(capsys) == []
+
+
 def test_c09_a_profile_goes_with_its_kind_of_image_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grey = translated(source(tmp_path / "grey.png", channels=1), ".png", channels=3)
     with Image.open(grey) as picture:

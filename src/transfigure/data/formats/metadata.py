@@ -152,7 +152,8 @@ def of_blocks(icc: bytes, exif: bytes, **more: Any) -> Metadata:
 def of_tiff(stream: BinaryIO) -> Metadata:
     """What a TIFF says, or a block of EXIF data, which is one without pixels."""
     tags, read = _directory(stream)
-    orientation = tags.get(_ORIENTATION)
+    tag = tags.get(_ORIENTATION)
+    orientation = int.from_bytes(tag.data[:2], "little") if tag is not None else 1
     sub = {name: read(tags[code]) if code in tags else {} for name, code in (("exif", _EXIF), ("gps", _GPS))}
 
     def some(*codes: int) -> Tags:
@@ -166,7 +167,7 @@ def of_tiff(stream: BinaryIO) -> Metadata:
         gps={code: tag for code, tag in sub["gps"].items() if tag.data},
         resolution=some(_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT),
         georeference=some(*_GEOREFERENCE),
-        orientation=int.from_bytes(orientation.data[:2], "little") if orientation is not None else 1,
+        orientation=orientation if 1 <= orientation <= 8 else 1,  # no other moves a pixel
     )
 
 
