@@ -79,10 +79,10 @@ def is_ours(file: Path) -> bool:
     try:
         if not stat.S_ISREG(file.lstat().st_mode):
             return False
-        with file.open("rb") as stream:
-            head = stream.read(1024)
         if (software := images.software(file)) is not None:
             return (_says_us(software) and _as_written(file, software)) or _named_by_version_1(file)
+        with file.open("rb") as stream:
+            head = stream.read(1024)
         if head.startswith(b"PK"):
             return _archive(file)
         if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= file.stat().st_size:  # safetensors: a length, then what is in it
