@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from .file_facts import KEPT_TYPES, FactsWatch, FileFacts, clipped_no_data, desc
 from .grey import grey_among_colour
 from .images import Alpha, size_of
 from .pairing import listed
-from .pairs import Direction, FilePicture, Picture, Record, describe, directed
+from .pairs import Direction, FilePicture, Picture, Record, Shaped, describe, directed
 from .pixels import Array
 from .transforms import Geometry
-from .value_range import DEPTHS, FEW, Range, Watch, outside, suggested_for, train_flag
+from .value_range import DEPTHS, FEW, Range, Values, Watch, leaves, measured, suggested_by, train_flag
 
 T = TypeVar("T")
 
@@ -61,18 +61,68 @@ class Findings:
     named: dict[str, list[str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """What is needed of one picture once its pixels are gone.
+
+    Attributes:
+        shape: height, width, channels.
+        dtype: the type of its numbers.
+        file: what its file says of itself.
+        values: what was measured of its values.
+        digest: of its pixels.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    file: FileFacts
+    values: Values
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PairFacts:
+    """What is needed of one pair once its pixels are gone.
+
+    Attributes:
+        source: None if either picture cannot be read.
+        target: the same.
+        unread: why they cannot be read.
+    """
+
+    source: PictureFacts | None = None
+    target: PictureFacts | None = None
+    unread: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> tuple[PictureFacts, PictureFacts] | None:
+        """Source and target, if they could be read."""
+        return None if self.source is None or self.target is None else (self.source, self.target)
+
+
 @dataclass(frozen=True)
 class _Seen:
-    """What is remembered of one picture after its pixels are gone."""
+    """A picture's facts, with its place among the others."""
 
     index: int
     label: str
-    size: tuple[int, int]
-    channels: int
-    dtype: str
-    low: float
-    high: float
-    facts: FileFacts
+    facts: PictureFacts
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        return self.facts.shape[:2]
+
+    @property
+    def channels(self) -> int:
+        return self.facts.shape[2]
+
+    @property
+    def dtype(self) -> str:
+        return self.facts.dtype.name
+
+    @property
+    def file(self) -> FileFacts:
+        return self.facts.file
 
 
 @dataclass(frozen=True)
@@ -113,47 +163,93 @@ def inspect(
         sink: called with the index, source and target of each pair that could be read, so that nothing is decoded twice:
             give it the ``put`` of the data set's ``Cache``.
     """
+    facts: list[PairFacts] = []
+    for index, record in enumerate(directed(records, direction)):
+        facts.append(look(record, index, geometry, alpha, use.ranges, sink))
+        if progress is not None:
+            progress(index + 1, len(records))
+    return findings(records, facts, geometry, direction=direction, use=use, held_out=held_out)
+
+
+def look(
+    record: Record,
+    index: int,
+    geometry: Geometry,
+    alpha: Alpha = "refuse",
+    ranges: tuple[Range | None, Range | None] = (None, None),
+    sink: Callable[[int, Array, Array], object] | None = None,
+) -> PairFacts:
+    """Read one pair, its source first.
+
+    Args:
+        record: the pair, directed.
+        index: which one it is.
+        geometry: how pairs will be resized and cropped.
+        alpha: what to do with transparency.
+        ranges: the values of sources and of targets that are black and white.
+        sink: as in :func:`inspect`.
+    """
+    try:
+        arrays, files = record.examine(alpha)
+    except UserError:
+        return PairFacts(unread=tuple(_reasons((record.a, record.b), alpha)))
+    source, target = (
+        PictureFacts(array.shape, array.dtype, file, measured(array, given, file.no_data), _digest(array))
+        for array, file, given in zip(arrays, files, ranges)
+    )
+    facts = PairFacts(source, target)
+    if sink is not None and not _problems(record, (source, target), geometry, ranges):
+        sink(index, *arrays)
+    return facts
+
+
+def findings(
+    records: Sequence[Record],
+    facts: Sequence[PairFacts],
+    geometry: Geometry,
+    *,
+    direction: Direction = "AtoB",
+    use: Use = Use(),
+    held_out: Sequence[Record] = (),
+) -> Findings:
+    """All that is wrong with pairs, from what was seen of each; see :func:`inspect`.
+
+    Args:
+        records: the pairs.
+        facts: of each of them.
+        geometry: how they will be resized and cropped.
+        direction: which side is the source.
+        use: what the pictures are for, and in which range.
+        held_out: validation and test pairs.
+    """
     paired = geometry.paired
     found = Findings(count=len(records))
     bad: dict[int, list[str]] = defaultdict(list)
     seen: tuple[list[_Seen], list[_Seen]] = ([], [])
-    contents: dict[bytes, list[str]] = defaultdict(list)
+    contents: dict[tuple[bytes, bytes], list[str]] = defaultdict(list)
     domains: tuple[dict[bytes, list[str]], dict[bytes, list[str]]] = (defaultdict(list), defaultdict(list))
     labels: tuple[set[str], set[str]] = (set(), set())
     watches = tuple(_watch(side, given, geometry) for side, given in zip(SIDES, use.ranges))
     files = tuple(FactsWatch(f"{side} pictures") for side in SIDES)
     together = PairWatch(geometry)
-    for index, record in enumerate(directed(records, direction)):
-        try:
-            arrays, facts = record.examine(alpha)
-        except UserError:
-            bad[index] += _reasons((record.a, record.b), alpha)
+    for index, (record, one) in enumerate(zip(directed(records, direction), facts)):
+        if one.pictures is None:
+            bad[index] += one.unread
+            continue
+        bad[index] += _problems(record, one.pictures, geometry, use.ranges)
+        together.look(record, one.pictures, (one.pictures[0].file, one.pictures[1].file))
+        pictures = record.a, record.b
+        for side, known, picture, of_one, watch, file in zip(seen, labels, pictures, one.pictures, watches, files):
+            if paired or picture.label not in known:  # the smaller domain comes round again
+                side.append(_Seen(index, picture.label, of_one))
+                watch.take(of_one.dtype.name, of_one.values)
+                file.look(picture.label, of_one.file, of_one.shape[2])
+                known.add(picture.label)
+        if paired:
+            contents[one.pictures[0].digest, one.pictures[1].digest].append(record.name)
         else:
-            problems = _problems(record, arrays, facts, geometry)
-            extremes = tuple((float(array.min()), float(array.max())) for array in arrays)
-            for side, picture, array, given, one in zip(SIDES, (record.a, record.b), arrays, use.ranges, facts):
-                if reason := outside(array, given, one.no_data):
-                    flag = train_flag(side)(suggested_for(array, one.no_data))
-                    problems.append(f"{picture.label} {reason}: give the range, such as {flag}{clipped_no_data(one)}")
-            bad[index] += problems
-            together.look(record, arrays, facts)
-            pictures = record.a, record.b
-            for side, known, picture, array, ends, one, watch, file in zip(seen, labels, pictures, arrays, extremes, facts, watches, files):
-                if paired or picture.label not in known:  # the smaller domain comes round again
-                    (height, width, channels), (low, high) = array.shape, ends
-                    side.append(_Seen(index, picture.label, (height, width), channels, array.dtype.name, low, high, one))
-                    watch.look(array, low, high, one.no_data)
-                    file.look(picture.label, one, channels)
-                    known.add(picture.label)
-            if paired:
-                contents[_digest(*arrays)].append(record.name)
-            else:
-                for domain, picture, array in zip(domains, pictures, arrays):
-                    domain[_digest(array)].append(picture.label)
-            if sink is not None and not problems:
-                sink(index, *arrays)
-        if progress is not None:
-            progress(index + 1, len(records))
+            for domain, picture, of_one in zip(domains, pictures, one.pictures):
+                domain[of_one.digest].append(picture.label)
 
     found.source_dtype, found.source_channels = _agree("source", seen[0], bad, found.warnings)
     found.target_dtype, found.target_channels = _agree("target", seen[1], bad, found.warnings)
@@ -226,18 +322,26 @@ def _reasons(pictures: Iterable[Picture], alpha: Alpha) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
-def _problems(record: Record, arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts], geometry: Geometry) -> list[str]:
-    problems = [problem] if (problem := sizes_apart(record, arrays, facts, geometry)) else []
-    for picture, array in zip((record.a, record.b), arrays):
-        if min(array.shape[:2]) < 2:
-            problems.append(f"{picture.label} is {describe(array)}: a picture needs at least 2 pixels each way")
+def _problems(
+    record: Record, pictures: tuple[PictureFacts, PictureFacts], geometry: Geometry, ranges: tuple[Range | None, Range | None]
+) -> list[str]:
+    """Why a pair that could be read cannot be used, whatever the others are like."""
+    problems = [problem] if (problem := sizes_apart(record, pictures, (pictures[0].file, pictures[1].file), geometry)) else []
+    sides = list(zip(SIDES, (record.a, record.b), pictures, ranges))
+    for _, picture, facts, _ in sides:
+        if min(facts.shape[:2]) < 2:
+            problems.append(f"{picture.label} is {describe(facts)}: a picture needs at least 2 pixels each way")
+    for side, picture, facts, given in sides:
+        if reason := leaves(facts.values, facts.dtype.name, given, facts.file.no_data):
+            flag = train_flag(side)(suggested_by(facts.values, facts.dtype.name))
+            problems.append(f"{picture.label} {reason}: give the range, such as {flag}{clipped_no_data(facts.file)}")
     return problems
 
 
-def sizes_apart(record: Record, arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts], geometry: Geometry) -> str:
+def sizes_apart(record: Record, pictures: tuple[Shaped, Shaped], facts: tuple[FileFacts, FileFacts], geometry: Geometry) -> str:
     """Why the two pictures of a pair cannot lie on each other: the one rule of every reader of pairs; empty if they can."""
-    source, target = arrays
-    if not geometry.paired or source.shape[:2] == target.shape[:2] or (geometry.fit and not _oriented_apart(arrays, facts)):
+    source, target = pictures
+    if not geometry.paired or source.shape[:2] == target.shape[:2] or (geometry.fit and not _oriented_apart(pictures, facts)):
         return ""
     reason = _orientations(record, facts) or ": both pictures of a pair must have one size (--data.fit resize brings the target to it)"
     return f"{record.a.label} is {describe(source)} but {record.b.label} is {describe(target)}{reason}"
@@ -256,16 +360,16 @@ class PairWatch:
         self._fitted: list[str] = []
         self._apart: list[tuple[str, str]] = []
 
-    def look(self, record: Record, arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts]) -> None:
+    def look(self, record: Record, pictures: tuple[Shaped, Shaped], facts: tuple[FileFacts, FileFacts]) -> None:
         """Take in a pair; one that comes again is passed over."""
         if not self._geometry.paired or record.name in self._known:
             return
         self._known.add(record.name)
-        source, target = arrays
+        source, target = pictures
         if source.shape[:2] != target.shape[:2]:
             if self._geometry.fit:
                 self._fitted.append(f"{record.name} (from {_size(target)} to {_size(source)})")
-        elif differ_in_orientation(facts, source):
+        elif differ_in_orientation(facts, source.shape):
             a, b = (describe_orientation(each.orientation) for each in facts)
             self._apart.append((f"{a} in {record.a.label}", f"{b} in {record.b.label}"))
 
@@ -304,9 +408,9 @@ def _amiss(record: Record, geometry: Geometry) -> bool:
     return geometry.paired and not geometry.fit and (header.width, header.height) != (other.width, other.height)
 
 
-def _oriented_apart(arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts]) -> bool:
+def _oriented_apart(pictures: tuple[Shaped, Shaped], facts: tuple[FileFacts, FileFacts]) -> bool:
     """Whether two pictures differ in size because one is turned by its orientation tag and the other is not."""
-    return facts[0].orientation != facts[1].orientation and arrays[0].shape[:2] == arrays[1].shape[1::-1]
+    return facts[0].orientation != facts[1].orientation and pictures[0].shape[:2] == pictures[1].shape[1::-1]
 
 
 def _orientations(record: Record, facts: tuple[FileFacts, FileFacts]) -> str:
@@ -320,7 +424,7 @@ def _orientations(record: Record, facts: tuple[FileFacts, FileFacts]) -> str:
     )
 
 
-def _size(array: Array) -> str:
+def _size(array: Shaped) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"
 
 
@@ -331,11 +435,9 @@ def _watch(side: str, given: Range | None, geometry: Geometry) -> Watch:
     return Watch(f"{side} pictures", given, train_flag(side), labels=labels)
 
 
-def _digest(*arrays: Array) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        digest.update(repr((array.shape, array.dtype.name)).encode())
-        digest.update(np.ascontiguousarray(array).data)
+def _digest(array: Array) -> bytes:
+    digest = hashlib.blake2b(repr((array.shape, array.dtype.name)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(array).data)
     return digest.digest()
 
 
@@ -358,7 +460,7 @@ def _agree(side: str, seen: Sequence[_Seen], bad: dict[int, list[str]], warnings
                 "their values do not compare, so save all with one depth"
             )
         if one.channels != channels and (one.channels, channels) != (1, 3):
-            pages = f" ({describe_pages(one.facts)} of one TIFF)" if one.facts.pages > 1 else ""
+            pages = f" ({describe_pages(one.file)} of one TIFF)" if one.file.pages > 1 else ""
             bad[one.index].append(f"{one.label} has {one.channels} channels{pages} but most {side} pictures have {channels}")
     return dtype, channels
 
@@ -426,9 +528,9 @@ def _sizes_of_domains(seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> list[str
 
 def _warn_of_flat_pictures(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> None:
     for name, side in zip(SIDES, seen):
-        flat = [one for one in side if one.low == one.high]
+        flat = [one for one in side if one.facts.values.low == one.facts.values.high]
         if flat:
-            black = sum(one.high == 0 for one in flat)
+            black = sum(one.facts.values.high == 0 for one in flat)
             also = f" ({black} of them black)" if black else ""
             found.warnings.append(
                 f"{len(flat)} of {len(side)} {name} pictures hold one single value{also}: {listed([one.label for one in flat])}"
@@ -437,13 +539,13 @@ def _warn_of_flat_pictures(found: Findings, seen: tuple[Sequence[_Seen], Sequenc
 
 def _check_palettes(side: str, seen: Sequence[_Seen], bicubic: bool, bad: dict[int, list[str]], warnings: list[str]) -> None:
     """Palette images are often label maps: bicubic resizing mixes their colours, and the same index must be the same colour everywhere."""
-    indexed = [one for one in seen if one.facts.palette and len(one.facts.palette) <= FEW]
+    indexed = [one for one in seen if one.file.palette and len(one.file.palette) <= FEW]
     if indexed and bicubic:
         warnings.append(
             f"{len(indexed)} of {len(seen)} {side} pictures are palette images of few colours, such as {indexed[0].label}: bicubic "
             f"resizing invents colours between them; if they are label maps, set --data.{side}_resize nearest"
         )
-    for at, reason in differing_palettes([(one.label, one.facts.palette) for one in indexed]).items():
+    for at, reason in differing_palettes([(one.label, one.file.palette) for one in indexed]).items():
         bad[indexed[at].index].append(reason)
 
 

@@ -63,15 +63,15 @@ def describe_orientation(orientation: int) -> str:
     return f"{orientation} ({_TURNED.get(orientation, 'unknown')})" if orientation != 1 else "none"
 
 
-def differ_in_orientation(facts: tuple[FileFacts, FileFacts], array: NDArray[Any]) -> bool:
+def differ_in_orientation(facts: tuple[FileFacts, FileFacts], shape: tuple[int, ...]) -> bool:
     """Whether of two pictures of one size one alone was turned by its tag: nothing but a look can tell whether that is right.
 
     Args:
         facts: of both.
-        array: one of them. An oblong one that was turned on its side has got the size of its partner by it, so that it was right.
+        shape: of one of them. An oblong one that was turned on its side has got the size of its partner by it, so that it was right.
     """
     tags = {one.orientation for one in facts}
-    return len(tags) == 2 and (array.shape[0] == array.shape[1] or not tags & {5, 6, 7, 8})
+    return len(tags) == 2 and (shape[0] == shape[1] or not tags & {5, 6, 7, 8})
 
 
 def describe_pages(facts: FileFacts) -> str:

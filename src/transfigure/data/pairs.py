@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -96,7 +96,21 @@ def examined(picture: Picture, alpha: Alpha = "refuse") -> tuple[Array, FileFact
     return picture.examine(alpha) if isinstance(picture, FilePicture) else (picture.read(alpha), NO_FACTS)
 
 
-def describe(array: Array) -> str:
+class Shaped(Protocol):
+    """A picture, or what is remembered of one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width, channels."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its numbers."""
+        ...
+
+
+def describe(array: Shaped) -> str:
     """``512x256, 8-bit RGB``: width, height, type and channels for a message."""
     height, width, channels = array.shape
     depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}.get(array.dtype.name, array.dtype.name)

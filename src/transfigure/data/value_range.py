@@ -66,15 +66,18 @@ def outside(array: NDArray[Any], given: Range | None = None, no_data: float | No
     """
     if given is not None or array.dtype != np.float32 or not array.size:
         return ""
-    smallest, largest = float(array.min()), float(array.max())
-    if smallest >= -TOLERANCE and largest <= 1 + TOLERANCE:
+    return leaves(measured(array, no_data=no_data), "float32", no_data=no_data)
+
+
+def leaves(values: Values, dtype: str, given: Range | None = None, no_data: float | None = None) -> str:
+    """As :func:`outside`, from what was measured of an image of this type."""
+    if given is not None or dtype != "float32" or (values.low >= -TOLERANCE and values.high <= 1 + TOLERANCE):
         return ""
-    measured = with_data(array, no_data)
-    if measured.size == array.size or no_data is None:
-        return f"holds values from {number(smallest)} to {number(largest)} where 0 to 1 is expected"
-    if not measured.size:
+    if values.data == values.count or no_data is None:
+        return f"holds values from {number(values.low)} to {number(values.high)} where 0 to 1 is expected"
+    if not values.data:
         return f"holds nothing but its no-data value {number(no_data)} where 0 to 1 is expected"
-    low, high = number(float(measured.min())), number(float(measured.max()))
+    low, high = number(values.data_low), number(values.data_high)
     return f"holds its no-data value {number(no_data)} beside values from {low} to {high}, where 0 to 1 is expected"
 
 
@@ -109,13 +112,72 @@ def suggested(dtype: str, low: float, high: float) -> Range:
 
 def suggested_for(array: NDArray[Any], no_data: float | None = None) -> Range:
     """A range to name where one image cannot be used without: see :func:`suggested`; that of its type if nothing in it is data."""
-    measured = with_data(array, no_data)
-    if not measured.size:
-        return NATURAL_RANGE[array.dtype.name]
-    low, high = float(measured.min()), float(measured.max())
-    if array.dtype.kind == "f" and low >= -TOLERANCE and high <= 1 + TOLERANCE:
-        return NATURAL_RANGE[array.dtype.name]
-    return suggested(array.dtype.name, low, high)
+    return suggested_by(measured(array, no_data=no_data), array.dtype.name)
+
+
+def suggested_by(values: Values, dtype: str) -> Range:
+    """As :func:`suggested_for`, from what was measured of an image of this type."""
+    if not values.data or (dtype == "float32" and values.data_low >= -TOLERANCE and values.data_high <= 1 + TOLERANCE):
+        return NATURAL_RANGE[dtype]
+    return suggested(dtype, values.data_low, values.data_high)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What is needed of the values of one picture once its pixels are gone.
+
+    Attributes:
+        count: how many there are.
+        low: the smallest.
+        high: the largest.
+        data: how many are left without those that the file declares to mean "nothing here"; the others are about these alone.
+        data_low: the smallest.
+        data_high: the largest.
+        below: how many lie below the range that is given, by more than rounding.
+        above: how many lie above it.
+        levels: of a grey 8-bit picture that reaches 255, the values seen, if it could be a label map; else one that no label map has.
+    """
+
+    count: int
+    low: float
+    high: float
+    data: int
+    data_low: float = 0.0
+    data_high: float = 0.0
+    below: int = 0
+    above: int = 0
+    levels: tuple[int, ...] = ()
+
+
+def measured(array: NDArray[Any], given: Range | None = None, no_data: float | None = None) -> Values:
+    """Measure a picture.
+
+    Args:
+        array: ``[H, W, C]`` in its file's own type.
+        given: the range that files of this type are read with, if one is given.
+        no_data: the value that its file declares to mean "nothing here".
+    """
+    if not array.size:
+        return Values(0, np.inf, -np.inf, 0)
+    count, low, high = array.size, float(array.min()), float(array.max())
+    data, data_low, data_high = count, low, high
+    if no_data is not None:
+        array = with_data(array, no_data)
+        if not (data := array.size):
+            return Values(count, low, high, 0)
+        data_low, data_high = float(array.min()), float(array.max())
+    below = above = 0
+    levels: tuple[int, ...] = ()
+    if given is not None:
+        slack = TOLERANCE * (given[1] - given[0])
+        below = int((array < given[0] - slack).sum()) if data_low < given[0] - slack else 0
+        above = int((array > given[1] + slack).sum()) if data_high > given[1] + slack else 0
+    elif array.dtype == np.uint8 and data_high == 255 and array.ndim == 3 and array.shape[-1] == 1:
+        step = max(1, int((array.shape[0] * array.shape[1] / _SAMPLES) ** 0.5))
+        seen = np.flatnonzero(np.bincount(array[::step, ::step].ravel(), minlength=256))
+        foreign = seen[(seen >= FEW) & (seen < 255)]
+        levels = tuple((foreign[:1] if foreign.size else seen).tolist())
+    return Values(count, low, high, data, data_low, data_high, below, above, levels)
 
 
 @dataclass
@@ -175,28 +237,23 @@ class Watch:
         self.what, self.given, self.flag, self.effect, self.labels, self.meant = what, given, flag, effect, labels, meant
         self._seen: dict[str, _Values] = {}
 
-    def look(self, array: NDArray[Any], low: float | None = None, high: float | None = None, no_data: float | None = None) -> None:
-        """Take in one picture, ``[H, W, C]`` in its file's own type; its extremes may be known already. No-data values do not count."""
-        name, flat = array.dtype.name, array.ndim == 3 and array.shape[-1] == 1
-        if no_data is not None:
-            array = with_data(array, no_data)
-            low = high = None
-            flat = False
-        if not array.size:
+    def look(self, array: NDArray[Any], no_data: float | None = None) -> None:
+        """Take in one picture, ``[H, W, C]`` in its file's own type. No-data values do not count."""
+        self.take(array.dtype.name, measured(array, self._given(array.dtype.name), no_data))
+
+    def take(self, name: str, values: Values) -> None:
+        """Take in what was :func:`measured` of a picture of this type, with the range that is given here."""
+        if not values.data:
             return
         seen = self._seen.setdefault(name, _Values())
-        low = float(array.min()) if low is None else low
-        high = float(array.max()) if high is None else high
-        seen.low, seen.high = min(seen.low, low), max(seen.high, high)
+        seen.low, seen.high = min(seen.low, values.data_low), max(seen.high, values.data_high)
         seen.images += 1
-        if (given := self._given(name)) is not None:
-            seen.values += array.size
-            slack = TOLERANCE * (given[1] - given[0])
-            seen.below += int((array < given[0] - slack).sum()) if low < given[0] - slack else 0
-            seen.above += int((array > given[1] + slack).sum()) if high > given[1] + slack else 0
-        elif name == "uint8" and high == 255 and flat and not seen.present[FEW:255].any():  # until it is known to be no label map
-            step = max(1, int((array.shape[0] * array.shape[1] / _SAMPLES) ** 0.5))
-            seen.present[np.unique(array[::step, ::step])] = True
+        if self._given(name) is not None:
+            seen.values += values.data
+            seen.below += values.below
+            seen.above += values.above
+        elif values.levels:
+            seen.present[list(values.levels)] = True
 
     def notes(self) -> list[str]:
         """What looks wrong, one sentence each."""

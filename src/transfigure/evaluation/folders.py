@@ -276,7 +276,7 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
             f"{files.generated} is {width}x{height} with {channels} channel{'s' * (channels > 1)} but {files.target} is "
             f"{wide}x{high} with {layers}{turned}: bring them to one size and kind first, nothing is resized here"
         )
-    if differ_in_orientation((of_generated, of_target), generated):
+    if differ_in_orientation((of_generated, of_target), generated.shape):
         tags_of = [f"{describe_orientation(one.orientation)} in {file}" for one, file in (
             (of_generated, files.generated), (of_target, files.target))]  # fmt: skip
         reading.turned.append(" and ".join(tags_of))
