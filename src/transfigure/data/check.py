@@ -594,14 +594,13 @@ def _shared_files(records: Sequence[Record], held_out: Sequence[Record]) -> list
 
     All of them, because two pairs may well share an empty label map. Only files that have the size of another are read.
     """
-    mine = [path for record in records for picture in (record.a, record.b) for path in picture.paths]
-    sizes = {size for path in set(mine) if (size := _bytes_in(path))}
-    theirs = {path for record in held_out for picture in (record.a, record.b) for path in picture.paths}
-    common = sizes & {_bytes_in(path) for path in theirs}
-    if not common:
-        return []
-    known = {_file_digest(path) for path in set(mine) if _bytes_in(path) in common}
-    copied = {path for path in theirs if _bytes_in(path) in common and _file_digest(path) in known}
+    mine, theirs = (
+        {path: _bytes_in(path) for path in {path for record in some for picture in (record.a, record.b) for path in picture.paths}}
+        for some in (records, held_out)
+    )
+    common = {*mine.values()} & {*theirs.values()} - {0}
+    known = {_file_digest(path) for path, size in mine.items() if size in common}
+    copied = {path for path, size in theirs.items() if size in common and _file_digest(path) in known}
     return [record.name for record in held_out if record.a.paths and copied.issuperset(record.a.paths + record.b.paths)]
 
 

@@ -1,4 +1,4 @@
-"""What image files say of themselves beside their pixels, and how a person is told what is done about it."""
+"""What image files say of themselves beside their pixels, and the notes about what is done with it."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None]) -> No
     except TransfigureError:
         raise
     except Exception as error:
-        # A writer may wrap the disk's answer: torch.save reports a full disk as a RuntimeError raised from the OSError.
+        # A writer may wrap the disk's error: torch.save reports a full disk as a RuntimeError raised from the OSError.
         if (cause := _os_error_behind(error)) is None:
             raise
         raise _worded(cause, path, written) from error
