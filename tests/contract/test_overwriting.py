@@ -175,6 +175,7 @@ OF_THEIR_OWN = {
     "training/trackers.py": "in a run",
     "training/run_directory.py": "in a run",
     "data/splits.py": "in a run",
+    "data/prepared.py": "in a folder of the cache that it marked as its own",
     "networks/model_file.py": "in a run; Translator.save asks",
     "networks/segmenter.py": "train_segmenter asks",
     "features/download.py": "a file that is there is checked, never replaced",
