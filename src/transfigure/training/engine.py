@@ -95,9 +95,18 @@ class Engine:
         """The recipe's precision for forward passes."""
         return self.fabric.autocast()
 
-    def backward(self, loss: Tensor, *networks: nn.Module) -> None:
-        """Gradients of the loss for some networks, averaged over all processes."""
-        self.fabric.backward(loss)
+    def backward(self, loss: Tensor, *networks: nn.Module, shared: bool = False) -> None:
+        """Gradients of the loss for some networks, averaged over all processes.
+
+        Args:
+            loss: a scalar with its graph.
+            networks: whose gradients are averaged.
+            shared: the graph is another loss's too. It is kept, and nothing is computed for the weights of other networks in it.
+        """
+        if shared:
+            self.fabric.backward(loss, retain_graph=True, inputs=[weight for network in networks for weight in network.parameters()])
+        else:
+            self.fabric.backward(loss)
         if self.world_size > 1:
             gradients = [parameter.grad for network in networks for parameter in network.parameters() if parameter.grad is not None]
             flat = torch.cat([gradient.flatten() for gradient in gradients])

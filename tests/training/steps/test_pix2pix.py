@@ -91,23 +91,77 @@ def _noted(order: list[str], name: str, function):  # type: ignore[no-untyped-de
     return call
 
 
-def test_no_gradient_of_the_generators_step_reaches_the_discriminator() -> None:
+def test_the_generators_step_does_not_move_the_discriminator() -> None:
     step = make_step()
     assert step.discriminator is not None and step.d_optimizer is not None
-    own_step: list[torch.Tensor] = []
+    after_own_step: list[torch.Tensor] = []
     move = step.d_optimizer.step
 
     def moved() -> None:
-        own_step[:] = [parameter.grad.clone() for parameter in step.discriminator.parameters()]  # type: ignore[union-attr]
+        assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in step.discriminator.parameters())  # type: ignore[union-attr]
         move()
+        after_own_step[:] = weights_of(step.discriminator)
 
     step.d_optimizer.step = moved  # type: ignore[method-assign]
-    before = [parameter.detach().clone() for parameter in step.generator.parameters()]
+    before = weights_of(step.generator)
     step.training_step(small_batch())
-    assert any(bool(gradient.any()) for gradient in own_step)
-    for gradient, parameter in zip(own_step, step.discriminator.parameters(), strict=True):
-        assert parameter.grad is not None and torch.equal(gradient, parameter.grad) and parameter.requires_grad
-    assert any(not torch.equal(old, new.detach()) for old, new in zip(before, step.generator.parameters()))
+    for then, parameter in zip(after_own_step, step.discriminator.parameters(), strict=True):
+        assert torch.equal(then, parameter) and parameter.requires_grad
+    assert any(not torch.equal(old, new) for old, new in zip(before, step.generator.parameters()))
+    every = [*step.generator.parameters(), *step.discriminator.parameters()]
+    assert all(parameter.grad is None for parameter in every), "gradients are not held while the next activations are"
+
+
+def weights_of(network: torch.nn.Module | None) -> list[torch.Tensor]:
+    assert network is not None
+    return [parameter.detach().clone() for parameter in network.parameters()]
+
+
+def simultaneous(**overrides: object) -> Pix2PixStep:
+    step = small_step({"training.update": "simultaneous", **{key.replace("__", "."): value for key, value in overrides.items()}})
+    assert isinstance(step, Pix2PixStep)
+    return step
+
+
+@pytest.mark.parametrize("form", names("adversarial"))
+def test_simultaneous_takes_both_gradients_at_the_weights_of_one_moment(form: str) -> None:
+    """Each network moves as it does where the other one does not move at all."""
+    chosen = {"objective.adversarial.loss": form, "objective.adversarial.conditional": True, "generator.dropout": 0.0}
+    chosen |= {"objective.terms": [{"loss": "l1", "weight": 100}], "discriminator.norm": "instance", "objective.adversarial.r1": 1.0}
+    step, batch = small_step({**chosen, "training.update": "simultaneous"}), small_batch()
+    generator_alone, discriminator_alone = small_step(chosen), small_step(chosen)
+    torch.manual_seed(3)  # a penalty draws points
+    output = step.training_step(batch)
+    torch.manual_seed(3)
+    alternating = discriminator_alone.training_step(batch)
+    assert generator_alone.d_optimizer is not None
+    generator_alone.d_optimizer.step = lambda: None  # type: ignore[method-assign]
+    torch.manual_seed(3)
+    unmoved = generator_alone.training_step(batch)
+    for mine, theirs in zip(weights_of(step.discriminator), weights_of(discriminator_alone.discriminator), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-7)
+    for mine, theirs in zip(weights_of(step.generator), weights_of(generator_alone.generator), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-7)
+    assert float(output.d_loss) == pytest.approx(float(alternating.d_loss), rel=1e-5)
+    assert float(output.g_loss) == pytest.approx(float(unmoved.g_loss), rel=1e-5) != pytest.approx(float(alternating.g_loss), rel=1e-6)
+
+
+def test_simultaneous_shares_a_pass_of_the_discriminator_and_computes_no_weight_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = simultaneous(generator__dropout=0.0)
+    assert step.discriminator is not None
+    calls: list[int] = []
+    step.discriminator.register_forward_hook(lambda *_: calls.append(1))
+    gradients: list[int] = []
+    for parameter in step.discriminator.parameters():
+        parameter.register_hook(lambda gradient: gradients.append(1))
+    step.training_step(small_batch())
+    assert len(calls) == 2, "once over the real and once over the generated images"
+    assert len(gradients) == len(list(step.discriminator.parameters())), "none for the generator's loss"
+
+
+def test_simultaneous_cannot_be_with_a_pool() -> None:
+    with pytest.raises(UserError, match=r"training\.update simultaneous shares .* objective\.adversarial\.pool"):
+        simultaneous(objective__adversarial__pool=5)
 
 
 def test_the_discriminators_objective_is_halved_and_the_terms_are_unweighted() -> None:

@@ -106,9 +106,9 @@ class TrainingStep(ABC):
 
     def optimizer_step(self, optimizer: Optimizer, loss: Tensor, *networks: nn.Module) -> None:
         """One step of an optimizer down a loss; ``networks`` are those it updates."""
-        optimizer.zero_grad(set_to_none=True)
         self.engine.backward(loss, *networks)
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)  # now, so that gradients and activations need not be held at the same time
 
     def state_dict(self) -> dict[str, Any]:
         """Everything exact resume needs."""

@@ -8,12 +8,17 @@ Isola et al. 2017, section 3. With source x, target y and generated G(x) (the no
 "We alternate between one gradient descent step on D, then one step on G", G maximises log D(x, G(x)), and D's objective is halved
 (section 3.3). An unconditional D sees y and G(x) alone (equation 2); then x and y need not belong together: the streamlined translator is
 the same step with an unconditional D, no terms, and targets drawn independently of their sources (arXiv:2411.10368).
+
+Alternating, D looks at G(x) twice, before and after its own step. Simultaneous updates take both gradients at the weights of one moment, so
+that one forward pass of D serves both: another algorithm, which the authors' Torch7 code is close to (there G's gradient goes through D's
+new weights, but the activations of the old ones).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,14 +46,23 @@ class Pix2PixStep(TrainingStep):
 
     Args:
         setup: what the recipe asks for.
+        update: ``alternating``, G's step against the updated D (the paper); or ``simultaneous``, both at once from one pass of D over
+            G(x), which is faster and another algorithm.
 
     Raises:
-        UserError: a loss needs the generator of the other direction, which is not trained here.
+        UserError: a loss needs the generator of the other direction, which is not trained here; or D is shown a pool's images, and the
+            passes are to be shared.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, update: Literal["alternating", "simultaneous"] = "alternating") -> None:
         super().__init__(setup.engine)
+        self.simultaneous = update == "simultaneous"
         self.direction = Direction.build(setup)
+        if self.simultaneous and self.direction.pool is not None:
+            raise UserError(
+                "training.update simultaneous shares D's pass over the generated images, and objective.adversarial.pool shows D earlier ones: "
+                "leave one of them out"
+            )
         if missing := self.direction.objective.needing("inverse"):
             raise UserError(
                 f"the loss {missing[0]} needs the generator of the other direction, which training.step pix2pix does not train: "
@@ -58,9 +72,11 @@ class Pix2PixStep(TrainingStep):
         self.d_optimizer = setup.d_optimizer(self.direction.discriminator)
 
     def training_step(self, batch: Batch, measure: bool = False) -> StepOutput:
-        """One step on D with real and generated images, then one step on G against the updated D."""
+        """One step on D with real and generated images, then one step on G against the updated D; or both at once."""
         direction = self.direction
         fake = direction.generate(batch)
+        if self.simultaneous and direction.discriminator is not None and self.d_optimizer is not None:
+            return self._both(batch, fake, direction.discriminator, self.d_optimizer, measure)
 
         d = None
         if direction.discriminator is not None and self.d_optimizer is not None:
@@ -70,6 +86,20 @@ class Pix2PixStep(TrainingStep):
         with frozen(direction.discriminator):
             g = direction.generator_loss(batch, fake, measure=measure)
             self.optimizer_step(self.g_optimizer, g.loss, direction.generator, direction.objective.trained)
+        return step_output(g, d)
+
+    def _both(self, batch: Batch, fake: Tensor, discriminator: Discriminator, d_optimizer: Optimizer, measure: bool) -> StepOutput:
+        """Both gradients at the weights of this moment, from one pass of D over real and one over generated images; then both steps."""
+        direction = self.direction
+        seen = direction.discriminate(batch, batch.target), direction.discriminate(batch, fake)
+        d = direction.discriminator_loss(batch, fake.detach(), seen)
+        g = direction.generator_loss(batch, fake, measure=measure, seen=seen)
+        updates = ((d_optimizer, d.loss, (discriminator,)), (self.g_optimizer, g.loss, (direction.generator, direction.objective.trained)))
+        for _, loss, networks in updates:
+            self.engine.backward(loss, *networks, shared=True)
+        for optimizer, _, _ in updates:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         return step_output(g, d)
 
     @property
@@ -98,6 +128,10 @@ class Pix2PixStep(TrainingStep):
     def pools(self) -> dict[str, Stateful]:
         """The pool of earlier generated images, if there is one."""
         return {} if self.direction.pool is None else {"pool": self.direction.pool}
+
+
+Seen = tuple[DiscriminatorOutput, DiscriminatorOutput]
+"""What D says to the real and to the generated images."""
 
 
 @dataclass(frozen=True)
@@ -184,16 +218,17 @@ class Direction:
             output: DiscriminatorOutput = self.discriminator(d_input)
         return output.float()
 
-    def discriminator_loss(self, batch: Batch, fake: Tensor) -> DiscriminatorLoss:
+    def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Seen | None = None) -> DiscriminatorLoss:
         """Half of D's adversarial loss and penalty, plus gamma / 2 times R1.
 
         Args:
             batch: sources and targets.
             fake: G(x), detached.
+            seen: D's outputs, if they are there already.
         """
         assert self.gan is not None
         shown = fake if self.pool is None else self.pool.swap(fake)
-        real_output, fake_output = self.discriminate(batch, batch.target), self.discriminate(batch, shown)
+        real_output, fake_output = seen or (self.discriminate(batch, batch.target), self.discriminate(batch, shown))
         loss = self.gan.d_loss(real_output, fake_output)
         penalty = self.gan.d_penalty(lambda image: self.discriminate(batch, image), batch.target, shown)
         loss = 0.5 * (loss if penalty is None else loss + penalty)
@@ -201,7 +236,9 @@ class Direction:
             loss = loss + 0.5 * self.r1 * r1(lambda image: self.discriminate(batch, image), batch.target)
         return DiscriminatorLoss(loss, self.gan.mean_output(real_output), self.gan.mean_output(fake_output))
 
-    def generator_loss(self, batch: Batch, fake: Tensor, inverse: Generator | None = None, measure: bool = False) -> GeneratorLoss:
+    def generator_loss(
+        self, batch: Batch, fake: Tensor, inverse: Generator | None = None, measure: bool = False, seen: Seen | None = None
+    ) -> GeneratorLoss:
         """G's adversarial loss and its terms, weighted and summed.
 
         Args:
@@ -209,9 +246,13 @@ class Direction:
             fake: G(x), with its graph.
             inverse: the generator of the other direction, for terms that need one.
             measure: also the gradient norm of each term at ``fake``.
+            seen: D's outputs, if they are there already.
         """
         adversarial, real_output, fake_output = None, DiscriminatorOutput(()), DiscriminatorOutput(())
-        if self.gan is not None:
+        if self.gan is not None and seen is not None:
+            real_output, fake_output = seen[0].detach(), seen[1]
+            adversarial = self.gan.g_loss(real_output, fake_output)
+        elif self.gan is not None:
             if self.gan.relativistic or self.objective.needing("real_output"):
                 with torch.no_grad():
                     real_output = self.discriminate(batch, batch.target)
