@@ -60,8 +60,8 @@ class Pix2PixStep(TrainingStep):
         self.direction = Direction.build(setup)
         if self.simultaneous and self.direction.pool is not None:
             raise UserError(
-                "training.update simultaneous shares D's pass over the generated images, and objective.adversarial.pool shows D earlier ones: "
-                "leave one of them out"
+                "training.update simultaneous shares D's pass over the generated images, and objective.adversarial.pool shows D earlier "
+                "ones: leave one of them out"
             )
         if missing := self.direction.objective.needing("inverse"):
             raise UserError(
