@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from transfigure.recipe import Recipe
 from transfigure.training.checkpoint import load_checkpoint
+from transfigure.training.steps.pix2pix import Pix2PixStep
 
 TINY = {
     "data.train": 6,
@@ -88,3 +90,23 @@ def log_entries(run: Path, kind: str | None = None) -> list[dict[str, Any]]:
     """The lines of a run's log, of one kind if one is named."""
     entries = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     return [entry for entry in entries if kind in (None, entry["kind"])]
+
+
+def numbers(run: Path) -> list[dict[str, Any]]:
+    """The log without what a clock says."""
+    clock = ("seconds", "images_per_second")
+    return [{key: value for key, value in entry.items() if key not in clock} for entry in log_entries(run) if entry["kind"] != "resume"]
+
+
+def stop_after(images: int, monkeypatch: pytest.MonkeyPatch, how: type[BaseException]) -> None:
+    """Break into the run once so many images have been seen, as a crash would: nothing is saved on the way out."""
+    update = Pix2PixStep.training_step
+    seen = [0]
+
+    def counted(self, pair, measure=False):  # type: ignore[no-untyped-def]
+        if seen[0] == images:
+            raise how("killed")
+        seen[0] += len(pair)
+        return update(self, pair, measure)
+
+    monkeypatch.setattr(Pix2PixStep, "training_step", counted)

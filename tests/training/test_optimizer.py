@@ -1,4 +1,4 @@
-"""Adam whose moments keep the layout of the weights, and the schedules of the learning rate."""
+"""Adam whose moments keep the layout of the weights."""
 
 from __future__ import annotations
 
@@ -9,15 +9,7 @@ import torch
 from torch import nn
 
 from transfigure.recipe import Training
-from transfigure.training.optimizer import adam, schedule
-
-
-def test_linear_decay_is_constant_for_the_first_half_then_falls_to_zero() -> None:
-    assert [schedule("linear_decay", t) for t in (0, 0.25, 0.5, 0.75, 1)] == [1, 1, 1, 0.5, 0]
-    assert [schedule("constant", t) for t in (0, 0.5, 1)] == [1, 1, 1]
-    assert schedule("cosine", 0) == 1 and schedule("cosine", 0.5) == pytest.approx(0.5) and schedule("cosine", 1) == pytest.approx(0)
-    falling = [schedule("cosine", t / 50) for t in range(51)]
-    assert falling == sorted(falling, reverse=True)
+from transfigure.training.optimizer import adam
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from tests.damage import Trap
-from tests.training.runs import TINY, assert_same_bits, checkpoint_tensors, log_entries, tiny_recipe
+from tests.training.runs import TINY, assert_same_bits, checkpoint_tensors, log_entries, numbers, stop_after, tiny_recipe
 from transfigure.cli import main
 from transfigure.errors import Interrupted, RunFailure, UserError
 from transfigure.training import trainer
@@ -50,26 +50,6 @@ def one_epoch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(one_epoch: Path, tmp_path: Path) -> Path:
     """A copy of a run of one epoch, to go on with or to damage."""
     return shutil.copytree(one_epoch, tmp_path / "run")
-
-
-def numbers(run: Path) -> list[dict[str, Any]]:
-    """The log without what a clock says."""
-    clock = ("seconds", "images_per_second")
-    return [{key: value for key, value in entry.items() if key not in clock} for entry in log_entries(run) if entry["kind"] != "resume"]
-
-
-def stop_after(images: int, monkeypatch: pytest.MonkeyPatch, how: type[BaseException]) -> None:
-    """Break into the run once so many images have been seen, as a crash would: nothing is saved on the way out."""
-    update = Pix2PixStep.training_step
-    seen = [0]
-
-    def counted(self, pair, measure=False):  # type: ignore[no-untyped-def]
-        if seen[0] == images:
-            raise how("killed")
-        seen[0] += len(pair)
-        return update(self, pair, measure)
-
-    monkeypatch.setattr(Pix2PixStep, "training_step", counted)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])

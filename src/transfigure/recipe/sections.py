@@ -257,6 +257,10 @@ class ObjectiveSection(Section):
         return tuple(term.to_dict() for term in Term.each_within(given or ()))
 
 
+_DECAYS = {"decay_start": ("linear_decay",), "decay_factor": ("step", "plateau"), "decay_every": ("step",), "decay_patience": ("plateau",)}
+"""Which schedules read a key."""
+
+
 class Training(Named):
     """How the networks are optimised, and what is kept on the way."""
 
@@ -275,10 +279,18 @@ class Training(Named):
         None, "Adam's step size for D if it shall differ (two time-scales); null is the same."
     )
     betas: tuple[Share, Share] = key((0.5, 0.999), "Adam's decay rates.")
-    schedule: Literal["linear_decay", "constant", "cosine"] = key(
+    schedule: Literal["linear_decay", "constant", "cosine", "step", "plateau"] = key(
         "linear_decay",
-        "``linear_decay``: constant for the first half, then linearly to zero; ``cosine``: half a cosine; or ``constant``.",
+        "``linear_decay``: constant for the first half, or up to ``decay_start``, then linearly to zero; ``cosine``: half a cosine; "
+        "``step``: times ``decay_factor`` every ``decay_every`` epochs; ``plateau``: times ``decay_factor`` after ``decay_patience`` "
+        "validations without a better ``best_metric``; or ``constant``.",
     )
+    decay_start: NonNegativeInt | None = key(
+        None, "for ``linear_decay``: epochs at the full rate before it begins to fall; null is half of all epochs."
+    )
+    decay_factor: Decay = key(0.1, "for ``step`` and ``plateau``: what the rate is multiplied by each time.")
+    decay_every: PositiveInt = key(50, "for ``step``: epochs between two times.")
+    decay_patience: PositiveInt = key(5, "for ``plateau``: validations without a better value before each time.")
     ema: Decay | None = key(
         None,
         "decay per update of an exponential moving average of G, which is then what is saved as the model, such as 0.999; null is off.",
@@ -304,3 +316,13 @@ class Training(Named):
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = key(
         [], "also log to these, through their own libraries: tensorboard, mlflow, wandb."
     )
+
+    def _check(self) -> None:
+        """A key of another schedule would do nothing, and a decay that begins after the end would be none."""
+        for name, schedules in _DECAYS.items():
+            if getattr(self, name) != type(self).model_fields[name].default and self.schedule not in schedules:
+                raise refusal((name,), f"is for --training.schedule {' or '.join(schedules)}, and the schedule here is {self.schedule}")
+        if self.decay_start is not None and self.decay_start > self.epochs:
+            raise refusal(("decay_start",), f"is {self.decay_start}, and there are {self.epochs} epochs: it must be one of them")
+        if self.schedule == "plateau" and self.validate_every == 0:
+            raise refusal((), "training.schedule plateau goes by validations, and training.validate_every is 0: set it to 1", "together")

@@ -74,6 +74,14 @@ class SavedEMA(_Declared):
     generator: dict[str, Tensor]
 
 
+class SavedPlateau(_Declared):
+    """Of :class:`.schedules.Plateau`."""
+
+    best: Number | None
+    stale: Count
+    reductions: Count
+
+
 class SavedRandom(_Declared):
     """Of :func:`random_state`."""
 
@@ -90,6 +98,7 @@ class SavedState(_Declared):
     data: SavedData
     step: dict[str, dict[str, Any]]
     ema: SavedEMA | None
+    plateau: SavedPlateau | None = None
     position: SavedPosition
     averages: SavedAverages
     health: SavedHealth

@@ -1,8 +1,7 @@
-"""Adam, and the schedule of its learning rate."""
+"""Adam, as a training uses it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -36,16 +35,3 @@ def _lay_out_as_weights(optimizer: Optimizer) -> None:
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
                 state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
-
-
-def schedule(kind: str, progress: float) -> float:
-    """The factor of the learning rate when a share ``progress`` in [0, 1) of the training is done.
-
-    ``linear_decay`` is constant for the first half and then falls linearly to zero (Zhu et al. 2017, appendix; the reference code's
-    default for pix2pix too; the pix2pix paper itself kept it constant).
-    """
-    if kind == "constant":
-        return 1.0
-    if kind == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * progress))
-    return min(1.0, 2 * (1 - progress))

@@ -41,6 +41,7 @@ from ..errors import UserError
 from ..recipe import FREE_ON_RESUME, Recipe
 from ..registry import plugin_files, plugin_flags
 from ..stored import read_json
+from .schedules import SPREAD
 
 _TRACKED = ("tensorboard", "wandb", "trackers.json")
 """What outside trackers make in a run."""
@@ -204,7 +205,7 @@ class RunDirectory:
         Raises:
             UserError: a key differs that changes what is computed; the message names each.
         """
-        longer_is_fine = {"training.epochs"} if saved.training.schedule == "constant" else set()
+        longer_is_fine = set() if saved.training.schedule in SPREAD else {"training.epochs"}
         differing = {
             key: values for key, values in recipe.differences(saved).items() if key not in FREE_ON_RESUME | longer_is_fine | {"name"}
         }

@@ -49,10 +49,10 @@ from .ema import EMA
 from .engine import Engine
 from .health import Health, broken, signs
 from .log import RunLog
-from .optimizer import schedule
 from .pool import ImagePool
 from .preview import Previews
 from .run_directory import RunDirectory, free_place, other_machine, write_environment
+from .schedules import SPREAD, Moment, Plateau, factor
 from .setup import Setup
 from .steps.base import StepOutput
 from .steps.build import build_step
@@ -246,14 +246,20 @@ class Trainer:
     def __init__(self, recipe: Recipe, run: RunDirectory, engine: Engine, data: OpenedData, quiet: bool = False) -> None:
         self.recipe, self.run_directory, self.engine, self.data, self.quiet = recipe, run, engine, data, quiet
         training = recipe.training
-        if training.patience is not None and (len(data.val) == 0 or training.validate_every == 0):
-            raise UserError("training.patience needs validation pairs, and there are none: add a val folder, or leave patience out")
+        if len(data.val) == 0 or training.validate_every == 0:
+            if training.patience is not None:
+                raise UserError("training.patience needs validation pairs, and there are none: add a val folder, or leave patience out")
+            if training.schedule == "plateau":
+                raise UserError(
+                    "training.schedule plateau needs validation pairs, and there are none: add a val folder, or choose another schedule"
+                )
         self.validation = Validation(data, training.best_metric, engine.device, training.validate_every > 0)
         seed_everything(training.seed)
         self.step = build_step(Setup(recipe, (data.source_channels, data.target_channels), engine, unpaired=data.unpaired))
         self.generator = self.step.generator
         self.ema = EMA(self.generator, training.ema) if training.ema is not None else None
         self.health = Health(recipe.to_dict(), data.unpaired)
+        self.plateau = Plateau() if training.schedule == "plateau" else None
         self.position = Position()
         self.averages = Averages()
         self.batches_per_epoch = self._sampler(0, 0).batches
@@ -440,6 +446,15 @@ class Trainer:
         else:
             position.stale_validations += 1
         self._write("validation", epoch=position.epoch, metrics=metrics, best=better)
+        if self.plateau is not None and self.plateau.lowers(value, self.validation.lower_is_better, training.decay_patience):
+            self._say_lowered()
+
+    def _say_lowered(self) -> None:
+        training = self.recipe.training
+        if not self.quiet:
+            rate = training.learning_rate * self._schedule()
+            after = f"{training.decay_patience} validation{'s' * (training.decay_patience > 1)}"
+            say(f"{training.best_metric} has not improved for {after}: the learning rate is now {rate:.3g}")
 
     def _report(self, findings: list[dict[str, Any]]) -> None:
         for finding in findings:
@@ -480,14 +495,15 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that exact resume needs, as plain values and tensors; all processes call it together.
 
-        Its keys: ``recipe``, ``data`` (what must be as it was), ``step``, ``ema``, ``position``, ``averages``, ``health`` and ``random``
-        (the random numbers of every process, in rank order).
+        Its keys: ``recipe``, ``data`` (what must be as it was), ``step``, ``ema``, ``plateau``, ``position``, ``averages``, ``health`` and
+        ``random`` (the random numbers of every process, in rank order).
         """
         return {
             "recipe": self.recipe.to_dict(),
             "data": self._state_of_data(),
             "step": self.step.state_dict(),
             "ema": self.ema.state_dict() if self.ema is not None else None,
+            "plateau": None if self.plateau is None else asdict(self.plateau),
             "position": asdict(self.position),
             "averages": {"sums": self.averages.sums, "count": self.averages.count},
             "health": self.health.state_dict(),
@@ -518,6 +534,8 @@ class Trainer:
         self.step.load_state_dict(state["step"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
+        if self.plateau is not None:
+            self.plateau = Plateau(**state["plateau"])
         self.position = Position(**state["position"])
         sums, count = state["averages"]["sums"], state["averages"]["count"]
         self.averages = Averages({name: value.to(engine.device) for name, value in sums.items()}, count, untimed=count)
@@ -536,7 +554,7 @@ class Trainer:
             return
         if position.epoch < training.epochs:
             more = f"its {training.best_metric} had not improved for {training.patience} validations; a longer patience is for a new run"
-        elif training.schedule == "constant":
+        elif training.schedule not in SPREAD:
             more = f"to train on, give more than {training.epochs} as --training.epochs"
         else:
             more = f"{training.schedule} has come to its end: to train longer, start a new run with more --training.epochs"
@@ -564,6 +582,8 @@ class Trainer:
                 check_pool(name, saved[name], pool.size, (channels, crop, crop))
         if (self.ema is None) != (state["ema"] is None):
             raise ValueError(f"it has {'an' if state['ema'] else 'no'} average of the generator")
+        if (self.plateau is None) != (state.get("plateau") is None):
+            raise ValueError(f"it has {'no' if self.plateau else 'a'} count of validations for the schedule")
         if self.ema is not None:
             check_network("ema", state["ema"]["generator"], self.ema.generator.state_dict())
         sums, count = state["averages"]["sums"], state["averages"]["count"]
@@ -592,10 +612,10 @@ class Trainer:
 
     def _schedule(self) -> float:
         """The factor of the learning rates at this position."""
-        position, epochs = self.position, self.recipe.training.epochs
-        return schedule(
-            self.recipe.training.schedule, (position.epoch * self.batches_per_epoch + position.batch) / (epochs * self.batches_per_epoch)
-        )
+        position, training = self.position, self.recipe.training
+        done = position.epoch * self.batches_per_epoch + position.batch
+        reductions = 0 if self.plateau is None else self.plateau.reductions
+        return factor(training, Moment(done / (training.epochs * self.batches_per_epoch), position.epoch, reductions))
 
     def _seconds(self) -> float:
         return self.position.seconds + time.monotonic() - self.started
