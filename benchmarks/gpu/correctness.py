@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -52,7 +52,10 @@ GRADIENT_BOUND = {"float32": 5e-3, "TF32": 5e-2, "bf16": 0.3}
 def check(setting: Setting, found: Findings) -> None:
     """All of it, the quick things first."""
     found.section("Correctness")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as aside:
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as aside:
+        with mock.patch.dict(os.environ, CUDA_VISIBLE_DEVICES=""):  # the process starts with the first that it is given, and sees no GPU
+            begun = aside.submit(begin_on_cpu, setting, Path(folder))
         on_cpu = {norm: aside.submit(free_run, dataclasses.replace(setting, device="cpu"), norm, Way()) for norm in NORMS}
         with found.trying("marked tests"):
             marked_tests(setting, found)
@@ -67,7 +70,7 @@ def check(setting: Setting, found: Findings) -> None:
         with found.trying("resume"):
             resumed(setting, found)
         with found.trying("resume of a run begun on a CPU"):
-            resumed_elsewhere(setting, found)
+            resumed_elsewhere(setting, begun.result(), found)
         with found.trying("translator"):
             translators(setting, ends["batch"], found)
         with found.trying("metrics"):
@@ -278,25 +281,35 @@ def resumed(setting: Setting, found: Findings) -> None:
             found.check(name, gone_on == 0 if way.deterministic else None, text, twice=twice, resumed=gone_on)
 
 
-def resumed_elsewhere(setting: Setting, found: Findings) -> None:
-    """A run begun where there is no GPU goes on where there is one; the memory layout changes with it."""
+class Begun(NamedTuple):
+    """A run of one epoch, a run of two, and the recipe of two."""
+
+    half: Path
+    whole: Path
+    recipe: Recipe
+
+
+def begin_on_cpu(setting: Setting, folder: Path) -> Begun:
+    """Train where there is no GPU."""
+    assert not torch.cuda.is_available()
     size = setting.size
     recipe = setting.recipe(
         generator__width=8, generator__dropout=0.0, discriminator__width=8, data__train=6, data__test=1, data__load_size=size,
         training__accelerator="auto", training__epochs=1, training__schedule="constant", training__validate_every=0,
         training__preview_count=1,
     )  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder, numerics(Way("float32")):
-        on_cpu, moved, file = Path(folder) / "on_cpu", Path(folder) / "moved", Path(folder) / "recipe.yaml"
-        file.write_text(recipe.to_yaml(), encoding="utf-8")
-        command = [sys.executable, "-m", "transfigure", "train", str(file), "--quiet", "--out", str(on_cpu)]
-        without = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-        subprocess.run(command, check=True, capture_output=True, env=without)
-        shutil.copytree(on_cpu, moved)
-        longer = recipe.updated({"training.epochs": 2})
-        subprocess.run([*command, "--resume", "--training.epochs", "2"], check=True, capture_output=True, env=without)
-        train(longer, moved, resume=True, quiet=True)
-        ends = [load_checkpoint(run / "checkpoints" / "last.pt") for run in (moved, on_cpu)]
+    half, whole, longer = folder / "half", folder / "whole", recipe.updated({"training.epochs": 2})
+    train(recipe, half, quiet=True)
+    shutil.copytree(half, whole)
+    train(longer, whole, resume=True, quiet=True)
+    return Begun(half, whole, longer)
+
+
+def resumed_elsewhere(setting: Setting, begun: Begun, found: Findings) -> None:
+    """A run begun where there is no GPU goes on where there is one; the memory layout changes with it."""
+    with numerics(Way("float32")):
+        train(begun.recipe, begun.half, resume=True, quiet=True)
+    ends = [load_checkpoint(run / "checkpoints" / "last.pt") for run in (begun.half, begun.whole)]
     apart = _distance(*([tensor for tensor in _tensors(end["step"]) if tensor.is_floating_point()] for end in ends))
     words = f"6 updates on the CPU, then 6 on {setting.device}: relative distance {apart:.1e} from all 12 on the CPU"
     found.check("resume of a run begun on a CPU", apart <= 1e-3, words)

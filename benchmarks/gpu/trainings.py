@@ -141,7 +141,7 @@ def _train(
     limit: float | None,
     segmenter: concurrent.futures.Future[tuple[Path, str]] | None,
 ) -> tuple[Ended, Ended, float]:
-    """Train, evaluate and report in processes of their own; how training and evaluation ended, and how long training took."""
+    """Train and evaluate, which report, in processes of their own; how training and evaluation ended, and how long training took."""
     start = time.monotonic()
     run = str(folder / training.name)
     options = {"epochs": epochs_of(training, updates), "batch_size": training.batch, "log_every": 2 if setting.device == "cpu" else 200}
@@ -153,7 +153,6 @@ def _train(
     if training.segmented and segmenter is not None:
         scored = ["--metrics", f"{METRICS},fcn_score", "--segmenter", str(segmenter.result()[0])]
     evaluated = _transfigure("evaluate", run, *scored, "--out", f"{run}/evaluation", "--quiet")
-    _transfigure("report", run)
     return trained, evaluated, took
 
 
