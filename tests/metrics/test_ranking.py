@@ -138,13 +138,18 @@ def test_it_ranks_as_claimed_or_as_its_exception_says(name: str, facades: Facade
         check(measure(chosen([name]), shown, quiet=True), name)
 
 
+@pytest.fixture(scope="module")
+def on_inception(facades: Facades, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    file = tmp_path_factory.mktemp("inception") / "inception.pth"
+    torch.save(published_state(), file)
+    with weights.explicit({"inception": file}):
+        return measure(chosen(SLOW), few(facades, 16), quiet=True)
+
+
 @pytest.mark.slow
-def test_those_on_inception_rank_as_claimed_or_as_their_exceptions_say(facades: Facades, tmp_path: Path) -> None:
-    torch.save(published_state(), tmp_path / "inception.pth")
-    with weights.explicit({"inception": tmp_path / "inception.pth"}):
-        measured = measure(chosen(SLOW), few(facades, 16), quiet=True)
-    for name in SLOW:
-        check(measured, name)
+@pytest.mark.parametrize("name", SLOW)
+def test_one_on_inception_ranks_as_claimed_or_as_its_exception_says(name: str, on_inception: Measured) -> None:
+    check(on_inception, name)
 
 
 def test_outputs_without_noise_have_no_diversity(facades: Facades) -> None:
