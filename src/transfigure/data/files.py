@@ -29,6 +29,7 @@ GRACE = 60.0
 _UNFINISHED = re.compile(r"\.(write-)?[0-9a-f]{16}\.part")
 """The exact names that :func:`write_atomically` gives, and gave in 0.1.0: a user's own ``.1.part`` is none of them."""
 _UNLOCKED = 3600.0  # an hour without a change: what 0.1.0, or a writer on a drive without locks, has left
+_NUMBER = re.compile("[0-9]+")
 _swept: set[str] = set()
 LOCK = ".lock"
 """The file in a folder that is locked by the process which has the folder to itself."""
@@ -157,16 +158,17 @@ def home_path(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises there
 
 
-def natural_key(name: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
+def natural_key(name: str) -> tuple[str, str]:
     """A sort key that counts: ``img2`` comes before ``img10``; names equal but for case or zeros keep one fixed order."""
-    pieces = re.split(r"([0-9]+)", name)
-    return tuple(_number(piece) if i % 2 else piece.casefold() for i, piece in enumerate(pieces)), name
+    return _NUMBER.sub(_counting, name.casefold()), name
 
 
-def _number(digits: str) -> tuple[int, str]:
-    """Orders as the number does, which Python makes of no more than 4,300 digits."""
-    digits = digits.lstrip("0")
-    return len(digits), digits
+def _counting(number: re.Match[str]) -> str:
+    """Digits behind their number, so that they order as the number does, and behind what is before any letter, so that a name that ends
+    is first. (Python makes numbers of no more than 4,300 digits.)
+    """
+    digits = number[0].lstrip("0")
+    return f"\0{chr(min(len(digits), sys.maxunicode))}{digits}"
 
 
 def check_writable_folder(path: Path) -> None:

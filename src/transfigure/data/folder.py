@@ -70,16 +70,18 @@ class Found:
         folder: where they are; every file is below it.
         files: in natural order, never empty.
         notes: one sentence about what was passed over, or none. Whoever reads the folder says it, once.
+        known: the files' names, where they need not be made of the paths again.
     """
 
     folder: Path
     files: list[Path]
     notes: list[str] = field(default_factory=list)
+    known: list[str] | None = field(default=None, compare=False, repr=False)
 
     @property
     def names(self) -> list[str]:
         """Each file below the folder, with ``/`` between folders."""
-        return [file.relative_to(self.folder).as_posix() for file in self.files]
+        return [file.relative_to(self.folder).as_posix() for file in self.files] if self.known is None else self.known
 
 
 def find_images(place: str | Path, recursive: bool = True) -> Found:
@@ -109,11 +111,13 @@ def find_images(place: str | Path, recursive: bool = True) -> Found:
     of_folder = functools.cache(natural_key)
 
     def order(name: str) -> list[object]:
+        if "/" not in name:
+            return [natural_key(name)]
         *folders, file = name.split("/")
         return [*map(of_folder, folders), natural_key(file)]
 
     names.sort(key=order)
-    return Found(folder, [folder / name for name in names], [PassedOverNote((folder,), passed)] if passed else [])
+    return Found(folder, [folder / name for name in names], [PassedOverNote((folder,), passed)] if passed else [], names)
 
 
 def is_place(place: str | Path) -> bool:
@@ -311,11 +315,12 @@ def _what(entry: os.DirEntry[str]) -> str:
 
 
 def _is_no_data(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _NO_DATA_FOLDERS or name.lower() in _NO_DATA_FILES
+    return name[0] == "." or (name := name.lower()) in _NO_DATA_FOLDERS or name in _NO_DATA_FILES
 
 
 def _has_known_suffix(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+    stem, dot, suffix = name.rpartition(".")
+    return stem != "" and f"{dot}{suffix}".lower() in SUFFIXES
 
 
 def _not_an_image(entry: os.DirEntry[str]) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import registry
 from ..errors import UserError
+from ..memory import without_collecting
 from ..progress import Progress, say
 from ..recipe import Data, data_at, drawn_worlds, has_place, without_place
 from ..wording import counted
@@ -165,9 +166,10 @@ def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bo
     Raises:
         UserError: nothing usable there.
     """
-    collection = open_collection(section.kind, section.path, **section.options)
     fractions = section.val_fraction, section.test_fraction, section.split_seed
-    division = divide(collection, *fractions, group=section.group, rule=section.split_rule, stored=stored, elsewhere=elsewhere)
+    with without_collecting():
+        collection = open_collection(section.kind, section.path, **section.options)
+        division = divide(collection, *fractions, group=section.group, rule=section.split_rule, stored=stored, elsewhere=elsewhere)
     records = division.splits
     if section.orientation == "ignore":
         records = division.splits = {name: [record.as_stored() for record in part] for name, part in records.items()}

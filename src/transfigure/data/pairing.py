@@ -12,9 +12,8 @@ import itertools
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from ..errors import UserError
 from .files import natural_key
@@ -80,8 +79,8 @@ def match(a: Sequence[str], b: Sequence[str], places: tuple[object, object] = ("
     for folded in (False, True):
         own = [[stem.casefold() for stem in side] if folded else side for side in stems]
         sides = [[composed(stem) for stem in side] for side in own]
-        for affixes in (None, *([_common_affixes(*sides)] if all(sides) else [])):
-            keys = [[_strip(stem, affix) for stem in side] for side, affix in zip(sides, affixes or (("", ""), ("", "")))]
+        for affixes in _ways(*sides):
+            keys = sides if affixes is None else [[_strip(stem, affix) for stem in side] for side, affix in zip(sides, affixes)]
             found = _join((keys[0], keys[1]), a, b, places)
             if found:
                 off = affixes or (("", ""), ("", ""))
@@ -90,8 +89,16 @@ def match(a: Sequence[str], b: Sequence[str], places: tuple[object, object] = ("
     return _pairing([], a, b, (("", ""), ("", "")), False)
 
 
+def _ways(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[Affix, Affix] | None]:
+    """The affixes to try: none, and only where that pairs nothing those that all names of a side share."""
+    yield None
+    if a and b:
+        yield _common_affixes(a, b)
+
+
 def _stems(names: Sequence[str]) -> list[str]:
-    return [str(PurePosixPath(name).with_suffix("")) for name in names]
+    """The names without the suffix of their file."""
+    return [name[:dot] if name.rfind("/") + 1 < (dot := name.rfind(".")) < len(name) - 1 else name for name in names]
 
 
 def _strip(stem: str, affix: Affix) -> str:
