@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging.handlers
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,39 @@ def test_precision_is_that_of_the_recipe() -> None:
     layer = torch.nn.Conv2d(1, 1, 3)
     with engine.autocast():
         assert layer(torch.zeros(1, 1, 8, 8)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("cpu", "target", "chosen"),
+    [
+        ({"avx512_bf16": True}, "uint8", "bf16-mixed"),
+        ({"amx_bf16": True, "avx512_bf16": False}, "uint8", "bf16-mixed"),
+        ({"avx512_bf16": True}, "uint16", "32-true"),
+        ({"avx512_bf16": True}, "float32", "32-true"),
+        ({"avx512_f": True, "amx_bf16": False}, "uint8", "32-true"),
+        ({}, "uint8", "32-true"),
+    ],
+)
+def test_auto_asks_the_machine_and_the_data(monkeypatch: pytest.MonkeyPatch, cpu: dict[str, bool], target: str, chosen: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
+    engine = Engine(Training(accelerator="cpu", precision="auto"))
+    engine.choose_precision(target)
+    assert engine.precision == chosen
+    with engine.autocast():
+        assert torch.nn.Linear(1, 1)(torch.zeros(1, 1)).dtype == (torch.bfloat16 if chosen == "bf16-mixed" else torch.float32)
+
+
+def test_what_the_recipe_says_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    engine = Engine(Training(accelerator="cpu", precision="bf16-mixed"))
+    engine.choose_precision("float32")
+    assert engine.precision == "bf16-mixed"
+
+
+def test_this_machine_says_what_it_can() -> None:
+    """The names are torch's; were they renamed, auto would be float32 everywhere without a word."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        assert {"avx512_bf16", "amx_bf16"} <= torch.cpu.get_capabilities().keys()
 
 
 def test_fabric_says_nothing_beside_our_own_lines() -> None:

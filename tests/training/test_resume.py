@@ -22,6 +22,7 @@ from tests.damage import Trap
 from tests.training.runs import TINY, assert_same_bits, checkpoint_tensors, log_entries, numbers, stop_after, tiny_recipe
 from transfigure.cli import main
 from transfigure.errors import Interrupted, RunFailure, UserError
+from transfigure.recipe import Recipe
 from transfigure.training import trainer
 from transfigure.training.checkpoint import load_checkpoint
 from transfigure.training.run_directory import RunDirectory
@@ -72,6 +73,22 @@ def test_killed_and_resumed_is_the_same_bits(
     resumed = train(chosen, tmp_path / "killed", resume=True, quiet=True)
     assert_same_bits(whole, resumed)
     assert numbers(whole) == numbers(resumed)
+
+
+@pytest.mark.parametrize("mode", [{"update": "simultaneous"}, {"precision": "bf16-mixed"}, {"precision": "auto"}], ids="".join)
+def test_every_way_to_compute_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: dict[str, str]) -> None:
+    chosen = tiny_recipe(training__epochs=2, **{f"training__{key}": value for key, value in mode.items()})
+    if "auto" in mode.values():
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    whole = train(chosen, tmp_path / "whole", quiet=True)
+    with monkeypatch.context() as patch:
+        stop_after(5, patch, OSError)
+        with pytest.raises(OSError, match="killed"):
+            train(chosen.replaced(training=chosen.training.replaced(checkpoint_every=2)), tmp_path / "killed", quiet=True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})  # gone on with on another machine
+    assert_same_bits(whole, train(chosen, tmp_path / "killed", resume=True, quiet=True))
+    kept = Recipe.load(tmp_path / "killed" / "recipe.yaml").training.precision
+    assert kept == {"bf16-mixed": "bf16-mixed", "auto": "bf16-mixed"}.get(mode.get("precision", ""), "32-true")
 
 
 def test_loader_workers_change_nothing(tmp_path: Path, whole: Path) -> None:

@@ -309,7 +309,11 @@ class Training(Named):
     devices: PositiveInt = key(1, "processes to train with on each machine, one per device.")
     nodes: PositiveInt = key(1, "machines to train with (started by torchrun or SLURM on each).")
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to compute.")
-    precision: Literal["32-true", "bf16-mixed"] = key("32-true", "number format of the computation.")
+    precision: Literal["auto", "32-true", "bf16-mixed"] = key(
+        "32-true",
+        "number format: float32; bfloat16 where it is enough (mixed); or ``auto``: bfloat16 for 8-bit targets on CPUs that have it, "
+        "else float32. A run keeps what was chosen.",
+    )
     sync_batchnorm: bool = key(False, "batch statistics over all devices (GPU only).")
     fused: bool = key(True, "Adam as one fused kernel (faster; its rounding differs from the unfused one).")
     channels_last: Literal["auto", "yes", "no"] = key("auto", "memory layout NHWC; ``auto`` chooses what is faster for the generator.")

@@ -13,7 +13,7 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed
@@ -23,6 +23,12 @@ from ..errors import RunFailure, UserError
 from ..recipe import Training
 
 M = TypeVar("M", bound=nn.Module)
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU has instructions for bfloat16 (AVX512-BF16 or AMX), so that it is faster than float32 and not slower."""
+    return any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 class Engine:
@@ -52,7 +58,6 @@ class Engine:
                     devices=training.devices,
                     num_nodes=training.nodes,
                     strategy="ddp" if distributed else "auto",
-                    precision=training.precision,
                 )
             except Exception as error:
                 raise UserError(f"cannot use {training.devices} x {training.accelerator}: {' '.join(str(error).split())}") from error
@@ -60,6 +65,7 @@ class Engine:
         if training.sync_batchnorm and self.device.type != "cuda":
             raise UserError("training.sync_batchnorm works on CUDA devices only: leave it out, or use --generator.norm instance")
         self.sync_batchnorm = training.sync_batchnorm
+        self.precision: Precision = training.precision
 
     @property
     def device(self) -> torch.device:
@@ -91,9 +97,21 @@ class Engine:
                 torch.distributed.broadcast(tensor, src=0)
         return network
 
+    def choose_precision(self, target_dtype: str) -> None:
+        """Decide what ``auto`` is here: bfloat16 where the CPU multiplies it faster than float32 and 8-bit targets do not need more.
+
+        Elsewhere float32: emulated bfloat16 is half as fast (measured: 0.54x), and its 8 significant bits are fewer than deep images have.
+
+        Args:
+            target_dtype: the type of the target files, such as ``uint8``.
+        """
+        if self.precision == "auto":
+            fitting = self.device.type == "cpu" and target_dtype == "uint8" and cpu_has_bfloat16()
+            self.precision = "32-true" if self.any(not fitting)[0] else "bf16-mixed"  # one for all processes
+
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """The recipe's precision for forward passes."""
-        return self.fabric.autocast()
+        """The precision for forward passes."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16-mixed" else contextlib.nullcontext()
 
     def backward(self, loss: Tensor, *networks: nn.Module, shared: bool = False) -> None:
         """Gradients of the loss for some networks, averaged over all processes.

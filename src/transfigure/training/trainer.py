@@ -91,6 +91,8 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
     if resume:
         saved = load_checkpoint(run.checkpoint)
         before = _recipe_of(saved, run)
+        if recipe.training.precision == "auto":  # which was decided when the run began
+            recipe = recipe.replaced(training=recipe.training.replaced(precision=before.training.precision))
         run.check_same(recipe, before)
         recipe = recipe.replaced(data=recipe.data.replaced(split_rule=before.data.split_rule))
         stored, left_out = StoredSplit.load(run.splits), load_left_out(run.left_out) or ()
@@ -105,6 +107,8 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
             held.enter_context(run.held())
         try:
             data = open_data(recipe.data, recipe.training.seed, quiet, stored, left_out)
+            engine.choose_precision(data.target_dtype)
+            recipe = recipe.replaced(training=recipe.training.replaced(precision=engine.precision))
             trainer = Trainer(recipe, run, engine, data, quiet=quiet)
         except BaseException:  # also a signal's
             held.close()
@@ -140,6 +144,7 @@ def opening(trainer: Trainer) -> list[str]:
     networks = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in trainer._sizes().items() if count)
     threads = torch.get_num_threads()
     device = f"cpu, {counted(threads, 'thread')}" if engine.device.type == "cpu" else str(engine.device)
+    device += ", bfloat16" * (engine.precision == "bf16-mixed")
     if engine.world_size > 1:
         device += f", {engine.world_size} processes"
     return [
