@@ -157,7 +157,7 @@ def no_page() -> None:
     from transfigure.reporting.comparison import page as comparison
     from transfigure.reporting.run import page
 
-    page.report = lambda run, out=None: Path(run) / "report.html"
+    page.report = lambda run, out=None, quiet=False: Path(run) / "report.html"
     comparison.compare = lambda found, out: Path(out)
 
 
