@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -140,6 +141,7 @@ class TestDamage:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(Path, "open", refuse)
+        monkeypatch.setattr(os, "open", refuse)
         self.expect(tmp_path / "x.png", r"cannot read .*x\.png: permission denied")
 
     @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from .file_facts import FileFacts, Orientation
 from .files import write_atomically
 from .formats import metadata, pnm, scientific
 from .formats.claims import check_bytes, check_memory
+from .formats.headers import plain_header
 from .formats.metadata import Metadata
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 
@@ -236,7 +237,15 @@ def size_of(path: str | Path, orientation: Orientation = "apply") -> Header:
         UserError: not there, not an image, or its header is damaged.
         Missing: the extra ``science`` is needed for this file.
     """
-    path = Path(path)
+    if (plain := plain_header(path)) is not None and not _is_camera_raw(path):
+        turned = orientation == "apply" and plain.orientation in _ON_ITS_SIDE
+        width, height = (plain.height, plain.width) if turned else (plain.width, plain.height)
+        return Header(width, height, plain.channels, plain.dtype, plain.format, plain.transparent)
+    return _size_of(Path(path), orientation)
+
+
+def _size_of(path: Path, orientation: Orientation) -> Header:
+    """As :func:`size_of`, by the plugins that read whole images."""
     with _opened(path) as (stream, kind):
         image = _pillow(stream, kind, path)
         if kind == "PNM":
