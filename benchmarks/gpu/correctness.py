@@ -27,6 +27,7 @@ import torch
 from plain import PlainPix2Pix
 from setting import NUMBERS, Findings, Setting, Way, batches, free, numbers, numerics, pix2pix_of, step_of, weights_of
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from transfigure.data.batch import Batch
 from transfigure.errors import UserError
@@ -131,6 +132,9 @@ def restarted(setting: Setting, norm: str, found: Findings) -> dict[str, Tensor]
     """Each update of each way from the float64 run's own state. Returns that run's generator at the end."""
     plain = PlainPix2Pix(setting, norm, 0.0, torch.float64)
     steps = {way: ours(setting, norm, way) for way in WAYS}
+    seen = {way: [_gradients_of(step.generator, step.g_optimizer), _gradients_of(step.discriminator, step.d_optimizer)]
+            for way, step in steps.items()}  # fmt: skip
+    reference = [_gradients_of(plain.generator, plain.adam_g), _gradients_of(plain.discriminator, plain.adam_d)]
     worst: dict[Way, dict[str, float]] = {way: {"loss": 0.0, "G gradient": 0.0, "D gradient": 0.0, "statistics": 0.0} for way in WAYS}
     for batch in batches(setting, setting.steps):
         made = {}
@@ -143,8 +147,8 @@ def restarted(setting: Setting, norm: str, found: Findings) -> dict[str, Tensor]
             assert step.discriminator is not None
             now = {
                 "loss": float((np.abs(np.array(made[way]) - expected) / np.abs(expected)).max()),
-                "G gradient": _distance(_gradients(step.generator), _gradients(plain.generator)),
-                "D gradient": _distance(_gradients(step.discriminator), _gradients(plain.discriminator)),
+                "G gradient": _distance(seen[way][0], reference[0]),
+                "D gradient": _distance(seen[way][1], reference[1]),
                 "statistics": max(
                     (_statistics(step.generator, plain.generator), _statistics(step.discriminator, plain.discriminator)), default=0.0
                 ),
@@ -186,8 +190,16 @@ def _doubled(batch: Batch, setting: Setting) -> tuple[Tensor, Tensor]:
     return batch.source.to(setting.device, torch.float64), batch.target.to(setting.device, torch.float64)
 
 
-def _gradients(network: nn.Module) -> list[Tensor]:
-    return [parameter.grad.double() for parameter in network.parameters() if parameter.grad is not None]
+def _gradients_of(network: nn.Module | None, optimizer: Optimizer | None) -> list[Tensor]:
+    """A list that holds a network's gradients of its last update, noted before the optimizer uses them: a step frees its own."""
+    assert network is not None and optimizer is not None
+    seen: list[Tensor] = []
+
+    def note(*_: Any) -> None:
+        seen[:] = [parameter.grad.double() for parameter in network.parameters() if parameter.grad is not None]
+
+    optimizer.register_step_pre_hook(note)
+    return seen
 
 
 def _distance(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
