@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import signal
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,8 +26,9 @@ from .batch import Batch, Pair, collate
 from .check import PairWatch, sizes_apart
 from .file_facts import PictureWatch
 from .images import Alpha
-from .pairs import Direction, Record, directed
+from .pairs import Direction, FilePicture, Record, directed
 from .pixels import Array
+from .prepared import PreparedStore, file_key, preparation
 from .transforms import Geometry
 
 log = logging.getLogger(__name__)
@@ -41,19 +43,36 @@ _PARTNERS = 2
 class Cache:
     """Prepared pictures in their own type (uint8, uint16), up to a number of bytes; what does not fit is decoded again each time.
 
+    They are kept in the store on disk, where there is one. In memory are kept those that it cannot keep: what is not read from files, what
+    changed just before the reading began, and all if the place cannot be used.
+
     Args:
         geometry: what :meth:`put` prepares with. Training and evaluation prepare differently and need a cache each.
-        max_bytes: the budget, 0 for no cache; with worker processes each has its share of it.
+        max_bytes: the budget in memory, 0 for no cache; with worker processes each has its share of it.
+        store: what is shared with other processes and later runs, if anything; several caches may share it.
+        records: the pairs, sources first: needed for the store only.
+        alpha: how they are read.
     """
 
-    def __init__(self, geometry: Geometry, max_bytes: int = 2 * 2**30) -> None:
+    def __init__(
+        self,
+        geometry: Geometry,
+        max_bytes: int = 2 * 2**30,
+        store: PreparedStore | None = None,
+        records: Sequence[Record] = (),
+        alpha: Alpha = "refuse",
+    ) -> None:
         self.geometry = geometry
         self.max_bytes = max_bytes
+        self.store, self.records, self.alpha = store, records, alpha
         self.bytes = 0
         self.full = False
         self._arrays: dict[int, Arrays] = {}
+        self._keys: dict[int, bytes | None] = {}
+        self._opened = time.time()
 
     def __len__(self) -> int:
+        """Pairs in memory."""
         return len(self._arrays)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -62,11 +81,35 @@ class Cache:
 
     def get(self, index: int) -> Arrays | None:
         """The prepared pair, if it is kept."""
-        return self._arrays.get(index)
+        arrays = self._arrays.get(index)
+        if arrays is None and self.store is not None and (key := self.key(index)) is not None:
+            return self.store.get(key)
+        return arrays
 
-    def keep(self, indices: Sequence[int]) -> None:
-        """Forget all but these, which become 0, 1, 2, ... in this order."""
+    def key(self, index: int) -> bytes | None:
+        """What a pair is known by in the store, as its files were when it was first asked for; None if it is not to be kept there."""
+        if index not in self._keys:
+            self._keys[index] = self._key_now(index)
+        return self._keys[index]
+
+    def _key_now(self, index: int) -> bytes | None:
+        pictures = self.records[index].a, self.records[index].b
+        if not all(isinstance(picture, FilePicture) for picture in pictures):
+            return None
+        how = [(len(one.paths), one.half, one.orientation) for one in pictures if isinstance(one, FilePicture)]
+        paths = itertools.chain(*(picture.paths for picture in pictures))
+        return file_key(paths, *how, self.alpha, preparation(self.geometry), before=self._opened)
+
+    def keep(self, indices: Sequence[int], records: Sequence[Record]) -> None:
+        """Forget all but these, which become 0, 1, 2, ... in this order.
+
+        Args:
+            indices: of the pairs that stay as they are.
+            records: all pairs from now on, sources first; they may be others.
+        """
         self._arrays = {new: self._arrays[old] for new, old in enumerate(indices) if old in self._arrays}
+        self._keys = {new: self._keys[old] for new, old in enumerate(indices) if old in self._keys}
+        self.records = records
         self.bytes = sum(array.nbytes for arrays in self._arrays.values() for array in arrays)
         self.full = False
 
@@ -78,22 +121,35 @@ class Cache:
             source: ``[H, W, C]`` as decoded.
             target: ``[H, W, C']`` as decoded.
         """
+        key = None if self.store is None else self.key(index)
+        if self.store is not None and key is not None and (kept := self.store.get(key)) is not None:
+            return kept
         prepared = self.geometry.prepare(source, target)
         size = sum(array.nbytes for array in prepared)
         worker = get_worker_info()
+        if self.store is not None and key is not None and key == self._key_now(index):
+            if self.store.put(key, *prepared):
+                return prepared
+            if self.store.is_full:
+                self._say_full(len(self.store), self.store.size)
+                return prepared
         if self.bytes + size <= self.max_bytes // (worker.num_workers if worker else 1):
             prepared = _planar(prepared[0]), _planar(prepared[1])
             self.bytes += size * (index not in self._arrays)
             self._arrays[index] = prepared
-        elif not self.full and self.max_bytes > 0:
-            self.full = True
-            if worker is None or worker.id == 0:
-                log.warning(
-                    "the picture cache is full after %d pairs (%.1f GiB): the others are decoded in every epoch",
-                    len(self),
-                    self.bytes / 2**30,
-                )
+        elif self.max_bytes > 0:
+            self._say_full(len(self), self.bytes)
         return prepared
+
+    def _say_full(self, pairs: int, size: int) -> None:
+        worker = get_worker_info()
+        if not self.full and (worker is None or worker.id == 0):
+            log.warning(
+                "the picture cache is full after %d pairs (%.1f GiB): the others are decoded in every epoch",
+                pairs,
+                size / 2**30,
+            )
+        self.full = True
 
 
 def _planar(array: Array) -> Array:

@@ -21,7 +21,8 @@ from .files import home_path, real_path
 from .layouts import folders_read, recognise
 from .left_out import LeftOut, is_left_out, of_left_out, pictures_in, remaining, without
 from .pairing import listed
-from .pairs import SPLITS, Collection, Record
+from .pairs import SPLITS, Collection, Record, directed
+from .prepared import PreparedStore, cache_folder
 from .splits import Division, StoredSplit, divide
 from .transforms import Geometry
 from .value_range import Range
@@ -212,8 +213,7 @@ def open_data(
     for name in ("train", "val"):
         records[name] = remaining(records[name], [pair for pair in left_out if pair.split == name], section.path, paired)
     geometry = geometry_of(section, paired)
-    budget = int(section.cache_gb * 2**30)
-    train_cache, val_cache = Cache(geometry, budget), Cache(geometry.evaluation(), budget)
+    train_cache, val_cache = caches(section, geometry, records["train"], records["val"])
     findings, new = _inspect(section, records, paired, train_cache, val_cache, quiet)
     left = [*left_out, *new]
     notes += _of_few(records, paired)
@@ -256,6 +256,20 @@ def open_data(
         drawn=opened.division.drawn,
         left_out=tuple(left),
     )
+
+
+def caches(section: Data, geometry: Geometry, train: Sequence[Record], val: Sequence[Record]) -> tuple[Cache, Cache]:
+    """What keeps the prepared training and validation pairs: one store on disk, or memory where there can be none."""
+    budget = int(section.cache_gb * 2**30)
+    folder = cache_folder(section, geometry)
+    store = None if folder is None else PreparedStore(folder, budget)
+    both = (
+        Cache(geometry, budget, store, directed(train, section.direction), section.alpha),
+        Cache(geometry.evaluation(), budget, store, directed(val, section.direction), section.alpha),
+    )
+    if store is not None:
+        store.begin_anew_if_stale(cache.key(index) for cache in both for index in range(len(cache.records)))
+    return both
 
 
 def usable(section: Data, records: Sequence[Record], split: str, paired: bool, quiet: bool = True) -> tuple[list[Record], list[LeftOut]]:
@@ -326,7 +340,8 @@ def _inspect(
             if section.on_error == "skip" and found.reasons:
                 kept, gone = without(records[name], found.reasons, name, section.path, paired)
                 if kept or name != "train":
-                    cache.keep([index for index in range(len(records[name])) if index not in found.reasons] if paired else [])
+                    same = [index for index in range(len(records[name])) if index not in found.reasons] if paired else []
+                    cache.keep(same, directed(kept, section.direction))
                     records[name] = kept
                     left.extend(gone)
                     found.errors, found.unusable = [], 0

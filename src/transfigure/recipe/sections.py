@@ -100,7 +100,10 @@ class Data(Named):
     )
     limit: PositiveInt | None = key(None, "use only this many training pairs (a seeded choice); null uses all.")
     unpaired: bool = key(False, "draw every source's target at random, whatever pairs there are; data without pairs is always read so.")
-    cache_gb: NonNegativeFloat = key(2.0, "memory for decoded and resized pairs, per process; 0 decodes every time.")
+    cache_gb: NonNegativeFloat = key(
+        2.0,
+        "disk space for decoded and resized pairs, kept for later runs (memory, where they cannot be kept on disk); 0 decodes every time.",
+    )
     workers: Annotated[int, Ge(0), Le(256)] = key(0, "loader processes; 0 is right once pairs are cached.")
 
     @classmethod

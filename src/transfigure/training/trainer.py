@@ -147,11 +147,14 @@ def opening(trainer: Trainer) -> list[str]:
     device += ", bfloat16" * (engine.precision == "bf16-mixed")
     if engine.world_size > 1:
         device += f", {engine.world_size} processes"
+    store = data.train.cache.store
+    cache = [] if store is None else [f"cache:   {store.describe()}"]
     return [
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
         f"sizes:   {sizes}; {data.source_channels} -> {data.target_channels} channels, {data.source_dtype} -> {data.target_dtype}",
         f"model:   {networks} parameters; on {device}",
         f"plan:    {counted(training.epochs, 'epoch')} of {counted(len(data.train), 'image')}, {training.batch_size} at a time",
+        *cache,
         f"report:  {run / 'report.html'} at the end, and at any time by  transfigure report {shlex.quote(str(run))}",
     ]
 
