@@ -199,8 +199,8 @@ class PreparedStore:
         return _size_of(self.folder)
 
     def describe(self) -> str:
-        """``440 prepared pairs (0.2 of at most 2.0 GiB) in /home/ada/.cache/transfigure/data/0123456789abcdef``."""
-        sizes = f"{self.size / 2**30:.1f} of at most {self.max_bytes / 2**30:.1f} GiB"
+        """``440 prepared pairs (236 MiB of at most 2 GiB) in /home/ada/.cache/transfigure/data/0123456789abcdef``."""
+        sizes = f"{amount(self.size)} of at most {amount(self.max_bytes)}"
         return f"{counted(len(self), 'prepared pair')} ({sizes}) in {self.folder}{'; new ones in memory' if self.is_lost else ''}"
 
     def get(self, key: bytes) -> tuple[Array, Array] | None:
@@ -214,15 +214,10 @@ class PreparedStore:
         lengths = [height * width * channels * kind.itemsize for (height, width, channels), kind in zip(shapes, types)]
         starts = offset, offset + _padded(lengths[0])
         end = starts[1] + lengths[1]
-        if (content := self._mapped(end)) is None:
+        if (content := self._mapped(end)) is None or (key not in self._checked and not _is_intact(content, offset, end, crc)):
+            self._entries.pop(key, None)  # so that it is kept anew
             return None
-        if key not in self._checked:
-            with memoryview(content) as view, view[offset:end] as pixels:
-                intact = zlib.crc32(pixels) == crc
-            if not intact:
-                del self._entries[key]
-                return None
-            self._checked.add(key)
+        self._checked.add(key)
         source, target = (
             np.frombuffer(content, kind, height * width * channels, start).reshape(channels, height, width).transpose(1, 2, 0)
             for start, kind, (height, width, channels) in zip(starts, types, shapes)
@@ -393,11 +388,11 @@ def _opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, exclusive: bool = False, patience: float = _PATIENCE) -> bool:
+def _lock(descriptor: int, exclusive: bool = False, patience: float | None = None) -> bool:
     """Lock an open file; False if another holds it for too long, OSError where nothing can be locked."""
     if sys.platform == "win32":
         raise OSError(errno.ENOTSUP, "no shared locks")
-    end = time.monotonic() + patience
+    end = time.monotonic() + (_PATIENCE if patience is None else patience)
     while True:
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
@@ -416,6 +411,11 @@ def _write(descriptor: int, content: bytes, at: int) -> None:
     written = 0
     while written < len(content):
         written += os.pwrite(descriptor, memoryview(content)[written:], at + written)
+
+
+def _is_intact(content: mmap.mmap, start: int, end: int, crc: int) -> bool:
+    with memoryview(content) as whole, whole[start:end] as part:
+        return zlib.crc32(part) == crc
 
 
 def _padded(length: int) -> int:
@@ -468,8 +468,8 @@ def make_room(own: Path, most: int) -> bool:
             total -= kept.size
             day = time.strftime("%Y-%m-%d", time.localtime(kept.used))
             say(
-                f"note: the prepared pairs of {' and '.join(kept.data)} ({kept.size / 2**30:.1f} GiB, last used {day}) were removed from "
-                f"{kept.folder}, to keep all that is prepared within {most / 2**30:.0f} GiB"
+                f"note: the prepared pairs of {' and '.join(kept.data)} ({amount(kept.size)}, last used {day}) were removed from "
+                f"{kept.folder}, to keep all that is prepared within {amount(most)}"
             )
     return total <= most
 
@@ -500,6 +500,11 @@ def _remove(folder: Path) -> bool:
     except OSError:
         return not (folder / _DATA).exists()
     return True
+
+
+def amount(size: int) -> str:
+    """``236 MiB``, ``1.2 GiB``."""
+    return f"{size / 2**30:.3g} GiB" if size >= 2**30 else f"{size / 2**20:.3g} MiB"
 
 
 def _size_of(folder: Path) -> int:
