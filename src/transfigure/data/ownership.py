@@ -38,8 +38,9 @@ _KINDS = (
     {"title", "budget", "columns", "variants", "cost"},
     {"images", "spectrum", "lab"},
     {KEY, "generator", "options", "inference"},
+    {KEY, "measured", "of"},
 )
-"""Keys that a file of ours has together: an evaluation, an analysis, a comparison, its pictures, and a model's configuration.
+"""Keys that a file of ours has together: an evaluation, an analysis, a comparison, its pictures, a model's configuration, and speeds.
 
 Our own key alone would not do, as anybody's notes may have it; and the first four have none if 0.1.0 wrote them.
 """

@@ -47,7 +47,9 @@ def examine() -> dict[str, Any]:
     import torch
 
     from ...training.allocator import keep_freed_memory
+    from ...training.engine import cpu_has_bfloat16
     from ...training.run_directory import environment
+    from ...training.speed import kept
     from ...translation.translator import describe_devices
 
     optional = {}
@@ -77,14 +79,26 @@ def examine() -> dict[str, Any]:
         "packages": {name: _version(name) for name in required},
         "optional": optional,
         "faster memory (glibc)": keep_freed_memory(),
+        "bfloat16 in the CPU": cpu_has_bfloat16(),
+        "measured": kept(),
         "advice": advice,
     }
 
 
 def text(found: dict[str, Any]) -> str:
     """The examination for a person."""
+    from ...training.speed import table
+
     lines = [f"{key:12} {value}" for key, value in found["environment"].items()]
     lines += ["", f"{'devices':12} {', '.join(found['devices'])}"]
+    there = (
+        "in this CPU: --training.precision auto computes with it" if found["bfloat16 in the CPU"] else "not in this CPU: float32 is faster"
+    )
+    lines.append(f"{'bfloat16':12} {there}")
+    if not found["measured"]:
+        lines.append(f"{'speed':12} not measured here yet: transfigure benchmark")
+    for measured in found["measured"].values():
+        lines += ["", f"measured {measured['date']}", *table(measured).splitlines()]
     lines += ["", *(f"{name:18} {version or 'MISSING'}" for name, version in found["packages"].items()), ""]
     for name, item in found["optional"].items():
         lines.append(f"{name:18} {item['installed'] or 'not installed':14} {item['for']}")
