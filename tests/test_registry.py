@@ -92,6 +92,8 @@ def test_a_strange_name_gets_the_whole_list() -> None:
     with pytest.raises(UserError, match=f"known: {', '.join(known)}"):
         registry.entry("generator", "zzz")
     assert did_you_mean("x", []) == ""
+    many = [f"{number:02}" for number in range(30)]
+    assert did_you_mean("x", many) == f" (known: {', '.join(many[:25])} and 5 more)"
 
 
 def test_build_refuses_what_the_thing_does_not_take() -> None:

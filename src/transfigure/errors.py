@@ -100,6 +100,10 @@ def _escape(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
+_LISTED = 25
+"""More words than this are not read."""
+
+
 def did_you_mean(word: str, known: Iterable[str], where: str = "") -> str:
     """`` (did you mean 'x'?)`` if a known word is close, else the known words; always starts with a space.
 
@@ -113,4 +117,5 @@ def did_you_mean(word: str, known: Iterable[str], where: str = "") -> str:
     if close:
         nearest = f"{where}.{close[0]}" if where else close[0]
         return f" (did you mean {nearest!r}?)"
-    return f" (known: {', '.join(known)})" if known else ""
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f" (known: {', '.join(known[:_LISTED])}{more})" if known else ""

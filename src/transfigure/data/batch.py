@@ -70,6 +70,13 @@ class Batch:
         """The other direction: targets as sources, and nothing generated yet."""
         return Batch(self.target, self.source, self.names)
 
+    def split(self, size: int) -> list[Batch]:
+        """The same pairs in batches of at most ``size``, in their order, without the generator's output."""
+        return [
+            Batch(self.source[start : start + size], self.target[start : start + size], self.names[start : start + size])
+            for start in range(0, len(self), size)
+        ]
+
     def to(self, device: torch.device | str) -> Batch:
         """The same pairs on another device, without the generator's output."""
         return Batch(self.source.to(device, non_blocking=True), self.target.to(device, non_blocking=True), self.names)

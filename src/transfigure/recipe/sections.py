@@ -276,7 +276,10 @@ class Training(Named):
         "generator, else ``pix2pix``.",
     )
     epochs: PositiveInt = key(200, "passes over the training pairs.")
-    batch_size: PositiveInt = key(1, "pairs per update and device.")
+    batch_size: PositiveInt = key(1, "pairs that pass the networks together, on each device.")
+    accumulate: PositiveInt = key(
+        1, "batches of this size to one update, whose gradients are averaged: the memory of one batch, the update of so many."
+    )
     learning_rate: PositiveFloat = key(2e-4, "Adam's step size for both networks.")
     discriminator_learning_rate: PositiveFloat | None = key(
         None, "Adam's step size for D if it shall differ (two time-scales); null is the same."
@@ -323,6 +326,11 @@ class Training(Named):
     trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = key(
         [], "also log to these, through their own libraries: tensorboard, mlflow, wandb."
     )
+
+    @property
+    def update_size(self) -> int:
+        """Pairs per update and device."""
+        return self.batch_size * self.accumulate
 
     def _check(self) -> None:
         """A key of another schedule would do nothing, and a decay that begins after the end would be none."""

@@ -113,19 +113,20 @@ class Engine:
         """The precision for forward passes."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16-mixed" else contextlib.nullcontext()
 
-    def backward(self, loss: Tensor, *networks: nn.Module, shared: bool = False) -> None:
-        """Gradients of the loss for some networks, averaged over all processes.
+    def backward(self, loss: Tensor, *networks: nn.Module, shared: bool = False, more: bool = False) -> None:
+        """Add the gradients of the loss to those of some networks, and average them over all processes.
 
         Args:
             loss: a scalar with its graph.
             networks: whose gradients are averaged.
             shared: the graph is another loss's too. It is kept, and nothing is computed for the weights of other networks in it.
+            more: the gradients of another loss are to be added to these, which are averaged with the last of them.
         """
         if shared:
             self.fabric.backward(loss, retain_graph=True, inputs=[weight for network in networks for weight in network.parameters()])
         else:
             self.fabric.backward(loss)
-        if self.world_size > 1:
+        if self.world_size > 1 and not more:
             gradients = [parameter.grad for network in networks for parameter in network.parameters() if parameter.grad is not None]
             flat = torch.cat([gradient.flatten() for gradient in gradients])
             torch.distributed.all_reduce(flat)

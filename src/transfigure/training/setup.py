@@ -28,6 +28,7 @@ class Setup:
 
     Attributes:
         adversarial: the recipe's section of that name, or None for regression alone.
+        micro_batch_size: how many pairs pass the networks together where an update is of more (``training.accumulate``), else None.
 
     Raises:
         UserError: a loss or a discriminator needs pairs, and the data has none; or equal channels, and it has others.
@@ -37,6 +38,7 @@ class Setup:
         _check_pairs(recipe, channels, unpaired)
         self.recipe, self.engine = recipe, engine
         self.channels = channels
+        self.micro_batch_size = recipe.training.batch_size if recipe.training.accumulate > 1 else None
         self.adversarial: Adversarial | None = recipe.objective.adversarial if recipe.discriminator is not None else None
 
     def generator(self, swapped: bool = False) -> Generator:

@@ -149,11 +149,12 @@ def opening(trainer: Trainer) -> list[str]:
         device += f", {engine.world_size} processes"
     store = data.train.cache.store
     cache = [] if store is None else [f"cache:   {store.describe()}"]
+    together = f", {training.update_size} to an update" if training.accumulate > 1 else ""
     return [
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
         f"sizes:   {sizes}; {data.source_channels} -> {data.target_channels} channels, {data.source_dtype} -> {data.target_dtype}",
         f"model:   {networks} parameters; on {device}",
-        f"plan:    {counted(training.epochs, 'epoch')} of {counted(len(data.train), 'image')}, {training.batch_size} at a time",
+        f"plan:    {counted(training.epochs, 'epoch')} of {counted(len(data.train), 'image')}, {training.batch_size} at a time{together}",
         *cache,
         f"report:  {run / 'report.html'} at the end, and at any time by  transfigure report {shlex.quote(str(run))}",
     ]
@@ -271,7 +272,7 @@ class Trainer:
         self.position = Position()
         self.averages = Averages()
         self.batches_per_epoch = self._sampler(0, 0).batches
-        self.loader = Loader(data.train, training.batch_size, recipe.data.workers)
+        self.loader = Loader(data.train, training.update_size, recipe.data.workers)
         self.previews = Previews(data, training.preview_count, run.samples, engine.device)
         self.log: RunLog | None = None  # opened by fit, in the process that leads
         self.expected = Expectation(quiet=True)
@@ -401,7 +402,7 @@ class Trainer:
             for group in ("terms.", "gradients.")
         )
         now = time.monotonic()
-        images = (averages.count - averages.untimed) * training.batch_size * self.engine.world_size
+        images = (averages.count - averages.untimed) * training.update_size * self.engine.world_size
         rate = images / max(now - self.logged_at, 1e-9)
         self.logged_at = now
         self.averages = Averages()
@@ -610,7 +611,7 @@ class Trainer:
         training = self.recipe.training
         return PairSampler(
             len(self.data.train),
-            training.batch_size,
+            training.update_size,
             training.seed,
             epoch,
             start_batch=batch,

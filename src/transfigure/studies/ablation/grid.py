@@ -18,7 +18,10 @@ from ...registry import entry
 from ...stored import read_yaml
 
 KEYS = ("name", "about", "base", "set", "variations", "seeds", "metrics", "free", "examine")
-SAME = ("data", "training.epochs", "training.batch_size", "training.seed", "training.patience", "training.devices", "training.nodes")
+SAME = (
+    *("data", "training.epochs", "training.batch_size", "training.accumulate", "training.seed"),
+    *("training.patience", "training.devices", "training.nodes"),
+)
 """What no variation may change: the images seen and their order. Beginnings of keys."""
 EXAMINATIONS = ("", "translation", "reconstruction")
 """What can be looked at in every trained cell beside its evaluation (see ``examine.py``)."""

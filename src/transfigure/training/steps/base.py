@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...data.batch import Batch
 from ...losses.gan import AdversarialLoss
 from ...networks.base import Generator
+from ..checkpoint import random_state, restore_random_state
 from ..engine import Engine
 
 
@@ -48,6 +50,47 @@ class StepOutput:
     gradient_norms: dict[str, Tensor] = field(default_factory=dict)
 
 
+def mean_output(outputs: Sequence[StepOutput], parts: Sequence[MicroBatch]) -> StepOutput:
+    """What the parts of a batch measured, as the whole would have: means weighted by the parts' shares."""
+    if len(outputs) == 1:
+        return outputs[0]
+
+    def mean(values: Iterable[Tensor | None]) -> Tensor | None:
+        weighted = [part.share * value for part, value in zip(parts, values, strict=True) if value is not None]
+        return torch.stack(weighted).sum() if len(weighted) == len(parts) else None
+
+    def means(named: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+        found = {name: mean(one.get(name) for one in named) for name in named[0]}
+        return {name: value for name, value in found.items() if value is not None}
+
+    g_loss = mean(output.g_loss for output in outputs)
+    assert g_loss is not None
+    return StepOutput(
+        g_loss=g_loss,
+        terms=means([output.terms for output in outputs]),
+        d_loss=mean(output.d_loss for output in outputs),
+        adversarial=mean(output.adversarial for output in outputs),
+        d_real=mean(output.d_real for output in outputs),
+        d_fake=mean(output.d_fake for output in outputs),
+        gradient_norms=means([output.gradient_norms for output in outputs]),
+    )
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """A part of a batch that passes the networks by itself.
+
+    Attributes:
+        batch: its pairs.
+        share: how much of the whole batch they are; the losses of all parts, times this, add up to the loss of the batch.
+        more: another part follows.
+    """
+
+    batch: Batch
+    share: float
+    more: bool
+
+
 class TrainingStep(ABC):
     """One algorithm: its networks, its optimizers, and how a batch updates them.
 
@@ -57,10 +100,11 @@ class TrainingStep(ABC):
 
     Args:
         engine: backward passes, precision, and averaging over devices.
+        micro_batch_size: of a step that goes through its batch by :meth:`parts`, the setup's; None for one that does not.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, micro_batch_size: int | None = None) -> None:
+        self.engine, self.micro_batch_size = engine, micro_batch_size
 
     @abstractmethod
     def training_step(self, batch: Batch, measure: bool = False) -> StepOutput:
@@ -104,9 +148,21 @@ class TrainingStep(ABC):
             for group in optimizer.param_groups:
                 group["lr"] = factor * optimizer.defaults["lr"]
 
-    def optimizer_step(self, optimizer: Optimizer, loss: Tensor, *networks: nn.Module) -> None:
-        """One step of an optimizer down a loss; ``networks`` are those it updates."""
-        self.engine.backward(loss, *networks)
+    def parts(self, batch: Batch) -> list[MicroBatch]:
+        """The batch in parts of ``micro_batch_size`` pairs: the whole, unless gradients are accumulated."""
+        batches = [batch] if self.micro_batch_size is None else batch.split(self.micro_batch_size)
+        last = len(batches) - 1
+        return [MicroBatch(one, len(one) / len(batch), more=number < last) for number, one in enumerate(batches)]
+
+    def optimizer_step(self, optimizer: Optimizer, loss: Tensor, *networks: nn.Module, more: bool = False) -> None:
+        """One step of an optimizer down a loss; ``networks`` are those it updates.
+
+        With ``more`` the loss is that of one part of a batch: its gradient is added to those of the other parts, and the step comes with
+        the last of them.
+        """
+        self.engine.backward(loss, *networks, more=more)
+        if more:
+            return
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)  # now, so that gradients and activations need not be held at the same time
 
@@ -134,3 +190,40 @@ def frozen(*networks: nn.Module | None) -> Iterator[None]:
     finally:
         for network in given:
             network.requires_grad_(True)
+
+
+class Rehearsal:
+    """A network's passes over the parts of a batch, made twice: again with the same random numbers, and from the same buffers.
+
+    So a second pass gives what the first gave, and running statistics have counted each part once.
+
+    Args:
+        network: whose passes they are.
+        device: where its random numbers are drawn.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
+        self._network, self._device = network, device
+        self._buffers = [buffer.clone() for buffer in network.buffers()]
+        self._random: list[dict[str, Any]] = []
+
+    def first(self) -> None:
+        """A part is about to pass for the first time."""
+        self._random.append(random_state(self._device))
+
+    def rewind(self) -> None:
+        """All parts have passed once."""
+        with torch.no_grad():
+            for buffer, before in zip(self._network.buffers(), self._buffers, strict=True):
+                buffer.copy_(before)
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """The next part passes once more, and other random numbers go on as if it had not; nothing special if none has passed before."""
+        if not self._random:
+            yield
+            return
+        now = random_state(self._device)
+        restore_random_state(self._random.pop(0), self._device)
+        yield
+        restore_random_state(now, self._device)

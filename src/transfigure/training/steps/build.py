@@ -30,4 +30,9 @@ def build_step(setup: Setup) -> TrainingStep:
     step = build("step", name, setup, **setup.recipe.training.options)
     if not isinstance(step, TrainingStep):
         raise UserError(f"the registered step {name!r} is no TrainingStep: derive it from transfigure.training.steps.base.TrainingStep")
+    if setup.micro_batch_size is not None and step.micro_batch_size is None:
+        raise UserError(
+            f"the step {name} takes its batch as a whole, so nothing can be accumulated: use --training.accumulate 1, or write it with "
+            "super().__init__(setup.engine, setup.micro_batch_size) and go through self.parts(batch)"
+        )
     return step

@@ -19,8 +19,8 @@ from ...losses.gan import AdversarialLoss
 from ...networks.base import Discriminator, Generator
 from ...registry import register
 from ..setup import Setup
-from .base import Stateful, StepOutput, TrainingStep, frozen
-from .pix2pix import Direction, step_output
+from .base import Stateful, StepOutput, TrainingStep, frozen, mean_output
+from .pix2pix import Direction, step_output, with_discriminator
 
 
 @register("step", "cyclegan")
@@ -34,7 +34,7 @@ class CycleGANStep(TrainingStep):
     """
 
     def __init__(self, setup: Setup) -> None:
-        super().__init__(setup.engine)
+        super().__init__(setup.engine, setup.micro_batch_size)
         self.a_to_b = Direction.build(setup)
         self.b_to_a = Direction.build(setup, swapped=True)
         both = self.a_to_b, self.b_to_a
@@ -47,20 +47,27 @@ class CycleGANStep(TrainingStep):
         Returns:
             ``g_loss`` is the sum over both directions, everything else their mean.
         """
-        a_to_b, b_to_a, swapped = self.a_to_b, self.b_to_a, batch.swapped()
-        fake_b, fake_a = a_to_b.generate(batch), b_to_a.generate(swapped)
-
+        a_to_b, b_to_a, parts = self.a_to_b, self.b_to_a, self.parts(batch)
+        generators = a_to_b.generator, b_to_a.generator, a_to_b.objective.trained, b_to_a.objective.trained
+        fakes, outputs = [], []
         with frozen(a_to_b.discriminator, b_to_a.discriminator):
-            g_b = a_to_b.generator_loss(batch, fake_b, inverse=b_to_a.generator, measure=measure)
-            g_a = b_to_a.generator_loss(swapped, fake_a, inverse=a_to_b.generator, measure=measure)
-            generators = a_to_b.generator, b_to_a.generator, a_to_b.objective.trained, b_to_a.objective.trained
-            self.optimizer_step(self.g_optimizer, g_b.loss + g_a.loss, *generators)
+            for part in parts:
+                x, y = part.batch, part.batch.swapped()
+                fake_b, fake_a = a_to_b.generate(x), b_to_a.generate(y)
+                g_b = a_to_b.generator_loss(x, fake_b, inverse=b_to_a.generator, measure=measure)
+                g_a = b_to_a.generator_loss(y, fake_a, inverse=a_to_b.generator, measure=measure)
+                self.optimizer_step(self.g_optimizer, part.share * (g_b.loss + g_a.loss), *generators, more=part.more)
+                fakes.append((fake_b.detach(), fake_a.detach()))
+                outputs.append((step_output(g_b, None), step_output(g_a, None)))
 
-        d_b = d_a = None
         if self.d_optimizer is not None and a_to_b.discriminator is not None and b_to_a.discriminator is not None:
-            d_b, d_a = a_to_b.discriminator_loss(batch, fake_b.detach()), b_to_a.discriminator_loss(swapped, fake_a.detach())
-            self.optimizer_step(self.d_optimizer, d_b.loss + d_a.loss, a_to_b.discriminator, b_to_a.discriminator)
-        return _of_both(step_output(g_b, d_b), step_output(g_a, d_a))
+            discriminators = a_to_b.discriminator, b_to_a.discriminator
+            for number, part in enumerate(parts):
+                (fake_b, fake_a), (of_b, of_a) = fakes[number], outputs[number]
+                d_b, d_a = a_to_b.discriminator_loss(part.batch, fake_b), b_to_a.discriminator_loss(part.batch.swapped(), fake_a)
+                self.optimizer_step(self.d_optimizer, part.share * (d_b.loss + d_a.loss), *discriminators, more=part.more)
+                outputs[number] = with_discriminator(of_b, d_b), with_discriminator(of_a, d_a)
+        return mean_output([_of_both(*both) for both in outputs], parts)
 
     @property
     def generator(self) -> Generator:

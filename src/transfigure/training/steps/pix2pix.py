@@ -17,7 +17,7 @@ new weights, but the activations of the old ones).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -35,7 +35,7 @@ from ...registry import register
 from ..engine import Engine
 from ..pool import ImagePool
 from ..setup import Setup
-from .base import Stateful, StepOutput, TrainingStep, frozen
+from .base import MicroBatch, Rehearsal, Stateful, StepOutput, TrainingStep, frozen, mean_output
 
 
 @register("step", "pix2pix")
@@ -55,7 +55,7 @@ class Pix2PixStep(TrainingStep):
     """
 
     def __init__(self, setup: Setup, update: Literal["alternating", "simultaneous"] = "alternating") -> None:
-        super().__init__(setup.engine)
+        super().__init__(setup.engine, setup.micro_batch_size)
         self.simultaneous = update == "simultaneous"
         self.direction = Direction.build(setup)
         if self.simultaneous and self.direction.pool is not None:
@@ -73,11 +73,13 @@ class Pix2PixStep(TrainingStep):
 
     def training_step(self, batch: Batch, measure: bool = False) -> StepOutput:
         """One step on D with real and generated images, then one step on G against the updated D; or both at once."""
-        direction = self.direction
-        fake = direction.generate(batch)
+        direction, parts = self.direction, self.parts(batch)
         if self.simultaneous and direction.discriminator is not None and self.d_optimizer is not None:
-            return self._both(batch, fake, direction.discriminator, self.d_optimizer, measure)
+            return self._both(parts, direction.discriminator, self.d_optimizer, measure)
+        if len(parts) > 1:
+            return self._accumulated(parts, measure)
 
+        fake = direction.generate(batch)
         d = None
         if direction.discriminator is not None and self.d_optimizer is not None:
             d = direction.discriminator_loss(batch, fake.detach())  # no gradient reaches G
@@ -88,18 +90,52 @@ class Pix2PixStep(TrainingStep):
             self.optimizer_step(self.g_optimizer, g.loss, direction.generator, direction.objective.trained)
         return step_output(g, d)
 
-    def _both(self, batch: Batch, fake: Tensor, discriminator: Discriminator, d_optimizer: Optimizer, measure: bool) -> StepOutput:
-        """Both gradients at the weights of this moment, from one pass of D over real and one over generated images; then both steps."""
+    def _accumulated(self, parts: list[MicroBatch], measure: bool) -> StepOutput:
+        """The same in parts, with the activations of one at a time: D steps when it has seen all of them, then G.
+
+        G must not move before D has, and its activations are not kept until then: so it is applied twice, without and with a graph.
+        """
         direction = self.direction
+        rehearsal = Rehearsal(direction.generator, self.engine.device)
+        ds = []
+        if direction.discriminator is not None and self.d_optimizer is not None:
+            for part in parts:
+                rehearsal.first()
+                with torch.no_grad():
+                    fake = direction.generate(part.batch)
+                d = direction.discriminator_loss(part.batch, fake)
+                self.optimizer_step(self.d_optimizer, part.share * d.loss, direction.discriminator, more=part.more)
+                ds.append(replace(d, loss=d.loss.detach()))
+            rehearsal.rewind()
+
+        outputs = []
+        with frozen(direction.discriminator):
+            for number, part in enumerate(parts):
+                with rehearsal.again():
+                    fake = direction.generate(part.batch)
+                g = direction.generator_loss(part.batch, fake, measure=measure)
+                loss, networks = part.share * g.loss, (direction.generator, direction.objective.trained)
+                self.optimizer_step(self.g_optimizer, loss, *networks, more=part.more)
+                outputs.append(step_output(g, ds[number] if ds else None))
+        return mean_output(outputs, parts)
+
+    def _both(self, parts: list[MicroBatch], discriminator: Discriminator, d_optimizer: Optimizer, measure: bool) -> StepOutput:
+        """Both gradients at the weights of this moment; then both steps."""
+        outputs = [self._both_gradients(part, discriminator, measure) for part in parts]
+        for optimizer in (d_optimizer, self.g_optimizer):
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return mean_output(outputs, parts)
+
+    def _both_gradients(self, part: MicroBatch, discriminator: Discriminator, measure: bool) -> StepOutput:
+        """From one pass of D over real and one over generated images. The graph of both is gone when this returns."""
+        direction, batch = self.direction, part.batch
+        fake = direction.generate(batch)
         seen = direction.discriminate(batch, batch.target), direction.discriminate(batch, fake)
         d = direction.discriminator_loss(batch, fake.detach(), seen)
         g = direction.generator_loss(batch, fake, measure=measure, seen=seen)
-        updates = ((d_optimizer, d.loss, (discriminator,)), (self.g_optimizer, g.loss, (direction.generator, direction.objective.trained)))
-        for _, loss, networks in updates:
-            self.engine.backward(loss, *networks, shared=True)
-        for optimizer, _, _ in updates:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        for loss, networks in ((d.loss, (discriminator,)), (g.loss, (direction.generator, direction.objective.trained))):
+            self.engine.backward(part.share * loss, *networks, shared=True, more=part.more)
         return step_output(g, d)
 
     @property
@@ -299,12 +335,15 @@ def gradient_norms(weighted: Mapping[str, Tensor], fake: Tensor) -> dict[str, Te
 
 def step_output(g: GeneratorLoss, d: DiscriminatorLoss | None) -> StepOutput:
     """Both losses as numbers."""
-    return StepOutput(
+    output = StepOutput(
         g_loss=g.loss.detach(),
         terms={name: value.detach() for name, value in g.terms.items()},
-        d_loss=None if d is None else d.loss.detach(),
         adversarial=None if g.adversarial is None else g.adversarial.detach(),
-        d_real=None if d is None else d.d_real,
-        d_fake=None if d is None else d.d_fake,
         gradient_norms=g.gradient_norms,
     )
+    return output if d is None else with_discriminator(output, d)
+
+
+def with_discriminator(output: StepOutput, d: DiscriminatorLoss) -> StepOutput:
+    """The same, with what D's step measured."""
+    return replace(output, d_loss=d.loss.detach(), d_real=d.d_real, d_fake=d.d_fake)
