@@ -381,8 +381,11 @@ def alone_with(path: Path) -> Iterator[int | None]:
 
 @contextlib.contextmanager
 def _opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
-    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    """A descriptor of a regular file: no link is followed, and no pipe is waited for."""
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o600)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, f"{path.name} is no regular file")
         yield descriptor
     finally:
         os.close(descriptor)

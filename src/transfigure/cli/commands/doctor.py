@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from typing import Any
 
 from ...errors import printable
@@ -46,6 +47,7 @@ def examine() -> dict[str, Any]:
 
     import torch
 
+    from ...data.prepared import ALL_TOGETHER, all_kept, cache_root
     from ...training.allocator import keep_freed_memory
     from ...training.engine import cpu_has_bfloat16
     from ...training.run_directory import environment
@@ -79,6 +81,11 @@ def examine() -> dict[str, Any]:
         "packages": {name: _version(name) for name in required},
         "optional": optional,
         "faster memory (glibc)": keep_freed_memory(),
+        "cache": {
+            "folder": str(cache_root()),
+            "most": ALL_TOGETHER,
+            "data": [{"data": list(kept.data), "folder": str(kept.folder), "size": kept.size, "used": kept.used} for kept in all_kept()],
+        },
         "bfloat16 in the CPU": cpu_has_bfloat16(),
         "measured": kept(),
         "advice": advice,
@@ -102,8 +109,23 @@ def text(found: dict[str, Any]) -> str:
     lines += ["", *(f"{name:18} {version or 'MISSING'}" for name, version in found["packages"].items()), ""]
     for name, item in found["optional"].items():
         lines.append(f"{name:18} {item['installed'] or 'not installed':14} {item['for']}")
+    lines += ["", *_of_cache(found["cache"])]
     lines += ["", *(f"- {line}" for line in found["advice"])]
     return "\n".join(map(printable, lines))
+
+
+def _of_cache(cache: dict[str, Any]) -> list[str]:
+    """Where prepared pairs are kept, how much there is of each data set, and how to be rid of it."""
+    from ...data.prepared import amount
+
+    total, most = amount(sum(kept["size"] for kept in cache["data"])), amount(cache["most"])
+    lines = [f"{'cache':12} {total} of at most {most} of prepared pairs in {cache['folder']}"]
+    for kept in cache["data"]:
+        used = time.strftime("%Y-%m-%d", time.localtime(kept["used"]))
+        lines.append(f"{'':12} {amount(kept['size']):10} last used {used}  {' and '.join(kept['data'])}")
+    if cache["data"]:
+        lines.append(f"{'':12} to empty it, remove that folder; TRANSFIGURE_CACHE puts it elsewhere, --data.cache_gb 0 does without")
+    return lines
 
 
 def _version(distribution: str) -> str | None:
