@@ -136,6 +136,7 @@ def _settle(place: Path, limited: bool) -> None:
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     os.chdir(place)
     os.environ["HOME"] = str(place.parent / "home")
+    os.environ.pop("TRANSFIGURE_CACHE", None)
     os.fsync = os.fstat  # type: ignore[assignment]  # no power is cut here
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if limited:

@@ -202,10 +202,28 @@ def build(place: Path) -> None:
     for name, seed in (("segmenter.safetensors", "0"), ("spare/segmenter.safetensors", "1")):
         transfigure("segmenter", "train", "labelled", "--out", name, "--seed", seed, *segmenter)
     _from_elsewhere(place)
+    _prepared(place)
     demo = ["demo", "--out", "demo"]
     (place / "demo").mkdir()
     shutil.copy(place / "run" / "recipe.yaml", place / "demo" / "recipe.yaml")
     assert main(demo) == 2  # not an earlier demo: left alone
+
+
+def _prepared(place: Path) -> None:
+    """Pairs as they are kept between runs, and the network that is trained on them; the second time nothing is prepared."""
+    from tests.attack.subjects import train_with_prepared_pairs
+    from transfigure.data.prepared import PreparedStore
+
+    def again(*_: object) -> bool:
+        raise RuntimeError("prepared again")
+
+    put = PreparedStore.put
+    for way in (put, again):
+        PreparedStore.put = way  # type: ignore[method-assign, assignment]
+        if train_with_prepared_pairs():
+            raise RuntimeError("prepared pairs train another network")
+        shutil.rmtree(place / "trained")
+    PreparedStore.put = put  # type: ignore[method-assign]
 
 
 def _pairs(place: Path) -> None:

@@ -105,3 +105,18 @@ def test_the_time_to_expect_is_said_once_and_without_the_first_steps(
         now[0] += 9.0 if step < 2 else 0.5
         expected.after(2, left=1000 - 2 * step)
     assert capsys.readouterr().err == "time:    4 images a second: about 4 min 06 s to go, and what validating takes\n"
+
+
+def test_a_training_says_what_is_kept_of_its_data_and_where(told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("TRANSFIGURE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(prepared, "SETTLED", -60.0)
+    for number in range(10):
+        images.write(tmp_path / "pairs" / f"{number}.png", noise_image(40, 80, seed=number))
+    words = ["train", "l1", "pairs", *FLAGS, "--data.val_fraction", "0.2"]
+    cache = rf"cache:   8 prepared pairs \(0\.\d+ MiB of at most 2 GiB\) in {tmp_path}/cache/data/[0-9a-f]{{16}}"
+    assert re.search(cache, told(*words, "--out", "first")[1])
+    monkeypatch.setattr(prepared.PreparedStore, "put", lambda *_: pytest.fail("prepared again"))
+    assert re.search(cache, told(*words, "--out", "second")[1])
+    assert "cache:" not in told(*words, "--out", "third", "--data.cache_gb", "0")[1]
+    first, second, third = (Path(run, "model", "generator.safetensors").read_bytes() for run in ("first", "second", "third"))
+    assert first == second == third
