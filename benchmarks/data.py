@@ -80,9 +80,8 @@ def main() -> None:
             for place, dataset in datasets.items():
                 name = f"ours, {'cached ' if epoch else 'first epoch, '}{place}"
                 rates[name].append(rate(lambda index, epoch=epoch, pairs=dataset: pairs[epoch, index], len(records)))  # type: ignore[misc]
-    print(
-        f"{platform.processor() or platform.machine()}, one thread, {options.pairs} pairs; torch {torch.__version__}, Pillow {PIL.__version__}"
-    )
+    versions = f"torch {torch.__version__}, Pillow {PIL.__version__}"
+    print(f"{platform.machine()}, one thread, {options.pairs} pairs; {versions}")
     for name, found in rates.items():
         base = rates["Pillow, each item anew"]
         ratios = [ours / theirs for ours, theirs in zip(found, base if "first" in name else base[-len(found) :])]

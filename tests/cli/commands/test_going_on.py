@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import noise_image
 from tests.training.runs import TINY
 from transfigure import registry
 from transfigure.cli import main
+from transfigure.data import images, prepared
 from transfigure.training.trainer import Expectation
 
 FLAGS = [word for key, value in {**TINY, "training.epochs": 1}.items() for word in (f"--{key}", str(value))]
@@ -112,7 +114,8 @@ def test_a_training_says_what_is_kept_of_its_data_and_where(told, tmp_path: Path
     monkeypatch.setattr(prepared, "SETTLED", -60.0)
     for number in range(10):
         images.write(tmp_path / "pairs" / f"{number}.png", noise_image(40, 80, seed=number))
-    words = ["train", "l1", "pairs", *FLAGS, "--data.val_fraction", "0.2"]
+    flags = [word for key, value in TINY.items() if not key.startswith("data.") for word in (f"--{key}", str(value))]
+    words = ["train", "l1", "pairs", *flags, "--data.load_size", "36", "--data.crop_size", "32", "--data.val_fraction", "0.2"]
     cache = rf"cache:   8 prepared pairs \(0\.\d+ MiB of at most 2 GiB\) in {tmp_path}/cache/data/[0-9a-f]{{16}}"
     assert re.search(cache, told(*words, "--out", "first")[1])
     monkeypatch.setattr(prepared.PreparedStore, "put", lambda *_: pytest.fail("prepared again"))
