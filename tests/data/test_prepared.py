@@ -57,6 +57,12 @@ def test_a_folder_for_each_data_set_and_preparation(tmp_path: Path, place: Path)
     assert None not in others
 
 
+def test_another_decoder_prepares_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = cache_folder(section(tmp_path), GEOMETRY)
+    monkeypatch.setattr(prepared, "_decoders", lambda: ("pillow 99.0",))
+    assert cache_folder(section(tmp_path), GEOMETRY) != before
+
+
 def test_nothing_is_kept_of_what_is_drawn_or_not_wanted(tmp_path: Path) -> None:
     assert cache_folder(Data(kind="synthetic"), GEOMETRY) is None
     assert cache_folder(section(tmp_path, cache_gb=0.0), GEOMETRY) is None

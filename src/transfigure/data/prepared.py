@@ -46,6 +46,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
 
@@ -131,7 +132,17 @@ def cache_folder(section: Data, geometry: Geometry) -> Path | None:
 def preparation(geometry: Geometry) -> tuple[object, ...]:
     """All that a prepared pair depends on beside its files: the geometry without its chances, and what decodes and resizes."""
     rules = geometry.source_rule, geometry.target_rule
-    return _VERSION, PIL.__version__, geometry.load_size, geometry.crop_size, *rules, geometry.paired, geometry.fit
+    return _VERSION, _decoders(), geometry.load_size, geometry.crop_size, *rules, geometry.paired, geometry.fit
+
+
+@functools.cache
+def _decoders() -> tuple[str, ...]:
+    """What turns files into pixels, with versions: another may round otherwise."""
+    found = [f"pillow {PIL.__version__}"]
+    for name in ("tifffile", "imagecodecs", "pypng"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return tuple(found)
 
 
 def file_key(paths: Iterable[Path], *more: object, before: float | None = None) -> bytes | None:
@@ -249,7 +260,7 @@ class PreparedStore:
                 self._refresh()
                 if key in self._entries:
                     return True
-                with _opened(self._data, os.O_RDWR | os.O_CREAT) as data:
+                with opened(self._data, os.O_RDWR | os.O_CREAT) as data:
                     start, entry_at = _padded(os.fstat(data).st_size), os.fstat(index).st_size // _LENGTH * _LENGTH
                     if start + len(content) + entry_at + _LENGTH > self.max_bytes or len(self._entries) >= _MOST:
                         self.is_full = True
@@ -312,7 +323,7 @@ class PreparedStore:
             state = os.stat(self._index)  # noqa: PTH116 - for every pair of a first epoch
             if state.st_size // _LENGTH * _LENGTH == self._read and self._is_known(0, state):
                 return
-            with _opened(self._index) as index:
+            with opened(self._index) as index:
                 state = os.fstat(index)
                 if not self._is_known(0, state) or state.st_size < self._read:
                     self._forget()
@@ -336,7 +347,7 @@ class PreparedStore:
         if self._map is not None and end <= len(self._map):
             return self._map
         try:
-            with _opened(self._data) as data:
+            with opened(self._data) as data:
                 state = os.fstat(data)
                 if not self._is_known(1, state):
                     self._forget()
@@ -375,12 +386,12 @@ def alone_with(path: Path) -> Iterator[int | None]:
     Raises:
         OSError: it cannot be opened, or nothing can be locked there.
     """
-    with _opened(path, os.O_RDWR | os.O_CREAT) as descriptor:
+    with opened(path, os.O_RDWR | os.O_CREAT) as descriptor:
         yield descriptor if _lock(descriptor, exclusive=True) else None
 
 
 @contextlib.contextmanager
-def _opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
     """A descriptor of a regular file: no link is followed, and no pipe is waited for."""
     descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o600)
     try:
@@ -493,7 +504,7 @@ def _about(folder: Path) -> dict[str, object] | None:
 def _remove(folder: Path) -> bool:
     """Remove a folder that no process holds; whether it could be."""
     try:
-        with _opened(folder / LOCK, os.O_RDWR | os.O_CREAT) as lock:
+        with opened(folder / LOCK, os.O_RDWR | os.O_CREAT) as lock:
             if not _lock(lock, exclusive=True, patience=0):
                 return False
             for item in list(folder.iterdir()):
