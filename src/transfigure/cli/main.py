@@ -46,7 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         full = ("out of memory", "allocate memory", "not enough memory")  # as torch words it for GPUs, Linux and Windows
         if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in full):
             raise
-        return _fail("not enough memory for this: use a smaller --training.batch_size, --data.crop_size or --generator.width", 1)
+        return _fail(
+            "not enough memory for this: use a smaller --training.batch_size, --data.crop_size or --generator.width, or in training "
+            "--training.checkpoint_activations true",
+            1,
+        )
 
 
 def _short(name: str) -> str:

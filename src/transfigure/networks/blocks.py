@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ..errors import UserError, did_you_mean
+from .levels import ConvBlock
 
 NORMS = ("batch", "instance", "none")
 UPSAMPLINGS = ("transposed", "resize")
@@ -20,9 +21,9 @@ FEATURE_LEVELS = 3
 M = TypeVar("M", bound=nn.Module)
 
 
-def conv_block(**parts: nn.Module | None) -> nn.Sequential:
+def conv_block(**parts: nn.Module | None) -> ConvBlock:
     """Named layers in their order; ``None`` leaves a layer out. Its state-dict keys are ``conv.weight``, ``norm.bias`` ..."""
-    return nn.Sequential(OrderedDict((name, part) for name, part in parts.items() if part is not None))
+    return ConvBlock(OrderedDict((name, part) for name, part in parts.items() if part is not None))
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module | None:

@@ -20,7 +20,7 @@ FREE_ON_RESUME = frozenset(
     f"{section}.{key}"
     for section, keys in {
         "data": ("path", "workers", "cache_gb", "split_rule"),
-        "training": ("checkpoint_every", "preview_every", "keep_every", "preview_count", "log_every", "trackers"),
+        "training": ("checkpoint_every", "preview_every", "keep_every", "preview_count", "log_every", "trackers", "checkpoint_activations"),
     }.items()
     for key in keys
 )

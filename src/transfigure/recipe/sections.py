@@ -280,6 +280,11 @@ class Training(Named):
     accumulate: PositiveInt = key(
         1, "batches of this size to one update, whose gradients are averaged: the memory of one batch, the update of so many."
     )
+    checkpoint_activations: bool = key(
+        False,
+        "compute the activations of each level of G and D anew in the backward pass instead of keeping them: less memory, more time, the "
+        "same bits.",
+    )
     learning_rate: PositiveFloat = key(2e-4, "Adam's step size for both networks.")
     discriminator_learning_rate: PositiveFloat | None = key(
         None, "Adam's step size for D if it shall differ (two time-scales); null is the same."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import nn
 from torch.optim import Adam
@@ -11,10 +13,13 @@ from ..losses.gan import AdversarialLoss
 from ..losses.objective import Objective
 from ..networks.base import Discriminator, Generator
 from ..networks.build import build_discriminator, build_generator
+from ..networks.levels import recompute_levels
 from ..recipe import Adversarial, Recipe
 from ..registry import build, entry
 from .engine import Engine
 from .optimizer import adam
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Setup:
@@ -57,7 +62,7 @@ class Setup:
             deepest = (crop & -crop).bit_length() - 1
             depth = "a smaller --generator.depth" if near else f"--generator.depth {max(1, deepest)} is the most for this size"
             raise UserError(f"data.crop_size {crop} is not a multiple of {multiple}, which this {name} needs: {size}{depth}")
-        return self.engine.place(generator, memory_format(self.recipe, self.engine.device.type))
+        return self._placed(generator, f"the generator {name}")
 
     def objective(self, generator: Generator) -> Objective:
         """The recipe's loss terms, those that train weights beside this generator built and placed.
@@ -88,7 +93,15 @@ class Setup:
                 f"data.crop_size {crop} is too small for this discriminator, which needs {discriminator.smallest_input} pixels: "
                 f"use a smaller --discriminator.{'receptive_field' if 'receptive_field' in section.options else 'depth'}"
             )
-        return self.engine.place(discriminator, memory_format(self.recipe, self.engine.device.type))
+        return self._placed(discriminator, f"the discriminator {section.name}")
+
+    def _placed(self, network: M, what: str) -> M:
+        if self.recipe.training.checkpoint_activations and not recompute_levels(network):
+            raise UserError(
+                f"{what} has no levels whose activations can be computed anew: leave training.checkpoint_activations out, or derive its "
+                "blocks from transfigure.networks.levels.Level"
+            )
+        return self.engine.place(network, memory_format(self.recipe, self.engine.device.type))
 
     def gan(self) -> AdversarialLoss:
         """The recipe's adversarial form."""

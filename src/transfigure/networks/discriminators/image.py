@@ -20,6 +20,7 @@ from ...registry import register
 from ..base import Discriminator, DiscriminatorOutput
 from ..blocks import check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
 from ..init import GAIN
+from ..levels import Level
 
 
 class EvenConv(nn.Conv2d):
@@ -46,7 +47,7 @@ def convolution(incoming: int, outgoing: int, kernel: int, *, spectral: bool, ga
     return EvenConv(incoming, outgoing, kernel, gain, bias)
 
 
-class HalvingBlock(nn.Module):
+class HalvingBlock(Level):
     """``(f(x) + s(x)) / sqrt(2)`` at half the size: f is two 3x3 convolutions with LeakyReLU 0.2, s a 1x1 convolution."""
 
     def __init__(self, incoming: int, outgoing: int, norm: str, spectral: bool) -> None:
@@ -63,7 +64,7 @@ class HalvingBlock(nn.Module):
         self.second = layer(outgoing)
         self.shortcut = convolution(incoming, outgoing, 1, spectral=spectral, gain=1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+    def compute(self, x: Tensor) -> Tensor:  # noqa: D102
         return (_halve(self.second(self.first(x))) + self.shortcut(_halve(x))) / math.sqrt(2)  # type: ignore[no-any-return]
 
 

@@ -16,9 +16,10 @@ from ...bounds import Layers, PositiveInt, Share
 from ...registry import register
 from ..base import Generator
 from ..blocks import check_at_least, conv_block, dropout_layer, encode, needs_bias, norm_layer, receptive_field, upsample
+from ..levels import Level
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Level):
     """``x + f(x)``, f being two 3x3 convolutions with normalisation, and a ReLU (and dropout) between them."""
 
     def __init__(self, channels: int, norm: str, dropout: float) -> None:
@@ -31,7 +32,7 @@ class ResidualBlock(nn.Module):
         )
         self.second = conv_block(conv=_reflected(channels, channels, 3, needs_bias(norm)), norm=norm_layer(norm, channels))
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+    def compute(self, x: Tensor) -> Tensor:  # noqa: D102
         return x + self.second(self.first(x))  # type: ignore[no-any-return]
 
 
