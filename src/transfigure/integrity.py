@@ -167,12 +167,17 @@ class TensorHeader:
     Attributes:
         tensors: name to dtype (as safetensors spells it: ``F32``) and shape.
         metadata: the other texts.
-        has_digest: whether it carries a digest.
+        digest: the SHA-256 that it carries, if it does.
     """
 
     tensors: dict[str, tuple[str, tuple[int, ...]]]
     metadata: dict[str, str]
-    has_digest: bool
+    digest: str | None
+
+    @property
+    def has_digest(self) -> bool:
+        """Whether it carries a digest."""
+        return self.digest is not None
 
 
 def write_tensors(stream: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -262,7 +267,7 @@ def _header(stream: BinaryIO, size: int) -> dict[str, Any]:
 
 def _described(header: Mapping[str, Any]) -> TensorHeader:
     metadata = {str(key): str(value) for key, value in header.get(_METADATA, {}).items()}
-    has_digest = metadata.pop(_SHA256, None) is not None
+    digest = metadata.pop(_SHA256, None)
     tensors = {}
     for name, entry in header.items():
         if name != _METADATA:
@@ -273,7 +278,7 @@ def _described(header: Mapping[str, Any]) -> TensorHeader:
                 tensors[name] = str(entry["dtype"]), shape
             except (KeyError, TypeError, ValueError) as error:
                 raise Damaged(f"its header does not describe {name[:80]!r}") from error
-    return TensorHeader(tensors, metadata, has_digest)
+    return TensorHeader(tensors, metadata, digest)
 
 
 def _canonical(header: Mapping[str, Any]) -> bytes:

@@ -19,13 +19,14 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import shlex
 import sys
 import textwrap
 import types
 import typing
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -94,7 +95,7 @@ def register(kind: str, name: str, **extra: Any) -> Callable[[T], T]:
 
     def decorate(thing: T) -> T:
         module = thing.__module__
-        known = catalog().get((kind, name))
+        known = _entries(kind).get((kind, name))
         if known is not None and (known.module, known.qualname) != (module, thing.__qualname__):
             raise ValueError(f"{kind} {name!r} is already registered by {known.module}.{known.qualname}")
         if "<locals>" in thing.__qualname__:
@@ -108,17 +109,32 @@ def register(kind: str, name: str, **extra: Any) -> Callable[[T], T]:
 
 def catalog() -> dict[tuple[str, str], Entry]:
     """Every registered ``(kind, name)``, ours (read from source) and the plugins' (imported)."""
-    return {**_own().entries, **_plugins}
+    for problem in problems().values():
+        _say_once(f"note: {problem}")
+    return {**_own(None).entries, **_plugins}
+
+
+def _entries(kind: str) -> dict[tuple[str, str], Entry]:
+    """Those of one kind; only the files that register such things are read."""
+    own = _own(kind)
+    for problem in own.problems.values():
+        _say_once(f"note: {problem}")
+    return {**own.entries, **{key: entry for key, entry in _plugins.items() if key[0] == kind}}
+
+
+@cache
+def _say_once(sentence: str) -> None:
+    say(sentence)
 
 
 def problems() -> dict[tuple[str, str], str]:
     """What is registered in the package and cannot be read: one sentence each, with its file and line, for who wrote it."""
-    return {key: sentence for key, sentence in _own().problems.items() if key not in _plugins}
+    return {key: sentence for key, sentence in _own(None).problems.items() if key not in _plugins}
 
 
 def names(kind: str) -> list[str]:
     """The registered names of one kind, sorted."""
-    return sorted(name for entry_kind, name in catalog() if entry_kind == kind)
+    return sorted(name for _, name in _entries(kind))
 
 
 def entry(kind: str, name: str) -> Entry:
@@ -128,7 +144,7 @@ def entry(kind: str, name: str) -> Entry:
         UserError: no such name; the message suggests the nearest.
     """
     try:
-        return catalog()[kind, name]
+        return _entries(kind)[kind, name]
     except KeyError:
         if (kind, name) in problems():
             raise UserError(problems()[kind, name]) from None
@@ -230,25 +246,36 @@ class Contents:
     problems: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
+_PACKAGE = Path(__file__).parent
+_sources: dict[str, Source] = {}
+"""The files of this package that were read so far, by module."""
+
+
 @cache
-def _own() -> Contents:
-    found = read_package(Path(__file__).parent)
-    for sentence in found.problems.values():
-        say(f"note: {sentence}")
-    return found
+def _own(kind: str | None) -> Contents:
+    return read_package(_PACKAGE, kind, _own_files(), _sources)
 
 
-def read_package(root: Path) -> Contents:
+@cache
+def _own_files() -> dict[Path, str]:
+    return _registering(_PACKAGE)
+
+
+def read_package(
+    root: Path, kind: str | None = None, files: Mapping[Path, str] | None = None, sources: dict[str, Source] | None = None
+) -> Contents:
     """Everything that the files of a package register, read without importing them.
 
     Args:
         root: the package's folder; its name is the package's.
+        kind: read only the files that register things of this kind, and tell of those alone.
+        files: those that register something, with their texts, where they are known.
+        sources: the files read so far, by module, where some are.
     """
     found = Contents()
-    sources: dict[str, Source] = {}
-    for file in sorted(root.rglob("*.py")):
-        text = file.read_text(encoding="utf-8")
-        if "\n@register(" not in text:
+    sources = {} if sources is None else sources
+    for file, text in (_registering(root) if files is None else files).items():
+        if kind is not None and not re.search(rf"""^@register\(\s*["']{re.escape(kind)}["']""", text, re.MULTILINE):
             continue
         module = ".".join((root.name, *file.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
         try:
@@ -259,8 +286,15 @@ def read_package(root: Path) -> Contents:
         for node in source.tree.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 for call in _registrations(node):
-                    _read(source, node, call, found)
+                    if kind is None or (call.args and getattr(call.args[0], "value", None) == kind):
+                        _read(source, node, call, found)
     return found
+
+
+def _registering(root: Path) -> dict[Path, str]:
+    """The files of a package that register something, and their texts."""
+    texts = {file: file.read_text(encoding="utf-8") for file in sorted(root.rglob("*.py"))}
+    return {file: text for file, text in texts.items() if "\n@register(" in text}
 
 
 def _registrations(node: ast.FunctionDef | ast.ClassDef) -> Iterator[ast.Call]:

@@ -60,7 +60,10 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
 
 def open_model(options: argparse.Namespace, model: str | None = None) -> Translator:
     """The translator that ``MODEL`` (or ``model``, another in its place) and its flags describe."""
-    from ..translation.translator import open_translator
+    from .imports import uncollected
+
+    with uncollected():
+        from ..translation.translator import open_translator
 
     return open_translator(
         model or options.model,

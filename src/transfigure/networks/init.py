@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
+from torch.overrides import TorchFunctionMode
 
 M = TypeVar("M", bound=nn.Module)
 
 GAIN = 0.02
 """The standard deviation that weights start with."""
+
+
+class WithoutStartingWeights(TorchFunctionMode):
+    """While this is on, layers leave their parameters as the memory held them: for weights that are about to be loaded over all of them.
+
+    Drawing the 54 million random numbers of a U-Net twice (torch's own, then :func:`initialise`'s) takes longer than translating an
+    image. Buffers, and parameters that are made with their values, are as ever.
+    """
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        filled = [*args, *(kwargs or {}).values()][:1]
+        if function in _FILLS and filled and isinstance(filled[0], nn.Parameter):
+            return filled[0]
+        return function(*args, **(kwargs or {}))
+
+
+_FILLS = {torch.Tensor.normal_, torch.Tensor.uniform_} | {
+    getattr(nn.init, name) for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")
+}
+"""What gives a tensor, its first argument, its first values: ``nn.init.kaiming_uniform_`` and so on."""
 
 
 def initialise(module: M, gain: float = GAIN, generator: torch.Generator | None = None) -> M:

@@ -29,6 +29,7 @@ from ..registry import plugin_files
 from ..stored import brief, check_tree, read_as, read_json
 from .base import Generator
 from .build import build_generator, outline_of
+from .init import WithoutStartingWeights
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "generator.safetensors", "config.json", "README.md"
@@ -224,7 +225,12 @@ def _network(config: ModelConfig) -> dict[str, Any]:
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Generator, ModelConfig]:
-    """The generator of a model directory, with its weights, and what it is.
+    """The generator of a model directory, with its weights, and what it is."""
+    return read_model(folder, device)[:2]
+
+
+def read_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Generator, ModelConfig, str | None]:
+    """The generator of a model directory, with its weights; what it is; and the SHA-256 that its weights' file carries, if it does.
 
     Raises:
         UserError: files missing, cut off, or not a model's.
@@ -250,7 +256,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Genera
         generator.load_state_dict(weights)
     except (RuntimeError, MemoryError, TypeError) as error:
         raise _not_fitting(folder, config, str(error).splitlines()[-1].strip()) from error
-    return generator.to(device), config
+    return generator.to(device), config, header.digest
 
 
 def _built(folder: Path, config: ModelConfig, header: TensorHeader) -> Generator:
@@ -269,7 +275,8 @@ def _built(folder: Path, config: ModelConfig, header: TensorHeader) -> Generator
                 raise _not_fitting(folder, config, f"{name} is {list(shape)} and not {list(expected.shape)}")
         if outline is not None and (left := next((name for name in header.tensors if name not in outline), None)):
             raise _not_fitting(folder, config, f"{left[:80]} has no place in it")
-        with torch.random.fork_rng(devices=[]):  # initialisation that is about to be overwritten must not move anybody's random numbers
+        # what is about to be overwritten is not drawn; what is drawn all the same must not move anybody's random numbers
+        with torch.random.fork_rng(devices=[]), WithoutStartingWeights():
             generator = build_generator(config.generator, *channels, config.options)
     except _NotFitting:
         raise

@@ -26,9 +26,8 @@ from ..data.ownership import check_outputs
 from ..data.pixels import bicubic, convert_channels, to_array, to_tensor
 from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside
 from ..errors import Missing, UserError
-from ..interop.pytorch_cyclegan import load_generator
 from ..networks.base import Generator
-from ..networks.model_file import CARD, CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, load_model, save_model
+from ..networks.model_file import CARD, CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, read_model, save_model
 from ..networks.modes import inference
 from ..progress import say, track
 from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
@@ -60,7 +59,7 @@ class Translator:
     quiet: bool = False
     _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     _footprint: Footprint = field(init=False, repr=False, compare=False)
-    _hashed: tuple[list[tuple[str, int, int]], str] | None = field(default=None, init=False, repr=False, compare=False)
+    _hashed: tuple[list[tuple[str, int, int]], str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._footprint = Footprint(self.generator)
@@ -87,8 +86,11 @@ class Translator:
                     raise UserError(f"{folder} has no best model, since it was trained without validation pairs: use the last one")
                 raise UserError(f"there is no model in {folder}: a run has one from its first checkpoint on")
             folder = inside
-        generator, config = load_model(folder, pick_device(device))
-        return cls(generator, config, config.inference, origin=Path(path))
+        generator, config, digest = read_model(folder, pick_device(device))
+        translator = cls(generator, config, config.inference, origin=Path(path))
+        if digest is not None:  # which has just been found to be that of the file
+            translator._hashed = translator._versions(), digest
+        return translator
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write a model directory; the present inference choices become its default.
@@ -425,16 +427,20 @@ class Translator:
         return f"model-{hashlib.sha256(how.encode()).hexdigest()[:12]}"
 
     def _weights(self) -> str:
-        """The SHA-256 of the weights, found out anew only where one was replaced or written to."""
-        state = sorted(self.generator.state_dict().items())
-        versions = [(name, tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for name, tensor in state]
+        """The SHA-256 of the weights: that of their file as long as none was replaced or written to, else of names and values."""
+        versions = self._versions()
         if self._hashed is None or self._hashed[0] != versions:
             found = hashlib.sha256()
-            for name, tensor in state:
+            for name, tensor in sorted(self.generator.state_dict().items()):
                 found.update(name.encode())
                 found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
             self._hashed = versions, found.hexdigest()
         return self._hashed[1]
+
+    def _versions(self) -> list[tuple[str, int, int]]:
+        """Another list as soon as one of the weights was replaced or written to."""
+        state = sorted(self.generator.state_dict().items())
+        return [(name, tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for name, tensor in state]
 
     def _usual_format(self, quiet: bool) -> str:
         try:
@@ -508,6 +514,8 @@ def _open_reference(file: Path, device: str) -> Translator:
     run = file.resolve().parent.parent
     if (run / "model" / CONFIG).is_file():
         raise UserError(f"{file} is a checkpoint that training goes on from: give the run itself, {run}")
+    from ..interop.pytorch_cyclegan import load_generator
+
     place = pick_device(device)
     generator, found = load_generator(file)
     size = generator.size_multiple

@@ -47,10 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train every cell, write the comparison, print its table, and fail if a cell did."""
-    from ...recipe import has_place, without_place
-    from ...reporting.comparison.page import check_comparison
-    from ...studies.ablation.ablation import AblationOptions, ablate
-    from ...studies.ablation.grid import Grid
+    from ..imports import uncollected
+
+    with uncollected():
+        from ...recipe import has_place, without_place
+        from ...reporting.comparison.page import check_comparison
+        from ...studies.ablation.ablation import AblationOptions, ablate
+        from ...studies.ablation.grid import Grid
 
     overrides = with_data(overrides, options.data)
     if options.base is not None:

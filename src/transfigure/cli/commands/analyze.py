@@ -34,9 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Analyze, write the page, and print the table."""
-    from ...evaluation.held_out import refuse_among_data
-    from ...reporting.analysis.page import check_analysis, write_analysis
-    from ...studies.preservation.analyze import AnalysisOptions, analyze, read_probes
+    from ..imports import uncollected
+
+    with uncollected():
+        from ...evaluation.held_out import refuse_among_data
+        from ...reporting.analysis.page import check_analysis, write_analysis
+        from ...studies.preservation.analyze import AnalysisOptions, analyze, read_probes
 
     if options.images < 2:
         raise UserError(f"--images {options.images}: an analysis needs at least 2, better 100")

@@ -52,16 +52,19 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     Raises:
         UserError: ``out`` holds something that is not a demo.
     """
-    from ...data import images
-    from ...data.open import find_records, resolve_data
-    from ...data.pairs import directed
-    from ...evaluation.diagnosis import diagnose_run
-    from ...evaluation.evaluate import evaluate
-    from ...recipe import Recipe
-    from ...reporting.panels import sheet
-    from ...reporting.run.page import report
-    from ...training.trainer import train
-    from ...translation.translator import Translator
+    from ..imports import uncollected
+
+    with uncollected():
+        from ...data import images
+        from ...data.open import find_records, resolve_data
+        from ...data.pairs import directed
+        from ...evaluation.diagnosis import diagnose_run
+        from ...evaluation.evaluate import evaluate
+        from ...recipe import Recipe
+        from ...reporting.panels import sheet
+        from ...reporting.run.page import report
+        from ...training.trainer import train
+        from ...translation.translator import Translator
 
     recipe = Recipe.load("demo")
     _clear_earlier(out, recipe)

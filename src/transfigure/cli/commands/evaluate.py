@@ -90,8 +90,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Evaluate, and print the table."""
-    from ...evaluation.collection import options_from_flags
-    from ...evaluation.schema import FILE, OF_FILES
+    from ..imports import uncollected
+
+    with uncollected():
+        from ...evaluation.collection import options_from_flags
+        from ...evaluation.schema import FILE, OF_FILES
 
     of_metrics = {key: overrides.pop(key) for key in list(overrides) if key.startswith("metric.")}
     common = {

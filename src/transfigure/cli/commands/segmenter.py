@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train, and print its accuracy on real photos."""
-    from ...evaluation.segmenter_training import SegmenterOptions, train_segmenter
+    from ..imports import uncollected
+
+    with uncollected():
+        from ...evaluation.segmenter_training import SegmenterOptions, train_segmenter
 
     keys = ("palette", "photos", "size", "epochs", "minutes", "width", "device", "seed")
     given = {key: getattr(options, key) for key in keys if getattr(options, key) is not None}

@@ -42,8 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Write the file, and print what it holds."""
-    from ...data.ownership import check_outputs
-    from ...evaluation.folders import statistics_of
+    from ..imports import uncollected
+
+    with uncollected():
+        from ...data.ownership import check_outputs
+        from ...evaluation.folders import statistics_of
 
     if Path(options.out).suffix.lower() != ".npz":
         raise UserError(f"--out {options.out} must end in .npz, by which evaluate --target knows it: call it {options.out}.npz")

@@ -70,9 +70,11 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if not has_place(recipe.data):
         wanted = "a folder of image pairs, a manifest, or a drawn world such as synthetic after the recipe"
         raise UserError(without_place(recipe.data, wanted))
-    from ...data.ownership import check_outputs
-    from ...training.trainer import train
+    from ..imports import uncollected
 
+    with uncollected():
+        from ...data.ownership import check_outputs
+        from ...training.trainer import train
     check_outputs([Path(out) / "report.html"], None)
     run_directory = train(recipe, out, resume=options.resume, quiet=options.quiet)
     from torch import distributed

@@ -48,10 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Translate, and print what was written."""
+    translator = open_model(options)
     from ...data.folder import is_place
     from ...translation.folder import FORMATS, suffix_of
 
-    translator = open_model(options)
     source, output = Path(options.input), Path(options.output)
     if not os.path.lexists(source) and not is_place(source):
         raise UserError(f"{source} does not exist: give an image or a folder of images")
