@@ -75,6 +75,16 @@ def test_what_is_documented_exists(kind: str, name: str) -> None:
     assert set(registry.argument_help(entry.doc.partition("Attributes:")[0])) <= set(entry.parameters)
 
 
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_one_kind_is_read_as_the_whole_is(kind: str, tmp_path: Path) -> None:
+    root = Path(registry.__file__).parent
+    whole = {key: entry for key, entry in registry.read_package(root).entries.items() if key[0] == kind}
+    assert registry.read_package(root, kind) == registry.Contents(whole)
+    assert registry.read_package(_package(tmp_path), kind).entries.keys() == {
+        key for key in registry.read_package(_package(tmp_path)).entries if key[0] == kind
+    }
+
+
 def test_names_are_sorted_and_complete() -> None:
     assert registry.names("loss") == sorted(name for kind, name in ENTRIES if kind == "loss")
     assert registry.names("nothing") == []

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from transfigure.networks.init import initialise
+from transfigure.networks.init import WithoutStartingWeights, initialise
 
 
 def zoo() -> nn.ModuleDict:
@@ -42,3 +42,24 @@ def test_a_generator_of_numbers_decides_all_and_the_global_one_is_left_alone() -
     assert torch.equal(torch.get_rng_state(), before)
     for key, value in one.state_dict().items():
         assert torch.equal(value, two.state_dict()[key]), key
+
+
+def test_weights_that_are_loaded_next_are_not_drawn() -> None:
+    with WithoutStartingWeights():
+        network = initialise(zoo())
+        made = nn.Parameter(torch.arange(3.0))
+    assert made.tolist() == [0, 1, 2]
+    assert network["batch"].running_var.eq(1).all() and network["batch"].running_mean.eq(0).all()
+    assert isinstance(network["conv"].weight, nn.Parameter) and network["conv"].weight.shape == (64, 32, 4, 4)
+
+
+def test_none_of_the_random_numbers_of_layers_are_used() -> None:
+    before = torch.get_rng_state()
+    with WithoutStartingWeights():
+        initialise(zoo())
+        assert torch.equal(torch.get_rng_state(), before)
+        nn.init.normal_(torch.zeros(3))
+        assert not torch.equal(torch.get_rng_state(), before), "a tensor that is no parameter is filled"
+    torch.set_rng_state(before)
+    initialise(zoo())
+    assert not torch.equal(torch.get_rng_state(), before)

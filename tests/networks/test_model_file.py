@@ -369,3 +369,14 @@ def test_half_precision_weights_load(model: Path) -> None:
 def test_inference_choices_that_there_are_not(values: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=next(iter(values))):
         Inference(**values)
+
+
+def test_a_model_that_is_loaded_holds_what_was_saved_and_no_random_numbers_are_used(model: Path) -> None:
+    expected = safetensors.torch.load_file(model / WEIGHTS)
+    before = torch.get_rng_state()
+    loaded, _ = load_model(model)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert loaded.state_dict().keys() == expected.keys()
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    assert all(weight.requires_grad for weight in loaded.parameters())

@@ -122,15 +122,27 @@ def test_this_machine_says_what_it_can() -> None:
         assert {"avx512_bf16", "amx_bf16"} <= torch.cpu.get_capabilities().keys()
 
 
-def test_fabric_says_nothing_beside_our_own_lines() -> None:
+def test_fabric_says_nothing_beside_our_own_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several processes, which are not started here: what is said before that counts."""
+    import lightning_fabric
+
+    monkeypatch.setattr(lightning_fabric.Fabric, "launch", lambda fabric: None)
     said = logging.handlers.BufferingHandler(100)
     logger = logging.getLogger("lightning_fabric")
     logger.addHandler(said)
     try:
-        Engine(Training(accelerator="cpu", precision="bf16-mixed"))
+        engine = Engine(Training(accelerator="cpu", devices=2, precision="bf16-mixed"))
     finally:
         logger.removeHandler(said)
+    assert engine.world_size == 2
     assert [record.getMessage() for record in said.buffer] == []
+
+
+def test_one_process_computes_on_the_best_device_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cuda, mps, device in ((True, False, "cuda:0"), (False, True, "mps"), (False, False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=cuda: there)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda there=mps: there)
+        assert Engine(Training()).device == torch.device(device)
 
 
 @pytest.mark.gpu

@@ -16,6 +16,7 @@ from tests.tiny import UNET, copying, noise_image, tiny_config, tiny_translator,
 from transfigure.cli import main
 from transfigure.data import images
 from transfigure.errors import Missing, RunFailure, UserError
+from transfigure.integrity import read_header
 from transfigure.networks.model_file import Domain
 from transfigure.translation.translator import Translator
 
@@ -534,3 +535,17 @@ def test_c32_who_interrupts_is_told_how_to_go_on(
     assert main([*words, "--skip-existing"]) == 0
     assert sorted(file.name for file in (tmp_path / "made").iterdir()) == ["1.png", "2.png", "3.png"]
     assert len(seen) == 4
+
+
+def test_the_weights_of_a_model_directory_are_known_by_the_digest_of_their_file(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", "1.png", "2.png", size=(32, 32))
+    tiny_translator().save(tmp_path / "model")
+    translator = Translator.load(tmp_path / "model")
+    assert translator._weights() == read_header(tmp_path / "model" / "generator.safetensors").digest
+    translator.translate_folder(source, tmp_path / "out", quiet=True)
+    translator.save(tmp_path / "copy")
+    for again in (Translator.load(tmp_path / "model"), Translator.load(tmp_path / "copy"), replace(translator)):
+        assert again.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True) == []
+    with torch.no_grad():
+        next(translator.generator.parameters()).mul_(2)
+    assert len(translator.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)) == 2

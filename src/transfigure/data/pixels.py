@@ -1,20 +1,22 @@
 """Pixel values: between the numbers of a file and the [-1, 1] of the networks, between sizes, between grey and colour.
 
 Arrays are ``[H, W, C]`` in a file's own dtype (uint8, uint16 or float32); tensors are float32 ``[C, H, W]`` in [-1, 1].
+
+torch is imported where tensors are made: what only reads or writes pictures (reports, comparisons) does not wait for it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..errors import RunFailure, UserError
 from .value_range import NATURAL_RANGE, limits, number, outside
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array: TypeAlias = NDArray[Any]
 """``[H, W, C]`` of uint8, uint16 or float32."""
@@ -37,6 +39,8 @@ def to_tensor(array: Array, value_range: tuple[float, float] | None = None, name
     Raises:
         UserError: a float image leaves [0, 1] (by more than rounding does) and no range is given, or the range is empty.
     """
+    import torch
+
     low, high = limits(array.dtype, value_range)
     if reason := outside(array, value_range):
         smallest, largest = number(float(array.min())), number(float(array.max()))
@@ -64,6 +68,8 @@ def to_array(tensor: Tensor, dtype: str = "uint8", value_range: tuple[float, flo
         RunFailure: the tensor holds NaN or infinity.
         UserError: an unknown dtype, or an empty range.
     """
+    import torch
+
     low, high = limits(dtype, value_range)
     values = tensor.detach().to("cpu", torch.float32)
     if not bool(torch.isfinite(values).all()):
@@ -93,6 +99,8 @@ def resize(array: Array, height: int, width: int, rule: Literal["bicubic", "near
         columns = (2 * np.arange(width) + 1) * old_width // (2 * width)
         chosen: Array = array[rows[:, None], columns]
         return chosen
+    import torch
+
     # torch's kernel for bytes misreads memory where a side is a single pixel (2.13); its kernel for floats does not
     values = array if array.dtype == np.uint8 and min(height, width, old_height, old_width) > 1 else array.astype(np.float32)
     # torch.tensor copies: an array decoded by Pillow may be read-only, and a view of it would be writable.
@@ -107,6 +115,8 @@ def bicubic(images: Tensor, height: int, width: int) -> Tensor:
     """``[N, C, H, W]`` at another size by the antialiased cubic kernel with a = -0.5, uint8 or float; floats may overshoot at edges."""
     if width == 1 < height:  # the CPU kernel of torch repeats the first value over the whole height of such a result
         return bicubic(images.mT, width, height).mT
+    from torch.nn import functional as F
+
     return F.interpolate(images, (height, width), mode="bicubic", antialias=True)
 
 
@@ -146,6 +156,8 @@ def match_channels(images: Tensor, channels: int) -> Tensor | None:
         return images
     if {have, channels} != {1, 3}:
         return None
+    import torch
+
     grey = torch.einsum("c,...chw->...hw", images.new_tensor(LUMA), images)[..., None, :, :] if have == 3 else images
     return grey.expand(*grey.shape[:-3], channels, -1, -1)
 

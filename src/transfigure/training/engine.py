@@ -1,4 +1,4 @@
-"""Devices, precision and processes: the only file that imports Fabric.
+"""Devices, precision and processes: the only file that imports Fabric, and only for more than one process (the import takes seconds).
 
 Gradients are averaged here rather than by a DistributedDataParallel wrapper: in a GAN step the discriminator runs three times and is
 frozen for one of them, which a wrapper that expects one forward per backward handles badly (buffers broadcast in the middle of a step,
@@ -13,7 +13,7 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 import torch.distributed
@@ -21,6 +21,9 @@ from torch import Tensor, nn
 
 from ..errors import RunFailure, UserError
 from ..recipe import Training
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 M = TypeVar("M", bound=nn.Module)
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -46,41 +49,15 @@ class Engine:
             raise UserError("training.accelerator is cuda, but torch sees no CUDA device here: use --training.accelerator cpu or auto")
         if training.accelerator == "mps" and not torch.backends.mps.is_available():
             raise UserError("training.accelerator is mps, but there is no Apple GPU here: use --training.accelerator cpu or auto")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from lightning_fabric import Fabric
-
-            logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its import sets INFO, and it advises on every precision
-            distributed = training.devices * training.nodes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
-            try:
-                self.fabric = Fabric(
-                    accelerator=training.accelerator,
-                    devices=training.devices,
-                    num_nodes=training.nodes,
-                    strategy="ddp" if distributed else "auto",
-                )
-            except Exception as error:
-                raise UserError(f"cannot use {training.devices} x {training.accelerator}: {' '.join(str(error).split())}") from error
-            self.fabric.launch()
+        self.device, self.rank, self.world_size = _one_device(training.accelerator), 0, 1
+        """This process's device; its number (0 writes the files); and how many processes train together."""
+        if training.devices * training.nodes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            self._fabric = fabric = _launched(training)  # which looks after the processes that it started
+            self.device, self.rank, self.world_size = torch.device(fabric.device), int(fabric.global_rank), int(fabric.world_size)
         if training.sync_batchnorm and self.device.type != "cuda":
             raise UserError("training.sync_batchnorm works on CUDA devices only: leave it out, or use --generator.norm instance")
         self.sync_batchnorm = training.sync_batchnorm
         self.precision: Precision = training.precision
-
-    @property
-    def device(self) -> torch.device:
-        """This process's device."""
-        return torch.device(self.fabric.device)
-
-    @property
-    def rank(self) -> int:
-        """This process's number; 0 writes the files."""
-        return int(self.fabric.global_rank)
-
-    @property
-    def world_size(self) -> int:
-        """How many processes train together."""
-        return int(self.fabric.world_size)
 
     @property
     def leads(self) -> bool:
@@ -123,9 +100,9 @@ class Engine:
             more: the gradients of another loss are to be added to these, which are averaged with the last of them.
         """
         if shared:
-            self.fabric.backward(loss, retain_graph=True, inputs=[weight for network in networks for weight in network.parameters()])
+            loss.backward(retain_graph=True, inputs=[weight for network in networks for weight in network.parameters()])  # type: ignore[no-untyped-call]
         else:
-            self.fabric.backward(loss)
+            loss.backward()  # type: ignore[no-untyped-call]
         if self.world_size > 1 and not more:
             gradients = [parameter.grad for network in networks for parameter in network.parameters() if parameter.grad is not None]
             flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -177,3 +154,25 @@ class Engine:
                 digest.update(parameter.detach().float().cpu().numpy().tobytes())
         if len(set(self.gather(digest.hexdigest()))) > 1:
             raise RunFailure("the processes' weights have drifted apart: resume from the last checkpoint on one device (--devices 1)")
+
+
+def _one_device(accelerator: str) -> torch.device:
+    """The one device of a training in one process; ``auto`` is the best there is."""
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return torch.device(accelerator, 0) if accelerator == "cuda" else torch.device(accelerator)
+
+
+def _launched(training: Training) -> Fabric:
+    """Processes that know of each other, this one among them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from lightning_fabric import Fabric
+
+        logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its import sets INFO, and it has advice
+        try:
+            fabric = Fabric(accelerator=training.accelerator, devices=training.devices, num_nodes=training.nodes, strategy="ddp")
+        except Exception as error:
+            raise UserError(f"cannot use {training.devices} x {training.accelerator}: {' '.join(str(error).split())}") from error
+        fabric.launch()
+    return fabric

@@ -73,6 +73,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from ..imports import uncollected
 
     with uncollected():
+        import torch._dynamo  # noqa: F401 - the first optimizer imports it in any case
+
         from ...data.ownership import check_outputs
         from ...training.trainer import train
     check_outputs([Path(out) / "report.html"], None)
