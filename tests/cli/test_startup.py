@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,12 +44,15 @@ def test_translate_imports_what_runs_a_generator(folder: Path) -> None:
     assert imported("translate", "model", "in/a.png", "out.png", "--quiet", folder=folder) == {"torch", "numpy", "PIL", "pydantic"}
 
 
-def test_train_in_one_process_imports_no_fabric(folder: Path) -> None:
+def test_training_imports_no_fabric_and_pages_no_torch(folder: Path) -> None:
     options = "--discriminator.width 2 --data.train 2 --data.val 1 --out run"
     found = imported(*TRAIN.split(), *options.split(), folder=folder)
     assert found <= {"torch", "numpy", "PIL", "pydantic", "yaml", "matplotlib", "jinja2", "sympy"}  # sympy: torch.optim, by torch._dynamo
-    found = imported("evaluate", "run", "--metrics", "l1,ssim", "--out", "scores", "--quiet", folder=folder)
-    assert found == {"torch", "numpy", "PIL", "pydantic", "yaml"}
+    found = imported("evaluate", "run", "--metrics", "l1,ssim", "--out", "run/evaluation", "--quiet", folder=folder)
+    assert found == {"torch", "numpy", "PIL", "pydantic", "yaml", "matplotlib", "jinja2"}  # the last two: the report is written anew
+    assert "torch" not in imported("report", "run", "--overwrite", folder=folder)
+    shutil.copytree(folder / "run", folder / "another")
+    assert "torch" not in imported("compare", "run", "another", folder=folder)
 
 
 def test_heavy_imports_are_not_searched_for_garbage() -> None:

@@ -16,7 +16,7 @@ from .section import Section, first_error, refusal
 from .sections import Data, DiscriminatorSection, GeneratorSection, ObjectiveSection, Training
 from .tree import flatten, merge, parse_overrides, read_files
 
-FREE_ON_RESUME = frozenset(
+FREE_ON_RESUME: frozenset[str] = frozenset(
     f"{section}.{key}"
     for section, keys in {
         "data": ("path", "workers", "cache_gb", "split_rule"),
