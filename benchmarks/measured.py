@@ -1,4 +1,4 @@
-"""What a benchmark measured, in one shape for all of them: the machine, the versions, and rows of a name, a unit and the values of the rounds.
+"""What a benchmark measured, in one shape for all: the machine, the versions, and rows of a name, a unit and the values of the rounds.
 
     {"benchmark": "training", "arguments": {...}, "machine": {...}, "versions": {...},
      "rows": [{"name": "ours", "unit": "images/s", "values": [1.61, 1.59]}, ...]}
