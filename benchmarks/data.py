@@ -1,6 +1,6 @@
 """Our data path, cached in memory and on disk, against decoding and resizing each item with Pillow, interleaved, on one thread.
 
-    python benchmarks/data.py [--pairs 40] [--rounds 5]
+    python benchmarks/data.py [--pairs 40] [--rounds 5] [--json FILE]
 
 Both make the same thing from side-by-side JPEG files of 512 x 256: resize to 286, crop to 256 at random, mirror, float tensors in
 [-1, 1]. The files are drawn facades, written to a temporary folder, and so are the pairs that are kept. The first epoch decodes; the second
@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 import torch
+from measured import Row, add_json, ratios, write_if_asked
 from PIL import Image
 
 from transfigure.data import images, prepared
@@ -59,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
+    add_json(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -82,11 +84,14 @@ def main() -> None:
                 rates[name].append(rate(lambda index, epoch=epoch, pairs=dataset: pairs[epoch, index], len(records)))  # type: ignore[misc]
     versions = f"torch {torch.__version__}, Pillow {PIL.__version__}"
     print(f"{platform.machine()}, one thread, {options.pairs} pairs; {versions}")
+    rows = []
     for name, found in rates.items():
         base = rates["Pillow, each item anew"]
-        ratios = [ours / theirs for ours, theirs in zip(found, base if "first" in name else base[-len(found) :])]
-        spread = f"{statistics.median(ratios):5.1f} x  (rounds: {min(ratios):.1f} to {max(ratios):.1f})"
+        times = ratios(found, base[: len(found)] if "first" in name else base[-len(found) :])
+        spread = f"{statistics.median(times):5.1f} x  (rounds: {min(times):.1f} to {max(times):.1f})"
+        rows += [Row(name, "pairs/s", found), Row(f"{name}, against Pillow", "x", times)]
         print(f"{name:28} {statistics.median(found):8.0f} pairs/s   {spread}")
+    write_if_asked(options, "data", rows)
 
 
 if __name__ == "__main__":

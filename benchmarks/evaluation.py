@@ -1,6 +1,6 @@
 """How long an evaluation takes: pairs of PNG files through the distortion metrics, and against scikit-image on the same files.
 
-    python benchmarks/evaluation.py [--pairs 1000] [--size 256] [--compared 100]
+    python benchmarks/evaluation.py [--pairs 1000] [--size 256] [--compared 100] [--json FILE]
 
 The first number is the whole of ``evaluate_folders`` with L1, PSNR, SSIM and MS-SSIM: files read once, scores, the bound of the copied
 source, intervals. The ratio is PSNR and SSIM alone, ours against scikit-image's, file reading included on both sides, interleaved.
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from measured import Row, add_json, ratios, write_if_asked
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--compared", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
+    add_json(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -71,16 +73,24 @@ def main() -> None:
         )
         whole = time.perf_counter() - start
         names = sorted(path.name for path in (root / "some" / "target").iterdir())
-        ratios = []
+        theirs, ours = [], []
         for _ in range(options.rounds):
             start = time.perf_counter()
             peer(root / "some", names)
             middle = time.perf_counter()
             evaluate_folders(root / "some" / "generated", root / "some" / "target", metrics=["psnr", "ssim"], quiet=True)
-            ratios.append((middle - start) / (time.perf_counter() - middle))
+            theirs.append(middle - start)
+            ours.append(time.perf_counter() - middle)
     print(f"{options.pairs:,} pairs of {options.size} pixels, four metrics and a bound: {whole:.1f} s")
-    spread = f"(rounds: {min(ratios):.1f} to {max(ratios):.1f})"
-    print(f"PSNR and SSIM, images/s against scikit-image: {statistics.median(ratios):.1f} x {spread}")
+    times = ratios(theirs, ours)
+    spread = f"(rounds: {min(times):.1f} to {max(times):.1f})"
+    print(f"PSNR and SSIM, images/s against scikit-image: {statistics.median(times):.1f} x {spread}")
+    rows = [
+        Row("four metrics and a bound", "s", [whole]),
+        Row("PSNR and SSIM, scikit-image", "s", theirs),
+        Row("PSNR and SSIM, ours", "s", ours),
+    ]
+    write_if_asked(options, "evaluation", [*rows, Row("PSNR and SSIM, ours against scikit-image", "x", times)])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Our training step against a plain PyTorch loop of the same networks, interleaved, on CPU.
 
-    python benchmarks/training.py [--rounds 5] [--steps 6] [--size 256] [--width 64] [--layouts]
+    python benchmarks/training.py [--rounds 5] [--steps 6] [--size 256] [--width 64] [--layouts] [--json FILE]
 
 "Plain" is what a careful person writes first: the same U-Net and PatchGAN, ``torch.optim.Adam`` as it comes (unfused), contiguous
 memory, glibc's allocator as it is. Each measurement is a process of its own, since the allocator's setting belongs to a process; they
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from measured import Row, add_json, ratios, write_if_asked
 
 from transfigure.data.batch import Batch
 
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--norm", default="batch")
     parser.add_argument("--layouts", action="store_true", help="also compare NHWC with NCHW")
     parser.add_argument("--child", help=argparse.SUPPRESS)
+    add_json(parser)
     options = parser.parse_args()
     shape = (options.steps, options.size, options.width)
     if options.child:
@@ -136,12 +138,15 @@ def main() -> None:
             )
     size = f"{options.size} x {options.size}, width {options.width}"
     print(f"pix2pix step, {size}, batch 1, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    for way in ways:
-        rate = statistics.median(item["images_per_second"] for item in measured[way])
-        peak = max(item["peak_mib"] for item in measured[way])
-        ratios = [a["images_per_second"] / b["images_per_second"] for a, b in zip(measured[way], measured["plain"])]
-        spread = f"(rounds: {min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"{way:12} {rate:.3f} images/s   {statistics.median(ratios):.2f} x plain {spread}   peak {peak:.0f} MiB")
+    rates = {way: [item["images_per_second"] for item in measured[way]] for way in ways}
+    rows = []
+    for way, found in rates.items():
+        peaks = [item["peak_mib"] for item in measured[way]]
+        times = ratios(found, rates["plain"])
+        compared = f"{statistics.median(times):.2f} x plain (rounds: {min(times):.2f} to {max(times):.2f})"
+        print(f"{way:12} {statistics.median(found):.3f} images/s   {compared}   peak {max(peaks):.0f} MiB")
+        rows += [Row(way, "images/s", found), Row(f"{way}, against plain", "x", times), Row(f"{way}, peak memory", "MiB", peaks)]
+    write_if_asked(options, "training", rows)
 
 
 if __name__ == "__main__":
