@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -70,6 +71,55 @@ def dropout_layer(probability: float) -> nn.Module | None:
     return nn.Dropout(probability) if probability else None
 
 
+class DownConv(nn.Conv2d):
+    """A convolution, which for the few positions of a deep level is computed as the product of two matrices where that is faster.
+
+    It is the same sum of the same products: weights times the patches under them, unfolded into columns. With the large weights and the
+    small maps of a U-Net's inner levels, bringing the weights into a convolution's own layout costs more than the convolution; measured in
+    whole steps of 256x256 pixels, products are 1.15 times as fast in bfloat16 on a CPU, and no faster in float32.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        side = zip(x.shape[-2:], self.kernel_size, self.stride, self.padding)  # type: ignore[arg-type]
+        height, width = ((length + 2 * padding - kernel) // stride + 1 for length, kernel, stride, padding in side)
+        if not _as_product(x, height * width):
+            return super().forward(x)
+        columns = F.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)
+        return _with_bias((self.weight.flatten(1) @ _side_by_side(columns)).unflatten(1, (-1, height, width)).transpose(0, 1), self.bias)
+
+
+class UpConv(nn.ConvTranspose2d):
+    """A transposed convolution, computed as :class:`DownConv` is."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: D102
+        if output_size is not None or not _as_product(x, x.shape[-2] * x.shape[-1]):
+            return super().forward(x, output_size)
+        shape = (self.stride, self.padding, self.kernel_size, self.output_padding)
+        sides = [
+            (length - 1) * stride - 2 * padding + kernel + extra
+            for length, stride, padding, kernel, extra in zip(x.shape[-2:], *shape)  # type: ignore[arg-type]
+        ]
+        columns = (self.weight.flatten(1).t() @ _side_by_side(x.flatten(2))).unflatten(1, (len(x), -1)).transpose(0, 1)
+        return _with_bias(F.fold(columns, sides, self.kernel_size, padding=self.padding, stride=self.stride), self.bias)
+
+
+FEW_POSITIONS = 256
+"""Positions of all maps of a batch up to which products are faster."""
+
+
+def _as_product(x: Tensor, positions: int) -> bool:
+    return len(x) * positions <= FEW_POSITIONS and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+
+
+def _side_by_side(columns: Tensor) -> Tensor:
+    """``[N, K, L]`` -> ``[K, N L]``: the columns of all images in one matrix, so that the weights are gone through once."""
+    return columns.transpose(0, 1).flatten(1)
+
+
+def _with_bias(x: Tensor, bias: Tensor | None) -> Tensor:
+    return x if bias is None else x + bias.to(x.dtype)[:, None, None]
+
+
 class ResizeConv(nn.Conv2d):
     """Nearest-neighbour doubling, then a 3x3 convolution: every output pixel sees equally many weights, so no checkerboard.
 
@@ -87,7 +137,7 @@ def upsample(upsampling: str, incoming: int, outgoing: int, kernel: int, bias: b
         UserError: unknown ``upsampling``.
     """
     if upsampling == "transposed":
-        return nn.ConvTranspose2d(incoming, outgoing, kernel, stride=2, padding=1, output_padding=4 - kernel, bias=bias)
+        return UpConv(incoming, outgoing, kernel, stride=2, padding=1, output_padding=4 - kernel, bias=bias)
     if upsampling == "resize":
         return ResizeConv(incoming, outgoing, kernel_size=3, padding=1, bias=bias)
     raise UserError(f"there is no upsampling {upsampling!r}{did_you_mean(upsampling, UPSAMPLINGS)}")
@@ -131,7 +181,7 @@ def encoder(source_channels: int, widths: Sequence[int], norm: str) -> nn.Module
     layers = nn.ModuleList()
     for level, outgoing in enumerate(widths):
         first, bottleneck = level == 0, level == len(widths) - 1
-        conv = nn.Conv2d(source_channels if first else widths[level - 1], outgoing, 4, stride=2, padding=1, bias=needs_bias(norm))
+        conv = DownConv(source_channels if first else widths[level - 1], outgoing, 4, stride=2, padding=1, bias=needs_bias(norm))
         layers.append(
             conv_block(
                 # Not in place: what comes in is also what a skip connection carries.
