@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from ..errors import Missing, UserError
 from ..wording import counted, said_once, that_are
-from .file_facts import KEPT_TYPES, FactsWatch, FileFacts, clipped_no_data, describe_orientation, describe_pages, differ_in_orientation
+from .file_facts import (
+    KEPT_TYPES,
+    NO_FACTS,
+    FactsWatch,
+    FileFacts,
+    clipped_no_data,
+    describe_orientation,
+    describe_pages,
+    differ_in_orientation,
+)
 from .grey import grey_among_colour
-from .images import Alpha, size_of
+from .images import Alpha, Header, size_of
 from .pairing import listed
 from .pairs import Direction, FilePicture, Picture, Record, Shaped, describe, directed
 from .pixels import Array
@@ -23,6 +34,8 @@ from .transforms import Geometry
 from .value_range import DEPTHS, FEW, Range, Values, Watch, leaves, measured, suggested_by, train_flag
 
 T = TypeVar("T")
+Kind = tuple[str, int]
+"""The type and the channels of most pictures of a side."""
 
 SIDES = ("source", "target")
 SHOWN = 20
@@ -69,15 +82,20 @@ class PictureFacts:
         shape: height, width, channels.
         dtype: the type of its numbers.
         file: what its file says of itself.
-        values: what was measured of its values.
+        values: what was measured of its values; None where its header alone was read.
         digest: of its pixels.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     file: FileFacts
-    values: Values
-    digest: bytes
+    values: Values | None = None
+    digest: bytes = b""
+
+    @property
+    def kind(self) -> Kind:
+        """Its type and channels."""
+        return type_name(self.dtype), self.shape[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +117,22 @@ class PairFacts:
         """Source and target, if they could be read."""
         return None if self.source is None or self.target is None else (self.source, self.target)
 
+    @property
+    def of_pixels(self) -> bool:
+        """Whether more than headers was read, or that failed."""
+        return self.pictures is None or self.pictures[0].values is not None
 
-@dataclass(frozen=True)
-class _Seen:
+
+class _Seen(NamedTuple):
     """A picture's facts, with its place among the others."""
 
-    index: int
-    label: str
+    at: int
+    picture: Picture
     facts: PictureFacts
+
+    @property
+    def label(self) -> str:
+        return self.picture.label
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -118,7 +144,7 @@ class _Seen:
 
     @property
     def dtype(self) -> str:
-        return self.facts.dtype.name
+        return type_name(self.facts.dtype)
 
     @property
     def file(self) -> FileFacts:
@@ -198,7 +224,7 @@ def look(
         for array, file, given in zip(arrays, files, ranges)
     )
     facts = PairFacts(source, target)
-    if sink is not None and not _problems(record, (source, target), geometry, ranges):
+    if sink is not None and not problems_of(record, (source, target), geometry, ranges):
         sink(index, *arrays)
     return facts
 
@@ -233,32 +259,43 @@ def findings(
     files = tuple(FactsWatch(f"{side} pictures") for side in SIDES)
     together = PairWatch(geometry)
     for index, (record, one) in enumerate(zip(directed(records, direction), facts)):
-        if one.pictures is None:
+        if one.source is None or one.target is None:
             bad[index] += one.unread
             continue
-        bad[index] += _problems(record, one.pictures, geometry, use.ranges)
-        together.look(record, one.pictures, (one.pictures[0].file, one.pictures[1].file))
+        if paired and one.source.values is None:
+            seen[0].append(_Seen(index, record.a, one.source))
+            seen[1].append(_Seen(index, record.b, one.target))
+            if one.source.shape[:2] != one.target.shape[:2]:
+                together.look(record, (one.source, one.target), (NO_FACTS, NO_FACTS))
+            continue
+        both = one.source, one.target
+        bad[index] += problems_of(record, both, geometry, use.ranges)
+        together.look(record, both, (both[0].file, both[1].file))
         pictures = record.a, record.b
-        for side, known, picture, of_one, watch, file in zip(seen, labels, pictures, one.pictures, watches, files):
+        for side, known, picture, of_one, watch, file in zip(seen, labels, pictures, both, watches, files):
             if paired or picture.label not in known:  # the smaller domain comes round again
-                side.append(_Seen(index, picture.label, of_one))
-                watch.take(of_one.dtype.name, of_one.values)
-                file.look(picture.label, of_one.file, of_one.shape[2])
+                side.append(_Seen(index, picture, of_one))
+                if of_one.values is not None:
+                    watch.take(type_name(of_one.dtype), of_one.values)
+                    file.look(picture.label, of_one.file, of_one.shape[2])
                 known.add(picture.label)
+        if not one.of_pixels:
+            continue
         if paired:
-            contents[one.pictures[0].digest, one.pictures[1].digest].append(record.name)
+            contents[both[0].digest, both[1].digest].append(record.name)
         else:
-            for domain, picture, of_one in zip(domains, pictures, one.pictures):
+            for domain, picture, of_one in zip(domains, pictures, both):
                 domain[of_one.digest].append(picture.label)
 
     found.source_dtype, found.source_channels = _agree("source", seen[0], bad, found.warnings)
     found.target_dtype, found.target_channels = _agree("target", seen[1], bad, found.warnings)
     _warn_of_shapes(found, seen[0], geometry.crop_size, geometry.load_size)
-    _warn_of_flat_pictures(found, seen)
+    of_pixels = [one for one in seen[0] if one.facts.values], [one for one in seen[1] if one.facts.values]
+    _warn_of_flat_pictures(found, of_pixels)
     for side, watch in zip(SIDES, watches):
         found.range_warnings[side] = watch.notes()
         found.warnings += found.range_warnings[side]
-    for side, rule, pictures_seen, file in zip(SIDES, (geometry.source_rule, geometry.target_rule), seen, files):
+    for side, rule, pictures_seen, file in zip(SIDES, (geometry.source_rule, geometry.target_rule), of_pixels, files):
         found.warnings += file.notes()
         _check_palettes(side, pictures_seen, rule == "bicubic" and geometry.load_size is not None, bad, found.warnings)
     _warn_of_types(found, files[1])
@@ -270,20 +307,24 @@ def findings(
     elif repeated:
         extra = sum(len(names) - 1 for names in repeated)
         found.warnings.append(f"{extra} {use.part} {_pairs(extra)} the same pixels as another, such as {' and '.join(repeated[0][:2])}")
-    shared = _shared_files(records, held_out)
+    shared = shared_files(records, held_out)
     if shared:
-        found.warnings.append(
-            f"{len(shared):,} of {counted(len(held_out), 'validation and test pair')} are also in the training set, so their scores will "
-            f"be too good: {listed(shared)}"
-        )
-    found.errors = [line for index in sorted(bad) for line in bad[index]]
-    for index in sorted(bad):
+        found.warnings.append(shared_note(shared, len(held_out)))
+    bad = {index: bad[index] for index in sorted(bad) if bad[index]}
+    found.errors = [line for reasons in bad.values() for line in reasons]
+    for index in bad:
         sides = records[index].a, records[index].b
         names = [*(picture.label for picture in sides), *(str(path) for picture in sides for path in picture.paths)]
         found.named |= dict.fromkeys(bad[index], names)
-    found.reasons = {index: list(dict.fromkeys(bad[index])) for index in sorted(bad) if bad[index]}
+    found.reasons = {index: list(dict.fromkeys(reasons)) for index, reasons in bad.items()}
     found.unusable = len(found.reasons)
     return found
+
+
+@functools.cache
+def type_name(dtype: np.dtype[Any]) -> str:
+    """``uint8``: numpy makes the name anew each time, which counts for 200,000 pictures."""
+    return dtype.name
 
 
 def raise_if_bad(findings: Findings, skipping: bool = False) -> None:
@@ -322,20 +363,25 @@ def _reasons(pictures: Iterable[Picture], alpha: Alpha) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
-def _problems(
+def problems_of(
     record: Record, pictures: tuple[PictureFacts, PictureFacts], geometry: Geometry, ranges: tuple[Range | None, Range | None]
 ) -> list[str]:
     """Why a pair that could be read cannot be used, whatever the others are like."""
     problems = [problem] if (problem := sizes_apart(record, pictures, (pictures[0].file, pictures[1].file), geometry)) else []
     sides = list(zip(SIDES, (record.a, record.b), pictures, ranges))
-    for _, picture, facts, _ in sides:
-        if min(facts.shape[:2]) < 2:
-            problems.append(f"{picture.label} is {describe(facts)}: a picture needs at least 2 pixels each way")
+    problems += [reason for _, picture, facts, _ in sides if (reason := too_small(picture, facts))]
     for side, picture, facts, given in sides:
-        if reason := leaves(facts.values, facts.dtype.name, given, facts.file.no_data):
+        if facts.values is None:
+            continue
+        if reason := leaves(facts.values, type_name(facts.dtype), given, facts.file.no_data):
             flag = train_flag(side)(suggested_by(facts.values, facts.dtype.name))
             problems.append(f"{picture.label} {reason}: give the range, such as {flag}{clipped_no_data(facts.file)}")
     return problems
+
+
+def too_small(picture: Picture, facts: Shaped) -> str:
+    """Why a picture is too small for anything; empty if it is not."""
+    return f"{picture.label} is {describe(facts)}: a picture needs at least 2 pixels each way" if min(facts.shape[:2]) < 2 else ""
 
 
 def sizes_apart(record: Record, pictures: tuple[Shaped, Shaped], facts: tuple[FileFacts, FileFacts], geometry: Geometry) -> str:
@@ -387,6 +433,57 @@ class PairWatch:
                 "turned upright by them, so look whether they lie on each other, and set --data.orientation ignore if not"
             )
         return notes
+
+
+def by_header(record: Record, geometry: Geometry, alpha: Alpha) -> PairFacts | None:
+    """What the headers of a pair say; None where they do not say enough, so that its pixels must be read: damage, sizes that differ.
+
+    Args:
+        record: the pair, its source first.
+        geometry: how pairs will be resized and cropped.
+        alpha: what to do with transparency.
+    """
+    a, b = record.a, record.b
+    if not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
+        return None
+    source = _picture_by_header(a, alpha)
+    target = source if source is not None and a.half and a.paths == b.paths else _picture_by_header(b, alpha)
+    if source is None or target is None or min(*source.shape[:2], *target.shape[:2]) < 2:
+        return None
+    if geometry.paired and source.shape[:2] != target.shape[:2] and not geometry.fit:
+        return None
+    return _pair_of(source, target)
+
+
+@functools.lru_cache(maxsize=1024)
+def _pair_of(source: PictureFacts, target: PictureFacts) -> PairFacts:
+    """One object for all pairs that are alike by their headers."""
+    return PairFacts(source, target)
+
+
+def facts_by_header(shapes: Sequence[tuple[tuple[int, ...], str]]) -> PairFacts:
+    """The facts of a pair of which only the shapes and types of its pictures are known."""
+    (one, first), (other, second) = shapes
+    return _pair_of(PictureFacts(tuple(one), np.dtype(first), NO_FACTS), PictureFacts(tuple(other), np.dtype(second), NO_FACTS))
+
+
+def _picture_by_header(picture: FilePicture, alpha: Alpha) -> PictureFacts | None:
+    if len(picture.paths) != 1:
+        return None
+    try:
+        header = size_of(picture.paths[0], picture.orientation)
+    except (UserError, Missing):
+        return None
+    if picture.half and header.width % 2:
+        return None
+    return _facts_of(header, picture.half is not None, alpha == "keep")
+
+
+@functools.lru_cache(maxsize=1024)
+def _facts_of(header: Header, half: bool, keeps_alpha: bool) -> PictureFacts:
+    """One object for all pictures that are alike by their headers: there may be 200,000."""
+    channels = 4 if header.transparent and keeps_alpha else header.channels
+    return PictureFacts((header.height, header.width // (1 + half), channels), np.dtype(header.dtype), NO_FACTS)
 
 
 def amiss_by_headers(records: Sequence[Record], geometry: Geometry) -> list[str]:
@@ -453,16 +550,45 @@ def _agree(side: str, seen: Sequence[_Seen], bad: dict[int, list[str]], warnings
     if {one.channels for one in seen} & {1, 3} == {1, 3} and channels in {1, 3}:
         channels = 3
         warnings += grey_among_colour({one.label: one.channels for one in seen}, f"{side} pictures")
+    fitting = {
+        kind for kind in {one.facts.kind for one in seen} if kind[0] == dtype and kind[1] in ((1, 3) if channels == 3 else (channels,))
+    }
     for one in seen:
-        if one.dtype != dtype:
-            bad[one.index].append(
-                f"{one.label} is {DEPTHS.get(one.dtype, one.dtype)} but most {side} pictures are {DEPTHS.get(dtype, dtype)}: "
-                "their values do not compare, so save all with one depth"
-            )
-        if one.channels != channels and (one.channels, channels) != (1, 3):
-            pages = f" ({describe_pages(one.file)} of one TIFF)" if one.file.pages > 1 else ""
-            bad[one.index].append(f"{one.label} has {one.channels} channels{pages} but most {side} pictures have {channels}")
+        if one.facts.kind not in fitting:
+            bad[one.at] += _unlike(side, one.label, one.facts, one.file, (dtype, channels))
     return dtype, channels
+
+
+def _unlike(side: str, label: str, picture: Shaped, file: FileFacts, usual: Kind) -> list[str]:
+    """Why a picture does not go with the others of its side."""
+    (dtype, channels), reasons = usual, []
+    if type_name(picture.dtype) != dtype:
+        reasons.append(
+            f"{label} is {DEPTHS.get(picture.dtype.name, picture.dtype.name)} but most {side} pictures are {DEPTHS.get(dtype, dtype)}: "
+            "their values do not compare, so save all with one depth"
+        )
+    if picture.shape[2] != channels and (picture.shape[2], channels) != (1, 3):
+        pages = f" ({describe_pages(file)} of one TIFF)" if file.pages > 1 else ""
+        reasons.append(f"{label} has {picture.shape[2]} channels{pages} but most {side} pictures have {channels}")
+    return reasons
+
+
+def unfit(
+    record: Record,
+    pictures: tuple[Shaped, Shaped],
+    files: tuple[FileFacts, FileFacts],
+    usual: tuple[Kind, Kind],
+) -> list[str]:
+    """Why a pair does not go with the others, from what most of them are like; empty if it does.
+
+    Args:
+        record: the pair, its source first.
+        pictures: both.
+        files: what their files say of themselves.
+        usual: of sources and of targets.
+    """
+    labels = record.a.label, record.b.label
+    return [reason for each in zip(SIDES, labels, pictures, files, usual) for reason in _unlike(*each)]
 
 
 def _most(values: Iterable[T]) -> T:
@@ -528,9 +654,10 @@ def _sizes_of_domains(seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> list[str
 
 def _warn_of_flat_pictures(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> None:
     for name, side in zip(SIDES, seen):
-        flat = [one for one in side if one.facts.values.low == one.facts.values.high]
+        ends = [(one, one.facts.values.low, one.facts.values.high) for one in side if one.facts.values]
+        flat = [one for one, low, high in ends if low == high]
         if flat:
-            black = sum(one.facts.values.high == 0 for one in flat)
+            black = sum(low == high == 0 for _, low, high in ends)
             also = f" ({black} of them black)" if black else ""
             found.warnings.append(
                 f"{len(flat)} of {len(side)} {name} pictures hold one single value{also}: {listed([one.label for one in flat])}"
@@ -546,7 +673,7 @@ def _check_palettes(side: str, seen: Sequence[_Seen], bicubic: bool, bad: dict[i
             f"resizing invents colours between them; if they are label maps, set --data.{side}_resize nearest"
         )
     for at, reason in differing_palettes([(one.label, one.file.palette) for one in indexed]).items():
-        bad[indexed[at].index].append(reason)
+        bad[indexed[at].at].append(reason)
 
 
 def differing_palettes(pictures: Sequence[tuple[str, tuple[tuple[int, bytes], ...]]]) -> dict[int, str]:
@@ -589,11 +716,13 @@ def _pairs(count: int) -> str:
     return "pair has" if count == 1 else "pairs have"
 
 
-def _shared_files(records: Sequence[Record], held_out: Sequence[Record]) -> list[str]:
+def shared_files(records: Sequence[Record], held_out: Sequence[Record]) -> list[str]:
     """Names of held-out pairs whose files are all, byte for byte, training files.
 
     All of them, because two pairs may well share an empty label map. Only files that have the size of another are read.
     """
+    if not held_out:
+        return []
     mine, theirs = (
         {path: _bytes_in(path) for path in {path for record in some for picture in (record.a, record.b) for path in picture.paths}}
         for some in (records, held_out)
@@ -604,9 +733,17 @@ def _shared_files(records: Sequence[Record], held_out: Sequence[Record]) -> list
     return [record.name for record in held_out if record.a.paths and copied.issuperset(record.a.paths + record.b.paths)]
 
 
+def shared_note(shared: Sequence[str], held_out: int) -> str:
+    """The sentence about held-out pairs that are training pairs too."""
+    return (
+        f"{len(shared):,} of {counted(held_out, 'validation and test pair')} are also in the training set, so their scores will "
+        f"be too good: {listed(shared)}"
+    )
+
+
 def _bytes_in(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size  # noqa: PTH116 - for each of many files
     except OSError:
         return 0
 

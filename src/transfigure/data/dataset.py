@@ -6,10 +6,12 @@ Nothing here keeps a random state. The order of an epoch depends on ``(seed, epo
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import signal
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,19 +25,21 @@ from ..errors import RunFailure, TransfigureError, UserError
 from ..processes import isolated_children
 from . import pixels
 from .batch import Batch, Pair, collate
-from .check import PairWatch, sizes_apart
-from .file_facts import PictureWatch
+from .check import Kind, PairWatch, sizes_apart, too_small, unfit
+from .file_facts import NO_FACTS, PictureWatch
 from .images import Alpha
 from .pairs import Direction, FilePicture, Record, directed
 from .pixels import Array
 from .prepared import PreparedStore, file_key, preparation
 from .transforms import Geometry
+from .value_range import outside
 
 log = logging.getLogger(__name__)
 
 Arrays = tuple[Array, Array]
 Index = tuple[int, int]
 """Epoch and index of a pair."""
+_NO_FILES = NO_FACTS, NO_FACTS
 _PARTNERS = 2
 """Sets the random stream of an epoch's partners apart from its order (1) and from any pair's jitter (0)."""
 
@@ -172,6 +176,7 @@ class PairFormat:
         source_range: the values that become -1 and 1; None for the full range of the file's type.
         target_range: the same for targets.
         alpha: what to do with transparency, as in :func:`images.read`.
+        dtypes: the types that sources and targets have, where others are refused; None where nobody has asked.
     """
 
     direction: Direction
@@ -180,6 +185,7 @@ class PairFormat:
     source_range: tuple[float, float] | None = None
     target_range: tuple[float, float] | None = None
     alpha: Alpha = "refuse"
+    dtypes: tuple[str, str] | None = None
 
 
 class PairDataset(Dataset[Pair]):
@@ -194,10 +200,13 @@ class PairDataset(Dataset[Pair]):
         training: jitter; else the deterministic evaluation geometry, where the epoch has no effect and a plain index will do.
         cache: of prepared pictures, perhaps one that is already filled, by :func:`check.inspect`; it must have been made with the same
             geometry and direction. None is an empty one of 2 GiB.
+        replaces: in the place of a pair that turns out to be of no use stands the next one that is of use. Which that is depends on the
+            data alone, so that it does not matter when it turns out.
 
     Attributes:
         watches: over sources and targets, while they are read, if somebody wants to know what is wrong with them; None if not.
         together: the same over pairs.
+        unusable: the pairs that have turned out to be of no use, and why, where they are replaced.
 
     Raises:
         ValueError: the cache has another geometry.
@@ -212,8 +221,14 @@ class PairDataset(Dataset[Pair]):
         seed: int = 0,
         training: bool = True,
         cache: Cache | None = None,
+        replaces: bool = False,
     ) -> None:
         self.records = directed(records, format.direction)
+        self.replaces = replaces
+        self.unusable: dict[int, str] = {}
+        self.usual: tuple[Kind, Kind] | None = None
+        if format.dtypes is not None:
+            self.usual = (format.dtypes[0], format.source_channels), (format.dtypes[1], format.target_channels)
         self.geometry = geometry if training else geometry.evaluation()
         self.alpha = format.alpha
         self.channels = format.source_channels, format.target_channels
@@ -243,20 +258,49 @@ class PairDataset(Dataset[Pair]):
             raise TypeError("a training pair is jittered by its epoch: index it with (epoch, index)")
         else:
             epoch, index = 0, int(key)
-        source, target = self._prepared(index)
+        used, (source, target) = self._usable(index)
         if self.training and not self.geometry.paired:
-            target = self._prepared(self._partner(epoch, index))[1]
-        return self._tensors(epoch, index, (source, target))
+            target = self._usable(self._partner(epoch, index))[1][1]
+        return self._tensors(epoch, index, (source, target), used)
+
+    def _usable(self, index: int) -> tuple[int, Arrays]:
+        """The prepared pair of this place, or of the next one that is of use; and which it is."""
+        if not self.replaces:
+            return index, self._prepared(index)
+        for used in itertools.chain(range(index, len(self.records)), range(index)):
+            if used not in self.unusable:
+                try:
+                    return used, self._prepared(used)
+                except UserError as error:
+                    self.unusable[used] = str(error)
+        raise UserError(f"none of the {len(self.records):,} pairs can be used any more, such as {self.unusable[index]}")
+
+    def find_unusable(self, index: int) -> None:
+        """Find out, and keep in :attr:`unusable`, why the pair of this place is replaced."""
+        with contextlib.suppress(UserError):
+            self._usable(index)
 
     def _prepared(self, index: int) -> Arrays:
         arrays = self.cache.get(index)
-        return arrays if arrays is not None else self.cache.put(index, *self._loaded(index))
+        if arrays is None:
+            return self.cache.put(index, *self._loaded(index))
+        if self.usual is not None and (reasons := unfit(self.records[index], arrays, _NO_FILES, self.usual)):
+            raise UserError(reasons[0])
+        return arrays
 
     def _loaded(self, index: int) -> Arrays:
         record = self.records[index]
         arrays, facts = record.examine(self.alpha)
         if problem := sizes_apart(record, arrays, facts, self.geometry):
             raise UserError(problem)
+        if self.usual is not None:
+            for picture, array, one, given in zip((record.a, record.b), arrays, facts, self.ranges):
+                if reason := too_small(picture, array):
+                    raise UserError(reason)
+                if reason := outside(array, given, one.no_data):
+                    raise UserError(f"{picture.label} {reason}: give its range, or leave this file out")
+            if reasons := unfit(record, arrays, facts, self.usual):
+                raise UserError(reasons[0])
         for watch, picture, array, one in zip(self.watches or (), (record.a, record.b), arrays, facts):
             watch.look(picture.label, array, one)
         if self.together is not None:
@@ -290,8 +334,8 @@ class PairDataset(Dataset[Pair]):
         middle = (self.geometry.apply(array, self.geometry.draw(None, *array.shape[:2])) for array in enlarged)
         return pair, tuple(middle)  # type: ignore[return-value]
 
-    def _tensors(self, epoch: int, index: int, arrays: Arrays) -> Pair:
-        record = self.records[index]
+    def _tensors(self, epoch: int, index: int, arrays: Arrays, used: int | None = None) -> Pair:
+        record = self.records[index if used is None else used]
         rng = np.random.default_rng([self.seed, epoch, index]) if self.training else None
         crop = self.geometry.draw(rng, *arrays[0].shape[:2])
         crops = crop, crop if self.geometry.paired else self.geometry.draw(rng, *arrays[1].shape[:2])
@@ -395,9 +439,10 @@ class Loader:
             UserError: a pair's files cannot be used.
             RunFailure: a worker was ended from outside.
         """
-        self._epoch_batches.sampler = sampler
+        self._epoch_batches.begin(sampler)
         if self._workers is None:
             for keys in self._epoch_batches:
+                self._epoch_batches.given.clear()
                 yield collate([self.dataset[key] for key in keys])
             return
         with isolated_children():
@@ -406,11 +451,18 @@ class Loader:
         for batch in batches:
             if isinstance(batch, TransfigureError):
                 break
+            self._find_replaced(batch)
             yield batch
         else:
             return
         self.close()
         raise batch
+
+    def _find_replaced(self, batch: Batch) -> None:
+        """Find out here too what a worker has found to be of no use: by the name in its place."""
+        for (_, index), name in zip(self._epoch_batches.given.popleft(), batch.names):
+            if self.dataset.replaces and self.dataset.records[index].name != name and index not in self.dataset.unusable:
+                self.dataset.find_unusable(index)
 
     @staticmethod
     def _prepared(batches: Iterable[Batch | TransfigureError]) -> Iterator[Batch | TransfigureError]:
@@ -475,10 +527,17 @@ class _EpochBatches:
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self.sampler: Iterable[Index] = ()
+        self.given: deque[list[Index]] = deque()
+
+    def begin(self, sampler: Iterable[Index]) -> None:
+        """The next epoch."""
+        self.sampler = sampler
+        self.given.clear()
 
     def __iter__(self) -> Iterator[list[Index]]:
         keys = iter(self.sampler)
         while batch := list(itertools.islice(keys, self.batch_size)):
+            self.given.append(batch)
             yield batch
 
 

@@ -30,6 +30,7 @@ _UNFINISHED = re.compile(r"\.(write-)?[0-9a-f]{16}\.part")
 """The exact names that :func:`write_atomically` gives, and gave in 0.1.0: a user's own ``.1.part`` is none of them."""
 _UNLOCKED = 3600.0  # an hour without a change: what 0.1.0, or a writer on a drive without locks, has left
 _NUMBER = re.compile("[0-9]+")
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _swept: set[str] = set()
 LOCK = ".lock"
 """The file in a folder that is locked by the process which has the folder to itself."""
@@ -161,6 +162,15 @@ def home_path(path: str | Path) -> Path:
 def natural_key(name: str) -> tuple[str, str]:
     """A sort key that counts: ``img2`` comes before ``img10``; names equal but for case or zeros keep one fixed order."""
     return _NUMBER.sub(_counting, name.casefold()), name
+
+
+def natural_keys(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Keys that order these names as :func:`natural_key` does. Names that differ in their digits alone, as in most data sets, order as they
+    are.
+    """
+    shapes = {name.encode("utf-8", "surrogatepass").translate(_DIGITS) for name in names[:1]}
+    alike = all(name.encode("utf-8", "surrogatepass").translate(_DIGITS) in shapes for name in names)
+    return [(name.casefold(), name) for name in names] if alike else [natural_key(name) for name in names]
 
 
 def _counting(number: re.Match[str]) -> str:

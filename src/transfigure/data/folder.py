@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from . import images
-from .files import natural_key
+from .files import natural_key, natural_keys
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 """Files of these are images without being opened; what is in them is found out when they are read."""
@@ -111,12 +111,13 @@ def find_images(place: str | Path, recursive: bool = True) -> Found:
     of_folder = functools.cache(natural_key)
 
     def order(name: str) -> list[object]:
-        if "/" not in name:
-            return [natural_key(name)]
         *folders, file = name.split("/")
         return [*map(of_folder, folders), natural_key(file)]
 
-    names.sort(key=order)
+    if any("/" in name for name in names):
+        names.sort(key=order)
+    else:
+        names = [name for _, name in sorted(natural_keys(names))]
     return Found(folder, [folder / name for name in names], [PassedOverNote((folder,), passed)] if passed else [], names)
 
 

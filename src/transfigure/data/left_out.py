@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..errors import UserError
 from ..wording import counted
@@ -15,6 +16,8 @@ from .pairs import Record, Single, side_by_chance
 LEFT_OUT_FILE = "left_out.json"
 """In a run directory."""
 _FORMAT = 1
+
+Found = Literal["before", "training"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,15 @@ class LeftOut:
         name: the pair's; of a picture without a pair, its file.
         files: what cannot be used of it, below the data's folder where they are in it.
         reason: why.
+        found: ``before`` the training began, so that it is gone from the pairs; or in ``training``, where its place in each epoch is taken
+            by the next pair that can be used.
     """
 
     split: str
     name: str
     files: tuple[str, ...]
     reason: str
+    found: Found = "before"
 
 
 def save_left_out(file: Path, pairs: Sequence[LeftOut]) -> None:
@@ -51,7 +57,8 @@ def load_left_out(file: Path) -> tuple[LeftOut, ...] | None:
         if values["format"] != _FORMAT:
             raise ValueError(f"format {values['format']!r}")
         return tuple(
-            LeftOut(_text(pair["split"]), _text(pair["name"]), _texts(pair["files"]), _text(pair["reason"])) for pair in values["pairs"]
+            LeftOut(_text(pair["split"]), _text(pair["name"]), _texts(pair["files"]), _text(pair["reason"]), _found(pair))
+            for pair in values["pairs"]
         )
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file} is damaged: it does not hold the pairs that a run left out; copy the run again") from error
@@ -81,6 +88,13 @@ def without(records: Sequence[Record], reasons: dict[int, list[str]], split: str
         bad.setdefault(key, LeftOut(split, record.name if paired else ", ".join(files), files, "; ".join(why)))
     left = list(bad.values())
     return remaining(records, left, place, paired), left
+
+
+def left_out_in_training(record: Record, reasons: Sequence[str], split: str, place: str | None) -> LeftOut:
+    """A pair that turns out to be of no use while the training runs, so that it stays among the others and is replaced."""
+    paths = dict.fromkeys(path for picture in (record.a, record.b) for path in picture.paths)
+    faulty = [path for path in paths if any(str(path) in reason for reason in reasons)] or list(paths)
+    return LeftOut(split, record.name, tuple(_below(path, place) for path in faulty), "; ".join(reasons), "training")
 
 
 def is_left_out(name: str, left: Sequence[LeftOut]) -> bool:
@@ -143,6 +157,10 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("no text")
     return value
+
+
+def _found(pair: Mapping[str, object]) -> Found:
+    return "training" if pair.get("found", "before") == "training" else "before"
 
 
 def _texts(values: object) -> tuple[str, ...]:

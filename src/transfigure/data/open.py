@@ -16,13 +16,17 @@ from ..progress import Progress, say
 from ..recipe import Data, data_at, drawn_worlds, has_place, without_place
 from ..wording import counted
 from .check import ENOUGH, Findings, Use, amiss_by_headers, inspect, raise_if_bad
+from .check import findings as findings_of
 from .dataset import Cache, PairDataset, PairFormat
 from .files import home_path, real_path
+from .inspection import Inspection, Rest
 from .layouts import folders_read, recognise
-from .left_out import LeftOut, is_left_out, of_left_out, pictures_in, remaining, without
+from .left_out import LeftOut, is_left_out, left_out_in_training, of_left_out, pictures_in, remaining, without
+from .lookers import ToLookAt
 from .pairing import listed
 from .pairs import SPLITS, Collection, Record, directed
 from .prepared import PreparedStore, cache_folder
+from .remembered import Memory
 from .splits import Division, StoredSplit, divide
 from .transforms import Geometry
 from .value_range import Range
@@ -43,6 +47,7 @@ class OpenedData:
         has_pairs: whether a held-out pair's target is what its source should become; else only sets can be compared.
         drawn: the names that were drawn into each split, for the run to keep; None where the data came divided.
         left_out: training and validation pairs that cannot be used and are left out, for the run to list.
+        rest: what has not been looked at yet, if anything; to be looked at while the training runs.
     """
 
     section: Data
@@ -57,6 +62,7 @@ class OpenedData:
     has_pairs: bool = True
     drawn: StoredSplit | None = None
     left_out: tuple[LeftOut, ...] = ()
+    rest: Rest | None = None
 
     @property
     def unpaired(self) -> bool:
@@ -190,9 +196,17 @@ def no_training_pairs(section: Data, opened: FoundRecords) -> str:
 
 
 def open_data(
-    section: Data, seed: int = 0, quiet: bool = False, stored: StoredSplit | None = None, left_out: Sequence[LeftOut] = ()
+    section: Data,
+    seed: int = 0,
+    quiet: bool = False,
+    stored: StoredSplit | None = None,
+    left_out: Sequence[LeftOut] = (),
+    resumed: bool = False,
+    processes: int | None = None,
 ) -> OpenedData:
-    """Find, divide and inspect the pairs; every problem of those used in training is said at once, before anything is trained.
+    """Find, divide and inspect the pairs; all that is found to be wrong is said at once, before anything is trained.
+
+    How much is read for that, ``data.check`` says; see :mod:`.inspection`.
 
     Args:
         section: the recipe's data section, resolved.
@@ -200,6 +214,8 @@ def open_data(
         quiet: no notes and no progress.
         stored: the split of the run that is resumed.
         left_out: what that run left out, which stays so though it may have been repaired.
+        resumed: a training goes on: pairs that turn out to be of no use stay in their places, and are replaced there.
+        processes: how many may be started to read the pairs; None is one for each core.
 
     Raises:
         UserError: no pairs, or pairs that cannot be used: each with its file and its reason; or pairs of the resumed run are gone.
@@ -211,10 +227,12 @@ def open_data(
     if not records["train"]:
         raise UserError(no_training_pairs(section, opened))
     for name in ("train", "val"):
-        records[name] = remaining(records[name], [pair for pair in left_out if pair.split == name], section.path, paired)
+        gone = [pair for pair in left_out if pair.split == name and pair.found == "before"]
+        records[name] = remaining(records[name], gone, section.path, paired)
     geometry = geometry_of(section, paired)
     train_cache, val_cache = caches(section, geometry, records["train"], records["val"])
-    findings, new = _inspect(section, records, paired, train_cache, val_cache, quiet)
+    with without_collecting():
+        findings, new, rest = _inspect(section, records, paired, (train_cache, val_cache), quiet, left_out, resumed, processes)
     left = [*left_out, *new]
     notes += _of_few(records, paired)
     if amiss := amiss_by_headers(records["test"], geometry):
@@ -224,6 +242,7 @@ def open_data(
         )
     if left:
         used = pictures_in(records["train"], paired) + pictures_in(records["val"], paired)
+        used -= sum(pair.found == "training" for pair in left)
         notes.append(of_left_out(len(left), left[0], used, paired))
     if not quiet:
         for note in [*notes, *findings.warnings]:
@@ -236,11 +255,17 @@ def open_data(
         section.source_range,
         section.target_range,
         section.alpha,
+        (findings.source_dtype, findings.target_dtype) if findings.source_dtype and findings.target_dtype else None,
     )
+    places = {record.name: index for index, record in enumerate(records["train"])} if left else {}
+    late = {places[pair.name]: pair.reason for pair in left if pair.found == "training" and pair.split == "train" and pair.name in places}
 
     def dataset(name: str, cache: Cache | None = None, training: bool = False) -> PairDataset:
-        uncached = Cache(geometry.evaluation(), 0)
-        return PairDataset(records[name], geometry, pair_format, seed=seed, training=training, cache=uncached if cache is None else cache)
+        cache = Cache(geometry.evaluation(), 0) if cache is None else cache
+        replaces = training and section.on_error == "skip"
+        found = PairDataset(records[name], geometry, pair_format, seed=seed, training=training, cache=cache, replaces=replaces)
+        found.unusable |= late if replaces else {}
+        return found
 
     return OpenedData(
         section,
@@ -255,6 +280,7 @@ def open_data(
         has_pairs=paired,
         drawn=opened.division.drawn,
         left_out=tuple(left),
+        rest=rest,
     )
 
 
@@ -319,38 +345,53 @@ def _ranges(section: Data) -> tuple[Range | None, Range | None]:
 
 
 def _inspect(
-    section: Data, records: dict[str, list[Record]], paired: bool, train_cache: Cache, val_cache: Cache, quiet: bool
-) -> tuple[Findings, list[LeftOut]]:
-    """What a look at the training and validation pairs finds; what is to be left out goes from ``records``."""
-    geometry = train_cache.geometry
+    section: Data,
+    records: dict[str, list[Record]],
+    paired: bool,
+    caches: tuple[Cache, Cache],
+    quiet: bool,
+    left_out: Sequence[LeftOut],
+    resumed: bool,
+    processes: int | None,
+) -> tuple[Findings, list[LeftOut], Rest | None]:
+    """What a look at the training and validation pairs finds, and what is left to look at; what is to be left out goes from ``records``."""
+    geometry, ranges = caches[0].geometry, _ranges(section)
     left: list[LeftOut] = []
+    late = {(pair.split, pair.name) for pair in left_out if pair.found == "training"}
+    memory = Memory(None if caches[0].store is None else caches[0].store.folder, section.alpha, ranges)
+    uses = {"train": Use(ranges, "training"), "val": Use(ranges, "validation")}
+    parts = {
+        name: ToLookAt(directed(records[name], section.direction), geometry, section.alpha, ranges, cache)
+        for name, cache in zip(("train", "val"), caches)
+        if records[name]
+    }
     with Progress(len(records["train"]) + len(records["val"]), "read data", "pair", quiet=quiet) as progress:
+        inspection = Inspection(parts, memory, section.check, processes)
+        inspection.read(progress.advance)
 
-        def look(name: str, cache: Cache, held_out: list[Record]) -> Findings:
-            found = inspect(
-                records[name],
-                geometry,
-                direction=section.direction,
-                alpha=section.alpha,
-                use=Use(_ranges(section), "training" if name == "train" else "validation"),
-                held_out=held_out,
-                progress=lambda done, total: progress.advance(),
-                sink=cache.put,
-            )
-            if section.on_error == "skip" and found.reasons:
+        def look(name: str, held_out: list[Record]) -> Findings:
+            looked = inspection.looked[name]
+            found = findings_of(looked.part.records, looked.known(), geometry, use=uses[name], held_out=held_out)
+            if section.on_error == "skip" and resumed and found.reasons:
+                stay = {index: reasons for index, reasons in found.reasons.items() if (name, records[name][index].name) not in late}
+                left.extend(left_out_in_training(records[name][index], reasons, name, section.path) for index, reasons in stay.items())
+                found.errors, found.unusable = [], 0
+            elif section.on_error == "skip" and found.reasons:
                 kept, gone = without(records[name], found.reasons, name, section.path, paired)
                 if kept or name != "train":
                     same = [index for index in range(len(records[name])) if index not in found.reasons] if paired else []
-                    cache.keep(same, directed(kept, section.direction))
+                    sources_first = directed(kept, section.direction)
+                    looked.part.cache.keep(same, sources_first)  # type: ignore[union-attr]
+                    looked.keep(sources_first, same if paired else None)
                     records[name] = kept
                     left.extend(gone)
                     found.errors, found.unusable = [], 0
             return found
 
-        findings = look("train", train_cache, [*records["val"], *records["test"]])
+        held_out = [*records["val"], *records["test"]]
+        findings = look("train", [] if inspection.is_large else held_out)
         if records["val"]:
-            val_cache.max_bytes = max(0, train_cache.max_bytes - train_cache.bytes)  # one budget for both
-            validation = look("val", val_cache, [])
+            validation = look("val", [])
             known = [note for side, notes in validation.range_warnings.items() if findings.range_warnings[side] for note in notes]
             findings.warnings += [f"validation: {warning}" for warning in validation.warnings if warning not in known]
             findings.errors += validation.errors
@@ -367,4 +408,9 @@ def _inspect(
                         f"the validation {side} pictures are {validated}, the training ones {trained}: save all with one depth"
                     )
     raise_if_bad(findings, section.on_error == "skip")
-    return findings, left
+    usual = (findings.source_dtype, findings.source_channels), (findings.target_dtype, findings.target_channels)
+    rest = Rest(inspection.looked, memory, usual, uses, paired)
+    if inspection.is_large:
+        rest.compare_with(held_out, findings.warnings)
+    rest.said = {*findings.warnings}
+    return findings, left, rest if section.check != "headers" and rest.is_anything else None

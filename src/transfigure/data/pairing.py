@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError
-from .files import natural_key
+from .files import natural_key, natural_keys
 from .folder import composed
 
 Affix = tuple[str, str]
@@ -84,7 +84,10 @@ def match(a: Sequence[str], b: Sequence[str], places: tuple[object, object] = ("
             found = _join((keys[0], keys[1]), a, b, places)
             if found:
                 off = affixes or (("", ""), ("", ""))
-                found = [(i, j, _strip_own(own[0][i], off[0]) if key == keys[0][i] else key) for i, j, key in found]
+                found = [
+                    (i, j, key if key != keys[0][i] else own[0][i] if affixes is None else _strip_own(own[0][i], off[0]))
+                    for i, j, key in found
+                ]
                 return _pairing(found, a, b, off, folded)
     return _pairing([], a, b, (("", ""), ("", "")), False)
 
@@ -117,7 +120,7 @@ def _strip_own(stem: str, affix: Affix) -> str:
 def _pairing(found: list[tuple[int, int, str]], a: Sequence[str], b: Sequence[str], affixes: tuple[Affix, Affix], folded: bool) -> Pairing:
     taken_a, taken_b = {i for i, _, _ in found}, {j for _, j, _ in found}
     return Pairing(
-        sorted(found, key=lambda pair: natural_key(pair[2])),
+        [pair for _, pair in sorted(zip(natural_keys([name for _, _, name in found]), found))],
         sorted((name for i, name in enumerate(a) if i not in taken_a), key=natural_key),
         sorted((name for j, name in enumerate(b) if j not in taken_b), key=natural_key),
         affixes,
@@ -129,6 +132,9 @@ def _join(
     keys: tuple[list[str], list[str]], a: Sequence[str], b: Sequence[str], places: tuple[object, object]
 ) -> list[tuple[int, int, str]]:
     """Indices with equal keys. Files that share a key (``1.jpg`` beside ``1.png``) must agree in their whole names."""
+    once = dict(zip(keys[0], itertools.count())), dict(zip(keys[1], itertools.count()))
+    if len(once[0]) == len(keys[0]) and len(once[1]) == len(keys[1]):
+        return [(i, once[1][key], key) for key, i in once[0].items() if key in once[1]]
     groups: tuple[dict[str, list[int]], dict[str, list[int]]] = (defaultdict(list), defaultdict(list))
     for group, side_keys in zip(groups, keys):
         for index, key in enumerate(side_keys):

@@ -19,7 +19,7 @@ from .tree import flatten, merge, parse_overrides, read_files
 FREE_ON_RESUME: frozenset[str] = frozenset(
     f"{section}.{key}"
     for section, keys in {
-        "data": ("path", "workers", "cache_gb", "split_rule"),
+        "data": ("path", "workers", "cache_gb", "split_rule", "check", "on_error"),
         "training": ("checkpoint_every", "preview_every", "keep_every", "preview_count", "log_every", "trackers", "checkpoint_activations"),
     }.items()
     for key in keys

@@ -81,6 +81,11 @@ class Data(Named):
     on_error: Literal["stop", "skip"] = key(
         "stop", "what to do with pairs that cannot be used: stop and name them, or leave them out and list them in the run."
     )
+    check: Literal["full", "sample", "headers"] = key(
+        "sample",
+        "how much is read before the first update: all pixels (``full``); all headers, and of a large set the pixels of a few pairs, the "
+        "rest while training runs (``sample``); or all headers alone (``headers``).",
+    )
     alpha: Literal["refuse", "white", "black", "drop", "keep"] = key(
         "refuse",
         "what to do with transparency: refuse it, composite on white or black, drop it, or keep it as a channel.",

@@ -20,8 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..data.batch import Batch
 from ..data.dataset import Loader, PairSampler
 from ..data.left_out import LeftOut, load_left_out, save_left_out
+from ..data.lookers import cores
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
@@ -34,6 +36,7 @@ from ..registry import plugin_flags
 from ..stored import brief
 from ..wording import counted
 from .allocator import keep_freed_memory
+from .behind import Behind
 from .checkpoint import (
     check_network,
     check_optimizer,
@@ -106,7 +109,8 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
                 run.reserve()  # before the data is read, which can take a while
             held.enter_context(run.held())
         try:
-            data = open_data(recipe.data, recipe.training.seed, quiet, stored, left_out)
+            processes = max(1, cores() // engine.world_size)
+            data = open_data(recipe.data, recipe.training.seed, quiet, stored, left_out, saved is not None, processes)
             engine.choose_precision(data.target_dtype)
             recipe = recipe.replaced(training=recipe.training.replaced(precision=engine.precision))
             trainer = Trainer(recipe, run, engine, data, quiet=quiet)
@@ -274,6 +278,7 @@ class Trainer:
         self.batches_per_epoch = self._sampler(0, 0).batches
         self.loader = Loader(data.train, training.update_size, recipe.data.workers)
         self.previews = Previews(data, training.preview_count, run.samples, engine.device)
+        self.behind = Behind(data, run, engine.leads, quiet, self._write)
         self.log: RunLog | None = None  # opened by fit, in the process that leads
         self.expected = Expectation(quiet=True)
         self.started = self.saved_at = self.logged_at = time.monotonic()
@@ -318,6 +323,7 @@ class Trainer:
             self._write("end", seconds=self._seconds(), conditions=self.health.conditions())
             finished = True
         finally:
+            self.behind.close()
             self.loader.close()
             if self.log is not None:
                 self.log.close(finished)
@@ -326,7 +332,7 @@ class Trainer:
         training, position = self.recipe.training, self.position
         sampler = self._sampler(position.epoch, position.batch)
         self.generator.train()
-        for batch in self.loader.epoch(sampler):
+        for batch in self._batches(sampler):
             factor = self._schedule()
             self.step.set_learning_rate(factor)
             seen = len(batch) * self.engine.world_size
@@ -347,12 +353,32 @@ class Trainer:
                 self._preview()
             if passed(training.keep_every, before, position.images):
                 self._keep()
-            stop_asked, long_ago = self.engine.any(stop.signal is not None, time.monotonic() - self.saved_at > CHECKPOINT_SECONDS)
+            self.behind.look()
+            stop_asked, long_ago, spoilt = self.engine.any(
+                stop.signal is not None, time.monotonic() - self.saved_at > CHECKPOINT_SECONDS, self.behind.error is not None
+            )
             if passed(training.checkpoint_every, before, position.images) or long_ago:
                 self._save()
             if stop_asked:
                 self._stop(stop)
+            if spoilt:
+                self._save()
+                raise self.behind.error or UserError("pairs cannot be used: the leading process says which")
         position.epoch, position.batch = position.epoch + 1, 0
+
+    def _batches(self, sampler: PairSampler) -> Iterator[Batch]:
+        """The batches of an epoch; if one cannot be read any more, the state is saved first.
+
+        Raises:
+            UserError: a pair cannot be used.
+        """
+        try:
+            yield from self.loader.epoch(sampler)
+        except UserError as error:
+            if self.engine.world_size > 1:  # the others wait for this process, and cannot save with it
+                raise
+            self._save()
+            raise self.behind.stopping(str(error)) from error
 
     def _end_epoch(self) -> None:
         """Validation, previews and a checkpoint at the end of an epoch."""

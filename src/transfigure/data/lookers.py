@@ -1,0 +1,298 @@
+"""Processes that look at pairs, so that all cores do: before a training begins, and behind it while it runs.
+
+They are forked where that is possible, so that they start at once and need no copy of 100,000 names. They take no signals (the training
+decides when to stop), hold no file of the process that they come from, and end with it, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
+
+from ..errors import RunFailure, TransfigureError
+from ..processes import isolated_children
+from .check import PairFacts, by_header, look, shared_files
+from .files import LOCK
+from .images import Alpha
+from .pairs import Record
+from .pixels import Array
+from .transforms import Geometry
+from .value_range import Range
+
+_FORKS = sys.platform == "linux"
+FEWEST = 64 if _FORKS else 2000
+"""Fewer pairs than these are read in this process sooner than others have started."""
+MANY = 10_000
+"""Fewer headers than these are read in this process."""
+_CHUNK = 8
+_AHEAD = 2
+"""Chunks that a process has been given and has not done."""
+_LOOK_AROUND = 1.0
+"""Seconds between two looks at whether the process that they come from is still there."""
+
+_WISHES = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+Key = tuple[str, int]
+"""A part of the data, and which of its pairs."""
+
+
+class Keeps(Protocol):
+    """What prepares and keeps pairs: the ``Cache`` of a data set."""
+
+    store: Any
+
+    def put(self, index: int, source: Array, target: Array) -> object:
+        """Keep a decoded pair."""
+        ...
+
+
+@dataclass
+class ToLookAt:
+    """Pairs to look at.
+
+    Attributes:
+        records: the pairs, sources first.
+        geometry: how they will be resized and cropped.
+        alpha: what to do with transparency.
+        ranges: of sources and targets.
+        cache: what keeps them prepared, if anything does.
+    """
+
+    records: Sequence[Record]
+    geometry: Geometry
+    alpha: Alpha = "refuse"
+    ranges: tuple[Range | None, Range | None] = (None, None)
+    cache: Keeps | None = None
+
+    def look(self, index: int) -> PairFacts:
+        """Read one pair."""
+        sink = None if self.cache is None else self.cache.put
+        return look(self.records[index], index, self.geometry, self.alpha, self.ranges, sink)
+
+    def header(self, index: int) -> PairFacts | None:
+        """What the headers of one pair say."""
+        return by_header(self.records[index], self.geometry, self.alpha)
+
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether what another process reads is kept for this one too."""
+        return self.cache is None or self.cache.store is not None
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _alone(processes: int) -> bool:
+    return processes < 2 or multiprocessing.current_process().daemon
+
+
+def headers_of(parts: dict[str, ToLookAt], keys: Sequence[Key], processes: int) -> dict[Key, PairFacts | None]:
+    """What the headers of pairs say; None where they do not say enough, see :func:`.check.by_header`.
+
+    Args:
+        parts: the data.
+        keys: which pairs.
+        processes: how many may be started.
+
+    Raises:
+        RunFailure: a process was ended from outside.
+    """
+    if _alone(processes) or len(keys) < MANY:
+        return {(name, index): parts[name].header(index) for name, index in keys}
+    found: dict[Key, PairFacts | None] = {}
+    with contextlib.closing(Lookers(parts, processes)) as lookers:
+        lookers.give(keys, "headers", MANY // 10)
+        while lookers.busy:
+            found |= lookers.results(timeout=None)
+    return found
+
+
+def look_at(parts: dict[str, ToLookAt], keys: Sequence[Key], processes: int) -> Iterator[tuple[Key, PairFacts]]:
+    """The facts of pairs, in any order.
+
+    Args:
+        parts: the data.
+        keys: which pairs.
+        processes: how many may be started.
+
+    Raises:
+        RunFailure: a process was ended from outside.
+        Missing: an extra is needed for a file.
+    """
+    if _alone(processes) or len(keys) < FEWEST or not all(parts[name].can_be_shared for name in {name for name, _ in keys}):
+        for name, index in keys:
+            yield (name, index), parts[name].look(index)
+        return
+    with contextlib.closing(Lookers(parts, processes)) as lookers:
+        lookers.give(keys)
+        while lookers.busy:
+            for key, facts in lookers.results(timeout=None):
+                assert isinstance(facts, PairFacts)
+                yield key, facts
+
+
+class Lookers:
+    """A few processes that look at pairs. They are to be closed.
+
+    Args:
+        parts: the data.
+        processes: how many.
+        humbly: they use only what others leave of the machine.
+    """
+
+    def __init__(self, parts: dict[str, ToLookAt], processes: int, humbly: bool = False) -> None:
+        context: Any = multiprocessing.get_context("fork" if _FORKS else "spawn")
+        self._processes: dict[Connection, BaseProcess] = {}
+        self._todo: deque[tuple[str, Any]] = deque()
+        self._given: dict[Connection, int] = {}
+        with isolated_children(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside other threads: what they hold is not used there
+            for _ in range(processes):
+                mine, theirs = context.Pipe()
+                child = context.Process(target=_work, args=(theirs, parts, os.getpid(), humbly), daemon=True)
+                with _deaf():
+                    child.start()
+                theirs.close()
+                self._processes[mine], self._given[mine] = child, 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be done."""
+        return bool(self._todo) or any(self._given.values())
+
+    def give(self, keys: Iterable[Key], task: str = "look", at_once: int = _CHUNK) -> None:
+        """Have these pairs looked at, or only their ``headers``."""
+        keys = iter(keys)
+        while chunk := list(itertools.islice(keys, at_once)):
+            self._todo.append((task, chunk))
+        self._hand_out()
+
+    def ask_what_is_shared(self, name: str, held_out: Sequence[Record]) -> None:
+        """Have it found out which held-out pairs are training pairs too; the answer comes as a list of their names, under ``shared``."""
+        self._todo.append(("shared", (name, held_out)))
+        self._hand_out()
+
+    def results(self, timeout: float | None = 0.0) -> list[tuple[Key, Any]]:
+        """What has been done since the last time; waits for it as long as ``timeout`` says, None for ever.
+
+        Raises:
+            RunFailure: a process was ended from outside.
+            TransfigureError: what a process met that is no fault of one pair, such as a missing extra.
+        """
+        found: list[tuple[Key, Any]] = []
+        for connection in wait(list(self._processes), timeout):
+            assert isinstance(connection, Connection)
+            try:
+                result = connection.recv()
+            except (EOFError, OSError, pickle.UnpicklingError) as error:
+                raise RunFailure(
+                    "a process that reads the data was ended from outside, perhaps for lack of memory: start again (and again with "
+                    "--data.check headers if it comes again)"
+                ) from error
+            self._given[connection] -= 1
+            if isinstance(result, TransfigureError):
+                raise result
+            found += result
+        self._hand_out()
+        return found
+
+    def _hand_out(self) -> None:
+        for connection in sorted(self._given, key=lambda connection: self._given[connection]):
+            while self._todo and self._given[connection] < _AHEAD:
+                with contextlib.suppress(OSError):  # it has ended: that is said where its results are read
+                    connection.send(self._todo[0])
+                self._todo.popleft()
+                self._given[connection] += 1
+
+    def close(self) -> None:
+        """End the processes now; what they have not done is not done."""
+        for connection, process in self._processes.items():
+            connection.close()
+            process.kill()
+        for process in self._processes.values():
+            process.join()
+        self._processes, self._given = {}, {}
+        self._todo.clear()
+
+
+def _work(connection: Connection, parts: dict[str, ToLookAt], parent: int, humbly: bool) -> None:
+    """What such a process does until it is ended."""
+    for number in _WISHES:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WISHES)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    inherited = [part.cache.store for part in parts.values() if part.cache is not None]  # noqa: F841 - it lives, or it would close again
+    _let_go_of_locks()
+    stores: dict[int, Any] = {}
+    for part in parts.values():
+        if part.cache is not None and part.cache.store is not None:  # the store of a process of its own, one for all parts
+            whose = id(part.cache.store)
+            stores[whose] = stores.get(whose) or pickle.loads(pickle.dumps(part.cache.store))
+            part.cache.store = stores[whose]
+    if humbly and hasattr(os, "nice"):
+        os.nice(19)
+    import torch
+
+    torch.set_num_threads(1)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            connection.send(_done(parts, *connection.recv()))
+
+
+def _done(parts: dict[str, ToLookAt], task: str, about: Any) -> Any:
+    try:
+        if task == "shared":
+            name, held_out = about
+            return [(("shared", 0), shared_files(parts[name].records, held_out))]
+        if task == "headers":
+            return [((name, index), parts[name].header(index)) for name, index in about]
+        return [((name, index), parts[name].look(index)) for name, index in about]
+    except TransfigureError as error:
+        return error
+    except MemoryError:
+        return RunFailure("there is not enough memory to read the data: close other programs, or use smaller images")
+
+
+def _let_go_of_locks() -> None:
+    """A lock belongs to what was opened, and a fork shares it: it would be held on when the other process has ended."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+            with contextlib.suppress(OSError):
+                if os.path.basename(os.readlink(f"/proc/self/fd/{name}")) == LOCK:  # noqa: PTH115, PTH119
+                    os.close(int(name))
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """A process that is started meanwhile gets no signal before it has said that it takes none."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WISHES)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_AROUND)
+    os._exit(1)
