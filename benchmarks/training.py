@@ -140,12 +140,12 @@ def main() -> None:
     print(f"pix2pix step, {size}, batch 1, {torch.get_num_threads()} threads, torch {torch.__version__}")
     rates = {way: [item["images_per_second"] for item in measured[way]] for way in ways}
     rows = []
-    for way, found in rates.items():
+    for way, rounds in rates.items():
         peaks = [item["peak_mib"] for item in measured[way]]
-        times = ratios(found, rates["plain"])
+        times = ratios(rounds, rates["plain"])
         compared = f"{statistics.median(times):.2f} x plain (rounds: {min(times):.2f} to {max(times):.2f})"
-        print(f"{way:12} {statistics.median(found):.3f} images/s   {compared}   peak {max(peaks):.0f} MiB")
-        rows += [Row(way, "images/s", found), Row(f"{way}, against plain", "x", times), Row(f"{way}, peak memory", "MiB", peaks)]
+        print(f"{way:12} {statistics.median(rounds):.3f} images/s   {compared}   peak {max(peaks):.0f} MiB")
+        rows += [Row(way, "images/s", rounds), Row(f"{way}, against plain", "x", times), Row(f"{way}, peak memory", "MiB", peaks)]
     write_if_asked(options, "training", rows)
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..memory import without_collecting
+
 
 @contextmanager
 def uncollected() -> Iterator[None]:
@@ -15,12 +17,8 @@ def uncollected() -> Iterator[None]:
     Importing torch makes about a million objects, and none of them is garbage. Going through them again and again costs a tenth of the
     import, and as much at every full collection of the work that follows.
     """
-    enabled, first = gc.isenabled(), "torch" not in sys.modules
-    gc.disable()
-    try:
+    first = "torch" not in sys.modules
+    with without_collecting():
         yield
         if first and "torch" in sys.modules:
             gc.freeze()
-    finally:
-        if enabled:
-            gc.enable()
