@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-TOY = ["--pairs", "60", "--distinct", "20", "--size", "16", "--width", "2"]
+TOY = ["--pairs", "60", "--distinct", "20", "--size", "32", "--width", "2"]
 """Arguments of a run that takes seconds."""
 
 

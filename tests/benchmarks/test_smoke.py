@@ -33,5 +33,5 @@ def test_a_benchmark_runs_at_toy_size_and_prints_numbers(file: Path, tmp_path: P
 
 
 def test_there_are_benchmarks() -> None:
-    assert {"training", "data", "evaluation", "ranking", "startup", "compare"} <= {file.stem for file in BENCHMARKS}
+    assert {"training", "data", "evaluation", "ranking", "startup", "growth", "compare"} <= {file.stem for file in BENCHMARKS}
     assert ROOT / "benchmarks" / "gpu" / "__main__.py" in BENCHMARKS
