@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-TOY: list[str] = []
-"""Run by itself, it says what this machine is."""
+TOY = ["all"]
+"""Arguments of a run that takes seconds: by itself it says what this machine is."""
 
 PACKAGES = ("transfigure", "torch", "numpy", "pillow")
 
@@ -143,7 +143,11 @@ def number(value: float) -> str:
 
 
 def main() -> None:
-    for group in (machine(), versions()):
+    parser = argparse.ArgumentParser(description="what this machine is, and with which versions it works")
+    parser.add_argument("what", nargs="?", choices=("machine", "versions", "all"), default="all")
+    what = parser.parse_args().what
+    groups = {"machine": machine(), "versions": versions()}
+    for group in groups.values() if what == "all" else [groups[what]]:
         print(", ".join(f"{key} {value}" for key, value in group.items()))
 
 
