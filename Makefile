@@ -32,7 +32,7 @@ docs: $(VENV)/.installed-dev
 	@echo "site/index.html"
 
 benchmark: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/against_reference.py
 	$(BIN)/python benchmarks/data.py
 
 # torch first, by its exact version: a looser request may bring gigabytes of CUDA packages to a machine without a GPU

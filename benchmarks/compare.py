@@ -1,7 +1,7 @@
 """Two runs of a benchmark side by side: medians, their ratio, the spread of both, and where machine, versions or arguments differ.
 
-    python benchmarks/training.py --json before.json
-    python benchmarks/training.py --json after.json
+    python benchmarks/against_reference.py --json before.json
+    python benchmarks/against_reference.py --json after.json
     python benchmarks/compare.py before.json after.json
 
 The ratio is the second's median over the first's. "within the spread" stands where the rounds of the two overlap: such a difference may

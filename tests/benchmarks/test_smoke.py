@@ -33,5 +33,6 @@ def test_a_benchmark_runs_at_toy_size_and_prints_numbers(file: Path, tmp_path: P
 
 
 def test_there_are_benchmarks() -> None:
-    assert {"training", "data", "evaluation", "ranking", "startup", "growth", "compare"} <= {file.stem for file in BENCHMARKS}
+    found = {file.stem for file in BENCHMARKS}
+    assert {"against_reference", "data", "evaluation", "ranking", "startup", "growth", "first_step", "memory", "compare"} <= found
     assert ROOT / "benchmarks" / "gpu" / "__main__.py" in BENCHMARKS

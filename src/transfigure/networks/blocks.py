@@ -79,28 +79,30 @@ class DownConv(nn.Conv2d):
     whole steps of 256x256 pixels, products are 1.15 times as fast in bfloat16 on a CPU, and no faster in float32.
     """
 
+    padding: tuple[int, ...]
+
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        side = zip(x.shape[-2:], self.kernel_size, self.stride, self.padding)  # type: ignore[arg-type]
-        height, width = ((length + 2 * padding - kernel) // stride + 1 for length, kernel, stride, padding in side)
+        sides = zip(x.shape[-2:], self.kernel_size, self.stride, self.padding)
+        height, width = ((side + 2 * padding - kernel) // stride + 1 for side, kernel, stride, padding in sides)
         if not _as_product(x, height * width):
             return super().forward(x)
         columns = F.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)
-        return _with_bias((self.weight.flatten(1) @ _side_by_side(columns)).unflatten(1, (-1, height, width)).transpose(0, 1), self.bias)
+        maps = (self.weight.flatten(1) @ _side_by_side(columns)).view(-1, len(x), height, width).transpose(0, 1)
+        return _with_bias(maps, self.bias)
 
 
 class UpConv(nn.ConvTranspose2d):
     """A transposed convolution, computed as :class:`DownConv` is."""
 
+    padding: tuple[int, ...]
+
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: D102
         if output_size is not None or not _as_product(x, x.shape[-2] * x.shape[-1]):
             return super().forward(x, output_size)
-        shape = (self.stride, self.padding, self.kernel_size, self.output_padding)
-        sides = [
-            (length - 1) * stride - 2 * padding + kernel + extra
-            for length, stride, padding, kernel, extra in zip(x.shape[-2:], *shape)  # type: ignore[arg-type]
-        ]
-        columns = (self.weight.flatten(1).t() @ _side_by_side(x.flatten(2))).unflatten(1, (len(x), -1)).transpose(0, 1)
-        return _with_bias(F.fold(columns, sides, self.kernel_size, padding=self.padding, stride=self.stride), self.bias)
+        settings = zip(x.shape[-2:], self.stride, self.padding, self.kernel_size, self.output_padding)
+        height, width = ((side - 1) * stride - 2 * padding + kernel + more for side, stride, padding, kernel, more in settings)
+        columns = (self.weight.flatten(1).t() @ _side_by_side(x.flatten(2))).view(-1, len(x), x[0, 0].numel()).transpose(0, 1)
+        return _with_bias(F.fold(columns, (height, width), self.kernel_size, padding=self.padding, stride=self.stride), self.bias)
 
 
 FEW_POSITIONS = 256

@@ -2,7 +2,7 @@
 
 A training step frees and asks again for the same few hundred megabytes. glibc serves large blocks by ``mmap`` and unmaps them on
 ``free``, so every step faults every page in anew. ``mallopt`` with ``M_MMAP_MAX = 0`` and the largest ``M_TRIM_THRESHOLD`` makes the
-heap keep them. Process-wide and harmless; measured in ``benchmarks/training.py``.
+heap keep them. Process-wide and harmless; measured in ``benchmarks/against_reference.py``.
 """
 
 from __future__ import annotations

@@ -124,8 +124,8 @@ class Setup:
 def memory_format(recipe: Recipe, device: str) -> torch.memory_format:
     """The layout asked for; ``auto`` is NHWC on CUDA, whose tensor cores want it, and NCHW elsewhere.
 
-    On CPUs which one is faster differs by a few per cent from one to the next (``benchmarks/training.py --layouts``), and with instance
-    norm NHWC is clearly slower.
+    On CPUs which one is faster differs by a few per cent from one to the next, and with instance norm NHWC is clearly slower
+    (``benchmarks/against_reference.py --layouts``).
     """
     wish = recipe.training.channels_last
     last = wish == "yes" or (wish == "auto" and device == "cuda" and recipe.generator.options.get("norm") != "instance")
