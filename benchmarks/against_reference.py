@@ -137,14 +137,14 @@ def plain(size: int, width: int) -> Update:
     return one
 
 
-def timed(update: Update, size: int, steps: int) -> dict[str, float]:
-    source, target = pair(size)
+def timed(update: Callable[[], object], steps: int) -> dict[str, float]:
+    """The median of some updates, after two that are not counted, and the most memory that the process held."""
     for _ in range(2):
-        update(source, target)
+        update()
     seconds = []
     for _ in range(steps):
         start = time.perf_counter()
-        update(source, target)
+        update()
         seconds.append(time.perf_counter() - start)
     try:
         import resource
@@ -242,9 +242,13 @@ def measured_here(options: argparse.Namespace) -> dict[str, float]:
     if options.child == "loaders":
         return loaders(options)
     if options.child == "reference":
-        return timed(reference(options.reference, size, width), size, options.steps)
-    update = plain(size, width) if options.child == "plain loop" else ours(size, width, {**OURS, **LAYOUTS}[options.child])
-    return timed(update, size, options.steps)
+        update = reference(options.reference, size, width)
+    elif options.child == "plain loop":
+        update = plain(size, width)
+    else:
+        update = ours(size, width, {**OURS, **LAYOUTS}[options.child])
+    source, target = pair(size)
+    return timed(lambda: update(source, target), options.steps)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
     python benchmarks/growth.py [--rounds 3] [--resolutions 128 ... 2048] [--batches 1 ... 64] [--pairs 1000 ... 100000]
                                 [--memory GB] [--json FILE] [--svg FILE]
 
-A step is pix2pix's, as in benchmarks/training.py; resolution grows at batch 1, the batch at 256 x 256. Opening is that of
+A step is pix2pix's, as in benchmarks/against_reference.py; resolution grows at batch 1, the batch at 256 x 256. Opening is that of
 benchmarks/first_step.py: from the command to the first update, on a folder that has never been looked at. Each measurement is a process of
 its own; the rounds take turns. One that needs more than ``--memory`` is stopped by the system before the machine begins to swap, and so are
 not begun the larger ones behind it.
@@ -69,7 +69,7 @@ class Series:
 def measure_step(size: int, batch: int, steps: int, width: int) -> dict[str, float]:
     """The median of some steps, and the most memory that the process held."""
     import torch
-    from training import timed
+    from against_reference import timed
 
     from transfigure.data.batch import Batch
     from transfigure.recipe import Recipe
@@ -87,7 +87,7 @@ def measure_step(size: int, batch: int, steps: int, width: int) -> dict[str, flo
     source, target = torch.rand(2, batch, 3, size, size) * 2 - 1
     pairs = Batch(source, target, tuple(map(str, range(batch))))
     found = timed(lambda: step.training_step(pairs), steps)
-    return {"seconds": 1 / found["images_per_second"], "mib": found["peak_mib"]}
+    return {"seconds": found["seconds"], "mib": found["peak_mib"]}
 
 
 def measure_opening(pairs: int, size: int, width: int) -> dict[str, float]:
