@@ -34,6 +34,7 @@ docs: $(VENV)/.installed-dev
 benchmark: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/against_reference.py
 	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/startup.py
 
 # torch first, by its exact version: a looser request may bring gigabytes of CUDA packages to a machine without a GPU
 $(VENV)/.installed: pyproject.toml constraints.txt
