@@ -1,6 +1,6 @@
 """From the command to the first update, on a folder of many pairs: cold, and the second time.
 
-    python benchmarks/first_step.py [--pairs 100000] [--distinct 10000] [--size 128] [--layout two_folders]
+    python benchmarks/first_step.py [--pairs 100000] [--distinct 10000] [--size 128] [--layout two_folders] [--json FILE]
 
 The folder is made of ``--distinct`` files of their own and hard links to them, so that it takes little disk. Each start is a process of its
 own that trains until its first update. Printed are the seconds since the command for each part of the way, and the most memory that the
@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from measured import Row, add_json, machine, versions, write_if_asked
 from PIL import Image
 
 TOY = ["--pairs", "60", "--distinct", "20", "--size", "32", "--width", "2"]
@@ -120,11 +120,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--layout", choices=("two_folders", "side_by_side"), default="two_folders")
+    add_json(parser)
     options = parser.parse_args()
-    import torch
-
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-    print(f"{machine}, Python {platform.python_version()}, torch {torch.__version__}")
+    for group in (machine(), versions()):
+        print(", ".join(f"{key} {value}" for key, value in group.items()))
+    rows = []
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         make(root / "data", options.pairs, options.distinct, options.size, options.layout)
@@ -134,6 +134,8 @@ def main() -> None:
         for name in ("cold", "second"):
             times = start(root / "data", root / f"run-{name}", options.size, options.width, root / "cache")
             print(f"{name:8}" + "".join(f"  {part} {value:.1f}" for part, value in times.items()))
+            rows += [Row(f"{name}: {part}", "MiB" if "MiB" in part else "s", [value]) for part, value in times.items()]
+    write_if_asked(options, "first_step", rows)
 
 
 if __name__ == "__main__":
