@@ -15,6 +15,7 @@ installed, its loader of pairs beside ours, on one thread.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import statistics
@@ -182,6 +183,7 @@ def difference(options: argparse.Namespace) -> dict[str, float]:
 def loaders(options: argparse.Namespace) -> dict[str, float]:
     """Pairs a second of both data paths on one thread: side-by-side JPEG files of 512 x 256, to 286, a crop of 256, mirrored."""
     torch.set_num_threads(1)
+    import_torchvision()
     sys.path.insert(0, options.reference)
     import numpy as np
     from data.aligned_dataset import AlignedDataset  # type: ignore[import-not-found]
@@ -193,7 +195,7 @@ def loaders(options: argparse.Namespace) -> dict[str, float]:
     from transfigure.worlds.facades.dataset import draw_scene, render
 
     with tempfile.TemporaryDirectory() as folder:
-        for index in range(options.pairs):
+        for index in range(int(options.pairs)):
             sides = [render(draw_scene(0, index), look, 256) for look in ("day", "labels")]
             images.write(Path(folder) / "train" / f"{index}.jpg", np.concatenate(sides, axis=1))
         theirs = AlignedDataset(
@@ -220,6 +222,22 @@ def loaders(options: argparse.Namespace) -> dict[str, float]:
         theirs[0]
         first = rate(lambda index: mine[0, index])
         return {"reference": rate(lambda index: theirs[index]), "first": first, "cached": rate(lambda index: mine[1, index])}
+
+
+_OPERATORS: list[torch.library.Library] = []
+
+
+def import_torchvision() -> None:
+    """Import it also where its compiled part was built for another torch: of its operators, which are not used here, two must be known."""
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        _OPERATORS.append(torch.library.Library("torchvision", "DEF"))  # which it is only while it is held
+        for name in ("nms", "qnms"):
+            _OPERATORS[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        importlib.import_module("torchvision")
 
 
 def child(what: str, options: argparse.Namespace) -> dict[str, float]:
