@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import TransfigureError
 from ..memory import without_collecting
+from ..wording import counted
 from .check import Kind, PairFacts, Use, findings, problems_of, shared_note, unfit
 from .lookers import Key, Lookers, ToLookAt, cores, headers_of, look_at
 from .pairs import Record
@@ -251,6 +252,15 @@ class Rest:
     def is_anything(self) -> bool:
         """Whether anything is left to look at."""
         return bool(self.held_out) or any(looked.open() for looked in self.looked.values())
+
+    def describe(self) -> str:
+        """``the headers of 100,000 pairs and the pixels of 555 have been read; the rest is read while training runs``."""
+        everything = sum(len(looked.facts) for looked in self.looked.values())
+        left = sum(len(looked.open()) for looked in self.looked.values())
+        if not left:
+            return f"whether the {len(self.held_out):,} held-out pairs are training pairs too is found out while training runs"
+        known = f"the headers of {counted(everything, 'pair')} and the pixels of {everything - left:,} have been read"
+        return f"{known}; the rest is read while training runs"
 
     def compare_with(self, held_out: Sequence[Record], notes: list[str]) -> None:
         """Find out which held-out pairs are training pairs too, or note what is remembered of that."""

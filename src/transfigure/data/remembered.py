@@ -47,6 +47,7 @@ class Memory:
     def __init__(self, folder: Path | None, alpha: Alpha, ranges: tuple[Range | None, Range | None]) -> None:
         self._file = None if folder is None else folder / FACTS
         self._how = _VERSION, alpha, ranges
+        self._told: dict[object, str] = {}
         self._began = time.time()
         self._new: list[bytes] = []
         self._lines = self._read()
@@ -57,8 +58,10 @@ class Memory:
         if self._file is None or not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
             return None
         paths = a.paths if a.half else (*a.paths, *b.paths)
-        how = len(a.paths), a.half, a.orientation, b.half, b.orientation, *self._how
-        found = file_key(paths, *how, before=self._began)
+        kind = len(a.paths), a.half, a.orientation, b.half, b.orientation
+        if (how := self._told.get(kind)) is None:
+            how = self._told[kind] = repr((kind, self._how))
+        found = file_key(paths, how, before=self._began)
         return None if found is None else found.hex()
 
     def key_of_all(self, keys: Sequence[str | None]) -> str | None:

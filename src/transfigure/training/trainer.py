@@ -153,6 +153,8 @@ def opening(trainer: Trainer) -> list[str]:
         device += f", {engine.world_size} processes"
     store = data.train.cache.store
     cache = [] if store is None else [f"cache:   {store.describe()}"]
+    if data.rest is not None:
+        cache.append(f"check:   {data.rest.describe()}")
     together = f", {training.update_size} to an update" if training.accumulate > 1 else ""
     return [
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
