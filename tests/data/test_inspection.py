@@ -330,17 +330,17 @@ busy.give([("train", 0), ("train", 1)])
 while busy.busy:
     busy.results(timeout=None)
 print(*[process.pid for process in busy._processes.values()], flush=True)
-time.sleep(600)
+time.sleep(60)
 """
     root = Path(__file__).resolve().parents[2]
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=root) as parent:
         assert parent.stdout is not None
         children = [int(word) for word in parent.stdout.readline().split()]
         assert len(children) == 2
+        until(lambda: all(os.getpriority(os.PRIO_PROCESS, child) == 19 for child in children))
         for child in children:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 os.kill(child, number)
-            assert os.getpriority(os.PRIO_PROCESS, child) == 19
             assert ".lock" not in {item.readlink().name for item in Path(f"/proc/{child}/fd").iterdir()}
         time.sleep(0.2)
         assert all(Path(f"/proc/{child}").exists() for child in children)

@@ -121,10 +121,10 @@ class Behind:
 
     def stopping(self, reason: str) -> UserError:
         """The sentence for a training that stops for its data, with the way out."""
-        path = shlex.quote(str(self.run.path)) + plugin_flags()
+        path = shlex.quote(str(self.run.path))
         return UserError(
             f"{reason}; the state is saved: repair this, or have it replaced with --data.on_error skip, and go on with  transfigure train "
-            f"--out {path} --resume"
+            f"--out {path} --resume{plugin_flags()}"
         )
 
     def _say(self, note: str) -> None:
