@@ -27,7 +27,7 @@ WHOLE = 400e6
 """Pixels of a set that is read whole before the training begins."""
 PER_PICTURE = 20_000
 """What opening a file costs, in pixels."""
-SAMPLE = 40e6
+SAMPLE = 20e6
 """Pixels of a larger set that are read before."""
 _SEED = 0
 
