@@ -15,14 +15,14 @@ from ..memory import without_collecting
 from ..progress import Progress, say
 from ..recipe import Data, data_at, drawn_worlds, has_place, without_place
 from ..wording import counted
-from .check import ENOUGH, Findings, Use, amiss_by_headers, inspect, raise_if_bad
+from .check import ENOUGH, Findings, PairFacts, Use, amiss_by_headers, raise_if_bad
 from .check import findings as findings_of
 from .dataset import Cache, PairDataset, PairFormat
 from .files import home_path, real_path
 from .inspection import Inspection, Rest
 from .layouts import folders_read, recognise
 from .left_out import LeftOut, is_left_out, left_out_in_training, of_left_out, pictures_in, remaining, without
-from .lookers import ToLookAt
+from .lookers import ToLookAt, cores, look_at
 from .pairing import listed
 from .pairs import SPLITS, Collection, Record, directed
 from .prepared import PreparedStore, cache_folder
@@ -308,15 +308,14 @@ def usable(section: Data, records: Sequence[Record], split: str, paired: bool, q
     """
     if not records or (section.on_error != "skip" and not amiss_by_headers(records, geometry_of(section, paired))):
         return list(records), []
+    geometry, sources_first = geometry_of(section, paired), directed(records, section.direction)
+    parts = {split: ToLookAt(sources_first, geometry, section.alpha, _ranges(section))}
+    facts: dict[int, PairFacts] = {}
     with Progress(len(records), f"check {split} data", "pair", quiet=quiet) as progress:
-        found = inspect(
-            records,
-            geometry_of(section, paired),
-            direction=section.direction,
-            alpha=section.alpha,
-            use=Use(_ranges(section)),
-            progress=lambda done, total: progress.advance(),
-        )
+        for (_, index), one in look_at(parts, [(split, index) for index in range(len(records))], cores()):
+            facts[index] = one
+            progress.advance()
+    found = findings_of(sources_first, [facts[index] for index in range(len(records))], geometry, use=Use(_ranges(section)))
     if section.on_error != "skip":
         raise_if_bad(found)
         return list(records), []
