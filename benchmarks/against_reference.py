@@ -234,9 +234,9 @@ def import_torchvision() -> None:
     except RuntimeError:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        _OPERATORS.append(torch.library.Library("torchvision", "DEF"))  # which it is only while it is held
+        _OPERATORS.append(torch.library.Library("torchvision", "DEF"))  # type: ignore[no-untyped-call]  # which it is only while it is held
         for name in ("nms", "qnms"):
-            _OPERATORS[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            _OPERATORS[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
         importlib.import_module("torchvision")
 
 

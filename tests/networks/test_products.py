@@ -30,7 +30,7 @@ def test_the_same_function_and_gradients(monkeypatch: pytest.MonkeyPatch, name: 
     expected = layer(x)
     direction = torch.randn_like(expected)
     gradients = torch.autograd.grad((expected * direction).sum(), weights)
-    monkeypatch.setattr(blocks, "_as_product", lambda x, positions: True)
+    monkeypatch.setattr(blocks, "_as_product", lambda x, positions, weight: True)
     monkeypatch.setattr(nn.Conv2d, "forward", _not_called)
     monkeypatch.setattr(nn.ConvTranspose2d, "forward", _not_called)
     found = layer(x)
@@ -44,12 +44,12 @@ def _not_called(*_: object) -> None:
 
 
 def test_only_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never in float32, whose bits stay what they were; in bfloat16 on the inner levels, up to so many positions of a whole batch."""
+    """On the inner levels, up to so many positions of a whole batch, and with large weights: small networks keep their bits."""
     asked: list[int] = []
     product = blocks._as_product
 
-    def noted(x: torch.Tensor, positions: int) -> bool:
-        chosen = product(x, positions)
+    def noted(x: torch.Tensor, positions: int, weight: torch.Tensor) -> bool:
+        chosen = product(x, positions, weight)
         if chosen:
             asked.append(positions)
         return chosen
@@ -58,22 +58,24 @@ def test_only_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = build_generator("unet", 3, 3, {"width": 2, "depth": 6})
     generator(torch.zeros(1, 3, 64, 64))
     assert asked == []
-    with torch.autocast("cpu", torch.bfloat16):
-        generator(torch.zeros(1, 3, 64, 64))
-        assert asked == [256, 64, 16, 4, 1, 1, 4, 16, 64, 256]
-        asked.clear()
-        generator(torch.zeros(4, 3, 64, 64))
-        assert asked == [64, 16, 4, 1, 1, 4, 16, 64]
+    monkeypatch.setattr(blocks, "MANY_WEIGHTS", 100)
+    generator(torch.zeros(1, 3, 64, 64))
+    assert asked == [64, 16, 4, 1, 1, 4, 16, 64]
+    asked.clear()
+    generator(torch.zeros(4, 3, 64, 64))
+    assert asked == [16, 4, 1, 1, 4, 16]
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
-def test_a_generator_makes_the_same_in_bfloat16(monkeypatch: pytest.MonkeyPatch, norm: str) -> None:
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_generator_makes_the_same(monkeypatch: pytest.MonkeyPatch, norm: str, bfloat16: bool) -> None:
     generator = build_generator("unet", 3, 3, {"width": 8, "depth": 5, "dropout": 0.0, "norm": norm}).eval()
     x = torch.rand(2, 3, 32, 32) * 2 - 1
-    exact = generator(x)
-    with torch.autocast("cpu", torch.bfloat16):
-        as_products = generator(x)
-        monkeypatch.setattr(blocks, "FEW_POSITIONS", 0)
-        as_convolutions = generator(x)
-    near, usual = ((found.float() - exact).abs().max() for found in (as_products, as_convolutions))
-    assert near < 2 * usual < 0.1, "no further from float32 than bfloat16 is anyway"
+    exact = generator.double()(x.double()).float()
+    found = {}
+    for few in (0, 64):
+        monkeypatch.setattr(blocks, "FEW_POSITIONS", few)
+        monkeypatch.setattr(blocks, "MANY_WEIGHTS", 0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            found[few] = (generator.float()(x).float() - exact).abs().max().item()
+    assert found[64] < 3 * found[0] < (0.1 if bfloat16 else 1e-5), "no further from double precision than convolutions are"

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -72,11 +71,14 @@ def dropout_layer(probability: float) -> nn.Module | None:
 
 
 class DownConv(nn.Conv2d):
-    """A convolution, which for the few positions of a deep level is computed as the product of two matrices where that is faster.
+    """A convolution, which at the few positions of a U-Net's inner levels is computed as a product of two matrices, on CPUs.
 
-    It is the same sum of the same products: weights times the patches under them, unfolded into columns. With the large weights and the
-    small maps of a U-Net's inner levels, bringing the weights into a convolution's own layout costs more than the convolution; measured in
-    whole steps of 256x256 pixels, products are 1.15 times as fast in bfloat16 on a CPU, and no faster in float32.
+    It is the same sum of the same products: the weights times the patch under each position. There the weights are large and the maps
+    small, and bringing the weights into a convolution's own layout costs more than the convolution; measured in whole steps at 256x256
+    pixels, products are 1.08 times as fast in float32 and 1.2 times in bfloat16.
+
+    Patches are rows. As columns the products are the same on paper, but then the gradient of few positions is a product whose left matrix
+    is transposed, and that is twelve times as slow (torch 2.13 with MKL: 21 ms against 1.7 for 512 x 8192 weights and 4 positions).
     """
 
     padding: tuple[int, ...]
@@ -84,11 +86,11 @@ class DownConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         sides = zip(x.shape[-2:], self.kernel_size, self.stride, self.padding)
         height, width = ((side + 2 * padding - kernel) // stride + 1 for side, kernel, stride, padding in sides)
-        if not _as_product(x, height * width):
+        if not _as_product(x, height * width, self.weight):
             return super().forward(x)
-        columns = F.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)
-        maps = (self.weight.flatten(1) @ _side_by_side(columns)).view(-1, len(x), height, width).transpose(0, 1)
-        return _with_bias(maps, self.bias)
+        patches = F.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)
+        maps = F.linear(_rows(patches), self.weight.flatten(1), self.bias)
+        return maps.view(len(x), height, width, -1).permute(0, 3, 1, 2).contiguous()
 
 
 class UpConv(nn.ConvTranspose2d):
@@ -97,29 +99,27 @@ class UpConv(nn.ConvTranspose2d):
     padding: tuple[int, ...]
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: D102
-        if output_size is not None or not _as_product(x, x.shape[-2] * x.shape[-1]):
+        if output_size is not None or not _as_product(x, x.shape[-2] * x.shape[-1], self.weight):
             return super().forward(x, output_size)
         settings = zip(x.shape[-2:], self.stride, self.padding, self.kernel_size, self.output_padding)
         height, width = ((side - 1) * stride - 2 * padding + kernel + more for side, stride, padding, kernel, more in settings)
-        columns = (self.weight.flatten(1).t() @ _side_by_side(x.flatten(2))).view(-1, len(x), x[0, 0].numel()).transpose(0, 1)
-        return _with_bias(F.fold(columns, (height, width), self.kernel_size, padding=self.padding, stride=self.stride), self.bias)
+        patches = _rows(x.flatten(2)) @ self.weight.flatten(1)
+        patches = patches.view(len(x), -1, patches.shape[1]).transpose(1, 2)
+        maps = F.fold(patches, (height, width), self.kernel_size, padding=self.padding, stride=self.stride)
+        return maps if self.bias is None else maps + self.bias.to(maps.dtype)[:, None, None]
 
 
-FEW_POSITIONS = 256
-"""Positions of all maps of a batch up to which products are faster."""
+FEW_POSITIONS, MANY_WEIGHTS = 64, 2**20
+"""Up to so many positions in all maps of a batch, and from so many weights on, products are faster."""
 
 
-def _as_product(x: Tensor, positions: int) -> bool:
-    return len(x) * positions <= FEW_POSITIONS and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+def _as_product(x: Tensor, positions: int, weight: Tensor) -> bool:
+    return len(x) * positions <= FEW_POSITIONS and weight.numel() >= MANY_WEIGHTS and x.device.type == "cpu"
 
 
-def _side_by_side(columns: Tensor) -> Tensor:
-    """``[N, K, L]`` -> ``[K, N L]``: the columns of all images in one matrix, so that the weights are gone through once."""
-    return columns.transpose(0, 1).flatten(1)
-
-
-def _with_bias(x: Tensor, bias: Tensor | None) -> Tensor:
-    return x if bias is None else x + bias.to(x.dtype)[:, None, None]
+def _rows(columns: Tensor) -> Tensor:
+    """``[N, K, L]`` -> ``[N L, K]``: the positions of all images as the rows of one matrix, so that the weights are gone through once."""
+    return columns.transpose(1, 2).flatten(0, 1).contiguous()
 
 
 class ResizeConv(nn.Conv2d):
