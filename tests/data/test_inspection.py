@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -359,3 +360,16 @@ def _runs(process: int) -> bool:
 def test_the_work_of_a_set_counts_pixels_and_files() -> None:
     facts = check.facts_by_header([((100, 200, 3), "uint8"), ((100, 200, 1), "uint8")])
     assert inspection._work_of(facts) == 2 * (20_000 + inspection.PER_PICTURE)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_header_that_claims_more_than_its_file_holds_is_no_large_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "WHOLE", 400e6)
+    data = make(tmp_path / "data")
+    content = bytearray((data / "trainA" / "003.png").read_bytes())
+    content[16:24] = (30_000).to_bytes(4) * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4)
+    (data / "trainA" / "003.png").write_bytes(content)
+    with pytest.raises(UserError, match="1 of 24 pairs cannot be used"):
+        open_data(section(data), quiet=True, processes=1)
+    assert open_data(section(data, on_error="skip"), quiet=True, processes=1).rest is None

@@ -26,7 +26,7 @@ from .file_facts import (
     differ_in_orientation,
 )
 from .grey import grey_among_colour
-from .images import Alpha, Header, size_of
+from .images import Alpha, Header, check_claim, size_of
 from .pairing import listed
 from .pairs import Direction, FilePicture, Picture, Record, Shaped, describe, directed
 from .pixels import Array
@@ -38,6 +38,8 @@ Kind = tuple[str, int]
 """The type and the channels of most pictures of a side."""
 
 SIDES = ("source", "target")
+_CLAIM = 4_000_000
+"""Pixels beyond which a header is not believed before its file is seen to be long enough."""
 SHOWN = 20
 ENOUGH = 10
 """A domain with fewer training pictures is memorised."""
@@ -472,6 +474,8 @@ def _picture_by_header(picture: FilePicture, alpha: Alpha) -> PictureFacts | Non
         return None
     try:
         header = size_of(picture.paths[0], picture.orientation)
+        if header.width * header.height > _CLAIM:
+            check_claim(picture.paths[0])
     except (UserError, Missing):
         return None
     if picture.half and header.width % 2:
