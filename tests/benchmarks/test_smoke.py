@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,9 @@ def test_a_benchmark_runs_at_toy_size_and_prints_numbers(file: Path, tmp_path: P
     arguments = toy(file)
     assert arguments is not None, f"{file.name} names no toy size: write TOY = [...], the arguments of a run that takes seconds"
     script = file.parent if file.stem == "__main__" else file
-    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=600, check=False)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # several that wait for each other, beside other tests, would take minutes
+    command = [sys.executable, str(script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=600, check=False, env=one_thread)
     assert done.returncode == 0, done.stderr[-2000:]
     assert any(character.isdigit() for character in done.stdout), "a benchmark prints what it measured"
 

@@ -170,7 +170,7 @@ OF_THEIR_OWN = {
     "data/images.py": "the primitive for pictures",
     "training/checkpoint.py": "in a run, which a training makes or knows",
     "training/log.py": "in a run",
-    "data/left_out.py": "in a run",
+    "data/check/left_out.py": "in a run",
     "training/preview.py": "in a run",
     "training/trackers.py": "in a run",
     "training/run_directory.py": "in a run",

@@ -290,7 +290,7 @@ OUR_OWN = {
     "evaluation/result.py:save_panels": "panels of an earlier evaluation",
     "features/download.py:_sweep": "unfinished downloads",
     "recipe/tree.py:shipped": "shipped recipes",
-    "registry.py:read_package": "the package's own source",
+    "registry.py:_registering": "the package's own source",
     "reporting/run/page.py:_contents": "sizes of a run's files",
     "reporting/run_files.py:_samples": "a run's samples",
     "reporting/shell.py:pages": "the pages' templates",

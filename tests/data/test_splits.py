@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.damage import cuts, flips
-from transfigure.data.left_out import LeftOut, load_left_out, save_left_out
+from transfigure.data.check.left_out import LeftOut, load_left_out, save_left_out
 from transfigure.data.pairs import Collection, FilePicture, Record, Single
 from transfigure.data.splits import SPLITS_FILE, Division, StoredSplit, divide
 from transfigure.errors import UserError

@@ -201,6 +201,7 @@ def _train(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> N
     world = next((word for word in words if word in drawn_worlds()), None)
     small = (
         SMALL
+        | ({"training.decay_start": 1} if "--training.decay_start" in words else {})  # an epoch that there is
         | (DRAWN if world else {})
         | ({"data.size": 32, "data.load_size": 32, "data.crop_size": 32, "data.val": 2, "data.test": 9} if world == "shapes" else {})
     )

@@ -25,7 +25,7 @@ from ..errors import RunFailure, TransfigureError, UserError
 from ..processes import isolated_children
 from . import pixels
 from .batch import Batch, Pair, collate
-from .check import Kind, PairWatch, sizes_apart, too_small, unfit
+from .check.findings import Kind, PairWatch, sizes_apart, too_small, unfit
 from .file_facts import NO_FACTS, PictureWatch
 from .images import Alpha
 from .pairs import Direction, FilePicture, Record, directed

@@ -15,18 +15,18 @@ from ..memory import without_collecting
 from ..progress import Progress, say
 from ..recipe import Data, data_at, drawn_worlds, has_place, without_place
 from ..wording import counted
-from .check import ENOUGH, Findings, PairFacts, Use, amiss_by_headers, raise_if_bad
-from .check import findings as findings_of
+from .check.facts_cache import FactsCache
+from .check.findings import ENOUGH, Findings, PairFacts, Use, amiss_by_headers, raise_if_bad
+from .check.findings import findings as findings_of
+from .check.inspection import BackgroundCheck, Inspection
+from .check.left_out import LeftOut, is_left_out, left_out_in_training, of_left_out, pictures_in, remaining, without
+from .check.processes import PartToCheck, check_pairs, cores
 from .dataset import Cache, PairDataset, PairFormat
 from .files import home_path, real_path
-from .inspection import Inspection, Rest
 from .layouts import folders_read, recognise
-from .left_out import LeftOut, is_left_out, left_out_in_training, of_left_out, pictures_in, remaining, without
-from .lookers import ToLookAt, cores, look_at
 from .pairing import listed
 from .pairs import SPLITS, Collection, Record, directed
 from .prepared import PreparedStore, cache_folder
-from .remembered import Memory
 from .splits import Division, StoredSplit, divide
 from .transforms import Geometry
 from .value_range import Range
@@ -47,7 +47,7 @@ class OpenedData:
         has_pairs: whether a held-out pair's target is what its source should become; else only sets can be compared.
         drawn: the names that were drawn into each split, for the run to keep; None where the data came divided.
         left_out: training and validation pairs that cannot be used and are left out, for the run to list.
-        rest: what has not been looked at yet, if anything; to be looked at while the training runs.
+        background_check: what has not been looked at yet, if anything; to be looked at while the training runs.
     """
 
     section: Data
@@ -62,7 +62,7 @@ class OpenedData:
     has_pairs: bool = True
     drawn: StoredSplit | None = None
     left_out: tuple[LeftOut, ...] = ()
-    rest: Rest | None = None
+    background_check: BackgroundCheck | None = None
 
     @property
     def unpaired(self) -> bool:
@@ -280,7 +280,7 @@ def open_data(
         has_pairs=paired,
         drawn=opened.division.drawn,
         left_out=tuple(left),
-        rest=rest,
+        background_check=rest,
     )
 
 
@@ -309,10 +309,10 @@ def usable(section: Data, records: Sequence[Record], split: str, paired: bool, q
     if not records or (section.on_error != "skip" and not amiss_by_headers(records, geometry_of(section, paired))):
         return list(records), []
     geometry, sources_first = geometry_of(section, paired), directed(records, section.direction)
-    parts = {split: ToLookAt(sources_first, geometry, section.alpha, _ranges(section))}
+    parts = {split: PartToCheck(sources_first, geometry, section.alpha, _ranges(section))}
     facts: dict[int, PairFacts] = {}
     with Progress(len(records), f"check {split} data", "pair", quiet=quiet) as progress:
-        for (_, index), one in look_at(parts, [(split, index) for index in range(len(records))], cores()):
+        for (_, index), one in check_pairs(parts, [(split, index) for index in range(len(records))], cores()):
             facts[index] = one
             progress.advance()
     found = findings_of(sources_first, [facts[index] for index in range(len(records))], geometry, use=Use(_ranges(section)))
@@ -352,15 +352,15 @@ def _inspect(
     left_out: Sequence[LeftOut],
     resumed: bool,
     processes: int | None,
-) -> tuple[Findings, list[LeftOut], Rest | None]:
+) -> tuple[Findings, list[LeftOut], BackgroundCheck | None]:
     """What a look at the training and validation pairs finds, and what is left to look at; what is to be left out goes from ``records``."""
     geometry, ranges = caches[0].geometry, _ranges(section)
     left: list[LeftOut] = []
     late = {(pair.split, pair.name) for pair in left_out if pair.found == "training"}
-    memory = Memory(None if caches[0].store is None else caches[0].store.folder, section.alpha, ranges)
+    memory = FactsCache(None if caches[0].store is None else caches[0].store.folder, section.alpha, ranges)
     uses = {"train": Use(ranges, "training"), "val": Use(ranges, "validation")}
     parts = {
-        name: ToLookAt(directed(records[name], section.direction), geometry, section.alpha, ranges, cache)
+        name: PartToCheck(directed(records[name], section.direction), geometry, section.alpha, ranges, cache)
         for name, cache in zip(("train", "val"), caches)
         if records[name]
     }
@@ -369,8 +369,8 @@ def _inspect(
         inspection.read(progress.advance)
 
         def look(name: str, held_out: list[Record]) -> Findings:
-            looked = inspection.looked[name]
-            found = findings_of(looked.part.records, looked.known(), geometry, use=uses[name], held_out=held_out)
+            checked = inspection.checked[name]
+            found = findings_of(checked.part.records, checked.known(), geometry, use=uses[name], held_out=held_out)
             if section.on_error == "skip" and resumed and found.reasons:
                 stay = {index: reasons for index, reasons in found.reasons.items() if (name, records[name][index].name) not in late}
                 left.extend(left_out_in_training(records[name][index], reasons, name, section.path) for index, reasons in stay.items())
@@ -380,8 +380,8 @@ def _inspect(
                 if kept or name != "train":
                     same = [index for index in range(len(records[name])) if index not in found.reasons] if paired else []
                     sources_first = directed(kept, section.direction)
-                    looked.part.cache.keep(same, sources_first)  # type: ignore[union-attr]
-                    looked.keep(sources_first, same if paired else None)
+                    checked.part.cache.keep(same, sources_first)  # type: ignore[union-attr]
+                    checked.keep(sources_first, same if paired else None)
                     records[name] = kept
                     left.extend(gone)
                     found.errors, found.unusable = [], 0
@@ -408,7 +408,7 @@ def _inspect(
                     )
     raise_if_bad(findings, section.on_error == "skip")
     usual = (findings.source_dtype, findings.source_channels), (findings.target_dtype, findings.target_channels)
-    rest = Rest(inspection.looked, memory, usual, uses, paired)
+    rest = BackgroundCheck(inspection.checked, memory, usual, uses, paired)
     if inspection.is_large:
         rest.compare_with(held_out, findings.warnings)
     rest.said = {*findings.warnings}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..data import images
 from ..data.batch import chunks
-from ..data.check import SHOWN
+from ..data.check.findings import SHOWN
 from ..data.file_facts import (
     FileFacts,
     Orientation,

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..data.batch import Pair
-from ..data.check import PairWatch, Use, inspect, raise_if_bad
+from ..data.check.findings import PairWatch, Use, inspect, raise_if_bad
+from ..data.check.left_out import LEFT_OUT_FILE, load_left_out, of_left_out, pictures_in, remaining
 from ..data.dataset import Arrays, Cache, PairDataset, PairFormat
 from ..data.file_facts import PictureWatch
 from ..data.files import real_path
 from ..data.grey import are_mixed, channels_of, grey_among_colour
 from ..data.layouts import recognise
-from ..data.left_out import LEFT_OUT_FILE, load_left_out, of_left_out, pictures_in, remaining
 from ..data.open import find_records, geometry_of, refuse_inside, resolve_data, usable
 from ..data.pairing import listed
 from ..data.splits import PAIRS, SPLITS_FILE, StoredSplit

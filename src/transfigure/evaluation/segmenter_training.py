@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data import pixels
-from ..data.check import differing_palettes, sizes_apart
+from ..data.check.findings import differing_palettes, sizes_apart
+from ..data.check.left_out import of_left_out
 from ..data.dataset import Cache
 from ..data.file_facts import PictureWatch
 from ..data.files import check_writable_folder, home_path
 from ..data.grey import channels_of, grey_among_colour
-from ..data.left_out import of_left_out
 from ..data.open import find_records, no_training_pairs, resolve_data, usable
 from ..data.ownership import check_outputs
 from ..data.pairs import Record

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -84,6 +85,8 @@ class DownConv(nn.Conv2d):
     padding: tuple[int, ...]
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        if _is_traced():
+            return super().forward(x)
         sides = zip(x.shape[-2:], self.kernel_size, self.stride, self.padding)
         height, width = ((side + 2 * padding - kernel) // stride + 1 for side, kernel, stride, padding in sides)
         if not _as_product(x, height * width, self.weight):
@@ -99,7 +102,7 @@ class UpConv(nn.ConvTranspose2d):
     padding: tuple[int, ...]
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: D102
-        if output_size is not None or not _as_product(x, x.shape[-2] * x.shape[-1], self.weight):
+        if _is_traced() or output_size is not None or not _as_product(x, x.shape[-2] * x.shape[-1], self.weight):
             return super().forward(x, output_size)
         settings = zip(x.shape[-2:], self.stride, self.padding, self.kernel_size, self.output_padding)
         height, width = ((side - 1) * stride - 2 * padding + kernel + more for side, stride, padding, kernel, more in settings)
@@ -111,6 +114,11 @@ class UpConv(nn.ConvTranspose2d):
 
 FEW_POSITIONS, MANY_WEIGHTS = 64, 2**20
 """Up to so many positions in all maps of a batch, and from so many weights on, products are faster."""
+
+
+def _is_traced() -> bool:
+    """Whether the graph is written down, for images of any size: then it must not depend on the size of those at hand."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[no-untyped-call]
 
 
 def _as_product(x: Tensor, positions: int, weight: Tensor) -> bool:

@@ -22,6 +22,7 @@ import numpy
 import torch
 
 from .._version import __version__
+from ..data.check.left_out import LEFT_OUT_FILE, LeftOut, save_left_out
 from ..data.files import (
     LOCK,
     check_writable_folder,
@@ -35,7 +36,6 @@ from ..data.files import (
     write_json,
     write_text,
 )
-from ..data.left_out import LEFT_OUT_FILE, LeftOut, save_left_out
 from ..data.splits import SPLITS_FILE, StoredSplit
 from ..errors import UserError
 from ..recipe import FREE_ON_RESUME, Recipe

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import Batch
+from ..data.check.left_out import LeftOut, load_left_out, save_left_out
+from ..data.check.processes import cores
 from ..data.dataset import Loader, PairSampler
-from ..data.left_out import LeftOut, load_left_out, save_left_out
-from ..data.lookers import cores
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
@@ -36,7 +36,6 @@ from ..registry import plugin_flags
 from ..stored import brief
 from ..wording import counted
 from .allocator import keep_freed_memory
-from .behind import Behind
 from .checkpoint import (
     check_network,
     check_optimizer,
@@ -48,6 +47,7 @@ from .checkpoint import (
     save_checkpoint,
     seed_everything,
 )
+from .data_check import DataCheck
 from .ema import EMA
 from .engine import Engine
 from .health import Health, broken, signs
@@ -153,8 +153,8 @@ def opening(trainer: Trainer) -> list[str]:
         device += f", {engine.world_size} processes"
     store = data.train.cache.store
     cache = [] if store is None else [f"cache:   {store.describe()}"]
-    if data.rest is not None:
-        cache.append(f"check:   {data.rest.describe()}")
+    if data.background_check is not None:
+        cache.append(f"check:   {data.background_check.describe()}")
     together = f", {training.update_size} to an update" if training.accumulate > 1 else ""
     return [
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
@@ -280,7 +280,7 @@ class Trainer:
         self.batches_per_epoch = self._sampler(0, 0).batches
         self.loader = Loader(data.train, training.update_size, recipe.data.workers)
         self.previews = Previews(data, training.preview_count, run.samples, engine.device)
-        self.behind = Behind(data, run, engine.leads, quiet, self._write)
+        self.data_check = DataCheck(data, run, engine.leads, quiet, self._write)
         self.log: RunLog | None = None  # opened by fit, in the process that leads
         self.expected = Expectation(quiet=True)
         self.started = self.saved_at = self.logged_at = time.monotonic()
@@ -325,7 +325,7 @@ class Trainer:
             self._write("end", seconds=self._seconds(), conditions=self.health.conditions())
             finished = True
         finally:
-            self.behind.close()
+            self.data_check.close()
             self.loader.close()
             if self.log is not None:
                 self.log.close(finished)
@@ -355,9 +355,9 @@ class Trainer:
                 self._preview()
             if passed(training.keep_every, before, position.images):
                 self._keep()
-            self.behind.look()
+            self.data_check.look()
             stop_asked, long_ago, spoilt = self.engine.any(
-                stop.signal is not None, time.monotonic() - self.saved_at > CHECKPOINT_SECONDS, self.behind.error is not None
+                stop.signal is not None, time.monotonic() - self.saved_at > CHECKPOINT_SECONDS, self.data_check.error is not None
             )
             if passed(training.checkpoint_every, before, position.images) or long_ago:
                 self._save()
@@ -365,7 +365,7 @@ class Trainer:
                 self._stop(stop)
             if spoilt:
                 self._save()
-                raise self.behind.error or UserError("pairs cannot be used: the leading process says which")
+                raise self.data_check.error or UserError("pairs cannot be used: the leading process says which")
         position.epoch, position.batch = position.epoch + 1, 0
 
     def _batches(self, sampler: PairSampler) -> Iterator[Batch]:
@@ -380,7 +380,7 @@ class Trainer:
             if self.engine.world_size > 1:  # the others wait for this process, and cannot save with it
                 raise
             self._save()
-            raise self.behind.stopping(str(error)) from error
+            raise self.data_check.stopping(str(error)) from error
 
     def _end_epoch(self) -> None:
         """Validation, previews and a checkpoint at the end of an epoch."""

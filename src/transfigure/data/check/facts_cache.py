@@ -19,23 +19,23 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .check import PairFacts, PictureFacts, facts_by_header
-from .file_facts import NO_FACTS, FileFacts
-from .images import Alpha
-from .pairs import FilePicture, Record
-from .prepared import FACTS, alone_with, file_key
-from .value_range import Range, Values
+from ..file_facts import NO_FACTS, FileFacts
+from ..images import Alpha
+from ..pairs import FilePicture, Record
+from ..prepared import FACTS, alone_with, file_key
+from ..value_range import Range, Values
+from .findings import PairFacts, PictureFacts, facts_by_header
 
 T = TypeVar("T")
 _VERSION = 1
 """Of what is said here of a pair; whoever changes what a fact means counts this up."""
-_SEAL = 16
+_DIGEST_LETTERS = 16
 """Letters of a line's digest."""
 _LARGEST = 1 << 30
 _AT_ONCE = 64
 
 
-class Memory:
+class FactsCache:
     """What is remembered of the pairs of a data set.
 
     Args:
@@ -47,7 +47,7 @@ class Memory:
     def __init__(self, folder: Path | None, alpha: Alpha, ranges: tuple[Range | None, Range | None]) -> None:
         self._file = None if folder is None else folder / FACTS
         self._how = _VERSION, alpha, ranges
-        self._told: dict[object, str] = {}
+        self._described: dict[object, str] = {}
         self._began = time.time()
         self._new: list[bytes] = []
         self._lines = self._read()
@@ -59,8 +59,8 @@ class Memory:
             return None
         paths = a.paths if a.half else (*a.paths, *b.paths)
         kind = len(a.paths), a.half, a.orientation, b.half, b.orientation
-        if (how := self._told.get(kind)) is None:
-            how = self._told[kind] = repr((kind, self._how))
+        if (how := self._described.get(kind)) is None:
+            how = self._described[kind] = repr((kind, self._how))
         found = file_key(paths, how, before=self._began)
         return None if found is None else found.hex()
 
@@ -68,7 +68,7 @@ class Memory:
         """What many pairs together are known by."""
         return None if self._file is None else hashlib.blake2b(repr(keys).encode(), digest_size=16).hexdigest()
 
-    def recall(self, key: str | None) -> PairFacts | None:
+    def get(self, key: str | None) -> PairFacts | None:
         """The facts of a pair, if they are remembered."""
         value = self._value(key)
         with contextlib.suppress(ValueError, TypeError, IndexError, KeyError):
@@ -76,12 +76,12 @@ class Memory:
                 return PairFacts(_picture(value[0]), _picture(value[1]))
         return None
 
-    def recall_names(self, key: str | None) -> list[str] | None:
+    def get_names(self, key: str | None) -> list[str] | None:
         """A list of names, if it is remembered."""
         value = self._value(key)
         return value["names"] if isinstance(value, dict) and isinstance(value.get("names"), list) else None
 
-    def recall_headers(self, key: str | None) -> list[PairFacts | None] | None:
+    def get_headers(self, key: str | None) -> list[PairFacts | None] | None:
         """What the headers of many pairs together say, if it is remembered."""
         value = self._value(key)
         with contextlib.suppress(ValueError, TypeError, IndexError, KeyError):
@@ -90,7 +90,7 @@ class Memory:
                 return [None if at < 0 else kinds[at] for at in value["pairs"]]
         return None
 
-    def remember_headers(self, key: str | None, heads: Sequence[PairFacts | None]) -> None:
+    def put_headers(self, key: str | None, heads: Sequence[PairFacts | None]) -> None:
         """Keep what the headers of many pairs together say."""
         if key is None:
             return
@@ -99,12 +99,12 @@ class Memory:
         plain = [[[one.shape, one.dtype.name] for one in facts.pictures or ()] for facts in kinds]
         self._keep(key, {"kinds": plain, "pairs": pairs})
 
-    def remember(self, key: str | None, facts: PairFacts) -> None:
+    def put(self, key: str | None, facts: PairFacts) -> None:
         """Keep the facts of a pair whose pixels were read."""
         if key is not None and facts.pictures is not None and all(picture.values is not None for picture in facts.pictures):
             self._keep(key, [_plain(picture) for picture in facts.pictures])
 
-    def remember_names(self, key: str | None, names: Sequence[str]) -> None:
+    def put_names(self, key: str | None, names: Sequence[str]) -> None:
         """Keep a list of names."""
         if key is not None:
             self._keep(key, {"names": list(names)})
@@ -126,7 +126,7 @@ class Memory:
 
     def _keep(self, key: str, value: Any) -> None:
         content = json.dumps([key, value], separators=(",", ":")).encode()
-        self._new.append(_seal(content) + content + b"\n")
+        self._new.append(_digest(content) + content + b"\n")
         if len(self._new) >= _AT_ONCE:
             self.flush()
 
@@ -142,14 +142,14 @@ class Memory:
             descriptor = os.open(self._file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
             with open(descriptor, "rb") as stream:  # noqa: PTH123 - not through a link
                 for line in itertools.islice(stream, 1 << 24):
-                    content = line[_SEAL:-1]
-                    if content[:2] == b'["' and line[:_SEAL] == _seal(content):
+                    content = line[_DIGEST_LETTERS:-1]
+                    if content[:2] == b'["' and line[:_DIGEST_LETTERS] == _digest(content):
                         lines[content[2:34].decode("ascii", "replace")] = content
         return lines
 
 
-def _seal(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=_SEAL // 2).hexdigest().encode()
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_LETTERS // 2).hexdigest().encode()
 
 
 def _plain(picture: PictureFacts) -> list[Any]:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import UserError
-from ..wording import counted
-from .files import read_json_with_digest, write_json_with_digest
-from .pairs import Record, Single, side_by_chance
+from ...errors import UserError
+from ...wording import counted
+from ..files import read_json_with_digest, write_json_with_digest
+from ..pairs import Record, Single, side_by_chance
 
 LEFT_OUT_FILE = "left_out.json"
 """In a run directory."""

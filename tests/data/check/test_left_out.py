@@ -12,7 +12,7 @@ import torch
 
 from tests.training.runs import checkpoint_tensors
 from transfigure.data import images
-from transfigure.data.left_out import LEFT_OUT_FILE, LeftOut, load_left_out, save_left_out
+from transfigure.data.check.left_out import LEFT_OUT_FILE, LeftOut, load_left_out, save_left_out
 from transfigure.data.open import open_data, resolve_data
 from transfigure.errors import UserError
 from transfigure.evaluation.evaluate import evaluate
@@ -20,7 +20,7 @@ from transfigure.recipe import Data, Recipe
 from transfigure.studies.preservation.analyze import AnalysisOptions, analyze
 from transfigure.training.trainer import train
 
-from ..tiny import noise_image
+from ...tiny import noise_image
 
 BROKEN = (2, 7)
 

@@ -11,13 +11,14 @@ import pytest
 
 from tests.tiny import noise_image
 from tests.training.runs import assert_same_bits, log_entries, stop_after
-from transfigure.data import images, inspection, prepared
-from transfigure.data.inspection import Rest
-from transfigure.data.left_out import load_left_out
+from transfigure.data import images, prepared
+from transfigure.data.check import inspection
+from transfigure.data.check.inspection import BackgroundCheck
+from transfigure.data.check.left_out import load_left_out
 from transfigure.data.open import open_data, resolve_data
 from transfigure.errors import UserError
 from transfigure.recipe import Recipe
-from transfigure.training import behind
+from transfigure.training import data_check
 from transfigure.training.trainer import train
 
 COUNT = 12
@@ -29,7 +30,7 @@ def _large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(inspection, "WHOLE", 1.0)
     monkeypatch.setattr(inspection, "SAMPLE", 3 * 2 * (inspection.PER_PICTURE + 400.0))
     monkeypatch.setattr(prepared, "SETTLED", -60.0)
-    monkeypatch.setattr(behind, "_EVERY", 0.0)
+    monkeypatch.setattr(data_check, "_EVERY", 0.0)
     monkeypatch.setenv("TRANSFIGURE_CACHE", str(tmp_path / "cache"))
 
 
@@ -55,9 +56,9 @@ def recipe(data: Path, **keys: Any) -> Recipe:
 
 def unread(data: Path) -> list[int]:
     """The training pairs that are not read before the training begins."""
-    rest = open_data(resolve_data(recipe(data).data), quiet=True, processes=1).rest
+    rest = open_data(resolve_data(recipe(data).data), quiet=True, processes=1).background_check
     assert rest is not None
-    return rest.looked["train"].open()
+    return rest.checked["train"].open()
 
 
 def spoil(file: Path) -> bytes:
@@ -69,22 +70,22 @@ def spoil(file: Path) -> bytes:
 
 def see_everything_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first question is answered when all has been looked at."""
-    poll = Rest.poll
+    poll = BackgroundCheck.poll
 
-    def patient(self: Rest) -> Any:
+    def patient(self: BackgroundCheck) -> Any:
         late = poll(self)
         end = time.monotonic() + 60
-        while self._lookers is not None and self._lookers.busy:
+        while self._processes is not None and self._processes.busy:
             assert time.monotonic() < end
             late += poll(self)
         return late
 
-    monkeypatch.setattr(Rest, "poll", patient)
+    monkeypatch.setattr(BackgroundCheck, "poll", patient)
 
 
 def see_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks behind, so that the training meets what is broken by itself."""
-    monkeypatch.setattr(Rest, "start", lambda self, processes: None)
+    monkeypatch.setattr(BackgroundCheck, "start", lambda self, processes: None)
 
 
 @pytest.mark.parametrize("who", ["the look behind", "the training"])

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..data.inspection import Late
-from ..data.left_out import LeftOut, left_out_in_training, save_left_out
-from ..data.lookers import cores
+from ..data.check.inspection import UnusablePair
+from ..data.check.left_out import LeftOut, left_out_in_training, save_left_out
+from ..data.check.processes import cores
 from ..data.open import OpenedData
 from ..errors import UserError
 from ..progress import say
@@ -23,7 +23,7 @@ _NAMED = 3
 
 
 @dataclass
-class Behind:
+class DataCheck:
     """The look at the data behind a training: at what was not read before it, and at what it finds unusable itself.
 
     Attributes:
@@ -49,7 +49,7 @@ class Behind:
     def __post_init__(self) -> None:
         self.left_out = list(self.data.left_out)
         self._seen = len(self.data.train.unusable)
-        self._rest = self.data.rest if self.leads else None
+        self._rest = self.data.background_check if self.leads else None
         self._started = False
 
     def look(self) -> None:
@@ -71,7 +71,7 @@ class Behind:
             elif self._rest.is_done:
                 self._end()
 
-    def _take(self, late: Sequence[Late]) -> None:
+    def _take(self, late: Sequence[UnusablePair]) -> None:
         if not late:
             return
         if self.data.section.on_error == "stop":
@@ -133,5 +133,5 @@ class Behind:
 
     def close(self) -> None:
         """End the processes."""
-        if self.data.rest is not None:
-            self.data.rest.close()
+        if self.data.background_check is not None:
+            self.data.background_check.close()

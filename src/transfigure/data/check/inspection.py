@@ -13,13 +13,13 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import TransfigureError
-from ..memory import without_collecting
-from ..wording import counted
-from .check import Kind, PairFacts, Use, findings, problems_of, shared_note, unfit
-from .lookers import Key, Lookers, ToLookAt, cores, headers_of, look_at
-from .pairs import Record
-from .remembered import Memory
+from ...errors import TransfigureError
+from ...memory import without_collecting
+from ...wording import counted
+from ..pairs import Record
+from .facts_cache import FactsCache
+from .findings import Kind, PairFacts, Use, findings, problems_of, shared_note, unfit
+from .processes import CheckProcesses, Key, PartToCheck, check_pairs, cores, read_headers
 
 Check = Literal["full", "sample", "headers"]
 
@@ -33,7 +33,7 @@ _SEED = 0
 
 
 @dataclass
-class Looked:
+class CheckedPart:
     """What is known of the pairs of one part of the data.
 
     Attributes:
@@ -42,7 +42,7 @@ class Looked:
         keys: what each is remembered by.
     """
 
-    part: ToLookAt
+    part: PartToCheck
     facts: list[PairFacts | None]
     keys: list[str | None]
 
@@ -91,11 +91,11 @@ class Inspection:
 
     is_large = False
 
-    def __init__(self, parts: dict[str, ToLookAt], memory: Memory, check: Check = "sample", processes: int | None = None) -> None:
+    def __init__(self, parts: dict[str, PartToCheck], memory: FactsCache, check: Check = "sample", processes: int | None = None) -> None:
         self.memory, self.check = memory, check
         self.processes = cores() if processes is None else processes
         with without_collecting():
-            self.looked = {name: _remembered(part, memory) for name, part in parts.items()}
+            self.checked = {name: _remembered(part, memory) for name, part in parts.items()}
 
     def read(self, progress: Callable[[int], object]) -> None:
         """Read as much as is to be read before the training.
@@ -103,42 +103,42 @@ class Inspection:
         Args:
             progress: called with how many more pairs have been done.
         """
-        todo = {name: looked.open() for name, looked in self.looked.items()}
-        progress(sum(len(looked.facts) - len(todo[name]) for name, looked in self.looked.items()))
+        todo = {name: checked.open() for name, checked in self.checked.items()}
+        progress(sum(len(checked.facts) - len(todo[name]) for name, checked in self.checked.items()))
         if self.check != "full":
             with without_collecting():
                 todo = self._by_headers(todo)
         done = dict.fromkeys(todo, 0)
         for name, indices in todo.items():
             self._before(name)
-            for (_, index), facts in look_at({name: self.looked[name].part}, [(name, index) for index in indices], self.processes):
-                self.looked[name].facts[index] = facts
-                self.memory.remember(self.looked[name].keys[index], facts)
+            for (_, index), facts in check_pairs({name: self.checked[name].part}, [(name, index) for index in indices], self.processes):
+                self.checked[name].facts[index] = facts
+                self.memory.put(self.checked[name].keys[index], facts)
                 done[name] += 1
                 progress(1)
         self.memory.flush()
-        progress(sum(len(looked.open()) for looked in self.looked.values()))
+        progress(sum(len(checked.open()) for checked in self.checked.values()))
 
     def _before(self, name: str) -> None:
         """One budget in memory for all parts."""
-        caches = [looked.part.cache for looked in self.looked.values()]
-        if name != next(iter(self.looked)) and None not in caches:
-            first, own = caches[0], self.looked[name].part.cache
+        caches = [checked.part.cache for checked in self.checked.values()]
+        if name != next(iter(self.checked)) and None not in caches:
+            first, own = caches[0], self.checked[name].part.cache
             own.max_bytes = max(0, first.max_bytes - first.bytes)  # type: ignore[union-attr]
 
     def _by_headers(self, todo: dict[str, list[int]]) -> dict[str, list[int]]:
         """Which of the pairs to read, and the headers of the others."""
         heads, suspects = self._headers(todo)
-        work = sum(_work_of(facts) for looked in self.looked.values() for facts in looked.facts if facts is not None)
+        work = sum(_work_of(facts) for checked in self.checked.values() for facts in checked.facts if facts is not None)
         new = sum(map(_work_of, heads.values())) + PER_PICTURE * len(suspects)
         self.is_large = work + new > WHOLE
         if self.check == "sample" and new <= WHOLE:
             return todo
-        if any(not picture.paths for name in todo for record in self.looked[name].part.records[:1] for picture in (record.a, record.b)):
+        if any(not picture.paths for name in todo for record in self.checked[name].part.records[:1] for picture in (record.a, record.b)):
             return todo  # drawn: there are no headers
         chosen = {*suspects, *_unusual(heads), *(self._sample(heads) if self.check == "sample" else ())}
         for (name, index), facts in heads.items():
-            self.looked[name].facts[index] = facts
+            self.checked[name].facts[index] = facts
         return {name: [index for index in indices if (name, index) in chosen] for name, indices in todo.items()}
 
     def _headers(self, todo: dict[str, list[int]]) -> tuple[dict[Key, PairFacts], list[Key]]:
@@ -146,13 +146,13 @@ class Inspection:
         heads: dict[Key, PairFacts] = {}
         suspects: list[Key] = []
         for name, indices in todo.items():
-            looked = self.looked[name]
-            of_all = None if None in looked.keys else self.memory.key_of_all(["headers", *looked.keys])
-            if (known := self.memory.recall_headers(of_all)) is None or len(known) != len(looked.keys):
-                found = headers_of({name: looked.part}, [(name, index) for index in indices], self.processes)
-                known = [found.get((name, index)) for index in range(len(looked.keys))]
+            checked = self.checked[name]
+            of_all = None if None in checked.keys else self.memory.key_of_all(["headers", *checked.keys])
+            if (known := self.memory.get_headers(of_all)) is None or len(known) != len(checked.keys):
+                found = read_headers({name: checked.part}, [(name, index) for index in indices], self.processes)
+                known = [found.get((name, index)) for index in range(len(checked.keys))]
                 if len(indices) == len(known):
-                    self.memory.remember_headers(of_all, known)
+                    self.memory.put_headers(of_all, known)
             for index in indices:
                 if (facts := known[index]) is None:
                     suspects.append((name, index))
@@ -162,22 +162,22 @@ class Inspection:
 
     def _sample(self, heads: dict[Key, PairFacts]) -> list[Key]:
         """Those of a few pairs, drawn from all by their positions alone, that have not been read yet."""
-        everything = [(name, index) for name, looked in self.looked.items() for index in range(len(looked.facts))]
+        everything = [(name, index) for name, checked in self.checked.items() for index in range(len(checked.facts))]
         drawn: list[Key] = []
         spent = 0.0
         for at in np.random.default_rng(_SEED).permutation(len(everything)):
             if spent >= SAMPLE:
                 break
             name, index = key = everything[at]
-            if (facts := heads.get(key, self.looked[name].facts[index])) is not None:
+            if (facts := heads.get(key, self.checked[name].facts[index])) is not None:
                 spent += _work_of(facts)
                 drawn += [key] if key in heads else []
         return drawn
 
 
-def _remembered(part: ToLookAt, memory: Memory) -> Looked:
+def _remembered(part: PartToCheck, memory: FactsCache) -> CheckedPart:
     keys = [memory.key(record) for record in part.records]
-    return Looked(part, [memory.recall(key) for key in keys], keys)
+    return CheckedPart(part, [memory.get(key) for key in keys], keys)
 
 
 def _work_of(facts: PairFacts) -> float:
@@ -202,7 +202,7 @@ def _unusual(heads: dict[Key, PairFacts]) -> list[Key]:
 
 
 @dataclass(frozen=True)
-class Late:
+class UnusablePair:
     """A pair that turns out to be of no use while the training runs.
 
     Attributes:
@@ -219,11 +219,11 @@ class Late:
 
 
 @dataclass
-class Rest:
+class BackgroundCheck:
     """What has not been looked at before the training began, and the processes that look at it.
 
     Attributes:
-        looked: what is known of each part.
+        checked: what is known of each part.
         memory: where it is remembered.
         usual: the type and channels of most sources and targets.
         uses: what each part is for.
@@ -234,8 +234,8 @@ class Rest:
         gave_up: why the look was given up, if it was.
     """
 
-    looked: dict[str, Looked]
-    memory: Memory
+    checked: dict[str, CheckedPart]
+    memory: FactsCache
     usual: tuple[Kind, Kind]
     uses: dict[str, Use]
     paired: bool
@@ -243,20 +243,20 @@ class Rest:
     held_out_key: str | None = None
     gave_up: str = ""
     said: set[str] = field(default_factory=set)
-    _lookers: Lookers | None = None
-    _found: list[Late] = field(default_factory=list)
+    _processes: CheckProcesses | None = None
+    _found: list[UnusablePair] = field(default_factory=list)
     _shared: list[str] = field(default_factory=list)
     _ended: bool = False
 
     @property
     def is_anything(self) -> bool:
         """Whether anything is left to look at."""
-        return bool(self.held_out) or any(looked.open() for looked in self.looked.values())
+        return bool(self.held_out) or any(checked.open() for checked in self.checked.values())
 
     def describe(self) -> str:
         """``the headers of 100,000 pairs and the pixels of 555 have been read; the rest is read while training runs``."""
-        everything = sum(len(looked.facts) for looked in self.looked.values())
-        left = sum(len(looked.open()) for looked in self.looked.values())
+        everything = sum(len(checked.facts) for checked in self.checked.values())
+        left = sum(len(checked.open()) for checked in self.checked.values())
         if not left:
             return f"whether the {len(self.held_out):,} held-out pairs are training pairs too is found out while training runs"
         known = f"the headers of {counted(everything, 'pair')} and the pixels of {everything - left:,} have been read"
@@ -264,30 +264,30 @@ class Rest:
 
     def compare_with(self, held_out: Sequence[Record], notes: list[str]) -> None:
         """Find out which held-out pairs are training pairs too, or note what is remembered of that."""
-        keys = [key for looked in self.looked.values() for key in looked.keys] + [self.memory.key(record) for record in held_out]
+        keys = [key for checked in self.checked.values() for key in checked.keys] + [self.memory.key(record) for record in held_out]
         self.held_out_key = None if None in keys else self.memory.key_of_all([*keys, str(len(held_out))])
-        if (names := self.memory.recall_names(self.held_out_key)) is None:
+        if (names := self.memory.get_names(self.held_out_key)) is None:
             self.held_out = held_out
         elif names:
             notes.append(shared_note(names, len(held_out)))
 
     def start(self, processes: int) -> None:
         """Begin to look at it; ``processes`` leave the training what it needs of the machine."""
-        if self._lookers is not None or self._ended:
+        if self._processes is not None or self._ended:
             return
-        self._lookers = Lookers({name: looked.part for name, looked in self.looked.items()}, processes, humbly=True)
-        for name in reversed(self.looked):  # the validation pairs, which are needed together, first
-            self._lookers.give((name, index) for index in self.looked[name].open())
+        self._processes = CheckProcesses({name: checked.part for name, checked in self.checked.items()}, processes, background=True)
+        for name in reversed(self.checked):  # the validation pairs, which are needed together, first
+            self._processes.give((name, index) for index in self.checked[name].open())
         if self.held_out:
-            self._lookers.ask_what_is_shared("train", self.held_out)
+            self._processes.ask_what_is_shared("train", self.held_out)
 
-    def poll(self) -> list[Late]:
+    def poll(self) -> list[UnusablePair]:
         """The pairs that have turned out to be of no use since the last time. It does not wait."""
-        if self._lookers is None:
+        if self._processes is None:
             return []
         late = []
         try:
-            results = self._lookers.results()
+            results = self._processes.results()
         except TransfigureError as error:  # that a process was ended, or lacks a package, ends no training, which reads what it needs
             self.gave_up = str(error)
             self.close()
@@ -295,17 +295,17 @@ class Rest:
         for (name, index), facts in results:
             if isinstance(facts, list):
                 self._shared = facts
-                self.memory.remember_names(self.held_out_key, facts)
+                self.memory.put_names(self.held_out_key, facts)
                 continue
-            looked = self.looked[name]
-            looked.facts[index] = facts
-            self.memory.remember(looked.keys[index], facts)
-            if reasons := self._faults(looked.part, index, facts):
-                late.append(Late(name, index, looked.part.records[index], tuple(reasons)))
+            checked = self.checked[name]
+            checked.facts[index] = facts
+            self.memory.put(checked.keys[index], facts)
+            if reasons := self._faults(checked.part, index, facts):
+                late.append(UnusablePair(name, index, checked.part.records[index], tuple(reasons)))
         self._found += late
         return late
 
-    def _faults(self, part: ToLookAt, index: int, facts: PairFacts) -> list[str]:
+    def _faults(self, part: PartToCheck, index: int, facts: PairFacts) -> list[str]:
         record = part.records[index]
         if facts.pictures is None:
             return list(facts.unread)
@@ -315,22 +315,24 @@ class Rest:
     @property
     def is_done(self) -> bool:
         """Whether everything has been looked at."""
-        return self._lookers is not None and not self._lookers.busy
+        return self._processes is not None and not self._processes.busy
 
-    def end(self) -> tuple[list[str], list[Late]]:
+    def end(self) -> tuple[list[str], list[UnusablePair]]:
         """What is to be said of all pairs together, once all have been looked at: notes, and pairs that do not go with the others."""
         self.close()
         notes: list[str] = []
-        late: list[Late] = []
+        late: list[UnusablePair] = []
         with without_collecting():
-            for name, looked in self.looked.items():
-                part = looked.part
-                found = findings(part.records, looked.known(), part.geometry, use=self.uses[name])
+            for name, checked in self.checked.items():
+                part = checked.part
+                found = findings(part.records, checked.known(), part.geometry, use=self.uses[name])
                 words = [f"validation: {note}" for note in found.warnings] if name == "val" else found.warnings
                 notes += [note for note in words if note not in self.said]
                 known = {one.index for one in self._found if one.part == name}
                 late += [
-                    Late(name, index, part.records[index], tuple(reasons)) for index, reasons in found.reasons.items() if index not in known
+                    UnusablePair(name, index, part.records[index], tuple(reasons))
+                    for index, reasons in found.reasons.items()
+                    if index not in known
                 ]
         if self._shared:
             notes.append(shared_note(self._shared, len(self.held_out)))
@@ -340,6 +342,6 @@ class Rest:
         """End the processes."""
         self.memory.flush()
         self._ended = True
-        if self._lookers is not None:
-            self._lookers.close()
-            self._lookers = None
+        if self._processes is not None:
+            self._processes.close()
+            self._processes = None

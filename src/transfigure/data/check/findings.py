@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..errors import Missing, UserError
-from ..wording import counted, said_once, that_are
-from .file_facts import (
+from ...errors import Missing, UserError
+from ...wording import counted, said_once, that_are
+from ..file_facts import (
     KEPT_TYPES,
     NO_FACTS,
     FactsWatch,
@@ -25,13 +25,13 @@ from .file_facts import (
     describe_pages,
     differ_in_orientation,
 )
-from .grey import grey_among_colour
-from .images import Alpha, Header, check_claim, size_of
-from .pairing import listed
-from .pairs import Direction, FilePicture, Picture, Record, Shaped, describe, directed
-from .pixels import Array
-from .transforms import Geometry
-from .value_range import DEPTHS, FEW, Range, Values, Watch, leaves, measured, suggested_by, train_flag
+from ..grey import grey_among_colour
+from ..images import Alpha, Header, check_claim, size_of
+from ..pairing import listed
+from ..pairs import Direction, FilePicture, Picture, Record, Shaped, describe, directed
+from ..pixels import Array
+from ..transforms import Geometry
+from ..value_range import DEPTHS, FEW, Range, Values, Watch, leaves, measured, suggested_by, train_flag
 
 T = TypeVar("T")
 Kind = tuple[str, int]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transfigure.data import check, images
-from transfigure.data.check import Findings, inspect, raise_if_bad
+from transfigure.data import images
+from transfigure.data.check import findings as check
+from transfigure.data.check.findings import Findings, inspect, raise_if_bad
 from transfigure.data.dataset import Cache, PairDataset, PairFormat
 from transfigure.data.open import open_collection, open_data, resolve_data
 from transfigure.data.pairs import FilePicture, Record

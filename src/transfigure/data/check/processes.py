@@ -23,15 +23,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
-from ..errors import RunFailure, TransfigureError
-from ..processes import isolated_children
-from .check import PairFacts, by_header, look, shared_files
-from .files import LOCK
-from .images import Alpha
-from .pairs import Record
-from .pixels import Array
-from .transforms import Geometry
-from .value_range import Range
+from ...errors import RunFailure, TransfigureError
+from ...processes import isolated_children
+from ..files import LOCK
+from ..images import Alpha
+from ..pairs import Record
+from ..pixels import Array
+from ..transforms import Geometry
+from ..value_range import Range
+from .findings import PairFacts, by_header, look, shared_files
 
 _FORKS = sys.platform == "linux"
 FEWEST = 64 if _FORKS else 2000
@@ -61,7 +61,7 @@ class Keeps(Protocol):
 
 
 @dataclass
-class ToLookAt:
+class PartToCheck:
     """Pairs to look at.
 
     Attributes:
@@ -102,7 +102,7 @@ def _alone(processes: int) -> bool:
     return processes < 2 or multiprocessing.current_process().daemon
 
 
-def headers_of(parts: dict[str, ToLookAt], keys: Sequence[Key], processes: int) -> dict[Key, PairFacts | None]:
+def read_headers(parts: dict[str, PartToCheck], keys: Sequence[Key], processes: int) -> dict[Key, PairFacts | None]:
     """What the headers of pairs say; None where they do not say enough, see :func:`.check.by_header`.
 
     Args:
@@ -116,14 +116,14 @@ def headers_of(parts: dict[str, ToLookAt], keys: Sequence[Key], processes: int) 
     if _alone(processes) or len(keys) < MANY:
         return {(name, index): parts[name].header(index) for name, index in keys}
     found: dict[Key, PairFacts | None] = {}
-    with contextlib.closing(Lookers(parts, processes)) as lookers:
-        lookers.give(keys, "headers", MANY // 10)
-        while lookers.busy:
-            found |= lookers.results(timeout=None)
+    with contextlib.closing(CheckProcesses(parts, processes)) as pool:
+        pool.give(keys, "headers", MANY // 10)
+        while pool.busy:
+            found |= pool.results(timeout=None)
     return found
 
 
-def look_at(parts: dict[str, ToLookAt], keys: Sequence[Key], processes: int) -> Iterator[tuple[Key, PairFacts]]:
+def check_pairs(parts: dict[str, PartToCheck], keys: Sequence[Key], processes: int) -> Iterator[tuple[Key, PairFacts]]:
     """The facts of pairs, in any order.
 
     Args:
@@ -139,24 +139,24 @@ def look_at(parts: dict[str, ToLookAt], keys: Sequence[Key], processes: int) -> 
         for name, index in keys:
             yield (name, index), parts[name].look(index)
         return
-    with contextlib.closing(Lookers(parts, processes)) as lookers:
-        lookers.give(keys)
-        while lookers.busy:
-            for key, facts in lookers.results(timeout=None):
+    with contextlib.closing(CheckProcesses(parts, processes)) as pool:
+        pool.give(keys)
+        while pool.busy:
+            for key, facts in pool.results(timeout=None):
                 assert isinstance(facts, PairFacts)
                 yield key, facts
 
 
-class Lookers:
+class CheckProcesses:
     """A few processes that look at pairs. They are to be closed.
 
     Args:
         parts: the data.
         processes: how many.
-        humbly: they use only what others leave of the machine.
+        background: they use only what others leave of the machine.
     """
 
-    def __init__(self, parts: dict[str, ToLookAt], processes: int, humbly: bool = False) -> None:
+    def __init__(self, parts: dict[str, PartToCheck], processes: int, background: bool = False) -> None:
         context: Any = multiprocessing.get_context("fork" if _FORKS else "spawn")
         self._processes: dict[Connection, BaseProcess] = {}
         self._todo: deque[tuple[str, Any]] = deque()
@@ -165,8 +165,8 @@ class Lookers:
             warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside other threads: what they hold is not used there
             for _ in range(processes):
                 mine, theirs = context.Pipe()
-                child = context.Process(target=_work, args=(theirs, parts, os.getpid(), humbly), daemon=True)
-                with _deaf():
+                child = context.Process(target=_work, args=(theirs, parts, os.getpid(), background), daemon=True)
+                with _signals_blocked():
                     child.start()
                 theirs.close()
                 self._processes[mine], self._given[mine] = child, 0
@@ -231,7 +231,7 @@ class Lookers:
         self._todo.clear()
 
 
-def _work(connection: Connection, parts: dict[str, ToLookAt], parent: int, humbly: bool) -> None:
+def _work(connection: Connection, parts: dict[str, PartToCheck], parent: int, background: bool) -> None:
     """What such a process does until it is ended."""
     for number in _WISHES:
         signal.signal(number, signal.SIG_IGN)
@@ -246,7 +246,7 @@ def _work(connection: Connection, parts: dict[str, ToLookAt], parent: int, humbl
             whose = id(part.cache.store)
             stores[whose] = stores.get(whose) or pickle.loads(pickle.dumps(part.cache.store))
             part.cache.store = stores[whose]
-    if humbly and hasattr(os, "nice"):
+    if background and hasattr(os, "nice"):
         os.nice(19)
     import torch
 
@@ -256,7 +256,7 @@ def _work(connection: Connection, parts: dict[str, ToLookAt], parent: int, humbl
             connection.send(_done(parts, *connection.recv()))
 
 
-def _done(parts: dict[str, ToLookAt], task: str, about: Any) -> Any:
+def _done(parts: dict[str, PartToCheck], task: str, about: Any) -> Any:
     try:
         if task == "shared":
             name, held_out = about
@@ -280,7 +280,7 @@ def _let_go_of_locks() -> None:
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
+def _signals_blocked() -> Iterator[None]:
     """A process that is started meanwhile gets no signal before it has said that it takes none."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -17,13 +17,15 @@ import numpy as np
 import pytest
 
 from tests.tiny import noise_image
-from transfigure.data import check, images, inspection, lookers, prepared
-from transfigure.data.check import PairFacts
-from transfigure.data.inspection import Late, Rest
-from transfigure.data.lookers import Lookers, ToLookAt, headers_of, look_at
+from transfigure.data import images, prepared
+from transfigure.data.check import findings as check
+from transfigure.data.check import inspection, processes
+from transfigure.data.check.facts_cache import FactsCache
+from transfigure.data.check.findings import PairFacts
+from transfigure.data.check.inspection import BackgroundCheck, UnusablePair
+from transfigure.data.check.processes import CheckProcesses, PartToCheck, check_pairs, read_headers
 from transfigure.data.open import OpenedData, caches, find_records, geometry_of, open_data, resolve_data
 from transfigure.data.pairs import directed
-from transfigure.data.remembered import Memory
 from transfigure.errors import Missing, RunFailure, UserError
 from transfigure.recipe import Data
 
@@ -59,10 +61,10 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def finish(rest: Rest | None) -> tuple[list[Late], list[str], list[Late]]:
+def finish(rest: BackgroundCheck | None) -> tuple[list[UnusablePair], list[str], list[UnusablePair]]:
     """All that a look at the rest finds: pairs as it goes, and notes and pairs at its end."""
     assert rest is not None
-    late: list[Late] = []
+    late: list[UnusablePair] = []
     with contextlib.closing(rest):
         rest.start(2)
         until(lambda: late.extend(rest.poll()) or rest.is_done)  # type: ignore[func-returns-value]
@@ -78,7 +80,7 @@ def until(done: Callable[[], bool]) -> None:
 
 
 def open_pairs(opened: OpenedData) -> int:
-    return 0 if opened.rest is None else sum(len(looked.open()) for looked in opened.rest.looked.values())
+    return 0 if opened.background_check is None else sum(len(checked.open()) for checked in opened.background_check.checked.values())
 
 
 @pytest.mark.usefixtures("large")
@@ -92,10 +94,10 @@ def test_c38_a_large_set_is_sampled_looked_at_behind_and_not_looked_at_twice(tmp
     read.clear()
     again = open_data(place, processes=1)
     assert read == [] and open_pairs(again) == COUNT - 5  # the same few, which are remembered
-    late, notes, more = finish(again.rest)
+    late, notes, more = finish(again.background_check)
     assert (late, notes, more) == ([], [], [])
     done = open_data(place, processes=1)
-    assert done.rest is None and read == []
+    assert done.background_check is None and read == []
     for index in range(COUNT):
         done.train[0, index]
     assert read == []  # and their pixels are kept, too
@@ -104,7 +106,7 @@ def test_c38_a_large_set_is_sampled_looked_at_behind_and_not_looked_at_twice(tmp
 @pytest.mark.usefixtures("large")
 def test_a_file_that_was_edited_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = section(make(tmp_path / "data"), check="full")
-    assert open_data(place, processes=1).rest is None
+    assert open_data(place, processes=1).background_check is None
     images.write(tmp_path / "data" / "trainB" / "003.png", noise_image(20, 20, seed=9))
     read = decoded(monkeypatch)
     open_data(place, processes=1)
@@ -114,7 +116,7 @@ def test_a_file_that_was_edited_is_looked_at_again(tmp_path: Path, monkeypatch: 
 def test_a_small_set_is_read_whole_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path)
     read = decoded(monkeypatch)
-    assert open_data(section(tmp_path), processes=1).rest is None
+    assert open_data(section(tmp_path), processes=1).background_check is None
     assert len(read) == 2 * COUNT
 
 
@@ -123,7 +125,7 @@ def test_the_other_two_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lar
     make(tmp_path / "data")
     read = decoded(monkeypatch)
     opened = open_data(section(tmp_path / "data", check=how), processes=1)
-    assert opened.rest is None and opened.source_channels == 3
+    assert opened.background_check is None and opened.source_channels == 3
     assert len(read) == (2 * COUNT if how == "full" else 0)
 
 
@@ -144,7 +146,7 @@ def test_what_a_header_shows_is_found_before_the_training(tmp_path: Path, how: s
     assert [pair.name for pair in opened.left_out] == ["007", "011", "013"] and len(opened.train) == COUNT - 3
     assert all(pair.found == "before" for pair in opened.left_out)
     if how == "sample":
-        assert finish(opened.rest)[0] == []
+        assert finish(opened.background_check)[0] == []
 
 
 @pytest.mark.usefixtures("large")
@@ -155,26 +157,26 @@ def test_grey_files_among_colour_ones_are_no_fault(tmp_path: Path, capsys: pytes
     opened = open_data(section(tmp_path / "data"), processes=1)
     assert opened.source_channels == 3
     assert f"3 of {COUNT} source pictures are grey among colour ones" in capsys.readouterr().err
-    assert finish(opened.rest) == ([], [], [])
+    assert finish(opened.background_check) == ([], [], [])
 
 
 @pytest.mark.usefixtures("large")
 def test_what_only_pixels_show_is_found_behind(tmp_path: Path) -> None:
     data = make(tmp_path / "data", val=6)
-    rest = open_data(section(data), quiet=True, processes=1).rest
+    rest = open_data(section(data), quiet=True, processes=1).background_check
     assert rest is not None
-    train, val = rest.looked["train"].open()[0], rest.looked["val"].open()[0]
+    train, val = rest.checked["train"].open()[0], rest.checked["val"].open()[0]
     broken = data / "trainA" / f"{train:03d}.png"
     broken.write_bytes(broken.read_bytes()[:300] + b"\0" * 300)
     clear = np.concatenate([noise_image(20, 20, seed=5), np.full((20, 20, 1), 90, np.uint8)], axis=2)
     images.write(data / "valB" / f"{val:03d}.png", clear)
-    twin = rest.looked["train"].open()[-1]
+    twin = rest.checked["train"].open()[-1]
     for side, other in (("A", 0), ("B", 500)):
         images.write(data / f"train{side}" / f"{twin:03d}.png", noise_image(20, 20, seed=other + 1))
     for side in "AB":  # a validation pair that is a training pair too
         (data / f"val{side}" / f"{(val + 1) % 6:03d}.png").write_bytes((data / f"train{side}" / "002.png").read_bytes())
     opened = open_data(section(data, alpha="refuse"), quiet=True, processes=1)
-    late, notes, more = finish(opened.rest)
+    late, notes, more = finish(opened.background_check)
     reasons = {(one.part, one.index): one.reasons[0] for one in late}
     assert reasons.keys() == {("train", train), ("val", val)}
     assert f"{train:03d}.png is a damaged" in reasons["train", train] and f"{val:03d}.png is partly transparent" in reasons["val", val]
@@ -190,15 +192,15 @@ def test_palettes_that_differ_are_found_when_all_have_been_seen(tmp_path: Path) 
     from PIL import Image
 
     data = make(tmp_path / "data")
-    rest = open_data(section(data), quiet=True, processes=1).rest
+    rest = open_data(section(data), quiet=True, processes=1).background_check
     assert rest is not None
-    other = rest.looked["train"].open()[0]
+    other = rest.checked["train"].open()[0]
     for number in range(COUNT):
         picture = Image.fromarray(np.random.default_rng(number).integers(0, 3, (20, 20), np.uint8), "P")
         picture.putpalette([0, 0, 0, 200, 0, 0, 0, 0, 250 if number != other else 10])
         picture.save(data / "trainA" / f"{number:03d}.png")
     opened = open_data(section(data), quiet=True, processes=1)
-    late, _, more = finish(opened.rest)
+    late, _, more = finish(opened.background_check)
     assert late == [] and [one.index for one in more] == [other]
     assert f"{other:03d}.png has another palette" in more[0].reasons[0]
 
@@ -209,7 +211,7 @@ def test_two_domains_are_sampled_too(tmp_path: Path) -> None:
     (data / "trainB" / "000.png").unlink()
     opened = open_data(section(data, kind="unpaired"), quiet=True, processes=1)
     assert open_pairs(opened) == COUNT - 5
-    assert finish(opened.rest)[0] == []
+    assert finish(opened.background_check)[0] == []
     broken = data / "trainB" / "004.png"
     broken.write_bytes(broken.read_bytes()[:300] + b"\0" * 300)
     with_fault = open_data(section(data, kind="unpaired", check="full", on_error="skip"), quiet=True, processes=1)
@@ -219,10 +221,10 @@ def test_two_domains_are_sampled_too(tmp_path: Path) -> None:
 # ---- what is remembered ----------------------------------------------------------------------------------------------------
 
 
-def facts_of(data: Path, **keys: Any) -> tuple[ToLookAt, list[PairFacts]]:
+def facts_of(data: Path, **keys: Any) -> tuple[PartToCheck, list[PairFacts]]:
     place = section(data, **keys)
     records = directed(find_records(place).splits["train"], place.direction)
-    part = ToLookAt(records, geometry_of(place), place.alpha, (place.source_range, place.target_range))
+    part = PartToCheck(records, geometry_of(place), place.alpha, (place.source_range, place.target_range))
     return part, [part.look(index) for index in range(len(records))]
 
 
@@ -231,43 +233,43 @@ def test_facts_come_back_as_they_were(tmp_path: Path) -> None:
     data = make(tmp_path / "data", count=4)
     images.write(data / "trainA" / "000.png", np.where(noise_image(20, 20, 1, seed=1) > 127, np.uint8(255), np.uint8(3)))
     part, facts = facts_of(data, source_range=(10, 200))
-    memory = Memory(tmp_path, "refuse", part.ranges)
+    memory = FactsCache(tmp_path, "refuse", part.ranges)
     for record, one in zip(part.records, facts):
-        memory.remember(memory.key(record), one)
+        memory.put(memory.key(record), one)
     memory.flush()
-    later = Memory(tmp_path, "refuse", part.ranges)
-    assert [later.recall(later.key(record)) for record in part.records] == facts
+    later = FactsCache(tmp_path, "refuse", part.ranges)
+    assert [later.get(later.key(record)) for record in part.records] == facts
     assert {type(one) for one in facts} == {PairFacts} and facts[0].pictures is not None and facts[0].pictures[0].values is not None
-    other = Memory(tmp_path, "refuse", (None, None))
-    assert other.recall(other.key(part.records[0])) is None  # the share that is clipped is another there
+    other = FactsCache(tmp_path, "refuse", (None, None))
+    assert other.get(other.key(part.records[0])) is None  # the share that is clipped is another there
 
 
 @pytest.mark.usefixtures("large")
 def test_a_line_that_is_torn_flipped_or_made_up_is_not_there(tmp_path: Path) -> None:
     part, facts = facts_of(make(tmp_path / "data", count=3))
-    memory = Memory(tmp_path, "refuse", part.ranges)
+    memory = FactsCache(tmp_path, "refuse", part.ranges)
     keys = [memory.key(record) for record in part.records]
     for key, one in zip(keys, facts):
-        memory.remember(key, one)
+        memory.put(key, one)
     memory.flush()
     file = tmp_path / prepared.FACTS
     whole = file.read_bytes()
     for at in range(0, len(whole), 5):
         file.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
-        damaged = Memory(tmp_path, "refuse", part.ranges)
-        assert all(damaged.recall(key) in (None, one) for key, one in zip(keys, facts))
+        damaged = FactsCache(tmp_path, "refuse", part.ranges)
+        assert all(damaged.get(key) in (None, one) for key, one in zip(keys, facts))
     file.write_bytes(whole[:-9])
-    torn = Memory(tmp_path, "refuse", part.ranges)
-    assert [torn.recall(key) for key in keys] == [*facts[:2], None]
-    torn.remember(keys[2], facts[2])
+    torn = FactsCache(tmp_path, "refuse", part.ranges)
+    assert [torn.get(key) for key in keys] == [*facts[:2], None]
+    torn.put(keys[2], facts[2])
     torn.flush()
-    mended = Memory(tmp_path, "refuse", part.ranges)
-    assert [mended.recall(key) for key in keys] == facts
+    mended = FactsCache(tmp_path, "refuse", part.ranges)
+    assert [mended.get(key) for key in keys] == facts
 
 
 def test_a_file_that_has_only_just_changed_is_not_remembered(tmp_path: Path) -> None:
     part, _ = facts_of(make(tmp_path / "data", count=1))
-    assert Memory(tmp_path, "refuse", part.ranges).key(part.records[0]) is None
+    assert FactsCache(tmp_path, "refuse", part.ranges).key(part.records[0]) is None
 
 
 # ---- processes -------------------------------------------------------------------------------------------------------------
@@ -275,14 +277,14 @@ def test_a_file_that_has_only_just_changed_is_not_remembered(tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("large")
 def test_processes_see_what_one_sees_and_fill_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookers, "FEWEST", 2)
-    monkeypatch.setattr(lookers, "MANY", 10)
+    monkeypatch.setattr(processes, "FEWEST", 2)
+    monkeypatch.setattr(processes, "MANY", 10)
     place = section(make(tmp_path / "data"))
     part, facts = facts_of(tmp_path / "data")
     train, _ = caches(place, part.geometry, part.records, [])
     part.cache = train
     keys = [("train", index) for index in range(COUNT)]
-    found = dict(look_at({"train": part}, keys, 2))
+    found = dict(check_pairs({"train": part}, keys, 2))
     assert [found[key] for key in keys] == facts
     read = decoded(monkeypatch)
     for index in range(COUNT):
@@ -290,7 +292,7 @@ def test_processes_see_what_one_sees_and_fill_its_cache(tmp_path: Path, monkeypa
         assert kept is not None
         np.testing.assert_array_equal(kept[0], images.resize(noise_image(20, 20, seed=index), 18, 18, "bicubic"))
     assert read == []
-    assert headers_of({"train": part}, keys, 2) == {key: part.header(key[1]) for key in keys}
+    assert read_headers({"train": part}, keys, 2) == {key: part.header(key[1]) for key in keys}
     assert images.size_of(part.records[0].a.paths[0]).width == 20
 
 
@@ -306,8 +308,8 @@ def test_a_missing_extra_and_a_process_that_dies_are_said(tmp_path: Path, monkey
         os._exit(9)
 
     for what, error in ((lacking, Missing), (dying, RunFailure)):
-        monkeypatch.setattr(lookers, "look", what)
-        with contextlib.closing(Lookers({"train": part}, 2)) as busy:
+        monkeypatch.setattr(processes, "look", what)
+        with contextlib.closing(CheckProcesses({"train": part}, 2)) as busy:
             busy.give(keys)
             with pytest.raises(error):
                 while busy.busy:
@@ -320,20 +322,20 @@ def test_they_take_no_signal_hold_no_lock_and_end_with_the_process_that_they_com
     program = f"""
 import os, sys, time
 from pathlib import Path
-from tests.data.test_inspection import facts_of
+from tests.data.check.test_inspection import facts_of
 from transfigure.data.files import LOCK, lock_file
-from transfigure.data.lookers import Lookers
+from transfigure.data.check.processes import CheckProcesses
 part, _ = facts_of(Path({str(tmp_path / "data")!r}))
 stream = open({str(tmp_path / ".lock")!r}, "a+b")
 lock_file(stream)
-busy = Lookers({{"train": part}}, 2, humbly=True)
+busy = CheckProcesses({{"train": part}}, 2, background=True)
 busy.give([("train", 0), ("train", 1)])
 while busy.busy:
     busy.results(timeout=None)
 print(*[process.pid for process in busy._processes.values()], flush=True)
 time.sleep(60)
 """
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=root) as parent:
         assert parent.stdout is not None
         children = [int(word) for word in parent.stdout.readline().split()]
@@ -372,4 +374,4 @@ def test_a_header_that_claims_more_than_its_file_holds_is_no_large_set(tmp_path:
     (data / "trainA" / "003.png").write_bytes(content)
     with pytest.raises(UserError, match="1 of 24 pairs cannot be used"):
         open_data(section(data), quiet=True, processes=1)
-    assert open_data(section(data, on_error="skip"), quiet=True, processes=1).rest is None
+    assert open_data(section(data, on_error="skip"), quiet=True, processes=1).background_check is None
