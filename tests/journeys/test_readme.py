@@ -181,6 +181,12 @@ def _demo(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> No
     assert len(list((out / "demo" / "generated").iterdir())) == len(list((out / "demo" / "source").iterdir())) == 24
 
 
+def _benchmark(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    small = {"data.crop_size": 32, "data.load_size": 32, "generator.width": 2, "generator.depth": 4, "discriminator.width": 2}
+    said = done(capsys, " ".join([line, "--rounds 1 --training.accelerator cpu", *(f"--{key} {value}" for key, value in small.items())]))
+    assert "bfloat16, simultaneous" in said
+
+
 def _train(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
     if "--help" in words:
         assert "--data.crop_size" in done(capsys, line)

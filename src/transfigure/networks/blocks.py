@@ -118,7 +118,7 @@ FEW_POSITIONS, MANY_WEIGHTS = 64, 2**20
 
 def _is_traced() -> bool:
     """Whether the graph is written down, for images of any size: then it must not depend on the size of those at hand."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
 
 
 def _as_product(x: Tensor, positions: int, weight: Tensor) -> bool:
