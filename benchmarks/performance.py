@@ -113,7 +113,7 @@ def read(folder: Path) -> dict[str, Measured]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, help="with a JSON file of each benchmark, and template.md")
+    parser.add_argument("folder", nargs="?", type=Path, help="with a JSON file of each benchmark, and template.txt")
     parser.add_argument("--example", action="store_true", help="a made-up page")
     options: Any = parser.parse_args(arguments)
     if options.example:
@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.folder is None:
         parser.error("name the folder of JSON files")
     else:
-        sys.stdout.write(page(read(options.folder), (options.folder / "template.md").read_text(encoding="utf-8")))
+        sys.stdout.write(page(read(options.folder), (options.folder / "template.txt").read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -57,3 +57,19 @@ def test_ratios_are_of_one_round_each(measured: ModuleType) -> None:
     assert measured.ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
     with pytest.raises(ValueError):
         measured.ratios([1.0], [1.0, 2.0])
+
+
+def test_the_page_of_performance_is_what_its_files_say(measured: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """``python benchmarks/performance.py docs/results/performance > docs/performance.md`` makes it anew."""
+    docs = BENCHMARKS.parent / "docs"
+    importlib.import_module("performance").main([str(docs / "results" / "performance")])
+    assert capsys.readouterr().out == (docs / "performance.md").read_text(encoding="utf-8")
+
+
+def test_a_number_that_was_not_measured_is_missed(measured: ModuleType) -> None:
+    performance = importlib.import_module("performance")
+    known = {"data": performance.EXAMPLE}
+    assert performance.filled("{data|ours} and {data|ours: against Pillow|.2f}", known) == "2.25 and 3.50"
+    for place in ("{data|theirs}", "{other|ours}"):
+        with pytest.raises(SystemExit, match="which is in none of the files"):
+            performance.filled(place, known)
