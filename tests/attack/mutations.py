@@ -347,8 +347,9 @@ def _text(data: bytes, random: Random, suffix: str) -> tuple[bytes, str]:
         if random.random() < 0.2:
             lines[at : at + 1] = random.choice([[], [lines[at]] * 3, lines[at:][::-1]])
             return ("\n".join(lines) + "\n").encode(), f"line {at} gone, again, or in another order"
-        changed, words = _changed(json.loads(lines[at]), random)
-        lines[at] = json.dumps(changed)
+        begins = min(at for at in map(lines[at].find, "[{") if at >= 0)  # behind a digest, in the facts that a cache keeps
+        changed, words = _changed(json.loads(lines[at][begins:]), random)
+        lines[at] = lines[at][:begins] + json.dumps(changed)
         return ("\n".join(lines) + "\n").encode(), f"line {at}: {words}"
     changed, words = _changed(json.loads(data), random)
     return json.dumps(changed).encode(), words
