@@ -22,7 +22,7 @@ from transfigure.data.dataset import Loader, PairDataset, PairFormat, PairSample
 from transfigure.data.open import caches
 from transfigure.data.pairs import FilePicture, Record
 from transfigure.data.pixels import Array
-from transfigure.data.prepared import PreparedStore, all_kept, amount, cache_folder, file_key, make_room
+from transfigure.data.prepared import PreparedStore, all_kept, amount, cache_folder, evict, file_key
 from transfigure.data.transforms import Geometry
 from transfigure.recipe import Data
 
@@ -450,13 +450,13 @@ def test_what_was_used_longest_ago_makes_room(folder: Path, tmp_path: Path, caps
     holder = store_in(first)
     os.utime(first / ".lock", (0, 0))
     size, total = all_kept()[1].size, sum(kept.size for kept in all_kept())
-    assert make_room(folder, total)
+    assert evict(folder, total)
     assert first.exists() and second.exists()
-    assert make_room(folder, total - 1)
+    assert evict(folder, total - 1)
     assert [one.exists() for one in (first, second, third, foreign)] == [True, False, True, True], "the first is in use"
     assert f"of {tmp_path / 'set1'} ({amount(size)}, last used 1970-01-01) were removed" in capsys.readouterr().err
     assert there(holder, 0)
-    assert not make_room(folder, 10), "the rest is in use, or its own"
+    assert not evict(folder, 10), "the rest is in use, or its own"
     assert first.exists() and folder.exists() and not third.exists()
 
 

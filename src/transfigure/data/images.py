@@ -16,7 +16,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -31,7 +31,7 @@ from .file_facts import FileFacts, Orientation
 from .files import write_atomically
 from .formats import metadata, pnm, scientific
 from .formats.claims import check_bytes, check_memory
-from .formats.headers import plain_header
+from .formats.headers import Header, plain_header
 from .formats.metadata import Metadata
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 
@@ -133,27 +133,6 @@ _ORIENTATION, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 258, 26
 _SIGNED = 2
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a file says about its image, upright, as `read` would give it.
-
-    Attributes:
-        width: pixels.
-        height: pixels.
-        channels: without alpha.
-        dtype: ``uint8``, ``uint16`` or ``float32``.
-        format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF`` or ``PNM``.
-        transparent: the file also has an alpha channel (or a colour that stands for transparent).
-    """
-
-    width: int
-    height: int
-    channels: int
-    dtype: str
-    format: str
-    transparent: bool = False
-
-
 def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "apply") -> Array:
     """Decode an image file.
 
@@ -238,9 +217,9 @@ def size_of(path: str | Path, orientation: Orientation = "apply") -> Header:
         Missing: the extra ``science`` is needed for this file.
     """
     if (plain := plain_header(path)) is not None and not _is_camera_raw(path):
-        turned = orientation == "apply" and plain.orientation in _ON_ITS_SIDE
-        width, height = (plain.height, plain.width) if turned else (plain.width, plain.height)
-        return Header(width, height, plain.channels, plain.dtype, plain.format, plain.transparent)
+        header, tag = plain
+        turned = orientation == "apply" and tag in _ON_ITS_SIDE
+        return replace(header, width=header.height, height=header.width) if turned else header
     return _size_of(Path(path), orientation)
 
 

@@ -250,7 +250,7 @@ class PreparedStore:
             return False
         planes = [array.transpose(2, 0, 1).tobytes() for array in (source, target)]
         content = planes[0].ljust(_padded(len(planes[0])), b"\0") + planes[1]
-        if not self._has_room(len(content)):
+        if not self._may_grow(len(content)):
             return False
         try:
             with alone_with(self._index) as index:
@@ -360,8 +360,8 @@ class PreparedStore:
             return None
         return self._map
 
-    def _has_room(self, size: int) -> bool:
-        """Whether the disk, and what all data sets together may take, have room for so many bytes more; what nobody uses makes it."""
+    def _may_grow(self, size: int) -> bool:
+        """Whether the disk and the bound of all data sets together allow so many bytes more, once what nobody uses has been evicted."""
         try:
             disk = os.statvfs(self.folder)
         except OSError as error:
@@ -373,7 +373,7 @@ class PreparedStore:
         self._unasked -= size
         if self._unasked <= 0:
             self._unasked = _STEP
-            self.is_full = not make_room(self.folder, max(ALL_TOGETHER, self.max_bytes))
+            self.is_full = not evict(self.folder, max(ALL_TOGETHER, self.max_bytes))
         return not self.is_full
 
 
@@ -471,7 +471,7 @@ def all_kept() -> list[Kept]:
     return sorted(found, key=lambda kept: kept.used)
 
 
-def make_room(own: Path, most: int) -> bool:
+def evict(own: Path, most: int) -> bool:
     """Remove what was used longest ago, and is not used now, until all together take no more than ``most`` bytes; whether they do."""
     found = all_kept()
     total = sum(kept.size for kept in found)

@@ -5,6 +5,7 @@ Source: Chen, Xu, Zhang and Guestrin 2016, "Training deep nets with sublinear me
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-class Level(nn.Module):
+class Level(nn.Module, ABC):
     """A part of a network that maps one tensor to one: a convolution with what belongs to it, a residual block.
 
     A subclass writes down :meth:`compute`. What comes in must not be changed in place.
@@ -31,9 +32,9 @@ class Level(nn.Module):
             return y
         return self.compute(x)
 
+    @abstractmethod
     def compute(self, x: Tensor) -> Tensor:
         """The level's output."""
-        raise NotImplementedError
 
 
 class ConvBlock(Level, nn.Sequential):

@@ -356,14 +356,14 @@ class Trainer:
             if passed(training.keep_every, before, position.images):
                 self._keep()
             self.data_check.look()
-            stop_asked, long_ago, spoilt = self.engine.any(
+            stop_asked, long_ago, data_failed = self.engine.any(
                 stop.signal is not None, time.monotonic() - self.saved_at > CHECKPOINT_SECONDS, self.data_check.error is not None
             )
             if passed(training.checkpoint_every, before, position.images) or long_ago:
                 self._save()
             if stop_asked:
                 self._stop(stop)
-            if spoilt:
+            if data_failed:
                 self._save()
                 raise self.data_check.error or UserError("pairs cannot be used: the leading process says which")
         position.epoch, position.batch = position.epoch + 1, 0

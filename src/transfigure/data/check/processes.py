@@ -103,7 +103,7 @@ def _alone(processes: int) -> bool:
 
 
 def read_headers(parts: dict[str, PartToCheck], keys: Sequence[Key], processes: int) -> dict[Key, PairFacts | None]:
-    """What the headers of pairs say; None where they do not say enough, see :func:`.check.by_header`.
+    """What the headers of pairs say; None where they do not say enough, see :func:`.findings.by_header`.
 
     Args:
         parts: the data.
@@ -115,36 +115,25 @@ def read_headers(parts: dict[str, PartToCheck], keys: Sequence[Key], processes: 
     """
     if _alone(processes) or len(keys) < MANY:
         return {(name, index): parts[name].header(index) for name, index in keys}
-    found: dict[Key, PairFacts | None] = {}
-    with contextlib.closing(CheckProcesses(parts, processes)) as pool:
-        pool.give(keys, "headers", MANY // 10)
-        while pool.busy:
-            found |= pool.results(timeout=None)
-    return found
+    return dict(_by_processes(parts, keys, processes, "headers", MANY // 10))
 
 
 def check_pairs(parts: dict[str, PartToCheck], keys: Sequence[Key], processes: int) -> Iterator[tuple[Key, PairFacts]]:
-    """The facts of pairs, in any order.
-
-    Args:
-        parts: the data.
-        keys: which pairs.
-        processes: how many may be started.
+    """The facts of pairs, in any order; arguments and errors as of :func:`read_headers`.
 
     Raises:
-        RunFailure: a process was ended from outside.
         Missing: an extra is needed for a file.
     """
     if _alone(processes) or len(keys) < FEWEST or not all(parts[name].can_be_shared for name in {name for name, _ in keys}):
-        for name, index in keys:
-            yield (name, index), parts[name].look(index)
-        return
+        return (((name, index), parts[name].look(index)) for name, index in keys)
+    return _by_processes(parts, keys, processes, "look", _CHUNK)
+
+
+def _by_processes(parts: dict[str, PartToCheck], keys: Sequence[Key], processes: int, task: str, at_once: int) -> Iterator[tuple[Key, Any]]:
     with contextlib.closing(CheckProcesses(parts, processes)) as pool:
-        pool.give(keys)
+        pool.give(keys, task, at_once)
         while pool.busy:
-            for key, facts in pool.results(timeout=None):
-                assert isinstance(facts, PairFacts)
-                yield key, facts
+            yield from pool.results(timeout=None)
 
 
 class CheckProcesses:

@@ -9,7 +9,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 _FIRST = 2048
 _LONGEST = 1 << 20
@@ -20,17 +20,17 @@ _PNG = {(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (3, 1), (3, 2), (3, 4),
 _ORIENTATION, _SHORT = 274, 3
 
 
-class PlainHeader(NamedTuple):
-    """What a plain file says of its image.
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its image, as ``images.read`` would give it.
 
     Attributes:
-        width: pixels, as stored.
-        height: pixels, as stored.
+        width: pixels.
+        height: pixels.
         channels: without alpha.
-        dtype: ``uint8`` or ``uint16``.
-        format: ``PNG`` or ``JPEG``.
-        transparent: whether there is an alpha channel.
-        orientation: the EXIF code.
+        dtype: ``uint8``, ``uint16`` or ``float32``.
+        format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF`` or ``PNM``.
+        transparent: the file also has an alpha channel (or a colour that stands for transparent).
     """
 
     width: int
@@ -39,11 +39,10 @@ class PlainHeader(NamedTuple):
     dtype: str
     format: str
     transparent: bool = False
-    orientation: int = 1
 
 
-def plain_header(path: str | os.PathLike[str]) -> PlainHeader | None:
-    """The header of a plain PNG or JPEG file; None for any other file, and for what cannot be opened."""
+def plain_header(path: str | os.PathLike[str]) -> tuple[Header, int] | None:
+    """The header of a plain PNG or JPEG file, as stored, and its orientation tag; None for others and for what cannot be opened."""
     try:
         # A pipe of this name would keep a process that opens it waiting for ever.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -65,7 +64,7 @@ def plain_header(path: str | os.PathLike[str]) -> PlainHeader | None:
         return None
 
 
-def _png(at: Callable[[int, int], bytes]) -> PlainHeader | None:
+def _png(at: Callable[[int, int], bytes]) -> tuple[Header, int] | None:
     head = at(8, 25)
     if len(head) < 25 or head[:8] != b"\0\0\0\rIHDR" or zlib.crc32(head[4:21]) != int.from_bytes(head[21:]):
         return None
@@ -76,7 +75,8 @@ def _png(at: Callable[[int, int], bytes]) -> PlainHeader | None:
     while place < _LONGEST:
         size, name = struct.unpack(">I4s", at(place, 8))
         if name == b"IDAT":
-            return PlainHeader(width, height, 1 if colour in (0, 4) else 3, "uint16" if bits == 16 else "uint8", "PNG", colour > 3)
+            channels, dtype = 1 if colour in (0, 4) else 3, "uint16" if bits == 16 else "uint8"
+            return Header(width, height, channels, dtype, "PNG", colour > 3), 1
         if name not in _PLAIN_CHUNKS or size > _LONGEST:
             return None
         body = at(place + 4, size + 8)
@@ -86,7 +86,7 @@ def _png(at: Callable[[int, int], bytes]) -> PlainHeader | None:
     return None
 
 
-def _jpeg(at: Callable[[int, int], bytes]) -> PlainHeader | None:
+def _jpeg(at: Callable[[int, int], bytes]) -> tuple[Header, int] | None:
     place, orientation, frame = 2, 1, None
     while place < _LONGEST:
         start = at(place, 4)
@@ -94,7 +94,7 @@ def _jpeg(at: Callable[[int, int], bytes]) -> PlainHeader | None:
             return None
         marker, size = start[1], int.from_bytes(start[2:])
         if marker == 0xDA:
-            return None if frame is None else PlainHeader(*frame, "uint8", "JPEG", False, orientation)
+            return None if frame is None else (Header(*frame, "uint8", "JPEG"), orientation)
         if marker in (0xC0, 0xC1, 0xC2) and frame is None:
             bits, height, width, layers = struct.unpack(">BHHB", at(place + 4, 6))
             if bits != 8 or layers not in (1, 3, 4) or not width or not height or size != 8 + 3 * layers:
