@@ -198,7 +198,7 @@ class PairDataset(Dataset[Pair]):
         format: how files become tensors.
         seed: of the jitter.
         training: jitter; else the deterministic evaluation geometry, where the epoch has no effect and a plain index will do.
-        cache: of prepared pictures, perhaps one that is already filled, by :func:`.check.findings.inspect`; it must have been made with the same
+        cache: of prepared pictures, perhaps one that is already filled, by :func:`.findings.inspect`; it must have been made with the same
             geometry and direction. None is an empty one of 2 GiB.
         replaces: in the place of a pair that turns out to be of no use stands the next one that is of use. Which that is depends on the
             data alone, so that it does not matter when it turns out.
