@@ -422,6 +422,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+def files_open_in(folder: Path) -> list[Path]:
+    """The files below a folder that this process holds open."""
+    kept = (Path(os.path.realpath(link)) for link in Path("/proc/self/fd").glob("*"))
+    return [file for file in kept if file.is_relative_to(folder.resolve())]
+
+
 def test_a_disk_that_is_really_full(capsys: pytest.CaptureFixture[str], small_disk: Path) -> None:
     pairs(Path("data"))
     run = small_disk / "run"
@@ -435,6 +441,7 @@ def test_a_disk_that_is_really_full(capsys: pytest.CaptureFixture[str], small_di
     for line in (more, f"transfigure translate {run} data {small_disk}/made --half none --quiet", f"transfigure report {run}"):
         sentence = refused(capsys, line, code=1)
         assert str(small_disk) in sentence and "free some space" in sentence and "\n" not in sentence, line
+        assert not files_open_in(small_disk), line
     intact = fingerprint(run)
     for name in ("checkpoints/last.pt", "model/generator.safetensors", "model/config.json", "recipe.yaml", "report.html"):
         assert intact[name] == kept[name], name

@@ -299,22 +299,10 @@ class Trainer:
             RunFailure, Interrupted: as :func:`train`.
         """
         training = self.recipe.training
-        if saved is not None:
-            try:
-                self.load_state_dict(saved)
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RuntimeError) as error:
-                raise damaged(self.run_directory.checkpoint, " ".join(str(error).split())[:300]) from error
-        if self.engine.leads:
-            kept = None if saved is None else int(saved["log_bytes"])
-            seen = None if saved is None else self.position.images
-            self.log = RunLog(self.run_directory.log, kept, tuple(training.trackers), self.recipe, seen, self.quiet)
-            write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
-        self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **self._pairing())
-        self.started = self.saved_at = self.logged_at = time.monotonic()
-        self.expected = Expectation(self.quiet)
-        total = training.epochs * len(self._sampler(0, 0)) * self.engine.world_size
         finished = False
         try:
+            self._begin(saved)
+            total = training.epochs * len(self._sampler(0, 0)) * self.engine.world_size
             with Progress(total, "train", initial=self.position.images, quiet=self.quiet) as progress:
                 while self.position.epoch < training.epochs and not self._patience_is_over():
                     self._epoch(stop, progress)
@@ -329,6 +317,22 @@ class Trainer:
             self.loader.close()
             if self.log is not None:
                 self.log.close(finished)
+
+    def _begin(self, saved: dict[str, Any] | None) -> None:
+        """Take up what was saved and open the log."""
+        if saved is not None:
+            try:
+                self.load_state_dict(saved)
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RuntimeError) as error:
+                raise damaged(self.run_directory.checkpoint, " ".join(str(error).split())[:300]) from error
+        if self.engine.leads:
+            kept = None if saved is None else int(saved["log_bytes"])
+            seen = None if saved is None else self.position.images
+            self.log = RunLog(self.run_directory.log, kept, tuple(self.recipe.training.trackers), self.recipe, seen, self.quiet)
+            write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
+        self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **self._pairing())
+        self.started = self.saved_at = self.logged_at = time.monotonic()
+        self.expected = Expectation(self.quiet)
 
     def _epoch(self, stop: StopRequest, progress: Progress) -> None:
         training, position = self.recipe.training, self.position
