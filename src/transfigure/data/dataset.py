@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import signal
 import time
 from collections import deque
@@ -23,6 +22,8 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from ..errors import RunFailure, TransfigureError, UserError
 from ..processes import isolated_children
+from ..progress import say
+from ..wording import counted
 from . import pixels
 from .batch import Batch, Pair, collate
 from .check.findings import Kind, PairWatch, sizes_apart, too_small, unfit
@@ -30,11 +31,9 @@ from .file_facts import NO_FACTS, PictureWatch
 from .images import Alpha
 from .pairs import Direction, FilePicture, Record, directed
 from .pixels import Array
-from .prepared import PreparedStore, file_key, preparation
+from .prepared import PreparedStore, amount, file_key, preparation
 from .transforms import Geometry
 from .value_range import outside
-
-log = logging.getLogger(__name__)
 
 Arrays = tuple[Array, Array]
 Index = tuple[int, int]
@@ -56,6 +55,7 @@ class Cache:
         store: what is shared with other processes and later runs, if anything; several caches may share it.
         records: the pairs, sources first: needed for the store only.
         alpha: how they are read.
+        quiet: nothing is said.
     """
 
     def __init__(
@@ -65,10 +65,11 @@ class Cache:
         store: PreparedStore | None = None,
         records: Sequence[Record] = (),
         alpha: Alpha = "refuse",
+        quiet: bool = False,
     ) -> None:
         self.geometry = geometry
         self.max_bytes = max_bytes
-        self.store, self.records, self.alpha = store, records, alpha
+        self.store, self.records, self.alpha, self.quiet = store, records, alpha, quiet
         self.bytes = 0
         self.full = False
         self._arrays: dict[int, Arrays] = {}
@@ -147,12 +148,8 @@ class Cache:
 
     def _say_full(self, pairs: int, size: int) -> None:
         worker = get_worker_info()
-        if not self.full and (worker is None or worker.id == 0):
-            log.warning(
-                "the picture cache is full after %d pairs (%.1f GiB): the others are decoded in every epoch",
-                pairs,
-                size / 2**30,
-            )
+        if not self.full and not self.quiet and (worker is None or worker.id == 0):
+            say(f"note: the picture cache is full after {counted(pairs, 'pair')} ({amount(size)}): the others are decoded in every epoch")
         self.full = True
 
 

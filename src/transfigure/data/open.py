@@ -230,7 +230,7 @@ def open_data(
         gone = [pair for pair in left_out if pair.split == name and pair.found == "before"]
         records[name] = remaining(records[name], gone, section.path, paired)
     geometry = geometry_of(section, paired)
-    train_cache, val_cache = caches(section, geometry, records["train"], records["val"])
+    train_cache, val_cache = caches(section, geometry, records["train"], records["val"], quiet)
     with without_collecting():
         findings, new, rest = _inspect(section, records, paired, (train_cache, val_cache), quiet, left_out, resumed, processes)
     left = [*left_out, *new]
@@ -284,14 +284,14 @@ def open_data(
     )
 
 
-def caches(section: Data, geometry: Geometry, train: Sequence[Record], val: Sequence[Record]) -> tuple[Cache, Cache]:
+def caches(section: Data, geometry: Geometry, train: Sequence[Record], val: Sequence[Record], quiet: bool = False) -> tuple[Cache, Cache]:
     """What keeps the prepared training and validation pairs: one store on disk, or memory where there can be none."""
     budget = int(section.cache_gb * 2**30)
-    folder = cache_folder(section, geometry)
-    store = None if folder is None else PreparedStore(folder, budget)
+    folder = cache_folder(section, geometry, quiet)
+    store = None if folder is None else PreparedStore(folder, budget, quiet)
     both = (
-        Cache(geometry, budget, store, directed(train, section.direction), section.alpha),
-        Cache(geometry.evaluation(), budget, store, directed(val, section.direction), section.alpha),
+        Cache(geometry, budget, store, directed(train, section.direction), section.alpha, quiet),
+        Cache(geometry.evaluation(), budget, store, directed(val, section.direction), section.alpha, quiet),
     )
     if store is not None:
         store.begin_anew_if_stale(cache.key(index) for cache in both for index in range(len(cache.records)))

@@ -100,7 +100,7 @@ def cache_root() -> Path:
     return home_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "transfigure" / "data"
 
 
-def cache_folder(section: Data, geometry: Geometry) -> Path | None:
+def cache_folder(section: Data, geometry: Geometry, quiet: bool = False) -> Path | None:
     """The folder that keeps what is made of a data set in one way of preparing it; created if it is not there.
 
     As long as a :class:`PreparedStore` of it is open, no other process removes it.
@@ -108,6 +108,7 @@ def cache_folder(section: Data, geometry: Geometry) -> Path | None:
     Args:
         section: the recipe's data section, resolved.
         geometry: how its training pairs are prepared.
+        quiet: nothing is said.
 
     Returns:
         The folder; None for a drawn world, for ``cache_gb`` 0, on Windows, and where nothing can be kept, which is said once.
@@ -124,7 +125,8 @@ def cache_folder(section: Data, geometry: Geometry) -> Path | None:
                 raise ValueError(f"it holds {foreign[0]}, which is no cache of ours")
             write_json(folder / _ABOUT, {"format": _FORMAT, "data": [place for place in places if place]})
     except (OSError, ValueError, UserError) as error:
-        _say_once(f"nothing is kept in {folder} for the next run ({error}): set TRANSFIGURE_CACHE to a folder that can be written")
+        if not quiet:
+            _say_once(f"nothing is kept in {folder} for the next run ({error}): set TRANSFIGURE_CACHE to a folder that can be written")
         return None
     return folder
 
@@ -182,23 +184,24 @@ class PreparedStore:
     Args:
         folder: of :func:`cache_folder`.
         max_bytes: how large it may grow.
+        quiet: nothing is said.
 
     Attributes:
         is_full: no more may be added, so that the other pairs are decoded in every epoch.
         is_lost: the place cannot be used (any more), which has been said.
     """
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
-        self.folder, self.max_bytes = folder, max_bytes
+    def __init__(self, folder: Path, max_bytes: int, quiet: bool = False) -> None:
+        self.folder, self.max_bytes, self.quiet = folder, max_bytes, quiet
         self.is_full = self.is_lost = False
         self._index, self._data = folder / _INDEX, folder / _DATA
         self._unasked = 0
         self._forget()
         self._holds = self._hold()
 
-    def __reduce__(self) -> tuple[type[PreparedStore], tuple[Path, int]]:
+    def __reduce__(self) -> tuple[type[PreparedStore], tuple[Path, int, bool]]:
         """A process that is spawned opens the folder itself; one that is forked shares the map."""
-        return PreparedStore, (self.folder, self.max_bytes)
+        return PreparedStore, (self.folder, self.max_bytes, self.quiet)
 
     def __len__(self) -> int:
         self._refresh()
@@ -308,7 +311,8 @@ class PreparedStore:
 
     def _lose(self, reason: str) -> None:
         self.is_lost = True
-        _say_once(f"prepared pairs cannot be kept in {self.folder} ({reason}): they are kept in memory, as far as data.cache_gb goes")
+        if not self.quiet:
+            _say_once(f"prepared pairs cannot be kept in {self.folder} ({reason}): they are kept in memory, as far as data.cache_gb goes")
 
     def _forget(self) -> None:
         self._entries: dict[bytes, bytes] = {}
@@ -373,7 +377,7 @@ class PreparedStore:
         self._unasked -= size
         if self._unasked <= 0:
             self._unasked = _STEP
-            self.is_full = not evict(self.folder, max(ALL_TOGETHER, self.max_bytes))
+            self.is_full = not evict(self.folder, max(ALL_TOGETHER, self.max_bytes), self.quiet)
         return not self.is_full
 
 
@@ -471,8 +475,14 @@ def all_kept() -> list[Kept]:
     return sorted(found, key=lambda kept: kept.used)
 
 
-def evict(own: Path, most: int) -> bool:
-    """Remove what was used longest ago, and is not used now, until all together take no more than ``most`` bytes; whether they do."""
+def evict(own: Path, most: int, quiet: bool = False) -> bool:
+    """Remove what was used longest ago, and is not used now, until all together take no more than ``most`` bytes; whether they do.
+
+    Args:
+        own: the folder that stays.
+        most: bytes that all may take together.
+        quiet: do not say what was removed.
+    """
     found = all_kept()
     total = sum(kept.size for kept in found)
     for kept in found:
@@ -480,11 +490,12 @@ def evict(own: Path, most: int) -> bool:
             break
         if kept.folder != own and _remove(kept.folder):
             total -= kept.size
-            day = time.strftime("%Y-%m-%d", time.localtime(kept.used))
-            say(
-                f"note: the prepared pairs of {' and '.join(kept.data)} ({amount(kept.size)}, last used {day}) were removed from "
-                f"{kept.folder}, to keep all that is prepared within {amount(most)}"
-            )
+            if not quiet:
+                day = time.strftime("%Y-%m-%d", time.localtime(kept.used))
+                say(
+                    f"note: the prepared pairs of {' and '.join(kept.data)} ({amount(kept.size)}, last used {day}) were removed from "
+                    f"{kept.folder}, to keep all that is prepared within {amount(most)}"
+                )
     return total <= most
 
 
