@@ -1,11 +1,14 @@
 """From the command to the first update, on a folder of many pairs: cold, and the second time.
 
-    python benchmarks/first_step.py [--pairs 100000] [--distinct 10000] [--size 128] [--layout two_folders] [--json FILE]
+    python benchmarks/first_step.py [--pairs 100000] [--distinct 10000] [--size 128] [--layout two_folders] [--updates N] [--json FILE]
 
 The folder is made of ``--distinct`` files of their own and hard links to them, so that it takes little disk. Each start is a process of its
 own that trains until its first update. Printed are the seconds since the command for each part of the way, and the most memory that the
-process held. Cold: the pairs have never been looked at (the system's file cache is emptied too where that is allowed); second: by another
-run after the first.
+process held. Cold: the pairs have never been looked at, and the system's file cache has been emptied (where that is allowed), PyTorch's own
+files included; second: by another run after the first; second, cold: the same with the file cache emptied again.
+
+With ``--updates`` a last start goes on for so many updates, and what memory of its own the process holds (no file, no map) is printed on
+the way: after the first update and after each tenth of them.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import numpy as np
 from measured import Row, add_json, machine, versions, write_if_asked
 from PIL import Image
 
-TOY = ["--pairs", "60", "--distinct", "20", "--size", "32", "--width", "2"]
+TOY = ["--pairs", "60", "--distinct", "20", "--size", "32", "--width", "2", "--updates", "4"]
 """Arguments of a run that takes seconds."""
 
 
@@ -45,10 +48,9 @@ def make(folder: Path, pairs: int, distinct: int, size: int, layout: str) -> Non
             coarse.resize((size * (3 - len(sides)), size), Image.Resampling.BICUBIC).save(file, quality=90)
 
 
-def start(folder: Path, run: Path, size: int, width: int, cache: Path) -> dict[str, float]:
-    """Train to the first update in a process of its own."""
-    empty_file_cache()
-    command = [sys.executable, __file__, "--child", str(folder), str(run), str(size), str(width), str(time.time())]
+def start(folder: Path, run: Path, size: int, width: int, cache: Path, updates: int = 1) -> dict[str, float]:
+    """Train to the first update, or so many, in a process of its own."""
+    command = [sys.executable, __file__, "--child", str(folder), str(run), str(size), str(width), str(updates), str(time.time())]
     done = subprocess.run(command, env={**os.environ, "TRANSFIGURE_CACHE": str(cache)}, stdout=subprocess.PIPE, check=True)
     times: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return times
@@ -61,7 +63,16 @@ def empty_file_cache() -> None:
         Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
-def child(folder: str, run: str, size: int, width: int, began: float) -> None:
+def own_memory() -> float:
+    """MiB that this process holds beside files; 0 where the system does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def child(folder: str, run: str, size: int, width: int, updates: int, began: float) -> None:
     """Train to the first update, and print when each part of the way was done."""
     times: dict[str, float] = {}
 
@@ -86,23 +97,31 @@ def child(folder: str, run: str, size: int, width: int, began: float) -> None:
 
     opening.find_records, opening._inspect = found, looked  # type: ignore[assignment]
 
-    class FirstUpdate(Exception):
+    class Enough(Exception):
         pass
+
+    done = 0
 
     after = training.Expectation.after
 
-    def first(self: training.Expectation, images: int, left: int) -> None:
-        mark("first update")
-        raise FirstUpdate
+    def update(self: training.Expectation, images: int, left: int) -> None:
+        nonlocal done
+        done += 1
+        if done == 1:
+            mark("first update")
+        if updates > 1 and (done == 1 or done % max(1, updates // 10) == 0):
+            times[f"MiB of its own after update {done:,}"] = own_memory()
+        if done == updates:
+            raise Enough
 
-    training.Expectation.after = first  # type: ignore[method-assign]
+    training.Expectation.after = update  # type: ignore[method-assign]
     from transfigure.recipe import Recipe
 
     depth = max(1, min(8, int(np.log2(size))))
     keys = {"data.path": folder, "data.load_size": size + size // 8, "data.crop_size": size, "generator.width": width}
     keys |= {"discriminator.width": width, "generator.depth": depth, "training.preview_count": 0}
     recipe = Recipe.load("pix2pix", keys)
-    with contextlib.suppress(FirstUpdate):
+    with contextlib.suppress(Enough):
         training.train(recipe, run, quiet=True)
     training.Expectation.after = after  # type: ignore[method-assign]
     times["MiB at most"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -111,8 +130,8 @@ def child(folder: str, run: str, size: int, width: int, began: float) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["--child"]:
-        folder, run, size, width, began = sys.argv[2:]
-        child(folder, run, int(size), int(width), float(began))
+        folder, run, size, width, updates, began = sys.argv[2:]
+        child(folder, run, int(size), int(width), int(updates), float(began))
         return
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pairs", type=int, default=100_000)
@@ -120,6 +139,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--layout", choices=("two_folders", "side_by_side"), default="two_folders")
+    parser.add_argument("--updates", type=int, default=0, help="of a last start whose memory is followed")
     add_json(parser)
     options = parser.parse_args()
     for group in (machine(), versions()):
@@ -131,9 +151,12 @@ def main() -> None:
         time.sleep(2.5)  # files that have only just changed are not remembered
         print(f"{options.pairs:,} pairs ({options.layout}, {options.distinct:,} distinct files of {options.size} pixels)")
         print("seconds since the command:")
-        for name in ("cold", "second"):
-            times = start(root / "data", root / f"run-{name}", options.size, options.width, root / "cache")
-            print(f"{name:8}" + "".join(f"  {part} {value:.1f}" for part, value in times.items()))
+        starts = {"cold": 1, "second": 1, "second, cold": 1, **({"training": options.updates} if options.updates > 1 else {})}
+        for name, updates in starts.items():
+            if "cold" in name:
+                empty_file_cache()
+            times = start(root / "data", root / f"run-{name}", options.size, options.width, root / "cache", updates)
+            print(f"{name:12}" + "".join(f"  {part} {value:.1f}" for part, value in times.items()))
             rows += [Row(f"{name}: {part}", "MiB" if "MiB" in part else "s", [value]) for part, value in times.items()]
     write_if_asked(options, "first_step", rows)
 

@@ -34,7 +34,7 @@ def records(tmp_path: Path) -> list[Record]:
     for n in range(7):
         path = tmp_path / f"{n}.png"
         images.write(path, rng.integers(0, 256, (10, 20, 3), np.uint8))
-        found.append(Record(str(n), FilePicture((path,), "left"), FilePicture((path,), "right")))
+        found.append(Record(str(n), FilePicture((str(path),), "left"), FilePicture((str(path),), "right")))
     return found
 
 
@@ -69,7 +69,7 @@ def test_direction_and_exact_values(records: list[Record]) -> None:
 
 def test_source_and_target_stay_aligned(tmp_path: Path) -> None:
     images.write(tmp_path / "1.png", np.tile(np.random.default_rng(0).integers(0, 256, (20, 20, 1), np.uint8), (1, 2, 1)))
-    picture = Record("1", FilePicture((tmp_path / "1.png",), "left"), FilePicture((tmp_path / "1.png",), "right"))
+    picture = Record("1", FilePicture((str(tmp_path / "1.png"),), "left"), FilePicture((str(tmp_path / "1.png"),), "right"))
     data = PairDataset([picture], GEOMETRY, PairFormat("AtoB", 1, 3))
     seen = set()
     for epoch in range(20):
@@ -121,7 +121,7 @@ def test_a_filled_cache_must_fit(records: list[Record]) -> None:
 def test_16_bit_keeps_its_levels(tmp_path: Path) -> None:
     for side, top in (("a", 4095), ("b", 65535)):
         images.write(tmp_path / f"{side}.png", np.linspace(0, top, 64).astype(np.uint16).reshape(8, 8, 1))
-    record = Record("1", FilePicture((tmp_path / "a.png",)), FilePicture((tmp_path / "b.png",)))
+    record = Record("1", FilePicture((str(tmp_path / "a.png"),)), FilePicture((str(tmp_path / "b.png"),)))
     data = PairDataset([record], Geometry(None, 8, False), PairFormat("AtoB", 1, 1, (0, 4095)))
     pair = data[0, 0]
     assert (float(pair.source.min()), float(pair.source.max())) == (-1, 1)

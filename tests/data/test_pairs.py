@@ -255,7 +255,7 @@ def test_unknown_kinds_and_options_are_refused(tmp_path: Path) -> None:
 
 
 def test_direction() -> None:
-    record = Record("1", FilePicture((Path("a.png"),)), FilePicture((Path("b.png"),)))
+    record = Record("1", FilePicture(("a.png",)), FilePicture(("b.png",)))
     assert directed([record], "AtoB") == [record]
     assert directed([record], "BtoA") == [record.swapped()]
     with pytest.raises(UserError, match="must be AtoB"):

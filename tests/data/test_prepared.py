@@ -488,7 +488,7 @@ def pairs_in(folder: Path, count: int = 4) -> list[Record]:
     for number in range(count):
         path = folder / f"{number}.png"
         images.write(path, picture(number, height=10, width=20))
-        found.append(Record(str(number), FilePicture((path,), "left"), FilePicture((path,), "right")))
+        found.append(Record(str(number), FilePicture((str(path),), "left"), FilePicture((str(path),), "right")))
     return found
 
 
@@ -532,7 +532,7 @@ def test_an_edited_file_is_decoded_again(tmp_path: Path) -> None:
 def test_hard_links_share_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (record,) = pairs_in(tmp_path, 1)
     (tmp_path / "link.png").hardlink_to(tmp_path / "0.png")
-    twin = Record("link", FilePicture((tmp_path / "link.png",), "left"), FilePicture((tmp_path / "link.png",), "right"))
+    twin = Record("link", FilePicture((str(tmp_path / "link.png"),), "left"), FilePicture((str(tmp_path / "link.png"),), "right"))
     data = dataset([record, twin], tmp_path)
     one = data[0, 0]
     no_decoding(monkeypatch)

@@ -20,7 +20,7 @@ name_sets = st.sets(st.text("abc0123", min_size=1, max_size=5), min_size=1, max_
 
 
 def records(names: list[str], groups: dict[str, str] | None = None) -> list[Record]:
-    picture = FilePicture((Path("x.png"),))
+    picture = FilePicture(("x.png",))
     return [Record(name, picture, picture, (groups or {}).get(name)) for name in names]
 
 
@@ -136,7 +136,7 @@ def test_c35_a_run_keeps_its_split(tmp_path: Path) -> None:
 
 
 def test_domains_keep_their_splits_apart(tmp_path: Path) -> None:
-    picture = FilePicture((Path("x.png"),))
+    picture = FilePicture(("x.png",))
     sides = [Single(str(n), picture) for n in range(30)], [Single(f"b{n}", picture) for n in range(20)]
     first = divide(Collection(domains={"all": sides}), 0.2, 0.2, 0)
     assert first.drawn is not None

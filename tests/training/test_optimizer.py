@@ -1,15 +1,18 @@
-"""Adam whose moments keep the layout of the weights."""
+"""Adam: PyTorch's, without its compiler, whose moments keep the layout of the weights."""
 
 from __future__ import annotations
 
 import copy
+import functools
+import subprocess
+import sys
 
 import pytest
 import torch
-from torch import nn
+from torch import nn, optim
 
 from transfigure.recipe import Training
-from transfigure.training.optimizer import adam
+from transfigure.training.optimizer import Adam, adam
 
 
 @pytest.mark.parametrize("fused", [True, False])
@@ -29,3 +32,47 @@ def test_loaded_moments_take_the_memory_layout_of_the_weights(fused: bool) -> No
                 weight.grad = torch.empty_like(weight).copy_(gradient * (number + 1))
             optimizer.step()
     torch.testing.assert_close(after.state_dict(), before.state_dict(), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_it_is_pytorchs_adam(fused: bool) -> None:
+    weights: list[nn.Parameter] = []
+    for kind in (Adam, optim.Adam):
+        torch.manual_seed(0)
+        own, later = nn.Parameter(torch.randn(5)), nn.Parameter(torch.randn(4, 3))
+        optimizer = kind([own], lr=1e-2, betas=(0.5, 0.999), fused=fused)
+        optimizer.add_param_group({"params": [later], "lr": 3e-2})
+        calls: list[object] = []
+        optimizer.register_step_post_hook(functools.partial(lambda calls, *_: calls.append(1), calls))
+        for number in range(4):
+            if number == 2:
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+            optimizer.zero_grad()
+            assert own.grad is None
+
+            def closure(own: nn.Parameter = own, later: nn.Parameter = later) -> float:
+                loss = own.square().sum() + (later - 1).abs().sum()
+                loss.backward()
+                return float(loss.detach())
+
+            assert optimizer.step(closure) > 0
+        assert len(calls) == 4
+        assert optimizer.state_dict().keys() == {"state", "param_groups"}
+        weights += [own, later]
+    assert torch.equal(weights[0], weights[2])
+    assert torch.equal(weights[1], weights[3])
+
+
+def test_a_training_does_not_import_pytorchs_compiler() -> None:
+    code = """
+import sys, torch
+from transfigure.training.optimizer import Adam
+weight = torch.nn.Parameter(torch.ones(2))
+optimizer = Adam([weight], fused=True)
+weight.grad = torch.ones(2)
+optimizer.step()
+optimizer.zero_grad()
+optimizer.load_state_dict(optimizer.state_dict())
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

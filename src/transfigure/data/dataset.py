@@ -101,9 +101,9 @@ class Cache:
         pictures = self.records[index].a, self.records[index].b
         if not all(isinstance(picture, FilePicture) for picture in pictures):
             return None
-        how = [(len(one.paths), one.half, one.orientation) for one in pictures if isinstance(one, FilePicture)]
-        paths = itertools.chain(*(picture.paths for picture in pictures))
-        return file_key(paths, *how, self.alpha, preparation(self.geometry), before=self._opened)
+        files = [one for one in pictures if isinstance(one, FilePicture)]
+        how = [(len(one.files), one.half, one.orientation) for one in files]
+        return file_key(itertools.chain(*(one.files for one in files)), *how, self.alpha, preparation(self.geometry), before=self._opened)
 
     def keep(self, indices: Sequence[int], records: Sequence[Record]) -> None:
         """Forget all but these, which become 0, 1, 2, ... in this order.

@@ -68,20 +68,24 @@ class Found:
 
     Attributes:
         folder: where they are; every file is below it.
-        files: in natural order, never empty.
+        names: each file below the folder, with ``/`` between folders, in natural order.
         notes: one sentence about what was passed over, or none. Whoever reads the folder says it, once.
-        known: the files' names, where they need not be made of the paths again.
     """
 
     folder: Path
-    files: list[Path]
+    names: list[str]
     notes: list[str] = field(default_factory=list)
-    known: list[str] | None = field(default=None, compare=False, repr=False)
+
+    @functools.cached_property
+    def files(self) -> list[Path]:
+        """The files, in the order of their names."""
+        return [self.folder / name for name in self.names]
 
     @property
-    def names(self) -> list[str]:
-        """Each file below the folder, with ``/`` between folders."""
-        return [file.relative_to(self.folder).as_posix() for file in self.files] if self.known is None else self.known
+    def places(self) -> list[str]:
+        """The files as strings, which are made sooner: there may be 100,000 of them."""
+        prefix = "" if str(self.folder) == "." else os.path.join(self.folder, "")  # noqa: PTH118
+        return [f"{prefix}{name}" for name in self.names] if os.sep == "/" else [str(file) for file in self.files]
 
 
 def find_images(place: str | Path, recursive: bool = True) -> Found:
@@ -118,7 +122,7 @@ def find_images(place: str | Path, recursive: bool = True) -> Found:
         names.sort(key=order)
     else:
         names = [name for _, name in sorted(natural_keys(names))]
-    return Found(folder, [folder / name for name in names], [PassedOverNote((folder,), passed)] if passed else [], names)
+    return Found(folder, names, [PassedOverNote((folder,), passed)] if passed else [])
 
 
 def is_place(place: str | Path) -> bool:

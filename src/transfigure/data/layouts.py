@@ -80,7 +80,7 @@ def side_by_side(path: Path | None) -> Collection:
     parts = _split_folders(folder)
     notes = _idle_manifests(folder)
     if parts:
-        direct = _images_in(folder, [], recursive=False).files
+        direct = _images_in(folder, [], recursive=False).names
         if direct:
             used = "is" if len(direct) == 1 else "are"
             notes.append(
@@ -336,7 +336,7 @@ def _images_in(folder: Path, notes: list[str], recursive: bool = True) -> Found:
 
 
 def _halves(found: Found) -> list[Record]:
-    files, names = found.files, found.names
+    files, names = found.places, found.names
     stems = [os.path.splitext(name)[0] for name in names]  # noqa: PTH122 - with_suffix would refuse some names
     times = Counter(stems)
     return [
@@ -349,9 +349,10 @@ def _pair(a: Path, b: Path) -> tuple[list[Record], list[str]]:
     notes: list[str] = []
     files = _images_in(a, notes), _images_in(b, notes)
     paired = match(files[0].names, files[1].names, (a, b))
-    if not paired.pairs and any(found.files for found in files):
+    if not paired.pairs and any(found.names for found in files):
         return [], [*notes, f"no file of {a} has a partner in {b}"]
-    records = [Record(name, FilePicture((files[0].files[i],)), FilePicture((files[1].files[j],))) for i, j, name in paired.pairs]
+    first, second = files[0].places, files[1].places
+    records = [Record(name, FilePicture((first[i],)), FilePicture((second[j],))) for i, j, name in paired.pairs]
     return records, notes + paired.notes(str(a), str(b))
 
 
@@ -361,7 +362,7 @@ def _singles(folder: Path, notes: list[str]) -> list[Single]:
     except UserError as error:
         raise UserError(f"{error}: a domain needs images") from error
     notes += found.notes
-    files, names = found.files, found.names
+    files, names = found.places, found.names
     stems = [os.path.splitext(name)[0] for name in names]  # noqa: PTH122 - with_suffix would refuse some names
     times = Counter(stems)
     return [Single(name if times[stem] > 1 else stem, FilePicture((file,))) for file, name, stem in zip(files, names, stems)]
@@ -373,7 +374,7 @@ def _nothing_paired(a: dict[str, Path], b: dict[str, Path]) -> str:
     shown = []
     for folder in folders:
         notes: list[str] = []
-        if not (found := _images_in(folder, notes)).files:
+        if not (found := _images_in(folder, notes)).names:
             return notes[0]  # what it holds instead
         shown.append(listed(found.names))
     return (
@@ -469,7 +470,7 @@ def _read_manifest(file: Path, way_out: str = "") -> Collection:
     splits: dict[str, list[Record]] = {}
     groups = [_text(row, "group") for _, row, _ in sides]
     for part, name, group, (_, _, (a, b)) in zip(parts, names, groups, sides):
-        splits.setdefault(part, []).append(Record(name, FilePicture(a), FilePicture(b), group or None))
+        splits.setdefault(part, []).append(Record(name, FilePicture(tuple(map(str, a))), FilePicture(tuple(map(str, b))), group or None))
     return Collection(splits)
 
 

@@ -49,20 +49,26 @@ class FilePicture:
     """A picture on disk.
 
     Attributes:
-        paths: one file, or several whose channels are stacked in this order (they must agree in size and type).
+        files: one file, or several whose channels are stacked in this order (they must agree in size and type). There may be 200,000 of
+            them, and strings take less memory and time than paths.
         half: which half of a side-by-side file this is; None for the whole file.
         orientation: whether the files' orientation tags are applied.
     """
 
-    paths: tuple[Path, ...]
+    files: tuple[str | Path, ...]
     half: Literal["left", "right"] | None = None
     orientation: Orientation = "apply"
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files, as paths."""
+        return tuple(map(Path, self.files))
+
+    @property
     def label(self) -> str:
         """The first file, and how many more or which half."""
-        more = f" (and {len(self.paths) - 1} more)" if len(self.paths) > 1 else ""
-        return f"{self.paths[0]}{more}{f' ({self.half} half)' if self.half else ''}"
+        more = f" (and {len(self.files) - 1} more)" if len(self.files) > 1 else ""
+        return f"{self.files[0]}{more}{f' ({self.half} half)' if self.half else ''}"
 
     def read(self, alpha: Alpha = "refuse") -> Array:
         """The pixels, ``[H, W, C]`` in the file's own type.
@@ -154,7 +160,7 @@ class Record:
     def examine(self, alpha: Alpha = "refuse") -> tuple[tuple[Array, Array], tuple[FileFacts, FileFacts]]:
         """As :meth:`load`, and what the file of each says of itself."""
         a, b = self.a, self.b
-        if isinstance(a, FilePicture) and isinstance(b, FilePicture) and a.paths == b.paths and a.half and b.half:
+        if isinstance(a, FilePicture) and isinstance(b, FilePicture) and a.files == b.files and a.half and b.half:
             whole, facts = a._whole(alpha)
             halves = images.split_halves(whole, a.paths[0])
             return (halves[a.half == "right"], halves[b.half == "right"]), (facts, facts)

@@ -147,14 +147,14 @@ def _decoders() -> tuple[str, ...]:
     return tuple(found)
 
 
-def file_key(paths: Iterable[Path], *more: object, before: float | None = None) -> bytes | None:
+def file_key(files: Iterable[str | Path], *more: object, before: float | None = None) -> bytes | None:
     """What files are known by: 16 bytes that are others as soon as a file, or anything else given, is another.
 
     Of each file its device, inode, size, and times of change count, so that hard links share what is kept, and neither an edit nor a
     replacement goes unseen.
 
     Args:
-        paths: the files, in order.
+        files: in order.
         more: whatever else the kept thing depends on; its ``repr`` counts.
         before: the time of :func:`time.time` at which the reading of the data set began. A file that changed later, or just before it, may
             have changed between its reading and now.
@@ -164,9 +164,9 @@ def file_key(paths: Iterable[Path], *more: object, before: float | None = None) 
     """
     digest = hashlib.blake2b(repr(more).encode("utf-8", "surrogatepass"), digest_size=16)
     latest = (time.time() if before is None else before) - SETTLED
-    for path in paths:
+    for file in files:
         try:
-            state = os.stat(path)  # noqa: PTH116 - half the time of Path.stat, and there may be 200,000 of them
+            state = os.stat(file)  # noqa: PTH116 - half the time of Path.stat, and there may be 200,000 of them
         except (OSError, ValueError):
             return None
         if not stat.S_ISREG(state.st_mode) or state.st_ctime > latest:

@@ -28,7 +28,7 @@ def noise(seed: int, height: int = 8, width: int = 8, channels: int = 3, dtype: 
 def pair(folder: Path, name: str, source: Any, target: Any) -> Record:
     for side, array in (("A", source), ("B", target)):
         images.write(folder / side / f"{name}.png", array)
-    return Record(name, FilePicture((folder / "A" / f"{name}.png",)), FilePicture((folder / "B" / f"{name}.png",)))
+    return Record(name, FilePicture((str(folder / "A" / f"{name}.png"),)), FilePicture((str(folder / "B" / f"{name}.png"),)))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_everything_wrong_is_said_together(good: list[Record], tmp_path: Path) -
     clear = noise(3, channels=4)
     clear[..., 3] = 7
     images.write(tmp_path / "odd.png", noise(4, width=9))
-    odd = Record("odd", FilePicture((tmp_path / "odd.png",), "left"), FilePicture((tmp_path / "odd.png",), "right"))
+    odd = Record("odd", FilePicture((str(tmp_path / "odd.png"),), "left"), FilePicture((str(tmp_path / "odd.png"),), "right"))
     bad = [
         truncated,
         odd,
@@ -111,7 +111,7 @@ def test_grey_among_colour_is_only_a_warning(good: list[Record], tmp_path: Path)
 
 def test_other_channel_counts_are_errors(tmp_path: Path) -> None:
     records = [pair(tmp_path, str(n), noise(n), noise(n + 9)) for n in range(3)]
-    stacked = Record("stack", FilePicture((records[0].a.paths[0], records[1].a.paths[0])), records[0].b)
+    stacked = Record("stack", FilePicture((*records[0].a.files, *records[1].a.files)), records[0].b)
     findings = inspect([*records, stacked], Geometry(None, 8))
     assert findings.unusable == 1
     assert "has 6 channels but most source pictures have 3" in findings.errors[0]
@@ -169,15 +169,15 @@ def test_a_side_by_side_header_is_read_once_and_an_odd_width_is_seen(tmp_path: P
     for name, width in (("even", 16), ("odd", 17)):
         images.write(tmp_path / f"{name}.png", noise(1, 8, width))
     records = open_collection("side_by_side", tmp_path).splits["all"]
-    looks: list[Path] = []
+    looks: list[str] = []
     size_of = images.size_of
     monkeypatch.setattr(check, "size_of", lambda path, *how: (looks.append(path), size_of(path, *how))[1])
     assert check.amiss_by_headers(records, Geometry(None, 8)) == ["odd"]
-    assert [path.name for path in looks] == ["even.png", "odd.png"]
+    assert [Path(file).name for file in looks] == ["even.png", "odd.png"]
 
 
 def test_nothing_readable(tmp_path: Path) -> None:
-    record = Record("x", FilePicture((tmp_path / "none.png",)), FilePicture((tmp_path / "none.png",)))
+    record = Record("x", FilePicture((str(tmp_path / "none.png"),)), FilePicture((str(tmp_path / "none.png"),)))
     findings = inspect([record], Geometry(None, 8))
     assert (findings.unusable, findings.source_channels, findings.source_dtype) == (1, 0, "")
     assert len(findings.errors) == 1

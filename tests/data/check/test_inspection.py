@@ -10,6 +10,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from transfigure.data.check import inspection, processes
 from transfigure.data.check.facts_cache import FactsCache
 from transfigure.data.check.findings import PairFacts
 from transfigure.data.check.inspection import BackgroundCheck, UnusablePair
-from transfigure.data.check.processes import CheckProcesses, PartToCheck, check_pairs, read_headers
+from transfigure.data.check.processes import CheckProcesses, PartToCheck, check_pairs, keys_of, read_headers
 from transfigure.data.open import OpenedData, caches, find_records, geometry_of, open_data, resolve_data
 from transfigure.data.pairs import directed
 from transfigure.errors import Missing, RunFailure, UserError
@@ -294,6 +295,12 @@ def test_processes_see_what_one_sees_and_fill_its_cache(tmp_path: Path, monkeypa
     assert read == []
     assert read_headers({"train": part}, keys, 2) == {key: part.header(key[1]) for key in keys}
     assert images.size_of(part.records[0].a.paths[0]).width == 20
+    memory = FactsCache(tmp_path, "refuse", part.ranges)
+    parts = {"train": part, "val": replace(part, records=part.records[:3])}
+    for count in (1, 2):
+        remembered = keys_of(parts, memory.key, count)
+        assert remembered == {name: [memory.key(record) for record in one.records] for name, one in parts.items()}
+        assert None not in remembered["train"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a fork brings along is replaced here")
@@ -321,6 +328,7 @@ def test_they_take_no_signal_hold_no_lock_and_end_with_the_process_that_they_com
     make(tmp_path / "data", count=2)
     program = f"""
 import os, sys, time
+from dataclasses import replace
 from pathlib import Path
 from tests.data.check.test_inspection import facts_of
 from transfigure.data.files import LOCK, lock_file

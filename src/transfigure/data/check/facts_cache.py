@@ -57,11 +57,11 @@ class FactsCache:
         a, b = record.a, record.b
         if self._file is None or not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
             return None
-        paths = a.paths if a.half else (*a.paths, *b.paths)
-        kind = len(a.paths), a.half, a.orientation, b.half, b.orientation
+        files = a.files if a.half else (*a.files, *b.files)
+        kind = len(a.files), a.half, a.orientation, b.half, b.orientation
         if (how := self._described.get(kind)) is None:
             how = self._described[kind] = repr((kind, self._how))
-        found = file_key(paths, how, before=self._began)
+        found = file_key(files, how, before=self._began)
         return None if found is None else found.hex()
 
     def key_of_all(self, keys: Sequence[str | None]) -> str | None:

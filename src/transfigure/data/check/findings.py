@@ -449,7 +449,7 @@ def by_header(record: Record, geometry: Geometry, alpha: Alpha) -> PairFacts | N
     if not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
         return None
     source = _picture_by_header(a, alpha)
-    target = source if source is not None and a.half and a.paths == b.paths else _picture_by_header(b, alpha)
+    target = source if source is not None and a.half and a.files == b.files else _picture_by_header(b, alpha)
     if source is None or target is None or min(*source.shape[:2], *target.shape[:2]) < 2:
         return None
     if geometry.paired and source.shape[:2] != target.shape[:2] and not geometry.fit:
@@ -470,10 +470,10 @@ def facts_by_header(shapes: Sequence[tuple[tuple[int, ...], str]]) -> PairFacts:
 
 
 def _picture_by_header(picture: FilePicture, alpha: Alpha) -> PictureFacts | None:
-    if len(picture.paths) != 1:
+    if len(picture.files) != 1:
         return None
     try:
-        header = size_of(picture.paths[0], picture.orientation)
+        header = size_of(picture.files[0], picture.orientation)
         if header.width * header.height > _CLAIM:
             check_claim(picture.paths[0])
     except (UserError, Missing):
@@ -500,10 +500,10 @@ def _amiss(record: Record, geometry: Geometry) -> bool:
     if not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
         return False
     try:
-        header = size_of(a.paths[0], a.orientation)
+        header = size_of(a.files[0], a.orientation)
         if a.half:  # b is the other half of this file
             return header.width % 2 == 1
-        other = size_of(b.paths[0], b.orientation)
+        other = size_of(b.files[0], b.orientation)
     except (UserError, Missing):
         return True
     return geometry.paired and not geometry.fit and (header.width, header.height) != (other.width, other.height)
@@ -549,16 +549,16 @@ def _agree(side: str, seen: Sequence[_Seen], bad: dict[int, list[str]], warnings
     """The type and the channels of a side. Those that differ from most are errors, but grey may stand among colour."""
     if not seen:
         return "", 0
-    dtype = _most(one.dtype for one in seen)
-    channels = _most(one.channels for one in seen)
-    if {one.channels for one in seen} & {1, 3} == {1, 3} and channels in {1, 3}:
+    kinds = [one.facts.kind for one in seen]
+    dtype = _most(dtype for dtype, _ in kinds)
+    channels = _most(channels for _, channels in kinds)
+    there = {*kinds}
+    if {count for _, count in there} & {1, 3} == {1, 3} and channels in {1, 3}:
         channels = 3
         warnings += grey_among_colour({one.label: one.channels for one in seen}, f"{side} pictures")
-    fitting = {
-        kind for kind in {one.facts.kind for one in seen} if kind[0] == dtype and kind[1] in ((1, 3) if channels == 3 else (channels,))
-    }
-    for one in seen:
-        if one.facts.kind not in fitting:
+    fitting = {kind for kind in there if kind[0] == dtype and kind[1] in ((1, 3) if channels == 3 else (channels,))}
+    for one, kind in zip(seen, kinds) if fitting != there else ():
+        if kind not in fitting:
             bad[one.at] += _unlike(side, one.label, one.facts, one.file, (dtype, channels))
     return dtype, channels
 

@@ -19,7 +19,7 @@ from ...wording import counted
 from ..pairs import Record
 from .facts_cache import FactsCache
 from .findings import Kind, PairFacts, Use, findings, problems_of, shared_note, unfit
-from .processes import CheckProcesses, Key, PartToCheck, check_pairs, cores, read_headers
+from .processes import CheckProcesses, Key, PartToCheck, check_pairs, cores, keys_of, read_headers
 
 Check = Literal["full", "sample", "headers"]
 
@@ -95,7 +95,8 @@ class Inspection:
         self.memory, self.check = memory, check
         self.processes = cores() if processes is None else processes
         with without_collecting():
-            self.checked = {name: _remembered(part, memory) for name, part in parts.items()}
+            keys = keys_of(parts, memory.key, self.processes)
+            self.checked = {name: CheckedPart(part, [memory.get(key) for key in keys[name]], keys[name]) for name, part in parts.items()}
 
     def read(self, progress: Callable[[int], object]) -> None:
         """Read as much as is to be read before the training.
@@ -175,11 +176,6 @@ class Inspection:
         return drawn
 
 
-def _remembered(part: PartToCheck, memory: FactsCache) -> CheckedPart:
-    keys = [memory.key(record) for record in part.records]
-    return CheckedPart(part, [memory.get(key) for key in keys], keys)
-
-
 def _work_of(facts: PairFacts) -> float:
     return sum(picture.shape[0] * picture.shape[1] + PER_PICTURE for picture in facts.pictures or ())
 
@@ -187,12 +183,15 @@ def _work_of(facts: PairFacts) -> float:
 def _unusual(heads: dict[Key, PairFacts]) -> list[Key]:
     """Pairs that are not of the type and channels of most, so that what is said of them must be told by their pixels."""
     unusual: list[Key] = []
+    alike: dict[int, tuple[PairFacts, list[Key]]] = {}  # headers that say the same are one object
+    for key, facts in heads.items():
+        alike.setdefault(id(facts), (facts, []))[1].append(key)
     for side in (0, 1):
         kinds: dict[tuple[str, int], list[Key]] = {}
-        for key, facts in heads.items():
+        for facts, keys in alike.values():
             assert facts.pictures is not None
-            picture = facts.pictures[side]
-            kinds.setdefault((picture.kind[0], 3 if picture.kind[1] == 1 else picture.kind[1]), []).append(key)
+            dtype, channels = facts.pictures[side].kind
+            kinds.setdefault((dtype, 3 if channels == 1 else channels), []).extend(keys)
         for keys in sorted(kinds.values(), key=len)[:-1]:
             unusual += keys
     return unusual

@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -37,7 +37,7 @@ _FORKS = sys.platform == "linux"
 FEWEST = 64 if _FORKS else 2000
 """Fewer pairs than these are read in this process sooner than others have started."""
 MANY = 10_000
-"""Fewer headers than these are read in this process."""
+"""Fewer headers (or files' states) than these are read in this process."""
 _CHUNK = 8
 _AHEAD = 2
 """Chunks that a process has been given and has not done."""
@@ -102,6 +102,34 @@ def _alone(processes: int) -> bool:
     return processes < 2 or multiprocessing.current_process().daemon
 
 
+KeyOf = Callable[[Record], str | None]
+"""What a pair is remembered by."""
+
+
+def keys_of(parts: dict[str, PartToCheck], key_of: KeyOf, processes: int) -> dict[str, list[str | None]]:
+    """What the pairs of each part are remembered by: the state of every file is asked for.
+
+    Args:
+        parts: the data.
+        key_of: tells it of a pair.
+        processes: how many may be started.
+
+    Raises:
+        RunFailure: a process was ended from outside.
+    """
+    if _alone(processes) or not _FORKS or sum(len(part.records) for part in parts.values()) < MANY:
+        return {name: [key_of(record) for record in part.records] for name, part in parts.items()}
+    found: dict[str, list[str | None]] = {name: [None] * len(part.records) for name, part in parts.items()}
+    with contextlib.closing(CheckProcesses(parts, processes, key_of=key_of)) as pool:
+        for name, part in parts.items():
+            for start in range(0, len(part.records), MANY // 2):
+                pool.ask("keys", (name, slice(start, start + MANY // 2)))
+        while pool.busy:
+            for (name, start), keys in pool.results(timeout=None):
+                found[name][start : start + len(keys)] = keys
+    return found
+
+
 def read_headers(parts: dict[str, PartToCheck], keys: Sequence[Key], processes: int) -> dict[Key, PairFacts | None]:
     """What the headers of pairs say; None where they do not say enough, see :func:`.findings.by_header`.
 
@@ -143,9 +171,10 @@ class CheckProcesses:
         parts: the data.
         processes: how many.
         background: they use only what others leave of the machine.
+        key_of: tells what a pair is remembered by, if they are to be asked for it.
     """
 
-    def __init__(self, parts: dict[str, PartToCheck], processes: int, background: bool = False) -> None:
+    def __init__(self, parts: dict[str, PartToCheck], processes: int, background: bool = False, key_of: KeyOf | None = None) -> None:
         context: Any = multiprocessing.get_context("fork" if _FORKS else "spawn")
         self._processes: dict[Connection, BaseProcess] = {}
         self._todo: deque[tuple[str, Any]] = deque()
@@ -154,7 +183,7 @@ class CheckProcesses:
             warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside other threads: what they hold is not used there
             for _ in range(processes):
                 mine, theirs = context.Pipe()
-                child = context.Process(target=_work, args=(theirs, parts, os.getpid(), background), daemon=True)
+                child = context.Process(target=_work, args=(theirs, parts, os.getpid(), background, key_of), daemon=True)
                 with _signals_blocked():
                     child.start()
                 theirs.close()
@@ -174,7 +203,11 @@ class CheckProcesses:
 
     def ask_what_is_shared(self, name: str, held_out: Sequence[Record]) -> None:
         """Have it found out which held-out pairs are training pairs too; the answer comes as a list of their names, under ``shared``."""
-        self._todo.append(("shared", (name, held_out)))
+        self.ask("shared", (name, held_out))
+
+    def ask(self, task: str, about: object) -> None:
+        """Have anything else done, see ``_done``."""
+        self._todo.append((task, about))
         self._hand_out()
 
     def results(self, timeout: float | None = 0.0) -> list[tuple[Key, Any]]:
@@ -220,7 +253,7 @@ class CheckProcesses:
         self._todo.clear()
 
 
-def _work(connection: Connection, parts: dict[str, PartToCheck], parent: int, background: bool) -> None:
+def _work(connection: Connection, parts: dict[str, PartToCheck], parent: int, background: bool, key_of: KeyOf | None) -> None:
     """What such a process does until it is ended."""
     for number in _WISHES:
         signal.signal(number, signal.SIG_IGN)
@@ -242,11 +275,14 @@ def _work(connection: Connection, parts: dict[str, PartToCheck], parent: int, ba
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            connection.send(_done(parts, *connection.recv()))
+            connection.send(_done(parts, key_of, *connection.recv()))
 
 
-def _done(parts: dict[str, PartToCheck], task: str, about: Any) -> Any:
+def _done(parts: dict[str, PartToCheck], key_of: KeyOf | None, task: str, about: Any) -> Any:
     try:
+        if task == "keys" and key_of is not None:
+            name, some = about
+            return [((name, some.start), [key_of(record) for record in parts[name].records[some]])]
         if task == "shared":
             name, held_out = about
             return [(("shared", 0), shared_files(parts[name].records, held_out))]
