@@ -83,8 +83,11 @@ class Engine:
             target_dtype: the type of the target files, such as ``uint8``.
         """
         if self.precision == "auto":
-            fitting = self.device.type == "cpu" and target_dtype == "uint8" and cpu_has_bfloat16()
-            self.precision = "32-true" if self.any(not fitting)[0] else "bf16-mixed"  # one for all processes
+            self.precision = "32-true" if self.any(not self.bfloat16_fits(target_dtype))[0] else "bf16-mixed"  # one for all processes
+
+    def bfloat16_fits(self, target_dtype: str) -> bool:
+        """Whether ``auto`` would be bfloat16 on this process's device; argument as of :meth:`choose_precision`."""
+        return self.device.type == "cpu" and target_dtype == "uint8" and cpu_has_bfloat16()
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The precision for forward passes."""

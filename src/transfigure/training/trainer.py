@@ -128,14 +128,14 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
                     save_left_out(run.left_out, data.left_out)
         engine.barrier()
         if not quiet:
-            for line in opening(trainer):
+            for line in opening(trainer, resumed=resume):
                 say(line)
         with StopRequest() as stop:
             trainer.fit(stop, saved)
     return run.path
 
 
-def opening(trainer: Trainer) -> list[str]:
+def opening(trainer: Trainer, resumed: bool = False) -> list[str]:
     """What is about to happen, for a person who waits: what is learnt from what, by which networks, where, and where it will stand."""
     data, run, engine = trainer.data, trainer.run_directory.path, trainer.engine
     section, training = trainer.recipe.data, trainer.recipe.training
@@ -155,6 +155,11 @@ def opening(trainer: Trainer) -> list[str]:
     cache = [] if store is None else [f"cache:   {store.describe()}"]
     if data.background_check is not None:
         cache.append(f"check:   {data.background_check.describe()}")
+    speed = []
+    if engine.precision == "32-true" and engine.bfloat16_fits(data.target_dtype) and not resumed:  # a run stays as it began
+        speed.append(
+            "speed:   this CPU has bfloat16, which is faster: --training.precision auto  (by how much, transfigure benchmark says)"
+        )
     together = f", {training.update_size} to an update" if training.accumulate > 1 else ""
     return [
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
@@ -162,6 +167,7 @@ def opening(trainer: Trainer) -> list[str]:
         f"model:   {networks} parameters; on {device}",
         f"plan:    {counted(training.epochs, 'epoch')} of {counted(len(data.train), 'image')}, {training.batch_size} at a time{together}",
         *cache,
+        *speed,
         f"report:  {run / 'report.html'} at the end, and at any time by  transfigure report {shlex.quote(str(run))}",
     ]
 

@@ -12,6 +12,7 @@ from tests.training.runs import TINY
 from transfigure import registry
 from transfigure.cli import main
 from transfigure.data import images, prepared
+from transfigure.training import engine
 from transfigure.training.trainer import Expectation
 
 FLAGS = [word for key, value in {**TINY, "training.epochs": 1}.items() for word in (f"--{key}", str(value))]
@@ -39,7 +40,19 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
     return run
 
 
-def test_a_first_run_says_what_comes_at_every_step(told) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_a_cpu_that_could_be_faster_is_told_of(told, monkeypatch: pytest.MonkeyPatch, bfloat16: bool) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(engine, "cpu_has_bfloat16", lambda: bfloat16)
+    _, said = told("train", "demo", *FLAGS, "--training.schedule", "constant", "--out", "run")
+    assert ("--training.precision auto" in said) == bfloat16
+    for more in (["run", "--resume", "--training.epochs", "2"], ["chosen", "--training.precision", "bf16-mixed"]):
+        words = [] if "--resume" in more else ["demo", *FLAGS]
+        _, said = told("train", *words, "--out", *more)
+        assert "--training.precision auto" not in said
+
+
+def test_a_first_run_says_what_comes_at_every_step(told, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(engine, "cpu_has_bfloat16", lambda: False)
     answered, said = told("train", "demo", *FLAGS, "--out", "a run")
     opening = [line for line in said.splitlines() if not line.startswith("note: ")][:5]
     assert opening[0] == "data:    6 pairs to train on, 2 to validate, 1 to test; from synthetic, AtoB"
