@@ -6,13 +6,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ..errors import UserError, did_you_mean
 from .levels import ConvBlock
+from .winograd import WinogradConv2d, is_traced
 
 NORMS = ("batch", "instance", "none")
 UPSAMPLINGS = ("transposed", "resize")
@@ -85,7 +85,7 @@ class DownConv(nn.Conv2d):
     padding: tuple[int, ...]
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        if _is_traced():
+        if is_traced():
             return super().forward(x)
         sides = zip(x.shape[-2:], self.kernel_size, self.stride, self.padding)
         height, width = ((side + 2 * padding - kernel) // stride + 1 for side, kernel, stride, padding in sides)
@@ -102,7 +102,7 @@ class UpConv(nn.ConvTranspose2d):
     padding: tuple[int, ...]
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: D102
-        if _is_traced() or output_size is not None or not _as_product(x, x.shape[-2] * x.shape[-1], self.weight):
+        if is_traced() or output_size is not None or not _as_product(x, x.shape[-2] * x.shape[-1], self.weight):
             return super().forward(x, output_size)
         settings = zip(x.shape[-2:], self.stride, self.padding, self.kernel_size, self.output_padding)
         height, width = ((side - 1) * stride - 2 * padding + kernel + more for side, stride, padding, kernel, more in settings)
@@ -116,11 +116,6 @@ FEW_POSITIONS, MANY_WEIGHTS = 64, 2**20
 """Up to so many positions in all maps of a batch, and from so many weights on, products are faster."""
 
 
-def _is_traced() -> bool:
-    """Whether the graph is written down, for images of any size: then it must not depend on the size of those at hand."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-
-
 def _as_product(x: Tensor, positions: int, weight: Tensor) -> bool:
     return len(x) * positions <= FEW_POSITIONS and weight.numel() >= MANY_WEIGHTS and x.device.type == "cpu"
 
@@ -130,7 +125,7 @@ def _rows(columns: Tensor) -> Tensor:
     return columns.transpose(1, 2).flatten(0, 1).contiguous()
 
 
-class ResizeConv(nn.Conv2d):
+class ResizeConv(WinogradConv2d):
     """Nearest-neighbour doubling, then a 3x3 convolution: every output pixel sees equally many weights, so no checkerboard.
 
     Source: Odena, Dumoulin and Olah 2016, "Deconvolution and Checkerboard Artifacts".

@@ -19,6 +19,7 @@ from ...errors import UserError
 from ...registry import register
 from ..base import Discriminator, DiscriminatorOutput
 from ..blocks import check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
+from ..winograd import WinogradConv2d
 
 _HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
@@ -75,7 +76,7 @@ class PatchDiscriminator(Discriminator):
             kernel, padding, widths, last_bias = 4, 1, [width * min(2**level, 8) for level in range(halvings + 1)], True
 
         def conv(incoming: int, outgoing: int, stride: int, bias: bool) -> nn.Conv2d:
-            return spectral_if(nn.Conv2d(incoming, outgoing, kernel, stride, padding, bias=bias), spectral)
+            return spectral_if(WinogradConv2d(incoming, outgoing, kernel, stride, padding, bias=bias), spectral)
 
         first = conv_block(conv=conv(channels, width, min(halvings, 1) + 1, bias=True), activation=nn.LeakyReLU(0.2, inplace=True))
         self.layers = nn.ModuleList([first])

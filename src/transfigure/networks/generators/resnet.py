@@ -17,6 +17,7 @@ from ...registry import register
 from ..base import Generator
 from ..blocks import check_at_least, conv_block, dropout_layer, encode, needs_bias, norm_layer, receptive_field, upsample
 from ..levels import Level
+from ..winograd import WinogradConv2d
 
 
 class ResidualBlock(Level):
@@ -121,4 +122,4 @@ class ResNet(Generator):
 
 
 def _reflected(incoming: int, outgoing: int, kernel: int, bias: bool) -> nn.Conv2d:
-    return nn.Conv2d(incoming, outgoing, kernel, padding=kernel // 2, padding_mode="reflect", bias=bias)
+    return WinogradConv2d(incoming, outgoing, kernel, padding=kernel // 2, padding_mode="reflect", bias=bias)
