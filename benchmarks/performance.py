@@ -2,7 +2,7 @@
 
     python benchmarks/performance.py docs/results/performance > docs/performance.md
 
-The folder holds one file for each benchmark, named after it. Every number of the page is a number of these files, and the page says with
+The folder holds one file for each benchmark, named after it, and beside it the picture that it drew, if it draws one. Every number of the page is a number of these files, and the page says with
 which command, on which machine and with which versions each was measured; ``benchmarks/compare.py`` shows such a file beside your own.
 """
 
@@ -37,9 +37,10 @@ _PLACE = re.compile(r"\{(\w+)\|([^|{}]+)(?:\|([^|{}]+))?\}")
 """``{benchmark|row}`` in the template is the median of a row; ``{benchmark|row|format}`` with a format of Python's."""
 
 
-def page(measured: Mapping[str, Measured], template: str) -> str:
-    """The template's words with the numbers in them, then a section for each benchmark."""
-    sections = [section(measured[name], title) for name, title in TITLES.items() if name in measured]
+def page(measured: Mapping[str, Measured], template: str, pictures: Mapping[str, str] | None = None) -> str:
+    """The template's words with the numbers in them, then a section for each benchmark, with its picture."""
+    pictures = pictures or {}
+    sections = [section(measured[name], title, pictures.get(name)) for name, title in TITLES.items() if name in measured]
     return "\n\n".join([filled(template, measured).rstrip(), *sections]) + "\n"
 
 
@@ -60,12 +61,13 @@ def filled(template: str, measured: Mapping[str, Measured]) -> str:
     return _PLACE.sub(value, template)
 
 
-def section(measured: Measured, title: str) -> str:
-    """What was done, with what, and the rows."""
+def section(measured: Measured, title: str, picture: str | None = None) -> str:
+    """What was done, with what, the picture and the rows."""
     about = about_of(measured.benchmark)
     machine, versions = (", ".join(f"{key} {value}" for key, value in group.items()) for group in (measured.machine, measured.versions))
     parts = [f"## {title}", f"```bash\n{command(measured)}\n```", about, f"Machine: {machine}. Versions: {versions}."]
-    return "\n\n".join([*parts, table(measured.rows)])
+    drawn = [f"![{title}: the table below as curves]({picture})"] if picture else []
+    return "\n\n".join([*parts, *drawn, table(measured.rows)])
 
 
 def about_of(benchmark: str) -> str:
@@ -111,6 +113,11 @@ def read(folder: Path) -> dict[str, Measured]:
     return found
 
 
+def pictures(folder: Path) -> dict[str, str]:
+    """Where the page, two folders above, finds each benchmark's picture."""
+    return {file.stem: file.relative_to(folder.parent.parent).as_posix() for file in sorted(folder.glob("*.svg"))}
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, help="with a JSON file of each benchmark, and template.txt")
@@ -123,7 +130,9 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.folder is None:
         parser.error("name the folder of JSON files")
     else:
-        sys.stdout.write(page(read(options.folder), (options.folder / "template.txt").read_text(encoding="utf-8")))
+        sys.stdout.write(
+            page(read(options.folder), (options.folder / "template.txt").read_text(encoding="utf-8"), pictures(options.folder))
+        )
 
 
 if __name__ == "__main__":
