@@ -2,8 +2,9 @@
 
     python benchmarks/performance.py docs/results/performance > docs/performance.md
 
-The folder holds one file for each benchmark, named after it, and beside it the picture that it drew, if it draws one. Every number of the page is a number of these files, and the page says with
-which command, on which machine and with which versions each was measured; ``benchmarks/compare.py`` shows such a file beside your own.
+The folder holds one file for each benchmark, named after it, and beside it the picture that it drew, if it draws one. Every number of the
+page is a number of these files, and the page says with which command, on which machine and with which versions each was measured;
+``benchmarks/compare.py`` shows such a file beside your own.
 """
 
 from __future__ import annotations
