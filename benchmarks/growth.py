@@ -9,7 +9,8 @@ its own; the rounds take turns. One that needs more than ``--memory`` is stopped
 not begun the larger ones behind it.
 
 The exponent says how something grows from one line to the next: 1 is in proportion to what is on the left (for resolution: to the number
-of pixels), less is a fixed share beside it, more is where it stops being linear.
+of pixels), less is a fixed share beside it, more is where it stops being linear. In the plot, dashed lines are in proportion to the first
+measurement.
 """
 
 from __future__ import annotations

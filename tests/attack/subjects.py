@@ -143,12 +143,12 @@ def train_with_prepared_pairs() -> int:
     from transfigure.cli.main import main
     from transfigure.data import prepared
 
-    def by_content(paths: Iterable[Path], *more: object, before: float | None = None) -> bytes:
-        return hashlib.blake2b(repr(more).encode() + b"".join(path.read_bytes() for path in paths), digest_size=16).digest()
+    def by_content(files: Iterable[str | Path], *more: object, before: float | None = None) -> bytes:
+        return hashlib.blake2b(repr(more).encode() + b"".join(Path(file).read_bytes() for file in files), digest_size=16).digest()
 
-    def in_place(section: Any, geometry: Any) -> Path | None:
+    def in_place(section: Any, geometry: Any, quiet: bool = False) -> Path | None:
         os.environ["TRANSFIGURE_CACHE"] = "prepared"
-        return cache_folder(section.replaced(path="pairs"), geometry)
+        return cache_folder(section.replaced(path="pairs"), geometry, quiet)
 
     cache_folder, file_key = prepared.cache_folder, prepared.file_key
     for name, module in [*sys.modules.items()]:
