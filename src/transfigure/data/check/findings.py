@@ -145,10 +145,6 @@ class _Seen(NamedTuple):
         return self.facts.shape[2]
 
     @property
-    def dtype(self) -> str:
-        return type_name(self.facts.dtype)
-
-    @property
     def file(self) -> FileFacts:
         return self.facts.file
 
