@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from transfigure import registry
 from transfigure.errors import UserError
-from transfigure.losses.gan import AdversarialLoss, Hinge, LeastSquares, SeparateLosses, Vanilla, WassersteinPenalty, mean, over_scales
+from transfigure.losses.gan import AdversarialLoss, Hinge, LeastSquares, RelativisticPairing, SeparateLosses, Vanilla, WassersteinPenalty
 from transfigure.networks.base import DiscriminatorOutput
 
 logit = st.floats(-12, 12, width=32)
@@ -104,6 +104,7 @@ def test_half_precision_logits_are_averaged_in_float32(loss: SeparateLosses) -> 
         (Vanilla(0.9), (0.88, 0.02), [(0.8, 0.02)]),
         (LeastSquares(), (1.02, -0.01), [(1.0, 0.1), (0.9, 0.0)]),
         (Hinge(), (1.4, -1.2), [(0.97, -1.2), (1.4, -0.5), (0.0, 0.0)]),
+        (RelativisticPairing(), (106.0, 100.0), [(3.0, -2.8), (100.0, 106.0), (0.0, 0.0)]),
     ],
 )
 def test_d_is_saturated_when_both_means_are_at_their_goals(
@@ -237,22 +238,49 @@ def test_a_form_takes_the_mean_over_scales_of_both_sides(loss: SeparateLosses) -
     assert torch.equal(loss.d_loss(out(LOGITS), out(-LOGITS)), loss.d_real_loss(LOGITS) + loss.d_fake_loss(-LOGITS))
 
 
-class Relativistic(AdversarialLoss):
-    """D is asked how much more real the real images are (Jolicoeur-Martineau 2018), which needs both outputs at once."""
-
-    relativistic = True
-
-    def d_loss(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-        return over_scales(lambda r, f: mean(nn.functional.softplus(f - r)), real, fake)
-
-    def g_loss(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-        return over_scales(lambda r, f: mean(nn.functional.softplus(r - f)), real, fake)
-
-
 def test_a_form_may_compare_the_outputs() -> None:
-    form, real, fake = Relativistic(), out(LOGITS, LOGITS[:1]), out(LOGITS - 3, LOGITS[:1] - 3)
+    form, real, fake = RelativisticPairing(), out(LOGITS, LOGITS[:1]), out(LOGITS - 3, LOGITS[:1] - 3)
     assert form.d_loss(real, fake).item() == pytest.approx(math.log1p(math.exp(-3)), rel=1e-5)
     assert form.g_loss(real, fake).item() == pytest.approx(math.log1p(math.exp(3)), rel=1e-5)
+
+
+def test_relativistic_is_the_papers_equation_on_each_pair_of_logits() -> None:
+    real, fake = torch.tensor([[1.0, -2.0], [0.5, 3.0]]), torch.tensor([[0.0, 1.0], [0.5, -1.0]])
+    differences = [1.0, -3.0, 0.0, 4.0]  # D(y) - D(G(x)), each with the logit at its own place
+    form = RelativisticPairing()
+    assert form.d_loss(out(real), out(fake)).item() == pytest.approx(sum(math.log(1 + math.exp(-t)) for t in differences) / 4)
+    assert form.g_loss(out(real), out(fake)).item() == pytest.approx(sum(math.log(1 + math.exp(t)) for t in differences) / 4)
+    assert form.d_loss(out(real), out(fake.flip(0))).item() != pytest.approx(form.d_loss(out(real), out(fake)).item())  # other pairs
+
+
+def test_relativistic_sees_differences_alone_and_its_mean_output_is_the_logits() -> None:
+    form, real, fake = RelativisticPairing(), out(LOGITS), out(0.3 * LOGITS - 1)
+    torch.testing.assert_close(form.d_loss(out(LOGITS + 7), out(0.3 * LOGITS + 6)), form.d_loss(real, fake))
+    assert form.d_loss(real, real).item() == pytest.approx(math.log(2)) == form.g_loss(real, real).item()
+    assert form.mean_output(real).item() == pytest.approx(LOGITS.mean().item())
+
+
+def test_relativistic_teaches_each_side_by_how_far_a_pair_is_undecided() -> None:
+    real, fake = torch.tensor([2.0, 0.0], requires_grad=True), torch.tensor([-1.0, 0.0], requires_grad=True)
+    RelativisticPairing().d_loss(out(real), out(fake)).backward()
+    left = torch.tensor([1 / (1 + math.exp(3)), 0.5]) / 2  # sigmoid(D(G(x)) - D(y)) / n
+    torch.testing.assert_close(real.grad, -left)
+    torch.testing.assert_close(fake.grad, left)
+    fake.grad = None
+    RelativisticPairing().g_loss(out(real.detach()), out(fake)).backward()
+    torch.testing.assert_close(fake.grad, -torch.tensor([1 / (1 + math.exp(-3)), 0.5]) / 2)  # G's is left where D is certain
+
+
+def test_relativistic_refuses_maps_that_are_no_pairs() -> None:
+    with pytest.raises(ValueError, match="maps of one shape"):
+        RelativisticPairing().d_loss(out(LOGITS), out(LOGITS[:1]))
+
+
+def test_relativistic_averages_half_precision_in_float32() -> None:
+    logits = torch.randn(2, 1, 8, 8)
+    loss = RelativisticPairing().d_loss(out(logits.bfloat16()), out(-logits.bfloat16()))
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, RelativisticPairing().d_loss(out(logits), out(-logits)), rtol=0.02, atol=0.02)
 
 
 def test_one_number_per_image_is_the_mean_of_its_logits_and_scales() -> None:

@@ -1,4 +1,4 @@
-"""The penalty R1 against its equation, on discriminators whose gradient is known."""
+"""The penalties R1 and R2 against their equations, on discriminators whose gradient is known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfigure.losses.gradient_penalty import r1
+from transfigure.losses.gradient_penalty import r1, r2
 from transfigure.networks.base import DiscriminatorOutput
 from transfigure.networks.build import build_discriminator
 
@@ -103,3 +103,14 @@ def test_batch_norm_mixes_images_as_the_docstring_warns() -> None:
         discriminator = build_discriminator("patch", 1, {"width": 4, "norm": norm})
         alone = torch.stack([r1(discriminator, image[None]) for image in real]).mean()
         assert torch.allclose(r1(discriminator, real), alone, rtol=1e-3) != mixes
+
+
+def test_r2_is_the_same_at_generated_images_and_teaches_d_alone() -> None:
+    discriminator, source = Quadratic(torch.randn(2, 3, 5)), torch.randn(4, 2, 3, 5, requires_grad=True)
+    fake = 0.5 * source  # a generator with a graph
+    value = r2(discriminator, fake)
+    w = discriminator.weight.detach()
+    torch.testing.assert_close(value, (w * fake.detach()).square().sum((1, 2, 3)).mean())
+    value.backward()
+    torch.testing.assert_close(discriminator.weight.grad, (2 * w * fake.detach().square()).mean(0))
+    assert source.grad is None

@@ -739,6 +739,7 @@ def test_a_value_of_the_wrong_type(key: str, value: Any, said: str) -> None:
         ("objective.adversarial.real_label", float("nan")),
         *(("data.cache_gb", bad) for bad in (float("nan"), float("inf"), True)),
         *(("objective.adversarial.r1", bad) for bad in (-1, float("inf"), True)),
+        *(("objective.adversarial.r2", bad) for bad in (-1, float("inf"), True)),
         *(("objective.adversarial.pool", bad) for bad in (-1, 0.5, True)),
         *(("objective.terms.l1.weight", bad) for bad in (True, "yes", None)),
         ("generator.dropout", float("inf")),

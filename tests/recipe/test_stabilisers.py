@@ -24,6 +24,7 @@ def test_the_bare_recipes_have_none(name: str) -> None:
     ("changes", "words"),
     [
         ({"objective.adversarial.r1": 10}, "R1 10"),
+        ({"objective.adversarial.r2": 0.5}, "R2 0.5"),
         ({"objective.adversarial.augment": ["color", "cutout"]}, "augmentation (color, cutout)"),
         ({"objective.adversarial.pool": 50}, "pool of 50"),
         ({"objective.adversarial.real_label": 0.9}, "real label 0.9"),

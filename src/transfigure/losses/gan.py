@@ -7,6 +7,7 @@ halves D's loss (Isola et al. 2017, section 3.3): the training step does that, n
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -258,6 +259,49 @@ class WassersteinPenalty(SeparateLosses):
         if self.penalty_weight == 0:
             return None
         return self.penalty_weight * interpolated_penalty(discriminate, real, fake)
+
+
+@register("adversarial", "relativistic")
+class RelativisticPairing(AdversarialLoss):
+    """Relativistic pairing: D says how much more real a real image is than the generated one beside it, and G turns that round.
+
+    ``d_loss`` = E[softplus(D(G(x)) - D(y))], ``g_loss`` = E[softplus(D(y) - D(G(x)))], which is -log sigmoid of the difference that each
+    side wants large. Logits are paired place by place, image by image and scale by scale: with pairs the two stand for the same patch of
+    the same scene. D cannot push all generated images to one side of a border of its own, so G cannot drop modes unpunished.
+
+    Converges with a penalty on D's slope at real and at generated images, and not without: R3GAN is this loss with ``r1`` and ``r2``.
+
+    Blind to any offset: D may add one number to all its outputs, so the mean of either side says nothing and only their difference does.
+
+    Source: Jolicoeur-Martineau 2018, "The relativistic discriminator" (arXiv:1807.00734), section 4.1 (RpGAN), with the logistic f(t) =
+    -log sigmoid(-t) of Huang et al. 2025, "The GAN is dead; long live the GAN!" (arXiv:2501.05441), section 2, equation 2. There real and
+    generated images are paired at random; here each target stands beside the output for its own source, where data is paired.
+    """
+
+    relativistic = True
+
+    def d_loss(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """E[softplus(D(G(x)) - D(y))]; log 2 where D cannot tell."""
+        return over_scales(_softplus_of_difference, fake, real)
+
+    def g_loss(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """E[softplus(D(y) - D(G(x)))]; log 2 where D cannot tell."""
+        return over_scales(_softplus_of_difference, real, fake)
+
+    def is_saturated(self, d_real: float, d_fake: float) -> bool:
+        """Their difference beyond 2 log 19, which is that of the logits of probabilities 0.95 and 0.05."""
+        return d_real - d_fake > 2 * math.log(19)
+
+
+def _softplus_of_difference(low: Tensor, high: Tensor) -> Tensor:
+    """-E[log sigmoid(high - low)], logit by logit.
+
+    Raises:
+        ValueError: the maps differ in shape, so that their logits are no pairs.
+    """
+    if low.shape != high.shape:
+        raise ValueError(f"a relativistic loss pairs logits, which needs maps of one shape: got {tuple(low.shape)} and {tuple(high.shape)}")
+    return mean(F.softplus(low - high))
 
 
 def _near_labels(d_real: float, d_fake: float, real_label: float) -> bool:

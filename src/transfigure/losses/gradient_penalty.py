@@ -1,4 +1,4 @@
-"""Penalties on how steep the discriminator D is: at real images (R1), or between real and generated ones (WGAN-GP).
+"""Penalties on how steep the discriminator D is: at real images (R1), at generated ones (R2), or between the two (WGAN-GP).
 
 Both are differentiable in D's weights; under ``torch.no_grad`` the value comes without a graph. D's value for an image is the mean of its
 logits, because that mean is what enters the losses.
@@ -37,8 +37,27 @@ def r1(discriminate: Discriminate, real: Tensor) -> Tensor:
         discriminate: D as a function of images alone.
         real: real images in [-1, 1].
     """
-    slope = _slope(discriminate, real)
-    return slope.flatten(1).square().sum(1, dtype=at_least_float32(slope)).mean()
+    return _squared_slope(discriminate, real)
+
+
+def r2(discriminate: Discriminate, fake: Tensor) -> Tensor:
+    """E[||grad_z D(z)||^2] over generated images z: how steep D is where G is now. Times gamma / 2 it is the penalty R2.
+
+    Together with :func:`r1` it makes a relativistic game converge where either alone does not: R1 says nothing of D's slope where images
+    are generated, and it is that slope which drives G. What is said there of maps of logits and of batch norm holds here. No random
+    numbers.
+
+    Blind to the same mixing as R1, and to anything on the way between real and generated images.
+
+    Shapes: ``fake`` ``[N, C, H, W]`` -> scalar, at least float32, from 0 up; no gradient reaches G.
+    Source: Mescheder, Geiger and Nowozin 2018, equation 10 without gamma / 2; with R1, Huang et al. 2025, "The GAN is dead; long live the
+    GAN!" (arXiv:2501.05441), section 2.2.
+
+    Args:
+        discriminate: D as a function of images alone.
+        fake: generated images in [-1, 1], as D is shown them.
+    """
+    return _squared_slope(discriminate, fake)
 
 
 def interpolated_penalty(discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
@@ -56,6 +75,12 @@ def interpolated_penalty(discriminate: Discriminate, real: Tensor, fake: Tensor)
     slope = _slope(discriminate, e * real.detach() + (1 - e) * fake.detach())
     norm: Tensor = torch.linalg.vector_norm(slope.flatten(1), dim=1, dtype=at_least_float32(slope))
     return (norm - 1).square().mean()
+
+
+def _squared_slope(discriminate: Discriminate, images: Tensor) -> Tensor:
+    """The squared norm of D's gradient at each image, averaged."""
+    slope = _slope(discriminate, images)
+    return slope.flatten(1).square().sum(1, dtype=at_least_float32(slope)).mean()
 
 
 def _slope(discriminate: Discriminate, images: Tensor) -> Tensor:

@@ -104,6 +104,7 @@ def stabilisers(recipe: Mapping[str, Any]) -> list[str]:
     words = [word for word in augment if isinstance(word, str)] if isinstance(augment, list | tuple) else []
     return [
         *([f"R1 {number(adversarial, 'r1'):g}"] if number(adversarial, "r1") else []),
+        *([f"R2 {number(adversarial, 'r2'):g}"] if number(adversarial, "r2") else []),
         *([f"augmentation ({', '.join(words)})"] if words else []),
         *([f"pool of {number(adversarial, 'pool')}"] if number(adversarial, "pool") else []),
         *([f"real label {label:g}"] if isinstance(label, float) and label != 1 else []),

@@ -210,6 +210,10 @@ class Adversarial(Named):
         "gradient penalty on D at real images: half of this times the squared norm of its gradient; 0 is off (10 is usual). "
         "Adds nothing to G's loss.",
     )
+    r2: NonNegativeFloat = key(
+        0.0,
+        "the same penalty on D at generated images; 0 is off. With r1 it makes the relativistic form converge. Adds nothing to G's loss.",
+    )
     augment: list[Literal["color", "translation", "cutout"]] = key(
         [],
         "what is done to every image that D sees, any of color, translation, cutout; for few images. Adds nothing to G's loss.",

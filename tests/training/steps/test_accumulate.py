@@ -61,7 +61,8 @@ WHOLES: dict[str, dict[str, Any]] = {
     "alternating": {},
     "simultaneous": {"training__update": "simultaneous"},
     "regression": {"objective__adversarial": None},
-    "penalties": {"objective__adversarial__r1": 1.0, "objective__adversarial__loss": "lsgan"},
+    "penalties": {"objective__adversarial__r1": 1.0, "objective__adversarial__r2": 0.5, "objective__adversarial__loss": "lsgan"},
+    "relativistic": {"objective__adversarial__loss": "relativistic"},
     "cyclegan": {"training__step": "cyclegan"},
 }
 

@@ -14,6 +14,7 @@ from transfigure.data.batch import Batch
 from transfigure.errors import UserError
 from transfigure.interop.pytorch_cyclegan import convert_discriminator, convert_generator, recognise
 from transfigure.losses.gan import SeparateLosses
+from transfigure.losses.gradient_penalty import r1
 from transfigure.networks.base import DiscriminatorOutput
 from transfigure.registry import names
 from transfigure.training.steps import build as build_module
@@ -170,6 +171,25 @@ def test_the_discriminators_objective_is_halved_and_the_terms_are_unweighted() -
     assert float(output.d_loss) == pytest.approx(0.693, abs=0.1)  # log 2: D cannot tell yet
     total = float(output.adversarial) + 100 * float(output.terms["l1"]) + 3 * float(output.terms["l2"])
     assert float(output.g_loss) == pytest.approx(total, rel=1e-5)
+
+
+def test_r1_and_r2_are_halved_and_added_to_ds_objective_at_real_and_at_generated_images() -> None:
+    batch, values = small_batch(), {}
+    for r1_weight, r2_weight in ((0.0, 0.0), (3.0, 0.0), (0.0, 3.0), (3.0, 2.0)):
+        adversarial = {"objective.adversarial.r1": r1_weight, "objective.adversarial.r2": r2_weight}
+        step = small_step({**adversarial, "discriminator.norm": "instance", "generator.dropout": 0.0})
+        assert isinstance(step, Pix2PixStep)
+        with torch.no_grad():
+            for parameter in step.direction.networks()["discriminator"].parameters():
+                parameter.mul_(5)  # steep enough to be seen beside the loss
+            fake = step.direction.generate(batch)
+        values[r1_weight, r2_weight] = float(step.direction.discriminator_loss(batch, fake).loss.detach())
+    slopes = [float(r1(lambda image: step.direction.discriminate(batch, image), images).detach()) for images in (batch.target, fake)]
+    assert slopes[0] != pytest.approx(slopes[1], rel=1e-3)
+    plain = values[0.0, 0.0]
+    assert values[3.0, 0.0] - plain == pytest.approx(1.5 * slopes[0], rel=1e-3)
+    assert values[0.0, 3.0] - plain == pytest.approx(1.5 * slopes[1], rel=1e-3)
+    assert values[3.0, 2.0] - plain == pytest.approx(1.5 * slopes[0] + slopes[1], rel=1e-3)
 
 
 def test_an_unconditional_discriminator_never_sees_the_source() -> None:

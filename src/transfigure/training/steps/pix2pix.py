@@ -28,7 +28,7 @@ from ...data.batch import Batch
 from ...errors import UserError
 from ...losses.augment import augment
 from ...losses.gan import AdversarialLoss
-from ...losses.gradient_penalty import r1
+from ...losses.gradient_penalty import r1, r2
 from ...losses.objective import Objective
 from ...networks.base import Discriminator, DiscriminatorOutput, Generator
 from ...registry import register
@@ -202,6 +202,7 @@ class Direction:
         conditional: D sees the source beside the image (cGAN).
         adversarial_weight: factor of G's adversarial loss.
         r1: half of this times the squared slope of D at real images is part of D's loss (Mescheder et al. 2018, equation 9).
+        r2: the same at the generated images that D is shown (their equation 10).
         augment: what is done to every image before D sees it, real or generated (Zhao et al. 2020).
         pool: earlier generated images that D is shown in place of some new ones (Zhu et al. 2017, section 4).
     """
@@ -214,6 +215,7 @@ class Direction:
     conditional: bool = True
     adversarial_weight: float = 1.0
     r1: float = 0.0
+    r2: float = 0.0
     augment: tuple[str, ...] = ()
     pool: ImagePool | None = None
 
@@ -234,6 +236,7 @@ class Direction:
             conditional=game.conditional,
             adversarial_weight=game.weight,
             r1=game.r1,
+            r2=game.r2,
             augment=tuple(game.augment),
             pool=ImagePool(game.pool) if game.pool else None,
         )
@@ -255,7 +258,7 @@ class Direction:
         return output.float()
 
     def discriminator_loss(self, batch: Batch, fake: Tensor, seen: Seen | None = None) -> DiscriminatorLoss:
-        """Half of D's adversarial loss and penalty, plus gamma / 2 times R1.
+        """Half of D's adversarial loss and penalty, plus gamma / 2 times R1 and R2.
 
         Args:
             batch: sources and targets.
@@ -270,6 +273,8 @@ class Direction:
         loss = 0.5 * (loss if penalty is None else loss + penalty)
         if self.r1:
             loss = loss + 0.5 * self.r1 * r1(lambda image: self.discriminate(batch, image), batch.target)
+        if self.r2:
+            loss = loss + 0.5 * self.r2 * r2(lambda image: self.discriminate(batch, image), shown)
         return DiscriminatorLoss(loss, self.gan.mean_output(real_output), self.gan.mean_output(fake_output))
 
     def generator_loss(
