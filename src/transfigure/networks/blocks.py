@@ -1,4 +1,4 @@
-"""The pieces the architectures share: normalisations, up-sampling, and the encoder and decoder of Isola et al. 2017 (6.1.1)."""
+"""The pieces the architectures share: normalisations, halving and up-sampling, and the encoder and decoder of Isola et al. 2017 (6.1.1)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -15,7 +16,8 @@ from .levels import ConvBlock
 from .winograd import WinogradConv2d, is_traced
 
 NORMS = ("batch", "instance", "none")
-UPSAMPLINGS = ("transposed", "resize")
+UPSAMPLINGS = ("transposed", "resize", "pixel_shuffle")
+DOWNSAMPLINGS = ("strided", "blur")
 FEATURE_LEVELS = 3
 """How many of an encoder's levels, from the outside in, give their maps as features."""
 
@@ -135,8 +137,65 @@ class ResizeConv(WinogradConv2d):
         return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
+class SubPixelConv(WinogradConv2d):
+    """A convolution whose channels become the places of an image ``factor`` times as high and wide (pixel shuffle).
+
+    ``[N, incoming, H, W]`` -> ``[N, outgoing, factor H, factor W]``. The ``factor``^2 kernels of an output channel start alike, so that the
+    layer starts as nearest-neighbour up-sampling of a convolution; were each drawn for itself, the places would differ by chance in the
+    same way everywhere, which is the checkerboard. In training they part.
+
+    Source: Shi et al. 2016 (arXiv:1609.05158), section 3.1; the start (ICNR) Aitken et al. 2017 (arXiv:1707.02937), section 3.
+    """
+
+    def __init__(self, incoming: int, outgoing: int, kernel: int = 3, factor: int = 2, bias: bool = True) -> None:
+        self.factor = factor
+        super().__init__(incoming, outgoing * factor**2, kernel, padding=kernel // 2, bias=bias)
+
+    def reset_parameters(self) -> None:  # noqa: D102
+        super().reset_parameters()
+        with torch.no_grad():
+            self.arrange_starting_weights(self.weight)
+            if self.bias is not None:
+                self.arrange_starting_weights(self.bias)
+
+    def arrange_starting_weights(self, weight: Tensor) -> None:
+        """Give the places of each output channel its first one's kernel; :func:`.init.initialise` asks for it."""
+        places = weight.unflatten(0, (-1, self.factor**2))
+        places.copy_(places[:, :1].clone().expand_as(places))
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return F.pixel_shuffle(super().forward(x), self.factor)
+
+
+class BlurPool(nn.Module):
+    """Half the height and width, rounded up, after smoothing by [1, 2, 1] / 4 along both: what is too fine for the half does not alias.
+
+    Reflected at the border, which takes two pixels a side. No weights. The smoothing is two means of 2x2, the second of which halves.
+
+    Source: Zhang 2019, "Making convolutional networks shift-invariant again" (arXiv:1904.11486), section 3.2.
+    """
+
+    kernel, stride = 3, 2
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return F.avg_pool2d(F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), 2, stride=1), 2)
+
+
+def blur_if(downsampling: str) -> nn.Module | None:
+    """What halves after a convolution of stride 1 (``blur``); nothing for ``strided``, whose convolution halves by itself.
+
+    Raises:
+        UserError: unknown ``downsampling``.
+    """
+    if downsampling not in DOWNSAMPLINGS:
+        raise UserError(f"there is no downsampling {downsampling!r}{did_you_mean(downsampling, DOWNSAMPLINGS)}")
+    return BlurPool() if downsampling == "blur" else None
+
+
 def upsample(upsampling: str, incoming: int, outgoing: int, kernel: int, bias: bool) -> nn.Module:
-    """A layer that doubles height and width: ``transposed`` (``kernel`` 3 or 4, stride 2) or ``resize`` (:class:`ResizeConv`).
+    """A layer that doubles height and width.
+
+    ``transposed`` (``kernel`` 3 or 4, stride 2), ``resize`` (:class:`ResizeConv`) or ``pixel_shuffle`` (:class:`SubPixelConv`).
 
     Raises:
         UserError: unknown ``upsampling``.
@@ -145,6 +204,8 @@ def upsample(upsampling: str, incoming: int, outgoing: int, kernel: int, bias: b
         return UpConv(incoming, outgoing, kernel, stride=2, padding=1, output_padding=4 - kernel, bias=bias)
     if upsampling == "resize":
         return ResizeConv(incoming, outgoing, kernel_size=3, padding=1, bias=bias)
+    if upsampling == "pixel_shuffle":
+        return SubPixelConv(incoming, outgoing, bias=bias)
     raise UserError(f"there is no upsampling {upsampling!r}{did_you_mean(upsampling, UPSAMPLINGS)}")
 
 
@@ -241,9 +302,9 @@ def receptive_field(layers: Iterable[nn.Module]) -> int:
     """Side in pixels of a square that holds everything one output value can depend on, through convolutions applied one after another.
 
     Counted backwards from one output: a convolution of kernel k and stride s reaches (n - 1) s + k inputs for n outputs in a row; a
-    transposed one, whichever way the outputs lie to its stride, at most floor((n + k - 2) / s) + 1; nearest-neighbour doubling at most
-    floor(n / 2) + 1. Norm layers are left out. For layers whose alignments cannot all be the worst at once it is an upper bound, by a few
-    pixels.
+    transposed one, whichever way the outputs lie to its stride, at most floor((n + k - 2) / s) + 1; nearest-neighbour doubling and pixel
+    shuffle by r at most floor((n + r - 2) / r) + 1. Norm layers are left out. For layers whose alignments cannot all be the worst at once
+    it is an upper bound, by a few pixels.
 
     Args:
         layers: modules whose convolutions, in the order of ``modules()``, are the longest path from input to output.
@@ -252,6 +313,10 @@ def receptive_field(layers: Iterable[nn.Module]) -> int:
     for layer in reversed([part for whole in layers for part in whole.modules()]):
         if isinstance(layer, ResizeConv):
             reach = (reach - 1 + layer.kernel_size[0]) // 2 + 1
+        elif isinstance(layer, SubPixelConv):
+            reach = (reach + layer.factor - 2) // layer.factor + layer.kernel_size[0]
+        elif isinstance(layer, BlurPool):
+            reach = (reach - 1) * layer.stride + layer.kernel
         elif isinstance(layer, nn.ConvTranspose2d):
             reach = (reach + layer.kernel_size[0] - 2) // layer.stride[0] + 1
         elif isinstance(layer, nn.Conv2d):

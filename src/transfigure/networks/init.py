@@ -43,7 +43,9 @@ _FILLS = {torch.Tensor.normal_, torch.Tensor.uniform_} | {
 def initialise(module: M, gain: float = GAIN, generator: torch.Generator | None = None) -> M:
     """Convolutions from N(0, gain), the scales of every kind of norm layer from N(1, gain), all biases 0.
 
-    Under spectral normalisation these are the weights before the division by their norm, and the norm is estimated anew.
+    A layer whose weights must start in some relation to each other has a method ``arrange_starting_weights``, which is given them as they
+    were drawn, to change in place. Under spectral normalisation these are the weights before the division by their norm, and the norm is
+    estimated anew.
 
     Args:
         module: changed in place, submodules included.
@@ -60,13 +62,20 @@ def initialise(module: M, gain: float = GAIN, generator: torch.Generator | None 
         if isinstance(layer, _ConvNd | nn.Linear | _NormBase | nn.GroupNorm | nn.LayerNorm):
             if is_parametrized(layer, "weight"):  # layer.weight is computed: a number written there would be lost
                 weight = layer.get_submodule("parametrizations.weight")
-                nn.init.normal_(weight.get_parameter("original"), mean, gain, generator=generator)
+                _draw(layer, weight.get_parameter("original"), mean, gain, generator)
                 _settle(weight)
             elif layer.weight is not None:
-                nn.init.normal_(layer.weight, mean, gain, generator=generator)
+                _draw(layer, layer.weight, mean, gain, generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return module
+
+
+@torch.no_grad()
+def _draw(layer: nn.Module, weight: nn.Parameter, mean: float, gain: float, generator: torch.Generator | None) -> None:
+    nn.init.normal_(weight, mean, gain, generator=generator)
+    if callable(arrange := getattr(layer, "arrange_starting_weights", None)):
+        arrange(weight)
 
 
 @torch.no_grad()

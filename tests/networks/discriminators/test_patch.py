@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfigure.errors import UserError
+from transfigure.networks.blocks import DOWNSAMPLINGS
 from transfigure.networks.build import build_discriminator
 from transfigure.networks.discriminators.patch import PatchDiscriminator
 
@@ -25,9 +26,13 @@ def test_the_map_of_a_256_image_is_the_published_one(field: int, side: int) -> N
     assert network(torch.rand(1, 6, 256, 256)).logits[0].shape == (1, 1, side, side)
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_one_logit_sees_exactly_its_receptive_field(field: int) -> None:
-    network = build_discriminator("patch", 3, {"width": 4, "receptive_field": field}).double().eval()
+@pytest.mark.parametrize(
+    ("name", "downsampling", "field"),
+    [*((field, "strided", field) for field in FIELDS), *zip(FIELDS, ["blur"] * 6, (1, 18, 40, 84, 172, 348), strict=True)],
+)
+def test_one_logit_sees_exactly_its_receptive_field(name: int, downsampling: str, field: int) -> None:
+    network = build_discriminator("patch", 3, {"width": 4, "receptive_field": name, "downsampling": downsampling}).double().eval()
+    assert network.receptive_field == field
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()  # nothing can cancel: a pixel that reaches the logit leaves a gradient
@@ -50,9 +55,10 @@ def test_one_logit_sees_exactly_its_receptive_field(field: int) -> None:
     field=st.sampled_from(FIELDS),
     more=st.tuples(st.integers(0, 40), st.integers(0, 40)),
     norm=st.sampled_from(["batch", "instance", "none"]),
+    downsampling=st.sampled_from(DOWNSAMPLINGS),
 )
-def test_any_size_from_the_smallest_gives_a_map(field: int, more: tuple[int, int], norm: str) -> None:
-    network = build_discriminator("patch", 2, {"width": 1, "receptive_field": field, "norm": norm})
+def test_any_size_from_the_smallest_gives_a_map(field: int, more: tuple[int, int], norm: str, downsampling: str) -> None:
+    network = build_discriminator("patch", 2, {"width": 1, "receptive_field": field, "norm": norm, "downsampling": downsampling})
     height, width = (network.smallest_input + extra for extra in more)
     expected = (height, width) if field == 1 else tuple(side // 2 ** FIELDS.index(field) - 2 for side in (height, width))
     assert network(torch.rand(1, 2, height, width)).logits[0].shape == (1, 1, *expected)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from transfigure.errors import UserError
+from transfigure.networks.blocks import DOWNSAMPLINGS, UPSAMPLINGS
 from transfigure.networks.build import build_generator
 from transfigure.networks.generators.resnet import ResidualBlock, ResNet
 
@@ -15,9 +16,11 @@ def test_parameter_counts_are_the_published_ones(blocks: int, parameters: int) -
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
-@pytest.mark.parametrize("upsampling", ["transposed", "resize"])
-def test_every_variant_keeps_the_size_down_to_its_smallest(norm: str, upsampling: str) -> None:
-    network = build_generator("resnet", 2, 1, {"width": 2, "blocks": 1, "norm": norm, "upsampling": upsampling, "dropout": 0.5})
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
+@pytest.mark.parametrize("downsampling", DOWNSAMPLINGS)
+def test_every_variant_keeps_the_size_down_to_its_smallest(norm: str, upsampling: str, downsampling: str) -> None:
+    sampling = {"upsampling": upsampling, "downsampling": downsampling}
+    network = build_generator("resnet", 2, 1, {"width": 2, "blocks": 1, "norm": norm, "dropout": 0.5, **sampling})
     for size in ((8, 8), (8, 20), (36, 12)):
         assert network(torch.rand(1, 2, *size)).shape == (1, 1, *size)
 
@@ -56,3 +59,14 @@ def test_dropout_is_noise_only_where_asked() -> None:
 def test_no_blocks_is_refused() -> None:
     with pytest.raises(UserError, match="blocks is 0"):
         build_generator("resnet", 3, 3, {"blocks": 0})
+
+
+def test_halving_after_a_blur_has_the_same_weights() -> None:
+    one, other = (build_generator("resnet", 3, 3, {"width": 2, "blocks": 1, "downsampling": halving}) for halving in DOWNSAMPLINGS)
+    assert {key: value.shape for key, value in one.state_dict().items()} == {key: value.shape for key, value in other.state_dict().items()}
+    assert [layer.conv.stride for layer in (*one.down, *other.down)] == [(2, 2), (2, 2), (1, 1), (1, 1)]
+
+
+def test_an_unknown_halving_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean 'blur'"):
+        build_generator("resnet", 3, 3, {"width": 2, "downsampling": "blurr"})

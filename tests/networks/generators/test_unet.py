@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from transfigure.errors import UserError
-from transfigure.networks.blocks import ResizeConv
+from transfigure.networks.blocks import UPSAMPLINGS, ResizeConv
 from transfigure.networks.build import build_generator
 from transfigure.networks.generators.unet import EncoderDecoder, UNet
 
@@ -90,9 +90,7 @@ def test_one_image_alone_is_not_lost_at_the_bottleneck() -> None:
     kind=st.sampled_from([UNet, EncoderDecoder]),
     depth=st.integers(2, 6),
     channels=st.tuples(st.integers(1, 6), st.integers(1, 6)),
-    options=st.fixed_dictionaries(
-        {"norm": st.sampled_from(["batch", "instance", "none"]), "upsampling": st.sampled_from(["transposed", "resize"])}
-    ),
+    options=st.fixed_dictionaries({"norm": st.sampled_from(["batch", "instance", "none"]), "upsampling": st.sampled_from(UPSAMPLINGS)}),
     more=st.tuples(st.integers(0, 1), st.integers(0, 1)),
 )
 def test_any_depth_gives_back_the_size(kind, depth, channels, options, more) -> None:  # type: ignore[no-untyped-def]

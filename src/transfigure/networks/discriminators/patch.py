@@ -2,8 +2,8 @@
 
 Source: Isola et al. 2017 (arXiv:1611.07004v3), sections 3.2.2, 4.4 and 6.1.2.
 Where ours differs: it returns logits, the sigmoid being part of the loss; 34 and 142 pixels are added between the paper's 16, 70 and
-286; spectral normalisation is an option. The paper's layers are all of stride 2; as in its public code, the last two are of stride 1,
-which is what gives these sizes.
+286; spectral normalisation and anti-aliased halving are options. The paper's layers are all of stride 2; as in its public code, the last
+two are of stride 1, which is what gives these sizes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...bounds import PositiveInt
 from ...errors import UserError
 from ...registry import register
 from ..base import Discriminator, DiscriminatorOutput
-from ..blocks import check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
+from ..blocks import blur_if, check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
 from ..winograd import WinogradConv2d
 
 _HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
@@ -40,6 +40,8 @@ class PatchDiscriminator(Discriminator):
             image can be used ("larger receptive fields are padded with zeros", Isola et al. 2017, table 3).
         spectral: divide the weights of every convolution by their largest singular value, which keeps the logits' slope small (spectral
             normalisation, Miyato et al. 2018); usually with norm none.
+        downsampling: strided convolution as the paper, or blur (a convolution of stride 1, then smoothing and halving; Zhang 2019). The
+            patch is then larger than ``receptive_field`` says: 18, 40, 84, 172 and 348 pixels in place of 16, 34, 70, 142 and 286.
 
     Raises:
         UserError: a value outside these.
@@ -62,33 +64,37 @@ class PatchDiscriminator(Discriminator):
         norm: Literal["batch", "instance", "none"] = "batch",
         zero_pad: bool = False,
         spectral: bool = False,
+        downsampling: Literal["strided", "blur"] = "strided",
     ) -> None:
         super().__init__(channels)
         if receptive_field not in _HALVINGS:
             raise UserError(f"receptive_field is {receptive_field}: it can be {', '.join(map(str, _HALVINGS))} pixels")
         check_at_least(1, "width", width)
-        self.receptive_field = receptive_field
         halvings = _HALVINGS[receptive_field]
+        blurred = blur_if(downsampling) is not None
+        self.receptive_field = receptive_field + (2 * (2**halvings - 1) if blurred else 0)
         bias = needs_bias(norm)
         if receptive_field == 1:
             kernel, padding, widths, last_bias = 1, 0, [width, 2 * width], bias
         else:
             kernel, padding, widths, last_bias = 4, 1, [width * min(2**level, 8) for level in range(halvings + 1)], True
 
-        def conv(incoming: int, outgoing: int, stride: int, bias: bool) -> nn.Conv2d:
+        def conv(incoming: int, outgoing: int, bias: bool, halve: bool = False) -> nn.Conv2d:
+            stride = 2 if halve and not blurred else 1
             return spectral_if(WinogradConv2d(incoming, outgoing, kernel, stride, padding, bias=bias), spectral)
 
-        first = conv_block(conv=conv(channels, width, min(halvings, 1) + 1, bias=True), activation=nn.LeakyReLU(0.2, inplace=True))
-        self.layers = nn.ModuleList([first])
-        for level, (incoming, outgoing) in enumerate(pairwise(widths), start=1):
+        self.layers = nn.ModuleList()
+        for level, (incoming, outgoing) in enumerate(pairwise([channels, *widths])):
+            first, halve = level == 0, level < halvings
             self.layers.append(
                 conv_block(
-                    conv=conv(incoming, outgoing, 2 if level < halvings else 1, bias),
-                    norm=norm_layer(norm, outgoing),
+                    conv=conv(incoming, outgoing, first or bias, halve),
+                    norm=None if first else norm_layer(norm, outgoing),
                     activation=nn.LeakyReLU(0.2, inplace=True),
+                    pool=blur_if(downsampling) if halve else None,
                 )
             )
-        self.head = conv(widths[-1], 1, 1, last_bias)
+        self.head = conv(widths[-1], 1, last_bias)
         # h = H / 2^n - 2 after n halvings and the two convolutions of stride 1. A norm layer needs two values to compare.
         self._whole = 3 * 2**halvings if halvings else (1 if norm == "none" else 2)
         self.smallest_input = 1 if zero_pad else self._whole

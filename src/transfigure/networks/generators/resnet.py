@@ -2,7 +2,8 @@
 
 Source: Johnson, Alahi and Fei-Fei 2016 (arXiv:1603.08155); as in Zhu, Park, Isola and Efros 2017 (arXiv:1703.10593), section 7.2:
 ``c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3``, with reflection padding and instance norm.
-Where ours differs: nothing by default. Options give any number of blocks, dropout inside them, and up-sampling by resize-convolution.
+Where ours differs: nothing by default. Options give any number of blocks, dropout inside them, up-sampling by resize-convolution or pixel
+shuffle, and halving with anti-aliasing, where they are what the public code of CUT does (Park et al. 2020, arXiv:2007.15651).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from ...bounds import Layers, PositiveInt, Share
 from ...registry import register
 from ..base import Generator
-from ..blocks import check_at_least, conv_block, dropout_layer, encode, needs_bias, norm_layer, receptive_field, upsample
+from ..blocks import blur_if, check_at_least, conv_block, dropout_layer, encode, needs_bias, norm_layer, receptive_field, upsample
 from ..levels import Level
 from ..winograd import WinogradConv2d
 
@@ -52,8 +53,10 @@ class ResNet(Generator):
         blocks: residual blocks (9 for images of 256x256 and more, 6 for 128x128).
         norm: batch, instance or none.
         dropout: probability of the dropout inside every residual block.
-        upsampling: transposed convolution as the paper, or resize (nearest-neighbour doubling, then a convolution), which leaves no
-            checkerboard.
+        upsampling: transposed convolution as the paper; resize (nearest-neighbour doubling, then a convolution), which leaves no
+            checkerboard; or pixel_shuffle (four kernels per channel, one for each of 2x2 pixels), which starts without one.
+        downsampling: strided convolution as the paper, or blur (a convolution of stride 1, then smoothing and halving), with which the
+            output changes less when the source moves by a pixel (Zhang 2019).
 
     Raises:
         UserError: a value outside these, or an image whose size does not fit.
@@ -75,7 +78,8 @@ class ResNet(Generator):
         blocks: Layers = 9,
         norm: Literal["batch", "instance", "none"] = "instance",
         dropout: Share = 0.0,
-        upsampling: Literal["transposed", "resize"] = "transposed",
+        upsampling: Literal["transposed", "resize", "pixel_shuffle"] = "transposed",
+        downsampling: Literal["strided", "blur"] = "strided",
     ) -> None:
         super().__init__(source_channels, target_channels)
         check_at_least(1, "width", width)
@@ -85,13 +89,16 @@ class ResNet(Generator):
         self.feature_channels = (source_channels, 2 * width, 4 * width, *[4 * width] * min(blocks, 2))
         bias = needs_bias(norm)
 
-        def layer(conv: nn.Module, channels: int) -> nn.Sequential:
-            return conv_block(conv=conv, norm=norm_layer(norm, channels), activation=nn.ReLU(inplace=True))
+        def layer(conv: nn.Module, channels: int, pool: nn.Module | None = None) -> nn.Sequential:
+            return conv_block(conv=conv, norm=norm_layer(norm, channels), activation=nn.ReLU(inplace=True), pool=pool)
+
+        def down(channels: int) -> nn.Sequential:
+            pool = blur_if(downsampling)
+            conv = WinogradConv2d(channels, 2 * channels, 3, stride=1 if pool else 2, padding=1, bias=bias)
+            return layer(conv, 2 * channels, pool)
 
         self.stem = layer(_reflected(source_channels, width, 7, bias), width)
-        self.down = nn.ModuleList(
-            layer(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias), 2 * channels) for channels in (width, 2 * width)
-        )
+        self.down = nn.ModuleList(down(channels) for channels in (width, 2 * width))
         self.blocks = nn.ModuleList(ResidualBlock(4 * width, norm, dropout) for _ in range(blocks))
         self.up = nn.ModuleList(
             layer(upsample(upsampling, 2 * channels, channels, kernel=3, bias=bias), channels) for channels in (2 * width, width)

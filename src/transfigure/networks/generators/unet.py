@@ -3,7 +3,7 @@
 Source: Isola, Zhu, Zhou and Efros 2017 (arXiv:1611.07004v3), sections 3.2.1, 4.3 and 6.1.1; after Ronneberger et al. 2015.
 Where ours differs: nothing by default. With batch norm no convolution but the last has a bias, as in both public implementations, so
 the parameter counts agree with theirs. Options reach the PyTorch implementation's variant (``dropout_skip=1``), instance norm, other
-depths and bottlenecks, and up-sampling by resize-convolution.
+depths and bottlenecks, and up-sampling by resize-convolution or pixel shuffle.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class UNet(Generator):
         dropout: probability of the decoder's dropout, the only noise of pix2pix; 0 makes the generator deterministic.
         dropout_skip: innermost decoder layers left without dropout (0 as the paper; the PyTorch implementation leaves out 1).
         dropout_layers: decoder layers with dropout, counted outwards from there.
-        upsampling: transposed convolution as the paper, or resize (nearest-neighbour doubling, then a convolution), which leaves no
-            checkerboard.
+        upsampling: transposed convolution as the paper; resize (nearest-neighbour doubling, then a convolution), which leaves no
+            checkerboard; or pixel_shuffle (four kernels per channel, one for each of 2x2 pixels), which starts without one.
         bottleneck: spatial lets a map of ``bottleneck_width`` x H / 2^depth x W / 2^depth pass, so what is left of the source keeps its
             place; vector lets ``bottleneck_width`` numbers without a place pass. The layers are the same, but a vector takes images of
             exactly 2^depth pixels a side, so ``depth`` must be such that 2^depth is the crop of training.
@@ -72,7 +72,7 @@ class UNet(Generator):
         dropout: Share = 0.5,
         dropout_skip: NonNegativeInt = 0,
         dropout_layers: NonNegativeInt = 3,
-        upsampling: Literal["transposed", "resize"] = "transposed",
+        upsampling: Literal["transposed", "resize", "pixel_shuffle"] = "transposed",
         bottleneck: Literal["spatial", "vector"] = "spatial",
         bottleneck_width: PositiveInt | None = None,
     ) -> None:
