@@ -127,13 +127,13 @@ ADDITIONS = [
         tested=20,
     ),
     Addition(
-        *("loss", "feature_matching", "losses/feature_matching.py", "feature_matching.py"),
-        help=(f"{TRAIN} --objective.terms [feature_matching]", "--objective.terms.feature_matching.weight"),
+        *("loss", "feature_means", "losses/feature_means.py", "feature_means.py"),
+        help=(f"{TRAIN} --objective.terms [feature_means]", "--objective.terms.feature_means.weight"),
         tested=20,
     ),
     Addition(
-        *("adversarial form", "relativistic", "losses/relativistic.py", "adversarial_form.py"),
-        help=(f"{TRAIN} --objective.adversarial relativistic", "--objective.adversarial.loss"),
+        *("adversarial form", "relativistic_average", "losses/relativistic_average.py", "adversarial_form.py"),
+        help=(f"{TRAIN} --objective.adversarial relativistic_average", "--objective.adversarial.loss"),
         tested=15,
     ),
     Addition(

@@ -1,4 +1,4 @@
-"""The published files of weights that metrics can see with: names, hashes, where they come from."""
+"""The published files of weights that metrics and losses can see with: names, hashes, where they come from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Weights:
         url: where it was published.
         sha256: of the published file, 64 hexadecimal digits.
         size: in bytes; 0 if unknown.
-        purpose: the metrics that see with it.
+        purpose: the metrics and losses that see with it.
         origin: who made it, and under which licence where that is stated.
     """
 
@@ -39,7 +39,7 @@ def _of_lpips(kind: str, sha256: str, size: int) -> Weights:
     folder = "https://github.com/richzhang/PerceptualSimilarity/raw/082bb24f84c091ea94de2867d34c4544f68e0963/lpips/weights/v0.1"
     file, also, url = f"lpips_v0.1_{kind}.pth", (f"{kind}.pth",), f"{folder}/{kind}.pth"
     origin = "the linear layers of LPIPS 0.1, published by its authors (Zhang et al. 2018), BSD-2-Clause"
-    return Weights(f"lpips_{kind}", file, also, url, sha256, size, f"LPIPS ({kind})", origin)
+    return Weights(f"lpips_{kind}", file, also, url, sha256, size, f"LPIPS ({kind}), the loss perceptual", origin)
 
 
 _ALL = (
@@ -59,7 +59,7 @@ _ALL = (
         "alexnet-owt-7be5be79.pth",
         "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
         244_408_911,
-        "LPIPS (alex)",
+        "LPIPS (alex), the loss perceptual",
     ),
     _of_torchvision(
         "vgg16",
@@ -67,7 +67,7 @@ _ALL = (
         "vgg16-397923af.pth",
         "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
         553_433_881,
-        "LPIPS (vgg), DISTS",
+        "LPIPS (vgg), DISTS, the loss perceptual",
     ),
     _of_torchvision(
         "squeezenet",
@@ -75,7 +75,7 @@ _ALL = (
         "squeezenet1_1-b8a52dc0.pth",
         "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
         0,
-        "LPIPS (squeeze)",
+        "LPIPS (squeeze), the loss perceptual",
     ),
     _of_lpips("alex", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0", 6009),
     _of_lpips("vgg", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", 7289),

@@ -79,12 +79,17 @@ class Objective:
         return [self.losses[name] for name, arguments in self.needs.items() if argument in arguments]
 
     def prepare(self, generator: Generator) -> Objective:
-        """Give terms that train weights beside G the chance to build them, from the global random numbers."""
+        """Before training: terms that see with a published network read it, those that train weights beside G build them.
+
+        A term with a method ``prepare(generator)`` is asked, in the recipe's order; weights are drawn from the global random numbers. If it
+        is a module, what it built is trained with G and is part of a checkpoint.
+        """
         for name, term in self.terms.items():
             build = getattr(term, "prepare", None)
-            if isinstance(term, nn.Module) and build is not None:
+            if build is not None:
                 build(generator)
-                self.trained[name] = term
+                if isinstance(term, nn.Module):
+                    self.trained[name] = term
         return self
 
     def values(self, batch: Batch, **context: Any) -> dict[str, Tensor]:

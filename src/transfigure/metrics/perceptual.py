@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import Skipped, UserError, did_you_mean
-from ..features import weights
+from ..features import lpips, weights
 from ..features.extractors import in_colour
 from ..features.trunks.classifiers import Shapes, Trunk, take, trunk
 from ..registry import register
@@ -147,10 +147,6 @@ class PerceptualMetric(ImageMetric):
         return activations
 
 
-TRUNKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet"}
-"""What LPIPS calls its networks, and what we call them."""
-
-
 @register("metric", "lpips", needs="weights")
 class LPIPS(PerceptualMetric):
     """Learned perceptual image patch similarity: a weighted distance between a classifier's activations; 0 is identical.
@@ -172,23 +168,22 @@ class LPIPS(PerceptualMetric):
     heads_label = "LPIPS 0.1 heads"
 
     def __init__(self, network: Literal["alex", "vgg", "squeeze"] = "alex") -> None:
-        if network not in TRUNKS:
-            raise UserError(f"LPIPS has no network {network!r}{did_you_mean(network, TRUNKS)}")
-        super().__init__(TRUNKS[network], f"lpips_{network}")
+        if network not in lpips.NETWORKS:
+            raise UserError(f"LPIPS has no network {network!r}{did_you_mean(network, lpips.NETWORKS)}")
+        super().__init__(lpips.NETWORKS[network], f"lpips_{network}")
         self.smallest_input = self.cached.trunk.network.smallest_input
 
     def head_shapes(self, widths: tuple[int, ...]) -> Shapes:
         """One weight for each channel of each layer."""
-        return {f"lin{i}.model.1.weight": (1, width, 1, 1) for i, width in enumerate(widths)}
+        return lpips.head_shapes(widths)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Activations of unit norm."""
-        return [x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10) for x in self.cached.trunk(_standard(images))]
+        return lpips.unit_norm(self.cached.trunk(lpips.standard(images)))
 
     def distance(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
         """Equation 1."""
-        layers = zip(self.heads.values(), x, y, strict=True)
-        return torch.stack([(w * (x_l - y_l).square()).sum(1).mean((1, 2)) for w, x_l, y_l in layers]).sum(0)
+        return lpips.distance(self.heads.values(), x, y)
 
 
 @register("metric", "dists", needs="weights")
@@ -222,7 +217,7 @@ class DISTS(PerceptualMetric):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The image in [0, 1] and the activations of its five stages."""
-        return [(images + 1) / 2, *self.cached.trunk(_standard(images), pool=root_mean_square_pool)]
+        return [(images + 1) / 2, *self.cached.trunk(lpips.standard(images), pool=root_mean_square_pool)]
 
     def distance(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
         """The equation above; it sums what is missing from likeness, so that equal images are at a distance of exactly 0."""
@@ -245,9 +240,3 @@ def _similarities(x: Tensor, y: Tensor, c: float = 1e-6) -> tuple[Tensor, Tensor
     cov = ((x - mx) * (y - my)).mean((2, 3))
     mx, my = mx.flatten(1), my.flatten(1)
     return (2 * mx * my + c) / (mx.square() + my.square() + c), (2 * cov + c) / (vx + vy + c)
-
-
-def _standard(images: Tensor) -> Tensor:
-    """[-1, 1] to what the classifiers were trained on: ImageNet's mean is 0 and its deviation 1, channel by channel."""
-    mean, deviation = (images.new_tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    return ((images + 1) / 2 - mean) / deviation

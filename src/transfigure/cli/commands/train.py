@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...progress import print_result
-from ..options import DATA, add_plugins, add_quiet, after, required, with_data
+from ..options import DATA, add_plugins, add_quiet, add_weights, after, required, weight_files, with_data
 
 GROUP = "train and translate"
 RECIPE_FLAGS = ("",)  # every key
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="short for --training.seed")
     parser.add_argument("--devices", type=int, help="short for --training.devices")
     parser.add_argument("--print_config", action="store_true", help="print the complete recipe and stop")
+    add_weights(parser)
     add_plugins(parser)
     add_quiet(parser)
 
@@ -76,9 +77,11 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         import torch._dynamo  # noqa: F401 - the first optimizer imports it in any case
 
         from ...data.ownership import check_outputs
+        from ...features import weights
         from ...training.trainer import train
     check_outputs([Path(out) / "report.html"], None)
-    run_directory = train(recipe, out, resume=options.resume, quiet=options.quiet)
+    with weights.explicit(weight_files(options)):
+        run_directory = train(recipe, out, resume=options.resume, quiet=options.quiet)
     from torch import distributed
 
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0:  # the others stay silent

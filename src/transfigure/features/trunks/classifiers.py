@@ -160,15 +160,16 @@ class Trunk:
     network: Network
     state: State
 
-    def __call__(self, images: Tensor, pool: Callable[[Tensor], Tensor] | None = None) -> list[Tensor]:
+    def __call__(self, images: Tensor, pool: Callable[[Tensor], Tensor] | None = None, stages: int | None = None) -> list[Tensor]:
         """The activation at the end of each stage.
 
         Args:
             images: ``[N, 3, H, W]``, scaled as the caller wants them; at least ``network.smallest_input`` high and wide.
             pool: stands in for every max pool, ``[N, C, H, W]`` to half its height and width.
+            stages: only so many of the first stages.
         """
         activations, x = [], images
-        for stage in self.network.stages:
+        for stage in self.network.stages[:stages]:
             for layer in stage:
                 x = pool(x) if pool is not None and isinstance(layer, MaxPool) else layer(x, self.state)
             activations.append(x)
