@@ -8,6 +8,10 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 60
@@ -18,6 +22,15 @@ def available() -> int | None:
     """Bytes that can still be used, as far as the system says; None where it does not."""
     found = [size for size in (_of_system(), _of_group(), _of_process()) if size is not None]
     return max(0, min(found)) if found else None
+
+
+def available_on(device: torch.device) -> int | None:
+    """Bytes that are free on a device; None where nobody says."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return available()
 
 
 def words(size: float) -> str:

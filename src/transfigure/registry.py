@@ -75,6 +75,11 @@ class Entry:
         return " ".join(self.doc.strip().split("\n\n")[0].split())
 
 
+def is_own(entry: Entry) -> bool:
+    """Whether a thing is this package's, and not a plugin's."""
+    return entry.module.startswith(f"{__package__}.")
+
+
 _plugins: dict[tuple[str, str], Entry] = {}
 _plugin_files: dict[str, str] = {}
 

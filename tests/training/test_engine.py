@@ -109,6 +109,48 @@ def test_auto_asks_the_machine_and_the_data(monkeypatch: pytest.MonkeyPatch, cpu
         assert torch.nn.Linear(1, 1)(torch.zeros(1, 1)).dtype == (torch.bfloat16 if chosen == "bf16-mixed" else torch.float32)
 
 
+@pytest.mark.parametrize(
+    ("capability", "target", "chosen", "float16"),
+    [((9, 0), "uint8", "bf16-mixed", False), ((8, 0), "uint16", "32-true", False), ((7, 5), "uint8", "32-true", True)]
+    + [((6, 1), "uint8", "32-true", False)],
+)
+def test_auto_asks_the_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], target: str, chosen: str, float16: bool) -> None:
+    engine = Engine(Training(accelerator="cpu", precision="auto"))
+    engine.device = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    engine.choose_precision(target)
+    assert (engine.precision, engine.float16_fits()) == (chosen, float16)
+
+
+def test_float16_leaves_out_an_update_whose_gradient_overflows_and_goes_on() -> None:
+    """Each optimizer has its own scale: the one that overflowed is halved, its weights and moments stay, the other's step is taken."""
+    engine = Engine(Training(accelerator="cpu", precision="16-mixed"))
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    optimizers = [torch.optim.Adam([weight], lr=0.1, fused=True) for weight in weights]
+    for factor in (1e36, 1.0):
+        for weight, optimizer in zip(weights, optimizers):
+            engine.backward((weight * (factor if weight is weights[0] else 1.0)).sum(), optimizer=optimizer)
+            engine.step(optimizer)
+            assert weight.grad is None
+    scalers = [engine.scaler(optimizer) for optimizer in optimizers]
+    assert scalers[0] is not None and scalers[1] is not None
+    assert (scalers[0].get_scale(), scalers[1].get_scale()) == (2.0**15, 2.0**16)
+    assert [float(optimizer.state[weight]["step"]) for weight, optimizer in zip(weights, optimizers)] == [1, 2]
+    torch.testing.assert_close(weights[0].detach(), torch.full((2,), 0.9))
+    torch.testing.assert_close(weights[1].detach(), torch.full((2,), 0.8))
+
+
+def test_other_precisions_have_no_scale() -> None:
+    engine = Engine(Training(accelerator="cpu", precision="bf16-mixed"))
+    assert engine.scaler(torch.optim.Adam([torch.nn.Parameter(torch.ones(1))])) is None
+
+
+def test_float16_is_refused_where_it_has_not_been_thought_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(UserError, match="16-mixed is for CUDA devices, and this one is mps"):
+        Engine(Training(accelerator="mps", precision="16-mixed"))
+
+
 def test_what_the_recipe_says_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
     engine = Engine(Training(accelerator="cpu", precision="bf16-mixed"))

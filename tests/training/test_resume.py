@@ -75,7 +75,9 @@ def test_killed_and_resumed_is_the_same_bits(
     assert numbers(whole) == numbers(resumed)
 
 
-@pytest.mark.parametrize("mode", [{"update": "simultaneous"}, {"precision": "bf16-mixed"}, {"precision": "auto"}], ids="".join)
+@pytest.mark.parametrize(
+    "mode", [{"update": "simultaneous"}, {"precision": "bf16-mixed"}, {"precision": "16-mixed"}, {"precision": "auto"}], ids="".join
+)
 def test_every_way_to_compute_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: dict[str, str]) -> None:
     chosen = tiny_recipe(training__epochs=2, **{f"training__{key}": value for key, value in mode.items()})
     if "auto" in mode.values():
@@ -88,7 +90,7 @@ def test_every_way_to_compute_resumes_to_the_same_bits(tmp_path: Path, monkeypat
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})  # gone on with on another machine
     assert_same_bits(whole, train(chosen, tmp_path / "killed", resume=True, quiet=True))
     kept = Recipe.load(tmp_path / "killed" / "recipe.yaml").training.precision
-    assert kept == {"bf16-mixed": "bf16-mixed", "auto": "bf16-mixed"}.get(mode.get("precision", ""), "32-true")
+    assert kept == {"bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed", "auto": "bf16-mixed"}.get(mode.get("precision", ""), "32-true")
 
 
 def test_loader_workers_change_nothing(tmp_path: Path, whole: Path) -> None:

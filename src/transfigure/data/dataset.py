@@ -32,7 +32,7 @@ from .images import Alpha
 from .pairs import Direction, FilePicture, Record, directed
 from .pixels import Array
 from .prepared import PreparedStore, amount, file_key, preparation
-from .transforms import Geometry
+from .transforms import Crop, Geometry
 from .value_range import outside
 
 Arrays = tuple[Array, Array]
@@ -255,12 +255,12 @@ class PairDataset(Dataset[Pair]):
             raise TypeError("a training pair is jittered by its epoch: index it with (epoch, index)")
         else:
             epoch, index = 0, int(key)
-        used, (source, target) = self._usable(index)
+        used, (source, target) = self.usable(index)
         if self.training and not self.geometry.paired:
-            target = self._usable(self._partner(epoch, index))[1][1]
+            target = self.usable(self.partner(epoch, index))[1][1]
         return self._tensors(epoch, index, (source, target), used)
 
-    def _usable(self, index: int) -> tuple[int, Arrays]:
+    def usable(self, index: int) -> tuple[int, Arrays]:
         """The prepared pair of this place, or of the next one that is of use; and which it is."""
         if not self.replaces:
             return index, self._prepared(index)
@@ -275,7 +275,7 @@ class PairDataset(Dataset[Pair]):
     def find_unusable(self, index: int) -> None:
         """Find out, and keep in :attr:`unusable`, why the pair of this place is replaced."""
         with contextlib.suppress(UserError):
-            self._usable(index)
+            self.usable(index)
 
     def _prepared(self, index: int) -> Arrays:
         arrays = self.cache.get(index)
@@ -309,7 +309,7 @@ class PairDataset(Dataset[Pair]):
         notes = [] if self.together is None else self.together.notes()
         return [*notes, *(note for watch in self.watches or () for note in watch.notes())]
 
-    def _partner(self, epoch: int, index: int) -> int:
+    def partner(self, epoch: int, index: int) -> int:
         """Whose target this source is given in this epoch: a permutation of all, so that every target is seen equally often."""
         if self._partners is None or self._partners[0] != epoch:
             order = np.random.default_rng([self.seed, epoch, 0, _PARTNERS]).permutation(len(self.records))
@@ -331,11 +331,15 @@ class PairDataset(Dataset[Pair]):
         middle = (self.geometry.apply(array, self.geometry.draw(None, *array.shape[:2])) for array in enlarged)
         return pair, tuple(middle)  # type: ignore[return-value]
 
+    def crops(self, epoch: int, index: int, source: tuple[int, int], target: tuple[int, int]) -> tuple[Crop, Crop]:
+        """Where a pair is cut out and whether it is mirrored in an epoch, for prepared pictures of these heights and widths."""
+        rng = np.random.default_rng([self.seed, epoch, index]) if self.training else None
+        crop = self.geometry.draw(rng, *source)
+        return crop, crop if self.geometry.paired else self.geometry.draw(rng, *target)
+
     def _tensors(self, epoch: int, index: int, arrays: Arrays, used: int | None = None) -> Pair:
         record = self.records[index if used is None else used]
-        rng = np.random.default_rng([self.seed, epoch, index]) if self.training else None
-        crop = self.geometry.draw(rng, *arrays[0].shape[:2])
-        crops = crop, crop if self.geometry.paired else self.geometry.draw(rng, *arrays[1].shape[:2])
+        crops = self.crops(epoch, index, arrays[0].shape[:2], arrays[1].shape[:2])
         source, target = (
             # Cropping in the file's own type first leaves few values to convert.
             pixels.to_tensor(pixels.convert_channels(self.geometry.apply(array, crop), channels), value_range, picture.label)

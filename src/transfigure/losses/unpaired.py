@@ -62,7 +62,7 @@ def reconstruction(batch: Batch) -> Tensor:
     return F.l1_loss(batch.fake.float(), batch.source)
 
 
-@register("loss", "contrastive", unpaired=True, same_channels=True)
+@register("loss", "contrastive", unpaired=True, same_channels=True, draws_on_host=True)
 class Contrastive(nn.Module):
     """A patch of the output shall be recognised as its own place in the source among other places of it (PatchNCE).
 

@@ -19,8 +19,11 @@ from .tree import flatten, merge, parse_overrides, read_files
 FREE_ON_RESUME: frozenset[str] = frozenset(
     f"{section}.{key}"
     for section, keys in {
-        "data": ("path", "workers", "cache_gb", "split_rule", "check", "on_error"),
-        "training": ("checkpoint_every", "preview_every", "keep_every", "preview_count", "log_every", "trackers", "checkpoint_activations"),
+        "data": ("path", "workers", "cache_gb", "split_rule", "check", "on_error", "on_device"),
+        "training": (
+            *("checkpoint_every", "preview_every", "keep_every", "preview_count", "log_every"),
+            *("trackers", "checkpoint_activations", "graphs"),
+        ),
     }.items()
     for key in keys
 )

@@ -110,6 +110,11 @@ class Data(Named):
         "disk space for decoded and resized pairs, kept for later runs (memory, where they cannot be kept on disk); 0 decodes every time.",
     )
     workers: Annotated[int, Ge(0), Le(256)] = key(0, "loader processes; 0 is right once pairs are cached.")
+    on_device: Literal["auto", "yes", "no"] = key(
+        "auto",
+        "keep all pairs on the device as their files' bytes, and cut, mirror and scale them there: ``auto`` on a GPU whose free memory "
+        "holds three times as much; or always, or never. The pictures are the same.",
+    )
 
     @classmethod
     def _read(cls, given: Any) -> dict[str, Any]:
@@ -319,7 +324,9 @@ class Training(Named):
     log_every: PositiveInt = key(50, "images between two lines of log.jsonl.")
     preview_every: PositiveInt | None = key(None, "images between two sets of preview pictures; null is once an epoch.")
     preview_count: NonNegativeInt = key(4, "how many fixed examples are previewed.")
-    checkpoint_every: PositiveInt | None = key(None, "images between two checkpoints; null is once an epoch.")
+    checkpoint_every: PositiveInt | None = key(
+        None, "images between two checkpoints; null is once an epoch, less often where that would take more than a twentieth of the time."
+    )
     keep_every: PositiveInt | None = key(
         None, "images between two models that are kept in ``kept/``, to be looked at later; null keeps none."
     )
@@ -329,10 +336,14 @@ class Training(Named):
     devices: PositiveInt = key(1, "processes to train with on each machine, one per device.")
     nodes: PositiveInt = key(1, "machines to train with (started by torchrun or SLURM on each).")
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to compute.")
-    precision: Literal["auto", "32-true", "bf16-mixed"] = key(
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = key(
         "32-true",
-        "number format: float32; bfloat16 where it is enough (mixed); or ``auto``: bfloat16 for 8-bit targets on CPUs that have it, "
-        "else float32. A run keeps what was chosen.",
+        "number format: float32; bfloat16 where it is enough (mixed); float16 likewise, with scaled losses, for GPUs without bfloat16; or "
+        "``auto``: bfloat16 for 8-bit targets on CPUs and GPUs that have it, else float32. A run keeps what was chosen.",
+    )
+    graphs: Literal["auto", "no"] = key(
+        "auto",
+        "record an update as a CUDA graph and replay it, where there is a GPU and nothing of an update is decided on the CPU; or never.",
     )
     sync_batchnorm: bool = key(False, "batch statistics over all devices (GPU only).")
     fused: bool = key(True, "Adam as one fused kernel (faster; its rounding differs from the unfused one).")

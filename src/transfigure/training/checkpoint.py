@@ -233,6 +233,18 @@ def check_pool(name: str, saved: Mapping[str, Any], size: int, shape: tuple[int,
             raise ValueError(f"its {name} holds {_kind(image)} and not {_kind(torch.empty(shape, device='meta'))}")
 
 
+def check_scaler(name: str, saved: Mapping[str, Any]) -> None:
+    """See that what scales the losses of an optimizer is saved as a few numbers above zero (or none yet, of updates since the last change).
+
+    Raises:
+        ValueError: it is not.
+    """
+    for key, least in (("scale", 0.0), ("growth_factor", 1.0), ("backoff_factor", 0.0), ("growth_interval", 0), ("_growth_tracker", -1)):
+        value = saved.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not value > least:
+            raise ValueError(f"its {name} has {key} {brief(value)}")
+
+
 def _same_kind(saved: object, mine: object) -> bool:
     """Whether an optimizer's option may have this value, given the one that it has here."""
     if mine is None or isinstance(mine, bool):

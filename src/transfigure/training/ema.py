@@ -30,8 +30,9 @@ class EMA:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         averages = [parameter.detach() for parameter in self.generator.parameters()]
         torch._foreach_lerp_(averages, [parameter.detach() for parameter in generator.parameters()], 1 - decay)
-        for mine, theirs in zip(self.generator.buffers(), generator.buffers(), strict=True):
-            mine.copy_(theirs)
+        for kind in {buffer.dtype for buffer in generator.buffers()}:
+            mine, theirs = ([buffer for buffer in of.buffers() if buffer.dtype == kind] for of in (self.generator, generator))
+            torch._foreach_copy_(mine, theirs)
 
     def state_dict(self) -> dict[str, Tensor | int | dict[str, Tensor]]:
         """Everything exact resume needs."""

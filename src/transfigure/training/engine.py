@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import torch
 import torch.distributed
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ..errors import RunFailure, UserError
 from ..recipe import Training
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 M = TypeVar("M", bound=nn.Module)
-Precision = Literal["auto", "32-true", "bf16-mixed"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+_HALVES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def cpu_has_bfloat16() -> bool:
@@ -56,8 +58,11 @@ class Engine:
             self.device, self.rank, self.world_size = torch.device(fabric.device), int(fabric.global_rank), int(fabric.world_size)
         if training.sync_batchnorm and self.device.type != "cuda":
             raise UserError("training.sync_batchnorm works on CUDA devices only: leave it out, or use --generator.norm instance")
+        if training.precision == "16-mixed" and self.device.type not in ("cuda", "cpu"):
+            raise UserError(f"training.precision 16-mixed is for CUDA devices, and this one is {self.device.type}: use 32-true")
         self.sync_batchnorm = training.sync_batchnorm
         self.precision: Precision = training.precision
+        self._scalers: dict[Optimizer, torch.amp.GradScaler] = {}
 
     @property
     def leads(self) -> bool:
@@ -75,9 +80,10 @@ class Engine:
         return network
 
     def choose_precision(self, target_dtype: str) -> None:
-        """Decide what ``auto`` is here: bfloat16 where the CPU multiplies it faster than float32 and 8-bit targets do not need more.
+        """Decide what ``auto`` is here: bfloat16 where the device multiplies it faster than float32 and 8-bit targets do not need more.
 
-        Elsewhere float32: emulated bfloat16 is half as fast (measured: 0.54x), and its 8 significant bits are fewer than deep images have.
+        Elsewhere float32: a CPU that emulates bfloat16 is half as fast (measured: 0.54x), its 8 significant bits are fewer than deep images
+        have, and float16, which older GPUs have instead, leaves updates out until its scale fits: whoever wants that says so.
 
         Args:
             target_dtype: the type of the target files, such as ``uint8``.
@@ -87,21 +93,70 @@ class Engine:
 
     def bfloat16_fits(self, target_dtype: str) -> bool:
         """Whether ``auto`` would be bfloat16 on this process's device; argument as of :meth:`choose_precision`."""
-        return self.device.type == "cpu" and target_dtype == "uint8" and cpu_has_bfloat16()
+        has = cpu_has_bfloat16() if self.device.type == "cpu" else self._capability() >= (8, 0)
+        return has and target_dtype == "uint8"
+
+    def float16_fits(self) -> bool:
+        """Whether this is a GPU whose only fast format is float16: it has tensor cores, and no bfloat16 (V100, T4)."""
+        return (7, 0) <= self._capability() < (8, 0)
+
+    def _capability(self) -> tuple[int, int]:
+        """Of a CUDA device, (0, 0) of any other."""
+        return torch.cuda.get_device_capability(self.device) if self.device.type == "cuda" else (0, 0)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The precision for forward passes."""
-        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16-mixed" else contextlib.nullcontext()
+        half = _HALVES.get(self.precision)
+        return torch.autocast(self.device.type, half) if half else contextlib.nullcontext()
 
-    def backward(self, loss: Tensor, *networks: nn.Module, shared: bool = False, more: bool = False) -> None:
+    def full_precision(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision for what is differentiated twice: that of :meth:`autocast`, but float32 in place of float16.
+
+        The gradients of a gradient are too small for float16, and the scale of a loss does not reach the inner ones.
+        """
+        return contextlib.nullcontext() if self.precision == "16-mixed" else self.autocast()
+
+    def scaler(self, optimizer: Optimizer) -> torch.amp.GradScaler | None:
+        """What scales the losses of an optimizer, so that float16 holds their gradients; None in other formats.
+
+        Each optimizer has its own: the gradients of G and D are of different sizes, and an overflow of one leaves the other's update alone.
+        """
+        if self.precision != "16-mixed":
+            return None
+        if optimizer not in self._scalers:
+            self._scalers[optimizer] = torch.amp.GradScaler(self.device.type)
+        return self._scalers[optimizer]
+
+    def renew_scalers(self) -> None:
+        """Forget an update that broke off half-way; the scales stay."""
+        for optimizer, scaler in self._scalers.items():
+            state = scaler.state_dict()
+            self._scalers[optimizer] = torch.amp.GradScaler(self.device.type)
+            self._scalers[optimizer].load_state_dict(state)
+
+    def step(self, optimizer: Optimizer) -> None:
+        """One step of an optimizer, and its gradients are gone. In float16 it is left out where a gradient is infinite."""
+        if (scaler := self.scaler(optimizer)) is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+        optimizer.zero_grad(set_to_none=True)  # now, so that gradients and activations need not be held at the same time
+
+    def backward(
+        self, loss: Tensor, *networks: nn.Module, optimizer: Optimizer | None = None, shared: bool = False, more: bool = False
+    ) -> None:
         """Add the gradients of the loss to those of some networks, and average them over all processes.
 
         Args:
             loss: a scalar with its graph.
             networks: whose gradients are averaged.
+            optimizer: the one that :meth:`step` is called with next; in float16 its scale multiplies the gradients until then.
             shared: the graph is another loss's too. It is kept, and nothing is computed for the weights of other networks in it.
             more: the gradients of another loss are to be added to these, which are averaged with the last of them.
         """
+        if optimizer is not None and (scaler := self.scaler(optimizer)) is not None:
+            loss = scaler.scale(loss)
         if shared:
             loss.backward(retain_graph=True, inputs=[weight for network in networks for weight in network.parameters()])  # type: ignore[no-untyped-call]
         else:

@@ -15,7 +15,7 @@ from ..networks.base import Discriminator, Generator
 from ..networks.build import build_discriminator, build_generator
 from ..networks.levels import recompute_levels
 from ..recipe import Adversarial, Recipe
-from ..registry import build, entry
+from ..registry import build, entry, is_own
 from .engine import Engine
 from .optimizer import adam
 
@@ -138,7 +138,7 @@ def _check_pairs(recipe: Recipe, channels: tuple[int, int], unpaired: bool) -> N
     for term in recipe.objective.terms:
         extra = entry("loss", term["loss"]).extra
         if unpaired and not extra.get("unpaired"):
-            own = entry("loss", term["loss"]).module.startswith(f"{__package__.partition('.')[0]}.")
+            own = is_own(entry("loss", term["loss"]))
             raise UserError(
                 f"the loss {term['loss']} compares an output with its target, and in unpaired data no target belongs to a source: leave it "
                 "out of objective.terms, or train on pairs (--data.unpaired false)"

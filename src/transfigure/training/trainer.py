@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..data.check.left_out import LeftOut, load_left_out, save_left_out
 from ..data.check.processes import cores
-from ..data.dataset import Loader, PairSampler
+from ..data.dataset import PairSampler
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
@@ -40,6 +40,7 @@ from .checkpoint import (
     check_network,
     check_optimizer,
     check_pool,
+    check_scaler,
     damaged,
     load_checkpoint,
     random_state,
@@ -50,10 +51,12 @@ from .checkpoint import (
 from .data_check import DataCheck
 from .ema import EMA
 from .engine import Engine
+from .feed import feed
 from .health import Health, broken, signs
 from .log import RunLog
 from .pool import ImagePool
 from .preview import Previews
+from .replay import Updates, graphs_for, obstacle
 from .run_directory import RunDirectory, free_place, other_machine, write_environment
 from .schedules import SPREAD, Moment, Plateau, factor
 from .setup import Setup
@@ -64,6 +67,8 @@ from .validation import Validation
 
 CHECKPOINT_SECONDS = 600.0
 """However long an epoch is, no more work than this is ever lost."""
+CHECKPOINT_SHARE = 1 / 20
+"""Of the time, that checkpoints at the ends of epochs may take, where one takes longer than a second: epochs on a GPU can be shorter."""
 
 
 def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume: bool = False, quiet: bool = False) -> Path:
@@ -148,18 +153,14 @@ def opening(trainer: Trainer, resumed: bool = False) -> list[str]:
     networks = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in trainer._sizes().items() if count)
     threads = torch.get_num_threads()
     device = f"cpu, {counted(threads, 'thread')}" if engine.device.type == "cpu" else str(engine.device)
-    device += ", bfloat16" * (engine.precision == "bf16-mixed")
+    device += {"bf16-mixed": ", bfloat16", "16-mixed": ", float16"}.get(engine.precision, "")
     if engine.world_size > 1:
         device += f", {engine.world_size} processes"
     store = data.train.cache.store
     cache = [] if store is None else [f"cache:   {store.describe()}"]
     if data.background_check is not None:
         cache.append(f"check:   {data.background_check.describe()}")
-    speed = []
-    if engine.precision == "32-true" and engine.bfloat16_fits(data.target_dtype) and not resumed:  # a run stays as it began
-        speed.append(
-            "speed:   this CPU has bfloat16, which is faster: --training.precision auto  (by how much, transfigure benchmark says)"
-        )
+    speed = [f"speed:   {line}" for line in _about_speed(trainer, resumed)]
     together = f", {training.update_size} to an update" if training.accumulate > 1 else ""
     return [
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
@@ -170,6 +171,22 @@ def opening(trainer: Trainer, resumed: bool = False) -> list[str]:
         *speed,
         f"report:  {run / 'report.html'} at the end, and at any time by  transfigure report {shlex.quote(str(run))}",
     ]
+
+
+def _about_speed(trainer: Trainer, resumed: bool) -> Iterator[str]:
+    """What makes this training fast on its device, or why it is not."""
+    recipe, engine = trainer.recipe, trainer.engine
+    which = "CPU" if engine.device.type == "cpu" else "GPU"
+    if engine.precision == "32-true" and not resumed:  # a run stays as it began
+        if engine.bfloat16_fits(trainer.data.target_dtype):
+            yield f"this {which} has bfloat16, which is faster: --training.precision auto  (by how much, transfigure benchmark says)"
+        elif engine.float16_fits():
+            yield "this GPU has float16, which is faster: --training.precision 16-mixed  (by how much, transfigure benchmark says)"
+    if engine.device.type == "cuda":
+        reason = "training.graphs is no" if recipe.training.graphs == "no" else obstacle(recipe, trainer.step, engine)
+        yield f"updates are launched kernel by kernel: {reason}" if reason else "updates are replayed as a CUDA graph"
+    if trainer.feed.words:
+        yield trainer.feed.words
 
 
 def _recipe_of(saved: dict[str, Any], run: RunDirectory) -> Recipe:
@@ -284,11 +301,13 @@ class Trainer:
         self.position = Position()
         self.averages = Averages()
         self.batches_per_epoch = self._sampler(0, 0).batches
-        self.loader = Loader(data.train, training.update_size, recipe.data.workers)
+        self.updates = Updates(self.step, engine, graphs_for(recipe, self.step, engine), quiet)
+        self.feed = feed(data.train, recipe.data, training.update_size, engine.device)
         self.previews = Previews(data, training.preview_count, run.samples, engine.device)
         self.data_check = DataCheck(data, run, engine.leads, quiet, self._write)
         self.log: RunLog | None = None  # opened by fit, in the process that leads
         self.expected = Expectation(quiet=True)
+        self.save_seconds = 0.0
         self.started = self.saved_at = self.logged_at = time.monotonic()
         seed_everything(training.seed + 1 + engine.rank)  # from here on each process draws its own dropout
 
@@ -320,7 +339,7 @@ class Trainer:
             finished = True
         finally:
             self.data_check.close()
-            self.loader.close()
+            self.feed.batches.close()
             if self.log is not None:
                 self.log.close(finished)
 
@@ -350,7 +369,7 @@ class Trainer:
             seen = len(batch) * self.engine.world_size
             before = position.images
             log_due = passed(training.log_every, before, before + seen)
-            self.averages.add(self.step.training_step(batch.to(self.engine.device), measure=log_due))
+            self.averages.add(self.updates(batch.to(self.engine.device), measure=log_due))
             if self.ema is not None:
                 self.ema.update(self.generator)
             position.images += seen
@@ -385,7 +404,7 @@ class Trainer:
             UserError: a pair cannot be used.
         """
         try:
-            yield from self.loader.epoch(sampler)
+            yield from self.feed.batches.epoch(sampler)
         except UserError as error:
             if self.engine.world_size > 1:  # the others wait for this process, and cannot save with it
                 raise
@@ -400,7 +419,9 @@ class Trainer:
         if training.preview_every is None or position.epoch == training.epochs or self._patience_is_over():
             self._preview()
         if training.checkpoint_every is None and position.epoch < training.epochs:
-            self._save()
+            worth = self.save_seconds <= 1 or time.monotonic() - self.saved_at >= self.save_seconds / CHECKPOINT_SHARE
+            if self.engine.any(worth)[0]:
+                self._save()
 
     def _patience_is_over(self) -> bool:
         patience = self.recipe.training.patience
@@ -537,7 +558,8 @@ class Trainer:
                 save_model(self.run_directory.inverse_model, inverse.state_dict(), self._model_config(last, swapped=True))
         self.engine.barrier()
         self.saved_at = time.monotonic()
-        self.logged_at += self.saved_at - start
+        self.save_seconds = self.saved_at - start
+        self.logged_at += self.save_seconds
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that exact resume needs, as plain values and tensors; all processes call it together.
@@ -616,13 +638,15 @@ class Trainer:
         """
         step, saved = self.step, state["step"]
         networks, optimizers, pools = step.networks(), step.optimizers(), step.pools()
-        if missing := next((name for name in (*networks, *optimizers, *pools) if name not in saved), None):
+        if missing := next((name for name in (*networks, *optimizers, *pools, *step.scalers()) if name not in saved), None):
             raise ValueError(f"it has no {missing}")
         for name, network in networks.items():
             check_network(name, saved[name], network.state_dict())
         for name, optimizer in optimizers.items():
             check_optimizer(name, saved[name], optimizer)
         crop = self.recipe.data.crop_size
+        for name in step.scalers().keys() & saved.keys():
+            check_scaler(name, saved[name])
         for name, pool in pools.items():
             if isinstance(pool, ImagePool):
                 channels = self.data.source_channels if name.startswith("inverse_") else self.data.target_channels

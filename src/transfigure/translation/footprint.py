@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .. import memory
 from ..networks.base import Generator
 
 SMALL = 1 << 21
@@ -87,13 +86,6 @@ class Footprint:
 
     def _multiple(self) -> int:
         return max(1, self.generator.size_multiple)
-
-
-def available(device: torch.device) -> int | None:
-    """Bytes that are free on a device; None where nobody says."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return memory.available()
 
 
 def _peak(generator: Generator, side: int) -> int:

@@ -31,7 +31,7 @@ from ..networks.model_file import CARD, CONFIG, WEIGHTS, Domain, Inference, Mode
 from ..networks.modes import inference
 from ..progress import say, track
 from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
-from .footprint import Footprint, available
+from .footprint import Footprint
 
 _SCALE = "scale its values as those of the training images were, and replace what is no-data"
 """What to do with floats that the model has no range for: it takes 0 to 1, and translating has no flag for another."""
@@ -207,7 +207,7 @@ class Translator:
         if (wanted := self._footprint.of(*inside, shown=(height, width))) == 0:
             return
         device = next((parameter.device for parameter in self.generator.parameters()), torch.device("cpu"))
-        if (free := available(device)) is not None and wanted > free:
+        if (free := memory.available_on(device)) is not None and wanted > free:
             padded = "" if inside == (height, width) or self.generator.only_size else f" (inside {inside[1]} x {inside[0]})"
             raise UserError(
                 f"{width} x {height} pixels{padded} take about {memory.words(wanted)} of memory in this model, and "

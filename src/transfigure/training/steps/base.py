@@ -160,11 +160,23 @@ class TrainingStep(ABC):
         With ``more`` the loss is that of one part of a batch: its gradient is added to those of the other parts, and the step comes with
         the last of them.
         """
-        self.engine.backward(loss, *networks, more=more)
-        if more:
-            return
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)  # now, so that gradients and activations need not be held at the same time
+        self.engine.backward(loss, *networks, optimizer=optimizer, more=more)
+        if not more:
+            self.engine.step(optimizer)
+
+    @property
+    def decided_by_host(self) -> str | None:
+        """What of an update the host decides anew each time, so that it cannot be replayed as it was recorded; None if nothing is.
+
+        Random numbers drawn on the CPU, a pool, a counter in Python: all that is not an operation on the device's tensors. A subclass that
+        knows there is nothing says None; without that its updates are computed one by one.
+        """
+        return "this training step, which does not say otherwise"
+
+    def scalers(self) -> dict[str, Stateful]:
+        """What scales the losses of each optimizer in float16, by the name it has in a checkpoint; nothing in other formats."""
+        found = {f"{name}_scaler": self.engine.scaler(optimizer) for name, optimizer in self.optimizers().items()}
+        return {name: scaler for name, scaler in found.items() if scaler is not None}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything exact resume needs."""
@@ -176,7 +188,7 @@ class TrainingStep(ABC):
             part.load_state_dict(state_dict[name])
 
     def _parts(self) -> dict[str, Stateful]:
-        return {**self.networks(), **self.optimizers(), **self.pools()}
+        return {**self.networks(), **self.optimizers(), **self.pools(), **self.scalers()}
 
 
 @contextmanager

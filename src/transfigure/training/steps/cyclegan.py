@@ -70,6 +70,12 @@ class CycleGANStep(TrainingStep):
         return mean_output([_of_both(*both) for both in outputs], parts)
 
     @property
+    def decided_by_host(self) -> str | None:
+        """As :attr:`.pix2pix.Direction.decided_by_host` of either direction; and with accumulated batches."""
+        accumulated = "training.accumulate" if self.micro_batch_size is not None else None
+        return self.a_to_b.decided_by_host or self.b_to_a.decided_by_host or accumulated
+
+    @property
     def generator(self) -> Generator:
         """G, from source to target."""
         return self.a_to_b.generator

@@ -121,22 +121,27 @@ class Pix2PixStep(TrainingStep):
 
     def _both(self, parts: list[MicroBatch], discriminator: Discriminator, d_optimizer: Optimizer, measure: bool) -> StepOutput:
         """Both gradients at the weights of this moment; then both steps."""
-        outputs = [self._both_gradients(part, discriminator, measure) for part in parts]
+        outputs = [self._both_gradients(part, discriminator, d_optimizer, measure) for part in parts]
         for optimizer in (d_optimizer, self.g_optimizer):
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            self.engine.step(optimizer)
         return mean_output(outputs, parts)
 
-    def _both_gradients(self, part: MicroBatch, discriminator: Discriminator, measure: bool) -> StepOutput:
+    def _both_gradients(self, part: MicroBatch, discriminator: Discriminator, d_optimizer: Optimizer, measure: bool) -> StepOutput:
         """From one pass of D over real and one over generated images. The graph of both is gone when this returns."""
         direction, batch = self.direction, part.batch
         fake = direction.generate(batch)
         seen = direction.discriminate(batch, batch.target), direction.discriminate(batch, fake)
         d = direction.discriminator_loss(batch, fake.detach(), seen)
         g = direction.generator_loss(batch, fake, measure=measure, seen=seen)
-        for loss, networks in ((d.loss, (discriminator,)), (g.loss, (direction.generator, direction.objective.trained))):
-            self.engine.backward(part.share * loss, *networks, shared=True, more=part.more)
+        generators = direction.generator, direction.objective.trained
+        for optimizer, loss, networks in ((d_optimizer, d.loss, (discriminator,)), (self.g_optimizer, g.loss, generators)):
+            self.engine.backward(part.share * loss, *networks, optimizer=optimizer, shared=True, more=part.more)
         return step_output(g, d)
+
+    @property
+    def decided_by_host(self) -> str | None:
+        """As :attr:`Direction.decided_by_host`; and with accumulated batches, the random numbers that are put back."""
+        return self.direction.decided_by_host or ("training.accumulate" if self.micro_batch_size is not None else None)
 
     @property
     def generator(self) -> Generator:
@@ -241,11 +246,21 @@ class Direction:
             pool=ImagePool(game.pool) if game.pool else None,
         )
 
+    @property
+    def decided_by_host(self) -> str | None:
+        """What of an update is drawn or decided on the CPU, by its key in the recipe; None if nothing is."""
+        if self.pool is not None:
+            return "objective.adversarial.pool"
+        if self.augment:
+            return "objective.adversarial.augment"
+        return None
+
     def generate(self, batch: Batch) -> Tensor:
         """G(x)."""
         with self.engine.autocast():
             fake: Tensor = self.generator(batch.source)
-        return fake
+        # The gradient of a mean at each of its values is too small for float16; the scale of the loss covers backward passes only.
+        return fake.float() if fake.dtype == torch.float16 else fake
 
     def discriminate(self, batch: Batch, image: Tensor) -> DiscriminatorOutput:
         """D(x, image), or D(image) if D is unconditional."""
