@@ -15,7 +15,7 @@ import torch
 from tests.damage import cuts, flips
 from tests.training.runs import tiny_recipe
 from transfigure.errors import UserError
-from transfigure.training.checkpoint import FORMAT, load_checkpoint, random_state, restore_random_state, save_checkpoint
+from transfigure.training.checkpoint import FORMAT, check_scaler, load_checkpoint, random_state, restore_random_state, save_checkpoint
 from transfigure.training.trainer import train
 
 
@@ -189,3 +189,12 @@ def test_a_part_that_is_missing_or_of_another_kind_is_damage(run: Path, what: st
         assert "damaged (" in sentence, sentence
     finally:
         file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("key", ["scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"])
+@pytest.mark.parametrize("value", [None, "x", True, -2.0, float("nan"), float("inf"), [1.0]], ids=str)
+def test_a_scale_of_losses_is_a_number(key: str, value: object) -> None:
+    good = torch.amp.GradScaler("cpu").state_dict()
+    check_scaler("g_optimizer_scaler", good)
+    with pytest.raises(ValueError, match=f"its g_optimizer_scaler has {key}"):
+        check_scaler("g_optimizer_scaler", {**good, key: value})

@@ -111,8 +111,12 @@ def test_auto_asks_the_machine_and_the_data(monkeypatch: pytest.MonkeyPatch, cpu
 
 @pytest.mark.parametrize(
     ("capability", "target", "chosen", "float16"),
-    [((9, 0), "uint8", "bf16-mixed", False), ((8, 0), "uint16", "32-true", False), ((7, 5), "uint8", "32-true", True)]
-    + [((6, 1), "uint8", "32-true", False)],
+    [
+        ((9, 0), "uint8", "bf16-mixed", False),
+        ((8, 0), "uint16", "32-true", False),
+        ((7, 5), "uint8", "32-true", True),
+        ((6, 1), "uint8", "32-true", False),
+    ],
 )
 def test_auto_asks_the_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], target: str, chosen: str, float16: bool) -> None:
     engine = Engine(Training(accelerator="cpu", precision="auto"))
