@@ -688,7 +688,7 @@ def test_a_misspelt_key_of_a_discriminator_nobody_needs_is_refused_too() -> None
         ("training.fused", None, "it takes true or false"),
         ("training.schedule", "linear", "it takes one of linear_decay, constant, cosine"),
         ("training.schedule", None, "cannot be null: it takes one of"),
-        ("training.precision", 16, "it takes one of auto, 32-true, bf16-mixed"),
+        ("training.precision", 16, "it takes one of auto, 32-true, bf16-mixed, 16-mixed"),
         ("training.betas", [0.5], "it takes a list [number, number]"),
         ("training.betas", 0.5, "it takes a list [number, number]"),
         ("training.betas", None, "it takes a list [number, number]"),

@@ -262,13 +262,13 @@ class Direction:
         # The gradient of a mean at each of its values is too small for float16; the scale of the loss covers backward passes only.
         return fake.float() if fake.dtype == torch.float16 else fake
 
-    def discriminate(self, batch: Batch, image: Tensor) -> DiscriminatorOutput:
-        """D(x, image), or D(image) if D is unconditional."""
+    def discriminate(self, batch: Batch, image: Tensor, twice: bool = False) -> DiscriminatorOutput:
+        """D(x, image), or D(image) if D is unconditional; ``twice`` if its gradient is going to be differentiated."""
         assert self.discriminator is not None
         d_input = torch.cat([batch.source, image], dim=1) if self.conditional else image
         if self.augment:
             d_input = augment(d_input, self.augment)
-        with self.engine.autocast():
+        with self.engine.full_precision() if twice else self.engine.autocast():
             output: DiscriminatorOutput = self.discriminator(d_input)
         return output.float()
 
@@ -284,12 +284,16 @@ class Direction:
         shown = fake if self.pool is None else self.pool.swap(fake)
         real_output, fake_output = seen or (self.discriminate(batch, batch.target), self.discriminate(batch, shown))
         loss = self.gan.d_loss(real_output, fake_output)
-        penalty = self.gan.d_penalty(lambda image: self.discriminate(batch, image), batch.target, shown)
+
+        def steep(image: Tensor) -> DiscriminatorOutput:
+            return self.discriminate(batch, image, twice=True)
+
+        penalty = self.gan.d_penalty(steep, batch.target, shown)
         loss = 0.5 * (loss if penalty is None else loss + penalty)
         if self.r1:
-            loss = loss + 0.5 * self.r1 * r1(lambda image: self.discriminate(batch, image), batch.target)
+            loss = loss + 0.5 * self.r1 * r1(steep, batch.target)
         if self.r2:
-            loss = loss + 0.5 * self.r2 * r2(lambda image: self.discriminate(batch, image), shown)
+            loss = loss + 0.5 * self.r2 * r2(steep, shown)
         return DiscriminatorLoss(loss, self.gan.mean_output(real_output), self.gan.mean_output(fake_output))
 
     def generator_loss(
