@@ -160,7 +160,7 @@ class SubPixelConv(WinogradConv2d):
 
     def arrange_starting_weights(self, weight: Tensor) -> None:
         """Give the places of each output channel its first one's kernel; :func:`.init.initialise` asks for it."""
-        places = weight.unflatten(0, (-1, self.factor**2))
+        places = weight.view(-1, self.factor**2, *weight.shape[1:])
         places.copy_(places[:, :1].clone().expand_as(places))
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102

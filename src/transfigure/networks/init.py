@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
@@ -72,7 +72,7 @@ def initialise(module: M, gain: float = GAIN, generator: torch.Generator | None 
 
 
 @torch.no_grad()
-def _draw(layer: nn.Module, weight: nn.Parameter, mean: float, gain: float, generator: torch.Generator | None) -> None:
+def _draw(layer: nn.Module, weight: Tensor, mean: float, gain: float, generator: torch.Generator | None) -> None:
     nn.init.normal_(weight, mean, gain, generator=generator)
     if callable(arrange := getattr(layer, "arrange_starting_weights", None)):
         arrange(weight)
