@@ -32,8 +32,9 @@ def tiny(kind: str, name: str, *channels: int, seed: int = 0, **more: Any) -> nn
     known = registry.entry(kind, name).options
     options = {key: value for key, value in (TINY | more).items() if key in known}
     torch.manual_seed(seed)
-    build: Callable[..., nn.Module] = build_generator if kind == "generator" else build_discriminator
-    return build(name, *channels, options)
+    if kind == "generator":
+        return build_generator(name, *channels, options)
+    return build_discriminator(name, *channels, options, source_channels=channels[0] // 2)  # for those that treat the source apart
 
 
 def run(network: nn.Module, x: Tensor) -> Tensor:

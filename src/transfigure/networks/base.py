@@ -120,7 +120,8 @@ class Discriminator(nn.Module, ABC):
     """A network that tells real from generated images, per patch or per image.
 
     A subclass calls ``super().__init__(channels)``, sets ``receptive_field`` and ``smallest_input``, and builds its layers. Registered, its
-    other arguments are keys of a recipe's ``discriminator`` section.
+    other arguments are keys of a recipe's ``discriminator`` section. One that treats the source apart has an argument ``source_channels``
+    without a default: it is given how many of the channels, the first ones, are the source's (0 if it is unconditional).
 
     Attributes:
         channels: channels of what it sees: those of source and target together if it is conditional, else the target's.

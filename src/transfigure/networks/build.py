@@ -56,27 +56,32 @@ def _check_types(kind: str, name: str, options: Mapping[str, Any] | None) -> Non
     read_options(kind, kind, name, dict(options or {}))
 
 
-def build_discriminator(name: str, channels: int, options: Mapping[str, Any] | None = None) -> Discriminator:
+def build_discriminator(name: str, channels: int, options: Mapping[str, Any] | None = None, source_channels: int = 0) -> Discriminator:
     """The registered discriminator ``name``, initialised from the global random numbers.
 
     Args:
         name: as in ``transfigure list discriminator``.
         channels: what it sees: C of source plus C of target when conditional, else C of target.
         options: the other keys of the recipe's ``discriminator`` section.
+        source_channels: how many of the channels are the source's, for a discriminator that asks by an argument of this name.
 
     Raises:
         UserError: unknown name, unknown option, or a value the architecture cannot have.
     """
-    network = _build("discriminator", name, (channels,), options)
+    known = registry.entry("discriminator", name)
+    apart = {"source_channels": source_channels} if "source_channels" in {*known.parameters} - {*known.options} else {}
+    network = _build("discriminator", name, (channels,), options, apart)
     if not isinstance(network, Discriminator):
         raise _not_derived(network, "discriminator", name, Discriminator)
     return initialise(network)
 
 
-def _build(kind: str, name: str, channels: tuple[int, ...], options: Mapping[str, Any] | None) -> object:
+def _build(
+    kind: str, name: str, channels: tuple[int, ...], options: Mapping[str, Any] | None, more: Mapping[str, Any] | None = None
+) -> object:
     given = dict(options or {})
     registry.check_options(kind, name, given, where=kind)
-    network: object = registry.build(kind, name, *channels, **given)
+    network: object = registry.build(kind, name, *channels, **(more or {}), **given)
     return network
 
 

@@ -86,8 +86,9 @@ class Setup:
         """
         assert self.recipe.discriminator is not None and self.adversarial is not None
         section, crop = self.recipe.discriminator, self.recipe.data.crop_size
-        channels = sum(self.channels) if self.adversarial.conditional else self.channels[0 if swapped else 1]
-        discriminator = build_discriminator(section.name, channels, section.options)
+        source, target = reversed(self.channels) if swapped else self.channels
+        seen = source if self.adversarial.conditional else 0
+        discriminator = build_discriminator(section.name, seen + target, section.options, source_channels=seen)
         if crop < discriminator.smallest_input:
             raise UserError(
                 f"data.crop_size {crop} is too small for this discriminator, which needs {discriminator.smallest_input} pixels: "

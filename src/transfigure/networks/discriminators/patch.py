@@ -67,42 +67,72 @@ class PatchDiscriminator(Discriminator):
         downsampling: Literal["strided", "blur"] = "strided",
     ) -> None:
         super().__init__(channels)
-        if receptive_field not in _HALVINGS:
-            raise UserError(f"receptive_field is {receptive_field}: it can be {', '.join(map(str, _HALVINGS))} pixels")
-        check_at_least(1, "width", width)
-        halvings = _HALVINGS[receptive_field]
-        blurred = blur_if(downsampling) is not None
-        self.receptive_field = receptive_field + (2 * (2**halvings - 1) if blurred else 0)
-        bias = needs_bias(norm)
-        if receptive_field == 1:
-            kernel, padding, widths, last_bias = 1, 0, [width, 2 * width], bias
-        else:
-            kernel, padding, widths, last_bias = 4, 1, [width * min(2**level, 8) for level in range(halvings + 1)], True
-
-        def conv(incoming: int, outgoing: int, bias: bool, halve: bool = False) -> nn.Conv2d:
-            stride = 2 if halve and not blurred else 1
-            return spectral_if(WinogradConv2d(incoming, outgoing, kernel, stride, padding, bias=bias), spectral)
-
-        self.layers = nn.ModuleList()
-        for level, (incoming, outgoing) in enumerate(pairwise([channels, *widths])):
-            first, halve = level == 0, level < halvings
-            self.layers.append(
-                conv_block(
-                    conv=conv(incoming, outgoing, first or bias, halve),
-                    norm=None if first else norm_layer(norm, outgoing),
-                    activation=nn.LeakyReLU(0.2, inplace=True),
-                    pool=blur_if(downsampling) if halve else None,
-                )
-            )
-        self.head = conv(widths[-1], 1, last_bias)
-        # h = H / 2^n - 2 after n halvings and the two convolutions of stride 1. A norm layer needs two values to compare.
-        self._whole = 3 * 2**halvings if halvings else (1 if norm == "none" else 2)
-        self.smallest_input = 1 if zero_pad else self._whole
+        patches = Patches(receptive_field, norm, spectral, downsampling)
+        self.receptive_field = patches.receptive_field
+        self.layers = patches.trunk(channels, width)
+        self.head = patches.head(self.layers)
+        self.whole = patches.smallest_input
+        self.smallest_input = 1 if zero_pad else self.whole
 
     def forward(self, x: Tensor) -> DiscriminatorOutput:
         """The map of logits for a batch of images."""
-        if self.smallest_input < self._whole:
-            down, right = (max(0, self._whole - side) for side in x.shape[-2:])
-            x = F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
-        features = encode(x, self.layers)
+        features = encode(amid_zeros(x, self.whole) if self.smallest_input < self.whole else x, self.layers)
         return DiscriminatorOutput((self.head(features[-1]),), (tuple(features),))
+
+
+class Patches:
+    """The layers of a PatchGAN, from what the discriminators that are made of them have in common.
+
+    Attributes:
+        receptive_field: side of the patch behind one place of the head's map, in pixels.
+        smallest_input: the least side of an image.
+        kernel: side of every convolution.
+        padding: zeros on each side of what it reads.
+    """
+
+    def __init__(self, receptive_field: int, norm: str, spectral: bool, downsampling: str) -> None:
+        if receptive_field not in _HALVINGS:
+            raise UserError(f"receptive_field is {receptive_field}: it can be {', '.join(map(str, _HALVINGS))} pixels")
+        self._halvings = halvings = _HALVINGS[receptive_field]
+        self._norm, self._spectral, self._downsampling = norm, spectral, downsampling
+        self._blurred = blur_if(downsampling) is not None
+        self.kernel, self.padding = (4, 1) if halvings else (1, 0)
+        self.receptive_field = receptive_field + (2 * (2**halvings - 1) if self._blurred else 0)
+        # h = H / 2^n - 2 after n halvings and the two convolutions of stride 1. A norm layer needs two values to compare.
+        self.smallest_input = 3 * 2**halvings if halvings else (1 if norm == "none" else 2)
+
+    def trunk(self, channels: int, width: int) -> nn.ModuleList:
+        """All layers but the head, for images of so many channels."""
+        check_at_least(1, "width", width)
+        widths = [width * min(2**level, 8) for level in range(self._halvings + 1)] if self._halvings else [width, 2 * width]
+        layers = nn.ModuleList()
+        for level, (incoming, outgoing) in enumerate(pairwise([channels, *widths])):
+            first, halve = level == 0, level < self._halvings
+            layers.append(
+                conv_block(
+                    conv=self._conv(incoming, outgoing, first or needs_bias(self._norm), 2 if halve and not self._blurred else 1),
+                    norm=None if first else norm_layer(self._norm, outgoing),
+                    activation=nn.LeakyReLU(0.2, inplace=True),
+                    pool=blur_if(self._downsampling) if halve else None,
+                )
+            )
+        return layers
+
+    def head(self, trunk: nn.ModuleList) -> nn.Conv2d:
+        """The convolution that makes logits of what a trunk gives."""
+        return self._conv(width_of(trunk), 1, self._halvings > 0 or needs_bias(self._norm))
+
+    def _conv(self, incoming: int, outgoing: int, bias: bool, stride: int = 1) -> nn.Conv2d:
+        return spectral_if(WinogradConv2d(incoming, outgoing, self.kernel, stride, self.padding, bias=bias), self._spectral)
+
+
+def width_of(trunk: nn.ModuleList) -> int:
+    """Channels of what a trunk gives."""
+    conv: nn.Conv2d = trunk[-1].get_submodule("conv")  # type: ignore[assignment]
+    return conv.out_channels
+
+
+def amid_zeros(x: Tensor, least: int) -> Tensor:
+    """Images in the middle of zeros where a side is shorter than ``least``."""
+    down, right = (max(0, least - side) for side in x.shape[-2:])
+    return F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
