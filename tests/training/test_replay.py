@@ -240,6 +240,6 @@ def test_graphs_are_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     step = step_of(recipe)
     assert replay.graphs_for(recipe, step, step.engine) is None
     monkeypatch.setattr(step.engine, "device", torch.device("cuda", 0))
-    monkeypatch.setattr(replay, "CudaGraphs", lambda device: ("graphs on", device))
+    monkeypatch.setattr(replay, "CudaGraphs", lambda device, together: ("graphs on", device))
     assert replay.graphs_for(recipe, step, step.engine) == ("graphs on", torch.device("cuda", 0))
     assert replay.graphs_for(recipe.updated({"training.graphs": "no"}), step, step.engine) is None

@@ -16,7 +16,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from ..data.batch import Batch
+from ..networks.graphs import CudaGraphs, Graphs
 from ..progress import say
 from ..recipe import Recipe
 from ..registry import entry, is_own
@@ -32,59 +33,10 @@ from .engine import Engine
 from .steps.base import StepOutput, TrainingStep
 from .steps.build import step_name
 
-T = TypeVar("T")
 FIRST = 3
 """Updates that are computed one by one before anything is recorded; PyTorch's documentation asks for so many."""
 MOST = 4
 """Graphs of one training: of two shapes of batch, with and without gradient norms."""
-
-
-class Graphs(Protocol):
-    """How work on a device is recorded."""
-
-    def aside(self, act: Callable[[], T]) -> T:
-        """Do it now, where the same will be recorded later."""
-
-    def record(self, act: Callable[[], T]) -> Callable[[], T]:
-        """Record it without doing it; what comes back does it, and gives the same tensors with new values each time.
-
-        Raises:
-            RuntimeError: something in it cannot be recorded.
-        """
-
-
-class CudaGraphs:
-    """CUDA graphs on one device, which share their memory.
-
-    Args:
-        device: a CUDA device.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._first: torch.cuda.CUDAGraph | None = None
-
-    def aside(self, act: Callable[[], T]) -> T:  # noqa: D102
-        self.stream.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(self.stream):
-            done = act()
-        torch.cuda.current_stream(self.device).wait_stream(self.stream)
-        return done
-
-    def record(self, act: Callable[[], T]) -> Callable[[], T]:  # noqa: D102
-        graph = torch.cuda.CUDAGraph()
-        pool = None if self._first is None else self._first.pool()
-        # Other threads of this process may allocate meanwhile: the one that reads batches ahead does.
-        with torch.cuda.graph(graph, pool=pool, stream=self.stream, capture_error_mode="thread_local"):
-            output = act()
-        self._first = self._first or graph
-
-        def replay() -> T:
-            graph.replay()
-            return output
-
-        return replay
 
 
 @dataclass(frozen=True)
@@ -203,7 +155,7 @@ def graphs_for(recipe: Recipe, step: TrainingStep, engine: Engine) -> Graphs | N
     """CUDA graphs, where the device has them, the recipe does not say no and nothing stands in the way."""
     if engine.device.type != "cuda" or recipe.training.graphs == "no" or obstacle(recipe, step, engine):
         return None
-    return CudaGraphs(engine.device)
+    return CudaGraphs(engine.device, together=True)
 
 
 def _groups(step: TrainingStep) -> list[dict[str, Any]]:

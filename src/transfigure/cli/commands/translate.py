@@ -38,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="keep",
         help="georeference, colour profile, resolution, date, camera and position of the source (default: %(default)s)",
     )
+    parser.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16", "float16"],
+        default="float32",
+        help="number format of weights and activations; the halves are faster where the device computes in them (default: %(default)s)",
+    )
     add_overwrite(parser)
     parser.add_argument(
         "--skip-existing", action="store_true", help="of a folder: leave what this model has written already, and go on with the rest"
@@ -48,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Translate, and print what was written."""
-    translator = open_model(options)
+    translator = open_model(options).set_precision(options.precision)
     from ...data.folder import is_place
     from ...translation.folder import FORMATS, suffix_of
 
