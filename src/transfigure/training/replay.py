@@ -40,7 +40,7 @@ MOST = 4
 
 
 @dataclass(frozen=True)
-class _Recorded:
+class _RecordedUpdate:
     batch: Batch
     replay: Callable[[], StepOutput]
 
@@ -59,7 +59,7 @@ class Updates:
         self.step, self.engine, self.graphs, self.quiet = step, engine, graphs, quiet
         self._rounds = graphs is not None
         self._seen: Counter[tuple[object, ...]] = Counter()
-        self._recorded: dict[tuple[object, ...], _Recorded] = {}
+        self._recorded: dict[tuple[object, ...], _RecordedUpdate] = {}
         self._rates: dict[Optimizer, list[Tensor]] = {}
 
     def __call__(self, batch: Batch, measure: bool = False) -> StepOutput:
@@ -107,7 +107,7 @@ class Updates:
         except RuntimeError as error:
             self._give_up(" ".join(str(error).split())[:200], before)
         else:
-            self._recorded[key] = _Recorded(fixed, replay)
+            self._recorded[key] = _RecordedUpdate(fixed, replay)
 
     def _give_up(self, reason: str, before: dict[str, object]) -> None:
         """Leave nothing of an update that broke off in the middle of being recorded."""

@@ -19,7 +19,7 @@ MOST = 8
 
 
 @dataclass(frozen=True)
-class _Recorded:
+class _RecordedPass:
     image: Tensor
     replay: Callable[[], Tensor]
 
@@ -31,7 +31,7 @@ class Forward:
     """
 
     def __init__(self) -> None:
-        self._recorded: OrderedDict[Hashable, _Recorded | None] = OrderedDict()
+        self._recorded: OrderedDict[Hashable, _RecordedPass | None] = OrderedDict()
         self._graphs: Graphs | None = None
 
     def __call__(self, generator: Generator, image: Tensor, how: Inference) -> Tensor:
@@ -70,7 +70,7 @@ class Forward:
         if (recorded := self._recorded[key]) is None:
             fixed = image.clone()
             try:
-                recorded = _Recorded(fixed, graphs.record(lambda: generator(fixed)))
+                recorded = _RecordedPass(fixed, graphs.record(lambda: generator(fixed)))
             except RuntimeError:  # for lack of memory, say: without a graph it is the same, only slower
                 return generator(image)  # type: ignore[no-any-return]
             self._recorded[key] = recorded
