@@ -9,6 +9,7 @@ _NAMES = {
     "unet": "U-Net",
     "encoder_decoder": "encoder-decoder",
     "resnet": "ResNet",
+    "quarter": "quarter-resolution U-Net",
     "l1": "L1",
     "l2": "L2",
     "ms_ssim": "MS-SSIM",

@@ -303,8 +303,8 @@ def receptive_field(layers: Iterable[nn.Module]) -> int:
 
     Counted backwards from one output: a convolution of kernel k and stride s reaches (n - 1) s + k inputs for n outputs in a row; a
     transposed one, whichever way the outputs lie to its stride, at most floor((n + k - 2) / s) + 1; nearest-neighbour doubling and pixel
-    shuffle by r at most floor((n + r - 2) / r) + 1. Norm layers are left out. For layers whose alignments cannot all be the worst at once
-    it is an upper bound, by a few pixels.
+    shuffle by r at most floor((n + r - 2) / r) + 1, and its inverse r n. Norm layers are left out. For layers whose alignments cannot all
+    be the worst at once it is an upper bound, by a few pixels.
 
     Args:
         layers: modules whose convolutions, in the order of ``modules()``, are the longest path from input to output.
@@ -315,6 +315,8 @@ def receptive_field(layers: Iterable[nn.Module]) -> int:
             reach = (reach - 1 + layer.kernel_size[0]) // 2 + 1
         elif isinstance(layer, SubPixelConv):
             reach = (reach + layer.factor - 2) // layer.factor + layer.kernel_size[0]
+        elif isinstance(layer, nn.PixelUnshuffle):
+            reach *= layer.downscale_factor
         elif isinstance(layer, BlurPool):
             reach = (reach - 1) * layer.stride + layer.kernel
         elif isinstance(layer, nn.ConvTranspose2d):

@@ -20,6 +20,8 @@ CASES: list[tuple[str, dict[str, Any], tuple[int, ...], tuple[int, ...], list[st
     ("resnet", {"blocks": 6}, (3, 8, 16, 16, 16), (1, 2, 4, 4, 4), ["down.0", "down.1", "blocks.0", "blocks.3"]),
     ("resnet", {"blocks": 2}, (3, 8, 16, 16, 16), (1, 2, 4, 4, 4), ["down.0", "down.1", "blocks.0", "blocks.1"]),
     ("resnet", {"blocks": 1}, (3, 8, 16, 16), (1, 2, 4, 4), ["down.0", "down.1", "blocks.0"]),
+    ("quarter", {"depth": 2}, (3, 4, 4), (1, 4, 4), ["stem", "encoder.0"]),
+    ("quarter", {"depth": 4}, (3, 4, 4, 8, 16), (1, 4, 4, 8, 16), ["stem", "encoder.0", "encoder.1", "encoder.2"]),
 ]
 cases = pytest.mark.parametrize(
     ("name", "options", "channels", "fractions", "places"), CASES, ids=lambda value: str(value).replace(" ", "")

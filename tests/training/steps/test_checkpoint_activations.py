@@ -36,6 +36,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "simultaneous": {"training.update": "simultaneous"},
     "accumulated": {"training.accumulate": 2},
     "cyclegan": {"generator": "resnet", "generator.blocks": 2, "training.step": "cyclegan"},
+    "quarter, at two scales": {"generator": "quarter", "discriminator": "multiscale", "discriminator.scales": 2},
+    "projection, spectral": {"generator.upsampling": "pixel_shuffle", "discriminator": "projection", "discriminator.spectral": True},
+    "blurred": {"generator": "resnet", "generator.downsampling": "blur", "discriminator.downsampling": "blur"},
     "features of the generator": {"generator": "resnet", "generator.blocks": 2, "objective.terms": [{"loss": "contrastive"}]},
 }
 
@@ -78,12 +81,12 @@ def test_every_network_of_ours_has_levels_and_its_gradients_are_the_same_bits(ki
         kept = build_generator(name, 3, 3, {"width": 4}) if kind == "generator" else build_discriminator(name, 3, {"width": 4})
         anew = copy.deepcopy(kept)
         assert recompute_levels(anew) >= 3
-        side = getattr(kept, "only_size", None) or max(64, getattr(kept, "size_multiple", 1))
+        side = getattr(kept, "only_size", None) or max(64, getattr(kept, "size_multiple", 1), kept.smallest_input)
         x = torch.rand(2, 3, side, side) * 2 - 1
         for network in (kept, anew):
             torch.manual_seed(1)
-            output = network(x)
-            (output if kind == "generator" else output.logits[0]).square().mean().backward()
+            outputs = [network(x)] if kind == "generator" else network(x).logits
+            sum(output.square().mean() for output in outputs).backward()
         for (key, one), other in zip(kept.named_parameters(), anew.parameters(), strict=True):
             assert one.grad is not None and other.grad is not None and torch.equal(one.grad, other.grad), f"{name}: {key}"
         for one, other in zip(kept.buffers(), anew.buffers(), strict=True):
