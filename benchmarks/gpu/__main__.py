@@ -1,6 +1,6 @@
 """What a GPU makes of the package: correctness first, then speed, then trainings at 256 pixels.
 
-    python benchmarks/gpu --out FOLDER [correctness] [speed] [trainings] [--windows FOLDER] [--reference FOLDER] [--updates 6000]
+    python benchmarks/gpu --out FOLDER [correctness] [speed] [modes] [classical] [trainings] [--windows FOLDER] [--reference FOLDER]
 
 Everything is printed as it comes, kept in ``gpu.json``, and told again as one table at the end. ``--dry-run`` is the same code at toy
 size on the CPU. See ``benchmarks/gpu.sh`` for a machine that has only Python and PyTorch.
@@ -19,7 +19,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # must stand before
 import torch
 from setting import Findings, Setting
 
-PARTS = ("correctness", "speed", "trainings")
+PARTS = ("correctness", "speed", "modes", "classical", "trainings")
 TOY = ["--dry-run", "--out", "gpu"]
 """Arguments of a run that takes a minute or two."""
 
@@ -51,6 +51,14 @@ def main() -> int:
         from speed import measure
 
         measure(setting, found, options.reference)
+    if "modes" in options.parts:
+        from trainings import compare_modes
+
+        compare_modes(setting, found)
+    if "classical" in options.parts:
+        from trainings import classical
+
+        classical(setting, found, options.limit)
     if "trainings" in options.parts:
         from trainings import run
 

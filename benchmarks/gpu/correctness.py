@@ -25,11 +25,15 @@ from unittest import mock
 import numpy as np
 import torch
 from plain import PlainPix2Pix
-from setting import NUMBERS, Findings, Setting, Way, batches, free, numbers, numerics, pix2pix_of, step_of, weights_of
+from setting import NUMBERS, Findings, Setting, Way, batches, free, numbers, numerics, pix2pix_of, step_of, updates_of, weights_of
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from transfigure.data.batch import Batch
+from transfigure.data.dataset import Cache, Loader, PairDataset, PairFormat
+from transfigure.data.pairs import Record
+from transfigure.data.resident import ResidentLoader
+from transfigure.data.transforms import Geometry
 from transfigure.errors import UserError
 from transfigure.evaluation.evaluate import evaluate
 from transfigure.features.extractors import random_network
@@ -37,16 +41,17 @@ from transfigure.features.trunks.random_features import RandomFeatures
 from transfigure.networks.model_file import Domain, Inference, ModelConfig
 from transfigure.recipe import Recipe, shipped
 from transfigure.training.checkpoint import load_checkpoint
+from transfigure.training.replay import Updates
 from transfigure.training.steps.base import StepOutput
 from transfigure.training.steps.pix2pix import Pix2PixStep
 from transfigure.training.trainer import train
 from transfigure.translation.translator import Translator
 
 NORMS = ("batch", "instance")
-WAYS = (Way("float32", "NCHW"), Way("float32", "NHWC"), Way("TF32", "NHWC"), Way("bf16", "NHWC"))
-LOSS_BOUND = {"float32": 1e-4, "TF32": 1e-2, "bf16": 5e-2}
+WAYS = (Way("float32", "NCHW"), Way("float32", "NHWC"), Way("TF32", "NHWC"), Way("bf16", "NHWC"), Way("fp16", "NHWC"))
+LOSS_BOUND = {"float32": 1e-4, "TF32": 1e-2, "bf16": 5e-2, "fp16": 1e-2}
 """Largest relative error of a loss in a restarted update."""
-GRADIENT_BOUND = {"float32": 5e-3, "TF32": 5e-2, "bf16": 0.3}
+GRADIENT_BOUND = {"float32": 5e-3, "TF32": 5e-2, "bf16": 0.3, "fp16": 0.1}
 """Largest relative error of all gradients of a network as one vector; the CPU's own float32 has 3e-3 at full size."""
 
 
@@ -66,6 +71,10 @@ def check(setting: Setting, found: Findings) -> None:
                 ends[norm] = restarted(setting, norm, found)
         with found.trying("channels last"):
             channels_last(setting, found)
+        with found.trying("replayed updates"):
+            replayed(setting, found)
+        with found.trying("pairs on the device"):
+            resident(setting, found)
         with found.trying("repeatable"):
             repeatable(setting, found)
         with found.trying("resume"):
@@ -132,6 +141,8 @@ def restarted(setting: Setting, norm: str, found: Findings) -> dict[str, Tensor]
     """Each update of each way from the float64 run's own state. Returns that run's generator at the end."""
     plain = PlainPix2Pix(setting, norm, 0.0, torch.float64)
     steps = {way: ours(setting, norm, way) for way in WAYS}
+    for step in steps.values():
+        _begin_at_a_scale_that_fits(step)
     seen = {way: [_gradients_of(step.generator, step.g_optimizer), _gradients_of(step.discriminator, step.d_optimizer)]
             for way, step in steps.items()}  # fmt: skip
     reference = [_gradients_of(plain.generator, plain.adam_g), _gradients_of(plain.discriminator, plain.adam_d)]
@@ -177,6 +188,12 @@ def restarted(setting: Setting, norm: str, found: Findings) -> dict[str, Tensor]
     return {name: tensor.float().cpu() for name, tensor in weights_of(plain.generator).items()}
 
 
+def _begin_at_a_scale_that_fits(step: Pix2PixStep) -> None:
+    """In float16: so that the first updates are not left out, and no gradient is seen that overflowed."""
+    for scaler in step.scalers().values():
+        scaler.load_state_dict({**scaler.state_dict(), "scale": 256.0})
+
+
 def _take_state(step: Pix2PixStep, plain: PlainPix2Pix) -> None:
     assert step.discriminator is not None and step.d_optimizer is not None
     step.generator.load_state_dict(plain.generator.state_dict())
@@ -196,7 +213,8 @@ def _gradients_of(network: nn.Module | None, optimizer: Optimizer | None) -> lis
     seen: list[Tensor] = []
 
     def note(*_: Any) -> None:
-        seen[:] = [parameter.grad.double() for parameter in network.parameters() if parameter.grad is not None]
+        scale = float(getattr(optimizer, "grad_scale", None) or 1.0)  # in float16 the optimizer divides by it
+        seen[:] = [parameter.grad.double() / scale for parameter in network.parameters() if parameter.grad is not None]
 
     optimizer.register_step_pre_hook(note)
     return seen
@@ -248,6 +266,80 @@ def channels_last(setting: Setting, found: Findings) -> None:
     found.check("layout auto", last == (setting.device == "cuda"), f"batch norm on {setting.device}: {'NHWC' if last else 'NCHW'}")
 
 
+def replayed(setting: Setting, found: Findings) -> None:
+    """Updates through a graph beside the same ones by themselves: rates that fall, gradient norms in between, dropout.
+
+    With deterministic algorithms the bits must be the same. D's batch statistics are counted by kernels, so a replay counts them too.
+    """
+    count = max(6, setting.steps // 3)
+    for way in (Way(precision, "NHWC", deterministic=True) for precision in ("float32", "TF32", "bf16", "fp16")):
+        with found.trying(f"replayed as computed one by one, {way}"), numerics(way):
+            ends, outputs, steps = [], [], []
+            for graphs in (True, False):
+                recipe = setting.recipe(**way._replace(replayed=graphs).overrides, training__learning_rate=0.000123456789)
+                step = pix2pix_of(recipe)
+                update = updates_of(recipe.updated({"training.graphs": "auto"}), step)
+                if not graphs:
+                    update.graphs = None  # its rates are rounded all the same
+                torch.manual_seed(1)
+                losses = []
+                for number, batch in enumerate(batches(setting, max(count, setting.steps))[:count]):
+                    step.set_learning_rate(1 - number / count)
+                    losses.append(numbers(update(batch.to(setting.device), measure=number % 4 == 3)))
+                outputs.append(losses)
+                ends.append({name: weights_of(network) for name, network in step.networks().items()})
+                steps.append((step, update))
+            recorded = len(steps[0][1]._recorded)
+            apart = max(
+                float((a.double() - b.double()).abs().max())
+                for name in ends[0]
+                for a, b in zip(ends[0][name].values(), ends[1][name].values())
+            )
+            counts = {int(value) for key, value in ends[0]["discriminator"].items() if "num_batches" in key}
+            words = f"weights and statistics after {count} updates {_apart(apart)}, {recorded} graphs; D counted {counts} batches"
+            passed = apart == 0 and outputs[0] == outputs[1] and recorded > 0 and counts == {3 * count}
+            found.check(f"replayed as computed one by one, {way}", passed, words, apart=apart)
+            del steps
+    free(setting.device)
+
+
+def resident(setting: Setting, found: Findings) -> None:
+    """Batches that are cut out on the device: the bits of those that the CPU makes, in every type and with a range of its own."""
+    for dtype, limits in (("uint8", None), ("uint8", (3, 200)), ("uint16", (100, 40_000)), ("float32", (-0.5, 1.5))):
+        records = _drawn_records(dtype, 12, 40)
+        data = [PairDataset(records, Geometry(36, 32), PairFormat("AtoB", 3, 3, limits, limits, dtypes=(dtype, dtype)), seed=2,
+                            cache=Cache(Geometry(36, 32))) for _ in range(2)]  # fmt: skip
+        order = [[(epoch, index) for index in range(12)] for epoch in range(3)]
+        made = [
+            list(loader.epoch(keys))
+            for loader in (Loader(data[0], 4), ResidentLoader(data[1], 4, torch.device(setting.device)))
+            for keys in order
+        ]
+        expected, given = [batch for part in made[:3] for batch in part], [batch for part in made[3:] for batch in part]
+        same = all(
+            torch.equal(one.source, two.source.cpu()) and torch.equal(one.target, two.target.cpu())
+            for one, two in zip(expected, given, strict=True)
+        )
+        found.check(f"pairs on the device, {dtype}{f' in {limits}' if limits else ''}", same, "the CPU's bits" if same else "OTHER numbers")
+
+
+class _Drawn:
+    """A picture of random values of any type."""
+
+    def __init__(self, dtype: str, seed: int, side: int) -> None:
+        rng = np.random.default_rng(seed)
+        values = rng.random((side, side, 3)) if dtype == "float32" else rng.integers(0, np.iinfo(dtype).max, (side, side, 3), endpoint=True)
+        self.array, self.label, self.paths = values.astype(dtype), f"random {seed}", ()
+
+    def read(self, alpha: Any = "refuse") -> Any:
+        """The values."""
+        return self.array
+
+
+def _drawn_records(dtype: str, count: int, side: int) -> list[Record]:
+    return [Record(str(number), _Drawn(dtype, 2 * number, side), _Drawn(dtype, 2 * number + 1, side)) for number in range(count)]
+
+
 def repeatable(setting: Setting, found: Findings) -> None:
     """The same seed twice in one process, dropout and all: the same weights, bit for bit?"""
     ways = Way("TF32", "NHWC"), Way("float32", "NCHW"), Way("bf16", "NHWC"), Way("TF32", "NHWC", autotune=True)
@@ -274,7 +366,12 @@ class PowerCut(Exception):
 def resumed(setting: Setting, found: Findings) -> None:
     """A run that dies and goes on ends as one that did not: whole trainings, through checkpoints on disk."""
     narrow = min(16, setting.width)
-    for way in (Way("TF32", "NHWC"), Way("TF32", "NHWC", deterministic=True), Way("bf16", "NHWC", deterministic=True)):
+    exact = [
+        Way(precision, "NHWC", deterministic=True, replayed=replayed)
+        for replayed in (False, True)
+        for precision in ("TF32", "bf16", "fp16")
+    ]
+    for way in (Way("TF32", "NHWC"), *exact):
         name = f"resume, {way}"
         recipe = setting.recipe(
             **way.overrides, generator__width=narrow, discriminator__width=narrow, data__train=6, data__test=0, training__epochs=2,
@@ -329,15 +426,15 @@ def resumed_elsewhere(setting: Setting, begun: Begun, found: Findings) -> None:
 
 @contextmanager
 def _power_cut_after(updates: int) -> Iterator[None]:
-    counted, real = [0], Pix2PixStep.training_step
+    counted, real = [0], Updates.__call__
 
-    def training_step(self: Pix2PixStep, *arguments: Any, **options: Any) -> Any:
+    def update(self: Updates, *arguments: Any, **options: Any) -> Any:
         if counted[0] == updates:
             raise PowerCut
         counted[0] += 1
         return real(self, *arguments, **options)
 
-    with mock.patch.object(Pix2PixStep, "training_step", training_step):
+    with mock.patch.object(Updates, "__call__", update):
         yield
 
 
@@ -392,6 +489,12 @@ def translators(setting: Setting, weights: dict[str, Tensor], found: Findings) -
             words = f"up to {apart:.1e} apart, {int(grey.max())} of 255 grey levels; {share:.2%} of the values differ in 8 bits"
             passed = apart <= 1e-3 and grey.max() <= 1 if way.precision == "float32" else bool(grey.max() <= 2)
             found.check(f"translator as on the CPU, {norm} statistics, {way.precision}", bool(passed), words)
+    expected = translator(setting, weights, "cpu").translate_tensor(source)
+    for precision, levels in (("bfloat16", 4.0), ("float16", 1.0)):
+        answers = translator(setting, weights, setting.device).set_precision(precision).translate_tensor(source)  # type: ignore[arg-type]
+        grey = (_grey(answers) - _grey(expected)).abs()
+        words = f"mean {float(grey.mean()):.2f}, at most {int(grey.max())} of 255 grey levels from the CPU's float32"
+        found.check(f"translator in {precision}", float(grey.mean()) <= levels, words)
     with numerics(Way("float32")):
         noisy = [
             translator(setting, weights, device, "dropout", seed=seed).translate_tensor(source)

@@ -11,21 +11,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
 from transfigure.data.batch import Batch, collate
 from transfigure.data.open import open_data
+from transfigure.networks.graphs import Graphs
 from transfigure.recipe import Recipe
 from transfigure.training.engine import Engine
+from transfigure.training.replay import Updates, graphs_for, obstacle
 from transfigure.training.setup import Setup
 from transfigure.training.steps.base import StepOutput, TrainingStep
 from transfigure.training.steps.build import build_step
 from transfigure.training.steps.pix2pix import Pix2PixStep
 
-Precision = Literal["float32", "TF32", "bf16"]
+T = TypeVar("T")
+Precision = Literal["float32", "TF32", "bf16", "fp16"]
 Layout = Literal["NCHW", "NHWC"]
 
 
@@ -50,7 +53,7 @@ class Setting:
     size: int = 256
     width: int = 64
     steps: int = 50
-    rounds: int = 5
+    rounds: int = 3
     round_steps: int = 20
     large: int = 16
     inferred: int = 32
@@ -85,24 +88,30 @@ class Way(NamedTuple):
     """How an update computes.
 
     ``float32`` is without TF32; ``TF32`` is float32 as PyTorch comes, whose convolutions round their factors to 10 bits on tensor cores;
-    ``bf16`` is autocast. ``autotune`` lets cuDNN try its algorithms once (``torch.backends.cudnn.benchmark``), ``deterministic`` allows
-    only algorithms that give the same bits every time (``torch.use_deterministic_algorithms``).
+    ``bf16`` and ``fp16`` are autocast. ``autotune`` lets cuDNN try its algorithms once (``torch.backends.cudnn.benchmark``),
+    ``deterministic`` allows only algorithms that give the same bits every time (``torch.use_deterministic_algorithms``), ``replayed`` is
+    through a CUDA graph.
     """
 
     precision: Precision = "float32"
     layout: Layout = "NCHW"
     autotune: bool = False
     deterministic: bool = False
+    replayed: bool = False
 
     def __str__(self) -> str:
-        more = [word for word, chosen in (("autotuned", self.autotune), ("deterministic", self.deterministic)) if chosen]
+        flags = ("autotuned", self.autotune), ("deterministic", self.deterministic), ("replayed", self.replayed)
+        more = [word for word, chosen in flags if chosen]
         return " ".join([self.precision, self.layout, *more])
 
     @property
     def overrides(self) -> dict[str, str]:
         """What a recipe says of it."""
-        precision = "bf16-mixed" if self.precision == "bf16" else "32-true"
-        return {"training__precision": precision, "training__channels_last": "yes" if self.layout == "NHWC" else "no"}
+        return {
+            "training__precision": {"bf16": "bf16-mixed", "fp16": "16-mixed"}.get(self.precision, "32-true"),
+            "training__channels_last": "yes" if self.layout == "NHWC" else "no",
+            "training__graphs": "auto" if self.replayed else "no",
+        }
 
 
 @contextlib.contextmanager
@@ -123,6 +132,28 @@ def step_of(recipe: Recipe, seed: int = 0) -> TrainingStep:
     """The step of a recipe for three channels, its networks drawn from a seed, on the recipe's device."""
     torch.manual_seed(seed)
     return build_step(Setup(recipe, (3, 3), Engine(recipe.training), unpaired=recipe.data.unpaired))
+
+
+class NoGraph:
+    """A stand-in for CUDA graphs in a dry run: the same function, called again on the same tensors."""
+
+    def aside(self, act: Callable[[], T]) -> T:
+        """Now."""
+        return act()
+
+    def record(self, act: Callable[[], T]) -> Callable[[], T]:
+        """Later."""
+        return act
+
+
+def updates_of(recipe: Recipe, step: TrainingStep) -> Updates:
+    """What a training calls for each update of this step; it raises where a graph was asked for and cannot be."""
+    graphs: Graphs | None = graphs_for(recipe, step, step.engine)
+    if recipe.training.graphs != "no" and graphs is None:
+        if step.engine.device.type == "cuda":
+            raise RuntimeError(f"no graph: {obstacle(recipe, step, step.engine)}")
+        graphs = NoGraph()
+    return Updates(step, step.engine, graphs)
 
 
 def pix2pix_of(recipe: Recipe) -> Pix2PixStep:

@@ -16,27 +16,52 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from unittest import mock
 
 import torch
-from correctness import ours, translator
+from correctness import translator
 from plain import PlainPix2Pix
-from setting import Findings, Setting, Way, batches, free, numerics, peak_mib, rates, seconds_each, step_of, wait, weights_of
+from setting import (
+    Findings,
+    Setting,
+    Way,
+    batches,
+    free,
+    numerics,
+    peak_mib,
+    pix2pix_of,
+    rates,
+    seconds_each,
+    step_of,
+    updates_of,
+    wait,
+    weights_of,
+)
 
 from transfigure.data.batch import Batch
 from transfigure.data.dataset import Loader, PairSampler
 from transfigure.data.open import open_data
+from transfigure.data.resident import ResidentLoader
 from transfigure.networks.modes import inference
-from transfigure.training.steps.pix2pix import Pix2PixStep
+from transfigure.training.replay import FIRST, Updates
 from transfigure.training.trainer import Trainer, train
+from transfigure.translation.translator import PRECISIONS
+from transfigure.translation.translator import Precision as TranslatorPrecision
 
 WAYS = (
     *(Way(precision, layout) for precision in ("float32", "TF32", "bf16") for layout in ("NCHW", "NHWC")),
     *(Way(precision, "NHWC", autotune=True) for precision in ("TF32", "bf16")),
     *(Way(precision, "NHWC", deterministic=True) for precision in ("TF32", "bf16")),
+    *(Way(precision, "NHWC", autotune=tuned, replayed=True) for precision in ("TF32", "bf16", "fp16") for tuned in (False, True)),
 )
 PLAIN = "plain loop, TF32 NCHW"
+HALVES: dict[Literal["bf16", "fp16"], TranslatorPrecision] = {"bf16": "bfloat16", "fp16": "float16"}
+INFERRED: tuple[tuple[Way, TranslatorPrecision], ...] = (
+    *((way, "float32") for way in WAYS if not way.replayed and not way.deterministic),
+    *((Way(name, "NHWC", tuned), weights) for name, weights in HALVES.items() for tuned in (False, True)),
+)
+"""How a generator is applied: the ways of a training, and with weights that are halves too."""
 DEFAULT = Way("TF32", "NHWC")
 """What a recipe gives on CUDA when nothing is chosen."""
 
@@ -50,20 +75,17 @@ def measure(setting: Setting, found: Findings, reference: Path | None = None) ->
         for way in (DEFAULT, Way("bf16", "NHWC")):
             with found.trying(f"profile, batch {size}, {way}"):
                 profile(setting, size, way, found)
-            with found.trying(f"graph probe, batch {size}, {way}"):
-                graph_probe(setting, size, way, found)
     with found.trying("data path"):
         data_path(setting, found)
     found.section("Whole trainings: the time of an update in the loop, by what the host does")
-    for size, precision, workers in (
-        (1, "32-true", 0),
-        (1, "bf16-mixed", 0),
-        (setting.large, "32-true", 0),
-        (setting.large, "bf16-mixed", 0),
-        (setting.large, "bf16-mixed", setting.workers),
-    ):
-        with found.trying(f"whole training, batch {size}, {precision}, {workers} workers"):
-            whole_training(setting, size, precision, workers, found)
+    kinds = [
+        Kind(size, precision, graphs, on_device)
+        for size in (1, setting.large)
+        for precision, graphs, on_device in (("32-true", "no", "no"), ("32-true", "auto", "auto"), ("bf16-mixed", "auto", "auto"))
+    ]
+    for kind in (*kinds, Kind(setting.large, "bf16-mixed", "auto", "no"), Kind(setting.large, "bf16-mixed", "auto", "no", setting.workers)):
+        with found.trying(f"whole training, {kind}"):
+            whole_training(setting, kind, found)
     with found.trying("inference"):
         generators(setting, found)
 
@@ -129,8 +151,12 @@ def _spread(speed: dict[str, float]) -> str:
 
 
 def _ours(setting: Setting, way: Way, batch: Batch) -> Callable[[], object]:
-    step = ours(setting, "batch", way, dropout=0.5)
-    return lambda: step.training_step(batch)
+    recipe = setting.recipe(generator__norm="batch", generator__dropout=0.5, discriminator__norm="batch", **way.overrides)
+    update = updates_of(recipe, pix2pix_of(recipe))
+    with numerics(way):
+        for _ in range(FIRST + 2):
+            update(batch)
+    return lambda: update(batch)
 
 
 def _plain(setting: Setting, batch: Batch) -> Callable[[], object]:
@@ -235,35 +261,6 @@ def _group(key: str) -> str:
     )
 
 
-def graph_probe(setting: Setting, size: int, way: Way, found: Findings) -> None:
-    """What a replayed CUDA graph of the whole update would give: a bound for later work, not a feature (its learning rate is frozen)."""
-    device = setting.device
-    if device != "cuda":
-        found.check(f"graph probe, batch {size}, {way}", None, "on a GPU only")
-        return
-    batch = batches(setting, 2, size)[0].to(device)
-    with numerics(way):
-        step = ours(setting, "batch", way, dropout=0.5)
-        for optimizer in step.optimizers().values():
-            for group in optimizer.param_groups:
-                group["capturable"] = True
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                step.training_step(batch)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            losses = step.training_step(batch)
-        seconds = [seconds_each(graph.replay, setting.round_steps, device) for _ in range(setting.rounds)]
-        finite = bool(torch.isfinite(losses.g_loss))
-    speed = rates(seconds, size)
-    found.number(f"graph probe, batch {size}, {way}", f"{_spread(speed)} images/s replayed{'' if finite else ', NOT FINITE'}", **speed)
-    del step, graph
-    free(device)
-
-
 # ---- data, and whole trainings -------------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +283,19 @@ def data_path(setting: Setting, found: Findings) -> None:
             loader.close()
             found.number(f"data, cached, batch {size}, {workers} workers", f"{speed:,.0f}", pairs_per_second=speed)
     for size in (1, setting.large):
+        resident = ResidentLoader(data, size, torch.device(setting.device))
+        list(resident.epoch(PairSampler(len(data), size, 0, 0)))  # uploads
+        passes = max(1, 6 * setting.round_steps * size // len(data))
+
+        def run_through(resident: ResidentLoader = resident, size: int = size, passes: int = passes) -> None:
+            for epoch in range(passes):
+                for _ in resident.epoch(PairSampler(len(data), size, 0, epoch)):
+                    pass
+
+        count = passes * (len(data) // size) * size
+        speed = count / seconds_each(run_through, 1, setting.device)
+        found.number(f"data, on the device, batch {size}", f"{speed:,.0f}", pairs_per_second=speed)
+    for size in (1, setting.large):
         batch = batches(setting, 2, size)[0]
         each = seconds_each(lambda batch=batch: batch.to(setting.device), setting.round_steps, setting.device)  # type: ignore[misc]
         found.number(f"data, to the device, batch {size}", f"{size / each:,.0f}", pairs_per_second=size / each)
@@ -295,20 +305,35 @@ def data_path(setting: Setting, found: Findings) -> None:
             found.number(f"data, to the device from pinned memory, batch {size}", f"{size / each:,.0f}", pairs_per_second=size / each)
 
 
-def whole_training(setting: Setting, size: int, precision: str, workers: int, found: Findings) -> None:
+class Kind(NamedTuple):
+    """How a whole training computes and is fed."""
+
+    size: int
+    precision: str
+    graphs: str = "auto"
+    on_device: str = "auto"
+    workers: int = 0
+
+    def __str__(self) -> str:
+        fed = "pairs on the device" if self.on_device == "auto" else f"{self.workers} workers" if self.workers else "read ahead"
+        return f"batch {self.size}, {self.precision}, {'replayed' if self.graphs == 'auto' else 'kernel by kernel'}, {fed}"
+
+
+def whole_training(setting: Setting, kind: Kind, found: Findings) -> None:
     """``transfigure train`` on cached pairs, from its own log; and what the host does in an update."""
-    images = setting.round_steps * (12 if size == 1 else 6) * size
+    size = kind.size
+    images = setting.round_steps * (24 if size == 1 else 8) * size
     epochs = max(3, -(-images // setting.pairs))
     recipe = setting.recipe(
-        data__test=1, data__workers=workers, training__precision=precision, training__batch_size=size, training__epochs=epochs,
-        training__log_every=max(size, images // 6), training__validate_every=0, training__preview_every=10**9, training__preview_count=1,
-        training__checkpoint_every=10**9,
+        data__test=1, data__workers=kind.workers, data__on_device=kind.on_device, training__precision=kind.precision,
+        training__graphs=kind.graphs, training__batch_size=size, training__epochs=epochs, training__log_every=max(size, images // 6),
+        training__validate_every=0, training__preview_every=10**9, training__preview_count=1, training__checkpoint_every=10**9,
     )  # fmt: skip
     clock: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as patched:
         for what, owner, name in (
             ("to the device", Batch, "to"),
-            ("step", Pix2PixStep, "training_step"),
+            ("step", Updates, "__call__"),
             ("log and wait", Trainer, "_log_step"),
         ):
             patched.enter_context(_clocked(clock, what, owner, name))
@@ -328,7 +353,7 @@ def whole_training(setting: Setting, size: int, precision: str, workers: int, fo
     text = f"{speed:,.1f} images/s ({min(logged[1:] or logged):,.1f} to {max(logged):,.1f}); "
     text += f"of an update's {1e3 * size / speed:.2f} ms: {words}; at the end {once}"
     values = {"images_per_second": speed, "logged": logged, "ms": loop, "seconds": clock, "whole": whole, "images": seen}
-    found.number(f"whole training, batch {size}, {precision}, {workers} workers", text, **values)
+    found.number(f"whole training, {kind}", text, **values)
     free(setting.device)
 
 
@@ -349,9 +374,9 @@ def _clocked(clock: dict[str, float], what: str, owner: type, name: str) -> Iter
 
 @contextmanager
 def _clocked_batches(clock: dict[str, float]) -> Iterator[None]:
-    real = Loader.epoch
+    real = Trainer._batches
 
-    def epoch(self: Loader, sampler: Any) -> Iterator[Batch]:
+    def batches(self: Trainer, sampler: Any) -> Iterator[Batch]:
         made = real(self, sampler)
         while True:
             start = time.perf_counter()
@@ -361,7 +386,7 @@ def _clocked_batches(clock: dict[str, float]) -> Iterator[None]:
                 return
             yield batch
 
-    with mock.patch.object(Loader, "epoch", epoch):
+    with mock.patch.object(Trainer, "_batches", batches):
         yield
 
 
@@ -374,12 +399,16 @@ def generators(setting: Setting, found: Findings) -> None:
     found.section(f"Inference, U-Net {setting.size} x {setting.size}: images/s (slowest to fastest round), peak memory")
     for size in (1, setting.inferred):
         source = torch.cat([batch.source for batch in batches(setting, max(2, size))][:size]).to(device)
-        for way in WAYS:
+        for way, weights in INFERRED:
             free(device)
             with numerics(way):
                 generator = step_of(setting.recipe(**way.overrides)).generator
-                given = source.contiguous(memory_format=torch.channels_last if way.layout == "NHWC" else torch.contiguous_format)
-                with inference(generator, noise="none"), torch.autocast(device, torch.bfloat16, enabled=way.precision == "bf16"):
+                generator.to(PRECISIONS[weights])
+                given = source.to(PRECISIONS[weights]).contiguous(
+                    memory_format=torch.channels_last if way.layout == "NHWC" else torch.contiguous_format
+                )
+                cast = torch.autocast(device, torch.bfloat16, enabled=way.precision == "bf16" and weights == "float32")
+                with inference(generator, noise="none"), cast:
 
                     def forward(generator: torch.nn.Module = generator, given: torch.Tensor = given) -> torch.Tensor:
                         answer: torch.Tensor = generator(given)
@@ -391,14 +420,17 @@ def generators(setting: Setting, found: Findings) -> None:
                     peak = peak_mib(device)
                     replayed = _replayed(forward, setting) if device == "cuda" else None
             text = f"{_spread(speed)}   {peak:,.0f} MiB" + (f"   as a CUDA graph {size / replayed:,.0f}" if replayed else "")
-            found.number(f"inference, batch {size}, {way}", text, **speed, peak_mib=peak, replayed=size / replayed if replayed else None)
+            what = f"inference, batch {size}, {way}" + ("" if weights == "float32" else f", weights in {weights}")
+            found.number(what, text, **speed, peak_mib=peak, replayed=size / replayed if replayed else None)
     one = translator(setting, weights_of(step_of(setting.recipe(training__accelerator="cpu")).generator), device)
     tensors = torch.cat([batch.source for batch in batches(setting, 4)])
     arrays = [((image.permute(1, 2, 0) + 1) * 127.5).to(torch.uint8).numpy() for image in tensors]
-    for what, act in (("tensors", lambda: one.translate_tensor(tensors)), ("8-bit arrays", lambda: [one(array) for array in arrays])):
-        seconds_each(act, 2, device)
-        speed = rates([seconds_each(act, max(1, setting.round_steps // 4), device) for _ in range(setting.rounds)], len(tensors))
-        found.number(f"inference, translator, {what} from and to the CPU", _spread(speed), **speed)
+    for precision in PRECISIONS:
+        one.set_precision(precision)
+        for what, act in (("tensors", lambda: one.translate_tensor(tensors)), ("8-bit arrays", lambda: [one(array) for array in arrays])):
+            seconds_each(act, 2, device)
+            speed = rates([seconds_each(act, max(1, setting.round_steps // 4), device) for _ in range(setting.rounds)], len(tensors))
+            found.number(f"inference, translator in {precision}, {what} from and to the CPU", _spread(speed), **speed)
 
 
 def _replayed(forward: Callable[[], torch.Tensor], setting: Setting) -> float:

@@ -92,11 +92,7 @@ def plan(setting: Setting, windows: Path | None) -> list[Training]:
     small = setting.device == "cpu"
     pairs, test = (setting.pairs, setting.held_out) if small else (400, 300)
     drawn = ("synthetic", "--data.train", str(pairs), "--data.test", str(test), "--data.val", "0")
-    toy: tuple[str, ...] = ()
-    if small:
-        sizes: dict[str, Any] = {"data.load_size": setting.size, "data.crop_size": setting.size, "training.accelerator": "cpu"}
-        sizes |= {"generator.width": setting.width, "discriminator.width": setting.width, "discriminator.receptive_field": 34}
-        toy = tuple(word for key, value in sizes.items() for word in (f"--{key}", str(value)))
+    toy = _toy(setting)
     found = [
         Training("drawn_float32", pairs, 1, (*drawn, *toy)),
         Training("drawn_bf16", pairs, 1, (*drawn, *toy, "--training.precision", "bf16-mixed")),
@@ -114,6 +110,102 @@ def plan(setting: Setting, windows: Path | None) -> list[Training]:
     return found
 
 
+def compare_modes(setting: Setting, found: Findings) -> None:
+    """Short trainings in every mode beside three seeds of float32, computed kernel by kernel from pairs that are read anew.
+
+    A mode is as good if each of its scores lies where those of other seeds do: in their range, widened by its own width on either side.
+    """
+    found.section("Every mode beside three seeds of plain float32: 10,000 images each, all at once on one card")
+    small = setting.device == "cpu"
+    pairs, test, batch, images = (setting.pairs, setting.held_out, 2, 12) if small else (400, 300, 16, 10_000)
+    common = ("synthetic", "--data.train", str(pairs), "--data.test", str(test), "--data.val", "0", *_toy(setting))
+    plain = ("--training.graphs", "no", "--data.on_device", "no")
+    seeds = [
+        Training(f"plain_float32_seed_{seed}", pairs, batch, (*common, *plain, "--training.seed", str(seed)))
+        for seed in range(1 if small else 3)
+    ]
+    modes = [
+        Training(f"replayed_{name}", pairs, batch, (*common, "--training.precision", name))
+        for name in ("32-true", "bf16-mixed", "16-mixed")
+    ]
+    with tempfile.TemporaryDirectory() as name, concurrent.futures.ThreadPoolExecutor(2 if small else len(seeds) + len(modes)) as together:
+        folder = Path(name)
+        jobs = {one: together.submit(_train, setting, one, folder, images // batch, None, None) for one in (*seeds, *modes)}
+        scores: dict[str, dict[str, float]] = {}
+        for training, job in jobs.items():
+            with found.trying(training.name):
+                trained, evaluated, took = job.result()
+                _told(training, folder / training.name, trained, took, found)
+                if evaluated.returncode:
+                    raise RuntimeError(f"exit code {evaluated.returncode}: {evaluated.stderr[-600:]}")
+                result = json.loads((folder / training.name / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+                scores[training.name] = {row["metric"]: row["value"] for row in result["rows"] if row["value"] is not None}
+    with found.trying("modes compared"):
+        for mode in modes:
+            words, passed = [], True
+            for metric, value in scores[mode.name].items():
+                others = [scores[one.name][metric] for one in seeds]
+                low, high = min(others), max(others)
+                inside = 2 * low - high <= value <= 2 * high - low
+                passed &= inside
+                words.append(f"{metric} {value:.4g} ({low:.4g} to {high:.4g}){'' if inside else ' OUTSIDE'}")
+            found.check(f"{mode.name} as three seeds of plain float32", None if small else passed, ", ".join(words), scores=scores)
+
+
+def classical(setting: Setting, found: Findings, limit: float | None) -> None:
+    """The size of the classical run, 476 pairs for 200 epochs, alone on the card; at batch 1 its rate tells how long it would take."""
+    found.section("476 pairs, 200 epochs: alone on the card, with checkpoints and previews as the recipe has them")
+    small = setting.device == "cpu"
+    pairs, epochs = (6, 2) if small else (476, 200)
+    for batch, seconds in ((2 if small else 16, limit), (1, min(limit or 60, 60))):
+        name = f"classical, batch {batch}"
+        with found.trying(name), tempfile.TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
+            words = [
+                "synthetic",
+                "--data.train",
+                str(pairs),
+                "--data.test",
+                "4",
+                "--data.val",
+                "0",
+                *_toy(setting),
+                "--out",
+                str(run),
+                "--quiet",
+            ]
+            words += [
+                "--training.epochs",
+                str(epochs),
+                "--training.batch_size",
+                str(batch),
+                "--training.log_every",
+                "4" if small else "800",
+            ]
+            start = time.monotonic()
+            ended = _transfigure("train", "pix2pix", *words, "--training.precision", "bf16-mixed", limit=seconds)
+            took = time.monotonic() - start
+            if ended.returncode not in (0, 130):
+                raise RuntimeError(f"exit code {ended.returncode}: {ended.stderr[-600:]}")
+            lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+            rate = statistics.median(line["images_per_second"] for line in lines if line["kind"] == "step")
+            whole = (
+                f"{took:.0f} s in all"
+                if ended.returncode == 0
+                else f"stopped after {took:.0f} s; all of it would take {pairs * epochs / rate:.0f} s"
+            )
+            found.number(name, f"{lines[-1]['images']:,} images at {rate:,.0f} images/s, {whole}", images_per_second=rate, seconds=took)
+
+
+def _toy(setting: Setting) -> tuple[str, ...]:
+    """Flags that make everything small, in a dry run."""
+    if setting.device != "cpu":
+        return ()
+    sizes: dict[str, Any] = {"data.load_size": setting.size, "data.crop_size": setting.size, "training.accelerator": "cpu"}
+    sizes |= {"generator.width": setting.width, "discriminator.width": setting.width, "discriminator.receptive_field": 34}
+    return tuple(word for key, value in sizes.items() for word in (f"--{key}", str(value)))
+
+
 def epochs_of(training: Training, updates: int) -> int:
     """Whole epochs of about so many updates."""
     return max(1, round(updates / (training.pairs // training.batch)))
@@ -123,7 +215,11 @@ def _transfigure(*words: str, limit: float | None = None) -> Ended:
     """One command; after the limit in seconds it is asked to stop as by Ctrl-C."""
     command = [sys.executable, "-m", "transfigure", *words]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "2" if torch.cuda.is_available() else "1"},
     ) as process:
         try:
             stdout, stderr = process.communicate(timeout=limit)

@@ -20,7 +20,8 @@ from ..registry import entry
 from ..stored import read_json
 from ..wording import counted
 from .allocator import keep_freed_memory
-from .engine import Engine, Precision, cpu_has_bfloat16
+from .engine import Engine, Precision
+from .replay import FIRST, Updates, graphs_for
 from .run_directory import environment
 from .setup import Setup
 from .steps.base import TrainingStep
@@ -36,11 +37,13 @@ class Way:
         name: what a person reads.
         precision: ``training.precision``.
         update: ``training.update``.
+        replayed: through a CUDA graph (``training.graphs``).
     """
 
     name: str
     precision: Precision = "32-true"
     update: str = "alternating"
+    replayed: bool = False
 
 
 WAYS = (
@@ -49,6 +52,13 @@ WAYS = (
     Way("float32, simultaneous", "32-true", "simultaneous"),
     Way("bfloat16, simultaneous", "bf16-mixed", "simultaneous"),
 )
+ON_GPUS = (
+    Way("float32, replayed", replayed=True),
+    Way("bfloat16, replayed", "bf16-mixed", replayed=True),
+    Way("float16, replayed", "16-mixed", replayed=True),
+    Way("bfloat16, sim., replayed", "bf16-mixed", "simultaneous", replayed=True),
+)
+"""More ways, where updates can be replayed."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +105,14 @@ def measure(recipe: Recipe, rounds: int = 5, steps: int = 3, done: Callable[[], 
     source, target = torch.rand(2, training.batch_size, 3, side, side) * 2 - 1
     batch = Batch(source, target, ("random",) * training.batch_size).to(engine.device)
     measured: dict[Way, list[float]] = {way: [] for way in ways_of(recipe, step)}
+    updates = {way: Updates(step, engine, graphs_for(recipe, step, engine) if way.replayed else None) for way in measured}
     for number in range(rounds + 1):
         for way, seconds in measured.items():
             engine.precision = way.precision
             if isinstance(step, Pix2PixStep):
                 step.simultaneous = way.update == "simultaneous"
-            median = statistics.median(_timed(step, batch, engine, steps))
+            # a graph is recorded in the turn that does not count
+            median = statistics.median(_timed(updates[way], batch, engine, steps if number or not way.replayed else FIRST + 2))
             if number > 0:
                 seconds.append(median)
             done()
@@ -110,7 +122,7 @@ def measure(recipe: Recipe, rounds: int = 5, steps: int = 3, done: Callable[[], 
     return {
         "title": f"{recipe.name}, {side} x {side} pixels, batch {training.batch_size}",
         "machine": {key: machine[key] for key in ("processor", "threads", "device", "gpu", "torch", "transfigure")},
-        "bfloat16": engine.device.type != "cpu" or cpu_has_bfloat16(),
+        "bfloat16": engine.bfloat16_fits("uint8"),
         "date": time.strftime("%Y-%m-%d"),
         "ways": [speed.to_dict() for speed in found],
     }
@@ -159,13 +171,14 @@ def kept() -> dict[str, dict[str, Any]]:
 def ways_of(recipe: Recipe, step: TrainingStep) -> list[Way]:
     """The ways in which a recipe can be computed: those that its step has, and that go with the rest of it."""
     shared = "update" in entry("step", step_name(recipe)).options and step.gan is not None and not step.pools()
-    return [way for way in WAYS if shared or way.update == "alternating"]
+    ways = [*WAYS, *(ON_GPUS if graphs_for(recipe, step, step.engine) is not None else ())]
+    return [way for way in ways if shared or way.update == "alternating"]
 
 
-def _timed(step: TrainingStep, batch: Batch, engine: Engine, steps: int) -> Iterator[float]:
+def _timed(update: Updates, batch: Batch, engine: Engine, steps: int) -> Iterator[float]:
     for _ in range(steps):
         start = time.perf_counter()
-        step.training_step(batch)
+        update(batch)
         if engine.device.type == "cuda":
             torch.cuda.synchronize(engine.device)
         yield time.perf_counter() - start
