@@ -2,7 +2,8 @@
 
 Source: Wang et al. 2018, "High-resolution image synthesis and semantic manipulation with conditional GANs" (pix2pixHD,
 arXiv:1711.11585), section 3.2, "multi-scale discriminators".
-Where ours differs: nothing by default; the number of scales, the patch and the norm are options, as is spectral normalisation.
+Where ours differs: each is this package's PatchGAN, whose convolutions have a padding of 1 where the public code has 2; the number of
+scales, the patch and the norm are options, as is spectral normalisation.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Source: Johnson, Alahi and Fei-Fei 2016 (arXiv:1603.08155); as in Zhu, Park, Isola and Efros 2017 (arXiv:1703.10593), section 7.2:
 ``c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3``, with reflection padding and instance norm.
 Where ours differs: nothing by default. Options give any number of blocks, dropout inside them, up-sampling by resize-convolution or pixel
-shuffle, and halving with anti-aliasing, where they are what the public code of CUT does (Park et al. 2020, arXiv:2007.15651).
+shuffle, and halving with anti-aliasing, as the public code of CUT does by default (Park et al. 2020, arXiv:2007.15651), which also doubles
+with a smoothing filter; here doubling is what ``upsampling`` says.
 """
 
 from __future__ import annotations
