@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # must stand before CUDA starts, for deterministic algorithms
@@ -20,7 +21,7 @@ import torch
 from setting import Findings, Setting
 
 PARTS = ("correctness", "speed", "modes", "classical", "trainings")
-TOY = ["--dry-run", "--out", "gpu"]
+TOY = ["--dry-run", "--out", "gpu", "--minutes", "30"]
 """Arguments of a run that takes a minute or two."""
 
 
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--reference", type=Path, help="a checkout of the public PyTorch implementation, whose own step is timed too")
     parser.add_argument("--updates", type=int, help="updates in each training (default: 6000, in a dry run 6)")
     parser.add_argument("--limit", type=float, help="seconds after which a training is stopped as by Ctrl-C, and scored as it is")
+    parser.add_argument("--minutes", type=float, default=8, help="after which nothing more is begun (default: %(default)s)")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}")
@@ -41,28 +43,22 @@ def main() -> int:
         parser.error("PyTorch sees no CUDA device here: use --dry-run, or another machine")
     options.out.mkdir(parents=True, exist_ok=True)
     setting = Setting.dry() if options.dry_run else Setting()
-    found = Findings(options.out)
+    found = Findings(options.out, seconds=60 * options.minutes)
     found.number("machine", _machine())
-    if "correctness" in options.parts:
-        from correctness import check
+    from correctness import check
+    from speed import measure
+    from trainings import classical, compare_modes, run
 
-        check(setting, found)
-    if "speed" in options.parts:
-        from speed import measure
-
-        measure(setting, found, options.reference)
-    if "modes" in options.parts:
-        from trainings import compare_modes
-
-        compare_modes(setting, found)
-    if "classical" in options.parts:
-        from trainings import classical
-
-        classical(setting, found, options.limit)
-    if "trainings" in options.parts:
-        from trainings import run
-
-        run(setting, found, options.windows, options.updates or (6 if options.dry_run else 6000), options.limit)
+    updates = options.updates or (6 if options.dry_run else 6000)
+    parts: dict[str, Callable[[], object]] = {
+        "correctness": lambda: check(setting, found),
+        "speed": lambda: measure(setting, found, options.reference),
+        "modes": lambda: compare_modes(setting, found),
+        "classical": lambda: classical(setting, found, options.limit or found.left),
+        "trainings": lambda: run(setting, found, options.windows, updates, options.limit or found.left),
+    }
+    for name in (name for name in parts if name in options.parts):
+        found.part(name, parts[name])
     found.save()
     print("\n" + "\n".join(found.lines))
     failed = found.failed()

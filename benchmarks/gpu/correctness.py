@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -63,38 +64,32 @@ def check(setting: Setting, found: Findings) -> None:
         with mock.patch.dict(os.environ, CUDA_VISIBLE_DEVICES=""):  # the process starts with the first that it is given, and sees no GPU
             begun = aside.submit(begin_on_cpu, setting, Path(folder))
         on_cpu = {norm: aside.submit(free_run, dataclasses.replace(setting, device="cpu"), norm, Way()) for norm in NORMS}
-        with found.trying("marked tests"):
-            marked_tests(setting, found)
+        found.part("marked tests", lambda: marked_tests(setting, found))
         ends: dict[str, dict[str, Tensor]] = {}
         for norm in NORMS:
-            with found.trying(f"restarted updates, {norm} norm"):
-                ends[norm] = restarted(setting, norm, found)
-        with found.trying("channels last"):
-            channels_last(setting, found)
-        with found.trying("replayed updates"):
-            replayed(setting, found)
-        with found.trying("pairs on the device"):
-            resident(setting, found)
-        with found.trying("repeatable"):
-            repeatable(setting, found)
-        with found.trying("resume"):
-            resumed(setting, found)
-        with found.trying("resume of a run begun on a CPU"):
-            resumed_elsewhere(setting, begun.result(), found)
-        with found.trying("translator"):
-            translators(setting, ends["batch"], found)
-        with found.trying("metrics"):
-            metrics(setting, ends["batch"], found)
-        with found.trying("features"):
-            features(setting, found)
+            found.part(f"restarted updates, {norm} norm", partial(_restart, setting, norm, found, ends))
+        found.part("channels last", lambda: channels_last(setting, found))
+        found.part("replayed updates", lambda: replayed(setting, found))
+        found.part("pairs on the device", lambda: resident(setting, found))
+        found.part("repeatable", lambda: repeatable(setting, found))
+        found.part("resume", lambda: resumed(setting, found))
+        found.part("resume of a run begun on a CPU", lambda: resumed_elsewhere(setting, begun.result(), found))
+        found.part("translator", lambda: translators(setting, ends["batch"], found))
+        found.part("metrics", lambda: metrics(setting, ends["batch"], found))
+        found.part("features", lambda: features(setting, found))
         for name in sorted(shipped()):
-            with found.trying(f"recipe {name}"):
-                one_recipe(setting, name, found)
-        with found.trying("out of memory"):
-            out_of_memory(setting, ends["batch"], found)
+            found.part(f"recipe {name}", partial(one_recipe, setting, name, found))
+        found.part("out of memory", lambda: out_of_memory(setting, ends["batch"], found))
         for norm in NORMS:
-            with found.trying(f"free run, {norm} norm"):
-                free_runs(setting, norm, on_cpu[norm].result(), found)
+            found.part(f"free run, {norm} norm", partial(_free_runs_beside, setting, norm, on_cpu[norm], found))
+
+
+def _restart(setting: Setting, norm: str, found: Findings, ends: dict[str, dict[str, Tensor]]) -> None:
+    ends[norm] = restarted(setting, norm, found)
+
+
+def _free_runs_beside(setting: Setting, norm: str, on_cpu: concurrent.futures.Future[list[list[float]]], found: Findings) -> None:
+    free_runs(setting, norm, on_cpu.result(), found)
 
 
 # ---- the step against a plain loop in float64 ----------------------------------------------------------------------------------------

@@ -229,6 +229,20 @@ class Findings:
     values: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    seconds: float = float("inf")
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self.seconds - (time.monotonic() - self.started)
+
+    def part(self, name: str, act: Callable[[], object]) -> None:
+        """Something that is tried, if there is still time."""
+        if self.left <= 0:
+            self.check(name, None, "left out: the time is up")
+            return
+        with self.trying(name):
+            act()
 
     def section(self, title: str) -> None:
         """Begin a part of the table."""

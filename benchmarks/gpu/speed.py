@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from unittest import mock
@@ -69,14 +70,11 @@ DEFAULT = Way("TF32", "NHWC")
 def measure(setting: Setting, found: Findings, reference: Path | None = None) -> None:
     """All of it."""
     for size in (1, setting.large):
-        with found.trying(f"training step, batch {size}"):
-            training_steps(setting, size, found, reference)
+        found.part(f"training step, batch {size}", partial(training_steps, setting, size, found, reference))
     for size in (1, setting.large):
         for way in (DEFAULT, Way("bf16", "NHWC")):
-            with found.trying(f"profile, batch {size}, {way}"):
-                profile(setting, size, way, found)
-    with found.trying("data path"):
-        data_path(setting, found)
+            found.part(f"profile, batch {size}, {way}", partial(profile, setting, size, way, found))
+    found.part("data path", lambda: data_path(setting, found))
     found.section("Whole trainings: the time of an update in the loop, by what the host does")
     kinds = [
         Kind(size, precision, graphs, on_device)
@@ -84,10 +82,8 @@ def measure(setting: Setting, found: Findings, reference: Path | None = None) ->
         for precision, graphs, on_device in (("32-true", "no", "no"), ("32-true", "auto", "auto"), ("bf16-mixed", "auto", "auto"))
     ]
     for kind in (*kinds, Kind(setting.large, "bf16-mixed", "auto", "no"), Kind(setting.large, "bf16-mixed", "auto", "no", setting.workers)):
-        with found.trying(f"whole training, {kind}"):
-            whole_training(setting, kind, found)
-    with found.trying("inference"):
-        generators(setting, found)
+        found.part(f"whole training, {kind}", partial(whole_training, setting, kind, found))
+    found.part("inference", lambda: generators(setting, found))
 
 
 # ---- the training step ---------------------------------------------------------------------------------------------------------------
