@@ -166,6 +166,10 @@ class Progress:
             bar_format=_FORMAT,
         )
 
+    def expect(self, total: int) -> None:
+        """There will be so many units, as is known better by now."""
+        self._total = self._bar.total = max(total, self._done)
+
     def advance(self, units: int = 1) -> None:
         """Count units as done."""
         self._done += units

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.training.runs import log_entries, tiny_recipe
+from tests.training.runs import log_entries, stop_after, tiny_recipe
 from transfigure.data import images
 from transfigure.errors import Missing, UserError
 from transfigure.recipe import Recipe
 from transfigure.training import trainer
+from transfigure.training.checkpoint import load_checkpoint
+from transfigure.training.steps.pix2pix import Pix2PixStep
 from transfigure.training.trainer import train
 from transfigure.training.validation import Validation
 from transfigure.translation.translator import Translator
@@ -185,3 +188,67 @@ def test_without_a_place_a_run_finds_one(tmp_path: Path, monkeypatch: pytest.Mon
     assert [train(made, quiet=True), train(made, quiet=True)] == [Path("runs/demo"), Path("runs/demo-2")]
     with pytest.raises(UserError, match="without a place"):
         train(made, resume=True, quiet=True)
+
+
+# ---- a budget of time ------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Time that passes by a second at each update, and not otherwise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        real = Pix2PixStep.training_step
+
+        def training_step(step: Pix2PixStep, *arguments: Any, **options: Any) -> Any:
+            self.now += 1
+            return real(step, *arguments, **options)
+
+        monkeypatch.setattr(Pix2PixStep, "training_step", training_step)
+        monkeypatch.setattr(trainer.time, "monotonic", lambda: self.now)
+
+
+def test_minutes_are_a_budget_with_the_schedule_spread_over_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """15 updates of a second each in a quarter of a minute, two epochs of six and a half; the rate falls from the middle of them on."""
+    Clock(monkeypatch)
+    run = train(tiny_recipe(training__minutes=0.25, training__epochs=200, training__log_every=1), tmp_path / "run", quiet=True)
+    steps = log_entries(run, "step")
+    assert [step["images"] for step in steps] == list(range(1, 16))
+    rates = [step["learning_rate"] / 4e-4 for step in steps]
+    expected = [min(1.0, 2 * (1 - done / 15)) for done in range(15)]
+    assert rates == pytest.approx(expected)
+    assert [entry["epoch"] for entry in log_entries(run, "validation")] == [1, 2, 2], "and once more at the end"
+    assert log_entries(run, "end")[0]["images"] == 15
+    assert load_checkpoint(run / "checkpoints" / "last.pt")["position"]["images"] == 15
+    assert (run / "samples" / "00000015" / "0.png").is_file()
+
+
+def test_epochs_may_be_over_before_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Clock(monkeypatch)
+    run = train(tiny_recipe(training__minutes=10, training__epochs=2, training__log_every=1), tmp_path / "run", quiet=True)
+    rates = [step["learning_rate"] / 4e-4 for step in log_entries(run, "step")]
+    assert len(rates) == 12 and rates[-1] == pytest.approx(2 * (1 - 11 / 12))
+
+
+def test_a_budget_goes_on_where_it_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Time spent before counts; a finished one is not trained on, and says how it could be."""
+    Clock(monkeypatch)
+    chosen = tiny_recipe(training__minutes=0.25, training__epochs=200, training__log_every=1, training__checkpoint_every=4)
+    with monkeypatch.context() as patch:
+        stop_after(9, patch, OSError)
+        with pytest.raises(OSError, match="killed"):
+            train(chosen, tmp_path / "run", quiet=True)
+    train(chosen, tmp_path / "run", resume=True, quiet=True)
+    assert log_entries(tmp_path / "run", "end")[0]["images"] == 15
+    capsys.readouterr()
+    train(chosen, tmp_path / "run", resume=True)
+    assert "its 0.25 minutes are over: to train longer, start a new run with more --training.minutes" in capsys.readouterr().err
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["position"]["images"] == 15
+    with pytest.raises(UserError, match=r"training\.minutes is 1\.0 but was 0\.25 \(the schedule linear_decay"):
+        train(chosen.updated({"training.minutes": 1}), tmp_path / "run", resume=True, quiet=True)
+
+
+def test_the_plan_says_how_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    Clock(monkeypatch)
+    train(tiny_recipe(training__minutes=0.1), tmp_path / "run")
+    assert "plan:    6 s, at most 4 epochs of 6 images" in capsys.readouterr().err

@@ -290,6 +290,11 @@ class Training(Named):
         "generator, else ``pix2pix``.",
     )
     epochs: PositiveInt = key(200, "passes over the training pairs.")
+    minutes: PositiveFloat | None = key(
+        None,
+        "stop after so many minutes of training, if the epochs are not over before; what the schedule spreads over all epochs it then "
+        "spreads over this time. For comparisons at equal time: the last bits depend on the clock.",
+    )
     batch_size: PositiveInt = key(1, "pairs that pass the networks together, on each device.")
     accumulate: PositiveInt = key(
         1, "batches of this size to one update, whose gradients are averaged: the memory of one batch, the update of so many."

@@ -205,13 +205,13 @@ class RunDirectory:
         Raises:
             UserError: a key differs that changes what is computed; the message names each.
         """
-        longer_is_fine = set() if saved.training.schedule in SPREAD else {"training.epochs"}
+        longer_is_fine = set() if saved.training.schedule in SPREAD else {"training.epochs", "training.minutes"}
         differing = {
             key: values for key, values in recipe.differences(saved).items() if key not in FREE_ON_RESUME | longer_is_fine | {"name"}
         }
         if differing:
             listed = "; ".join(f"{key} is {now!r} but was {then!r}" for key, (now, then) in differing.items())
-            if "training.epochs" in differing:
+            if differing.keys() & {"training.epochs", "training.minutes"}:
                 listed += (
                     f" (the schedule {saved.training.schedule} spreads the learning rate over all epochs: what is trained would be another)"
                 )

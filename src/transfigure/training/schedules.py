@@ -17,7 +17,7 @@ class Moment:
     """How far a training is.
 
     Attributes:
-        progress: the share of all updates that is done, in [0, 1).
+        progress: the share of all updates, or of ``training.minutes``, that is done, from 0 to 1.
         epoch: whole epochs that are done.
         reductions: how often ``plateau`` has lowered the rate.
     """

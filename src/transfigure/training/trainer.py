@@ -31,7 +31,7 @@ from ..networks.build import outline_of
 from ..networks.model_file import Domain, ModelConfig, save_model
 from ..processes import StopRequest
 from ..progress import Progress, duration, say
-from ..recipe import Recipe
+from ..recipe import Recipe, Training
 from ..registry import plugin_flags
 from ..stored import brief
 from ..wording import counted
@@ -166,11 +166,16 @@ def opening(trainer: Trainer, resumed: bool = False) -> list[str]:
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
         f"sizes:   {sizes}; {data.source_channels} -> {data.target_channels} channels, {data.source_dtype} -> {data.target_dtype}",
         f"model:   {networks} parameters; on {device}",
-        f"plan:    {counted(training.epochs, 'epoch')} of {counted(len(data.train), 'image')}, {training.batch_size} at a time{together}",
+        f"plan:    {_plan(training)} of {counted(len(data.train), 'image')}, {training.batch_size} at a time{together}",
         *cache,
         *speed,
         f"report:  {run / 'report.html'} at the end, and at any time by  transfigure report {shlex.quote(str(run))}",
     ]
+
+
+def _plan(training: Training) -> str:
+    epochs = counted(training.epochs, "epoch")
+    return epochs if training.minutes is None else f"{duration(60 * training.minutes)}, at most {epochs}"
 
 
 def _about_speed(trainer: Trainer, resumed: bool) -> Iterator[str]:
@@ -329,7 +334,7 @@ class Trainer:
             self._begin(saved)
             total = training.epochs * len(self._sampler(0, 0)) * self.engine.world_size
             with Progress(total, "train", initial=self.position.images, quiet=self.quiet) as progress:
-                while self.position.epoch < training.epochs and not self._patience_is_over():
+                while not self._is_over():
                     self._epoch(stop, progress)
                     self._end_epoch()
             if self._patience_is_over() and not self.quiet:
@@ -364,7 +369,8 @@ class Trainer:
         sampler = self._sampler(position.epoch, position.batch)
         self.generator.train()
         for batch in self._batches(sampler):
-            factor = self._schedule()
+            share = self._share()
+            factor = self._schedule(share)
             self.step.set_learning_rate(factor)
             seen = len(batch) * self.engine.world_size
             before = position.images
@@ -375,6 +381,8 @@ class Trainer:
             position.images += seen
             position.batch += 1
             progress.advance(seen)
+            if training.minutes is not None and share > 0:
+                progress.expect(round(position.images / share))
             self.expected.after(seen, progress.left)
             if log_due or (self.engine.device.type == "cpu" and self.engine.world_size == 1):  # elsewhere asking costs a wait
                 self._check_finite()
@@ -395,6 +403,8 @@ class Trainer:
             if data_failed:
                 self._save()
                 raise self.data_check.error or UserError("pairs cannot be used: the leading process says which")
+            if training.minutes is not None and self._time_is_up():
+                return
         position.epoch, position.batch = position.epoch + 1, 0
 
     def _batches(self, sampler: PairSampler) -> Iterator[Batch]:
@@ -412,16 +422,29 @@ class Trainer:
             raise self.data_check.stopping(str(error)) from error
 
     def _end_epoch(self) -> None:
-        """Validation, previews and a checkpoint at the end of an epoch."""
+        """Validation, previews and a checkpoint at the end of an epoch, or of the time."""
         training, position = self.recipe.training, self.position
-        if training.validate_every and position.epoch % training.validate_every == 0 and self.validation.possible:
+        last = self._is_over()
+        if (
+            training.validate_every
+            and (position.epoch % training.validate_every == 0 or (last and training.minutes))
+            and self.validation.possible
+        ):
             self._validate()
-        if training.preview_every is None or position.epoch == training.epochs or self._patience_is_over():
+        if training.preview_every is None or last or self._is_over():
             self._preview()
-        if training.checkpoint_every is None and position.epoch < training.epochs:
+        if training.checkpoint_every is None and not last:
             worth = self.save_seconds <= 1 or time.monotonic() - self.saved_at >= self.save_seconds / CHECKPOINT_SHARE
             if self.engine.any(worth)[0]:
                 self._save()
+
+    def _is_over(self) -> bool:
+        """Whether nothing more is to be trained."""
+        return self.position.epoch >= self.recipe.training.epochs or self._time_is_up() or self._patience_is_over()
+
+    def _time_is_up(self) -> bool:
+        minutes = self.recipe.training.minutes
+        return minutes is not None and self.engine.any(self._seconds() >= 60 * minutes)[0]  # by anybody's clock, for all
 
     def _patience_is_over(self) -> bool:
         patience = self.recipe.training.patience
@@ -474,7 +497,8 @@ class Trainer:
         if "d_real" in values and "d_fake" in values:
             words[-1] += f" (real {values['d_real']:.2f}, fake {values['d_fake']:.2f})"
             saturated = None if self.step.gan is None else self.step.gan.is_saturated(values["d_real"], values["d_fake"])
-        progress.words(f"train  epoch {position.epoch + 1}/{training.epochs}", "  ".join(["", *words]))
+        of = f"/{training.epochs}" if training.minutes is None else ""
+        progress.words(f"train  epoch {position.epoch + 1}{of}", "  ".join(["", *words]))
         self._report(self.health.losses(position.images, saturated))
 
     @contextlib.contextmanager
@@ -520,7 +544,7 @@ class Trainer:
     def _say_lowered(self) -> None:
         training = self.recipe.training
         if not self.quiet:
-            rate = training.learning_rate * self._schedule()
+            rate = training.learning_rate * self._schedule(self._share())
             after = f"{training.decay_patience} validation{'s' * (training.decay_patience > 1)}"
             say(f"{training.best_metric} has not improved for {after}: the learning rate is now {rate:.3g}")
 
@@ -618,10 +642,12 @@ class Trainer:
         if note := other_machine(self.run_directory, self.engine.device):
             say(f"note: {note}")
         after = f"after {duration(position.seconds)} of training"
-        if position.epoch < training.epochs and not self._patience_is_over():
+        if not self._is_over():
             say(f"resumed at {counted(position.images, 'image')} (epoch {position.epoch + 1}, {after})")
             return
-        if position.epoch < training.epochs:
+        if position.epoch < training.epochs and not self._patience_is_over():
+            more = f"its {training.minutes:g} minutes are over: to train longer, start a new run with more --training.minutes"
+        elif position.epoch < training.epochs:
             more = f"its {training.best_metric} had not improved for {training.patience} validations; a longer patience is for a new run"
         elif training.schedule not in SPREAD:
             more = f"to train on, give more than {training.epochs} as --training.epochs"
@@ -681,12 +707,19 @@ class Trainer:
             world_size=self.engine.world_size,
         )
 
-    def _schedule(self) -> float:
-        """The factor of the learning rates at this position."""
+    def _share(self) -> float:
+        """How much of the training is done, from 0 to 1: of its updates, or of its time if that is further."""
         position, training = self.position, self.recipe.training
-        done = position.epoch * self.batches_per_epoch + position.batch
+        done = (position.epoch * self.batches_per_epoch + position.batch) / (training.epochs * self.batches_per_epoch)
+        if training.minutes is None:
+            return done
+        timed = torch.tensor(self._seconds() / (60 * training.minutes), device=self.engine.device)
+        return min(1.0, max(done, float(self.engine.mean(timed))))
+
+    def _schedule(self, share: float) -> float:
+        """The factor of the learning rates at this position."""
         reductions = 0 if self.plateau is None else self.plateau.reductions
-        return factor(training, Moment(done / (training.epochs * self.batches_per_epoch), position.epoch, reductions))
+        return factor(self.recipe.training, Moment(share, self.position.epoch, reductions))
 
     def _seconds(self) -> float:
         return self.position.seconds + time.monotonic() - self.started
