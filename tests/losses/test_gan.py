@@ -114,8 +114,26 @@ def test_d_is_saturated_when_both_means_are_at_their_goals(
     assert not any(loss.is_saturated(*scores) for scores in others)
 
 
+@pytest.mark.parametrize(
+    ("loss", "certain", "only_saturated"),
+    [
+        (Vanilla(), (0.999, 0.001), (0.97, 0.001)),
+        (Vanilla(0.9), (0.8999, 0.001), (0.88, 0.001)),
+        (LeastSquares(), (1.02, -0.01), (0.999, 0.03)),
+        (Hinge(), (2.4, -2.2), (2.4, -1.2)),
+        (RelativisticPairing(), (110.0, 100.0), (106.0, 100.0)),
+    ],
+)
+def test_d_is_certain_beyond_being_saturated(
+    loss: AdversarialLoss, certain: tuple[float, float], only_saturated: tuple[float, float]
+) -> None:
+    assert loss.is_certain(*certain) and loss.is_saturated(*certain)
+    assert loss.is_saturated(*only_saturated) and not loss.is_certain(*only_saturated)
+
+
 def test_a_critic_without_a_scale_is_never_saturated() -> None:
     assert not WassersteinPenalty().is_saturated(500.0, -500.0)
+    assert not WassersteinPenalty().is_certain(500.0, -500.0)
 
 
 class Linear(nn.Module):

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import UserError
 from ..metrics.direction import badness
 from ..stored import read_log, read_yaml
-from ..training.health import COLLAPSED, PATIENCE_IMAGES, remedies
+from ..training.health import CERTAIN_IMAGES, COLLAPSED, PATIENCE_IMAGES, remedies
 from .schema import FILE, MEAN_TARGET, SOURCE_COPIED, EvaluationRecord, Row, finite
 
 Entry = dict[str, Any]
@@ -32,13 +32,14 @@ ADVICE = {
 """What to do, by word; against the others there is :func:`.health.remedies`."""
 LASTING = (COLLAPSE, SATURATED, WORSE)
 """What more training may mend."""
-_OF_CODES = {"nan": DIVERGED, "collapse": COLLAPSE, "d_wins": SATURATED}
+_OF_CODES = {"nan": DIVERGED, "weights": DIVERGED, "saturated": DIVERGED, "collapse": COLLAPSE, "d_wins": SATURATED}
 _AS_IT_BEGINS = {
     "collapse": ("the fixed examples hardly varied with their sources", "the fixed examples have hardly varied with their sources"),
     "d_wins": (
         "the discriminator told real from generated almost perfectly",
         "the discriminator has told real from generated almost perfectly",
     ),
+    "saturated": ("the generated values were at the ends of their range", "the generated values have been at the ends of their range"),
 }
 """At one moment, and for a while."""
 
@@ -130,7 +131,9 @@ def _of_training(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
         if code in _AS_IT_BEGINS and code not in told and begun is not None:
             lasted, (once, since_then) = last["images"] - begun, _AS_IT_BEGINS[code]
             said = f"For the last {lasted:,.0f} images {since_then}" if lasted > 0 else f"At the end {once}"
-            yield EARLY, f"{said}; it counts once it has held for {PATIENCE_IMAGES:,} images."
+            sure = f"{CERTAIN_IMAGES} images"
+            patience = sure if code == "saturated" else f"{PATIENCE_IMAGES:,} images, or beyond doubt for {sure}"
+            yield EARLY, f"{said}; it counts once it has held for {patience}."
 
 
 def _of_outputs(rows: Sequence[Row], alike: bool) -> Iterator[tuple[str, str]]:

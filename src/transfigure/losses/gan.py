@@ -70,6 +70,10 @@ class AdversarialLoss(ABC):
         """
         return False
 
+    def is_certain(self, d_real: float, d_fake: float) -> bool:
+        """The same by a margin that chance does not reach, so that it need not be watched for long; as :meth:`is_saturated`."""
+        return False
+
 
 class SeparateLosses(AdversarialLoss):
     """A form whose losses look at real and at generated images one by one: D minimises ``d_real_loss(D(y)) + d_fake_loss(D(G(x)))``."""
@@ -147,7 +151,11 @@ class Vanilla(SeparateLosses):
 
     def is_saturated(self, d_real: float, d_fake: float) -> bool:
         """Both means within 5 % of their labels."""
-        return _near_labels(d_real, d_fake, self.real_label)
+        return _near_labels(d_real, d_fake, self.real_label, 0.05)
+
+    def is_certain(self, d_real: float, d_fake: float) -> bool:
+        """Both means within 1 % of their labels."""
+        return _near_labels(d_real, d_fake, self.real_label, 0.01)
 
 
 @register("adversarial", "lsgan")
@@ -185,7 +193,11 @@ class LeastSquares(SeparateLosses):
 
     def is_saturated(self, d_real: float, d_fake: float) -> bool:
         """Both means within 5 % of their labels."""
-        return _near_labels(d_real, d_fake, self.real_label)
+        return _near_labels(d_real, d_fake, self.real_label, 0.05)
+
+    def is_certain(self, d_real: float, d_fake: float) -> bool:
+        """Both means within 1 % of their labels."""
+        return _near_labels(d_real, d_fake, self.real_label, 0.01)
 
 
 @register("adversarial", "hinge")
@@ -215,6 +227,10 @@ class Hinge(SeparateLosses):
     def is_saturated(self, d_real: float, d_fake: float) -> bool:
         """Both means beyond their margins: no gradient is left for D."""
         return d_real >= 1 and d_fake <= -1
+
+    def is_certain(self, d_real: float, d_fake: float) -> bool:
+        """Both means beyond twice their margins."""
+        return d_real >= 2 and d_fake <= -2
 
 
 @register("adversarial", "wgan_gp", batch_norm=False)
@@ -292,6 +308,10 @@ class RelativisticPairing(AdversarialLoss):
         """Their difference beyond 2 log 19, which is that of the logits of probabilities 0.95 and 0.05."""
         return d_real - d_fake > 2 * math.log(19)
 
+    def is_certain(self, d_real: float, d_fake: float) -> bool:
+        """Their difference beyond 2 log 99, which is that of the logits of probabilities 0.99 and 0.01."""
+        return d_real - d_fake > 2 * math.log(99)
+
 
 def _softplus_of_difference(low: Tensor, high: Tensor) -> Tensor:
     """-E[log sigmoid(high - low)], logit by logit.
@@ -304,8 +324,8 @@ def _softplus_of_difference(low: Tensor, high: Tensor) -> Tensor:
     return mean(F.softplus(low - high))
 
 
-def _near_labels(d_real: float, d_fake: float, real_label: float) -> bool:
-    return d_real > 0.95 * real_label and d_fake < 0.05 * real_label
+def _near_labels(d_real: float, d_fake: float, real_label: float, margin: float) -> bool:
+    return d_real > (1 - margin) * real_label and d_fake < margin * real_label
 
 
 def _label(value: float) -> float:

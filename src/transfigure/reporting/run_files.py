@@ -206,6 +206,12 @@ class RunFiles:
         return cls(folder, recipe, text, environment, log, _samples(folder / "samples"), evaluation, notes, examined=examined)
 
 
+def undecided(recipe: Entry) -> float | None:
+    """D's mean output where it cannot tell: 0.5 of forms that teach it 1 and 0; of the others, whose offset is free, none."""
+    form = mapping(mapping(recipe.get("objective")).get("adversarial")).get("loss", "vanilla")
+    return 0.5 if form in ("vanilla", "lsgan") else None
+
+
 def _examined(stored: Entry | None) -> dict[str, Points]:
     found: dict[str, Points] = {}
     moments = (stored or {}).get("moments")

@@ -52,7 +52,7 @@ from .data_check import DataCheck
 from .ema import EMA
 from .engine import Engine
 from .feed import feed
-from .health import Health, broken, signs
+from .health import Health, broken, signs, weight_size
 from .log import RunLog
 from .pool import ImagePool
 from .preview import Previews
@@ -302,6 +302,7 @@ class Trainer:
         self.generator = self.step.generator
         self.ema = EMA(self.generator, training.ema) if training.ema is not None else None
         self.health = Health(recipe.to_dict(), data.unpaired)
+        self.first_weights = self._weights()
         self.plateau = Plateau() if training.schedule == "plateau" else None
         self.position = Position()
         self.averages = Averages()
@@ -491,15 +492,18 @@ class Trainer:
         speed = {"images_per_second": rate, "seconds": self._seconds()}
         self._write("step", epoch=position.epoch, **values, terms=terms, gradients=gradients, learning_rate=learning_rate, **speed)
         words = [f"{name} {value:.3f}" for name, value in terms.items()] + [f"G {values['g']:.2f}"]
-        saturated = None
+        saturated, certain = None, False
         if "d" in values:
             words.append(f"D {values['d']:.2f}")
         if "d_real" in values and "d_fake" in values:
             words[-1] += f" (real {values['d_real']:.2f}, fake {values['d_fake']:.2f})"
-            saturated = None if self.step.gan is None else self.step.gan.is_saturated(values["d_real"], values["d_fake"])
+            if (gan := self.step.gan) is not None:
+                outputs = values["d_real"], values["d_fake"]
+                saturated, certain = gan.is_saturated(*outputs), gan.is_certain(*outputs)
         of = f"/{training.epochs}" if training.minutes is None else ""
         progress.words(f"train  epoch {position.epoch + 1}{of}", "  ".join(["", *words]))
-        self._report(self.health.losses(position.images, saturated))
+        self._report(self.health.losses(position.images, saturated, certain))
+        self._report(self.health.weights(position.images, self._weights(), self.first_weights))
 
     @contextlib.contextmanager
     def _untimed(self) -> Iterator[None]:
@@ -514,6 +518,7 @@ class Trainer:
                 fakes, targets = self.previews.draw(self._model(), self.position.images)
             self._write("preview", epoch=self.position.epoch, **signs(fakes, targets))
             self._report(self.health.previews(self.position.images, fakes, targets))
+            self._report(self.health.weights(self.position.images, self._weights(), self.first_weights))
 
     def _keep(self) -> None:
         if self.engine.leads:
@@ -566,6 +571,9 @@ class Trainer:
         networks = self.step.networks()
         for network in networks.values():
             if not all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values()):
+                self._write(
+                    "health", code="nan", level="error", message="A network's weights became NaN or infinite: training stopped here."
+                )
                 raise RunFailure(
                     f"a network's weights are no longer finite after {self.position.images:,} images; the last good checkpoint is kept: "
                     "lower --training.learning_rate and start again"
@@ -727,6 +735,9 @@ class Trainer:
     def _pairing(self) -> dict[str, str]:
         """For the log: whether a source met its own target; nothing of pairs."""
         return {} if not self.data.unpaired else {"pairing": "shuffled" if self.data.has_pairs else "none"}
+
+    def _weights(self) -> dict[str, float]:
+        return {name: weight_size(network) for name, network in self.step.networks().items()}
 
     def _sizes(self) -> dict[str, int]:
         return {name: sum(p.numel() for p in network.parameters()) for name, network in self.step.networks().items()}

@@ -16,7 +16,7 @@ from ...evaluation.schema import finite
 from ...studies.ablation.summary import Summary
 from ...wording import called
 from ..charts import Band, Chart, Dots, LineStyle, bands, dots, overlay
-from ..run_files import Points, RunFiles
+from ..run_files import Points, RunFiles, undecided
 from ..scores import Entry, mapping, read_json
 
 LAB = {"L": "Lightness L", "a": "Green to red, a", "b": "Blue to yellow, b"}
@@ -96,9 +96,11 @@ def curves(shown: Sequence[Shown]) -> Iterator[Chart]:
     for term in names("terms"):
         yield from figure(f"{called(term)}, unweighted", _series(term, "terms"))
     yield from figure("Discriminator loss", _series("d"))
-    half = "dashed: 0.5, where D cannot tell"
-    yield from figure("D(real)", _series("d_real"), half, level=0.5)
-    yield from figure("D(generated)", _series("d_fake"), half, level=0.5)
+    halves = {undecided(files.recipe) for variant in shown for _, files in variant.runs if files.log.series("d_real")}
+    half = halves.pop() if len(halves) == 1 else None
+    note = "" if half is None else f"dashed: {half}, where D cannot tell"
+    yield from figure("D(real)", _series("d_real"), note, level=half)
+    yield from figure("D(generated)", _series("d_fake"), note, level=half)
     for term in names("gradients"):
         norm = "norm of the weighted term's gradient at the generated image"
         yield from figure(f"Gradient norm of {called(term)}", _series(term, "gradients"), norm, wide=True)

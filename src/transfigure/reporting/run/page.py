@@ -25,7 +25,7 @@ from .. import charts
 from ..charts import Chart
 from ..formatting import decimals, plain, weight
 from ..panels import Album, PagePicture, fitting
-from ..run_files import Points, RunFiles, Sample
+from ..run_files import Points, RunFiles, Sample, undecided
 from ..scores import EvaluationView, PanelFiles, Score, mapping
 from ..shell import fill
 from . import words
@@ -255,7 +255,8 @@ def _figures(files: RunFiles) -> Iterator[Chart]:
         yield from figure(f"{called(term)}, unweighted", (log.series(term, "terms"), "green", ""))
     yield from figure("Discriminator loss", (log.series("d"), "purple", ""))
     real, fake = (log.series("d_real"), "blue", "real"), (log.series("d_fake"), "orange", "generated")
-    yield from figure("D(real) and D(generated)", real, fake, note="dashed: 0.5", level=0.5)
+    half = undecided(files.recipe)
+    yield from figure("D(real) and D(generated)", real, fake, note="" if half is None else f"dashed: {half}", level=half)
     for metric in log.names("metrics"):
         best = log.best
         note = f"best: {best['images']:,} images (ring)" if best and metric in mapping(best.get("metrics")) else ""
