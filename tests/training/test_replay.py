@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from tests.training.runs import checkpoint_tensors, log_entries, tiny_recipe
+from transfigure import registry
 from transfigure.data.batch import Batch
 from transfigure.recipe import Recipe
-from transfigure.registry import register
 from transfigure.training import replay, trainer
 from transfigure.training.checkpoint import random_state, restore_random_state
 from transfigure.training.engine import Engine
@@ -202,24 +202,19 @@ def test_patches_drawn_on_the_host_are_not_recorded() -> None:
     assert obstacle(recipe, step, step.engine) == "the loss contrastive draws random numbers on the CPU"
 
 
-@register("loss", "replay_test_plugin")
-def replay_test_plugin(batch: Batch) -> Tensor:
-    """A loss of somebody else."""
+def of_somebody_else(batch: Batch) -> Tensor:
+    """A plugin's loss."""
     return (batch.fake - batch.target).abs().mean()
 
 
-@register("loss", "replay_test_plugin_that_says_so", draws_on_host=False)
-def replay_test_plugin_that_says_so(batch: Batch) -> Tensor:
-    """One that says that it decides nothing on the CPU."""
-    return (batch.fake - batch.target).abs().mean()
-
-
-@pytest.mark.parametrize("name", ["replay_test_plugin", "replay_test_plugin_that_says_so"])
-def test_a_plugin_says_whether_it_may_be_recorded(name: str) -> None:
-    recipe = small(objective__terms=[{"loss": name}])
+@pytest.mark.parametrize("facts", [{}, {"draws_on_host": False}, {"draws_on_host": True}], ids=str)
+def test_a_plugin_says_whether_it_may_be_recorded(monkeypatch: pytest.MonkeyPatch, facts: dict[str, bool]) -> None:
+    monkeypatch.setattr(registry, "_plugins", {})
+    registry.register("loss", "of_somebody_else", **facts)(of_somebody_else)
+    recipe = small(objective__terms=[{"loss": "of_somebody_else"}])
     step = step_of(recipe)
     found = obstacle(recipe, step, step.engine)
-    assert found is None if name.endswith("so") else found is not None and "plugin" in found
+    assert found is None if facts.get("draws_on_host") is False else found is not None and "plugin" in found
 
 
 def test_a_training_that_is_replayed_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
