@@ -44,6 +44,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
         "translate run in out --quiet --format same --skip-existing": (),
         "translate run in/1.png out/one.tif --quiet": (),
     },
+    "watch": {"watch run --once out/page.html": ()},
     "weights": {"weights get inception --quiet": ("out/pt_inception-2015-12-05-6726825d.pth",)},
 }
 """By command what is typed, and where it would write; of those that name nothing it is found out by running them.

@@ -292,7 +292,7 @@ OUR_OWN = {
     "recipe/tree.py:shipped": "shipped recipes",
     "registry.py:_registering": "the package's own source",
     "reporting/run/page.py:_contents": "sizes of a run's files",
-    "reporting/run_files.py:_samples": "a run's samples",
+    "reporting/run_files.py:samples": "a run's samples",
     "reporting/shell.py:pages": "the pages' templates",
     "studies/ablation/examine.py:_reconstruction": "models that a run kept",
     "studies/ablation/grid.py:shipped": "shipped grids",

@@ -88,8 +88,14 @@ def diagnose(entries: Sequence[Entry], rows: Sequence[Row] = (), alike: bool = F
     return Diagnosis(worst, tuple(reasons), advice)
 
 
-def diagnose_run(run: Path, alike: bool = False) -> Diagnosis:
-    """The diagnosis of a run directory, from its log and its evaluation as far as they can be read."""
+def diagnose_run(run: Path, alike: bool = False, entries: Sequence[Entry] | None = None) -> Diagnosis:
+    """The diagnosis of a run directory, from its log and its evaluation as far as they can be read.
+
+    Args:
+        run: the directory.
+        alike: as for :func:`diagnose`.
+        entries: its log, where somebody has read it already.
+    """
     try:
         rows = EvaluationRecord.read(run / "evaluation").rows if (run / "evaluation" / FILE).is_file() else []
     except UserError:
@@ -98,7 +104,8 @@ def diagnose_run(run: Path, alike: bool = False) -> Diagnosis:
         recipe = read_yaml(run / "recipe.yaml", errors="replace") if (run / "recipe.yaml").is_file() else {}
     except (OSError, ValueError):
         recipe = {}
-    return diagnose(read_run_log(run / "log.jsonl").entries, rows, alike, recipe if isinstance(recipe, dict) else {})
+    logged = read_run_log(run / "log.jsonl").entries if entries is None else entries
+    return diagnose(logged, rows, alike, recipe if isinstance(recipe, dict) else {})
 
 
 def _advice(word: str, recipe: Mapping[str, Any]) -> str:

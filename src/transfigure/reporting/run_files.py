@@ -203,7 +203,7 @@ class RunFiles:
             notes.append(f"log.jsonl: {_lines(log.replaced)} logged after the checkpoint that a resume started from, left out.")
         evaluation = EvaluationView.read(folder / "evaluation", notes)
         examined = _examined(read_json(folder / "examined.json", notes) if (folder / "examined.json").is_file() else None)
-        return cls(folder, recipe, text, environment, log, _samples(folder / "samples"), evaluation, notes, examined=examined)
+        return cls(folder, recipe, text, environment, log, samples(folder / "samples"), evaluation, notes, examined=examined)
 
 
 def undecided(recipe: Entry) -> float | None:
@@ -239,7 +239,8 @@ def _recipe(path: Path, notes: list[str]) -> tuple[Entry, str]:
         return {}, text[:SHOWN_TEXT]
 
 
-def _samples(folder: Path) -> list[Sample]:
+def samples(folder: Path) -> list[Sample]:
+    """The fixed examples of a run's ``samples/``; none if it is not there."""
     if not folder.is_dir():
         return []
     ends: dict[int, dict[str, Path]] = {}

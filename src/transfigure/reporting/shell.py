@@ -66,13 +66,20 @@ def environment(folder: Path) -> Environment:
     return templates
 
 
-def fill(folder: Path, **values: Any) -> str:
+def fragment(folder: Path, name: str, **values: Any) -> str:
+    """A part of a page by itself; a name in it that nobody gave is an error."""
+    return environment(folder).get_template(name).render(**values)
+
+
+def fill(folder: Path, poll: str = "", **values: Any) -> str:
     """A page's ``page.html`` filled in; a name in it that nobody gave is an error.
 
     Args:
         folder: the page's.
+        poll: a script of its own, of a page that a server of this package serves; such a page may ask that server, and nobody else.
         **values: what its templates name.
     """
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode("ascii")
-    shared = {"colours": charts.COLOURS, "script": Markup(SCRIPT), "digest": digest, "version": __version__}
+    script = SCRIPT + poll
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    shared = {"colours": charts.COLOURS, "script": Markup(script), "digest": digest, "served": bool(poll), "version": __version__}
     return environment(folder).get_template("page.html").render(**values, **shared)
