@@ -133,8 +133,10 @@ def obstacle(recipe: Recipe, step: TrainingStep, engine: Engine) -> str | None:
         return "the step has an optimizer of its own"
     for kind, name in _named(recipe):
         found = entry(kind, name)
-        if found.extra.get("draws_on_host", not is_own(found)):
-            return f"the {kind} {name} " + ("draws random numbers on the CPU" if is_own(found) else "is a plugin's (draws_on_host=False)")
+        draws = found.extra.get("draws_on_host", False if is_own(found) else None)
+        if draws is not False:
+            why = "draws random numbers on the CPU" if draws else "is a plugin's, which does not say draws_on_host=False"
+            return f"the {kind} {name} {why}"
     host = step.decided_by_host
     return None if host is None else f"something of each is decided on the CPU: {host}"
 
