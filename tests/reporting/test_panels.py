@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from transfigure.reporting.panels import Album, data_uri, limits, sheet, shown
+from transfigure.data.display import limits, shown
+from transfigure.reporting.panels import Album, data_uri, sheet
 
 
 def decoded(uri: str) -> np.ndarray:

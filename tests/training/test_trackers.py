@@ -9,10 +9,13 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.training.runs import log_entries, tiny_recipe
+from tests.training.runs import TINY, log_entries, tiny_recipe
+from transfigure.data import images
 from transfigure.errors import Missing, UserError
+from transfigure.recipe import Recipe
 from transfigure.training import trackers
 from transfigure.training.log import RunLog
 from transfigure.training.trackers import TRACKERS, check_trackers
@@ -87,6 +90,67 @@ def test_a_real_tracker_gets_every_number_of_a_run_and_of_its_resume(tmp_path: P
     assert [value for _, value in found] == pytest.approx([step["terms"]["l1"] for step in steps], rel=1e-6)
 
 
+def test_tensorboard_shows_source_generated_and_target_as_bytes(tmp_path: Path) -> None:
+    import io
+
+    from PIL import Image
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train(tiny_recipe(training__trackers=["tensorboard"], training__epochs=2), tmp_path / "run", quiet=True)
+    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    tags = events.Tags()["images"]
+    assert len(tags) == 2 and all("source | generated | target (" in tag for tag in tags)
+    previews = [entry["images"] for entry in log_entries(run, "preview")]
+    for at, tag in enumerate(sorted(tags)):
+        assert tag.startswith(f"preview/{at}: ")
+        found = events.Images(tag)
+        assert [event.step for event in found] == previews
+        strip = np.asarray(Image.open(io.BytesIO(found[-1].encoded_image_string)))
+        files = [f"fixed/{at}_source.png", f"{previews[-1]:08d}/{at}.png", f"fixed/{at}_target.png"]
+        for place, file in enumerate(files):
+            np.testing.assert_array_equal(strip[:, 34 * place : 34 * place + 32], images.read(run / "samples" / file))
+
+
+def test_pictures_of_16_bits_and_many_channels_are_sent_as_they_are_seen(tmp_path: Path) -> None:
+    """And never as numbers with a point, which a library may take for another range."""
+    drawn = np.random.default_rng(0)
+    data = tmp_path / "data"
+    for at in range(4):
+        images.write(data / "A" / f"{at}.tif", drawn.integers(0, 60000, (32, 32, 5), np.uint16))
+        images.write(data / "B" / f"{at}.png", drawn.integers(900, 1100, (32, 32, 1), np.uint16))
+    over = {"data.kind": "two_folders", "data.path": str(data), "data.val_fraction": 0.5, "data.test_fraction": 0, "data.load_size": 32}
+    over |= {"data.target_range": [0, 65535], "data.source_range": [0, 65535]}
+    sent: list[tuple[str, np.ndarray]] = []
+
+    class Seen(trackers.TensorBoard):
+        def pictures(self, strips: trackers.Strips, images: int) -> None:
+            sent.extend(strips)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TRACKERS, "tensorboard", Seen)
+        base = {**{key: value for key, value in TINY.items() if key not in ("data.train", "data.val", "data.test")}, **over}
+        train(Recipe.load("pix2pix", {**base, "training.trackers": ["tensorboard"], "training.epochs": 1}), tmp_path / "run", quiet=True)
+    assert len(sent) == 2
+    for _, strip in sent:
+        assert strip.dtype == np.uint8 and strip.shape == (32, 3 * 32 + 2 * 2, 3)
+        target = strip[:, 68:]
+        assert target.min() == 0 and target.max() == 255, "between the percentiles of a narrow range"
+
+
+@pytest.mark.parametrize(("name", "call"), [("wandb", "Image"), ("mlflow", "log_image")])
+def test_other_trackers_get_bytes_with_a_caption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: str) -> None:
+    library = Library(name)
+    monkeypatch.setitem(sys.modules, name, library)
+    run = train(tiny_recipe(training__trackers=[name], training__epochs=1), tmp_path / "run", quiet=True)
+    sent = [(given, named) for called, given, named in library.given if called == call]
+    assert len(sent) == 2 * len(log_entries(run, "preview"))
+    for (picture,), named in sent:
+        assert isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape == (32, 100, 3)
+        words = str(next(iter(named.values())))
+        assert words.endswith("source | generated | target") or words.endswith("_source_generated_target.png")
+
+
 def test_the_extra_brings_what_the_trackers_need() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert NEEDS.keys() == TRACKERS.keys()
@@ -102,6 +166,7 @@ class Library(types.ModuleType):
     def __init__(self, name: str, fails: tuple[str, ...] = ()) -> None:
         super().__init__(name)
         self.calls: list[str] = []
+        self.given: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
         self.fails = fails
         self.info = self.exceptions = self
         self.id = self.run_id = "one"
@@ -113,6 +178,7 @@ class Library(types.ModuleType):
 
         def called(*given: object, **named: object) -> Library:
             self.calls.append(name)
+            self.given.append((name, given, named))
             if name in self.fails:
                 raise ConnectionError("the server has gone. What now? A long explanation of nothing at all.")
             return self
@@ -158,8 +224,8 @@ def test_the_recipe_of_a_resumed_run_is_not_sent_again(tmp_path: Path, monkeypat
     """A parameter that MLflow knows may not change, and the number of epochs may."""
     library = Library("mlflow")
     monkeypatch.setitem(sys.modules, "mlflow", library)
-    for images in (None, 12):
-        RunLog(tmp_path / "log.jsonl", trackers=("mlflow",), recipe=tiny_recipe(), images=images).close()
+    for seen in (None, 12):
+        RunLog(tmp_path / "log.jsonl", trackers=("mlflow",), recipe=tiny_recipe(), images=seen).close()
     assert library.calls == ["start_run", "log_params", "end_run", "start_run", "end_run"]
     assert json.loads((tmp_path / trackers.FILE).read_text()) == {"mlflow": "one"}
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..data.files import open_to_write, separate
 from ..errors import RunFailure
 from ..recipe import Recipe, flatten
-from .trackers import Trackers
+from .trackers import Strips, Trackers
 
 
 class RunLog:
@@ -65,6 +65,10 @@ class RunLog:
             raise RunFailure(f"cannot write {self._file} ({error.strerror}): free some space and go on with --resume") from error
         numbers = {key: float(value) for key, value in flatten(values) if isinstance(value, int | float) and not isinstance(value, bool)}
         self._trackers.log({f"{kind}/{key}": value for key, value in numbers.items()}, images)
+
+    def pictures(self, strips: Strips, images: int) -> None:
+        """Send previews to the trackers; the run itself has them in ``samples/``."""
+        self._trackers.pictures(strips, images)
 
     def size(self) -> int:
         """Bytes written so far; a checkpoint remembers it."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data import images
+from ..data.display import limits, shown, strip
 from ..data.open import OpenedData
 from ..errors import UserError
 from ..networks.modes import inference
@@ -57,6 +60,24 @@ class Previews:
                 self._write(f"fixed/{index}_target", pair.target, self._data.target_dtype, self._data.section.target_range)
             self._write(f"{seen:08d}/{index}", fake, self._data.target_dtype, self._data.section.target_range)
         return torch.stack(fakes), torch.stack([pair.target for pair in self._pairs])
+
+    def strips(self, fakes: Tensor) -> list[tuple[str, NDArray[np.uint8]]]:
+        """What was generated between its source and its target, as the report shows them, of whatever type.
+
+        Args:
+            fakes: as :meth:`draw` gave them.
+
+        Returns:
+            The name of each example, and uint8 ``[H, W, 1 or 3]``.
+        """
+        section, data = self._data.section, self._data
+        found = []
+        for pair, fake in zip(self._pairs, fakes):
+            source = images.to_array(pair.source, data.source_dtype, section.source_range)
+            target, generated = (images.to_array(image, data.target_dtype, section.target_range) for image in (pair.target, fake))
+            between = limits(target)
+            found.append((pair.name, strip([shown(source), shown(generated, between), shown(target, between)])))
+        return found
 
     def _write(self, name: str, image: Tensor, dtype: str, value_range: tuple[float, float] | None) -> None:
         array = images.to_array(image, dtype, value_range)

@@ -10,9 +10,12 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..data.files import write_json
 from ..errors import Missing, UserError
@@ -24,6 +27,12 @@ FILE = "trackers.json"
 """In the run: the id that each tracker gave it, so that a resumed run goes on as the same one there."""
 PARAMS = 100
 """Parameters that an MLflow server takes at a time."""
+
+
+Strips = Sequence[tuple[str, NDArray[np.uint8]]]
+"""The name of each example, and uint8 ``[H, W, 1 or 3]``: source, generated and target side by side. Bytes, since a library may take
+numbers from 0 to 1 for numbers from 0 to 255, and show black."""
+CAPTION = "source | generated | target"
 
 
 class Tracker(Protocol):
@@ -40,6 +49,9 @@ class Tracker(Protocol):
 
     def log(self, values: dict[str, float], images: int) -> None:
         """Numbers at so many images."""
+
+    def pictures(self, strips: Strips, images: int) -> None:
+        """Previews at so many images."""
 
     def close(self, finished: bool) -> None:
         """End, in peace or not."""
@@ -63,6 +75,11 @@ class TensorBoard:
         """Every number as a scalar."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, images)
+
+    def pictures(self, strips: Strips, images: int) -> None:
+        """Each example under a name of its own, which is its caption; a slider goes through the training."""
+        for at, (name, strip) in enumerate(strips):
+            self._writer.add_image(f"preview/{at}: {CAPTION} ({name})", strip, images, dataformats="HWC")
 
     def close(self, finished: bool) -> None:
         """Write what waits."""
@@ -94,6 +111,11 @@ class MLflow:
         """Every number as a metric whose step is images seen."""
         self._mlflow.log_metrics(values, step=images)
 
+    def pictures(self, strips: Strips, images: int) -> None:
+        """Artifacts, in a folder per moment."""
+        for at, (_, strip) in enumerate(strips):
+            self._mlflow.log_image(strip, artifact_file=f"previews/{images:08d}/{at}_source_generated_target.png")
+
     def close(self, finished: bool) -> None:
         """End the run."""
         self._mlflow.end_run(status="FINISHED" if finished else "KILLED")
@@ -115,6 +137,7 @@ class WandB:
             import wandb
         except ImportError as error:
             raise Missing.extra("wandb", "tracking", "logging to Weights & Biases") from error
+        self._image = wandb.Image
         config = recipe.to_dict() if recipe else None
         again = {"id": known, "resume": "allow"} if known is not None and os.environ.get("WANDB_MODE") != "offline" else {"id": known}
         self._run = wandb.init(project="transfigure", name=run.resolve().name, dir=str(run), config=config, **again)
@@ -124,6 +147,11 @@ class WandB:
     def log(self, values: dict[str, float], images: int) -> None:
         """Every number, drawn over images seen."""
         self._run.log({**values, "images": images})
+
+    def pictures(self, strips: Strips, images: int) -> None:
+        """Each example as an image with its caption."""
+        drawn = {f"preview/{at}": self._image(strip, caption=f"{name}: {CAPTION}") for at, (name, strip) in enumerate(strips)}
+        self._run.log({**drawn, "images": images})
 
     def close(self, finished: bool) -> None:
         """End the run."""
@@ -176,9 +204,17 @@ class Trackers:
 
     def log(self, values: dict[str, float], images: int) -> None:
         """Send numbers to each; one that fails is given up."""
+        self._each(lambda tracker: tracker.log(values, images), images)
+
+    def pictures(self, strips: Strips, images: int) -> None:
+        """Send previews to each; one that fails is given up."""
+        if strips:
+            self._each(lambda tracker: tracker.pictures(strips, images), images)
+
+    def _each(self, send: Callable[[Tracker], None], images: int) -> None:
         for name, tracker in list(self._running.items()):
             try:
-                tracker.log(values, images)
+                send(tracker)
             except Exception as error:
                 del self._running[name]
                 if not self._quiet:

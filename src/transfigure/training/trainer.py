@@ -516,6 +516,8 @@ class Trainer:
         if self.engine.leads:
             with self._untimed():
                 fakes, targets = self.previews.draw(self._model(), self.position.images)
+                if self.log is not None and self.recipe.training.trackers:
+                    self.log.pictures(self.previews.strips(fakes), self.position.images)
             self._write("preview", epoch=self.position.epoch, **signs(fakes, targets))
             self._report(self.health.previews(self.position.images, fakes, targets))
             self._report(self.health.weights(self.position.images, self._weights(), self.first_weights))

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ...data.display import shown
 from ...data.files import write_atomically, write_json
 from ...data.ownership import check_outputs, is_ours, marked
 from ...studies.preservation.measure import IDENTITY, RANDOM_TARGET, Measure
 from ..formatting import decimals, plain, to_places
-from ..panels import PagePicture, data_uri, shown
+from ..panels import PagePicture, data_uri
 from ..placement import Placement
 from ..shell import fill
 from . import words

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ...data import images
+from ...data.display import Limits, shown
 from ...data.files import check_writable_folder, write_atomically
 from ...data.ownership import check_outputs
 from ...errors import TransfigureError, printable
@@ -154,11 +155,11 @@ def panel_sheet(shown: Sequence[Shown]) -> NDArray[np.uint8] | None:
     return _headed(panels.sheet(rows), same.columns) if rows else None
 
 
-def _picture(path: Path | None, between: panels.Limits | None) -> NDArray[np.uint8] | None:
+def _picture(path: Path | None, between: Limits | None) -> NDArray[np.uint8] | None:
     if path is None:
         return None
     try:
-        image = panels.shown(images.read(path, alpha="drop"), between)
+        image = shown(images.read(path, alpha="drop"), between)
     except (TransfigureError, OSError, ValueError):
         return None
     picture = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)))
