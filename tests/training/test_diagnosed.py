@@ -40,7 +40,10 @@ FAILING: dict[str, tuple[dict[str, Any], str, set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("case", FAILING)
+LONG = {"relativistic, D wins"}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow) if case in LONG else case for case in FAILING])
 def test_a_training_made_to_fail_is_told_while_it_fails(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given, word, codes = FAILING[case]
     run = tmp_path / "run"
@@ -103,7 +106,7 @@ def fine(name: str, seed: int, more: dict[str, Any], epochs: int) -> Recipe:
     return Recipe.load(name, given)
 
 
-@pytest.mark.parametrize(("name", "seed", "more"), FINE)
+@pytest.mark.parametrize(("name", "seed", "more"), [pytest.param(*one, marks=pytest.mark.slow) if one[0] == "cut" else one for one in FINE])
 def test_a_short_training_that_is_fine_is_too_short_to_tell(name: str, seed: int, more: dict[str, Any], tmp_path: Path) -> None:
     run = train(fine(name, seed, more, 4), tmp_path / "run", quiet=True)
     found = diagnose_run(run)
