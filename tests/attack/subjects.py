@@ -472,6 +472,15 @@ def _pages() -> list[Subject]:
             weight=3,
         ),
         Subject(
+            "run under watch",  # without --once it serves until Ctrl-C
+            "watch run --once page.html",
+            f"{RUN.format('run')} run/samples/*",
+            "run pairs",
+            "page.*",
+            SPARE,
+            weight=6,
+        ),
+        Subject(
             "runs under compare",
             "compare run spare/run --out page.html",
             f"{RUN.format('run')} run/evaluation/*.json run/model/config.json",
