@@ -44,7 +44,7 @@ class Feed:
 
 def feed(dataset: PairDataset, section: Data, update_size: int, device: torch.device) -> Feed:
     """The fastest way that fits the device and the data."""
-    plain = Loader(dataset, update_size, section.workers)
+    words = ""
     if section.on_device == "yes" or (section.on_device == "auto" and device.type == "cuda"):
         wanted, free = bytes_of(dataset), memory.available_on(device)
         if wanted is None:
@@ -54,8 +54,7 @@ def feed(dataset: PairDataset, section: Data, update_size: int, device: torch.de
             words += f"is {memory.words(int(SHARE * free))}"
         else:
             return Feed(ResidentLoader(dataset, update_size, device), f"pairs stay on the device once read ({memory.words(wanted)})")
-    else:
-        words = ""
+    plain = Loader(dataset, update_size, section.workers)
     if device.type == "cuda" and section.workers == 0:
         return Feed(ReadAhead(plain, device), words)
     return Feed(plain, words)

@@ -85,15 +85,16 @@ def test_time_left_is_what_is_over_first_epochs_or_minutes(tmp_path: Path) -> No
     lines = [{"kind": "start", "images": 0, "pairs": 100}]
     lines += [{"kind": "step", "images": at, "epoch": 0, "g": 1.0, "images_per_second": 10.0, "seconds": at / 10} for at in (50, 100)]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in lines))
-    for training, left in (
-        ("epochs: 31", "about 5 min 00 s"),
-        ("epochs: 31, minutes: 1", "about 50 s"),
-        ("epochs: 3, minutes: 9", "about 20 s"),
+    for training, left, epoch in (
+        ("epochs: 31", "about 5 min 00 s", "1 of 31"),
+        ("epochs: 31, minutes: 1", "about 50 s", "1"),
+        ("epochs: 3, minutes: 9", "about 20 s", "1"),
     ):
         (tmp_path / "recipe.yaml").write_text(f"training: {{{training}}}")
         watched = Watched(tmp_path)
         watched.look()
-        assert dict(watched.state(live=False)["facts"])["time left"] == left
+        facts = dict(watched.state(live=False)["facts"])
+        assert (facts["time left"], facts["epoch"]) == (left, epoch)
 
 
 def test_pictures_change_with_the_training(run: Path) -> None:

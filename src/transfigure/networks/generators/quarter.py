@@ -62,8 +62,8 @@ class QuarterUNet(Generator):
     3,471,187 parameters at the defaults, 3 -> 3 channels; one output pixel depends on 264 pixels of the source.
     ``features`` gives maps of the way down, with ``feature_channels`` channels.
 
-    Plain 3x3 convolutions, though depthwise ones (as in ConvNeXt and NAFNet) have a fraction of the multiplications: on one core they save
-    far less time than that, and in equal time both came to the same L1 error.
+    Plain 3x3 convolutions, where ConvNeXt and NAFNet have depthwise ones. Its pixel shuffle starts without a grid of 4 pixels, and
+    adversarial training may bring one in: look at the metric ``grid``.
 
     Args:
         source_channels: channels of the images that come in.

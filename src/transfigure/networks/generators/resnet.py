@@ -90,19 +90,19 @@ class ResNet(Generator):
         self.feature_channels = (source_channels, 2 * width, 4 * width, *[4 * width] * min(blocks, 2))
         bias = needs_bias(norm)
 
-        def layer(conv: nn.Module, channels: int, pool: nn.Module | None = None) -> nn.Sequential:
+        def block(conv: nn.Module, channels: int, pool: nn.Module | None = None) -> nn.Sequential:
             return conv_block(conv=conv, norm=norm_layer(norm, channels), activation=nn.ReLU(inplace=True), pool=pool)
 
         def down(channels: int) -> nn.Sequential:
             pool = blur_if(downsampling)
             conv = WinogradConv2d(channels, 2 * channels, 3, stride=1 if pool else 2, padding=1, bias=bias)
-            return layer(conv, 2 * channels, pool)
+            return block(conv, 2 * channels, pool)
 
-        self.stem = layer(_reflected(source_channels, width, 7, bias), width)
+        self.stem = block(_reflected(source_channels, width, 7, bias), width)
         self.down = nn.ModuleList(down(channels) for channels in (width, 2 * width))
         self.blocks = nn.ModuleList(ResidualBlock(4 * width, norm, dropout) for _ in range(blocks))
         self.up = nn.ModuleList(
-            layer(upsample(upsampling, 2 * channels, channels, kernel=3, bias=bias), channels) for channels in (2 * width, width)
+            block(upsample(upsampling, 2 * channels, channels, kernel=3, bias=bias), channels) for channels in (2 * width, width)
         )
         self.head = _reflected(width, target_channels, 7, bias=True)
         self.receptive_field = receptive_field([self.stem, self.down, self.blocks, self.up, self.head])

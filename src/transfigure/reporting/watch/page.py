@@ -161,7 +161,8 @@ class Watched:
         ended = self.log.last is not None and self.log.last["kind"] == "end"
         epochs, epoch = finite(training.get("epochs")), finite(last.get("epoch"))
         if epoch is not None:
-            yield "epoch", f"{epoch + 1:,.0f}" + (f" of {epochs:,.0f}" if epochs else "")
+            budget = training.get("minutes") is not None  # which is over before the epochs are, as a rule
+            yield "epoch", f"{epoch + 1:,.0f}" + (f" of {epochs:,.0f}" if epochs and not budget else "")
         if rate is not None:
             yield "speed", f"{plain(rate)} images/s"
         if (seconds := finite(last.get("seconds"))) is not None:
