@@ -95,6 +95,15 @@ def test_evaluation_has_no_chance_in_it() -> None:
     assert middle.draw(np.random.default_rng(3), 20, 20) == Crop(2, 2, False)
 
 
+def test_what_is_trained_on_parts_is_evaluated_on_wholes() -> None:
+    geometry = Geometry(24, 8, True, "nearest", "nearest", evaluation_size=16)
+    image = index_image(20, 20)
+    assert geometry.apply(geometry.prepare(image, image)[0], geometry.draw(np.random.default_rng(0), 24, 24)).shape == (8, 8, 1)
+    assert geometry.evaluation() == Geometry(16, 16, False, "nearest", "nearest", random=False)
+    middle = Geometry(None, 8, evaluation_size=16).evaluation()
+    assert middle.draw(None, *middle.prepare(image, image)[0].shape[:2]) == Crop(2, 2, False)
+
+
 def test_impossible_sizes_are_refused() -> None:
     with pytest.raises(UserError, match="load_size 200 is smaller than crop_size 256"):
         Geometry(200, 256)

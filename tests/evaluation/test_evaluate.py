@@ -196,6 +196,15 @@ def test_overrides(tmp_path: Path) -> None:
         evaluate(translator, overrides={"data.directoin": "BtoA"}, quiet=True)
 
 
+def test_a_model_of_small_crops_is_evaluated_at_the_size_of_its_recipe(tmp_path: Path) -> None:
+    translator = model_on(two_folders(tmp_path, size=40), values={"data.crop_size": 16, "data.evaluation_size": 32})
+    assert evaluate(translator, quiet=True).about["resize"] == "bicubic / bicubic to 32 x 32"
+    named = evaluate(translator, overrides={"data.load_size": "24", "data.crop_size": "24"}, quiet=True)
+    assert named.about["resize"] == "bicubic / bicubic to 24 x 24", "who names a crop gets squares of that size"
+    both = evaluate(translator, overrides={"data.crop_size": "8", "data.evaluation_size": "24"}, quiet=True)
+    assert both.about["resize"] == "bicubic / bicubic to 24 x 24"
+
+
 def test_a_data_section_and_overrides_on_top(tmp_path: Path) -> None:
     translator = tiny_translator()
     given = Data(path=str(two_folders(tmp_path)), load_size=SIZE, crop_size=SIZE)

@@ -158,9 +158,20 @@ def test_a_crop_that_does_not_fit_is_refused_with_one_that_does(tmp_path: Path) 
         train(tiny_recipe(generator__depth=5, data__crop_size=48, data__load_size=48), tmp_path / "run", quiet=True)
     with pytest.raises(UserError, match=r"a multiple of 1024, which this unet needs: --generator\.depth 4 is the most for this size$"):
         train(tiny_recipe(generator__depth=10, generator__width=1, data__crop_size=48, data__load_size=48), tmp_path / "run", quiet=True)
+    with pytest.raises(UserError, match=r"data\.evaluation_size 40 does not fit this unet, which needs multiples of 16: use 32$"):
+        train(tiny_recipe(data__evaluation_size=40), tmp_path / "run", quiet=True)
     with pytest.raises(UserError, match="receptive_field"):
         train(tiny_recipe(discriminator__receptive_field=286), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_previews_and_validation_are_of_the_size_that_is_evaluated(tmp_path: Path) -> None:
+    made = tiny_recipe(data__crop_size=16, data__evaluation_size=32, training__epochs=1)
+    run = train(made, tmp_path / "run", quiet=True)
+    shown = {images.read(file).shape for file in (run / "samples").rglob("*.png")}
+    assert shown and all(shape[0] % 32 == 0 for shape in shown), shown
+    assert [row["l1"] for entry in log_entries(run, "validation") if (row := entry["metrics"])]
+    assert Translator.load(run).config.trained_size == 16
 
 
 def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def resolve_data(section: Data) -> Data:
     if section.path in drawn_worlds() and section.kind == "auto" and "data.kind" in data_at(section.path):
         section = section.replaced(kind=section.path, path=None)
     if section.kind in drawn_worlds():
-        return section if section.options.get("size", True) else section.replaced(size=section.crop_size)
+        return section if section.options.get("size", True) else section.replaced(size=section.seen_size)
     if section.path is None and not has_place(section):
         raise UserError(without_place(section, f"a folder of image pairs, a manifest, or a drawn world ({', '.join(drawn_worlds())})"))
     if section.path is None:
@@ -123,6 +123,7 @@ def geometry_of(section: Data, paired: bool = True) -> Geometry:
         section.target_resize,
         paired=paired and not section.unpaired,
         fit=section.fit == "resize",
+        evaluation_size=section.evaluation_size,
     )
 
 

@@ -46,6 +46,7 @@ class Geometry:
         random: False takes the middle crop and never mirrors.
         paired: False where source and target have nothing to do with each other: each keeps its own size.
         fit: a target of another size than its source is brought to it (by ``target_rule``), instead of refused.
+        evaluation_size: height and width of what :meth:`evaluation` takes, if not ``crop_size``.
 
     Raises:
         UserError: a size is not positive, or ``load_size`` is smaller than ``crop_size``.
@@ -59,6 +60,7 @@ class Geometry:
     random: bool = True
     paired: bool = True
     fit: bool = False
+    evaluation_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.crop_size < 1:
@@ -69,11 +71,13 @@ class Geometry:
             )
 
     def evaluation(self) -> Geometry:
-        """The same pictures without chance: resized to ``crop_size``, or their middle at native size where ``load_size`` is None.
+        """The same pictures without chance: resized to ``evaluation_size`` (``crop_size``), or their middle where ``load_size`` is None.
 
         Native size is kept there because a network trained on native crops has never seen a reduced picture.
         """
-        return replace(self, load_size=None if self.load_size is None else self.crop_size, flip=False, random=False)
+        size = self.evaluation_size or self.crop_size
+        load_size = None if self.load_size is None else size
+        return replace(self, load_size=load_size, crop_size=size, evaluation_size=None, flip=False, random=False)
 
     def prepare(self, source: Array, target: Array) -> tuple[Array, Array]:
         """Resize both, ``[H, W, C]`` in any type; the results have one height and width (unpaired ones with ``load_size``), at least

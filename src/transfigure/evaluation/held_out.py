@@ -52,7 +52,7 @@ class HeldOut:
     @property
     def resize(self) -> str:
         """What is done to the pictures' sizes, in words."""
-        size = f"{self.section.crop_size} x {self.section.crop_size}"
+        size = f"{self.section.seen_size} x {self.section.seen_size}"
         return f"{self.section.source_resize} / {self.section.target_resize} to {size}" if self.section.load_size else f"middle {size}"
 
 
@@ -228,6 +228,8 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
         place = real_path(data)
         if str(place) != recipe.data.path:
             overrides = {"data.kind": overrides.get("data.kind") or _kind_at(place, recipe.data), "data.path": str(place), **overrides}
+    if "data.crop_size" in overrides:  # who names a crop wants squares of that size
+        overrides = {"data.evaluation_size": None, **overrides}
     return recipe.updated(overrides).data if overrides else recipe.data
 
 

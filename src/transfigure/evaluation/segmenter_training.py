@@ -59,7 +59,7 @@ class SegmenterOptions:
         palette: of the label maps, or the name or file of one; None is learnt from the label maps themselves.
         photos: the side with the photos, ``A`` (left half, first folder, column ``source``) or ``B``; None finds out by which of the
             sides has a palette.
-        size: side in pixels of the squares the network sees; None is the data section's ``crop_size``, or 128. A section whose
+        size: side in pixels of the squares the network sees; None is the size that the data section evaluates at, or 128. A section whose
             ``load_size`` is null keeps photos at their own size and takes crops of them.
         epochs: passes over the training pairs; None is what takes about three minutes on one core.
         minutes: stop after this long, even if epochs are left; the learning rate falls in time.
@@ -301,15 +301,15 @@ def _score(network: SegmentationNetwork, examples: _Examples, quiet: bool) -> di
 
 def _section(data: str | Path | Data, size: int | None, overrides: Mapping[str, Any]) -> Data:
     """The data section, resolved, its squares of the size that is wanted."""
-    sized = isinstance(data, Data) or "data.crop_size" in overrides
+    sized = isinstance(data, Data) or {"data.crop_size", "data.evaluation_size"} & overrides.keys()
     if not isinstance(data, Data):
         overrides = {**data_at(data, overrides.get("data.kind")), **overrides}
         data = Data()
     data = data.replaced(**{key.removeprefix("data."): value for key, value in overrides.items()})
-    side = size if size is not None else data.crop_size if sized else 128
+    side = size if size is not None else data.seen_size if sized else 128
     if side < 16:
         raise UserError(f"the segmenter's size is {side}: it needs squares of 16 pixels or more")
-    return resolve_data(data.replaced(crop_size=side, load_size=None if data.load_size is None else side))
+    return resolve_data(data.replaced(crop_size=side, evaluation_size=None, load_size=None if data.load_size is None else side))
 
 
 def _labels_and_palette(section: Data, records: Sequence[Record], options: SegmenterOptions) -> tuple[int, Palette]:

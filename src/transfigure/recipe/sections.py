@@ -69,6 +69,11 @@ class Data(Named):
         286, "side in pixels that pairs are resized to before cropping (the paper: 286); null keeps the file's size."
     )
     crop_size: PositiveInt = key(256, "side of the square the networks see in training.")
+    evaluation_size: PositiveInt | None = key(
+        None,
+        "side of the square that is translated for previews, validation and evaluation, where it is not the crop of training; null is "
+        "``crop_size``.",
+    )
     flip: bool = key(True, "mirror half of the training pairs, source and target alike.")
     source_resize: Literal["bicubic", "nearest"] = key("bicubic", "interpolation of sources; use ``nearest`` for label maps.")
     target_resize: Literal["bicubic", "nearest"] = key("bicubic", "interpolation of targets.")
@@ -115,6 +120,11 @@ class Data(Named):
         "keep all pairs on the device as their files' bytes, and cut, mirror and scale them there: ``auto`` on a GPU whose free memory "
         "holds three times as much; or always, or never. The pictures are the same.",
     )
+
+    @property
+    def seen_size(self) -> int:
+        """Side in pixels of the squares that previews, validation and evaluation translate."""
+        return self.evaluation_size or self.crop_size
 
     @classmethod
     def _read(cls, given: Any) -> dict[str, Any]:

@@ -138,7 +138,8 @@ def synthetic(
         path: not used; None.
         source: the rendering to translate from.
         target: the rendering to translate to.
-        size: height and width in pixels that scenes are rendered at, 16 or more; null is the recipe's crop_size (256 outside a recipe).
+        size: height and width in pixels that scenes are rendered at, 16 or more; null is the size
+            that the recipe evaluates at (256 outside a recipe).
         train: number of scenes to train on.
         val: number of scenes to validate on.
         test: number of scenes to test on.
