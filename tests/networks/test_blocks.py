@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transfigure.networks.blocks import BlurPool, SubPixelConv, receptive_field, upsample
+from transfigure.networks.blocks import BilinearConv, BlurPool, NoiseInjection, ResizeConv, SubPixelConv, receptive_field, upsample
 from transfigure.networks.build import build_generator
 from transfigure.networks.init import WithoutStartingWeights, initialise
+from transfigure.networks.modes import inference
 
 
 def of_blocks(x: Tensor, side: int) -> bool:
@@ -82,7 +83,7 @@ def test_weights_that_are_loaded_next_are_not_drawn() -> None:
     assert torch.equal(layer.weight, state["weight"])
 
 
-@pytest.mark.parametrize("upsampling", ["transposed", "resize", "pixel_shuffle"])
+@pytest.mark.parametrize("upsampling", ["transposed", "resize", "bilinear", "pixel_shuffle"])
 @pytest.mark.parametrize("size", [(1, 1), (5, 8)])
 def test_every_way_doubles(upsampling: str, size: tuple[int, int]) -> None:
     for kernel in (3, 4):
@@ -108,7 +109,15 @@ def test_a_blur_lets_the_finest_grid_vanish_and_a_constant_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "layers", [[SubPixelConv(1, 1)], [SubPixelConv(1, 1, factor=4), nn.Conv2d(1, 1, 3, padding=1)], [BlurPool(), nn.Conv2d(1, 1, 3)]]
+    "layers",
+    [
+        [SubPixelConv(1, 1)],
+        [SubPixelConv(1, 1, factor=4), nn.Conv2d(1, 1, 3, padding=1)],
+        [BlurPool(), nn.Conv2d(1, 1, 3)],
+        [ResizeConv(1, 1, 3, padding=1)],
+        [BilinearConv(1, 1, 3, padding=1)],
+        [BilinearConv(1, 1, 3, padding=1), BilinearConv(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1)],
+    ],
 )
 def test_the_receptive_field_is_the_widest_of_all_places(layers: list[nn.Module]) -> None:
     network = nn.Sequential(*layers).double()
@@ -122,3 +131,43 @@ def test_the_receptive_field_is_the_widest_of_all_places(layers: list[nn.Module]
         assert x.grad is not None
         widest = max(widest, int((x.grad[0, 0] != 0).any(0).sum()))
     assert receptive_field([network]) == widest
+
+
+def test_bilinear_doubling_keeps_a_slope_where_nearest_neighbours_make_steps() -> None:
+    x = torch.arange(12.0).expand(1, 1, 12, 12)
+    layers = [kind(1, 1, 3, padding=1, bias=False) for kind in (BilinearConv, ResizeConv)]
+    for layer in layers:
+        nn.init.dirac_(layer.weight)
+    smooth, steps = (layer(x)[0, 0, 12, 4:-4].diff() for layer in layers)
+    assert torch.allclose(smooth, torch.tensor(0.5)) and set(steps.tolist()) == {0.0, 1.0}
+
+
+def test_injected_noise_is_one_map_for_all_channels_and_new_for_every_image_and_pass() -> None:
+    torch.manual_seed(0)
+    layer, x = NoiseInjection(4), torch.zeros(2, 4, 64, 64)
+    with torch.no_grad():
+        layer.scale.copy_(torch.tensor([0.0, 0.5, 1.0, -1.0])[:, None, None])
+    first, second = layer(x).detach(), layer(x).detach()
+    assert first[:, 0].abs().max() == 0 and torch.equal(first[:, 1], first[:, 2] / 2) and torch.equal(first[:, 3], -first[:, 2])
+    assert first[0, 2].std().item() == pytest.approx(1, abs=0.05)
+    for one, other in ((first[0, 2], first[1, 2]), (first[0, 2], second[0, 2])):
+        assert abs(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1].item()) < 0.1
+    assert torch.equal(layer.eval()(x), x)
+
+
+@pytest.mark.parametrize("name", ["unet", "resnet", "quarter"])
+def test_a_generator_with_noise_draws_what_its_seed_says_and_learns_how_much(name: str) -> None:
+    size = {"blocks": 1} if name == "resnet" else {"depth": 3}
+    network = initialise(build_generator(name, 1, 3, {"width": 4, "noise": True, **size})).eval()
+    plain = build_generator(name, 1, 3, {"width": 4, **size})
+    added = network.state_dict().keys() - plain.state_dict().keys()
+    assert added and all(key.endswith("scale") for key in added)
+    x = torch.rand(1, 1, 32, 32)
+    drawn = []
+    for noise, seed in (("dropout", 1), ("dropout", 1), ("dropout", 2), ("none", 1), ("none", 2)):
+        with inference(network, noise=noise, seed=seed):  # type: ignore[arg-type]
+            drawn.append(network(x))
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    assert torch.equal(drawn[3], drawn[4]) and not torch.equal(drawn[0], drawn[3])
+    network.train()(x).square().mean().backward()
+    assert all(parameter.grad.abs().max() > 0 for key, parameter in network.named_parameters() if key in added)

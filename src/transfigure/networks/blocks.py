@@ -16,7 +16,7 @@ from .levels import ConvBlock
 from .winograd import WinogradConv2d, is_traced
 
 NORMS = ("batch", "instance", "none")
-UPSAMPLINGS = ("transposed", "resize", "pixel_shuffle")
+UPSAMPLINGS = ("transposed", "resize", "bilinear", "pixel_shuffle")
 DOWNSAMPLINGS = ("strided", "blur")
 FEATURE_LEVELS = 3
 """How many of an encoder's levels, from the outside in, give their maps as features."""
@@ -71,6 +71,32 @@ def dropout_layer(probability: float) -> nn.Module | None:
     if not 0 <= probability < 1:
         raise UserError(f"dropout is {probability}: it is a probability from 0 up to, but not including, 1")
     return nn.Dropout(probability) if probability else None
+
+
+class NoiseInjection(nn.Module):
+    """``x + s z``: to each channel its own share s of one map z of noise, drawn anew for every image and every pass.
+
+    A convolution makes the same of every place of an even wall or sky; with something to start from it can draw bricks there. s is learnt,
+    from 0.1. As dropout it is on where ``training`` is, and off otherwise.
+
+    Source: Karras, Laine and Aila 2019, "A style-based generator architecture" (arXiv:1812.04948), sections 2 and 3.2. Where ours differs:
+    after the norm, which would take away what is alike for a whole channel; and s starts above 0, since there is little time to find it.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((channels, 1, 1), 0.1))
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        if not self.training:
+            return x
+        noise = torch.randn((len(x), 1, *x.shape[2:]), dtype=x.dtype, device=x.device)
+        return x + self.scale.to(x.dtype) * noise
+
+
+def noise_if(noise: bool, channels: int) -> nn.Module | None:
+    """What adds noise to a map of so many channels; nothing without ``noise``."""
+    return NoiseInjection(channels) if noise else None
 
 
 class DownConv(nn.Conv2d):
@@ -137,6 +163,16 @@ class ResizeConv(WinogradConv2d):
         return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
+class BilinearConv(WinogradConv2d):
+    """Bilinear doubling, then a 3x3 convolution: nor do the blocks of 2x2 equal pixels show that nearest-neighbour doubling leaves.
+
+    Source: as :class:`ResizeConv`, which names both ways of resizing; Karras et al. 2018 (arXiv:1710.10196) and later double so.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False))
+
+
 class SubPixelConv(WinogradConv2d):
     """A convolution whose channels become the places of an image ``factor`` times as high and wide (pixel shuffle).
 
@@ -195,7 +231,8 @@ def blur_if(downsampling: str) -> nn.Module | None:
 def upsample(upsampling: str, incoming: int, outgoing: int, kernel: int, bias: bool) -> nn.Module:
     """A layer that doubles height and width.
 
-    ``transposed`` (``kernel`` 3 or 4, stride 2), ``resize`` (:class:`ResizeConv`) or ``pixel_shuffle`` (:class:`SubPixelConv`).
+    ``transposed`` (``kernel`` 3 or 4, stride 2), ``resize`` (:class:`ResizeConv`), ``bilinear`` (:class:`BilinearConv`) or
+    ``pixel_shuffle`` (:class:`SubPixelConv`).
 
     Raises:
         UserError: unknown ``upsampling``.
@@ -204,6 +241,8 @@ def upsample(upsampling: str, incoming: int, outgoing: int, kernel: int, bias: b
         return UpConv(incoming, outgoing, kernel, stride=2, padding=1, output_padding=4 - kernel, bias=bias)
     if upsampling == "resize":
         return ResizeConv(incoming, outgoing, kernel_size=3, padding=1, bias=bias)
+    if upsampling == "bilinear":
+        return BilinearConv(incoming, outgoing, kernel_size=3, padding=1, bias=bias)
     if upsampling == "pixel_shuffle":
         return SubPixelConv(incoming, outgoing, bias=bias)
     raise UserError(f"there is no upsampling {upsampling!r}{did_you_mean(upsampling, UPSAMPLINGS)}")
@@ -277,10 +316,12 @@ def decoder(
     dropped: range,
     upsampling: str,
     skips: bool,
+    noise: bool = False,
 ) -> nn.ModuleList:
     """``CD512-CD512-CD512-C512-C256-C128-C64``, then the image's channels: ReLU, up-sampling by 2, norm, dropout where ``dropped``.
 
-    With ``skips`` every layer but the innermost reads twice the channels: the decoder's own and the encoder's of the same level.
+    With ``noise`` every layer but the last adds some after its norm. With ``skips`` every layer but the innermost reads twice the channels:
+    the decoder's own and the encoder's of the same level.
     """
     layers = nn.ModuleList()
     for index, level in enumerate(reversed(range(len(widths)))):
@@ -292,6 +333,7 @@ def decoder(
                 activation=nn.ReLU(inplace=True),
                 conv=upsample(upsampling, incoming, outgoing, kernel=4, bias=last or needs_bias(norm)),
                 norm=None if last else norm_layer(norm, outgoing),
+                noise=noise_if(noise and not last, outgoing),
                 dropout=dropout_layer(dropout) if index in dropped and not last else None,
             )
         )
@@ -303,8 +345,8 @@ def receptive_field(layers: Iterable[nn.Module]) -> int:
 
     Counted backwards from one output: a convolution of kernel k and stride s reaches (n - 1) s + k inputs for n outputs in a row; a
     transposed one, whichever way the outputs lie to its stride, at most floor((n + k - 2) / s) + 1; nearest-neighbour doubling and pixel
-    shuffle by r at most floor((n + r - 2) / r) + 1, and its inverse r n. Norm layers are left out. For layers whose alignments cannot all
-    be the worst at once it is an upper bound, by a few pixels.
+    shuffle by r at most floor((n + r - 2) / r) + 1, and its inverse r n; bilinear doubling at most floor(n / 2) + 2.
+    Norm layers are left out. For layers whose alignments cannot all be the worst at once it is an upper bound, by a few pixels.
 
     Args:
         layers: modules whose convolutions, in the order of ``modules()``, are the longest path from input to output.
@@ -313,6 +355,8 @@ def receptive_field(layers: Iterable[nn.Module]) -> int:
     for layer in reversed([part for whole in layers for part in whole.modules()]):
         if isinstance(layer, ResizeConv):
             reach = (reach - 1 + layer.kernel_size[0]) // 2 + 1
+        elif isinstance(layer, BilinearConv):
+            reach = (reach - 1 + layer.kernel_size[0]) // 2 + 2
         elif isinstance(layer, SubPixelConv):
             reach = (reach + layer.factor - 2) // layer.factor + layer.kernel_size[0]
         elif isinstance(layer, nn.PixelUnshuffle):

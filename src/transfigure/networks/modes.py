@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from .blocks import NoiseInjection
+
 # A module's flags and the global random numbers belong to all threads, so only one of them may borrow these at a time.
 _one_at_a_time = threading.RLock()
 
@@ -31,7 +33,8 @@ def inference(
         module: any network.
         norm: ``batch`` normalises with the statistics of the images at hand (at batch size 1 this is instance norm; Isola et al. 2017,
             section 3.3), ``running`` with those gathered in training.
-        noise: ``dropout`` keeps dropout on, the z of the paper (end of section 3.1); ``none`` turns it off.
+        noise: ``dropout`` keeps dropout on, the z of the paper (end of section 3.1), and injected noise where a generator has it; ``none``
+            turns both off.
         seed: makes the noise repeatable, on the CPU and on the device of the module's weights. ``None`` draws from (and so moves) the
             global random numbers.
 
@@ -45,7 +48,7 @@ def inference(
         if seed is not None:
             _seed(module, seed, undo)
         for layer in module.modules():
-            _set(layer, "training", noise == "dropout" and isinstance(layer, _DropoutNd), undo)
+            _set(layer, "training", noise == "dropout" and isinstance(layer, _DropoutNd | NoiseInjection), undo)
             if norm == "batch" and isinstance(layer, _NormBase) and layer.track_running_stats:
                 # Without running statistics to read or to write, a norm layer in eval mode takes those of its input. (In train mode a
                 # SyncBatchNorm would wait for the other processes.)

@@ -41,16 +41,17 @@ def test_every_variant_gives_back_the_size_from_its_smallest(norm: str, depth: i
 def test_a_fresh_one_draws_blocks_without_a_grid_within() -> None:
     """Before the layers at full size, all 4x4 pixels of a block are alike, so what differs within comes from the source."""
     torch.manual_seed(0)
-    network = build_generator("quarter", 3, 3, {"width": 4, "depth": 3})
+    network = build_generator("quarter", 3, 3, {"width": 4, "depth": 3, "upsampling": "pixel_shuffle"})
     maps = network.unfold(torch.randn(1, 4, 6, 6))
     assert torch.equal(maps, F.interpolate(maps[..., ::4, ::4], scale_factor=4.0, mode="nearest"))
     assert maps.std() > 0
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_constant_image_gives_no_grid_away_from_its_border(norm: str) -> None:
+@pytest.mark.parametrize("upsampling", ["bilinear", "resize", "pixel_shuffle"])
+def test_a_constant_image_gives_no_grid_away_from_its_border(norm: str, upsampling: str) -> None:
     torch.manual_seed(0)
-    network = build_generator("quarter", 3, 3, {"width": 4, "depth": 2, "norm": norm}).double().eval()
+    network = build_generator("quarter", 3, 3, {"width": 4, "depth": 2, "norm": norm, "upsampling": upsampling}).double().eval()
     y = network(torch.full((1, 3, 128, 128), 0.3, dtype=torch.float64))
     inside = y[..., 40:-40, 40:-40]
     assert (inside - inside[..., :1, :1]).abs().max() < (1e-9 if norm != "instance" else 1e-3)

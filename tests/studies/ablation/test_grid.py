@@ -89,6 +89,12 @@ def test_a_printed_grid_makes_the_same_cells(tmp_path: Path) -> None:
         ({"variations": {"a": {"generator": "unte"}}}, "did you mean 'unet'"),
         ({"variations": {"a": {"training.epochs": 3}}}, "changes training.epochs: all cells see the same images"),
         ({"variations": {"a": {"data.flip": False}}}, "changes data.flip"),
+        ({"variations": {"a": {"base": "pix2pixx"}}}, "variation 'a': .*did you mean 'pix2pix'"),
+        ({"variations": {"a": {"base": "streamlined"}}}, "changes data.*: all cells see the same images"),
+        ({"variations": {"a": {"training.minutes": 2}}}, "changes training.minutes"),
+        ({"set": {"training.minutes": 1}, "variations": {"a": {"training.minutes": 2}}}, "minutes: all cells train for the same time"),
+        ({"set": {"training.minutes": 1}, "variations": {"a": {"data.flip": False}}}, "changes data.flip"),
+        ({"free": ["data.crop_size"], "variations": {"a": {}, "b": {"data.crop_size": 16}}}, "'b' is evaluated at 16 pixels"),
         ({"variations": {"a": {}, "b": {}}}, "'a' and 'b' are the same recipe"),
         ({"variations": {}}, "variations must be a mapping"),
         ({"variations": ["a"]}, "variations must be a mapping"),
@@ -105,6 +111,19 @@ def test_a_printed_grid_makes_the_same_cells(tmp_path: Path) -> None:
 def test_what_is_no_grid_is_refused_before_anything_runs(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         Grid.load(written(tmp_path, **changes)).cells()
+
+
+def test_recipes_are_compared_at_equal_time(tmp_path: Path) -> None:
+    variations = {"small": {}, "pix2pix": {"base": "pix2pix"}, "four": {"training.batch_size": 4, "training.epochs": 9}}
+    size = {"data.load_size": 128, "data.crop_size": 128}
+    grid = Grid.load(
+        written(tmp_path, base="pix2pix_small", set={"training.minutes": 3, "training.preview_count": 1, **size}, variations=variations)
+    )
+    recipes = {cell.variation: cell.recipe for cell in grid.cells()}
+    assert recipes["pix2pix"].generator.options["width"] == 64 and recipes["small"].generator.options["width"] == 32
+    assert {recipe.training.minutes for recipe in recipes.values()} == {3} and recipes["four"].training.batch_size == 4
+    (tmp_path / "again.yaml").write_text(grid.to_yaml())
+    assert [cell.recipe for cell in Grid.load(tmp_path / "again.yaml").cells()] == [cell.recipe for cell in grid.cells()]
 
 
 def test_a_grid_that_is_not_there(tmp_path: Path) -> None:

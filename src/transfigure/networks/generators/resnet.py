@@ -2,9 +2,9 @@
 
 Source: Johnson, Alahi and Fei-Fei 2016 (arXiv:1603.08155); as in Zhu, Park, Isola and Efros 2017 (arXiv:1703.10593), section 7.2:
 ``c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3``, with reflection padding and instance norm.
-Where ours differs: nothing by default. Options give any number of blocks, dropout inside them, up-sampling by resize-convolution or pixel
-shuffle, and halving with anti-aliasing, as the public code of CUT does by default (Park et al. 2020, arXiv:2007.15651), which also doubles
-with a smoothing filter; here doubling is what ``upsampling`` says.
+Where ours differs: nothing by default. Options give any number of blocks, dropout inside them, noise after them, up-sampling by
+resize-convolution or pixel shuffle, and halving with anti-aliasing, as the public code of CUT does by default (Park et al. 2020,
+arXiv:2007.15651), which also doubles with a smoothing filter; here doubling is what ``upsampling`` says.
 """
 
 from __future__ import annotations
@@ -17,15 +17,26 @@ from torch import Tensor, nn
 from ...bounds import Layers, PositiveInt, Share
 from ...registry import register
 from ..base import Generator
-from ..blocks import blur_if, check_at_least, conv_block, dropout_layer, encode, needs_bias, norm_layer, receptive_field, upsample
+from ..blocks import (
+    blur_if,
+    check_at_least,
+    conv_block,
+    dropout_layer,
+    encode,
+    needs_bias,
+    noise_if,
+    norm_layer,
+    receptive_field,
+    upsample,
+)
 from ..levels import Level
 from ..winograd import WinogradConv2d
 
 
 class ResidualBlock(Level):
-    """``x + f(x)``, f being two 3x3 convolutions with normalisation, and a ReLU (and dropout) between them."""
+    """``x + f(x)``, f being two 3x3 convolutions with normalisation, and a ReLU (and dropout) between them; then noise, if any."""
 
-    def __init__(self, channels: int, norm: str, dropout: float) -> None:
+    def __init__(self, channels: int, norm: str, dropout: float, noise: bool = False) -> None:
         super().__init__()
         self.first = conv_block(
             conv=_reflected(channels, channels, 3, needs_bias(norm)),
@@ -33,7 +44,9 @@ class ResidualBlock(Level):
             activation=nn.ReLU(inplace=True),
             dropout=dropout_layer(dropout),
         )
-        self.second = conv_block(conv=_reflected(channels, channels, 3, needs_bias(norm)), norm=norm_layer(norm, channels))
+        self.second = conv_block(
+            conv=_reflected(channels, channels, 3, needs_bias(norm)), norm=norm_layer(norm, channels), noise=noise_if(noise, channels)
+        )
 
     def compute(self, x: Tensor) -> Tensor:  # noqa: D102
         return x + self.second(self.first(x))  # type: ignore[no-any-return]
@@ -55,9 +68,12 @@ class ResNet(Generator):
         norm: batch, instance or none.
         dropout: probability of the dropout inside every residual block.
         upsampling: transposed convolution as the paper; resize (nearest-neighbour doubling, then a convolution), which leaves no
-            checkerboard; or pixel_shuffle (four kernels per channel, one for each of 2x2 pixels), which starts without one.
+            checkerboard; bilinear (the same with bilinear doubling), which leaves no blocks either; or pixel_shuffle (four kernels per
+            channel, one for each of 2x2 pixels), which starts without a checkerboard.
         downsampling: strided convolution as the paper, or blur (a convolution of stride 1, then smoothing and halving), with which the
             output changes less when the source moves by a pixel (Zhang 2019).
+        noise: add noise after every residual block and doubling, each channel as much as it learns to (Karras et al. 2019), for texture
+            that the source does not say.
 
     Raises:
         UserError: a value outside these, or an image whose size does not fit.
@@ -79,8 +95,9 @@ class ResNet(Generator):
         blocks: Layers = 9,
         norm: Literal["batch", "instance", "none"] = "instance",
         dropout: Share = 0.0,
-        upsampling: Literal["transposed", "resize", "pixel_shuffle"] = "transposed",
+        upsampling: Literal["transposed", "resize", "bilinear", "pixel_shuffle"] = "transposed",
         downsampling: Literal["strided", "blur"] = "strided",
+        noise: bool = False,
     ) -> None:
         super().__init__(source_channels, target_channels)
         check_at_least(1, "width", width)
@@ -90,8 +107,14 @@ class ResNet(Generator):
         self.feature_channels = (source_channels, 2 * width, 4 * width, *[4 * width] * min(blocks, 2))
         bias = needs_bias(norm)
 
-        def block(conv: nn.Module, channels: int, pool: nn.Module | None = None) -> nn.Sequential:
-            return conv_block(conv=conv, norm=norm_layer(norm, channels), activation=nn.ReLU(inplace=True), pool=pool)
+        def block(conv: nn.Module, channels: int, pool: nn.Module | None = None, noise: bool = False) -> nn.Sequential:
+            return conv_block(
+                conv=conv,
+                norm=norm_layer(norm, channels),
+                noise=noise_if(noise, channels),
+                activation=nn.ReLU(inplace=True),
+                pool=pool,
+            )
 
         def down(channels: int) -> nn.Sequential:
             pool = blur_if(downsampling)
@@ -100,9 +123,10 @@ class ResNet(Generator):
 
         self.stem = block(_reflected(source_channels, width, 7, bias), width)
         self.down = nn.ModuleList(down(channels) for channels in (width, 2 * width))
-        self.blocks = nn.ModuleList(ResidualBlock(4 * width, norm, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(4 * width, norm, dropout, noise) for _ in range(blocks))
         self.up = nn.ModuleList(
-            block(upsample(upsampling, 2 * channels, channels, kernel=3, bias=bias), channels) for channels in (2 * width, width)
+            block(upsample(upsampling, 2 * channels, channels, kernel=3, bias=bias), channels, noise=noise)
+            for channels in (2 * width, width)
         )
         self.head = _reflected(width, target_channels, 7, bias=True)
         self.receptive_field = receptive_field([self.stem, self.down, self.blocks, self.up, self.head])

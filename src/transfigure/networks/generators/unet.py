@@ -3,7 +3,7 @@
 Source: Isola, Zhu, Zhou and Efros 2017 (arXiv:1611.07004v3), sections 3.2.1, 4.3 and 6.1.1; after Ronneberger et al. 2015.
 Where ours differs: nothing by default. With batch norm no convolution but the last has a bias, as in both public implementations, so
 the parameter counts agree with theirs. Options reach the PyTorch implementation's variant (``dropout_skip=1``), instance norm, other
-depths and bottlenecks, and up-sampling by resize-convolution or pixel shuffle.
+depths and bottlenecks, up-sampling by resize-convolution or pixel shuffle, and noise in the decoder.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ class UNet(Generator):
         dropout_skip: innermost decoder layers left without dropout (0 as the paper; the PyTorch implementation leaves out 1).
         dropout_layers: decoder layers with dropout, counted outwards from there.
         upsampling: transposed convolution as the paper; resize (nearest-neighbour doubling, then a convolution), which leaves no
-            checkerboard; or pixel_shuffle (four kernels per channel, one for each of 2x2 pixels), which starts without one.
+            checkerboard; bilinear (the same with bilinear doubling), which leaves no blocks either; or pixel_shuffle (four kernels per
+            channel, one for each of 2x2 pixels), which starts without a checkerboard.
         bottleneck: spatial lets a map of ``bottleneck_width`` x H / 2^depth x W / 2^depth pass, so what is left of the source keeps its
             place; vector lets ``bottleneck_width`` numbers without a place pass. The layers are the same, but a vector takes images of
             exactly 2^depth pixels a side, so ``depth`` must be such that 2^depth is the crop of training.
         bottleneck_width: channels of the innermost level (default the paper's: 8 times ``width`` from depth 4 on).
+        noise: add noise to the decoder's maps, each channel as much as it learns to (Karras et al. 2019), for texture that the source does
+            not say.
 
     Raises:
         UserError: a value outside these, or an image whose size does not fit.
@@ -72,9 +75,10 @@ class UNet(Generator):
         dropout: Share = 0.5,
         dropout_skip: NonNegativeInt = 0,
         dropout_layers: NonNegativeInt = 3,
-        upsampling: Literal["transposed", "resize", "pixel_shuffle"] = "transposed",
+        upsampling: Literal["transposed", "resize", "bilinear", "pixel_shuffle"] = "transposed",
         bottleneck: Literal["spatial", "vector"] = "spatial",
         bottleneck_width: PositiveInt | None = None,
+        noise: bool = False,
     ) -> None:
         super().__init__(source_channels, target_channels)
         if bottleneck not in BOTTLENECKS:
@@ -86,7 +90,9 @@ class UNet(Generator):
         self.bottleneck_width = widths[-1]
         self.feature_channels = (source_channels, *widths[:FEATURE_LEVELS])
         self.down = encoder(source_channels, widths, norm)
-        self.up = decoder(target_channels, widths, norm, dropout=dropout, dropped=dropped, upsampling=upsampling, skips=self.skips)
+        self.up = decoder(
+            target_channels, widths, norm, dropout=dropout, dropped=dropped, upsampling=upsampling, skips=self.skips, noise=noise
+        )
         self.receptive_field = receptive_field([self.down, self.up])
 
     def forward(self, x: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ SAME = (
     *("training.patience", "training.devices", "training.nodes"),
 )
 """What no variation may change: the images seen and their order. Beginnings of keys."""
+BY_TIME = ("training.epochs", "training.batch_size", "training.accumulate")
+"""What it may change where ``training.minutes`` are what all cells have alike."""
 EXAMINATIONS = ("", "translation", "reconstruction")
 """What can be looked at in every trained cell beside its evaluation (see ``examine.py``)."""
 
@@ -53,11 +55,11 @@ class Grid:
         about: what it asks, in a sentence or two.
         base: the recipe's name or file.
         set: keys set over the base for all variations.
-        variations: name to the keys that differ.
+        variations: name to the keys that differ; among them ``base``, another recipe that the variation starts from.
         seeds: each variation is trained once with each.
         metrics: registered metrics to compare; the first decides nothing, it is only shown first.
         free: keys that variations may change although they belong to the data or the budget, because they are what is asked about. The
-            images seen stay equal.
+            images seen stay equal, or, where the base has ``training.minutes``, the time.
         examine: what else is looked at: ``translation`` (what is preserved and what is new) or ``reconstruction`` (is G the identity?).
     """
 
@@ -135,17 +137,26 @@ class Grid:
             UserError: a key or value that no recipe takes, a variation that changes the budget or the data, or two alike.
         """
         base = Recipe.load(self.base, self.set)
+        timed = base.training.minutes is not None
         seen = set()
         recipes = {}
         for name, keys in self.variations.items():
-            for key in keys:
-                if key not in self.free and any(key == same or key.startswith(f"{same}.") for same in SAME):
-                    raise UserError(f"variation {name!r} changes {key}: all cells see the same images in the same order, so set it for all")
             try:
-                recipes[name] = recipe = base.updated({**keys, "name": f"{self.name}: {name}"})
+                start = Recipe.load(str(keys["base"]), self.set) if "base" in keys else base
+                given = {key: value for key, value in keys.items() if key != "base"}
+                recipes[name] = recipe = start.updated({**given, "name": f"{self.name}: {name}"})
             except UserError as error:
                 raise UserError(f"variation {name!r}: {error}") from error
-            if "data.limit" in keys or "training.epochs" in keys:
+            for key in [*given, *(base.differences(recipe) if "base" in keys else ())]:
+                if not self._may_change(key, timed):
+                    equal = "train for the same time on the same pairs" if timed else "see the same images in the same order"
+                    raise UserError(f"variation {name!r} changes {key}: all cells {equal}, so set it for all")
+            if recipe.data.seen_size != base.data.seen_size:
+                raise UserError(
+                    f"variation {name!r} is evaluated at {recipe.data.seen_size} pixels, and others at {base.data.seen_size}: "
+                    "set data.evaluation_size for all"
+                )
+            if not timed and ("data.limit" in keys or "training.epochs" in keys):
                 seen.add(recipe.training.epochs * (recipe.data.limit or 0))
         if len(seen) > 1:
             counts = " and ".join(map(str, sorted(seen)))
@@ -159,6 +170,11 @@ class Grid:
             for seed in self.seeds
             for name, recipe in recipes.items()
         ]
+
+    def _may_change(self, key: str, timed: bool) -> bool:
+        """Whether a variation may differ from the base in this key."""
+        same = {*SAME, "training.minutes"} - {*(BY_TIME if timed else ())}
+        return key in self.free or not any(key == one or key.startswith(f"{one}.") for one in same)
 
     def to_yaml(self) -> str:
         """The grid as a file that makes it again."""
