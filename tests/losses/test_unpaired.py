@@ -126,6 +126,23 @@ class TestContrastive:
         alone, both = (value("contrastive", Odd(0.0), identity=identity, width=32).item() for identity in (False, True))
         assert both > 2.05 * alone
 
+    def test_mirrored_keys_are_mirrored_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class OneSided(Shift):
+            """An encoder that sees the left and the right differently."""
+
+            def features(self, x: Tensor) -> list[Tensor]:
+                return [x * torch.linspace(0, 1, x.shape[3]), F.avg_pool2d(x, 2)]
+
+        draw = torch.rand
+        found = {}
+        for kind in (Shift, OneSided):
+            for number in (0.4, 0.6):  # below a half the keys are mirrored
+                monkeypatch.setattr(torch, "rand", lambda *size, by=number, **how: draw(*size, **how) if size[0] else torch.tensor(by))
+                found[kind, number] = value("contrastive", kind(0.2), width=32, flip_equivariance=True).item()
+        assert found[Shift, 0.4] == pytest.approx(found[Shift, 0.6], rel=1e-6), "an encoder without sides finds each place again"
+        assert found[OneSided, 0.4] > 1.01 * found[OneSided, 0.6]
+        assert value("contrastive", Shift(0.2), width=32).item() == pytest.approx(found[Shift, 0.6], rel=1e-6)
+
     def test_heads_are_trained_and_repeatable(self) -> None:
         objective = Objective([{"loss": "contrastive", "patches": 16, "width": 8}]).prepare(Shift(0.1))
         assert sum(weight.numel() for weight in objective.trained.parameters()) == 2 * (3 * 8 + 8 + 8 * 8 + 8)

@@ -79,20 +79,28 @@ class Contrastive(nn.Module):
         width: length of the vectors compared.
         temperature: t, below which differences are sharpened.
         identity: the same for target images, between y and G(y), beside it (the second half of the paper's equation 5).
+        flip_equivariance: in every second pass, at random, the keys are of the mirrored source, mirrored back: what a place is shall not
+            depend on its side. (The paper's FastCUT mirrors the images that G translates and then the queries; since images come mirrored
+            as often as not, that is the same pair of images with their names exchanged, and takes no translation more.)
 
     Raises:
         UserError: a number that is not positive.
     """
 
     def __init__(
-        self, patches: PositiveInt = 256, width: PositiveInt = 256, temperature: PositiveFloat = 0.07, identity: bool = False
+        self,
+        patches: PositiveInt = 256,
+        width: PositiveInt = 256,
+        temperature: PositiveFloat = 0.07,
+        identity: bool = False,
+        flip_equivariance: bool = False,
     ) -> None:
         super().__init__()
         for name, value in (("patches", patches), ("width", width), ("temperature", temperature)):
             if not value > 0:
                 raise UserError(f"{name} is {value}: the contrastive loss needs a number above 0")
         self.patches, self.width, self.temperature = patches, width, temperature
-        self.identity = identity
+        self.identity, self.flip_equivariance = identity, flip_equivariance
         self.heads = nn.ModuleList()
 
     def prepare(self, generator: Generator) -> None:
@@ -122,8 +130,9 @@ class Contrastive(nn.Module):
 
     def _patch_nce(self, generator: Generator, output: Tensor, source: Tensor) -> Tensor:
         queries = generator.features(output)
+        mirrored = self.flip_equivariance and bool(torch.rand(()) < 0.5)
         with torch.no_grad():
-            keys = generator.features(source)
+            keys = [key.flip(3) for key in generator.features(source.flip(3))] if mirrored else generator.features(source)
         return torch.stack([self._layer(head, *pair) for head, *pair in zip(self.heads, queries, keys, strict=True)]).mean()
 
     def _layer(self, head: nn.Module, query: Tensor, key: Tensor) -> Tensor:
