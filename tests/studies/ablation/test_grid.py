@@ -49,7 +49,7 @@ def test_shipped_grids_are_the_papers_tables() -> None:
     assert [recipe.generator.name for recipe in recipes["generators"].values()] == ["encoder_decoder"] * 2 + ["unet"] * 2
     assert [term["weight"] for recipe in recipes["lambda"].values() for term in recipe.objective.terms] == [0, 1, 10, 100, 1000]
     assert [recipe.objective.adversarial.loss for recipe in recipes["gan_loss"].values() if recipe.objective.adversarial] == [
-        "vanilla", "lsgan", "hinge", "wgan_gp",
+        "vanilla", "lsgan", "hinge", "wgan_gp", "relativistic",
     ]  # fmt: skip
     likes = {name: recipe.objective.terms[0].get("match_gradient_of") for name, recipe in recipes["cosine"].items()}
     assert likes == {"L1": None, "cosine": None, "cosine, pull of L1": "l1"}
