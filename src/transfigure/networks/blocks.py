@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ..errors import UserError, did_you_mean
+from .init import GAIN
 from .levels import ConvBlock
 from .winograd import WinogradConv2d, is_traced
 
@@ -97,6 +99,25 @@ class NoiseInjection(nn.Module):
 def noise_if(noise: bool, channels: int) -> nn.Module | None:
     """What adds noise to a map of so many channels; nothing without ``noise``."""
     return NoiseInjection(channels) if noise else None
+
+
+class EvenConv(nn.Conv2d):
+    """A convolution whose weights are multiplied by ``gain / sqrt(fan-in)`` over the deviation that they start with, in each pass.
+
+    So a layer keeps the size of what passes it, and learns at a rate that does not depend on its width. A few layers that start at
+    N(0, 0.02) with neither this nor a norm take every difference between two images down to nothing.
+
+    Source: Karras et al. 2018 (arXiv:1710.10196), section 4.1, "equalized learning rate"; gains as He et al. 2015.
+    """
+
+    def __init__(
+        self, incoming: int, outgoing: int, kernel: int, gain: float, bias: bool = True, stride: int = 1, padding: int | None = None
+    ) -> None:
+        super().__init__(incoming, outgoing, kernel, stride, kernel // 2 if padding is None else padding, bias=bias)
+        self.scale = gain / math.sqrt(incoming * kernel**2) / GAIN
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return self._conv_forward(x, self.weight * self.scale, self.bias)  # type: ignore[no-any-return]
 
 
 class DownConv(nn.Conv2d):

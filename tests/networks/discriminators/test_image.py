@@ -10,8 +10,9 @@ from torch import nn
 
 from transfigure.errors import UserError
 from transfigure.networks.base import DiscriminatorOutput
+from transfigure.networks.blocks import EvenConv
 from transfigure.networks.build import build_discriminator
-from transfigure.networks.discriminators.image import EvenConv, HalvingBlock, ImageDiscriminator
+from transfigure.networks.discriminators.image import HalvingBlock, ImageDiscriminator
 
 
 def test_parameter_count_is_the_stated_one() -> None:

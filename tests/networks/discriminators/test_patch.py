@@ -89,3 +89,20 @@ def test_a_field_larger_than_the_image_is_padded_with_zeros() -> None:
     assert padded(image).logits[0].shape == (2, 1, 1, 1)
     large = torch.randn(1, 3, 128, 128)
     assert torch.equal(padded(large).logits[0], plain(large).logits[0]), "an image that is large enough is left alone"
+
+
+@pytest.mark.parametrize("name", ["patch", "multiscale", "projection"])
+def test_without_a_norm_an_equalized_one_still_tells_two_images_apart(name: str) -> None:
+    """From its start: the others' layers shrink what passes them by four each."""
+    x = torch.rand(2, 6, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    spread = {}
+    for equalized in (False, True):
+        torch.manual_seed(0)
+        options = {"width": 16, "receptive_field": 34, "norm": "none", "equalized": equalized}
+        spread[equalized] = build_discriminator(name, 6, options, source_channels=3)(x).logits[0].std().item()
+    assert spread[False] < 0.01 and spread[True] > 0.1
+
+
+def test_weights_are_scaled_in_one_way() -> None:
+    with pytest.raises(UserError, match="by spectral or by equalized: choose one"):
+        build_discriminator("patch", 3, {"spectral": True, "equalized": True})

@@ -4,7 +4,8 @@ Source: Karras et al. 2020, "Analyzing and improving the image quality of StyleG
 residual discriminator, whose blocks are divided by sqrt(2). Spectral normalisation: Miyato et al. 2018 (arXiv:1802.05957).
 Where ours differs: the last map is averaged over its places, where the paper reads its 4x4 places one by one, so any image size will do;
 halving is a plain 2x2 average, without the paper's smoothing filter; there is no statistic over the batch, so that each image is seen by
-itself; and weights start at N(0, 0.02) as everywhere here, not N(0, 1), with scales that come to the same (:class:`EvenConv`).
+itself; and weights start at N(0, 0.02) as everywhere here, not N(0, 1), with scales that come to the same
+(:class:`~transfigure.networks.blocks.EvenConv`).
 """
 
 from __future__ import annotations
@@ -18,26 +19,8 @@ from torch import Tensor, nn
 from ...bounds import Depth, PositiveInt
 from ...registry import register
 from ..base import Discriminator, DiscriminatorOutput
-from ..blocks import check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
-from ..init import GAIN
+from ..blocks import EvenConv, check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
 from ..levels import Level
-
-
-class EvenConv(nn.Conv2d):
-    """A convolution whose weights are multiplied by ``gain / sqrt(fan-in)`` over the deviation that they start with, in each pass.
-
-    So a layer keeps the size of what passes it, and learns at a rate that does not depend on its width. Ten layers that start at N(0, 0.02)
-    with neither this nor a norm would take every difference between two images down to nothing.
-
-    Source: Karras et al. 2018 (arXiv:1710.10196), section 4.1, "equalized learning rate"; gains as He et al. 2015.
-    """
-
-    def __init__(self, incoming: int, outgoing: int, kernel: int, gain: float, bias: bool = True) -> None:
-        super().__init__(incoming, outgoing, kernel, padding=kernel // 2, bias=bias)
-        self.scale = gain / math.sqrt(incoming * kernel**2) / GAIN
-
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        return self._conv_forward(x, self.weight * self.scale, self.bias)  # type: ignore[no-any-return]
 
 
 def convolution(incoming: int, outgoing: int, kernel: int, *, spectral: bool, gain: float = math.sqrt(2), bias: bool = True) -> nn.Conv2d:

@@ -42,6 +42,7 @@ class MultiscaleDiscriminator(Discriminator):
         spectral: divide the weights of every convolution by their largest singular value, which keeps the logits' slope small (spectral
             normalisation, Miyato et al. 2018); usually with norm none.
         downsampling: inside each of them: strided convolution, or blur (a convolution of stride 1, then smoothing and halving).
+        equalized: scale the weights of every convolution so that no layer shrinks what passes it, as in ``patch``; with norm none.
 
     Raises:
         UserError: a value outside these.
@@ -66,11 +67,12 @@ class MultiscaleDiscriminator(Discriminator):
         zero_pad: bool = False,
         spectral: bool = False,
         downsampling: Literal["strided", "blur"] = "strided",
+        equalized: bool = False,
     ) -> None:
         super().__init__(channels)
         check_at_least(1, "scales", scales)
         self.scales = nn.ModuleList(
-            PatchDiscriminator(channels, width, receptive_field, norm, zero_pad, spectral, downsampling) for _ in range(scales)
+            PatchDiscriminator(channels, width, receptive_field, norm, zero_pad, spectral, downsampling, equalized) for _ in range(scales)
         )
         self.receptive_field, self.smallest_input = (getattr(self.scales[-1], side) for side in ("receptive_field", "smallest_input"))
         for _ in range(scales - 1):

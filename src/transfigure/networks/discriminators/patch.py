@@ -2,12 +2,13 @@
 
 Source: Isola et al. 2017 (arXiv:1611.07004v3), sections 3.2.2, 4.4 and 6.1.2.
 Where ours differs: it returns logits, the sigmoid being part of the loss; 34 and 142 pixels are added between the paper's 16, 70 and
-286; spectral normalisation and anti-aliased halving are options. The paper's layers are all of stride 2; as in its public code, the last
-two are of stride 1, which is what gives these sizes.
+286; spectral normalisation, an equalized learning rate and anti-aliased halving are options. The paper's layers are all of stride 2; as in
+its public code, the last two are of stride 1, which is what gives these sizes.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Literal
 
@@ -18,7 +19,7 @@ from ...bounds import PositiveInt
 from ...errors import UserError
 from ...registry import register
 from ..base import Discriminator, DiscriminatorOutput
-from ..blocks import blur_if, check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
+from ..blocks import EvenConv, blur_if, check_at_least, conv_block, encode, needs_bias, norm_layer, spectral_if
 from ..winograd import WinogradConv2d
 
 _HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
@@ -42,6 +43,8 @@ class PatchDiscriminator(Discriminator):
             normalisation, Miyato et al. 2018); usually with norm none.
         downsampling: strided convolution as the paper, or blur (a convolution of stride 1, then smoothing and halving; Zhang 2019). The
             patch is then larger than ``receptive_field`` says: 18, 40, 84, 172 and 348 pixels in place of 16, 34, 70, 142 and 286.
+        equalized: scale the weights of every convolution in each pass so that no layer shrinks what passes it (equalized learning rate,
+            Karras et al. 2018). Without a norm it is what keeps the logits apart; and without a norm D sees how strong contrasts are.
 
     Raises:
         UserError: a value outside these.
@@ -65,9 +68,10 @@ class PatchDiscriminator(Discriminator):
         zero_pad: bool = False,
         spectral: bool = False,
         downsampling: Literal["strided", "blur"] = "strided",
+        equalized: bool = False,
     ) -> None:
         super().__init__(channels)
-        patches = Patches(receptive_field, norm, spectral, downsampling)
+        patches = Patches(receptive_field, norm, spectral, downsampling, equalized)
         self.receptive_field = patches.receptive_field
         self.layers = patches.trunk(channels, width)
         self.head = patches.head(self.layers)
@@ -90,9 +94,12 @@ class Patches:
         padding: zeros on each side of what it reads.
     """
 
-    def __init__(self, receptive_field: int, norm: str, spectral: bool, downsampling: str) -> None:
+    def __init__(self, receptive_field: int, norm: str, spectral: bool, downsampling: str, equalized: bool) -> None:
         if receptive_field not in _HALVINGS:
             raise UserError(f"receptive_field is {receptive_field}: it can be {', '.join(map(str, _HALVINGS))} pixels")
+        if spectral and equalized:
+            raise UserError("a discriminator's weights are scaled by spectral or by equalized: choose one")
+        self._equalized = equalized
         self._halvings = halvings = _HALVINGS[receptive_field]
         self._norm, self._spectral, self._downsampling = norm, spectral, downsampling
         self._blurred = blur_if(downsampling) is not None
@@ -120,9 +127,11 @@ class Patches:
 
     def head(self, trunk: nn.ModuleList) -> nn.Conv2d:
         """The convolution that makes logits of what a trunk gives."""
-        return self._conv(width_of(trunk), 1, self._halvings > 0 or needs_bias(self._norm))
+        return self._conv(width_of(trunk), 1, self._halvings > 0 or needs_bias(self._norm), gain=1)
 
-    def _conv(self, incoming: int, outgoing: int, bias: bool, stride: int = 1) -> nn.Conv2d:
+    def _conv(self, incoming: int, outgoing: int, bias: bool, stride: int = 1, gain: float = math.sqrt(2)) -> nn.Conv2d:
+        if self._equalized:
+            return EvenConv(incoming, outgoing, self.kernel, gain, bias, stride, self.padding)
         return spectral_if(WinogradConv2d(incoming, outgoing, self.kernel, stride, self.padding, bias=bias), self._spectral)
 
 

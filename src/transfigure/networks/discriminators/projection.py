@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...bounds import PositiveInt
 from ...registry import register
 from ..base import Discriminator, DiscriminatorOutput
-from ..blocks import check_at_least, encode, spectral_if
+from ..blocks import EvenConv, check_at_least, encode, spectral_if
 from .patch import Patches, amid_zeros, width_of
 
 
@@ -44,6 +44,7 @@ class ProjectionDiscriminator(Discriminator):
         spectral: divide the weights of every convolution by their largest singular value, which keeps the logits' slope small (spectral
             normalisation, Miyato et al. 2018); usually with norm none, as the paper.
         downsampling: strided convolution, or blur (a convolution of stride 1, then smoothing and halving; Zhang 2019).
+        equalized: scale the weights of every convolution so that no layer shrinks what passes it, as in ``patch``; with norm none.
 
     Raises:
         UserError: a value outside these.
@@ -69,10 +70,11 @@ class ProjectionDiscriminator(Discriminator):
         zero_pad: bool = False,
         spectral: bool = False,
         downsampling: Literal["strided", "blur"] = "strided",
+        equalized: bool = False,
     ) -> None:
         super().__init__(channels)
         self.source_channels = source_channels
-        patches = Patches(receptive_field, norm, spectral, downsampling)
+        patches = Patches(receptive_field, norm, spectral, downsampling, equalized)
         self.receptive_field = patches.receptive_field
         self.layers = patches.trunk(channels - source_channels, width)
         self.head = patches.head(self.layers)
@@ -80,7 +82,8 @@ class ProjectionDiscriminator(Discriminator):
         if source_channels:
             source_width = width if source_width is None else check_at_least(1, "source_width", source_width)
             self.source_layers = patches.trunk(source_channels, source_width)
-            self.embedding = spectral_if(nn.Conv2d(width_of(self.source_layers), width_of(self.layers), 1), spectral)
+            ends = width_of(self.source_layers), width_of(self.layers)
+            self.embedding = EvenConv(*ends, 1, gain=1) if equalized else spectral_if(nn.Conv2d(*ends, 1), spectral)
         self.kernel, self.padding = patches.kernel, patches.padding
         self.whole = patches.smallest_input
         self.smallest_input = 1 if zero_pad else self.whole
