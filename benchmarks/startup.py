@@ -33,7 +33,7 @@ VERBS = {
     "list": ["list"],
     "doctor": ["doctor"],
     "translate, one image": ["translate", "model", "in/0.png", "out.png", "--overwrite", "--quiet"],
-    "train, one update": ["train", "demo", "synthetic", "--out", "new", "--quiet", *_SMALL],
+    "train, one update": ["train", "pix2pix_tiny", "synthetic", "--out", "new", "--quiet", *_SMALL],
     "evaluate, two images": ["evaluate", "--generated", "in", "--target", "other", "--metrics", "l1,psnr", "--quiet"],
     "report": ["report", "run", "--overwrite"],
     "compare": ["compare", "run", "another", "--overwrite"],
@@ -57,7 +57,7 @@ for name in ("in/0.png", "in/1.png", "other/0.png", "other/1.png"):
 """
     run([sys.executable, "-c", code], folder)
     program = [sys.executable, "-m", "transfigure"]
-    run([*program, "train", "demo", "synthetic", "--out", "run", "--quiet", *_SMALL], folder)
+    run([*program, "train", "pix2pix_tiny", "synthetic", "--out", "run", "--quiet", *_SMALL], folder)
     run([*program, "evaluate", "run", "--metrics", "l1", "--out", "run/evaluation"], folder)
     shutil.copytree(folder / "run", folder / "another")
 

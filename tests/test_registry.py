@@ -374,16 +374,16 @@ def test_a_plugin_is_read_from_the_thing_itself(plugged: str) -> None:
 
 
 def test_a_plugin_joins_recipes(plugged: str) -> None:
-    recipe = Recipe.load("demo", {"generator": "thin", "objective.terms": "[{loss: tilt, angle: 1}]", "training.best_metric": "luck"})
+    recipe = Recipe.load("pix2pix_tiny", {"generator": "thin", "objective.terms": "[{loss: tilt, angle: 1}]", "training.best_metric": "luck"})
     assert recipe.generator.options == {"kernel": 3}
     assert recipe.objective.terms == ({"loss": "tilt", "weight": 1.0, "angle": 1.0, "side": "left", "cap": None},)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
     with pytest.raises(UserError, match="side cannot be 'lefft': it takes one of left, right"):
-        Recipe.load("demo", {"objective.terms": "[{loss: tilt, side: lefft}]"})
+        Recipe.load("pix2pix_tiny", {"objective.terms": "[{loss: tilt, side: lefft}]"})
     with pytest.raises(UserError, match=r"generator\.kernel cannot be 0: it takes a whole number above 0"):
-        Recipe.load("demo", {"generator": "thin", "generator.kernel": 0})
+        Recipe.load("pix2pix_tiny", {"generator": "thin", "generator.kernel": 0})
     with pytest.raises(UserError, match=r"did you mean 'generator\.kernel'"):
-        Recipe.load("demo", {"generator": "thin", "generator.kernle": 5})
+        Recipe.load("pix2pix_tiny", {"generator": "thin", "generator.kernle": 5})
 
 
 def test_a_plugin_resolves_and_builds(plugged: str) -> None:

@@ -32,7 +32,7 @@ AT_ONCE = [
 LIGHT = [
     *([command.name, "--help"] for command in commands.commands() if command.more_help is not None),
     ["train", "pix2pix", "--help"],
-    ["train", "demo", "--generator", "resnet", "-h"],
+    ["train", "pix2pix_tiny", "--generator", "resnet", "-h"],
     ["train", "pix2pix", "folder", "--print_config"],
     ["list"],
     ["list", "--json"],

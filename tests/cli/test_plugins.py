@@ -94,7 +94,7 @@ def test_a_plugin_from_a_fresh_python(tmp_path: Path) -> None:
         "-m",
         "transfigure",
         "train",
-        "demo",
+        "pix2pix_tiny",
         "--plugins",
         "mine.py",
         "--objective.terms",

@@ -33,7 +33,7 @@ VERBS = {
         *("--size", "16", "--epochs", "1", "--width", "2", "--out", "OUT"),
     ],
     "statistics": ["statistics", "pictures", "--features", "random", "--out", "OUT.npz"],
-    "train": ["train", "demo", *TOY, "--out", "OUT"],
+    "train": ["train", "pix2pix_tiny", *TOY, "--out", "OUT"],
     "translate": ["translate", "run", "pictures", "OUT"],
     "weights": ["weights"],
 }
@@ -43,7 +43,7 @@ WORKERS = {"ablate": ["--data.workers", "1"], "train": ["--data.workers", "2"]}
 
 def make_place(folder: Path, name: str = "{}.png") -> Path:
     """Such a folder: two runs, ``pictures``, ``labelled`` pairs and a grid; the pictures are called as ``name`` says."""
-    assert main(["train", "demo", *TOY, "--out", str(folder / "run"), "--quiet"]) == 0
+    assert main(["train", "pix2pix_tiny", *TOY, "--out", str(folder / "run"), "--quiet"]) == 0
     assert main(["evaluate", str(folder / "run"), "--metrics", "l1", "--out", str(folder / "run" / "evaluation"), "--quiet"]) == 0
     shutil.copytree(folder / "run", folder / "other")
     (folder / "pictures").mkdir()

@@ -68,6 +68,6 @@ def test_it_works_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
         "--data.train 2 --data.val 1 --data.test 1 --data.load_size 32 --data.crop_size 32 --generator.width 2 --discriminator.width 2 "
         "--discriminator.receptive_field 16 --training.epochs 1 --training.preview_count 1 --training.accelerator cpu --quiet"
     )
-    said = _run("-m", "transfigure", "train", "demo", "--out", "run", *flags.split(), cwd=elsewhere, env=environment)
+    said = _run("-m", "transfigure", "train", "pix2pix_tiny", "--out", "run", *flags.split(), cwd=elsewhere, env=environment)
     assert "trained: run" in said and (elsewhere / "run" / "report.html").is_file(), "the report's templates came along"
     assert (target / "bin" / "transfigure").is_file()

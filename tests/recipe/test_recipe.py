@@ -125,7 +125,7 @@ def test_whatever_was_set_comes_back_from_the_printed_recipe(tmp_path: Path, bas
 )
 def test_any_value_anywhere_is_a_recipe_or_a_sentence(key: str, value: Any) -> None:
     try:
-        recipe = Recipe.load("demo", {key: value})
+        recipe = Recipe.load("pix2pix_tiny", {key: value})
     except UserError as error:
         assert str(error)
         return
@@ -152,7 +152,7 @@ def test_differences_name_keys_that_one_of_them_has_not() -> None:
 
 
 def test_a_recipe_resolved_by_its_data_comes_back_the_same(tmp_path: Path) -> None:
-    for base, path in (("demo", None), ("pix2pix", tmp_path)):
+    for base, path in (("pix2pix_tiny", None), ("pix2pix", tmp_path)):
         recipe = Recipe.load(base, {} if path is None else {"data.kind": "two_folders", "data.path": str(path)})
         resolved = recipe.replaced(data=resolve_data(recipe.data))
         assert Recipe.load(_write(tmp_path, resolved.to_yaml())) == resolved
@@ -437,8 +437,8 @@ def test_a_group_of_keys_is_laid_over_key_by_key() -> None:
 
 def test_an_empty_section_changes_nothing(tmp_path: Path) -> None:
     """As when every key under a heading is commented out."""
-    file = _write(tmp_path, "extends: demo\nname: demo\ndata:\ngenerator: {}\ndiscriminator:\nobjective:\ntraining:\n")
-    assert Recipe.load(file) == Recipe.load("demo")
+    file = _write(tmp_path, "extends: pix2pix_tiny\nname: pix2pix_tiny\ndata:\ngenerator: {}\ndiscriminator:\nobjective:\ntraining:\n")
+    assert Recipe.load(file) == Recipe.load("pix2pix_tiny")
 
 
 # ---- naming another thing ----------------------------------------------------------------------------------------------
@@ -501,7 +501,7 @@ def test_the_adversarial_term_can_be_taken_out_and_put_back() -> None:
 
 
 def test_files_instead_of_drawn_pictures() -> None:
-    recipe = Recipe.load("demo", {"data.path": "photos"})
+    recipe = Recipe.load("pix2pix_tiny", {"data.path": "photos"})
     assert (recipe.data.kind, recipe.data.path) == ("auto", "photos")
     assert not {"train", "world_seed"} & set(recipe.data.options)
     back = recipe.updated({"data.kind": "synthetic"})
@@ -557,7 +557,7 @@ def test_a_file_extends_a_shipped_recipe(tmp_path: Path) -> None:
 
 
 def test_a_chain_of_files_each_beside_the_last(tmp_path: Path) -> None:
-    _write(tmp_path, "extends: demo\ntraining: {epochs: 3, seed: 3}\ndata: {limit: 3}", "base.yaml")
+    _write(tmp_path, "extends: pix2pix_tiny\ntraining: {epochs: 3, seed: 3}\ndata: {limit: 3}", "base.yaml")
     _write(tmp_path, "extends: ../base.yaml\ntraining: {epochs: 2, seed: 2}", "deep/middle.yaml")
     top = _write(tmp_path, "training: {epochs: 1}\nextends: middle.yaml", "deep/top.yaml")
     recipe = Recipe.load(top)

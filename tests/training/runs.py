@@ -36,8 +36,8 @@ TINY = {
 
 
 def tiny_recipe(**more: object) -> Recipe:
-    """The demo's recipe, made tiny; ``training__epochs=1`` stands for the key ``training.epochs``."""
-    return Recipe.load("demo", {**TINY, **{key.replace("__", "."): value for key, value in more.items()}})
+    """The recipe ``pix2pix_tiny``, made tinier; ``training__epochs=1`` stands for the key ``training.epochs``."""
+    return Recipe.load("pix2pix_tiny", {**TINY, **{key.replace("__", "."): value for key, value in more.items()}})
 
 
 def unpaired_recipe(name: str, data: Path, **more: Any) -> Recipe:

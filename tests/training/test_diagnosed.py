@@ -48,7 +48,7 @@ def test_a_training_made_to_fail_is_told_while_it_fails(case: str, tmp_path: Pat
     given, word, codes = FAILING[case]
     run = tmp_path / "run"
     flags = [piece for key, value in {**TINY, **LOOKS, **given}.items() for piece in (f"--{key}", str(value))]
-    assert main(["train", "demo", "--out", str(run), *flags]) == 0
+    assert main(["train", "pix2pix_tiny", "--out", str(run), *flags]) == 0
     printed = capsys.readouterr()
     findings = [entry for entry in log_entries(run) if entry["kind"] == "health"]
     assert codes <= {entry["code"] for entry in findings}, findings
@@ -87,7 +87,7 @@ FINE: list[tuple[str, int, dict[str, Any]]] = [
     ("l1_gan", 1, UNET),
     ("l1", 0, UNET),
     ("encoder_decoder", 0, UNET),
-    ("demo", 3, UNET),
+    ("pix2pix_tiny", 3, UNET),
     ("streamlined_small", 0, {"data.unpaired": True}),
     ("streamlined", 1, {"data.unpaired": True, "generator.depth": 2}),
     ("cut", 0, {"data.unpaired": True, "generator.blocks": 1}),

@@ -33,7 +33,7 @@ ALIKE = {
 
 def start(out: Path, *more: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     flags = [word for key, value in ALIKE.items() for word in (f"--{key}", str(value))]
-    command = [sys.executable, *launcher, "-m", "transfigure", "train", "demo", *flags, "--out", str(out), *more]
+    command = [sys.executable, *launcher, "-m", "transfigure", "train", "pix2pix_tiny", *flags, "--out", str(out), *more]
     environment = {key: value for key, value in os.environ.items() if key not in ("MASTER_ADDR", "MASTER_PORT")}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**environment, "OMP_NUM_THREADS": "1"}, check=False)
 

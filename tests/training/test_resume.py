@@ -402,8 +402,8 @@ def test_a_real_process_killed_and_resumed(tmp_path: Path, signal_sent: signal.S
         for key, value in {**TINY, "training.epochs": 30, "training.checkpoint_every": 4, "training.validate_every": 0}.items()
         for word in (f"--{key}", str(value))
     ]
-    command = [sys.executable, "-m", "transfigure", "train", "demo", *flags]
-    assert main(["train", "demo", *flags, "--out", str(tmp_path / "whole"), "--quiet"]) == 0
+    command = [sys.executable, "-m", "transfigure", "train", "pix2pix_tiny", *flags]
+    assert main(["train", "pix2pix_tiny", *flags, "--out", str(tmp_path / "whole"), "--quiet"]) == 0
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path / "killed")], stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )

@@ -180,7 +180,7 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
         for side in "AB":
             images.write(tmp_path / "data" / side / f"{index}.png", random.integers(0, 4096, (32, 32, 1), dtype=np.uint16))
     made = Recipe.load(
-        "demo",
+        "pix2pix_tiny",
         {
             **{"data.kind": "two_folders", "data.path": str(tmp_path / "data"), "data.crop_size": 32, "data.load_size": 32},
             **{"data.source_range": [0, 4095], "data.target_range": [0, 4095], "generator.width": 4, "discriminator.width": 4},
@@ -196,7 +196,7 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
 def test_without_a_place_a_run_finds_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     made = tiny_recipe(training__epochs=1, training__validate_every=0)
-    assert [train(made, quiet=True), train(made, quiet=True)] == [Path("runs/demo"), Path("runs/demo-2")]
+    assert [train(made, quiet=True), train(made, quiet=True)] == [Path("runs/pix2pix_tiny"), Path("runs/pix2pix_tiny-2")]
     with pytest.raises(UserError, match="without a place"):
         train(made, resume=True, quiet=True)
 

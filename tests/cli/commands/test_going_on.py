@@ -43,17 +43,17 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("bfloat16", [True, False])
 def test_a_cpu_that_could_be_faster_is_told_of(told, monkeypatch: pytest.MonkeyPatch, bfloat16: bool) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(engine, "cpu_has_bfloat16", lambda: bfloat16)
-    _, said = told("train", "demo", *FLAGS, "--training.schedule", "constant", "--out", "run")
+    _, said = told("train", "pix2pix_tiny", *FLAGS, "--training.schedule", "constant", "--out", "run")
     assert ("--training.precision auto" in said) == bfloat16
     for more in (["run", "--resume", "--training.epochs", "2"], ["chosen", "--training.precision", "bf16-mixed"]):
-        words = [] if "--resume" in more else ["demo", *FLAGS]
+        words = [] if "--resume" in more else ["pix2pix_tiny", *FLAGS]
         _, said = told("train", *words, "--out", *more)
         assert "--training.precision auto" not in said
 
 
 def test_a_first_run_says_what_comes_at_every_step(told, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(engine, "cpu_has_bfloat16", lambda: False)
-    answered, said = told("train", "demo", *FLAGS, "--out", "a run")
+    answered, said = told("train", "pix2pix_tiny", *FLAGS, "--out", "a run")
     opening = [line for line in said.splitlines() if not line.startswith("note: ")][:5]
     assert opening[0] == "data:    6 pairs to train on, 2 to validate, 1 to test; from synthetic, AtoB"
     assert opening[1] == "sizes:   32 x 32 pixels, cut from 36 x 36; 3 -> 3 channels, uint8 -> uint8"
@@ -95,14 +95,14 @@ def test_a_first_run_says_what_comes_at_every_step(told, monkeypatch: pytest.Mon
 
 
 def test_quiet_is_quiet(told) -> None:  # type: ignore[no-untyped-def]
-    assert told("train", "demo", *FLAGS, "--out", "run", "--quiet")[1] == ""
+    assert told("train", "pix2pix_tiny", *FLAGS, "--out", "run", "--quiet")[1] == ""
     assert told("translate", "run", "run/samples/fixed/0_source.png", "translated.png", "--quiet") == ("translated.png\n", "")
 
 
 def test_what_is_said_next_names_the_plugins(told) -> None:  # type: ignore[no-untyped-def]
     Path("mine.py").write_text(PLUGIN)
     answered, _ = told(
-        "train", "demo", *FLAGS, "--objective.terms", "[l1, nothing_at_all]", "--plugins", "mine.py", "--out", "run", "--quiet"
+        "train", "pix2pix_tiny", *FLAGS, "--objective.terms", "[l1, nothing_at_all]", "--plugins", "mine.py", "--out", "run", "--quiet"
     )
     flags = f"--plugins {Path('mine.py').resolve()}"
     assert f"next:    transfigure translate run INPUT OUTPUT {flags}   |   transfigure evaluate run {flags}" in answered

@@ -66,7 +66,7 @@ def test_flags_reach_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("data", "kind", "path"), [("synthetic", "synthetic", None), ("2024", "auto", "2024"), ("a/b.csv", "auto", "a/b.csv")]
 )
-@pytest.mark.parametrize("recipe", ["pix2pix", "demo"])
+@pytest.mark.parametrize("recipe", ["pix2pix", "pix2pix_tiny"])
 def test_data_is_a_place_or_the_word_synthetic(
     capsys: pytest.CaptureFixture[str], recipe: str, data: str, kind: str, path: str | None
 ) -> None:
@@ -88,6 +88,6 @@ def test_words_and_flags_in_any_order(capsys: pytest.CaptureFixture[str], argume
 
 
 def test_an_explicit_kind_goes_before_the_guess(capsys: pytest.CaptureFixture[str]) -> None:
-    page = printed(capsys, "train", "demo", "photos", "--data.kind", "two_folders", "--data.a", "01", "--print_config")
+    page = printed(capsys, "train", "pix2pix_tiny", "photos", "--data.kind", "two_folders", "--data.a", "01", "--print_config")
     section = yaml.safe_load(page)["data"]
     assert (section["kind"], section["path"], section["a"], section["b"]) == ("two_folders", "photos", "01", "B")
