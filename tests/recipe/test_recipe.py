@@ -447,7 +447,7 @@ def test_an_empty_section_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["generator", "generator.name"])
 def test_another_generator_keeps_what_it_shares_and_drops_the_rest(key: str) -> None:
     recipe = _load(**{"generator.width": 32, "generator.dropout_layers": 2}).updated({key: "resnet"})
-    shared = {"width": 32, "norm": "batch", "dropout": 0.5, "upsampling": "transposed"}
+    shared = {"width": 32, "norm": "batch", "dropout": 0.5, "upsampling": "transposed", "noise": False}
     assert recipe.generator.options == {**shared, "blocks": 9, "downsampling": "strided"}
     back = recipe.updated({key: "unet"})
     assert back.generator.options["depth"] == 8
