@@ -374,7 +374,9 @@ def test_a_plugin_is_read_from_the_thing_itself(plugged: str) -> None:
 
 
 def test_a_plugin_joins_recipes(plugged: str) -> None:
-    recipe = Recipe.load("pix2pix_tiny", {"generator": "thin", "objective.terms": "[{loss: tilt, angle: 1}]", "training.best_metric": "luck"})
+    recipe = Recipe.load(
+        "pix2pix_tiny", {"generator": "thin", "objective.terms": "[{loss: tilt, angle: 1}]", "training.best_metric": "luck"}
+    )
     assert recipe.generator.options == {"kernel": 3}
     assert recipe.objective.terms == ({"loss": "tilt", "weight": 1.0, "angle": 1.0, "side": "left", "cap": None},)
     assert Recipe.from_dict(recipe.to_dict()) == recipe

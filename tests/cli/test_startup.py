@@ -17,7 +17,9 @@ HEAVY = frozenset(
     {"torch", "numpy", "PIL", "matplotlib", "jinja2", "yaml", "pydantic", "lightning_fabric", "torchmetrics", "scipy", "sympy"}
 )
 """Libraries that take a noticeable part of a second, or that come with another in which they do. (torch brings numpy.)"""
-TRAIN = "train pix2pix_tiny synthetic --quiet --training.epochs 1 --data.size 32 --data.crop_size 32 --data.load_size 32 --generator.width 2"
+TRAIN = (
+    "train pix2pix_tiny synthetic --quiet --training.epochs 1 --data.size 32 --data.crop_size 32 --data.load_size 32 --generator.width 2"
+)
 
 
 def imported(*arguments: str, folder: Path) -> set[str]:

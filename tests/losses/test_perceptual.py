@@ -175,7 +175,18 @@ def test_what_perceptual_cannot_see_is_refused_before_training() -> None:
 
 
 TINY = ["--data.train", "4", "--data.test", "2", "--generator.width", "2", "--discriminator.width", "2", "--training.epochs", "1"]
-TRAIN = ["train", "pix2pix_tiny", *TINY, "--training.preview_count", "1", "--training.log_every", "1", "--training.accelerator", "cpu", "--quiet"]
+TRAIN = [
+    "train",
+    "pix2pix_tiny",
+    *TINY,
+    "--training.preview_count",
+    "1",
+    "--training.log_every",
+    "1",
+    "--training.accelerator",
+    "cpu",
+    "--quiet",
+]
 TERM = ["--objective.terms", "[{loss: perceptual, distance: lpips_alex, weight: 2}]"]
 
 

@@ -19,7 +19,7 @@ from transfigure.training.checkpoint import load_checkpoint
 from transfigure.training.steps.pix2pix import Pix2PixStep
 from transfigure.training.trainer import train
 from transfigure.training.validation import Validation
-from transfigure.translation.translator import Translator
+from transfigure.translation.translator import Translator, open_translator
 
 
 def test_a_run_directory_holds_all_that_was_promised(tmp_path: Path) -> None:
@@ -172,6 +172,17 @@ def test_previews_and_validation_are_of_the_size_that_is_evaluated(tmp_path: Pat
     assert shown and all(shape[0] % 32 == 0 for shape in shown), shown
     assert [row["l1"] for entry in log_entries(run, "validation") if (row := entry["metrics"])]
     assert Translator.load(run).config.trained_size == 16
+
+
+@pytest.mark.parametrize("norm", ["batch", "running"])
+def test_a_model_translates_with_the_statistics_that_its_recipe_says(tmp_path: Path, norm: str) -> None:
+    run = train(tiny_recipe(training__inference_norm=norm, training__epochs=1, generator__dropout=0.0), tmp_path / "run", quiet=True)
+    translator = Translator.load(run)
+    assert translator.inference.norm == norm
+    source, shown = (images.read(run / "samples" / name) for name in ("fixed/0_source.png", "00000006/0.png"))
+    assert np.array_equal(translator(source), shown), "the last preview is what the model makes"
+    other = open_translator(run, norm="running" if norm == "batch" else "batch")
+    assert not np.array_equal(other(source), shown)
 
 
 def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:

@@ -335,6 +335,11 @@ class Training(Named):
         None,
         "decay per update of an exponential moving average of G, which is then what is saved as the model, such as 0.999; null is off.",
     )
+    inference_norm: Literal["batch", "running"] = key(
+        "batch",
+        "the statistics with which a generator of batch norm translates, in previews and validation too: of the image at hand, as the "
+        "paper, or ``running``, those gathered in training, which suit whole images after training on crops. The model keeps it.",
+    )
     seed: Seed = key(0, "seed of initialisation, order, crops and dropout.")
     log_every: PositiveInt = key(50, "images between two lines of log.jsonl.")
     preview_every: PositiveInt | None = key(None, "images between two sets of preview pictures; null is once an epoch.")

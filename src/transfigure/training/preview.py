@@ -13,6 +13,7 @@ from ..data import images
 from ..data.display import limits, shown, strip
 from ..data.open import OpenedData
 from ..errors import UserError
+from ..networks.model_file import Norm
 from ..networks.modes import inference
 from ..progress import say
 
@@ -25,9 +26,10 @@ class Previews:
         count: how many examples.
         folder: ``samples/``; sources and targets go to ``fixed/``, generated pictures to a folder per moment.
         device: where the generator is.
+        norm: the statistics that it translates with, ``batch`` or ``running``.
     """
 
-    def __init__(self, data: OpenedData, count: int, folder: Path, device: torch.device) -> None:
+    def __init__(self, data: OpenedData, count: int, folder: Path, device: torch.device, norm: Norm = "batch") -> None:
         pairs = data.val or data.test or data.train_plain
         chosen = [round(i * (len(pairs) - 1) / max(1, count - 1)) for i in range(min(count, len(pairs)))]
         self._pairs = []
@@ -36,7 +38,7 @@ class Previews:
                 self._pairs.append(pairs[index])
             except UserError as error:  # test pairs are not read before: a picture less is no cause to train nothing
                 say(f"note: there is no preview of {pairs.records[index].name}: {error}")
-        self._data, self._folder, self._device = data, folder, device
+        self._data, self._folder, self._device, self._norm = data, folder, device, norm
 
     def draw(self, generator: nn.Module, seen: int) -> tuple[Tensor, Tensor]:
         """Generate every example, each by itself, and write the pictures.
@@ -52,7 +54,7 @@ class Previews:
             return torch.empty(0), torch.empty(0)
         fakes = []
         for pair in self._pairs:
-            with inference(generator, seed=0):
+            with inference(generator, self._norm, seed=0):
                 fakes.append(generator(pair.source[None].to(self._device))[0].float().cpu())
         for index, (pair, fake) in enumerate(zip(self._pairs, fakes)):
             if not any((self._folder / "fixed").glob(f"{index}_target.*")):

@@ -28,7 +28,7 @@ from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
 from ..networks.build import outline_of
-from ..networks.model_file import Domain, ModelConfig, save_model
+from ..networks.model_file import Domain, Inference, ModelConfig, save_model
 from ..processes import StopRequest
 from ..progress import Progress, duration, say
 from ..recipe import Recipe, Training
@@ -296,7 +296,7 @@ class Trainer:
                 raise UserError(
                     "training.schedule plateau needs validation pairs, and there are none: add a val folder, or choose another schedule"
                 )
-        self.validation = Validation(data, training.best_metric, engine.device, training.validate_every > 0)
+        self.validation = Validation(data, training.best_metric, engine.device, training.validate_every > 0, training.inference_norm)
         seed_everything(training.seed)
         self.step = build_step(Setup(recipe, (data.source_channels, data.target_channels), engine, unpaired=data.unpaired))
         self.generator = self.step.generator
@@ -309,7 +309,7 @@ class Trainer:
         self.batches_per_epoch = self._sampler(0, 0).batches
         self.updates = Updates(self.step, engine, graphs_for(recipe, self.step, engine), quiet)
         self.feed = feed(data.train, recipe.data, training.update_size, engine.device)
-        self.previews = Previews(data, training.preview_count, run.samples, engine.device)
+        self.previews = Previews(data, training.preview_count, run.samples, engine.device, training.inference_norm)
         self.data_check = DataCheck(data, run, engine.leads, quiet, self._write)
         self.log: RunLog | None = None  # opened by fit, in the process that leads
         self.expected = Expectation(quiet=True)
@@ -765,6 +765,7 @@ class Trainer:
             target=domains[1],
             size_multiple=self.generator.size_multiple,
             trained_size=recipe.data.crop_size,
+            inference=Inference(norm=recipe.training.inference_norm),
             checkpoint=checkpoint,
             recipe=recipe.to_dict(),
         )

@@ -12,6 +12,7 @@ from torch import nn
 from ..data.open import OpenedData
 from ..errors import Skipped, UserError
 from ..metrics.metric import ImageMetric, Metric
+from ..networks.model_file import Norm
 from ..networks.modes import inference
 from ..progress import say, track
 from ..registry import build, names, resolve
@@ -41,14 +42,15 @@ class Validation:
         best_metric: the metric by which ``best`` is chosen; it is scored beside the usual three.
         device: where the generator is.
         wanted: whether the recipe asks for validations at all.
+        norm: the statistics that the generator translates with, ``batch`` or ``running``.
 
     Raises:
         UserError: the metric cannot choose: it gives several numbers, or none without pairs.
         Missing: the metric's weights are not there.
     """
 
-    def __init__(self, data: OpenedData, best_metric: str, device: torch.device, wanted: bool = True) -> None:
-        self._pairs, self._device = data.val, device
+    def __init__(self, data: OpenedData, best_metric: str, device: torch.device, wanted: bool = True, norm: Norm = "batch") -> None:
+        self._pairs, self._device, self._norm = data.val, device, norm
         self.possible = wanted and len(data.val) > 0
         self.lower_is_better = False
         self._metrics: dict[str, Metric] = {}
@@ -85,7 +87,7 @@ class Validation:
                     say(f"note: a validation pair is left out: {error}")
                 self._unreadable.add(index)
                 continue
-            with inference(generator, seed=0):
+            with inference(generator, self._norm, seed=0):
                 fake = generator(pair.source[None].to(self._device)).float().cpu()
             for name, metric in self._metrics.items():
                 if name not in self._skipped:

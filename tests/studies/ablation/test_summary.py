@@ -210,7 +210,9 @@ def test_a_damaged_ablation_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
 
 def write_run(path: Path, evaluated: bool = True, **overrides: Any) -> Path:
     path.mkdir(parents=True)
-    (path / "recipe.yaml").write_text(Recipe.load("pix2pix_tiny", {key.replace("__", "."): value for key, value in overrides.items()}).to_yaml())
+    (path / "recipe.yaml").write_text(
+        Recipe.load("pix2pix_tiny", {key.replace("__", "."): value for key, value in overrides.items()}).to_yaml()
+    )
     if evaluated:
         write_evaluation(path, [row("ssim", 0.5)])
     return path
