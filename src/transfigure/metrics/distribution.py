@@ -217,8 +217,28 @@ class RandomFrechet(FrechetMetric):
         super().__init__(random_network())
 
 
+class KernelMetric(FeatureMetric):
+    """The squared maximum mean discrepancy of two sets of features, times 1,000, with the kernel of the KID."""
+
+    def distance(self, generated: Tensor, real: Tensor) -> dict[str, float]:
+        """``{name: 1000 MMD^2}``."""
+        _comparable(generated, real, self.label)
+        _enough(generated, real, 2, self.label)
+        return {self.name: 1000 * divergence.kid(generated, real)[0]}
+
+    def interval(self) -> dict[str, Interval]:
+        """1.96 standard errors on both sides."""
+        value, error = divergence.kid(self.generated, self.real)
+        return {} if not math.isfinite(error) else {self.name: (1000 * (value - 1.96 * error), 1000 * (value + 1.96 * error))}
+
+    def caution(self) -> str:
+        """Few images make it noisy."""
+        n = min(_count(self._generated), _count(self._real) if self.reference is None else self.reference.count)
+        return f"of {n:,} images, where {KID_IMAGES:,} are the least: too noisy to compare" if n < KID_IMAGES else ""
+
+
 @register("metric", "kid", needs="weights")
-class KID(FeatureMetric):
+class KID(KernelMetric):
     """Kernel Inception distance, times 1,000: squared maximum mean discrepancy of Inception features; 0 on average for equal sets.
 
     The unbiased estimate over all images with the kernel k(x, y) = (x.y / d + 1)^3, d = 2,048. It can be negative. Its interval is
@@ -240,21 +260,25 @@ class KID(FeatureMetric):
     def __init__(self, resize: Literal["tf1", "clean"] = "tf1") -> None:
         super().__init__(inception(resize))
 
-    def distance(self, generated: Tensor, real: Tensor) -> dict[str, float]:
-        """``{name: 1000 MMD^2}``."""
-        _comparable(generated, real, self.label)
-        _enough(generated, real, 2, self.label)
-        return {self.name: 1000 * divergence.kid(generated, real)[0]}
 
-    def interval(self) -> dict[str, Interval]:
-        """1.96 standard errors on both sides."""
-        value, error = divergence.kid(self.generated, self.real)
-        return {} if not math.isfinite(error) else {self.name: (1000 * (value - 1.96 * error), 1000 * (value + 1.96 * error))}
+@register("metric", "random_kid")
+class RandomKID(KernelMetric):
+    """The KID's estimate on the features of a fixed random network, times 1,000: needs no weights, and is NOT the KID.
 
-    def caution(self) -> str:
-        """Few images make it noisy."""
-        n = min(_count(self._generated), _count(self._real) if self.reference is None else self.reference.count)
-        return f"of {n:,} images, where {KID_IMAGES:,} are the least: too noisy to compare" if n < KID_IMAGES else ""
+    Beside ``random_frechet``, whose value falls as images are added: this one is unbiased, so that test sets of different sizes can be
+    compared. The kernel is k(x, y) = (x.y / d + 1)^3, d = 2 C + 176. It can be negative. Its interval is 1.96 standard errors.
+
+    Blind to pairing and to meaning; its scale depends on the data and is comparable with nothing else.
+
+    Source: Bińkowski et al. 2018, "Demystifying MMD GANs", section 4; the features are ours (see ``random_frechet``).
+    """
+
+    name = "random_kid"
+    label = "KID x 1,000, random features"
+    better: ClassVar[Better] = "lower"
+
+    def __init__(self) -> None:
+        super().__init__(random_network())
 
 
 @register("metric", "prdc", needs="weights")

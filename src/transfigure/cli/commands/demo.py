@@ -25,6 +25,8 @@ MADE = re.compile(
     r"|evaluation/(evaluation\.json|per_image\.csv|panels/\d\d_\w+\.png)|demo/(source|target|generated)/street_\d+\.png)"
 )
 """What a demo leaves in its folder."""
+SHOWN = 24
+"""Test pictures that are translated to be looked at; the scores are of all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +74,7 @@ def run_demo(out: Path, quiet: bool = False) -> str:
     section = resolve_data(recipe.data)
     records = find_records(section).splits
     drawn = out / "demo"
-    for record in directed(records["test"], section.direction):
+    for record in directed(records["test"], section.direction)[:SHOWN]:
         source, target = record.load()
         images.write(drawn / "source" / f"{record.name}.png", source)
         images.write(drawn / "target" / f"{record.name}.png", target)
