@@ -174,7 +174,8 @@ def test_perfect_is_what_the_target_scores(name: str) -> None:
 def test_a_distance_of_the_target_to_itself_is_none(name: str) -> None:
     target = scenes()
     none, far = evaluate(name, target, target), evaluate(name, noise(target), target)
-    assert all(abs(none[value]) < 1e-5 * far[value] for value in far if quality(metric_class(name), value))
+    # below it, too: an unbiased estimate of a set against its very self is negative
+    assert all(none[value] < 1e-5 * far[value] for value in far if quality(metric_class(name), value))
 
 
 @pytest.mark.parametrize("name", FREE)
