@@ -172,9 +172,9 @@ class Grid:
         ]
 
     def _may_change(self, key: str, timed: bool) -> bool:
-        """Whether a variation may differ from the base in this key."""
+        """Whether a variation may differ from the base in this key; the size of evaluation is compared as what it comes to."""
         same = {*SAME, "training.minutes"} - {*(BY_TIME if timed else ())}
-        return key in self.free or not any(key == one or key.startswith(f"{one}.") for one in same)
+        return key in (*self.free, "data.evaluation_size") or not any(key == one or key.startswith(f"{one}.") for one in same)
 
     def to_yaml(self) -> str:
         """The grid as a file that makes it again."""
