@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a GPU makes of the package, on a machine that has Python, PyTorch for CUDA and little else, and no network.
 #
-#   benchmarks/gpu.sh --out FOLDER [correctness] [speed] [modes] [classical] [trainings] [--windows FOLDER] [--reference FOLDER]
+#   benchmarks/gpu.sh --out FOLDER [correctness] [speed] [modes] [classical] [recipes] [trainings] [--windows FOLDER] [--reference FOLDER]
 #
 # WHEELS names a folder of wheels for what that Python lacks (pip download --no-deps --only-binary=:all: ...). All arguments go to
 # benchmarks/gpu; a dry run at toy size on a CPU is  benchmarks/gpu.sh --dry-run --out FOLDER

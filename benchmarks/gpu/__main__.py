@@ -1,6 +1,8 @@
 """What a GPU makes of the package: correctness first, then speed, then trainings at 256 pixels.
 
-    python benchmarks/gpu --out FOLDER [correctness] [speed] [modes] [classical] [trainings] [--windows FOLDER] [--reference FOLDER]
+    python benchmarks/gpu --out FOLDER [PART ...] [--windows FOLDER] [--reference FOLDER]
+
+The parts are correctness, speed, modes, classical, recipes and trainings; all of them if none is named.
 
 Everything is printed as it comes, kept in ``gpu.json``, and told again as one table at the end. ``--dry-run`` is the same code at toy
 size on the CPU. See ``benchmarks/gpu.sh`` for a machine that has only Python and PyTorch.
@@ -20,7 +22,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # must stand before
 import torch
 from setting import Findings, Setting
 
-PARTS = ("correctness", "speed", "modes", "classical", "trainings")
+PARTS = ("correctness", "speed", "modes", "classical", "recipes", "trainings")
 TOY = ["--dry-run", "--out", "gpu", "--minutes", "30"]
 """Arguments of a run that takes a minute or two."""
 
@@ -47,7 +49,7 @@ def main() -> int:
     found.number("machine", _machine())
     from correctness import check
     from speed import measure
-    from trainings import classical, compare_modes, run
+    from trainings import classical, compare_modes, compare_recipes, run
 
     updates = options.updates or (6 if options.dry_run else 6000)
     parts: dict[str, Callable[[], object]] = {
@@ -55,6 +57,7 @@ def main() -> int:
         "speed": lambda: measure(setting, found, options.reference),
         "modes": lambda: compare_modes(setting, found),
         "classical": lambda: classical(setting, found, options.limit or found.left),
+        "recipes": lambda: compare_recipes(setting, found),
         "trainings": lambda: run(setting, found, options.windows, updates, options.limit or found.left),
     }
     for name in (name for name in parts if name in options.parts):

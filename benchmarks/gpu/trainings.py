@@ -46,9 +46,11 @@ class Training:
         name: of the run.
         pairs: training pairs, for the number of epochs.
         batch: pairs in a batch.
-        flags: after ``transfigure train pix2pix``.
+        flags: after ``transfigure train RECIPE``.
         scored: after ``transfigure evaluate RUN``.
         segmented: score also by a segmenter that is trained on the same pairs.
+        recipe: what is trained.
+        minutes: train for so long, in place of epochs, with the recipe's own batch.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Training:
     flags: tuple[str, ...]
     scored: tuple[str, ...] = ("--metrics", METRICS)
     segmented: bool = False
+    recipe: str = "pix2pix"
+    minutes: float | None = None
 
 
 def run(setting: Setting, found: Findings, windows: Path | None, updates: int, limit: float | None) -> None:
@@ -152,6 +156,31 @@ def compare_modes(setting: Setting, found: Findings) -> None:
             found.check(f"{mode.name} as three seeds of plain float32", None if small else passed, ", ".join(words), scores=scores)
 
 
+def compare_recipes(setting: Setting, found: Findings) -> None:
+    """``modern`` beside ``pix2pix`` at 256 pixels, for the same time, one after the other with the card to itself; and their pictures."""
+    small = setting.device == "cpu"
+    minutes, test = (0.02, setting.held_out) if small else (2.0, 300)
+    found.section(f"modern beside pix2pix: {minutes:g} minutes each, alone on the card, at 256 pixels")
+    drawn = ("synthetic", "--data.train", str(setting.pairs if small else 1500), "--data.test", str(test), "--data.val", "0")
+    toy = {"pix2pix": _toy(setting), "modern": _toy(setting)}
+    if small:
+        toy["modern"] += ("--data.evaluation_size", str(setting.size), "--generator.depth", "3")
+    scored = ("--metrics", f"{METRICS},random_kid,detail,grid")
+    half = ("--training.precision", "bf16-mixed")
+    trainings = [
+        Training(f"drawn_{name}", 1, 1, (*drawn, *flags, *half), scored, recipe=name, minutes=minutes) for name, flags in toy.items()
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for training in trainings:
+            with found.trying(training.name):
+                trained, evaluated, took = _train(setting, training, folder, 0, None, None)
+                _told(training, folder / training.name, trained, took, found)
+                _scored(training, folder / training.name, evaluated, found)
+        with found.trying("pictures of both recipes"):
+            _pictures(trainings, folder, found.folder, "recipes")
+
+
 def classical(setting: Setting, found: Findings, limit: float | None) -> None:
     """The size of the classical run, 476 pairs for 200 epochs, alone on the card; at batch 1 its rate tells how long it would take."""
     found.section("476 pairs, 200 epochs: alone on the card, with checkpoints and previews as the recipe has them")
@@ -240,10 +269,14 @@ def _train(
     """Train and evaluate, which report, in processes of their own; how training and evaluation ended, and how long training took."""
     start = time.monotonic()
     run = str(folder / training.name)
-    options = {"epochs": epochs_of(training, updates), "batch_size": training.batch, "log_every": 2 if setting.device == "cpu" else 200}
+    options: dict[str, float] = {"log_every": 2 if setting.device == "cpu" else 200}
+    if training.minutes is None:
+        options |= {"epochs": epochs_of(training, updates), "batch_size": training.batch}
+    else:
+        options |= {"epochs": 10**6, "minutes": training.minutes}
     options |= {"checkpoint_every": 10**9, "preview_every": 8000, "validate_every": 0}
     words = [word for key, value in options.items() for word in (f"--training.{key}", str(value))]
-    trained = _transfigure("train", "pix2pix", *training.flags, *words, "--out", run, "--quiet", limit=limit)
+    trained = _transfigure("train", training.recipe, *training.flags, *words, "--out", run, "--quiet", limit=limit)
     took = time.monotonic() - start
     scored = list(training.scored)
     if training.segmented and segmenter is not None:
@@ -277,7 +310,7 @@ def _told(training: Training, run: Path, ended: Ended, seconds: float, found: Fi
     words += f"{lines[-1]['images']:,} images in {seconds:.0f} s, {rate:.3g} images/s; at the end L1 {l1:.3f}, G {means['g']:.2f}, "
     words += f"D {means['d']:.2f} (real {means['d_real']:.2f}, fake {means['d_fake']:.2f})"
     words += f"; health: {', '.join(health)}" if health else ""
-    command = ["transfigure train pix2pix", *training.flags]
+    command = [f"transfigure train {training.recipe}", *training.flags]
     finite = bool(np.isfinite([l1, *means.values()]).all())
     values = {"images_per_second": rate, "seconds": seconds, "l1": l1, "command": command, **means}
     found.check(training.name, finite, words, **values)
@@ -292,13 +325,13 @@ def _scored(training: Training, run: Path, ended: Ended, found: Findings) -> Non
     found.tell(ended.stdout)
 
 
-def _pictures(trainings: Sequence[Training], folder: Path, out: Path) -> None:
-    """Sheets of source, generated and target; the two precisions of one task stand side by side."""
+def _pictures(trainings: Sequence[Training], folder: Path, out: Path, together: str = "drawn") -> None:
+    """Sheets of source, generated and target; all of the drawn facades stand side by side in one of the name ``together``."""
     drawn, others = (
         [one for one in trainings if one.name.startswith("drawn")],
         [one for one in trainings if not one.name.startswith("drawn")],
     )
-    for name, group in (("drawn", drawn), *((one.name, [one]) for one in others)):
+    for name, group in ((together, drawn), *((one.name, [one]) for one in others)):
         models = [Translator.load(folder / one.name) for one in group]
         pairs = held_out(models[0], None, "test", {}).pairs
         chosen = [round(at * (len(pairs) - 1) / (ROWS - 1)) for at in range(ROWS)]

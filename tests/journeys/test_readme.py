@@ -76,7 +76,12 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         images.write(tmp_path / "art" / "paintings" / f"{name}.png", render(draw_scene(2, index), "night", size))
         images.write(tmp_path / "their_output" / f"{name}.png", noise_image(size, size, seed=index))
     torch.save(reference_unet(3, 3, 2, 5, "batch"), tmp_path / "latest_net_G.pth")
-    small = {"extends": str(shipped()["demo"]), **{key: value for key, value in SMALL.items() if key != "data.limit"}, "data.train": 8, "data.test": 30}
+    small = {
+        "extends": str(shipped()["demo"]),
+        **{key: value for key, value in SMALL.items() if key != "data.limit"},
+        "data.train": 8,
+        "data.test": 30,
+    }
     (tmp_path / ".demo").mkdir()
     (tmp_path / ".demo" / "demo.yaml").write_text(yaml.safe_dump(_nested(small)))
     known = {**shipped(), "demo": tmp_path / ".demo" / "demo.yaml"}

@@ -306,7 +306,7 @@ def test_ctrl_c_saves_every_cell_and_says_how_to_go_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in shipped() if not Grid.load(name).examine])
 def test_every_grid_of_pairs_runs_end_to_end(tmp_path: Path, name: str) -> None:
-    grid = Grid.load(name, {**TOY, "data.load_size": 64, "data.crop_size": 64}, [0])
+    grid = Grid.load(name, {**TOY, "data.load_size": 128, "data.crop_size": 64}, [0])
     out = ablate(grid, tmp_path / "out", HERE, quiet=True)
     states = ledger(out)
     assert {cell["state"] for cell in states.values()} == {"done"}, states

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import signal
 import subprocess
@@ -102,9 +103,10 @@ def ablate(
         if not Path(plugin).is_file():
             raise UserError(f"plugin {plugin} does not exist: give the path of a Python file that registers something")
     write_text(folder / GRID, grid.to_yaml())
-    pairs, epochs = len(records["train"]), cells[0].recipe.training.epochs
-    each = pairs * epochs
-    ledger = Ledger(folder, grid, cells, f"{counted(each, 'image')} a cell ({counted(epochs, 'epoch')} of {counted(pairs, 'pair')})")
+    pairs, epochs, minutes = len(records["train"]), cells[0].recipe.training.epochs, cells[0].recipe.training.minutes
+    each, unit = (pairs * epochs, "img") if minutes is None else (math.ceil(60 * minutes), "s")
+    budget = f"{counted(each, 'image')} a cell ({counted(epochs, 'epoch')} of {counted(pairs, 'pair')})"
+    ledger = Ledger(folder, grid, cells, budget if minutes is None else f"{minutes:g} min a cell, on {counted(pairs, 'pair')}")
     ledger.write()
     waiting = [cell for cell in cells if ledger.states[cell]["state"] != "done"]
     if waiting and options.segmenter == "train":
@@ -117,7 +119,7 @@ def ablate(
     if not quiet and len(waiting) < len(cells):
         say(f"note: {len(cells) - len(waiting)} of {len(cells)} cells are done already")
     runner = _in_processes if options.isolate else _in_this_process
-    with Progress(len(waiting) * each, f"cell 0/{len(waiting)}", quiet=quiet) as progress:
+    with Progress(len(waiting) * each, f"cell 0/{len(waiting)}", unit, quiet=quiet) as progress:
         runner(ledger, waiting, grid, options, progress, each)
     if grid.examine:
         from .examine import agreements
@@ -247,9 +249,10 @@ def _in_processes(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options
                     process.send_signal(signal.SIGTERM)
             for cell, process in list(running.items()):
                 code = process.poll()
-                images = each if code is not None else int(finite(last_line(ledger.folder / cell.path / "log.jsonl").get("images")) or 0)
-                progress.advance(max(0, min(images, each) - counted[cell]))
-                counted[cell] = max(images, counted[cell])
+                key = "images" if cell.recipe.training.minutes is None else "seconds"
+                done = each if code is not None else int(finite(last_line(ledger.folder / cell.path / "log.jsonl").get(key)) or 0)
+                progress.advance(max(0, min(done, each) - counted[cell]))
+                counted[cell] = max(done, counted[cell])
                 if code is not None:
                     del running[cell]
                     if stop.signal is None or code in (0, 1):  # else it was asked to stop, and goes on another time
