@@ -12,8 +12,8 @@ from tests.studies.preservation.tiny_pictures import boxes
 from transfigure.errors import Skipped
 from transfigure.features.extractors import random_network
 from transfigure.metrics import divergence
-from transfigure.metrics.distribution import RandomFrechet
-from transfigure.studies.preservation.novel import DomainClassifier, RandomKID, nearest_training, set_distance
+from transfigure.metrics.distribution import RandomFrechet, RandomKID
+from transfigure.studies.preservation.novel import DomainClassifier, nearest_training, set_distance
 
 PLAIN, STRIPED = boxes(60, 2), boxes(60, 3, striped=True)
 NEW_PLAIN, NEW_STRIPED = boxes(30, 4), boxes(30, 5, striped=True)

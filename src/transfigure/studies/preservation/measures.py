@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from ...errors import Missing, Skipped
-from ...metrics.distribution import FID, KID, FeatureMetric, RandomFrechet
+from ...metrics.distribution import FID, KID, FeatureMetric, RandomFrechet, RandomKID
 from ...metrics.interval import bootstrap_interval, bootstrap_of_sums
 from ...progress import Progress
 from .measure import IDENTITY, RANDOM_TARGET, Family, Measure
-from .novel import DomainClassifier, RandomKID, nearest_training, set_distance
+from .novel import DomainClassifier, nearest_training, set_distance
 from .preserved import edge_agreement, low_pass_correlation, low_pass_ssim, retrieval_at_1, seed_distances
 from .representations import COARSE, Space, check, check_pairs, to_channels
 

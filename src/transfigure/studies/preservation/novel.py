@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...features.extractors import random_network
-from ...metrics.direction import Better
-from ...metrics.distribution import KID, FeatureMetric
+from ...metrics.distribution import FeatureMetric
 from ...progress import Progress
 from .representations import ROWS, check, coarse, shrunk, squared_distances, to_channels
 
@@ -26,25 +23,6 @@ _WIDTHS = (16, 32, 64, 64)
 GAIN, OFFSET = 0.3, 0.25
 """How far it jitters the contrast of an image and the level of each channel, so that a tint alone is no domain."""
 _SURE, _WINDOW = 0.01, 25  # it stops when the cross-entropy has been below this, on average, over so many steps
-
-
-class RandomKID(KID):
-    """The estimate of ``kid`` on the features of ``random_frechet``: needs no weights, and is NOT the published KID.
-
-    1,000 times the unbiased squared maximum mean discrepancy with the kernel (x.y / d + 1)^3, over all pairs of the two sets. Unlike
-    the Fréchet distance it is not too large for few images, and so can be negative. Blind to pairing and to meaning; comparable only
-    between translators on one data set.
-
-    Source: the kernel and the estimate of Bińkowski et al. 2018, section 4; the features are ours.
-    """
-
-    name = "random_kid"
-    label = "KID x 1,000, random features"
-    better: ClassVar[Better] = "lower"
-    needs = "nothing"  # type: ignore[assignment]
-
-    def __init__(self) -> None:
-        FeatureMetric.__init__(self, random_network())
 
 
 def set_distance(metric: FeatureMetric, outputs: Tensor, real: Tensor) -> tuple[float, tuple[float, float] | None]:
