@@ -15,9 +15,13 @@ from transfigure.recipe import Recipe, shipped, stabilisers
 from transfigure.training.trainer import train
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if name.startswith("streamlined")])
+@pytest.mark.parametrize("name", [name for name in shipped() if name.startswith("streamlined") and name != "streamlined_modern"])
 def test_the_bare_recipes_have_none(name: str) -> None:
     assert stabilisers(Recipe.load(name).to_dict()) == []
+
+
+def test_the_modern_one_says_what_it_has() -> None:
+    assert stabilisers(Recipe.load("streamlined_modern").to_dict()) == ["R1 1", "average of weights 0.999"]
 
 
 @pytest.mark.parametrize(
