@@ -160,6 +160,10 @@ def test_a_crop_that_does_not_fit_is_refused_with_one_that_does(tmp_path: Path) 
         train(tiny_recipe(generator__depth=10, generator__width=1, data__crop_size=48, data__load_size=48), tmp_path / "run", quiet=True)
     with pytest.raises(UserError, match=r"data\.evaluation_size 40 does not fit this unet, which needs multiples of 16: use 32$"):
         train(tiny_recipe(data__evaluation_size=40), tmp_path / "run", quiet=True)
+    quarter = {"generator": "quarter", "generator__depth": 3, "generator__width": 2, "data__crop_size": 8, "data__load_size": 8}
+    with pytest.raises(UserError) as refused:
+        train(tiny_recipe(**quarter), tmp_path / "run", quiet=True)
+    assert "evaluation_size" not in str(refused.value), "which nobody set"
     with pytest.raises(UserError, match="receptive_field"):
         train(tiny_recipe(discriminator__receptive_field=286), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,23 @@ SHOWN_TEXT = 20_000
 """Characters of a recipe that cannot be read."""
 
 Points = list[tuple[float, float]]
+
+
+def points_of(lines: Sequence[Entry], key: str, inside: str | None = None) -> Points:
+    """Images seen and value, for every line of a log that has the key; a value that is no number is NaN, where a curve is broken.
+
+    Args:
+        lines: of one kind.
+        key: of the value.
+        inside: the mapping that holds it, such as ``terms``; None is the line itself.
+    """
+    points = []
+    for line in lines:
+        holder = mapping(line.get(inside)) if inside else line
+        if key in holder:
+            value = finite(holder[key])
+            points.append((float(line["images"]), math.nan if value is None else value))
+    return points
 
 
 @dataclass(frozen=True)
@@ -63,15 +81,15 @@ class Log:
 
     def series(self, key: str, inside: str | None = None) -> Points:
         """(images, value) of a step's quantity, e.g. ``series("d")`` or ``series("l1", inside="terms")``; NaN where it was not finite."""
-        return self._points(self.steps, key, inside)
+        return points_of(self.steps, key, inside)
 
     def validation(self, metric: str) -> Points:
         """(images, value) of a validation metric."""
-        return self._points(self.validations, metric, "metrics")
+        return points_of(self.validations, metric, "metrics")
 
     def preview(self, key: str) -> Points:
         """(images, value) of what the fixed examples were measured to have, ``detail`` or ``variation``."""
-        return self._points(self.previews, key, None)
+        return points_of(self.previews, key)
 
     def names(self, inside: str) -> list[str]:
         """Every loss term (``"terms"``), gradient norm (``"gradients"``) or validation metric (``"metrics"``), the first seen first.
@@ -123,16 +141,6 @@ class Log:
     def fact(self, key: str) -> Any:
         """What the last start or resume line says under this key; None if none does."""
         return next((mark[key] for mark in reversed(self.marks) if mark.get(key) is not None), None)
-
-    @staticmethod
-    def _points(lines: list[Entry], key: str, inside: str | None) -> Points:
-        points = []
-        for line in lines:
-            holder = mapping(line.get(inside)) if inside else line
-            if key in holder:
-                value = finite(holder[key])
-                points.append((float(line["images"]), math.nan if value is None else value))
-        return points
 
 
 @dataclass(frozen=True)

@@ -311,6 +311,8 @@ def test_every_grid_of_pairs_runs_end_to_end(tmp_path: Path, name: str) -> None:
     states = ledger(out)
     assert {cell["state"] for cell in states.values()} == {"done"}, states
     assert len(states) == len(grid.variations)
+    timed = grid.cells()[0].recipe.training.minutes is not None
+    assert ("min a cell" in json.loads((out / "ablation.json").read_text())["budget"]) == timed
     shutil.rmtree(out)
 
 

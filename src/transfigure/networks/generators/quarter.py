@@ -85,8 +85,8 @@ class QuarterUNet(Generator):
         detail: channels at full size, the source's among them (of a source of many channels they are in addition); twice as many at half
             of it.
         upsampling: how the map at a quarter of the size comes to full size: bilinear or resize (bilinear or nearest-neighbour doubling,
-            then a convolution, twice), or pixel_shuffle (channels become 4x4 pixels at once: less time, and although it starts without a
-            grid of 4 pixels, adversarial training brings one in).
+            then a convolution, twice), or pixel_shuffle (channels become 4x4 pixels at once; it starts without a grid of 4 pixels, and
+            adversarial training may bring one in: look at the metric ``grid``).
         noise: add noise to the maps on the way up, each channel as much as it learns to, for texture that the source does not say.
         norm: batch, instance or none, in the residual blocks.
         dropout: probability of the dropout inside every residual block; 0 makes the generator deterministic.
@@ -144,7 +144,7 @@ class QuarterUNet(Generator):
         self.decoder = nn.ModuleList(row(channels, noise) for channels in widths[::-1])
         # Source and maps together have ``detail`` channels: convolutions are computed 16 channels at a time, and 19 would cost what 32 do.
         unfolded = max(detail - source_channels, -(-detail // 2))
-        self.unfold = _exit(upsampling, (width, 2 * detail, unfolded), noise)
+        self.unfold = _to_full_size(upsampling, (width, 2 * detail, unfolded), noise)
         self.detail = conv_block(conv=WinogradConv2d(unfolded + source_channels, detail, 3, padding=1), activation=nn.ReLU(inplace=True))
         self.head = WinogradConv2d(detail, target_channels, 3, padding=1)
         inner = [part for pair in zip(self.down, self.encoder[1:], strict=True) for part in pair]
@@ -180,7 +180,7 @@ class QuarterUNet(Generator):
         return maps
 
 
-def _exit(upsampling: str, channels: tuple[int, int, int], noise: bool) -> nn.Sequential:
+def _to_full_size(upsampling: str, channels: tuple[int, int, int], noise: bool) -> nn.Sequential:
     """From a map at a quarter of the size to one at full size."""
     quarter, half, full = channels
     if upsampling == "pixel_shuffle":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from ...wording import called
 from ..charts import Chart
 from ..formatting import plain
 from ..panels import Album, PagePicture
-from ..run_files import Points, Sample, samples
+from ..run_files import Points, Sample, points_of, samples
 from ..scores import mapping
 from ..shell import fill, fragment
 from . import lines
@@ -205,13 +204,7 @@ class Watched:
         steps = self.log.of("step")
 
         def series(key: str, inside: str | None = None, of: list[Entry] = steps) -> Points:
-            found = []
-            for entry in of:
-                holder = mapping(entry.get(inside)) if inside else entry
-                if key in holder:
-                    value = finite(holder[key])
-                    found.append((float(entry["images"]), math.nan if value is None else value))
-            return found
+            return points_of(of, key, inside)
 
         def figure(title: str, *curves: tuple[Points, str, str], smooth: bool = True) -> Iterator[Chart]:
             present = [(points, colour, key) for points, colour, key in curves if points]
