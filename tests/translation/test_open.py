@@ -13,6 +13,8 @@ import torch
 
 from tests.damage import Trap
 from tests.tiny import noise_image, tiny_config, tiny_translator
+from transfigure.cli.main import main
+from transfigure.data import images
 from transfigure.errors import UserError
 from transfigure.networks.model_file import Inference
 from transfigure.translation.translator import Translator, open_translator
@@ -121,7 +123,7 @@ def test_a_reference_file_translates(tmp_path: Path, norm: str) -> None:
     assert (translator.config.source.channels, translator.config.target.channels) == (3, 3)
     assert translator.config.options["norm"] == norm
     assert translator.config.size_multiple == 32
-    assert translator.inference == Inference()
+    assert translator.inference == Inference(noise="none")
     assert translator.origin == tmp_path / "latest_net_G.pth"
     assert torch.equal(translator.generator.state_dict()["up.4.conv.weight"], state["model.model.3.weight"])
     output = translator(noise_image(37, 53))
@@ -135,8 +137,8 @@ def test_a_reference_file_becomes_a_model_directory(tmp_path: Path) -> None:
     imported.save(tmp_path / "model")
     image = noise_image(64, 64)
     kept = open_translator(tmp_path / "model")
-    assert kept.inference == Inference(seed=5)
-    assert replace(kept.config, inference=Inference()) == imported.config
+    assert kept.inference == Inference(noise="none", seed=5)
+    assert replace(kept.config, inference=Inference(noise="none")) == imported.config
     assert np.array_equal(kept(image), imported(image))
     assert "imported from net.pth" in (tmp_path / "model" / "README.md").read_text()
 
@@ -144,11 +146,33 @@ def test_a_reference_file_becomes_a_model_directory(tmp_path: Path) -> None:
 def test_flags_hold_for_reference_files(tmp_path: Path) -> None:
     reference_file(tmp_path / "net.pth", depth=6)
     image = noise_image(64, 64)
-    noisy = [open_translator(tmp_path / "net.pth", seed=seed)(image) for seed in (0, 1)]
+    noisy = [open_translator(tmp_path / "net.pth", noise="dropout", seed=seed)(image) for seed in (0, 1)]
     assert not np.array_equal(noisy[0], noisy[1])
     quiet = [open_translator(tmp_path / "net.pth", noise="none", seed=seed)(image) for seed in (0, 1)]
     assert np.array_equal(quiet[0], quiet[1])
     assert open_translator(tmp_path / "net.pth", norm="running").inference.norm == "running"
+
+
+def test_the_dropout_of_a_reference_file_is_off_and_this_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference_file(tmp_path / "net.pth", depth=6)
+    image, note = noise_image(64, 64), "note: the dropout that this network was trained with is off: turn it on by --noise dropout\n"
+    translator = open_translator(tmp_path / "net.pth")
+    outputs = [translator(image), open_translator(tmp_path / "net.pth", seed=1, quiet=True)(image)]
+    assert np.array_equal(*outputs)
+    assert capsys.readouterr().err == note
+    images.write(tmp_path / "in.png", image)
+    assert main(["translate", str(tmp_path / "net.pth"), str(tmp_path / "in.png"), str(tmp_path / "out.png")]) == 0
+    assert capsys.readouterr().err.count(note) == 1
+    assert np.array_equal(images.read(tmp_path / "out.png"), outputs[0])
+
+
+@pytest.mark.parametrize("noise", ["none", "dropout"])
+def test_who_chooses_the_noise_is_told_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], noise: Any) -> None:
+    reference_file(tmp_path / "net.pth", depth=6)
+    assert open_translator(tmp_path / "net.pth", noise=noise).inference.noise == noise
+    reference_file(tmp_path / "without.pth", depth=5)
+    open_translator(tmp_path / "without.pth")
+    assert capsys.readouterr().err == ""
 
 
 def test_a_reference_file_cut_short(tmp_path: Path) -> None:

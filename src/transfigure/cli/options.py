@@ -72,6 +72,7 @@ def open_model(options: argparse.Namespace, model: str | None = None) -> Transla
         norm=options.norm,
         noise=options.noise,
         seed=options.seed,
+        quiet=getattr(options, "quiet", False),
     )
 
 

@@ -1,7 +1,7 @@
 """Networks trained with the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix), from nothing but their ``.pth`` files.
 
 Such a file is a bare state dict: names and numbers, and no word about the architecture. The names and shapes show it all the same,
-apart from the dropout of a U-Net, which has no numbers; pix2pix trains with it, so it is taken to be there.
+apart from the dropout of a U-Net, which has no numbers; pix2pix trains with it, so it is taken to be there, and is off unless asked for.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import UserError
 from ..integrity import check_claims
 from ..networks.base import Discriminator, Generator
 from ..networks.build import build_discriminator, build_generator
+from ..networks.model_file import Domain, Inference, ModelConfig
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0a"
 """How files written by ``torch.save`` begin: since version 1.6, and before."""
@@ -311,6 +312,36 @@ def load_generator(path: str | Path) -> tuple[Generator, RecognisedNetwork]:
         network = found.build_generator()
     network.to_empty(device="cpu").load_state_dict(converted, strict=True)
     return network.eval(), found
+
+
+def open_generator(path: str | Path) -> tuple[Generator, ModelConfig]:
+    """A generator of the reference, as ours, on the CPU, and the configuration under which a model directory would hold it.
+
+    Its noise is off: of a U-Net's dropout the file says nothing, and whoever wants a picture wants the same one again.
+
+    Raises:
+        UserError: the file cannot be used, or is not a generator.
+    """
+    generator, found = load_generator(path)
+    size = generator.size_multiple
+    config = ModelConfig(
+        generator=found.name,
+        options=dict(found.options),
+        source=Domain(generator.source_channels),
+        target=Domain(generator.target_channels),
+        size_multiple=size,
+        trained_size=size if size >= 64 else None,
+        inference=Inference(noise="none"),
+        checkpoint={"which": f"imported from {Path(path).name}"},
+    )
+    return generator, config
+
+
+def about_dropout(generator: nn.Module) -> str | None:
+    """What is to be said of an imported network whose dropout nobody asked for; None of one without."""
+    if not any(isinstance(layer, nn.Dropout) for layer in generator.modules()):
+        return None
+    return "the dropout that this network was trained with is off: turn it on by --noise dropout"
 
 
 def load_discriminator(path: str | Path) -> tuple[Discriminator, RecognisedNetwork]:

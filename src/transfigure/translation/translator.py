@@ -26,6 +26,7 @@ from ..data.ownership import check_outputs
 from ..data.pixels import bicubic, convert_channels, to_array, to_tensor
 from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside
 from ..errors import Missing, UserError
+from ..interop.pytorch_cyclegan import about_dropout, open_generator
 from ..networks.base import Generator
 from ..networks.model_file import CARD, CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, read_model, save_model
 from ..progress import say, track
@@ -501,6 +502,7 @@ def open_translator(
     norm: Norm | None = None,
     noise: Noise | None = None,
     seed: int | None = None,
+    quiet: bool = False,
 ) -> Translator:
     """Load whatever holds a generator, and choose how it runs.
 
@@ -509,14 +511,17 @@ def open_translator(
         checkpoint: of a run: ``last`` or ``best``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         norm: statistics of the image at hand (``batch``) or gathered in training (``running``); None is the model's own choice.
-        noise: ``dropout`` or ``none``; None is the model's own choice.
+        noise: ``dropout`` or ``none``; None is the model's own choice, and off for other people's files.
         seed: of the noise; None is the model's own.
+        quiet: do not say that dropout is off.
 
     Raises:
         UserError: nothing there, damaged, or not a generator; or a choice that there is not.
     """
     file = Path(path)
     translator = _open_reference(file, device) if file.is_file() else Translator.load(file, checkpoint=checkpoint, device=device)
+    if file.is_file() and noise is None and not quiet and (note := about_dropout(translator.generator)):
+        translator._note(note)
     choices: dict[str, Any] = {"norm": norm, "noise": noise, "seed": seed}
     translator.inference = replace(translator.inference, **{key: value for key, value in choices.items() if value is not None})
     return translator
@@ -531,21 +536,8 @@ def _open_reference(file: Path, device: str) -> Translator:
     run = file.resolve().parent.parent
     if (run / "model" / CONFIG).is_file():
         raise UserError(f"{file} is a checkpoint that training goes on from: give the run itself, {run}")
-    from ..interop.pytorch_cyclegan import load_generator
-
     place = pick_device(device)
-    generator, found = load_generator(file)
-    size = generator.size_multiple
-    config = ModelConfig(
-        generator=found.name,
-        options=dict(found.options),
-        source=Domain(generator.source_channels),
-        target=Domain(generator.target_channels),
-        size_multiple=size,
-        trained_size=size if size >= 64 else None,
-        inference=Inference(),
-        checkpoint={"which": f"imported from {file.name}"},
-    )
+    generator, config = open_generator(file)
     return Translator(generator.to(place), config, config.inference, origin=file)
 
 
