@@ -203,6 +203,11 @@ def _train(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> N
         assert not Path(_value(words, "--out")).exists()
         return
     out = Path(_value(words, "--out"))
+    if "--resume" in words and "--training.epochs" in words:
+        done(capsys, line.replace(f"--training.epochs {_value(words, '--training.epochs')}", "--training.epochs 2"))
+        resumed = [json.loads(entry) for entry in (out / "log.jsonl").read_text().splitlines() if '"kind":"resume"' in entry]
+        assert resumed[-1]["changed"] == {"training.epochs": {"was": 1, "now": 2}}
+        return
     if "--resume" in words:
         before = (out / "model" / "generator.safetensors").read_bytes()
         done(capsys, line)

@@ -34,6 +34,25 @@ def test_loaded_moments_take_the_memory_layout_of_the_weights(fused: bool) -> No
     torch.testing.assert_close(after.state_dict(), before.state_dict(), rtol=1e-6, atol=1e-8)
 
 
+def test_a_loaded_state_is_moments_and_leaves_the_settings_as_they_were_asked_for() -> None:
+    """PyTorch's own takes all of the other's: a resumed run would step by another kernel and at another rate than its recipe says."""
+    asked = {"lr": 1e-3, "betas": (0.5, 0.999), "fused": False, "foreach": False}
+    other = nn.Linear(3, 2)
+    loaded_from = optim.Adam(other.parameters(), lr=5e-2, betas=(0.9, 0.99), fused=True)
+    other(torch.ones(3)).sum().backward()
+    loaded_from.step()
+    loaded_from.param_groups[0]["lr"] = 0.0  # as linear_decay leaves it
+    theirs = optim.Adam(nn.Linear(3, 2).parameters(), **asked)  # type: ignore[arg-type]
+    theirs.load_state_dict(loaded_from.state_dict())
+    assert theirs.param_groups[0]["fused"] is True and theirs.param_groups[0]["lr"] == 0.0, "the trap"
+
+    ours = adam([nn.Linear(3, 2)], 1e-3, Training(fused=False))
+    ours.load_state_dict(loaded_from.state_dict())
+    assert {key: ours.param_groups[0][key] for key in asked} == asked
+    for mine, saved in zip(ours.state.values(), loaded_from.state.values(), strict=True):
+        assert all(torch.equal(mine[key], saved[key]) for key in ("step", "exp_avg", "exp_avg_sq"))
+
+
 @pytest.mark.parametrize("fused", [True, False])
 def test_it_is_pytorchs_adam(fused: bool) -> None:
     weights: list[nn.Parameter] = []

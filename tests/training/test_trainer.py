@@ -268,10 +268,15 @@ def test_a_budget_goes_on_where_it_was_cut(tmp_path: Path, monkeypatch: pytest.M
     assert log_entries(tmp_path / "run", "end")[0]["images"] == 15
     capsys.readouterr()
     train(chosen, tmp_path / "run", resume=True)
-    assert "its 0.25 minutes are over: to train longer, start a new run with more --training.minutes" in capsys.readouterr().err
+    assert "its 0.25 minutes are over: to train on, give more as --training.minutes" in capsys.readouterr().err
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["position"]["images"] == 15
-    with pytest.raises(UserError, match=r"training\.minutes is 1\.0 but was 0\.25 \(the schedule linear_decay"):
-        train(chosen.updated({"training.minutes": 1}), tmp_path / "run", resume=True, quiet=True)
+    with pytest.raises(UserError, match=r"training\.minutes is 0\.1, and 0\.25 minutes are done: give more than that"):
+        train(chosen.updated({"training.minutes": 0.1}), tmp_path / "run", resume=True, quiet=True)
+    train(chosen.updated({"training.minutes": 0.5}), tmp_path / "run", resume=True)
+    said = capsys.readouterr().err
+    assert "note: training.minutes is 0.5 and was 0.25; linear_decay is spread anew, and the learning rate goes on at 0.0004" in said
+    assert [entry["images"] for entry in log_entries(tmp_path / "run", "end")][-1] == 30
+    assert Recipe.load(tmp_path / "run" / "recipe.yaml").training.minutes == 0.5
 
 
 def test_the_plan_says_how_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,8 +43,19 @@ def adam(networks: Sequence[nn.Module], learning_rate: float, training: Training
     """
     parameters = [parameter for network in networks for parameter in network.parameters()]
     optimizer = Adam(parameters, lr=learning_rate, betas=training.betas, fused=training.fused, foreach=False)
+    optimizer.register_load_state_dict_pre_hook(_keep_settings)
     optimizer.register_load_state_dict_post_hook(_lay_out_as_weights)
     return optimizer
+
+
+def _keep_settings(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    """The state with the optimizer's own settings: what is loaded are moments.
+
+    A saved state says more: its learning rate, betas and kernel (``fused``) would take the place of those that the recipe asks for.
+    """
+    own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    groups = [{**group, **settings} for group, settings in zip(state_dict["param_groups"], own, strict=True)]
+    return {**state_dict, "param_groups": groups}
 
 
 def _lay_out_as_weights(optimizer: Optimizer) -> None:

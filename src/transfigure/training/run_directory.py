@@ -41,8 +41,9 @@ from ..errors import UserError
 from ..recipe import FREE_ON_RESUME, Recipe
 from ..registry import plugin_files, plugin_flags
 from ..stored import read_json
-from .schedules import SPREAD
 
+LENGTH = frozenset({"training.epochs", "training.minutes"})
+"""Keys that say how long a run trains, and that it may be given anew when it is resumed."""
 _TRACKED = ("tensorboard", "wandb", "trackers.json")
 """What outside trackers make in a run."""
 
@@ -200,21 +201,15 @@ class RunDirectory:
         return (self.path, self.checkpoint.parent, self.samples, kept, *models)
 
     def check_same(self, recipe: Recipe, saved: Recipe) -> None:
-        """A resumed run goes on with the recipe it began with.
+        """A resumed run goes on with the recipe it began with; only how long it trains may be another.
 
         Raises:
             UserError: a key differs that changes what is computed; the message names each.
         """
-        longer_is_fine = set() if saved.training.schedule in SPREAD else {"training.epochs", "training.minutes"}
-        differing = {
-            key: values for key, values in recipe.differences(saved).items() if key not in FREE_ON_RESUME | longer_is_fine | {"name"}
-        }
+        free = FREE_ON_RESUME | LENGTH | {"name"}
+        differing = {key: values for key, values in recipe.differences(saved).items() if key not in free}
         if differing:
             listed = "; ".join(f"{key} is {now!r} but was {then!r}" for key, (now, then) in differing.items())
-            if differing.keys() & {"training.epochs", "training.minutes"}:
-                listed += (
-                    f" (the schedule {saved.training.schedule} spreads the learning rate over all epochs: what is trained would be another)"
-                )
             raise UserError(
                 f"cannot resume {self.path} with another recipe: {listed}; use its own "
                 f"(transfigure train --out {shlex.quote(str(self.path))} --resume{plugin_flags()}) or start a new run with another --out"

@@ -24,6 +24,7 @@ from ..data.batch import Batch
 from ..data.check.left_out import LeftOut, load_left_out, save_left_out
 from ..data.check.processes import cores
 from ..data.dataset import PairSampler
+from ..data.files import write_text
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
@@ -57,7 +58,7 @@ from .log import RunLog
 from .pool import ImagePool
 from .preview import Previews
 from .replay import Updates, graphs_for, obstacle
-from .run_directory import RunDirectory, free_place, other_machine, write_environment
+from .run_directory import LENGTH, RunDirectory, free_place, other_machine, write_environment
 from .schedules import SPREAD, Moment, Plateau, factor
 from .setup import Setup
 from .steps.base import StepOutput
@@ -102,6 +103,7 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
         if recipe.training.precision == "auto":  # which was decided when the run began
             recipe = recipe.replaced(training=recipe.training.replaced(precision=before.training.precision))
         run.check_same(recipe, before)
+        check_length(recipe.training, before.training, Position(**saved["position"]))
         recipe = recipe.replaced(data=recipe.data.replaced(split_rule=before.data.split_rule))
         stored, left_out = StoredSplit.load(run.splits), load_left_out(run.left_out) or ()
     check_trackers(recipe.training.trackers)
@@ -205,6 +207,22 @@ def _recipe_of(saved: dict[str, Any], run: RunDirectory) -> Recipe:
     except (UserError, ValueError) as error:
         raise damaged(run.checkpoint, str(error)) from error
     return recipe
+
+
+def check_length(training: Training, before: Training, position: Position) -> None:
+    """See that a run whose length is given anew has not come further than that.
+
+    Raises:
+        UserError: it has.
+    """
+    begun = position.epoch + (position.batch > 0)
+    if training.epochs != before.epochs and training.epochs < begun:
+        done = f"the run is in epoch {begun}" if position.batch else f"{counted(begun, 'epoch')} {'is' if begun == 1 else 'are'} done"
+        raise UserError(f"training.epochs is {training.epochs}, and {done}: give at least {begun} as --training.epochs")
+    minutes = training.minutes
+    if minutes is not None and minutes != before.minutes and 60 * minutes <= position.seconds:
+        done = f"{position.seconds / 60:.3g} minutes are done"
+        raise UserError(f"training.minutes is {minutes:g}, and {done}: give more than that as --training.minutes")
 
 
 class Expectation:
@@ -361,7 +379,11 @@ class Trainer:
             seen = None if saved is None else self.position.images
             self.log = RunLog(self.run_directory.log, kept, tuple(self.recipe.training.trackers), self.recipe, seen, self.quiet)
             write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
-        self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **self._pairing())
+        changed = {} if saved is None else self._lengthened(Recipe.from_dict(saved["recipe"]))
+        if changed and self.engine.leads:
+            write_text(self.run_directory.recipe, self.recipe.to_yaml())
+        facts = {**self._pairing(), **({"changed": changed} if changed else {})}
+        self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **facts)
         self.started = self.saved_at = self.logged_at = time.monotonic()
         self.expected = Expectation(self.quiet)
 
@@ -647,6 +669,18 @@ class Trainer:
         if not self.quiet:
             self._say_resumed()
 
+    def _lengthened(self, before: Recipe) -> dict[str, dict[str, Any]]:
+        """Which keys say another length than when the state was saved, what they were and are; it is also said, with what it changes."""
+        differing = {key: values for key, values in self.recipe.differences(before).items() if key in LENGTH}
+        words = [f"{key} is {now} and was {then}" for key, (now, then) in differing.items()]
+        if differing and (schedule := before.training.schedule) in SPREAD:
+            of = before.training, self.recipe.training
+            then, now = (training.learning_rate * self._schedule(self._share(training), training) for training in of)  # of all processes
+            words.append(f"{schedule} is spread anew, and the learning rate goes on at {now:.3g} where it stood at {then:.3g}")
+        if words and not self.quiet:
+            say(f"note: {'; '.join(words)}")
+        return {key: {"was": then, "now": now} for key, (now, then) in differing.items()}
+
     def _say_resumed(self) -> None:
         position, training = self.position, self.recipe.training
         if note := other_machine(self.run_directory, self.engine.device):
@@ -656,13 +690,12 @@ class Trainer:
             say(f"resumed at {counted(position.images, 'image')} (epoch {position.epoch + 1}, {after})")
             return
         if position.epoch < training.epochs and not self._patience_is_over():
-            more = f"its {training.minutes:g} minutes are over: to train longer, start a new run with more --training.minutes"
+            more = f"its {training.minutes:g} minutes are over: to train on, give more as --training.minutes"
         elif position.epoch < training.epochs:
             more = f"its {training.best_metric} had not improved for {training.patience} validations; a longer patience is for a new run"
-        elif training.schedule not in SPREAD:
-            more = f"to train on, give more than {training.epochs} as --training.epochs"
         else:
-            more = f"{training.schedule} has come to its end: to train longer, start a new run with more --training.epochs"
+            more = f"to train on, give more than {training.epochs} as --training.epochs"
+            more += f", over which {training.schedule} is then spread" if training.schedule in SPREAD else ""
         done = f"{counted(position.images, 'image')}, {position.epoch} of {counted(training.epochs, 'epoch')}"
         say(f"this training is finished: {done}, {after}; {more}")
 
@@ -717,19 +750,19 @@ class Trainer:
             world_size=self.engine.world_size,
         )
 
-    def _share(self) -> float:
-        """How much of the training is done, from 0 to 1: of its updates, or of its time if that is further."""
-        position, training = self.position, self.recipe.training
+    def _share(self, training: Training | None = None) -> float:
+        """How much of the training (or one of another length) is done, from 0 to 1: of its updates, or of its time if that is further."""
+        position, training = self.position, training or self.recipe.training
         done = (position.epoch * self.batches_per_epoch + position.batch) / (training.epochs * self.batches_per_epoch)
         if training.minutes is None:
             return done
         timed = torch.tensor(self._seconds() / (60 * training.minutes), device=self.engine.device)
         return min(1.0, max(done, float(self.engine.mean(timed))))
 
-    def _schedule(self, share: float) -> float:
-        """The factor of the learning rates at this position."""
+    def _schedule(self, share: float, training: Training | None = None) -> float:
+        """The factor of the learning rates at this position, in this training or in another one's schedule."""
         reductions = 0 if self.plateau is None else self.plateau.reductions
-        return factor(self.recipe.training, Moment(share, self.position.epoch, reductions))
+        return factor(training or self.recipe.training, Moment(share, self.position.epoch, reductions))
 
     def _seconds(self) -> float:
         return self.position.seconds + time.monotonic() - self.started
