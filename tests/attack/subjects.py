@@ -435,6 +435,15 @@ def _states() -> list[Subject]:
             "spare/net.pth heads.pth",
             weight=10,
         ),
+        Subject(
+            "imported network",
+            "import net.pth --out new --quiet",
+            "net.pth",
+            "net.pth",
+            "new/*",
+            "spare/net.pth heads.pth",
+            weight=6,
+        ),
         Subject("weights", "", "heads.pth", "heads.pth", others="net.pth", call=load_heads, weight=8),
         Subject("published weights", "weights", "weights/*.pth", "weights", others="net.pth", before=published_heads, weight=2),
     ]

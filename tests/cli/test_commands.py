@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 import shlex
@@ -33,7 +32,7 @@ def test_it_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_with_options_and_overrides(name: str) -> None:
-    module = importlib.import_module(f"{commands.__name__}.{name}")
+    module = commands.file_of(name)
     assert list(inspect.signature(module.run).parameters) == ["options", "overrides"]
 
 

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from tests.interop.reference_layouts import reference_resnet
 from tests.training.runs import TINY
 from transfigure.cli import main
 from transfigure.data import images
@@ -26,6 +28,7 @@ VERBS = {
     "demo": ["demo", "--out", "OUT"],
     "doctor": ["doctor"],
     "evaluate": ["evaluate", "run", "--metrics", "l1"],
+    "import": ["import", "net.pth", "--out", "OUT"],
     "list": ["list"],
     "report": ["report", "run", "--out", "OUT.html"],
     "segmenter": [
@@ -53,5 +56,6 @@ def make_place(folder: Path, name: str = "{}.png") -> Path:
         scene = draw_scene(0, number)
         halves = [render(scene, rendering, 32) for rendering in ("labels", "day")]
         images.write(folder / "labelled" / name.format(number), np.concatenate(halves, axis=1))
+    torch.save(reference_resnet(3, 3, 2, 1, "instance", dropout=False), folder / "net.pth")
     (folder / "grid.yaml").write_text(GRID, encoding="utf-8")
     return folder

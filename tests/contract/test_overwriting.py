@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.imports import PACKAGE
+from tests.interop.reference_layouts import reference_resnet
 from tests.tiny import write_images
 from transfigure.cli import commands, main
 
@@ -33,6 +35,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
         "evaluate --generated in --target in_again --out out --metrics l1 --quiet": (),
         "evaluate --generated in --target in_again --unpaired --out out --metrics random_frechet --quiet": (),
     },
+    "import": {"import net.pth --out out --quiet": ()},
     "list": {},
     "report": {"report run": (), "report run --out out/page.html": ()},
     "segmenter": {"segmenter train synthetic --out out/segmenter.safetensors --quiet": ("out/segmenter.safetensors",)},
@@ -66,6 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "run" / "report.html").unlink()
     write_images(root / "in", "1.png", "2.png", "3.png", size=(32, 32))
     shutil.copytree(root / "in", root / "in_again")
+    torch.save(reference_resnet(3, 3, 2, 1, "instance", dropout=False), root / "net.pth")
     for name in ("run2", "run3"):
         shutil.copytree(root / "run", root / name)
         assert main(["evaluate", str(root / name), "--metrics", "l1", "--out", str(root / name / "evaluation"), "--quiet"]) == 0

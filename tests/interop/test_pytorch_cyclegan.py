@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,13 @@ from transfigure.interop.pytorch_cyclegan import (
     convert_generator,
     load_discriminator,
     load_generator,
+    open_generator,
     read_state,
     recognise,
+    write_reference,
 )
+from transfigure.networks.build import build_generator
+from transfigure.networks.model_file import Domain, Inference, ModelConfig
 from transfigure.networks.modes import inference
 
 
@@ -289,3 +294,122 @@ def test_a_batch_norm_unet_computes_what_the_reference_computes(shared: Path) ->
     recorded = np.load(shared / "reference" / "train_lsgan.npz")
     row = next(recorded[key] for key in recorded.files if recorded[key].ndim == 2)[0]
     assert 10 * (fake - data[0, 1]).abs().mean().item() == pytest.approx(float(row[1]), abs=1e-5)
+
+
+# ---- back ---------------------------------------------------------------------------------------------------------------
+
+
+MODES, ONE = Inference(), Domain(1)
+UNET7, RESNET6 = {"width": 2, "depth": 7}, {"width": 2, "blocks": 6}
+UNET8 = {"width": 2, "depth": 8, "dropout_layers": 3}
+AS_THEIRS = {"dropout": 0.5, "dropout_skip": 1, "dropout_layers": 2}
+
+
+def written(name: str, options: dict[str, Any], file: Path, modes: Inference = MODES, target: Domain = ONE) -> Any:
+    """A generator of ours, its configuration, and what is said of the file that was written of it."""
+    torch.manual_seed(0)
+    generator = build_generator(name, 3, target.channels, options)
+    with torch.no_grad():
+        for key, value in generator.state_dict().items():
+            if value.is_floating_point() and (options.get("norm") != "none" or not key.endswith("bias")):
+                value.add_(torch.rand_like(value))
+    config = ModelConfig(name, options, Domain(3), target, generator.size_multiple, inference=modes)
+    return generator, config, write_reference(generator, config, file)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "flags"),
+    [
+        ("unet", UNET7, "--netG unet_128 --norm batch --ngf 2 --input_nc 3 --output_nc 1 --no_dropout"),
+        (
+            "unet",
+            {**UNET7, **AS_THEIRS, "depth": 8, "dropout_layers": 3},
+            "--netG unet_256 --norm batch --ngf 2 --input_nc 3 --output_nc 1",
+        ),
+        ("unet", {**UNET7, **AS_THEIRS, "norm": "instance"}, "--netG unet_128 --norm instance --ngf 2 --input_nc 3 --output_nc 1"),
+        ("unet", {**UNET7, "norm": "none", "dropout": 0.0}, "--netG unet_128 --norm none --ngf 2 --input_nc 3 --output_nc 1 --no_dropout"),
+        ("unet", {**UNET7, **AS_THEIRS, "bottleneck_width": 16}, "--netG unet_128 --norm batch --ngf 2 --input_nc 3 --output_nc 1"),
+        ("resnet", RESNET6, "--netG resnet_6blocks --norm instance --ngf 2 --input_nc 3 --output_nc 1 --no_dropout"),
+        ("resnet", {"width": 2, "dropout": 0.5, "norm": "batch"}, "--netG resnet_9blocks --norm batch --ngf 2 --input_nc 3 --output_nc 1"),
+    ],
+)
+def test_what_is_written_for_the_reference_is_read_back_bit_for_bit(tmp_path: Path, name: str, options: Any, flags: str) -> None:
+    generator, _, said = written(name, options, tmp_path / "net.pth")
+    assert said.flags == flags
+    state = torch.load(tmp_path / "net.pth", weights_only=True)
+    width, dropout = options["width"], not flags.endswith("--no_dropout")
+    expected = (
+        reference_unet(3, 1, width, options["depth"], options.get("norm", "batch"))
+        if name == "unet"
+        else reference_resnet(3, 1, width, options.get("blocks", 9), options.get("norm", "instance"), dropout=dropout)
+    )
+    assert {key: value.shape for key, value in state.items()} == {key: value.shape for key, value in expected.items()}
+    read, found = load_generator(tmp_path / "net.pth")
+    assert found.name == name
+    for key, value in generator.state_dict().items():
+        assert torch.equal(read.state_dict()[key], value), key
+
+
+def test_the_reference_s_own_file_is_written_again_as_it_is(shared: Path, tmp_path: Path) -> None:
+    generator, config = open_generator(shared / "reference" / "unet128_instance.pth")
+    write_reference(generator, config, tmp_path / "again.pth")
+    old, new = (read_state(path) for path in (shared / "reference" / "unet128_instance.pth", tmp_path / "again.pth"))
+    assert old.keys() == new.keys()
+    assert all(torch.equal(old[key], new[key]) for key in old)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "modes", "flags", "note"),
+    [
+        ("unet", {**UNET7, **AS_THEIRS}, Inference("running", "none"), "--no_dropout --eval", None),
+        ("unet", UNET7, Inference("batch", "dropout"), "--no_dropout", "the reference drops out other layers than this model"),
+        ("resnet", {**RESNET6, "dropout": 0.5}, Inference("batch", "none"), "--eval", None),
+        ("resnet", {**RESNET6, "dropout": 0.5, "norm": "batch"}, Inference("batch", "none"), "", "leaves the dropout of this network on"),
+        ("resnet", {**RESNET6, "dropout": 0.25}, Inference("batch", "dropout"), "--no_dropout", "drops out other layers"),
+    ],
+)
+def test_what_the_reference_would_do_otherwise_is_said(
+    tmp_path: Path, name: str, options: Any, modes: Inference, flags: str, note: str | None
+) -> None:
+    said = written(name, options, tmp_path / "net.pth", modes)[2]
+    assert said.flags.partition("--output_nc 1")[2].strip() == flags
+    assert (note is None and not said.notes) or (note is not None and note in said.notes[0])
+
+
+def test_a_model_of_other_values_says_so(tmp_path: Path) -> None:
+    assert "8-bit images only" in written("resnet", RESNET6, tmp_path / "net.pth", target=Domain(1, "uint16"))[2].notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        ("encoder_decoder", UNET7, "the reference has no encoder_decoder: only unet and resnet can be written for it"),
+        ("unet", {**UNET7, "upsampling": "resize"}, "the reference has no unet with upsampling resize"),
+        ("unet", {**UNET7, "noise": True}, "the reference has no unet with noise True: only noise False"),
+        ("unet", {**UNET7, "bottleneck": "vector"}, "the reference has no unet with bottleneck vector"),
+        ("unet", {**UNET7, "bottleneck_width": 4}, "the reference has no unet with bottleneck_width 4"),
+        ("unet", {**UNET7, "depth": 5}, "the reference has no unet with depth 5: only 7 and 8"),
+        ("resnet", {"width": 2, "blocks": 2}, "the reference has no resnet with blocks 2: only 6 and 9"),
+        ("resnet", {**RESNET6, "downsampling": "blur"}, "the reference has no resnet with downsampling blur"),
+    ],
+)
+def test_what_the_reference_has_no_network_for_is_refused(tmp_path: Path, name: str, options: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        written(name, options, tmp_path / "net.pth")
+    assert not (tmp_path / "net.pth").exists()
+
+
+def test_without_norm_the_reference_has_no_biases(tmp_path: Path) -> None:
+    generator, config, _ = written("unet", {**UNET7, "norm": "none"}, tmp_path / "net.pth")
+    with torch.no_grad():
+        generator.get_parameter("down.2.conv.bias").add_(1)
+    with pytest.raises(UserError, match=r"have no biases, and this one has \(down\.2\.conv\.bias\)"):
+        write_reference(generator, config, tmp_path / "other.pth")
+    assert not (tmp_path / "other.pth").exists()
+
+
+def test_another_s_file_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "net.pth").write_bytes(b"theirs")
+    with pytest.raises(UserError, match="--overwrite"):
+        written("resnet", RESNET6, tmp_path / "net.pth")
+    assert (tmp_path / "net.pth").read_bytes() == b"theirs"

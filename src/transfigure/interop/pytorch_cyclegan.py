@@ -12,16 +12,21 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .. import registry
+from ..data.files import write_atomically
+from ..data.ownership import check_outputs
 from ..errors import UserError
 from ..integrity import check_claims
 from ..networks.base import Discriminator, Generator
 from ..networks.build import build_discriminator, build_generator
 from ..networks.model_file import Domain, Inference, ModelConfig
+from ..recipe.section import read_options
+from .checks import check_finite
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0a"
 """How files written by ``torch.save`` begin: since version 1.6, and before."""
@@ -253,8 +258,13 @@ def _convert(
         # Files from before PyTorch 0.4 carry running statistics that instance norm never used.
         left = {key: value for key, value in left.items() if not re.search(r"\.(running_mean|running_var|num_batches_tracked)$", key)}
     if left:
-        raise _unknown(state, f"{next(iter(left))} has no place in {found}")
+        first = ", ".join(list(left)[:3])
+        raise _unknown(state, f"{first}{f' and {len(left) - 3} more' if len(left) > 3 else ''} {_have(left)} no place in {found}")
     return converted
+
+
+def _have(things: Mapping[str, Any]) -> str:
+    return "has" if len(things) == 1 else "have"
 
 
 def _level(level: int) -> str:
@@ -308,6 +318,7 @@ def load_generator(path: str | Path) -> tuple[Generator, RecognisedNetwork]:
         UserError: the file cannot be used, or is not a generator.
     """
     found, converted = _converted(path, "generator")
+    check_finite(converted, path)
     with torch.device("meta"):
         network = found.build_generator()
     network.to_empty(device="cpu").load_state_dict(converted, strict=True)
@@ -368,3 +379,114 @@ def _converted(path: str | Path, kind: str) -> tuple[RecognisedNetwork, dict[str
         raise UserError(f"{path}: {error}") from None
     except (RuntimeError, OverflowError) as error:  # sizes beyond any memory
         raise UserError(f"{path}: no network can be of these sizes: {' '.join(str(error).split())[:200]}") from None
+
+
+# ---- back ---------------------------------------------------------------------------------------------------------------
+
+_SAME_LAYERS = {"unet": {"width", "depth", "norm"}, "resnet": {"width", "blocks", "norm"}}
+"""Options of ours that the reference's networks have too; all others must be at their defaults, or without weights."""
+_DROPOUT = {"dropout", "dropout_skip", "dropout_layers"}
+_SIZES = {"unet": ("depth", {7: "unet_128", 8: "unet_256"}), "resnet": ("blocks", {6: "resnet_6blocks", 9: "resnet_9blocks"})}
+
+
+class ReferenceFile(NamedTuple):
+    """What there is to say of a file that was written for the reference.
+
+    Attributes:
+        flags: those of its ``test.py`` that describe the network.
+        notes: what is not the same there.
+    """
+
+    flags: str
+    notes: tuple[str, ...]
+
+
+def write_reference(generator: Generator, config: ModelConfig, file: str | Path, overwrite: bool = False) -> ReferenceFile:
+    """Write a generator's weights as the reference writes its ``latest_net_G.pth``; it loads them strictly.
+
+    Args:
+        generator: of ours, with its weights.
+        config: what it is.
+        file: the ``.pth`` file. It holds no word of who wrote it, so one that is there is anybody's.
+        overwrite: replace one that is there.
+
+    Raises:
+        UserError: the reference has no such network, or the file cannot be written.
+    """
+    check_outputs([Path(file)], overwrite)
+    options = _options_of_the_reference(config)
+    notes = []
+    own, theirs = (_dropout(config.generator, one) for one in (options, _as_theirs(config.generator, options)))
+    dropped = own is not None and own == theirs
+    if own and not dropped and config.inference.noise == "dropout":
+        notes.append("the reference drops out other layers than this model: it makes the same pictures only without dropout")
+    if config.source.value_range or config.target.value_range or {config.source.dtype, config.target.dtype} != {"uint8"}:
+        notes.append("the reference knows 8-bit images only, 0 to 255: give it others scaled as this model takes them")
+    found = RecognisedNetwork("generator", config.generator, {**options, "dropout": 0.5 if dropped else 0.0})
+    names = {"unet": _unet_names, "resnet": _resnet_names}[config.generator](found)
+    state = {}
+    for key, value in generator.state_dict().items():
+        layer, _, field = key.rpartition(".")
+        if options["norm"] == "none" and field == "bias" and layer not in ("head", f"up.{options.get('depth', 0) - 1}.conv"):
+            if value.abs().max() > 0:
+                raise UserError(
+                    f"the reference's networks without norm have no biases, and this one has ({key}): it cannot be written for them"
+                )
+            continue
+        state[f"{names[layer]}.{field}"] = value.detach().cpu().float() if value.is_floating_point() else value.detach().cpu()
+    write_atomically(Path(file), lambda stream: torch.save(state, stream))
+    key, sizes = _SIZES[config.generator]
+    flags = {
+        "--netG": sizes[options[key]],
+        "--norm": options["norm"],
+        "--ngf": options["width"],
+        "--input_nc": config.source.channels,
+        "--output_nc": config.target.channels,
+    }
+    words = [f"{flag} {value}" for flag, value in flags.items()]
+    quiet = dropped and config.inference.noise == "none"
+    running = config.inference.norm == "running" or (quiet and config.generator == "resnet" and options["norm"] != "batch")
+    if quiet and config.generator == "resnet" and not running:
+        notes.append(
+            "the reference's test.py leaves the dropout of this network on beside statistics of the image at hand, and here it is off"
+        )
+    words += ["--no_dropout"] * (not dropped or (quiet and config.generator == "unet")) + ["--eval"] * running
+    return ReferenceFile(" ".join(words), tuple(notes))
+
+
+def _options_of_the_reference(config: ModelConfig) -> dict[str, Any]:
+    """All options of a generator, if the reference has one with them.
+
+    Raises:
+        UserError: it has none.
+    """
+    if config.generator not in _SAME_LAYERS:
+        raise UserError(f"the reference has no {config.generator}: only {' and '.join(_SAME_LAYERS)} can be written for it")
+    plain = {key: option.default for key, option in registry.entry("generator", config.generator).options.items()}
+    options = {**plain, **read_options("generator", "generator", config.generator, dict(config.options))}
+    if config.generator == "unet":
+        options["depth"] = options["depth"] or 8
+    if options.get("bottleneck_width") == 8 * options["width"]:
+        options["bottleneck_width"] = None
+    for key, value in options.items():
+        if key not in _SAME_LAYERS[config.generator] | _DROPOUT and value != plain[key]:
+            raise UserError(f"the reference has no {config.generator} with {key} {value}: only {key} {plain[key]} can be written for it")
+    key, sizes = _SIZES[config.generator]
+    if options[key] not in sizes:
+        raise UserError(f"the reference has no {config.generator} with {key} {options[key]}: only {' and '.join(map(str, sizes))}")
+    return options
+
+
+def _as_theirs(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with the reference's dropout."""
+    placed = {"dropout_skip": 1, "dropout_layers": max(options["depth"] - 5, 0)} if name == "unet" else {}
+    return {**options, "dropout": 0.5, **placed}
+
+
+def _dropout(name: str, options: Mapping[str, Any]) -> tuple[float, range] | None:
+    """Which layers are dropped out, with which probability; None without dropout."""
+    if name == "resnet":
+        return (options["dropout"], range(options["blocks"])) if options["dropout"] else None
+    first, layers = options["dropout_skip"], options["dropout_layers"]
+    dropped = range(min(first, options["depth"] - 1), min(first + layers, options["depth"] - 1))
+    return (options["dropout"], dropped) if options["dropout"] and dropped else None

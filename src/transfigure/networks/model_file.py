@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .._version import __version__
 from ..data.files import to_json_values, write_atomically, write_json, write_text
+from ..data.ownership import check_outputs
 from ..data.value_range import NATURAL_RANGE
 from ..errors import UserError
 from ..integrity import DIGEST, Damaged, TensorHeader, check_digest, check_tensors, digest_of, read_tensors, write_tensors
@@ -200,6 +201,21 @@ def describe_checkpoint(checkpoint: Mapping[str, Any]) -> str:
     """``last (48,000 images)``, ``best (ssim 0.41 on 50 validation pairs)``, or what else is known."""
     words = [f"{value:,} images" if key == "images" else str(value) for key, value in checkpoint.items()]
     return f"{words[0]} ({', '.join(words[1:])})" if len(words) > 1 else "".join(words) or "unknown"
+
+
+def check_folder(folder: Path, overwrite: bool = False, *beside: str) -> None:
+    """Find out before the work whether a model may be written here: an older one of ours is replaced.
+
+    Args:
+        folder: the model directory.
+        overwrite: whether another's files of the same names are replaced, too.
+        beside: names of further files that are going to be written there.
+
+    Raises:
+        UserError: files are there that this tool did not write, or links.
+    """
+    names = [CONFIG] if (folder / CONFIG).exists() else [CONFIG, WEIGHTS, CARD, *beside]  # the others are known by the configuration
+    check_outputs([folder / name for name in names], overwrite)
 
 
 def save_model(folder: Path, weights: Mapping[str, Tensor], config: ModelConfig) -> None:

@@ -28,7 +28,7 @@ from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside
 from ..errors import Missing, UserError
 from ..interop.pytorch_cyclegan import about_dropout, open_generator
 from ..networks.base import Generator
-from ..networks.model_file import CARD, CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, read_model, save_model
+from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, check_folder, read_model, save_model
 from ..progress import say, track
 from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
 from .footprint import Footprint
@@ -123,8 +123,7 @@ class Translator:
         """
         if any(tensor.dtype in (torch.bfloat16, torch.float16) for tensor in self.generator.state_dict().values()):
             raise UserError("this translator holds its weights in half precision: load the model in float32 to save it")
-        config = Path(folder) / CONFIG  # by which the weights and the card beside it are known
-        check_outputs([config] if config.exists() else [config, Path(folder) / WEIGHTS, Path(folder) / CARD], overwrite)
+        check_folder(Path(folder), overwrite)
         save_model(Path(folder), self.generator.state_dict(), replace(self.config, inference=self.inference))
 
     @overload

@@ -1,5 +1,7 @@
 """The commands of ``transfigure``, one file each: a file of this folder is a command of its name, and no list names it.
 
+A name that is a word of Python has a ``_`` behind it in the file's name: ``import_.py``.
+
 A command's file holds:
 
 - its docstring: the first sentence is its line in ``transfigure --help``, all of it is the head of its own help;
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import keyword
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,18 +69,18 @@ class Command:
 
     def run(self, options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         """Do it; the exit code."""
-        code: int = _module(self.name).run(options, overrides)
+        code: int = file_of(self.name).run(options, overrides)
         return code
 
 
 def names() -> list[str]:
     """Every command's name, from the files of this folder; nothing is imported."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name.removesuffix("_") for module in pkgutil.iter_modules(__path__))
 
 
 def load(name: str) -> Command:
     """What a command's file says of it."""
-    module = _module(name)
+    module = file_of(name)
     given = {
         field: getattr(module, field.upper()) for field in ("group", "recipe_flags", "epilog", "aliases") if hasattr(module, field.upper())
     }
@@ -90,5 +93,6 @@ def commands() -> list[Command]:
     return sorted(found, key=lambda command: (GROUPS.index(command.group), command.name))
 
 
-def _module(name: str) -> Any:
-    return importlib.import_module(f"{__name__}.{name}")
+def file_of(name: str) -> Any:
+    """A command's file, imported."""
+    return importlib.import_module(f"{__name__}.{name}{'_' if keyword.iskeyword(name) else ''}")
