@@ -444,6 +444,15 @@ def _states() -> list[Subject]:
             "spare/net.pth heads.pth",
             weight=6,
         ),
+        Subject(
+            "shared model",
+            "push run owner/name --dry-run out",
+            f"run/model/generator.safetensors run/model/config.json run/evaluation/evaluation.json {RUN.format('run')} run/samples/*",
+            "run",
+            "out/*",
+            f"spare/*/model/* {SPARE} spare/run/evaluation/*.json",
+            weight=6,
+        ),
         Subject("weights", "", "heads.pth", "heads.pth", others="net.pth", call=load_heads, weight=8),
         Subject("published weights", "weights", "weights/*.pth", "weights", others="net.pth", before=published_heads, weight=2),
     ]

@@ -30,6 +30,7 @@ VERBS = {
     "evaluate": ["evaluate", "run", "--metrics", "l1"],
     "import": ["import", "net.pth", "--out", "OUT"],
     "list": ["list"],
+    "push": ["push", "run", "owner/name", "--dry-run", "OUT"],
     "report": ["report", "run", "--out", "OUT.html"],
     "segmenter": [
         *("segmenter", "train", "labelled", "--photos", "B", "--palette", "synthetic"),

@@ -47,7 +47,7 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
         "model",
         nargs=None if required else "?",
         metavar="MODEL",
-        help="a run, a model directory, or a .pth file of the PyTorch reference code",
+        help="a run, a model directory, hub:owner/name, or a .pth file of the PyTorch reference code",
     )
     parser.add_argument("--checkpoint", choices=["last", "best"], default="last", help="of a run (default: %(default)s)")
     add_device(parser)

@@ -179,7 +179,7 @@ def _run_of(translator: Translator, section: Data) -> tuple[Path, ...]:
 
 def _places(translator: Translator) -> tuple[Path, ...]:
     """A run, or the folder around a model of it (two above a model that was kept on the way)."""
-    if translator.origin is None:
+    if translator.origin is None or not translator.origin.exists():  # nowhere, or on a hub
         return ()
     above = translator.origin.resolve()
     return tuple(place for place in (translator.origin, above.parent, above.parent.parent) if (place / "recipe.yaml").is_file())

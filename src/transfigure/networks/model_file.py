@@ -34,6 +34,8 @@ from .init import WithoutStartingWeights
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "generator.safetensors", "config.json", "README.md"
+COMPILED = "_orig_mod"
+"""What ``torch.compile`` puts before the names of what it wraps."""
 NETWORK = "network"
 """The metadata of the weights that says which network they are of."""
 MOST_CHANNELS, MOST_PIXELS = 1 << 16, 1 << 20
@@ -223,14 +225,31 @@ def save_model(folder: Path, weights: Mapping[str, Tensor], config: ModelConfig)
 
     Args:
         folder: where to; created if absent, an older model in it is replaced.
-        weights: the generator's state dict.
+        weights: the generator's state dict; a compiled one keeps its names.
         config: what it is.
+
+    Raises:
+        UserError: an option of the generator is nothing that the configuration can hold; nothing is written.
     """
+    _check_options(config)
+    weights = {".".join(part for part in name.split(".") if part != COMPILED): tensor for name, tensor in weights.items()}
     about = {"format": "pt", NETWORK: json.dumps(_network(config), sort_keys=True)}
     write_atomically(folder / WEIGHTS, lambda stream: write_tensors(stream, weights, about))
     write_text(folder / CARD, card(config))
     values = to_json_values(config.to_dict())
     write_json(folder / CONFIG, {**values, DIGEST: digest_of(values)})
+
+
+def _check_options(config: ModelConfig) -> None:
+    """See that the generator's options come back from JSON as they are: a class, a dtype or infinity would not."""
+    for name, value in config.options.items():
+        try:
+            json.dumps(value, allow_nan=False, default=to_json_values)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"the option {name} of the generator {config.generator} is {brief(value)}, which {CONFIG} cannot hold: let the generator "
+                "take a word or a number for it"
+            ) from error
 
 
 def _network(config: ModelConfig) -> dict[str, Any]:
@@ -346,8 +365,43 @@ def _is_count(value: object, most: int = 2**31) -> bool:
     return type(value) is int and 0 < value <= most
 
 
+INVENTS = (
+    "A translator only knows images like those it was trained on, and invents what the source does not say: "
+    "not for measurement or diagnosis."
+)
+"""What every card ends with."""
+
+
 def card(config: ModelConfig) -> str:
     """A model card: what this is, how to use it, what it was trained by."""
+    lines = [
+        "---",
+        "library_name: transfigure",
+        "tags: [image-to-image]",
+        "---",
+        f"# {(config.recipe or {}).get('name', 'An image-to-image translator')}",
+        "",
+        what_it_does(config),
+        "",
+        "```bash",
+        "transfigure translate THIS_FOLDER INPUT OUTPUT" + "".join(f" --plugins {shlex.quote(Path(file).name)}" for file in plugin_files()),
+        "```",
+        "",
+        *facts_table(config),
+        "",
+        INVENTS,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def what_it_does(config: ModelConfig) -> str:
+    """The first sentence of a card."""
+    return f"A `{config.generator}` generator that turns a {_describe(config.source)} image into a {_describe(config.target)} image."
+
+
+def facts_table(config: ModelConfig) -> list[str]:
+    """What a configuration says, as the lines of a table."""
     recipe = config.recipe or {}
     data = recipe.get("data", {})
     terms = ", ".join(f"{term['weight']:g} x {term['loss']}" for term in recipe.get("objective", {}).get("terms", []))
@@ -362,19 +416,7 @@ def card(config: ModelConfig) -> str:
         )
         if part
     )
-    lines = [
-        "---",
-        "library_name: transfigure",
-        "tags: [image-to-image]",
-        "---",
-        f"# {recipe.get('name', 'An image-to-image translator')}",
-        "",
-        f"A `{config.generator}` generator that turns a {_describe(config.source)} image into a {_describe(config.target)} image.",
-        "",
-        "```bash",
-        "transfigure translate THIS_FOLDER INPUT OUTPUT" + "".join(f" --plugins {shlex.quote(Path(file).name)}" for file in plugin_files()),
-        "```",
-        "",
+    return [
         "| | |",
         "|---|---|",
         f"| Generator | {config.generator}, {', '.join(f'{key} {value}' for key, value in config.options.items())} |",
@@ -383,12 +425,7 @@ def card(config: ModelConfig) -> str:
         f"| State | {describe_checkpoint(config.checkpoint)} |",
         f"| Sizes | any; padded inside to a multiple of {config.size_multiple} and cropped back |",
         f"| Runs with | normalisation statistics: {config.inference.norm}; noise: {config.inference.noise}, seed {config.inference.seed} |",
-        "",
-        "A translator only knows images like those it was trained on, and invents what the source does not say: "
-        "not for measurement or diagnosis.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _describe(domain: Domain) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from ..data.ownership import check_outputs
 from ..data.pixels import bicubic, convert_channels, to_array, to_tensor
 from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside
 from ..errors import Missing, UserError
+from ..interop import hub
 from ..interop.pytorch_cyclegan import about_dropout, open_generator
 from ..networks.base import Generator
 from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, check_folder, read_model, save_model
@@ -76,7 +78,7 @@ class Translator:
         """Load a model directory, or a run's model.
 
         Args:
-            path: a model directory, or the run directory around it.
+            path: a model directory, the run directory around it, or ``hub:owner/name``, see :meth:`from_pretrained`.
             checkpoint: of a run: the last state, or the one that validated best.
             device: ``auto``, ``cpu``, ``cuda``, ``mps``.
             precision: of weights and activations, see :meth:`set_precision`.
@@ -84,9 +86,12 @@ class Translator:
         Raises:
             UserError: there is no model, or it is damaged.
         """
+        if hub.is_hub_name(path):
+            return cls.from_pretrained(path, device=device, precision=precision)
         folder = Path(path)
         if not folder.is_dir():
-            raise UserError(f"{folder} {'is a file' if folder.exists() else 'does not exist'}: give a run directory or a model directory")
+            what = "is a file" if folder.exists() else "does not exist"
+            raise UserError(f"{folder} {what}: give a run directory or a model directory{'' if folder.exists() else hub.hint(path)}")
         if not (folder / CONFIG).is_file() and not (folder / WEIGHTS).is_file():
             inside = folder / ("model" if checkpoint == "last" else "model_best")
             if not inside.is_dir():
@@ -99,6 +104,38 @@ class Translator:
         if digest is not None:  # which has just been found to be that of the file
             translator._hashed = translator._versions(), digest
         return translator.set_precision(precision)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        device: str = "auto",
+        precision: Precision = "float32",
+    ) -> Translator:
+        """Load a model that somebody shared: a model directory, or a model of the Hugging Face Hub by its name.
+
+        What is not in the hub's cache is downloaded, and that is said, with its size; without a network the cache is used. A directory
+        needs neither network nor ``huggingface_hub``.
+
+        Args:
+            name: a model directory, or ``owner/name``.
+            revision: of the hub's model: a branch, a tag or a commit.
+            token: of the hub, in place of the one you logged in with.
+            device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+            precision: of weights and activations, see :meth:`set_precision`.
+
+        Raises:
+            UserError: there is no such model, it is damaged, or it cannot be reached.
+            Missing: ``huggingface_hub`` is not installed.
+        """
+        with hub.model_folder(name, revision=revision, token=token) as folder:
+            translator = cls.load(folder, device=device, precision=precision)
+        if folder != Path(name):
+            translator.origin = Path(str(hub.HubModel.read(name, revision)))
+        return translator
 
     def set_precision(self, precision: Precision) -> Translator:
         """Hold weights and activations in another number format: ``bfloat16`` and ``float16`` take half the memory, and less time where
@@ -125,6 +162,61 @@ class Translator:
             raise UserError("this translator holds its weights in half precision: load the model in float32 to save it")
         check_folder(Path(folder), overwrite)
         save_model(Path(folder), self.generator.state_dict(), replace(self.config, inference=self.inference))
+
+    def save_pretrained(
+        self, folder: str | Path, *, licence: str | None = None, panel: bool = True, overwrite: bool = False, name: str | None = None
+    ) -> None:
+        """Write a model directory to share: as :meth:`save`, with a card that says what its run knows, and without places on this machine.
+
+        Args:
+            folder: where to; an older model of ours in it is replaced.
+            licence: the hub's word for it, such as ``mit`` or ``cc-by-4.0``.
+            panel: show examples of the run: source, generated, target.
+            overwrite: replace another's files of the same names, too.
+            name: on the hub, ``owner/name``, for the card.
+
+        Raises:
+            UserError: as :meth:`save`.
+        """
+        from ..interop.model_card import without_paths, write_card
+
+        folder = Path(folder)
+        check_outputs([folder / hub.PANEL], overwrite)
+        config = replace(without_paths(self.config), inference=self.inference)
+        replace(self, config=config).save(folder, overwrite)
+        write_card(folder, config, self.origin, name=name, licence=licence, panel=panel)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        private: bool = False,
+        licence: str | None = None,
+        panel: bool = True,
+        overwrite: bool = False,
+        token: str | None = None,
+    ) -> str:
+        """Upload the model, with a card, to the Hugging Face Hub; the repository is created if it is not there.
+
+        Args:
+            name: ``owner/name``.
+            private: a new repository is for you alone.
+            licence: see :meth:`save_pretrained`.
+            panel: see :meth:`save_pretrained`.
+            overwrite: replace the files of a repository that holds something else.
+            token: of the hub, in place of the one you logged in with.
+
+        Returns:
+            The address of the model's page.
+
+        Raises:
+            UserError: you may not, the repository holds something else, or the hub cannot be reached.
+            Missing: ``huggingface_hub`` is not installed.
+        """
+        model = hub.HubModel.read(name)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, licence=licence, panel=panel, name=model.id)
+            return hub.push(Path(folder), model, private=private, overwrite=overwrite, token=token)
 
     @overload
     def __call__(self, image: Image.Image) -> Image.Image: ...
