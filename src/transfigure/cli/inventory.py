@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .. import registry
 from ..errors import printable
+from ..interop.zoo import PREPROCESSING, PUBLISHED
 from ..recipe import Recipe, shipped
 from ..recipe.describe import SECTIONS, recipe_keys, section_keys
 from ..recipe.values import takes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def inventory() -> dict[str, dict[str, dict[str, Any]]]:
-    """``{kind: {name: {summary, options, ...}}}`` for every registered thing, every shipped recipe and grid, and every command."""
+    """``{kind: {name: {summary, options, ...}}}`` for registered things, shipped recipes and grids, published networks and commands."""
     found: dict[str, dict[str, dict[str, Any]]] = {"recipe": {}}
     for name, file in shipped().items():
         found["recipe"][name] = {"summary": _comments(file), "options": {}}
@@ -31,6 +32,7 @@ def inventory() -> dict[str, dict[str, dict[str, Any]]]:
             entry = registry.entry(kind, name)
             options = {key: item.default for key, item in entry.options.items()}
             found[kind][name] = {"summary": entry.summary, "options": options, **entry.extra}
+    found["published"] = {name: {"summary": network.summary, "options": {}} for name, network in PUBLISHED.items()}
     found["command"] = {command.name: {"summary": command.summary, "options": {}} for command in commands()}
     return found
 
@@ -66,15 +68,25 @@ def reference() -> str:
         lines += ["", f"## {kind}"]
         if kind == "metric":
             lines += ["", *_metrics(list(items))]
+        if kind == "published":
+            lines += ["", *_published()]
+            continue
         for name, item in items.items():
             lines += ["", f"### `{name}`", "", _code(item["summary"])]
-            if kind not in ("recipe", "grid") and (options := registry.entry(kind, name).options):
+            if kind in registry.KINDS and (options := registry.entry(kind, name).options):
                 lines += ["", *_table("option", [(key, one.default, takes(one.annotation), one.help) for key, one in options.items()])]
     for section in SECTIONS:
         group = section_keys(section)
         rows = [(key.name, key.default, key.takes, key.help) for key in group.keys]
         lines += ["", f"## Keys of `{group.where}`", "", _code(group.summary), "", *_table("key", rows)]
     return "\n".join(lines) + "\n"
+
+
+def _published() -> list[str]:
+    """The generators that ``transfigure import NAME`` gets, in a table."""
+    rows = [f"| `{one.full_name}` | {one.source} | {one.target} | {one.data} | {one.network} |" for one in PUBLISHED.values()]
+    head = [f"What `transfigure import NAME --out MODEL --download` gets. All were {PREPROCESSING.replace('give it', 'give them')}.", ""]
+    return [*head, "| name | from | to | trained on | network |", "|---|---|---|---|---|", *rows]
 
 
 def _table(first: str, rows: list[tuple[str, Any, str, str]]) -> list[str]:

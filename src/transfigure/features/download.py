@@ -60,25 +60,41 @@ def get(name: str, *, quiet: bool = False, folder: str | Path | None = None) -> 
         Interrupted: Ctrl-C; what has arrived is kept.
     """
     entry = entry_of(name)
+    if folder is None and (located := search(entry)) is not None:
+        if not quiet:
+            say(f"{located.path} is here already, and is the published file")
+        return located.path
+    return fetch(entry, quiet=quiet, folder=folder)
+
+
+def fetch(entry: Weights, *, quiet: bool = False, folder: str | Path | None = None) -> Path:
+    """Download a published file that is not here, of the catalogue or not.
+
+    Args:
+        entry: what is published. Without a hash whatever arrives whole is taken, and nothing is gone on from.
+        quiet: as :func:`get`.
+        folder: as :func:`get`.
+
+    Raises:
+        UserError, RunFailure, Interrupted: as :func:`get`.
+    """
     report: Callable[[str], None] = (lambda words: None) if quiet else say
     if folder is None:
-        if (located := search(entry)) is not None:
-            report(f"{located.path} is here already, and is the published file")
-            return located.path
         folder = _destination(report)
+    is_published = ", and is the published file" if entry.sha256 else ""
     target = home_path(folder) / entry.file
     check_writable_folder(target.parent)
     with _claimed(target, report) as part:
         if target.is_file():  # perhaps another process has just put it there
             check(entry, target)
-            report(f"{target} is here already, and is the published file")
+            report(f"{target} is here already{is_published}")
             return target
         report(f"downloading {entry.url}{f' ({_megabytes(entry.size)})' if entry.size else ''} to {target.parent}")
         try:
             _download(entry, target, part, quiet)
         except KeyboardInterrupt:
-            raise Interrupted(f"stopped: {_kept(target)}run  transfigure weights get {name}  again to go on") from None
-    report(f"{target} is here now, and is the published file")
+            raise Interrupted(f"stopped: {_kept(entry, target)}run  {entry.command}  again to go on") from None
+    report(f"{target} is here now{is_published}")
     return target
 
 
@@ -156,13 +172,20 @@ def _locked(lock: Path, report: Callable[[str], None]) -> BinaryIO:
 
 
 def _download(entry: Weights, target: Path, part: Path, quiet: bool) -> None:
+    if not entry.sha256:
+        part.unlink(missing_ok=True)  # nothing would say whether it is the beginning of what is there now
+        try:
+            _receive(entry, target, part, quiet)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
     digest = _digest(part) if part.is_file() else None  # complete, if we were stopped between the last byte and the name
-    while digest != entry.sha256:
+    while entry.sha256 and digest != entry.sha256:
         went_on = _receive(entry, target, part, quiet)
         if (digest := _digest(part)) != entry.sha256:
             part.unlink()
             if not went_on:
-                raise RunFailure(
+                raise AnotherFile(
                     f"what {entry.url} sent is not the published file (SHA-256 {digest} and not {entry.sha256}) and was deleted: "
                     f"try again later, or put the published file at {target}"
                 )
@@ -233,6 +256,10 @@ def _too_large(entry: Weights, target: Path, what: str) -> str:
     )
 
 
+class AnotherFile(RunFailure):
+    """What arrived is not the published file."""
+
+
 class _NetworkError(Exception):
     """The connection failed while the body arrived; not an OSError, which means the disk there."""
 
@@ -252,14 +279,14 @@ def _disk(part: Path) -> Iterator[None]:
 
 def _unreachable(entry: Weights, target: Path, reason: str) -> RunFailure:
     return RunFailure(
-        f"could not download {entry.url} ({reason}): {_kept(target)}run  transfigure weights get {entry.name}  again, "
+        f"could not download {entry.url} ({reason}): {_kept(entry, target)}run  {entry.command}  again, "
         f"or fetch it by other means and put it at {target}"
     )
 
 
-def _kept(target: Path) -> str:
+def _kept(entry: Weights, target: Path) -> str:
     part = _part_of(target)
-    size = part.stat().st_size if part.is_file() else 0
+    size = part.stat().st_size if entry.sha256 and part.is_file() else 0
     return f"{_megabytes(size)} are kept; " if size else ""
 
 

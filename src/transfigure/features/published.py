@@ -14,7 +14,7 @@ class Weights:
         file: the file name it was published under, and is looked for.
         also: further names it goes by; a file of such a name counts only if its hash is the published one.
         url: where it was published.
-        sha256: of the published file, 64 hexadecimal digits.
+        sha256: of the published file, 64 hexadecimal digits; empty if nobody published it, and then any file is taken.
         size: in bytes; 0 if unknown.
         purpose: the metrics and losses that see with it.
         origin: who made it, and under which licence where that is stated.
@@ -28,6 +28,11 @@ class Weights:
     size: int
     purpose: str
     origin: str
+
+    @property
+    def command(self) -> str:
+        """What is typed to get it."""
+        return f"transfigure weights get {self.name}"
 
 
 def _of_torchvision(name: str, network: str, file: str, sha256: str, size: int, purpose: str) -> Weights:

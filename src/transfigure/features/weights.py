@@ -184,10 +184,10 @@ def check(entry: Weights, file: Path) -> Located:
         UserError: its hash is another.
     """
     digest = sha256(file)
-    if digest != entry.sha256:
+    if entry.sha256 and digest != entry.sha256:
         raise UserError(
             f"{file} is damaged or something else: its SHA-256 begins with {digest[:8]}, that of the published file with "
-            f"{entry.sha256[:8]}; delete it and run  transfigure weights get {entry.name}, or use it all the same with "
+            f"{entry.sha256[:8]}; delete it and run  {entry.command}, or use it all the same with "
             f"--weights {entry.name}={file}"
         )
     return Located(file, digest, True)

@@ -1,4 +1,4 @@
-"""Every network, loss, metric, dataset kind, recipe, grid and command."""
+"""Every network, loss, metric, dataset kind, recipe, grid, published network and command."""
 
 from __future__ import annotations
 
