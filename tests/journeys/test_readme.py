@@ -114,7 +114,8 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("page", FOLLOWED, ids=_ids)
 def test_a_page_can_be_followed(desk: Path, capsys: pytest.CaptureFixture[str], page: Path) -> None:
     typed = [shlex.split(line, comments=True) for line in _typed(page)]
-    if any("runs/facades" in words for words in typed) and not any(words[1] == "train" and "runs/facades" in words for words in typed):
+    made = [words for words in typed if words[1] == "train" and "runs/facades" in words and "--from" not in words]
+    if any("runs/facades" in words for words in typed) and not made:
         follow(capsys, FIRST)
     for block in blocks(page):
         if block.file is not None:
@@ -203,6 +204,9 @@ def _train(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> N
         assert not Path(_value(words, "--out")).exists()
         return
     out = Path(_value(words, "--out"))
+    if "--from" in words:
+        _fine_tune(capsys, line, words, out)
+        return
     if "--resume" in words and "--training.epochs" in words:
         done(capsys, line.replace(f"--training.epochs {_value(words, '--training.epochs')}", "--training.epochs 2"))
         resumed = [json.loads(entry) for entry in (out / "log.jsonl").read_text().splitlines() if '"kind":"resume"' in entry]
@@ -227,6 +231,24 @@ def _train(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> N
     typed = Recipe.load(words[0], {"data.kind": world or "auto", **_overrides(words), **small})
     differing = Recipe.load(out / "recipe.yaml").differences(typed).keys() - {"data.kind", "data.path", "data.size", "data.a", "data.b"}
     assert differing == set(), "the run's recipe is what was typed"
+
+
+def _fine_tune(capsys: pytest.CaptureFixture[str], line: str, words: list[str], out: Path) -> None:
+    small = {key: value for key, value in SMALL.items() if not key.endswith("width")}  # the networks are the model's
+    done(capsys, " ".join([line, *(f"--{key} {value}" for key, value in small.items())]))
+    _trained(out)
+    start = json.loads((out / "log.jsonl").read_text().splitlines()[0])["started_from"]
+    model = Path(_value(words, "--from"))
+    assert (
+        start["path"] == str(model.resolve())
+        and "not_taken" not in start
+        and re.fullmatch(r"(\d+) of \1 tensors", start["taken"]["generator"])
+    )
+    recipe = Recipe.load(out / "recipe.yaml")
+    assert model.is_file() or recipe.generator == Recipe.load(model / "recipe.yaml").generator
+    assert {f"training.{key}": value for key, value in recipe.training}.items() >= {
+        key: float(value) for key, value in _overrides(words).items() if key == "training.learning_rate"
+    }.items()
 
 
 def _overrides(words: list[str]) -> dict[str, str]:

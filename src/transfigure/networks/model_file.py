@@ -24,7 +24,7 @@ from .._version import __version__
 from ..data.files import to_json_values, write_atomically, write_json, write_text
 from ..data.ownership import check_outputs
 from ..data.value_range import NATURAL_RANGE
-from ..errors import UserError
+from ..errors import UserError, printable
 from ..integrity import DIGEST, Damaged, TensorHeader, check_digest, check_tensors, digest_of, read_tensors, write_tensors
 from ..registry import plugin_files
 from ..stored import brief, check_tree, read_as, read_json
@@ -151,6 +151,7 @@ class ModelConfig:
         inference: the default way to run it.
         checkpoint: which state this is, e.g. ``{"which": "last", "images": 48000}``.
         recipe: the complete recipe, if it was trained here.
+        started_from: the model whose weights it began with (``path``, ``state``, ``files`` with their SHA-256), if it was fine-tuned.
     """
 
     generator: str
@@ -162,6 +163,7 @@ class ModelConfig:
     inference: Inference = field(default_factory=Inference)
     checkpoint: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] | None = None
+    started_from: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -180,7 +182,7 @@ class ModelConfig:
         known |= {side: Domain.from_dict(values[side]) for side in ("source", "target")}
         known["inference"] = Inference(**known.get("inference", {}))
         config = cls(**known)
-        kinds = {"generator": str, "options": dict, "checkpoint": dict, "recipe": dict | None}
+        kinds = {"generator": str, "options": dict, "checkpoint": dict, "recipe": dict | None, "started_from": dict | None}
         for name, kind in kinds.items():
             if not isinstance(getattr(config, name), kind):
                 raise ValueError(f"its {name} is {brief(getattr(config, name))}")
@@ -257,6 +259,17 @@ def _network(config: ModelConfig) -> dict[str, Any]:
     network = {"generator": config.generator, "options": config.options, "channels": [config.source.channels, config.target.channels]}
     plain: dict[str, Any] = to_json_values(network)
     return plain
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """What a model directory says of its generator; no weights are read.
+
+    Raises:
+        UserError: there is no such file, or it is damaged, or of a newer version.
+    """
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{folder} is not a model directory: it has no {CONFIG}; give a run or the model folder inside it")
+    return _read_config(folder / CONFIG)[0]
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Generator, ModelConfig]:
@@ -423,9 +436,21 @@ def facts_table(config: ModelConfig) -> list[str]:
         f"| Trained on | {data.get('kind', 'unknown')} pairs, squares of {config.trained_size or 'unknown'} pixels |",
         f"| Objective | {objective or 'unknown'} |",
         f"| State | {describe_checkpoint(config.checkpoint)} |",
+        *_fine_tuned(config.started_from or {}),
         f"| Sizes | any; padded inside to a multiple of {config.size_multiple} and cropped back |",
         f"| Runs with | normalisation statistics: {config.inference.norm}; noise: {config.inference.noise}, seed {config.inference.seed} |",
     ]
+
+
+def _fine_tuned(started_from: Mapping[str, Any]) -> list[str]:
+    """The card's row about the model that a fine-tuned one began as."""
+    if not started_from:
+        return []
+    files = started_from.get("files")
+    hashes = [f"{name} SHA-256 {digest}" for name, digest in files.items()] if isinstance(files, Mapping) else []
+    place = "/".join(Path(str(started_from.get("path", "a model"))).parts[-2:])  # what lies above it is nobody else's business
+    told = "; ".join([str(started_from.get("state", "")), *hashes])
+    return [f"| Fine-tuned from | {printable(f'{place} ({told})').replace('|', '&#124;')} |"]
 
 
 def _describe(domain: Domain) -> str:

@@ -299,6 +299,11 @@ class Training(Named):
         "what one update does (see ``transfigure list step``); ``auto`` is ``cyclegan`` if a loss needs the other direction's "
         "generator, else ``pix2pix``.",
     )
+    start_from: str | None = key(
+        None,
+        "a run, a model directory, or a ``.pth`` file of the PyTorch reference implementation, whose weights the networks begin with; null "
+        "is random weights. ``--from`` is short for it, and takes the model's generator with them.",
+    )
     epochs: PositiveInt = key(200, "passes over the training pairs.")
     minutes: PositiveFloat | None = key(
         None,

@@ -104,6 +104,7 @@ class SavedState(_Declared):
     health: SavedHealth
     random: list[SavedRandom]
     log_bytes: Count
+    started_from: dict[str, Any] | None = None
 
 
 def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
@@ -116,8 +117,12 @@ def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
     write_atomically(file, lambda stream: write_archive(stream, lambda archive: torch.save({"format": FORMAT, **state}, archive)))
 
 
-def load_checkpoint(file: Path) -> dict[str, Any]:
+def load_checkpoint(file: Path, way_out: str | None = None) -> dict[str, Any]:
     """Read a checkpoint that is whole, with every part of the type that is declared. Only tensors and plain values are read, never code.
+
+    Args:
+        file: of a run.
+        way_out: what to do if it is damaged, where it is not read to go on with the run.
 
     Raises:
         UserError: missing, damaged, or not one of ours.
@@ -131,39 +136,39 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")
             state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Damaged as error:
-        raise damaged(file, str(error)) from error
+        raise damaged(file, str(error), way_out) from error
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{file} is not a checkpoint (it is damaged, or holds code, which is never run): start anew with another --out"
+            f"{file} is not a checkpoint (it is damaged, or holds code, which is never run): {way_out or 'start anew with another --out'}"
         ) from error
     except Exception as error:  # a broken archive surfaces as almost any exception type
-        raise UserError(f"{file} is damaged or cut off: {_WAY_OUT}") from error
+        raise UserError(f"{file} is damaged or cut off: {way_out or _WAY_OUT}") from error
     if not isinstance(state, dict) or "format" not in state or "position" not in state:
         raise UserError(f"{file} is not a Transfigure checkpoint: give the folder of a run made by  transfigure train")
     version = state["format"]
     if type(version) is not int or version < 1:
-        raise damaged(file, f"its format is {brief(version)}")
+        raise damaged(file, f"its format is {brief(version)}", way_out)
     if version > FORMAT:
-        raise UserError(f"{file} was written by a newer version (format {brief(version)}): update transfigure to resume it")
+        raise UserError(f"{file} was written by a newer version (format {brief(version)}): update transfigure to read it")
     if version >= FIRST_WITH_DIGEST and not has_digest:
-        raise damaged(file, "its SHA-256 is gone from its end")
+        raise damaged(file, "its SHA-256 is gone from its end", way_out)
     try:
         state = state if version > 1 else _upgrade(state)
         read_as(SavedState, state)
-        check_tree(state["recipe"])
+        check_tree([state["recipe"], state.get("started_from")])
     except KeyError as error:
-        raise damaged(file, f"it has no {error}") from error
+        raise damaged(file, f"it has no {error}", way_out) from error
     except (TypeError, AttributeError, ValueError) as error:
-        raise damaged(file, str(error)) from error
+        raise damaged(file, str(error), way_out) from error
     return {**state, "format": FORMAT}
 
 
 _WAY_OUT = "restore it from a copy, or start anew with another --out (the model folder of this run still translates)"
 
 
-def damaged(file: Path, what: str) -> UserError:
-    """The sentence for a checkpoint that cannot be gone on from; nothing has been written by then."""
-    return UserError(f"{file} is damaged ({what}): {_WAY_OUT}")
+def damaged(file: Path, what: str, way_out: str | None = None) -> UserError:
+    """The sentence for a checkpoint that cannot be used; nothing has been written by then."""
+    return UserError(f"{file} is damaged ({what}): {way_out or _WAY_OUT}")
 
 
 def check_network(name: str, saved: Mapping[str, Any], expected: Mapping[str, Tensor]) -> None:

@@ -187,6 +187,10 @@ class RunDirectory:
             drawn.save(self.splits)
         if left_out:
             save_left_out(self.left_out, left_out)
+        self.keep_recipe(recipe)
+
+    def keep_recipe(self, recipe: Recipe) -> None:
+        """Write the recipe, or another one in its place, where a run is given another length."""
         write_text(self.recipe, recipe.to_yaml())
 
     def sweep(self) -> None:
@@ -223,13 +227,19 @@ def free_place(name: str) -> Path:
     return next(place for place in places if not place.exists())
 
 
-def write_environment(run: RunDirectory, recipe: Recipe, device: torch.device, world_size: int) -> None:
-    """Say with what and where the run was made; what an earlier session of a resumed run had stands under ``earlier``."""
+def write_environment(
+    run: RunDirectory, recipe: Recipe, device: torch.device, world_size: int, started_from: dict[str, Any] | None = None
+) -> None:
+    """Say with what and where the run was made, and from which model's weights; what an earlier session of a resumed run had stands under
+    ``earlier``.
+    """
     file = run.path / "environment.json"
     entry = environment(device)
     if files := plugin_files():
         entry["plugins"] = files
     entry.update(devices=world_size, seed=recipe.training.seed, started=time.strftime("%Y-%m-%d %H:%M:%S %z"), command=shlex.join(sys.argv))
+    if started_from is not None:
+        entry["started_from"] = started_from
     try:
         before = read_json(file)
         entry["earlier"] = [*before.pop("earlier", []), before]

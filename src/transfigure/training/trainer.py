@@ -24,7 +24,7 @@ from ..data.batch import Batch
 from ..data.check.left_out import LeftOut, load_left_out, save_left_out
 from ..data.check.processes import cores
 from ..data.dataset import PairSampler
-from ..data.files import write_text
+from ..data.files import real_path
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
@@ -61,6 +61,7 @@ from .replay import Updates, graphs_for, obstacle
 from .run_directory import LENGTH, RunDirectory, free_place, other_machine, write_environment
 from .schedules import SPREAD, Moment, Plateau, factor
 from .setup import Setup
+from .start import Start, Started, open_start, starting_from
 from .steps.base import StepOutput
 from .steps.build import build_step
 from .trackers import check_trackers
@@ -72,12 +73,22 @@ CHECKPOINT_SHARE = 1 / 20
 """Of the time, that checkpoints at the ends of epochs may take, where one takes longer than a second: epochs on a GPU can be shorter."""
 
 
-def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume: bool = False, quiet: bool = False) -> Path:
+def train(
+    recipe: Recipe | str | Path | None,
+    out: str | Path | None = None,
+    *,
+    start_from: str | Path | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> Path:
     """Train a translator.
 
     Args:
-        recipe: a recipe, or the name or file of one.
+        recipe: a recipe, or the name or file of one; with ``start_from`` it may be None, which is the recipe of that model.
         out: the run directory to write; None is ``runs/`` and the recipe's name, numbered if that is taken.
+        start_from: begin with the weights of this model: a run, a model directory, or a ``.pth`` file of the PyTorch reference
+            implementation. Its generator takes the place of the recipe's, and of a run the discriminator too; to begin with its weights as
+            far as they fit the recipe's own networks, set the recipe's ``training.start_from`` in place of this.
         resume: go on with the run in ``out`` from its last checkpoint.
         quiet: no progress on stderr.
 
@@ -89,8 +100,16 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
         RunFailure: a loss became NaN, or the disk is full; the last checkpoint is intact.
         Interrupted: Ctrl-C, SIGTERM or a lost terminal's SIGHUP; the state has been saved.
     """
+    if resume and start_from is not None:
+        raise UserError("start_from begins a new training, and resume goes on with one from its own checkpoint: leave out one of them")
+    if start_from is not None:
+        recipe = starting_from(start_from, recipe, quiet=quiet)
+    elif recipe is None:
+        raise UserError("no recipe is given: name one, e.g. pix2pix, or a model to start_from")
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     recipe = recipe.replaced(data=resolve_data(recipe.data))
+    if recipe.training.start_from is not None:
+        recipe = recipe.replaced(training=recipe.training.replaced(start_from=str(real_path(recipe.training.start_from))))
     if resume and out is None:
         raise UserError("there is nothing to resume without a place: name the run directory")
     run = RunDirectory(Path(out) if out is not None else free_place(recipe.name))
@@ -107,6 +126,7 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
         recipe = recipe.replaced(data=recipe.data.replaced(split_rule=before.data.split_rule))
         stored, left_out = StoredSplit.load(run.splits), load_left_out(run.left_out) or ()
     check_trackers(recipe.training.trackers)
+    start = open_start(recipe.training.start_from) if recipe.training.start_from is not None and not resume else None
     keep_freed_memory()
     engine = Engine(recipe.training)
     quiet = quiet or not engine.leads
@@ -120,7 +140,8 @@ def train(recipe: Recipe | str | Path, out: str | Path | None = None, *, resume:
             data = open_data(recipe.data, recipe.training.seed, quiet, stored, left_out, saved is not None, processes)
             engine.choose_precision(data.target_dtype)
             recipe = recipe.replaced(training=recipe.training.replaced(precision=engine.precision))
-            trainer = Trainer(recipe, run, engine, data, quiet=quiet)
+            trainer = Trainer(recipe, run, engine, data, quiet=quiet, start=start)
+            del start  # its weights are in the networks now
         except BaseException:  # also a signal's
             held.close()
             with contextlib.suppress(OSError):
@@ -168,9 +189,11 @@ def opening(trainer: Trainer, resumed: bool = False) -> list[str]:
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
         f"sizes:   {sizes}; {data.source_channels} -> {data.target_channels} channels, {data.source_dtype} -> {data.target_dtype}",
         f"model:   {networks} parameters; on {device}",
+        *([f"start:   {trainer.began_with.words}"] if trainer.began_with is not None and trainer.began_with.words else []),
         f"plan:    {_plan(training)} of {counted(len(data.train), 'image')}, {training.batch_size} at a time{together}",
         *cache,
         *speed,
+        *(f"note: {note}" for note in (trainer.began_with.notes if trainer.began_with is not None else ())),
         f"report:  {run / 'report.html'} at the end, and at any time by  transfigure report {shlex.quote(str(run))}",
     ]
 
@@ -302,9 +325,12 @@ class Trainer:
         engine: where to compute.
         data: the pairs, opened and inspected.
         quiet: no progress.
+        start: the weights to begin with; None is random ones, or those of a saved state.
     """
 
-    def __init__(self, recipe: Recipe, run: RunDirectory, engine: Engine, data: OpenedData, quiet: bool = False) -> None:
+    def __init__(
+        self, recipe: Recipe, run: RunDirectory, engine: Engine, data: OpenedData, quiet: bool = False, start: Start | None = None
+    ) -> None:
         self.recipe, self.run_directory, self.engine, self.data, self.quiet = recipe, run, engine, data, quiet
         training = recipe.training
         if len(data.val) == 0 or training.validate_every == 0:
@@ -318,6 +344,8 @@ class Trainer:
         seed_everything(training.seed)
         self.step = build_step(Setup(recipe, (data.source_channels, data.target_channels), engine, unpaired=data.unpaired))
         self.generator = self.step.generator
+        channels = data.source_channels, data.target_channels
+        self.began_with: Started | None = None if start is None else start.fill(self.step.networks(), channels)
         self.ema = EMA(self.generator, training.ema) if training.ema is not None else None
         self.health = Health(recipe.to_dict(), data.unpaired)
         self.first_weights = self._weights()
@@ -378,11 +406,13 @@ class Trainer:
             kept = None if saved is None else int(saved["log_bytes"])
             seen = None if saved is None else self.position.images
             self.log = RunLog(self.run_directory.log, kept, tuple(self.recipe.training.trackers), self.recipe, seen, self.quiet)
-            write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size)
+            write_environment(self.run_directory, self.recipe, self.engine.device, self.engine.world_size, self._started_from())
         changed = {} if saved is None else self._lengthened(Recipe.from_dict(saved["recipe"]))
         if changed and self.engine.leads:
-            write_text(self.run_directory.recipe, self.recipe.to_yaml())
-        facts = {**self._pairing(), **({"changed": changed} if changed else {})}
+            self.run_directory.keep_recipe(self.recipe)
+        facts: dict[str, Any] = {**self._pairing(), **({"changed": changed} if changed else {})}
+        if saved is None and self.began_with is not None:
+            facts["started_from"] = self.began_with.record
         self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **facts)
         self.started = self.saved_at = self.logged_at = time.monotonic()
         self.expected = Expectation(self.quiet)
@@ -620,8 +650,8 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that exact resume needs, as plain values and tensors; all processes call it together.
 
-        Its keys: ``recipe``, ``data`` (what must be as it was), ``step``, ``ema``, ``plateau``, ``position``, ``averages``, ``health`` and
-        ``random`` (the random numbers of every process, in rank order).
+        Its keys: ``recipe``, ``data`` (what must be as it was), ``step``, ``ema``, ``plateau``, ``position``, ``averages``, ``health``,
+        ``random`` (the random numbers of every process, in rank order), and ``started_from`` (whose weights it began with).
         """
         return {
             "recipe": self.recipe.to_dict(),
@@ -633,6 +663,7 @@ class Trainer:
             "averages": {"sums": self.averages.sums, "count": self.averages.count},
             "health": self.health.state_dict(),
             "random": self.engine.gather(random_state(self.engine.device)),
+            "started_from": self._started_from(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -665,6 +696,7 @@ class Trainer:
         sums, count = state["averages"]["sums"], state["averages"]["count"]
         self.averages = Averages({name: value.to(engine.device) for name, value in sums.items()}, count, untimed=count)
         self.health.load_state_dict(state["health"])
+        self.began_with = None if state.get("started_from") is None else Started(state["started_from"])
         restore_random_state(state["random"][engine.rank], engine.device)
         if not self.quiet:
             self._say_resumed()
@@ -781,6 +813,9 @@ class Trainer:
         channels = [self.data.source_channels, self.data.target_channels]
         return {"channels": channels, "pairs": len(self.data.train), "identity": dataset_digest(self.data)}
 
+    def _started_from(self) -> dict[str, Any] | None:
+        return None if self.began_with is None else self.began_with.record
+
     def _model_config(self, checkpoint: dict[str, Any], swapped: bool = False) -> ModelConfig:
         """What a model directory says of the generator being trained, or (``swapped``) of that of the other direction."""
         recipe, data = self.recipe, self.data
@@ -801,6 +836,7 @@ class Trainer:
             inference=Inference(norm=recipe.training.inference_norm),
             checkpoint=checkpoint,
             recipe=recipe.to_dict(),
+            started_from=self._started_from(),
         )
 
 

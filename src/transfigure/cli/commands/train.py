@@ -22,6 +22,7 @@ examples:
   transfigure train pix2pix datasets/facades --out runs/facades --data.direction BtoA
   transfigure train streamlined shapes --out runs/shapes --training.epochs 10
   transfigure train --out runs/facades --resume
+  transfigure train pix2pix photos --out runs/photos --from runs/facades
 """
 
 
@@ -30,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a shipped recipe (see: transfigure list recipe) or a YAML file")
     parser.add_argument("data", nargs="?", metavar="DATA", help=DATA)
     parser.add_argument("--out", metavar="RUN", help="the run directory to write")
+    parser.add_argument(
+        "--from",
+        dest="start_from",
+        metavar="MODEL",
+        help="begin with the weights of a run, a model directory, or a .pth file of the PyTorch reference code (RECIPE may be left out)",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint (RECIPE and DATA may be left out)")
     parser.add_argument("--seed", type=int, help="short for --training.seed")
     parser.add_argument("--devices", type=int, help="short for --training.devices")
@@ -46,6 +53,15 @@ def more_help(options: argparse.Namespace, overrides: dict[str, Any]) -> str:
     return recipe_flags(options.recipe or "pix2pix", overrides)
 
 
+def _words(recipe: str | None, data: str | None) -> tuple[str | None, str | None]:
+    """RECIPE and DATA where a model is named to start from: a word alone that names no recipe is DATA."""
+    from ...recipe import shipped
+
+    if recipe is None or data is not None or recipe in shipped() or recipe.endswith((".yaml", ".yml")):
+        return recipe, data
+    return None, recipe
+
+
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Train, and write the report."""
     from ...recipe import Recipe, has_place, without_place
@@ -53,7 +69,18 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     for key, value in (("training.seed", options.seed), ("training.devices", options.devices)):
         if value is not None:
             overrides[key] = value
-    if options.resume and options.recipe is None:
+    if options.start_from is not None and options.resume:
+        raise UserError("--from begins a new training, and --resume goes on with one from its own checkpoint: leave out one of them")
+    start_from = options.start_from if options.resume else options.start_from or overrides.get("training.start_from")
+    if start_from is not None and start_from != "null":
+        from ..imports import uncollected
+
+        with uncollected():
+            from ...training.start import starting_from
+
+        name, data = _words(options.recipe, options.data)
+        recipe = starting_from(start_from, name, with_data(overrides, data), quiet=options.quiet)
+    elif options.resume and options.recipe is None:
         run = Path(required(options.out, "--out RUN"))
         file = run / "recipe.yaml"
         if not file.is_file():

@@ -1,0 +1,400 @@
+"""Fine-tuning: a training that begins with the weights of a trained model in place of random ones.
+
+The model is a run (all its networks are taken), a model directory (its generator), or a ``.pth`` file of the PyTorch reference
+implementation (the generator, and what is saved beside it). Optimizers, the random numbers and the position are those of a new training.
+
+Two things are done at two times. :func:`starting_from` makes the recipe: the model's own generator takes the place of the one that the
+recipe names, and the recipe that comes of it says all, so that training with it again does not ask the model any more what it is.
+:func:`open_start` reads the weights, and :meth:`Start.fill` puts them into the networks of that recipe, layer by layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..data.files import home_path
+from ..errors import UserError
+from ..interop.pytorch_cyclegan import RecognisedNetwork, load_discriminator, load_generator, read_state, recognise
+from ..networks.model_file import CONFIG, WEIGHTS, describe_checkpoint, read_config, read_model
+from ..progress import say
+from ..recipe import Recipe, flatten
+from ..recipe.tree import parse_overrides
+from ..wording import counted
+from .checkpoint import load_checkpoint
+from .run_directory import RunDirectory
+
+WHAT = "a run, a model directory, or a .pth file of the PyTorch reference implementation"
+_SHOWN = 8
+"""So many of the tensors that begin anew are named on the terminal; the log names all."""
+_OF_DATA = ("kind", "path", "limit", "group", "split_rule")
+"""What a recipe says of its own images, and not of others that are trained on in their place."""
+
+
+# ---- what there is ------------------------------------------------------------------------------------------------------------
+
+
+class _Place(NamedTuple):
+    kind: Literal["run", "model", "reference"]
+    path: Path
+
+
+def _find(place: str | Path) -> _Place:
+    """What a person named.
+
+    Raises:
+        UserError: it is nothing to begin with.
+    """
+    path = home_path(place)
+    if path.is_dir():
+        if RunDirectory(path).checkpoint.is_file():
+            return _Place("run", path)
+        for folder in (path, RunDirectory(path).model):  # a run without its checkpoint, which is large, still has its model
+            if (folder / CONFIG).is_file() or (folder / WEIGHTS).is_file():
+                return _Place("model", folder)
+        raise UserError(f"{place} holds no model to start from: give {WHAT}")
+    if not path.is_file():
+        raise UserError(f"{place} {'is no file' if os.path.lexists(path) else 'does not exist'}: start from {WHAT}")
+    if path.suffix.lower() in (".pth", ".pt"):
+        if (run := path.resolve().parent.parent) and RunDirectory(run).checkpoint == path.resolve():
+            raise UserError(f"{place} is the checkpoint of a run: start from the run itself, {run}")
+        return _Place("reference", path)
+    if path.suffix.lower() in (".onnx", ".xml"):
+        raise UserError(f"{place} was exported to be run, and cannot be trained: start from the run or the model that it was made from")
+    inside = f" (perhaps {path.parent})" if (path.parent / CONFIG).is_file() else ""
+    raise UserError(f"{place} is no model: start from {WHAT}{inside}")
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a model says of itself: the sections of a recipe for its networks, and the recipe that it was trained by, if it knows."""
+
+    generator: dict[str, Any]
+    discriminator: dict[str, Any] | None = None
+    recipe: dict[str, Any] | None = None
+
+
+def _describe(place: str | Path) -> _Origin:
+    kind, path = _find(place)
+    if kind == "run" and (file := RunDirectory(path).recipe).is_file():
+        recipe = Recipe.load(file).to_dict()
+        return _Origin(recipe["generator"], recipe["discriminator"], recipe)
+    if kind == "run":
+        kind, path = "model", RunDirectory(path).model
+    if kind == "model":
+        config = read_config(path)
+        return _Origin({"name": config.generator, **config.options}, None, config.recipe)
+    try:
+        found = recognise(read_state(path))
+    except UserError as error:
+        raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+    if found.kind != "generator":
+        raise UserError(f"{path}: it is a {found}: start from a generator, e.g. latest_net_G.pth")
+    beside = _beside(path)
+    section = None
+    if "discriminator" in beside:
+        try:
+            other = recognise(read_state(beside["discriminator"]))
+        except UserError:
+            other = None  # what is wrong with it is said when its weights are read
+        section = _section(other) if other is not None and other.kind == "discriminator" else None
+    return _Origin(_section(found), section)
+
+
+def _section(found: RecognisedNetwork) -> dict[str, Any]:
+    return {"name": found.name, **found.options}
+
+
+def _beside(file: Path) -> dict[str, Path]:
+    """The networks that the reference saves beside a generator, by the names they have here, as far as they are there.
+
+    ``latest_net_D.pth`` belongs to ``latest_net_G.pth``. Of CycleGAN, ``G_A`` turns A into B, ``D_A`` sees its outputs, and ``G_B`` and
+    ``D_B`` are those of the other direction.
+    """
+    found = re.fullmatch(r"(.*_net_)G(_[AB])?(\.\w+)", file.name)
+    if found is None:
+        return {}
+    begin, side, end = found[1], found[2] or "", found[3]
+    names = {"discriminator": f"{begin}D{side}{end}"}
+    if side:
+        other = {"_A": "_B", "_B": "_A"}[side]
+        names |= {"inverse_generator": f"{begin}G{other}{end}", "inverse_discriminator": f"{begin}D{other}{end}"}
+    return {name: file.with_name(other) for name, other in names.items() if file.with_name(other).is_file()}
+
+
+# ---- the recipe ---------------------------------------------------------------------------------------------------------------
+
+
+def starting_from(
+    place: str | Path, recipe: Recipe | str | Path | None = None, overrides: Mapping[str, Any] | None = None, quiet: bool = False
+) -> Recipe:
+    """The recipe of a training that begins with the weights of a model.
+
+    Its generator is the model's, and so is its discriminator, of a model that has one; a key of theirs among the overrides goes before.
+
+    Args:
+        place: a run, a model directory or a ``.pth`` file of the PyTorch reference implementation.
+        recipe: a recipe, or the name or file of one; None is the recipe that the model was trained by, or ``pix2pix`` if it does not know.
+        overrides: as of :meth:`.Recipe.load`.
+        quiet: do not say what differs from the recipe and the overrides.
+
+    Raises:
+        UserError: there is no such model, or the recipe cannot be.
+    """
+    origin, overrides = _describe(place), dict(overrides or {})
+    typed = dict(flatten(parse_overrides(overrides)))
+    overrides["training.start_from"] = str(place)
+    notes = []
+    if recipe is None and origin.recipe is not None:
+        base = _own_recipe(place, origin.recipe, typed)
+        chosen, plain = base.updated(overrides), base
+        notes.append(f"the recipe is the one that {place} was trained by, {base.name}")
+    else:
+        if recipe is None:
+            recipe = "pix2pix"
+            notes.append(f"{place} does not say what it was trained by: the recipe is pix2pix")
+
+        def read(more: Mapping[str, Any]) -> Recipe:
+            return recipe.updated(more) if isinstance(recipe, Recipe) else Recipe.load(recipe, more)
+
+        generator = _adopted("generator", origin.generator, typed)
+        discriminator = {} if origin.discriminator is None else _adopted("discriminator", origin.discriminator, typed)
+        try:
+            chosen = read({**generator, **discriminator, **overrides})
+        except UserError:
+            if not discriminator:
+                raise
+            chosen = read({**generator, **overrides})  # the adversarial form may not go with that discriminator
+        try:
+            plain = read(overrides)
+        except UserError:  # e.g. a crop that the recipe's own generator does not take
+            plain = chosen
+    notes += _differences(place, "generator", origin.generator, chosen, plain, typed)
+    if origin.discriminator is not None and chosen.discriminator is not None:
+        notes += _differences(place, "discriminator", origin.discriminator, chosen, plain, typed)
+    if not quiet and os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, one says it
+        for note in notes:
+            say(f"note: {note}")
+    return chosen
+
+
+def _own_recipe(place: str | Path, tree: Mapping[str, Any], typed: Mapping[str, Any]) -> Recipe:
+    """The recipe that a model was trained by; if other data is named, without what it says of its own."""
+    try:
+        base = Recipe.from_dict(tree)
+        if typed.keys() & {"data", "data.path", "data.kind"}:
+            data = {key: value for key, value in base.data if key not in _OF_DATA and key not in base.data.options}
+            base = Recipe.from_dict({**base.to_dict(), "data": data})
+    except UserError as error:
+        raise UserError(f"the recipe that {place} was trained by cannot be used here ({error}): name another one") from error
+    return base
+
+
+def _adopted(where: str, section: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides that make a section the model's; none if another network was typed."""
+    name = typed.get(where, typed.get(f"{where}.name", section["name"]))
+    if name != section["name"]:
+        return {}
+    named = {} if typed.keys() & {where, f"{where}.name"} else {where: name}
+    return named | {f"{where}.{key}": value for key, value in section.items() if key != "name" and f"{where}.{key}" not in typed}
+
+
+def _differences(
+    place: str | Path,
+    where: Literal["generator", "discriminator"],
+    section: Mapping[str, Any],
+    chosen: Recipe,
+    plain: Recipe,
+    typed: object,
+) -> list[str]:
+    """What the recipe or the flags say of a network that its weights come with, and which of them holds."""
+    mine, said = (getattr(recipe, where) for recipe in (chosen, plain))
+    if mine is None:
+        return []
+    now, before = mine.to_dict(), {} if said is None else said.to_dict()
+    if now["name"] != section["name"]:
+        return [f"{where}.name is {now['name']}, where {place} has {section['name']}"]
+    notes = []
+    if other := {key: value for key, value in now.items() if key in section and value != section[key]}:
+        listed = ", ".join(f"{where}.{key} is {value}" for key, value in other.items())
+        notes.append(f"{listed}, where {place} has {', '.join(f'{key} {section[key]}' for key in other)}")
+    if before.get("name", now["name"]) != now["name"]:
+        notes.append(f"the {where} is that of {place}, {now['name']}, where the recipe says {before['name']}")
+    elif taken := {key: value for key, value in now.items() if key in before and before[key] != value}:
+        listed = ", ".join(f"{key} {value}" for key, value in taken.items())
+        instead = ", ".join(f"{key} {before[key]}" for key in taken)
+        notes.append(f"the {where} is that of {place}, with {listed}, where the recipe says {instead}")
+    return notes
+
+
+# ---- the weights --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to begin with.
+
+    Attributes:
+        place: the model, as the recipe names it.
+        state: which state of it, in words.
+        files: the SHA-256 of each file that was read.
+        channels: of its sources and targets.
+        weights: the state of each network, by the name that a training step gives it.
+        notes: what could not be read, in sentences.
+    """
+
+    place: str
+    state: str
+    files: dict[str, str]
+    channels: tuple[int, int]
+    weights: dict[str, Mapping[str, Any]]
+    notes: tuple[str, ...] = ()
+
+    def fill(self, networks: Mapping[str, nn.Module], channels: tuple[int, int]) -> Started:
+        """Put the weights into networks. A layer is taken whole or not at all; what is not taken keeps its random weights.
+
+        Args:
+            networks: as of :meth:`.steps.base.TrainingStep.networks`.
+            channels: of the sources and targets that are trained on.
+
+        Returns:
+            What was taken, for people and for the run's files.
+
+        Raises:
+            UserError: nothing of the generator fits, or a number is not finite.
+        """
+        taken: dict[str, str] = {}
+        anew: dict[str, list[str]] = {}
+        for name, network in networks.items():
+            mine = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
+            if not mine:
+                continue
+            if name not in self.weights:
+                taken[name] = "anew"
+                continue
+            theirs = {key: value for key, value in self.weights[name].items() if isinstance(value, Tensor)}
+            chosen, reasons = _fitting(mine, theirs)
+            if name == "generator" and not chosen:
+                raise UserError(
+                    f"nothing of {self.place} fits the generator of this recipe ({reasons[0]}): leave out the keys of generator, "
+                    "and name the model by --from, which takes its generator too"
+                )
+            for key, value in chosen.items():
+                if not bool(torch.isfinite(value).all()):
+                    raise UserError(f"{self.place} holds a number that is not finite, in {name}.{key}: start from another state of it")
+            network.load_state_dict({**network.state_dict(), **chosen})
+            taken[name] = f"{len(chosen)} of {counted(len(mine), 'tensor')}" if chosen else "anew"
+            anew |= {name: reasons} if reasons else {}
+        notes = list(self.notes)
+        if self.channels != channels and anew:
+            then, now = (f"{source} -> {target}" for source, target in (self.channels, channels))
+            notes.append(f"{self.place} is for {then} channels and this data has {now}: the layers that meet them begin anew")
+        for name, reasons in anew.items():
+            more = f", and {len(reasons) - _SHOWN} more (log.jsonl has all)" if len(reasons) > _SHOWN else ""
+            notes.append(f"of the {name.replace('_', ' ')}, not taken: {', '.join(reasons[:_SHOWN])}{more}")
+        if unused := [name.replace("_", " ") for name in self.weights if name not in networks]:
+            notes.append(f"not used of {self.place}, since this training has none: {', '.join(unused)}")
+        record = {"path": self.place, "state": self.state, "files": self.files, "taken": taken}
+        words = ", ".join(f"{name.replace('_', ' ')} {what}" for name, what in taken.items())
+        return Started({**record, **({"not_taken": anew} if anew else {})}, f"{self.place} ({self.state}): {words}", tuple(notes))
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a training began with.
+
+    Attributes:
+        record: plain values for files: ``path``, ``state``, ``files`` with their SHA-256, ``taken`` of each network, and ``not_taken``.
+        words: the same, in one line.
+        notes: what was not taken, and why.
+    """
+
+    record: dict[str, Any]
+    words: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+def _fitting(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Those of their tensors that take the place of mine, and a reason for each of mine that stays and each of theirs that has no place.
+
+    A layer one of whose tensors is of another shape stays as it is, its bias and its statistics too. If no kernel fits, nothing does: a
+    bias alone would fit by accident.
+    """
+    reasons: dict[str, str] = {}
+    for key, value in mine.items():
+        if key not in theirs:
+            reasons[key] = f"{key} (not there, {_shape(value)} here)"
+        elif theirs[key].shape != value.shape or theirs[key].is_floating_point() != value.is_floating_point():
+            reasons[key] = f"{key} ({_shape(theirs[key])} there, {_shape(value)} here)"
+    other = {_layer(key) for key in reasons if key in theirs}
+    for key in mine:
+        if key not in reasons and _layer(key) in other:
+            reasons[key] = f"{key} (with its layer)"
+    chosen = {key: theirs[key].to(value.dtype) for key, value in mine.items() if key not in reasons}
+    if any(value.ndim > 1 for value in mine.values()) and not any(value.ndim > 1 for value in chosen.values()):
+        reasons |= {key: f"{key} (alone)" for key in chosen}
+        chosen = {}
+    listed = [reasons[key] for key in mine if key in reasons]
+    return chosen, listed + [f"{key} ({_shape(value)} there, not here)" for key, value in theirs.items() if key not in mine]
+
+
+def _layer(key: str) -> str:
+    return key.rpartition(".")[0]
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(list(tensor.shape))
+
+
+def open_start(place: str | Path) -> Start:
+    """Read the weights of a model that a training begins with.
+
+    Of a run that keeps an average of its generator (``training.ema``) that is taken, since it is what the run translates with.
+
+    Raises:
+        UserError: there is no such model, or it is damaged, or of a newer version.
+    """
+    kind, path = _find(place)
+    if kind == "run":
+        return _of_run(place, RunDirectory(path))
+    if kind == "model":
+        generator, config, _ = read_model(path)
+        channels = config.source.channels, config.target.channels
+        files = {WEIGHTS: _sha256(path / WEIGHTS)}
+        return Start(str(place), describe_checkpoint(config.checkpoint), files, channels, {"generator": generator.state_dict()})
+    network, _ = load_generator(path)
+    weights: dict[str, Mapping[str, Any]] = {"generator": network.state_dict()}
+    files, notes = {path.name: _sha256(path)}, []
+    for name, file in _beside(path).items():
+        try:
+            weights[name] = (load_generator if name.endswith("generator") else load_discriminator)(file)[0].state_dict()
+            files[file.name] = _sha256(file)
+        except UserError as error:
+            notes.append(f"{file.name} beside {path.name} is not used: {error}")
+    channels = network.source_channels, network.target_channels
+    return Start(str(place), f"of the reference implementation, {', '.join(files)}", files, channels, weights, tuple(notes))
+
+
+def _of_run(place: str | Path, run: RunDirectory) -> Start:
+    saved = load_checkpoint(run.checkpoint, f"start from its model alone, {run.model}")
+    weights = {name: part for name, part in saved["step"].items() if part and all(isinstance(value, Tensor) for value in part.values())}
+    state = f"after {counted(saved['position']['images'], 'image')}"
+    if saved["ema"] is not None:
+        weights["generator"] = saved["ema"]["generator"]
+        state += ", the average of its generator"
+    source, target = saved["data"]["channels"]
+    file = run.checkpoint.relative_to(run.path).as_posix()
+    return Start(str(place), state, {file: _sha256(run.checkpoint)}, (source, target), weights)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
