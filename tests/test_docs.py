@@ -17,6 +17,7 @@ import pytest
 from tests.journeys.commands import ROOT, blocks, shell_lines
 from transfigure import registry
 from transfigure.cli import commands as cli_commands
+from transfigure.cli.commands.train import recipe_and_data
 from transfigure.cli.inventory import inventory
 from transfigure.cli.main import take_overrides
 from transfigure.cli.parser import command_parser, program_parser
@@ -241,6 +242,8 @@ def complaint(words: list[str]) -> str | None:
         MetricChoice.of(options=options_from_flags(of_metrics))
         if rest[0] in ("train", "evaluate"):
             recipe = getattr(options, "recipe", None)
+            if getattr(options, "start_from", None) is not None:
+                recipe, options.data = recipe_and_data(recipe, options.data)
             kind = {"data.kind": "synthetic"} if options.data == "synthetic" else {}
             Recipe.load("pix2pix" if recipe in (None, "RECIPE") else recipe, {**kind, **overrides})
         if rest[0] == "ablate" and options.grid not in WRITTEN:

@@ -16,10 +16,16 @@ from transfigure.cli.main import main
 from transfigure.errors import Missing, UserError
 from transfigure.interop.hub import PANEL, HubModel, hint, is_hub_name
 from transfigure.networks.model_file import CARD, CONFIG, WEIGHTS, Inference
+from transfigure.recipe import Recipe
 from transfigure.translation.translator import Translator, open_translator
 
 RUN = Path(__file__).parents[1] / "compat" / "v0_1_0" / "paired"
 IMAGE = noise_image(20, 24)
+SHORT = {
+    **{"data.train": "2", "data.val": "1", "data.test": "1", "data.crop_size": "32", "data.load_size": "32", "discriminator.width": "2"},
+    **{"training.epochs": "1", "training.batch_size": "1", "training.accelerator": "cpu", "training.preview_count": "0"},
+}
+"""A training of a moment."""
 
 
 @pytest.fixture
@@ -354,3 +360,15 @@ def test_the_choices_of_the_command_line_become_the_models(tmp_path: Path, capsy
     assert capsys.readouterr().out == f"{tmp_path / 'shared'}\n"
     assert Translator.load(tmp_path / "shared").inference == Inference("running", "none", 0)
     assert HubModel.read("owner/facades").revision is None
+
+
+def test_a_training_starts_from_a_model_of_the_hub(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hub.put("owner/facades", files_of(tiny_translator(), tmp_path / "model"))
+    run = tmp_path / "run"
+    words = ["train", "pix2pix_tiny", "synthetic", *(word for key, value in SHORT.items() for word in (f"--{key}", value))]
+    assert main([*words, "--out", str(run), "--from", "hub:owner/facades"]) == 0
+    said = capsys.readouterr().err
+    assert "downloading hub:owner/facades" in said and "start:   hub:owner/facades (" in said and ": generator 34 of 34 tensors" in said
+    assert Recipe.load(run / "recipe.yaml").training.start_from == "hub:owner/facades"
+    assert main([*words, "--out", str(tmp_path / "other"), "--from", "hub:owner/nothing", "--quiet"]) == 2
+    assert not (tmp_path / "other").exists() and capsys.readouterr().err.count("\n") == 1

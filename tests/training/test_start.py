@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.training.runs import TINY, assert_same_bits, log_entries, numbers, st
 from transfigure.cli import main
 from transfigure.data import images
 from transfigure.errors import UserError
+from transfigure.interop.model_card import without_paths
 from transfigure.networks.model_file import load_model
 from transfigure.recipe import Recipe
 from transfigure.training import checkpoint
@@ -36,7 +38,7 @@ SMALL = {key: value for key, value in TINY.items() if not key.startswith(("gener
 Weights = dict[str, dict[str, Tensor]]
 
 
-def flags(values: dict[str, object]) -> list[str]:
+def flags(values: Mapping[str, object]) -> list[str]:
     return [word for key, value in values.items() for word in (f"--{key}", str(value))]
 
 
@@ -110,6 +112,8 @@ def test_where_it_came_from_is_written_down_and_stays(trained: Path, place: Path
     assert main(["train", "--out", "tuned", "--resume", "--training.epochs", "2", "--quiet"]) == 0
     assert json.loads(Path("tuned/environment.json").read_text())["started_from"] == record
     assert load_model(Path("tuned/model"))[1].started_from == record
+    shared = json.dumps(without_paths(load_model(Path("tuned/model"))[1]).to_dict())
+    assert str(trained.parent) not in shared and digest in shared
     card = Path("tuned/model/README.md").read_text()
     state = "after 6 images, the average of its generator"
     assert f"\n| Fine-tuned from | {trained.parent.name}/run ({state}; checkpoints/last.pt SHA-256 {digest}) |\n" in card
@@ -145,7 +149,7 @@ def test_of_the_reference_what_is_saved_beside_g_is_taken(place: Path, capsys: p
     recipe = Recipe.load("tuned/recipe.yaml")
     assert (recipe.generator.options["width"], recipe.generator.options["depth"]) == (4, 5)
     assert recipe.discriminator is not None and recipe.discriminator.options["receptive_field"] == 34
-    assert "of the reference implementation, latest_net_G.pth, latest_net_D.pth): generator " in said
+    assert "(from latest_net_G.pth, latest_net_D.pth): generator " in said
     assert torch.equal(parameters(Path("tuned"))["discriminator"]["layers.0.conv.weight"], d["model.0.weight"])
     Path("latest_net_D.pth").write_bytes(b"no weights")
     assert "note: latest_net_D.pth beside latest_net_G.pth is not used: " in fine_tuned(
@@ -305,10 +309,10 @@ def _newer_model(run: Path) -> None:
     ("change", "model", "more", "said"),
     [
         (None, "run", ["--resume"], "--from begins a new training, and --resume goes on with one from its own checkpoint"),
-        (None, "nowhere", [], "nowhere does not exist: start from a run, a model directory, or a .pth file of the PyTorch reference"),
-        (None, "run/samples", [], "run/samples holds no model to start from: give a run, a model directory, or a .pth file"),
-        (None, "run/recipe.yaml", [], "run/recipe.yaml is no model: start from a run"),
-        (None, "run/model/generator.safetensors", [], "is no model: start from a run, a model directory, or a .pth file of the PyTorch "),
+        (None, "nowhere", [], "nowhere does not exist: start from a run, a model directory, hub:owner/name, or a .pth file of the PyTorch"),
+        (None, "run/samples", [], "run/samples holds no model to start from: give a run, a model directory, hub:owner/name, or a "),
+        (None, "run/recipe.yaml", [], "run/recipe.yaml is not a file of PyTorch weights"),
+        (None, "run/model/generator.safetensors", [], "generator.safetensors is one file of a model: start from its folder, "),
         (None, "run/checkpoints/last.pt", [], "run/checkpoints/last.pt is the checkpoint of a run: start from the run itself, "),
         (None, "latest_net_D.pth", [], "latest_net_D.pth: it is a discriminator patch, 6 channels, "),
         (None, "notes.pth", [], "notes.pth is not a file of PyTorch weights"),

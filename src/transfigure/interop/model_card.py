@@ -203,6 +203,7 @@ def _fitting(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def without_paths(config: ModelConfig) -> ModelConfig:
     """A configuration as it may be shared: of places on this machine only the last names are left."""
+    config = replace(config, started_from=_relative(config.started_from))
     recipe = dict(config.recipe) if config.recipe is not None else None
     if recipe is None:
         return config

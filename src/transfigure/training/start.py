@@ -1,7 +1,8 @@
 """Fine-tuning: a training that begins with the weights of a trained model in place of random ones.
 
-The model is a run (all its networks are taken), a model directory (its generator), or a ``.pth`` file of the PyTorch reference
-implementation (the generator, and what is saved beside it). Optimizers, the random numbers and the position are those of a new training.
+The model is a run (all its networks are taken), a model directory or a model of the hub (its generator), or a ``.pth`` file of the PyTorch
+reference implementation (the generator, and what is saved beside it). Optimizers, the random numbers and the position are those of a
+new training.
 
 Two things are done at two times. :func:`starting_from` makes the recipe: the model's own generator takes the place of the one that the
 recipe names, and the recipe that comes of it says all, so that training with it again does not ask the model any more what it is.
@@ -10,10 +11,11 @@ recipe names, and the recipe that comes of it says all, so that training with it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,9 +23,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..data.files import home_path
+from ..data.files import home_path, real_path
 from ..errors import UserError
-from ..interop.pytorch_cyclegan import RecognisedNetwork, load_discriminator, load_generator, read_state, recognise
+from ..interop import hub
+from ..interop.opening import open_file
+from ..interop.pytorch_cyclegan import load_discriminator, read_state, recognise
 from ..networks.model_file import CONFIG, WEIGHTS, describe_checkpoint, read_config, read_model
 from ..progress import say
 from ..recipe import Recipe, flatten
@@ -32,7 +36,7 @@ from ..wording import counted
 from .checkpoint import load_checkpoint
 from .run_directory import RunDirectory
 
-WHAT = "a run, a model directory, or a .pth file of the PyTorch reference implementation"
+WHAT = "a run, a model directory, hub:owner/name, or a .pth file of the PyTorch reference implementation"
 _SHOWN = 8
 """So many of the tensors that begin anew are named on the terminal; the log names all."""
 _OF_DATA = ("kind", "path", "limit", "group", "split_rule")
@@ -43,16 +47,31 @@ _OF_DATA = ("kind", "path", "limit", "group", "split_rule")
 
 
 class _Place(NamedTuple):
-    kind: Literal["run", "model", "reference"]
+    kind: Literal["run", "model", "file"]
     path: Path
 
 
-def _find(place: str | Path) -> _Place:
-    """What a person named.
+def kept_name(place: str) -> str:
+    """The name of a model as a run keeps it: a path is made absolute, so that it is the same one from everywhere."""
+    return place if hub.is_hub_name(place) else str(real_path(place))
+
+
+@contextlib.contextmanager
+def _opened(place: str | Path) -> Iterator[_Place]:
+    """What a person named, on this disk; a model of the hub is downloaded.
 
     Raises:
         UserError: it is nothing to begin with.
+        Missing: ``huggingface_hub`` is not installed.
     """
+    if hub.is_hub_name(place):
+        with hub.model_folder(place) as folder:
+            yield _Place("model", folder)
+    else:
+        yield _find(place)
+
+
+def _find(place: str | Path) -> _Place:
     path = home_path(place)
     if path.is_dir():
         if RunDirectory(path).checkpoint.is_file():
@@ -62,15 +81,14 @@ def _find(place: str | Path) -> _Place:
                 return _Place("model", folder)
         raise UserError(f"{place} holds no model to start from: give {WHAT}")
     if not path.is_file():
-        raise UserError(f"{place} {'is no file' if os.path.lexists(path) else 'does not exist'}: start from {WHAT}")
-    if path.suffix.lower() in (".pth", ".pt"):
-        if (run := path.resolve().parent.parent) and RunDirectory(run).checkpoint == path.resolve():
-            raise UserError(f"{place} is the checkpoint of a run: start from the run itself, {run}")
-        return _Place("reference", path)
+        raise UserError(f"{place} {'is no file' if os.path.lexists(path) else 'does not exist'}: start from {WHAT}{hub.hint(place)}")
+    if RunDirectory(run := path.resolve().parent.parent).checkpoint == path.resolve():
+        raise UserError(f"{place} is the checkpoint of a run: start from the run itself, {run}")
+    if (path.parent / CONFIG).is_file():
+        raise UserError(f"{place} is one file of a model: start from its folder, {path.parent}")
     if path.suffix.lower() in (".onnx", ".xml"):
         raise UserError(f"{place} was exported to be run, and cannot be trained: start from the run or the model that it was made from")
-    inside = f" (perhaps {path.parent})" if (path.parent / CONFIG).is_file() else ""
-    raise UserError(f"{place} is no model: start from {WHAT}{inside}")
+    return _Place("file", path)
 
 
 @dataclass(frozen=True)
@@ -83,7 +101,11 @@ class _Origin:
 
 
 def _describe(place: str | Path) -> _Origin:
-    kind, path = _find(place)
+    with _opened(place) as (kind, path):
+        return _described(kind, path)
+
+
+def _described(kind: str, path: Path) -> _Origin:
     if kind == "run" and (file := RunDirectory(path).recipe).is_file():
         recipe = Recipe.load(file).to_dict()
         return _Origin(recipe["generator"], recipe["discriminator"], recipe)
@@ -92,25 +114,13 @@ def _describe(place: str | Path) -> _Origin:
     if kind == "model":
         config = read_config(path)
         return _Origin({"name": config.generator, **config.options}, None, config.recipe)
-    try:
-        found = recognise(read_state(path))
-    except UserError as error:
-        raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-    if found.kind != "generator":
-        raise UserError(f"{path}: it is a {found}: start from a generator, e.g. latest_net_G.pth")
-    beside = _beside(path)
+    config = open_file(path)[1]
     section = None
-    if "discriminator" in beside:
-        try:
-            other = recognise(read_state(beside["discriminator"]))
-        except UserError:
-            other = None  # what is wrong with it is said when its weights are read
-        section = _section(other) if other is not None and other.kind == "discriminator" else None
-    return _Origin(_section(found), section)
-
-
-def _section(found: RecognisedNetwork) -> dict[str, Any]:
-    return {"name": found.name, **found.options}
+    if "discriminator" in (beside := _beside(path)):
+        with contextlib.suppress(UserError):  # what is wrong with it is said when its weights are read
+            found = recognise(read_state(beside["discriminator"]))
+            section = {"name": found.name, **found.options} if found.kind == "discriminator" else None
+    return _Origin({"name": config.generator, **config.options}, section, config.recipe)
 
 
 def _beside(file: Path) -> dict[str, Path]:
@@ -141,7 +151,7 @@ def starting_from(
     Its generator is the model's, and so is its discriminator, of a model that has one; a key of theirs among the overrides goes before.
 
     Args:
-        place: a run, a model directory or a ``.pth`` file of the PyTorch reference implementation.
+        place: a run, a model directory, ``hub:owner/name``, or a ``.pth`` file of the PyTorch reference implementation.
         recipe: a recipe, or the name or file of one; None is the recipe that the model was trained by, or ``pix2pix`` if it does not know.
         overrides: as of :meth:`.Recipe.load`.
         quiet: do not say what differs from the recipe and the overrides.
@@ -362,25 +372,32 @@ def open_start(place: str | Path) -> Start:
     Raises:
         UserError: there is no such model, or it is damaged, or of a newer version.
     """
-    kind, path = _find(place)
-    if kind == "run":
-        return _of_run(place, RunDirectory(path))
-    if kind == "model":
-        generator, config, _ = read_model(path)
-        channels = config.source.channels, config.target.channels
-        files = {WEIGHTS: _sha256(path / WEIGHTS)}
-        return Start(str(place), describe_checkpoint(config.checkpoint), files, channels, {"generator": generator.state_dict()})
-    network, _ = load_generator(path)
+    with _opened(place) as (kind, path):
+        if kind == "run":
+            return _of_run(place, RunDirectory(path))
+        return _of_model(place, path) if kind == "model" else _of_file(place, path)
+
+
+def _of_model(place: str | Path, folder: Path) -> Start:
+    generator, config, _ = read_model(folder)
+    channels = config.source.channels, config.target.channels
+    files = {WEIGHTS: _sha256(folder / WEIGHTS)}
+    return Start(str(place), describe_checkpoint(config.checkpoint), files, channels, {"generator": generator.state_dict()})
+
+
+def _of_file(place: str | Path, path: Path) -> Start:
+    network, config = open_file(path)
     weights: dict[str, Mapping[str, Any]] = {"generator": network.state_dict()}
     files, notes = {path.name: _sha256(path)}, []
     for name, file in _beside(path).items():
         try:
-            weights[name] = (load_generator if name.endswith("generator") else load_discriminator)(file)[0].state_dict()
-            files[file.name] = _sha256(file)
+            other = open_file(file)[0] if name.endswith("generator") else load_discriminator(file)[0]
         except UserError as error:
             notes.append(f"{file.name} beside {path.name} is not used: {error}")
-    channels = network.source_channels, network.target_channels
-    return Start(str(place), f"of the reference implementation, {', '.join(files)}", files, channels, weights, tuple(notes))
+        else:
+            weights[name], files[file.name] = other.state_dict(), _sha256(file)
+    channels = config.source.channels, config.target.channels
+    return Start(str(place), f"from {', '.join(files)}", files, channels, weights, tuple(notes))
 
 
 def _of_run(place: str | Path, run: RunDirectory) -> Start:

@@ -24,7 +24,6 @@ from ..data.batch import Batch
 from ..data.check.left_out import LeftOut, load_left_out, save_left_out
 from ..data.check.processes import cores
 from ..data.dataset import PairSampler
-from ..data.files import real_path
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
@@ -61,7 +60,7 @@ from .replay import Updates, graphs_for, obstacle
 from .run_directory import LENGTH, RunDirectory, free_place, other_machine, write_environment
 from .schedules import SPREAD, Moment, Plateau, factor
 from .setup import Setup
-from .start import Start, Started, open_start, starting_from
+from .start import Start, Started, kept_name, open_start, starting_from
 from .steps.base import StepOutput
 from .steps.build import build_step
 from .trackers import check_trackers
@@ -86,9 +85,9 @@ def train(
     Args:
         recipe: a recipe, or the name or file of one; with ``start_from`` it may be None, which is the recipe of that model.
         out: the run directory to write; None is ``runs/`` and the recipe's name, numbered if that is taken.
-        start_from: begin with the weights of this model: a run, a model directory, or a ``.pth`` file of the PyTorch reference
-            implementation. Its generator takes the place of the recipe's, and of a run the discriminator too; to begin with its weights as
-            far as they fit the recipe's own networks, set the recipe's ``training.start_from`` in place of this.
+        start_from: begin with the weights of this model: a run, a model directory, ``hub:owner/name``, or a ``.pth`` file of the PyTorch
+            reference implementation. Its generator takes the place of the recipe's, and of a run the discriminator too; to begin with its
+            weights as far as they fit the recipe's own networks, set the recipe's ``training.start_from`` in place of this.
         resume: go on with the run in ``out`` from its last checkpoint.
         quiet: no progress on stderr.
 
@@ -109,7 +108,7 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     recipe = recipe.replaced(data=resolve_data(recipe.data))
     if recipe.training.start_from is not None:
-        recipe = recipe.replaced(training=recipe.training.replaced(start_from=str(real_path(recipe.training.start_from))))
+        recipe = recipe.replaced(training=recipe.training.replaced(start_from=kept_name(recipe.training.start_from)))
     if resume and out is None:
         raise UserError("there is nothing to resume without a place: name the run directory")
     run = RunDirectory(Path(out) if out is not None else free_place(recipe.name))

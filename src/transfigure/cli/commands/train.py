@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start_from",
         metavar="MODEL",
-        help="begin with the weights of a run, a model directory, or a .pth file of the PyTorch reference code (RECIPE may be left out)",
+        help="begin with the weights of a run, a model directory, hub:owner/name, or a .pth file of the PyTorch reference code (RECIPE may "
+        "be left out)",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint (RECIPE and DATA may be left out)")
     parser.add_argument("--seed", type=int, help="short for --training.seed")
@@ -53,7 +54,7 @@ def more_help(options: argparse.Namespace, overrides: dict[str, Any]) -> str:
     return recipe_flags(options.recipe or "pix2pix", overrides)
 
 
-def _words(recipe: str | None, data: str | None) -> tuple[str | None, str | None]:
+def recipe_and_data(recipe: str | None, data: str | None) -> tuple[str | None, str | None]:
     """RECIPE and DATA where a model is named to start from: a word alone that names no recipe is DATA."""
     from ...recipe import shipped
 
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         with uncollected():
             from ...training.start import starting_from
 
-        name, data = _words(options.recipe, options.data)
+        name, data = recipe_and_data(options.recipe, options.data)
         recipe = starting_from(start_from, name, with_data(overrides, data), quiet=options.quiet)
     elif options.resume and options.recipe is None:
         run = Path(required(options.out, "--out RUN"))
