@@ -164,8 +164,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             raise _Answer(403, {"error": "You don't have the rights to create a model under this namespace"})
         if name in self.hub.repositories:
             raise _Answer(409, {"error": "You already created this model repo", "url": f"{self.hub.address}/{name}"})
-        self.hub.repositories[name] = Repository(private=wanted.get("visibility") == "private" and not self.hub.forgets_visibility)
+        self.hub.repositories[name] = Repository(private=self._is_private(wanted))
         raise _Answer(200, {"url": f"{self.hub.address}/{name}", "id": name, "name": name})
+
+    def _is_private(self, wanted: dict[str, Any]) -> bool:
+        """The library's word for it has changed between its versions 1 and 2."""
+        return (wanted.get("visibility") == "private" or wanted.get("private") is True) and not self.hub.forgets_visibility
 
     def validate(self, body: bytes) -> None:
         front = yaml.safe_load(json.loads(body)["content"].split("---")[1])
