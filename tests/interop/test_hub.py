@@ -112,6 +112,27 @@ def test_every_door_opens_a_named_model_and_a_commit_of_it(hub: Hub, tmp_path: P
     assert (tmp_path / "out" / "a.png").is_file()
 
 
+def test_a_model_of_the_hub_keeps_its_card_unless_it_was_changed(hub: Hub, tmp_path: Path) -> None:
+    Translator.load(RUN).save_pretrained(tmp_path / "model", licence="cc-by-4.0", name="somebody/facades")
+    hub.put("somebody/facades", {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()})
+    same = Translator.from_pretrained("somebody/facades")
+    same.save_pretrained(tmp_path / "same", name="owner/mine")
+    card = (tmp_path / "model" / CARD).read_text(encoding="utf-8")
+    expected = (
+        card.replace("---\n", "---\nbase_model: somebody/facades\n", 1)
+        .replace('("somebody/', '("owner/')
+        .replace("hub:somebody", "hub:owner")
+    )
+    assert (tmp_path / "same" / PANEL).is_file()
+    assert (tmp_path / "same" / CARD).read_text(encoding="utf-8") == expected.replace("owner/facades", "owner/mine")
+    next(same.generator.parameters()).data.add_(1)
+    same.save_pretrained(tmp_path / "changed", name="owner/mine")
+    changed = (tmp_path / "changed" / CARD).read_text(encoding="utf-8")
+    assert "base_model: somebody/facades" in changed
+    assert "PSNR" not in changed
+    assert "license:" not in changed
+
+
 # ---- without asking, and without a network ------------------------------------------------------------------------------------------
 
 

@@ -118,7 +118,7 @@ def download(model: HubModel, *, token: str | None = None) -> Path:
         Missing: ``huggingface_hub`` is not installed.
     """
     hub = _library(f"the model {model}")
-    wanted = (CONFIG, WEIGHTS, CARD)
+    wanted = (CONFIG, WEIGHTS, CARD, PANEL)
     with _worded(hub, model, "download", token):
         try:
             info = _api(hub, token).model_info(model.id, revision=model.revision, files_metadata=True)
@@ -136,6 +136,15 @@ def download(model: HubModel, *, token: str | None = None) -> Path:
             say(f"downloading {model} ({_size(sum(sizes[name] for name in left))}) from {_host(hub)} to the hub's cache")
         with _spoken_for(hub):
             return Path(hub.snapshot_download(model.id, revision=model.revision, allow_patterns=list(wanted), token=token))
+
+
+def base_of(origin: Path | None) -> tuple[HubModel, Path] | None:
+    """The hub's model that a translator came from, and its folder in the cache; None for one that came from elsewhere."""
+    if origin is None or not is_hub_name(origin):
+        return None
+    model = HubModel.read(origin)
+    folder = _cached(_library(f"the model {model}"), model)
+    return None if folder is None else (model, folder)
 
 
 def _cached(hub: Any, model: HubModel) -> Path | None:

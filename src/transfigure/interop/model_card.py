@@ -27,7 +27,7 @@ from ..integrity import Damaged, read_header
 from ..networks.model_file import CARD, CONFIG, INVENTS, WEIGHTS, ModelConfig, card, describe_checkpoint, facts_table, what_it_does
 from ..registry import plugin_files
 from ..stored import read_json, read_log
-from .hub import PANEL, PREFIX
+from .hub import PANEL, PREFIX, base_of
 
 Array = NDArray[Any]
 MOST_METRICS, MOST_ROWS = 60, 3
@@ -82,7 +82,7 @@ class Evidence:
         run = next((place for place in (origin, origin.parent) if (place / "recipe.yaml").is_file()), None) if origin else None
         if run is None:
             return cls()
-        if not _are_of_run(weights, run):
+        if not _are_among(weights, [run / name / WEIGHTS for name in ("model", "model_best")]):
             return cls(_pairs(run))
         values = _evaluation(run / "evaluation" / "evaluation.json")
         if values.get("checkpoint") != describe_checkpoint(config.checkpoint):
@@ -95,9 +95,8 @@ class Evidence:
         return cls(_pairs(run), str(values.get("split") or ""), scores, about, _panel(run, values) or _samples(run / "samples"))
 
 
-def _are_of_run(weights: Path, run: Path) -> bool:
-    """Whether these are weights that the run has; those of 0.1.0 carry no digest, and are believed."""
-    files = [run / name / WEIGHTS for name in ("model", "model_best")]
+def _are_among(weights: Path, files: Sequence[Path]) -> bool:
+    """Whether these are the weights of one of the files; those of 0.1.0 carry no digest, and are believed."""
     try:
         digests = [read_header(file).digest for file in files if file.is_file()]
         return None in digests or read_header(weights).digest in digests
@@ -234,20 +233,27 @@ def write_card(folder: Path, config: ModelConfig, origin: Path | None, *, name: 
     Args:
         folder: where the model is.
         config: of the model, as it is shared.
-        origin: where the model came from. A run knows more than its model; a model directory whose card somebody edited has that one.
+        origin: where the model came from. A run knows more than its model; a model directory whose card somebody edited has that one, and
+            so has a model of the hub, as long as the weights are the same.
         name: on the hub, ``owner/name``, if it is known.
         licence: the hub's word for it.
         panel: show the run's examples.
     """
-    edited = _edited_card(origin, config)
-    if edited is not None and origin is not None:
-        beside = origin / PANEL
+    base = base_of(origin)
+    place = origin if base is None else base[1]
+    edited = _edited_card(place, config, folder / WEIGHTS)
+    if edited is not None and place is not None:
+        beside = place / PANEL
         picture = images.read(beside, "drop") if panel and beside.is_file() else None
-        text = _with_licence(edited, licence)
+        if base is not None and name is not None:
+            edited = re.sub(rf"(?<![\w./-]){re.escape(base[0].id)}(?![\w/-])", name, edited)
+        if picture is None:
+            edited = "\n".join(line for line in edited.split("\n") if f"]({PANEL})" not in line)
+        text = _with_front(edited, license=licence, base_model=base[0].id if base else None)
     else:
         evidence = Evidence.of(origin, config, folder / WEIGHTS)
         picture = draw_panel(evidence) if panel else None
-        text = shared_card(config, evidence, name=name, licence=licence, panel=picture is not None)
+        text = shared_card(config, evidence, name=name, licence=licence, panel=picture is not None, base=base[0].id if base else None)
     if picture is not None:
         images.write(folder / PANEL, picture)
     else:
@@ -255,9 +261,11 @@ def write_card(folder: Path, config: ModelConfig, origin: Path | None, *, name: 
     write_text(folder / CARD, text)
 
 
-def _edited_card(origin: Path | None, config: ModelConfig) -> str | None:
+def _edited_card(origin: Path | None, config: ModelConfig, weights: Path) -> str | None:
     """The card of a model directory that is not as a training writes it: it goes along as it is, whoever worked on it."""
     if origin is None or not (origin / CONFIG).is_file() or (origin.parent / "recipe.yaml").is_file():
+        return None
+    if not _are_among(weights, [origin / WEIGHTS]):
         return None
     try:
         text = (origin / CARD).read_text(encoding="utf-8")
@@ -266,16 +274,19 @@ def _edited_card(origin: Path | None, config: ModelConfig) -> str | None:
     return None if text == card(config) else text
 
 
-def _with_licence(text: str, licence: str | None) -> str:
-    """A card with this licence in its metadata."""
-    opening, front, rest = text.split("---", 2) if text.startswith("---") and text.count("---") > 1 else ("", "\n", f"\n{text}")
-    if licence is None:
+def _with_front(text: str, **values: str | None) -> str:
+    """A card with these in its metadata."""
+    values = {key: value for key, value in values.items() if value is not None}
+    if not values:
         return text
-    kept = [line for line in front.strip().splitlines() if not line.startswith("license:")]
-    return "\n".join([f"{opening}---", f"license: {licence}", *kept, f"---{rest}"])
+    _, front, rest = text.split("---", 2) if text.startswith("---") and text.count("---") > 1 else ("", "", f"\n{text}")
+    kept = [line for line in front.strip().splitlines() if line.partition(":")[0] not in values]
+    return "\n".join(["---", yaml.safe_dump(values, sort_keys=False).rstrip(), *kept, f"---{rest}"])
 
 
-def shared_card(config: ModelConfig, evidence: Evidence, *, name: str | None, licence: str | None, panel: bool) -> str:
+def shared_card(
+    config: ModelConfig, evidence: Evidence, *, name: str | None, licence: str | None, panel: bool, base: str | None = None
+) -> str:
     """The text of a card: metadata that the hub reads, and what people want to know.
 
     Args:
@@ -284,6 +295,7 @@ def shared_card(config: ModelConfig, evidence: Evidence, *, name: str | None, li
         name: on the hub.
         licence: the hub's word for it.
         panel: there is a picture.
+        base: the hub's model that it was made from.
     """
     title = name.partition("/")[2] if name else _plain((config.recipe or {}).get("name") or "An image-to-image translator")
     place, model = name or "THIS_FOLDER", f"{PREFIX}{name}" if name else "THIS_FOLDER"
@@ -292,7 +304,7 @@ def shared_card(config: ModelConfig, evidence: Evidence, *, name: str | None, li
     return "\n".join(
         [
             "---",
-            yaml.safe_dump(_front(config, evidence, title, licence), sort_keys=False, allow_unicode=True).rstrip(),
+            yaml.safe_dump(_front(config, evidence, title, licence, base), sort_keys=False, allow_unicode=True).rstrip(),
             "---",
             f"# {title}",
             "",
@@ -333,9 +345,9 @@ def shared_card(config: ModelConfig, evidence: Evidence, *, name: str | None, li
     )
 
 
-def _front(config: ModelConfig, evidence: Evidence, title: str, licence: str | None) -> dict[str, Any]:
+def _front(config: ModelConfig, evidence: Evidence, title: str, licence: str | None, base: str | None) -> dict[str, Any]:
     tags = ["transfigure", "image-to-image", config.generator, *(["pix2pix"] if _is_conditional(config) else [])]
-    front: dict[str, Any] = {"license": licence} if licence else {}
+    front: dict[str, Any] = ({"license": licence} if licence else {}) | ({"base_model": base} if base else {})
     front |= {"library_name": "transfigure", "pipeline_tag": "image-to-image", "tags": list(dict.fromkeys(tags))}
     if evidence.scores:
         front["metrics"] = list(dict.fromkeys(score.metric for score in evidence.scores))
