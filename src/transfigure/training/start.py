@@ -30,7 +30,7 @@ from ..interop.opening import open_file
 from ..interop.pytorch_cyclegan import load_discriminator, read_state, recognise
 from ..networks.model_file import CONFIG, WEIGHTS, describe_checkpoint, read_config, read_model
 from ..progress import say
-from ..recipe import Recipe, flatten
+from ..recipe import Recipe, Training, flatten
 from ..recipe.tree import parse_overrides
 from ..wording import counted
 from .checkpoint import load_checkpoint
@@ -51,9 +51,10 @@ class _Place(NamedTuple):
     path: Path
 
 
-def kept_name(place: str) -> str:
-    """The name of a model as a run keeps it: a path is made absolute, so that it is the same one from everywhere."""
-    return place if hub.is_hub_name(place) else str(real_path(place))
+def resolve_start(training: Training) -> Training:
+    """The training section with an absolute path to the model that it starts from, if it does: the same one from everywhere."""
+    place = training.start_from
+    return training if place is None or hub.is_hub_name(place) else training.replaced(start_from=str(real_path(place)))
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ from .replay import Updates, graphs_for, obstacle
 from .run_directory import LENGTH, RunDirectory, free_place, other_machine, write_environment
 from .schedules import SPREAD, Moment, Plateau, factor
 from .setup import Setup
-from .start import Start, Started, kept_name, open_start, starting_from
+from .start import Start, Started, open_start, resolve_start, starting_from
 from .steps.base import StepOutput
 from .steps.build import build_step
 from .trackers import check_trackers
@@ -106,9 +106,7 @@ def train(
     elif recipe is None:
         raise UserError("no recipe is given: name one, e.g. pix2pix, or a model to start_from")
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    recipe = recipe.replaced(data=resolve_data(recipe.data))
-    if recipe.training.start_from is not None:
-        recipe = recipe.replaced(training=recipe.training.replaced(start_from=kept_name(recipe.training.start_from)))
+    recipe = recipe.replaced(data=resolve_data(recipe.data), training=resolve_start(recipe.training))
     if resume and out is None:
         raise UserError("there is nothing to resume without a place: name the run directory")
     run = RunDirectory(Path(out) if out is not None else free_place(recipe.name))

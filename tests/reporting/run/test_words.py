@@ -24,6 +24,13 @@ def test_the_summary_of_a_whole_run(run: Path) -> None:
     assert title(RunFiles.read(run)) == ["pix2pix_small", "facades", "256 × 256 pixels"]
 
 
+def test_the_summary_says_what_a_fine_tuned_run_began_with(run: Path) -> None:
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    for start, words in (("/home/me/runs/a", "on cpu), beginning with the weights of runs/a."), (["a"], "on cpu)."), (None, "on cpu).")):
+        (run / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "training": {"epochs": 20, "start_from": start}}))
+        assert summary(RunFiles.read(run))[0].endswith(words)
+
+
 def test_the_summary_says_only_what_is_known(run: Path) -> None:
     (run / "log.jsonl").unlink()
     (run / "evaluation" / "evaluation.json").unlink()

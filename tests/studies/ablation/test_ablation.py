@@ -18,10 +18,12 @@ from tests.tiny import noise_image
 from transfigure.cli import main
 from transfigure.data import images
 from transfigure.errors import UserError
+from transfigure.recipe import Recipe
 from transfigure.studies.ablation import ablation
 from transfigure.studies.ablation.ablation import AblationOptions, ablate
 from transfigure.studies.ablation.cell import last_line, words_file
 from transfigure.studies.ablation.grid import Grid, shipped
+from transfigure.training.trainer import train
 
 TOY: dict[str, Any] = {
     "data.kind": "synthetic",
@@ -102,6 +104,19 @@ def test_finished_cells_are_never_run_again(tmp_path: Path) -> None:
     ablate(two(tmp_path, seeds=[0, 5]), out, HERE, resume=True, quiet=True)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert {name: cell["state"] for name, cell in ledger(out).items()} == dict.fromkeys(("one 0", "ten 0", "one 5", "ten 5"), "done")
+
+
+def test_cells_that_start_from_a_model_are_the_same_when_they_are_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its place is that of the grid's run, wherever the cells run and however it was written."""
+    monkeypatch.chdir(tmp_path)
+    train(Recipe.load("l1", TOY), "model", quiet=True)
+    grid = two(tmp_path, text="base: l1\nvariations: {drawn: {}, tuned: {training.start_from: model}}\nmetrics: [l1]\n")
+    out = ablate(grid, tmp_path / "out", HERE, quiet=True)
+    recipe = Recipe.load(out / "cells" / "tuned" / "seed0" / "recipe.yaml")
+    assert recipe.training.start_from == str(tmp_path / "model")
+    before = (out / "cells" / "tuned" / "seed0" / "log.jsonl").stat().st_mtime_ns
+    ablate(grid, out, HERE, resume=True, quiet=True)
+    assert (out / "cells" / "tuned" / "seed0" / "log.jsonl").stat().st_mtime_ns == before
 
 
 def test_a_resume_with_another_recipe_is_refused(tmp_path: Path) -> None:

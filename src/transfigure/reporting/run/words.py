@@ -105,6 +105,8 @@ def _training(files: RunFiles) -> str:
     device = str(files.environment.get("device") or "")
     spent = [f"{log.images:,} images" if log.images else "", duration(seconds) + (f" on {device}" if device else "") if seconds else ""]
     text += f" ({', '.join(filter(None, spent))})" if any(spent) else ""
+    start = part(recipe, "training").get("start_from")
+    text += f", beginning with the weights of {'/'.join(PurePath(start).parts[-2:])}" if isinstance(start, str) else ""
     return text + "." if generator.get("name") or log.images else ""
 
 

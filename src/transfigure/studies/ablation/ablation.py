@@ -173,7 +173,10 @@ class Ledger:
 
 
 def _resolved(cell: GridCell) -> GridCell:
-    return dataclasses.replace(cell, recipe=cell.recipe.replaced(data=resolve_data(cell.recipe.data)))
+    from ...training.start import resolve_start
+
+    recipe = cell.recipe.replaced(data=resolve_data(cell.recipe.data), training=resolve_start(cell.recipe.training))
+    return dataclasses.replace(cell, recipe=recipe)
 
 
 def _check_place(folder: Path, grid: Grid, cells: Sequence[GridCell], resume: bool) -> None:
