@@ -262,6 +262,8 @@ def complaint(words: list[str]) -> str | None:
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that holds the examples, and no plugins but those that are loaded here."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    (tmp_path / "models" / "facades").mkdir(parents=True)
+    (tmp_path / "models" / "facades" / "recipe.yaml").write_text(Recipe.load("pix2pix").to_yaml(), encoding="utf-8")  # of an import
     monkeypatch.setattr(registry, "_plugins", {})
     monkeypatch.chdir(tmp_path)
     return tmp_path

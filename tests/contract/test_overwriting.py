@@ -183,6 +183,7 @@ OF_THEIR_OWN = {
     "data/splits.py": "in a run",
     "data/prepared.py": "in a folder of the cache that it marked as its own",
     "networks/model_file.py": "in a run; Translator.save asks",
+    "interop/zoo.py": "beside a file that it has just downloaded",
     "interop/model_card.py": "Translator.save_pretrained asks",
     "networks/segmenter.py": "train_segmenter asks",
     "features/download.py": "a file that is there is checked, never replaced",
@@ -193,6 +194,7 @@ OF_THEIR_OWN = {
     "studies/ablation/pictures.py": "in a run of an ablation",
     "reporting/analysis/factor_plot.py": "into memory",
     "reporting/charts.py": "into memory",
+    "cli/commands/import_.py": "check_folder of networks/model_file.py asks",
     "cli/commands/demo.py": "in a folder of its own",
 }
 

@@ -52,6 +52,7 @@ SMALL = {
     "training.preview_count": 1,
     "training.accelerator": "cpu",
 }
+THEIR_OPTIONS = "dataroot: ./datasets/facades\n model: pix2pix\n load_size: 36\n crop_size: 32\n direction: BtoA\n"
 DRAWN = {"data.train": 2, "data.val": 1, "data.test": 2}
 NAMES = ("1", "street 2", "deep/3")
 
@@ -75,7 +76,11 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             images.write(tmp_path / folder / f"{name}.png", render(draw_scene(1, index), "day", size))
         images.write(tmp_path / "art" / "paintings" / f"{name}.png", render(draw_scene(2, index), "night", size))
         images.write(tmp_path / "their_output" / f"{name}.png", noise_image(size, size, seed=index))
-    torch.save(reference_unet(3, 3, 2, 5, "batch"), tmp_path / "latest_net_G.pth")
+    theirs = tmp_path / "checkpoints" / "facades_pix2pix"
+    theirs.mkdir(parents=True)
+    (theirs / "train_opt.txt").write_text(THEIR_OPTIONS)
+    for place in (tmp_path, theirs):
+        torch.save(reference_unet(3, 3, 2, 5, "batch"), place / "latest_net_G.pth")
     small = {
         "extends": str(shipped()["demo"]),
         **{key: value for key, value in SMALL.items() if key != "data.limit"},

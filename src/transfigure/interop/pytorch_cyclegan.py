@@ -10,7 +10,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -311,13 +311,19 @@ def _patch_names(found: RecognisedNetwork) -> dict[str, str]:
 # ---- the whole way ------------------------------------------------------------------------------------------------------
 
 
-def load_generator(path: str | Path) -> tuple[Generator, RecognisedNetwork]:
+def load_generator(path: str | Path, dropout: bool = True) -> tuple[Generator, RecognisedNetwork]:
     """A generator of the reference, as ours, on the CPU and in eval mode (see :func:`transfigure.networks.modes.inference`).
+
+    Args:
+        path: the file.
+        dropout: whether a U-Net was trained with dropout, which its file does not say.
 
     Raises:
         UserError: the file cannot be used, or is not a generator.
     """
     found, converted = _converted(path, "generator")
+    if not dropout and found.name == "unet":
+        found = replace(found, options={**found.options, "dropout": 0.0})
     check_finite(converted, path)
     with torch.device("meta"):
         network = found.build_generator()
@@ -325,15 +331,19 @@ def load_generator(path: str | Path) -> tuple[Generator, RecognisedNetwork]:
     return network.eval(), found
 
 
-def open_generator(path: str | Path) -> tuple[Generator, ModelConfig]:
+def open_generator(path: str | Path, dropout: bool = True) -> tuple[Generator, ModelConfig]:
     """A generator of the reference, as ours, on the CPU, and the configuration under which a model directory would hold it.
 
     Its noise is off: of a U-Net's dropout the file says nothing, and whoever wants a picture wants the same one again.
 
+    Args:
+        path: the file.
+        dropout: as :func:`load_generator`.
+
     Raises:
         UserError: the file cannot be used, or is not a generator.
     """
-    generator, found = load_generator(path)
+    generator, found = load_generator(path, dropout)
     size = generator.size_multiple
     config = ModelConfig(
         generator=found.name,
