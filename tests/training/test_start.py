@@ -132,6 +132,13 @@ def test_every_network_of_a_step_is_taken(tmp_path: Path, name: str) -> None:
     assert [network for network in one if not same(one[network], other[network])] == []
 
 
+def test_of_a_run_of_the_first_version_all_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Path(__file__).parents[1] / "compat" / "v0_1_0" / "paired"
+    start = open_start(run)
+    assert start.state == "after 28 images, the average of its generator" and [*start.weights] == ["generator", "discriminator"]
+    assert starting_from(run, "pix2pix", quiet=True).generator.options["width"] == 2
+
+
 def test_of_a_model_directory_g_is_taken_and_d_is_drawn(trained: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = fine_tuned(capsys, trained / "model", *flags(STILL))
     model, _ = load_model(trained / "model")
@@ -215,6 +222,7 @@ def test_a_key_that_was_typed_goes_before_the_model_s(trained: Path, capsys: pyt
         f"note: the generator is that of {trained}, with width 4, depth 4, dropout_layers 1, where the recipe says width 64, depth 8, "
         in said
     )
+    assert f"note: {trained} was trained on squares of 32 pixels, and data.crop_size is 256\n" in said
     other = starting_from(trained, "pix2pix", {"generator": "resnet"})
     assert other.generator == Recipe.load("pix2pix", {"generator": "resnet"}).generator
     assert f"note: generator.name is resnet, where {trained} has unet\n" in capsys.readouterr().err

@@ -99,6 +99,8 @@ class _Origin:
     generator: dict[str, Any]
     discriminator: dict[str, Any] | None = None
     recipe: dict[str, Any] | None = None
+    size: int | None = None
+    """Side in pixels of the squares that it was trained on, if it knows."""
 
 
 def _describe(place: str | Path) -> _Origin:
@@ -109,12 +111,12 @@ def _describe(place: str | Path) -> _Origin:
 def _described(kind: str, path: Path) -> _Origin:
     if kind == "run" and (file := RunDirectory(path).recipe).is_file():
         recipe = Recipe.load(file).to_dict()
-        return _Origin(recipe["generator"], recipe["discriminator"], recipe)
+        return _Origin(recipe["generator"], recipe["discriminator"], recipe, recipe["data"]["crop_size"])
     if kind == "run":
         kind, path = "model", RunDirectory(path).model
     if kind == "model":
         config = read_config(path)
-        return _Origin({"name": config.generator, **config.options}, None, config.recipe)
+        return _Origin({"name": config.generator, **config.options}, None, config.recipe, config.trained_size)
     config = open_file(path)[1]
     section = None
     if "discriminator" in (beside := _beside(path)):
@@ -191,6 +193,8 @@ def starting_from(
     notes += _differences(place, "generator", origin.generator, chosen, plain, typed)
     if origin.discriminator is not None and chosen.discriminator is not None:
         notes += _differences(place, "discriminator", origin.discriminator, chosen, plain, typed)
+    if origin.size not in (None, crop := chosen.data.crop_size):
+        notes.append(f"{place} was trained on squares of {origin.size} pixels, and data.crop_size is {crop}")
     if not quiet and os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, one says it
         for note in notes:
             say(f"note: {note}")
