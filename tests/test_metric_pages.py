@@ -39,7 +39,7 @@ TINY = {
     "training": {"epochs": 1, "preview_count": 1, "accelerator": "cpu"},
     "data": {"train": 4, "test": 6},
 }
-"""The demo in a second."""
+"""A recipe in a second."""
 
 
 def page_of(name: str) -> str:
@@ -109,11 +109,13 @@ def test_options_on_a_page_exist_with_these_values(page: Path) -> None:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with what a demo leaves behind, on a machine without weights or a network."""
+    """A folder with what a demo leaves behind, on a machine without weights or a network, where trainings take a second."""
     folder = tmp_path_factory.mktemp("desk")
-    recipe = tmp_path_factory.mktemp("recipe") / "demo.yaml"
-    recipe.write_text(yaml.safe_dump({"extends": str(shipped()["demo"]), **TINY}))
-    known = {**shipped(), "demo": recipe}
+    known, recipes = dict(shipped()), tmp_path_factory.mktemp("recipes")
+    for name in ("demo", "pix2pix_tiny"):
+        small_one = recipes / f"{name}.yaml"
+        small_one.write_text(yaml.safe_dump({"extends": str(known[name]), **TINY}))
+        known[name] = small_one
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tree, "shipped", lambda: known)
         patch.setattr(socket.socket, "connect", _no_network)
