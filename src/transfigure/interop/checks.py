@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import UserError
 from ..networks.base import Generator
@@ -26,6 +26,17 @@ def check_finite(weights: Mapping[str, Tensor], path: str | Path) -> None:
         raise UserError(
             f"{path} holds values that are not finite, in {broken[0]}{more}: that training had diverged, so take an earlier state"
         )
+
+
+def check_statistics(generator: Generator, config: ModelConfig, path: str | Path) -> None:
+    """See that a network that shall run with statistics gathered in training has some.
+
+    Raises:
+        UserError: its file holds none.
+    """
+    variances = [layer.running_var for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d) and layer.running_var is not None]
+    if config.inference.norm == "running" and variances and all(bool(torch.all(variance == 1)) for variance in variances):
+        raise UserError(f"{path} holds no statistics that were gathered in training: leave out --norm running")
 
 
 def try_out(generator: Generator, config: ModelConfig, path: str | Path) -> None:

@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..networks.base import Generator
 from ..networks.model_file import ModelConfig
 from ..recipe import Recipe
-from . import pytorch_cyclegan, train_options, zoo
+from . import pix2pix_tensorflow, pytorch_cyclegan, train_options, zoo
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,14 @@ def open_file(path: str | Path) -> tuple[Generator, ModelConfig]:
     Raises:
         UserError: the file is not there, damaged, or no generator that is known.
     """
+    if pix2pix_tensorflow.is_pict(path):
+        return pix2pix_tensorflow.open_generator(path)
     return pytorch_cyclegan.open_generator(path)
+
+
+def is_foreign(path: str | Path) -> bool:
+    """Whether :func:`open_file` is the one to ask: by the file's name, or by how it begins."""
+    return Path(path).suffix.lower() in (".pth", ".pt") or pix2pix_tensorflow.is_pict(path)
 
 
 def open_folder(folder: str | Path, epoch: str = "latest", direction: str | None = None) -> Foreign:

@@ -299,15 +299,33 @@ def check_at_least(least: int, what: str, value: int) -> int:
     return value
 
 
-def encoder(source_channels: int, widths: Sequence[int], norm: str) -> nn.ModuleList:
+class BottleneckNorm(nn.BatchNorm2d):
+    """Batch norm of maps that may be a single number per channel, which its own mean turns into zero: the shift is all that is left."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
+        alone = input.numel() == input.shape[1] and (self.training or self.running_mean is None)
+        # Not the shift itself: what follows works in place.
+        return torch.zeros_like(input) + self.bias.view(1, -1, 1, 1) if alone else super().forward(input)
+
+
+def encoder(
+    source_channels: int, widths: Sequence[int], norm: str, *, first_bias: bool = False, bottleneck_norm: bool = False
+) -> nn.ModuleList:
     """``C64-C128-C256-C512-...``: 4x4 convolutions of stride 2, each but the first after a LeakyReLU of slope 0.2.
 
     No normalisation on the first (the paper) and on the bottleneck, whose 1x1 map it would turn into zeros at batch 1 (errata, 6.3).
+    With ``first_bias`` the first has a bias beside batch norm, too; with ``bottleneck_norm`` the bottleneck is normalised all the same.
+
+    Raises:
+        UserError: ``bottleneck_norm`` without batch norm.
     """
+    if bottleneck_norm and norm != "batch":
+        raise UserError(f"bottleneck_norm is for batch norm, and norm is {norm}: leave out one of them")
     layers = nn.ModuleList()
     for level, outgoing in enumerate(widths):
         first, bottleneck = level == 0, level == len(widths) - 1
-        conv = DownConv(source_channels if first else widths[level - 1], outgoing, 4, stride=2, padding=1, bias=needs_bias(norm))
+        bias = needs_bias(norm) or (first and first_bias)
+        conv = DownConv(source_channels if first else widths[level - 1], outgoing, 4, stride=2, padding=1, bias=bias)
         layers.append(
             conv_block(
                 # Not in place: what comes in is also what a skip connection carries.
@@ -316,6 +334,8 @@ def encoder(source_channels: int, widths: Sequence[int], norm: str) -> nn.Module
                 norm=None if first or bottleneck else norm_layer(norm, outgoing),
             )
         )
+    if bottleneck_norm:
+        layers[-1].add_module("norm", BottleneckNorm(widths[-1]))
     return layers
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Literal
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +13,7 @@ from transfigure.errors import UserError
 from transfigure.networks.blocks import UPSAMPLINGS, ResizeConv
 from transfigure.networks.build import build_generator
 from transfigure.networks.generators.unet import EncoderDecoder, UNet
+from transfigure.networks.modes import inference
 
 
 def count(network: nn.Module) -> int:
@@ -83,6 +87,35 @@ def test_one_image_alone_is_not_lost_at_the_bottleneck() -> None:
     network = build_generator("encoder_decoder", 1, 1, {"width": 2, "depth": 3, "dropout": 0.0}).train()
     a, b = torch.rand(2, 1, 1, 8, 8)
     assert not torch.equal(network(a), network(b))
+
+
+@pytest.mark.parametrize("mode", ["train", "batch", "running"])
+def test_a_normalised_bottleneck_of_one_position_is_its_shift(mode: Literal["train", "batch", "running"]) -> None:
+    """The network must not change by being run, and with running statistics the bottleneck speaks again."""
+    torch.manual_seed(0)
+    network = build_generator("encoder_decoder", 1, 1, {"width": 2, "depth": 3, "dropout": 0.0, "bottleneck_norm": True}).train()
+    with torch.no_grad():
+        network.get_parameter("down.2.norm.bias").copy_(torch.linspace(-1, 1, 8))
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    a, b = torch.rand(2, 1, 1, 8, 8)
+    with nullcontext() if mode == "train" else inference(network, mode, "none"):
+        outputs = [network(a), network(b), network(a)]
+    assert torch.equal(outputs[0], outputs[2])
+    assert torch.equal(outputs[0], outputs[1]) is (mode != "running")
+    assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
+    assert not torch.equal(network(torch.rand(1, 1, 16, 16)), network(torch.rand(1, 1, 16, 16)))
+
+
+def test_a_normalised_bottleneck_is_for_batch_norm() -> None:
+    with pytest.raises(UserError, match="bottleneck_norm is for batch norm, and norm is instance"):
+        build_generator("unet", 1, 1, {"width": 2, "depth": 3, "norm": "instance", "bottleneck_norm": True})
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_the_first_convolution_may_have_a_bias(norm: str) -> None:
+    plain, biased = (build_generator("unet", 1, 1, {"width": 2, "depth": 3, "norm": norm, "first_bias": bias}) for bias in (False, True))
+    more = {"down.0.conv.bias"} if norm == "batch" else set()
+    assert biased.state_dict().keys() - plain.state_dict().keys() == more
 
 
 @settings(max_examples=25)

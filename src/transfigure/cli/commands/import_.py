@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a .pth file of pytorch-CycleGAN-and-pix2pix, the folder that its training wrote (with train_opt.txt), or the name of a "
-        "published network (see: transfigure list published)",
+        help="a .pth file of pytorch-CycleGAN-and-pix2pix, the folder that its training wrote (with train_opt.txt), the name of a network "
+        "published for it (see: transfigure list published), or a .pict file of pix2pix-tensorflow",
     )
     parser.add_argument("--out", required=True, metavar="MODEL", help="the model directory to write")
     parser.add_argument("--noise", choices=["dropout", "none"], help="what the model does with its dropout, unless told (default: none)")
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     with uncollected():
         from ...data.files import write_text
-        from ...interop.checks import describe, try_out
+        from ...interop.checks import check_statistics, describe, try_out
         from ...interop.pytorch_cyclegan import about_dropout
         from ...networks.model_file import check_folder
         from ...translation.translator import Translator
@@ -66,6 +66,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     found = _open(options)
     modes = {key: value for key in ("norm", "noise") if (value := getattr(options, key)) is not None}
     config = replace(found.config, inference=replace(found.config.inference, **modes))
+    check_statistics(found.generator, config, options.source)
     try_out(found.generator, config, options.source)
     if found.recipe is not None:
         write_text(folder / RECIPE, found.recipe.to_yaml())

@@ -48,6 +48,9 @@ class UNet(Generator):
         bottleneck_width: channels of the innermost level (default the paper's: 8 times ``width`` from depth 4 on).
         noise: add noise to the decoder's maps, each channel as much as it learns to (Karras et al. 2019), for texture that the source does
             not say.
+        first_bias: the first convolution has a bias beside batch norm, too, as in pix2pix-tensorflow.
+        bottleneck_norm: the bottleneck is normalised by batch norm as well, as in pix2pix-tensorflow and the first version of the paper's
+            code; a bottleneck of one position then says nothing of the source (the paper's errata, section 6.3).
 
     Raises:
         UserError: a value outside these, or an image whose size does not fit.
@@ -79,6 +82,8 @@ class UNet(Generator):
         bottleneck: Literal["spatial", "vector"] = "spatial",
         bottleneck_width: PositiveInt | None = None,
         noise: bool = False,
+        first_bias: bool = False,
+        bottleneck_norm: bool = False,
     ) -> None:
         super().__init__(source_channels, target_channels)
         if bottleneck not in BOTTLENECKS:
@@ -89,7 +94,7 @@ class UNet(Generator):
         self.only_size = 2 ** len(widths) if bottleneck == "vector" else None
         self.bottleneck_width = widths[-1]
         self.feature_channels = (source_channels, *widths[:FEATURE_LEVELS])
-        self.down = encoder(source_channels, widths, norm)
+        self.down = encoder(source_channels, widths, norm, first_bias=first_bias, bottleneck_norm=bottleneck_norm)
         self.up = decoder(
             target_channels, widths, norm, dropout=dropout, dropped=dropped, upsampling=upsampling, skips=self.skips, noise=noise
         )
