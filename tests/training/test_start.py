@@ -164,6 +164,27 @@ def test_of_the_reference_what_is_saved_beside_g_is_taken(place: Path, capsys: p
     )
 
 
+def test_what_a_reference_s_file_does_not_say_is_the_recipe_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A U-Net's dropout has no weights. The options beside the file say it; so does a recipe; the file alone would be a guess."""
+    folder = tmp_path / "checkpoints" / "facades"
+    folder.mkdir(parents=True)
+    torch.save(reference_unet(3, 3, 2, 5, "batch"), folder / "latest_net_G.pth")
+    torch.save(reference_patch(6, 2, 2, "batch"), folder / "latest_net_D.pth")
+    assert starting_from(folder / "latest_net_G.pth", "pix2pix", {"generator.dropout": 0}, quiet=True).generator.options["dropout"] == 0
+    recipe = Recipe.load("pix2pix", {"generator.dropout": 0.25, "generator.width": 8})
+    options = starting_from(folder / "latest_net_G.pth", recipe, quiet=True).generator.options
+    assert (options["dropout"], options["width"], options["dropout_skip"]) == (0.25, 2, 1)
+    names = {"model": "pix2pix", "dataset_mode": "aligned", "dataroot": "photos", "netG": "unet_32", "ngf": 2, "no_dropout": True}
+    (folder / "train_opt.txt").write_text("\n".join(f"{name}: {value}" for name, value in names.items()))
+    own = starting_from(folder, None, {"data.path": "photos"}, quiet=True)
+    assert (own.generator.options["dropout"], own.generator.options["width"]) == (0, 2)
+    start = open_start(folder)
+    assert [*start.weights] == ["generator", "discriminator"] and start.state == "from latest_net_G.pth, latest_net_D.pth"
+    (folder / "latest_net_G.pth").rename(folder / "3_net_G.pth")
+    with pytest.raises(UserError, match=r"facades holds no latest_net_G_A\.pth: there are 3_net_G\.pth"):
+        starting_from(folder)
+
+
 def test_of_the_reference_s_cyclegan_both_directions_are_read(tmp_path: Path) -> None:
     torch.manual_seed(0)
     states = {name: reference_resnet(3, 3, 2, 1, "instance", dropout=False) for name in ("G_A", "G_B")}

@@ -1,8 +1,8 @@
 """Fine-tuning: a training that begins with the weights of a trained model in place of random ones.
 
-The model is a run (all its networks are taken), a model directory or a model of the hub (its generator), or a ``.pth`` file of the PyTorch
-reference implementation (the generator, and what is saved beside it). Optimizers, the random numbers and the position are those of a
-new training.
+The model is a run (all its networks are taken), a model directory or a model of the hub (its generator), or a ``.pth`` file or a folder of
+the PyTorch reference implementation (the generator, and what is saved beside it). Optimizers, the random numbers and the position are those
+of a new training.
 
 Two things are done at two times. :func:`starting_from` makes the recipe: the model's own generator takes the place of the one that the
 recipe names, and the recipe that comes of it says all, so that training with it again does not ask the model any more what it is.
@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from ..data.files import home_path, real_path
 from ..errors import UserError
 from ..interop import hub
-from ..interop.opening import open_file
+from ..interop.opening import open_file, open_folder
 from ..interop.pytorch_cyclegan import load_discriminator, read_state, recognise
-from ..networks.model_file import CONFIG, WEIGHTS, describe_checkpoint, read_config, read_model
+from ..networks.model_file import CONFIG, WEIGHTS, ModelConfig, describe_checkpoint, read_config, read_model
 from ..progress import say
 from ..recipe import Recipe, Training, flatten
 from ..recipe.tree import parse_overrides
@@ -47,7 +47,7 @@ _OF_DATA = ("kind", "path", "limit", "group", "split_rule")
 
 
 class _Place(NamedTuple):
-    kind: Literal["run", "model", "file"]
+    kind: Literal["run", "model", "folder", "file"]
     path: Path
 
 
@@ -80,6 +80,8 @@ def _find(place: str | Path) -> _Place:
         for folder in (path, RunDirectory(path).model):  # a run without its checkpoint, which is large, still has its model
             if (folder / CONFIG).is_file() or (folder / WEIGHTS).is_file():
                 return _Place("model", folder)
+        if next(path.glob("*_net_G*.pth"), None) is not None:  # checkpoints/NAME of the reference
+            return _Place("folder", path)
         raise UserError(f"{place} holds no model to start from: give {WHAT}")
     if not path.is_file():
         raise UserError(f"{place} {'is no file' if os.path.lexists(path) else 'does not exist'}: start from {WHAT}{hub.hint(place)}")
@@ -117,13 +119,23 @@ def _described(kind: str, path: Path) -> _Origin:
     if kind == "model":
         config = read_config(path)
         return _Origin({"name": config.generator, **config.options}, None, config.recipe, config.trained_size)
-    config = open_file(path)[1]
+    if kind == "folder":
+        found = open_folder(path)
+        assert found.file is not None
+        return _described_file(found.file, found.config, found.recipe)
+    return _described_file(path, open_file(path)[1], None)
+
+
+def _described_file(file: Path, config: ModelConfig, recipe: Recipe | None) -> _Origin:
     section = None
-    if "discriminator" in (beside := _beside(path)):
+    if "discriminator" in (beside := _beside(file)):
         with contextlib.suppress(UserError):  # what is wrong with it is said when its weights are read
-            found = recognise(read_state(beside["discriminator"]))
-            section = {"name": found.name, **found.options} if found.kind == "discriminator" else None
-    return _Origin({"name": config.generator, **config.options}, section, config.recipe)
+            other = recognise(read_state(beside["discriminator"]))
+            section = {"name": other.name, **other.options} if other.kind == "discriminator" else None
+    generator = {"name": config.generator, **config.options}
+    if recipe is None and config.generator == "unet":
+        del generator["dropout"]  # which its file does not say: it is the recipe's
+    return _Origin(generator, section, None if recipe is None else recipe.to_dict(), None if recipe is None else config.trained_size)
 
 
 def _beside(file: Path) -> dict[str, Path]:
@@ -380,6 +392,10 @@ def open_start(place: str | Path) -> Start:
     with _opened(place) as (kind, path):
         if kind == "run":
             return _of_run(place, RunDirectory(path))
+        if kind == "folder":
+            found = open_folder(path).file
+            assert found is not None
+            return _of_file(place, found)
         return _of_model(place, path) if kind == "model" else _of_file(place, path)
 
 
