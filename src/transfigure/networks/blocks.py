@@ -92,7 +92,10 @@ class NoiseInjection(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         if not self.training:
             return x
-        noise = torch.randn((len(x), 1, *x.shape[2:]), dtype=x.dtype, device=x.device)
+        return self.add(x, torch.randn((len(x), 1, *x.shape[2:]), dtype=x.dtype, device=x.device))
+
+    def add(self, x: Tensor, noise: Tensor) -> Tensor:
+        """``x + s z`` for a given z, ``[N, 1, H, W]`` or one for all of a batch."""
         return x + self.scale.to(x.dtype) * noise
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from .blocks import NoiseInjection
+from .noise import NoiseMap, NoiseStream
 
 # A module's flags and the global random numbers belong to all threads, so only one of them may borrow these at a time.
 _one_at_a_time = threading.RLock()
@@ -24,54 +27,69 @@ def inference(
     norm: Literal["batch", "running"] = "batch",
     noise: Literal["dropout", "none"] = "dropout",
     seed: int | None = None,
-) -> Iterator[None]:
+    given: Sequence[Tensor] | None = None,
+) -> Iterator[NoiseStream]:
     """Run ``module`` without gradients in a stated mode, and leave it, its buffers and the global random numbers as they were.
 
-    ``.train()`` and ``.eval()`` play no part: every submodule's flag is set here and restored at the end, also after an exception.
+    ``.train()`` and ``.eval()`` play no part: every submodule's flag is set here and restored at the end, also after an exception. Each
+    image of a batch is translated as if it were alone: with its own statistics, and with the noise of the seed.
 
     Args:
         module: any network.
-        norm: ``batch`` normalises with the statistics of the images at hand (at batch size 1 this is instance norm; Isola et al. 2017,
-            section 3.3), ``running`` with those gathered in training.
+        norm: ``batch`` normalises each image with its own statistics (at batch size 1 this is what batch norm does in training; Isola et
+            al. 2017, section 3.3), ``running`` with those gathered in training.
         noise: ``dropout`` keeps dropout on, the z of the paper (end of section 3.1), and injected noise where a generator has it; ``none``
             turns both off.
-        seed: makes the noise repeatable, on the CPU and on the device of the module's weights. ``None`` draws from (and so moves) the
-            global random numbers.
+        seed: of the noise, which is the same on every device (see :mod:`.noise`). ``None`` draws from (and so moves) torch's global random
+            numbers, anew for every image of a batch.
+        given: the noise itself, a map ``[1, C, H, W]`` for each layer that makes noise, in their order; ``seed`` is not looked at.
+
+    Yields:
+        The noise of the passes within.
 
     Raises:
         ValueError: an unknown ``norm`` or ``noise``.
     """
     if norm not in ("batch", "running") or noise not in ("dropout", "none"):
         raise ValueError(f"inference(norm={norm!r}, noise={noise!r}): norm is 'batch' or 'running', noise is 'dropout' or 'none'")
+    stream = NoiseStream(seed or 0, given)
     with _one_at_a_time, ExitStack() as undo:
         undo.enter_context(torch.no_grad())
-        if seed is not None:
-            _seed(module, seed, undo)
         for layer in module.modules():
-            _set(layer, "training", noise == "dropout" and isinstance(layer, _DropoutNd | NoiseInjection), undo)
+            makes_noise = noise == "dropout" and isinstance(layer, _DropoutNd | NoiseInjection)
+            _set(layer, "training", makes_noise, undo)
+            if makes_noise and (seed is not None or given is not None):
+                _replace_forward(layer, functools.partial(_with_noise, layer, stream), undo)
             if norm == "batch" and isinstance(layer, _NormBase) and layer.track_running_stats:
-                # Without running statistics to read or to write, a norm layer in eval mode takes those of its input. (In train mode a
-                # SyncBatchNorm would wait for the other processes.)
-                for name, value in (("track_running_stats", False), ("running_mean", None), ("running_var", None)):
-                    _set(layer, name, value, undo)
-        yield
+                _replace_forward(layer, functools.partial(_with_own_statistics, layer), undo)
+        yield stream
+
+
+def _with_noise(layer: nn.Module, stream: NoiseStream, x: Tensor) -> Tensor:
+    """What a layer that makes noise makes of a batch, with a map from outside."""
+    _, channels, *sides = x.shape
+    if isinstance(layer, NoiseInjection):
+        return layer.add(x, _on(stream.next(NoiseMap("normal", 0.0, (1, *sides))), x))
+    if not isinstance(layer, nn.Dropout):  # whole channels
+        sides = [1, 1]
+    return x * _on(stream.next(NoiseMap("dropout", float(layer.p), (channels, *sides))), x)  # type: ignore[arg-type]
+
+
+def _on(noise: object, x: Tensor) -> Tensor:
+    return (noise if isinstance(noise, Tensor) else torch.from_numpy(noise)).to(x.device, x.dtype)
+
+
+def _with_own_statistics(layer: nn.Module, x: Tensor) -> Tensor:
+    """Normalise each image of a batch with its own mean and variance. For one image the arithmetic is that of batch norm in training."""
+    return F.instance_norm(x, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)  # type: ignore[arg-type]
+
+
+def _replace_forward(layer: nn.Module, forward: Callable[[Tensor], Tensor], undo: ExitStack) -> None:
+    before = layer.__dict__.get("forward")
+    undo.callback(layer.__dict__.pop, "forward") if before is None else undo.callback(layer.__dict__.__setitem__, "forward", before)
+    layer.__dict__["forward"] = forward
 
 
 def _set(layer: nn.Module, name: str, value: object, undo: ExitStack) -> None:
     undo.callback(setattr, layer, name, getattr(layer, name))
     setattr(layer, name, value)
-
-
-def _seed(module: nn.Module, seed: int, undo: ExitStack) -> None:
-    """Seed the CPU's numbers and those of the module's own devices, which alone are put back (``torch.manual_seed`` reaches all)."""
-    devices = {tensor.device for tensor in (*module.parameters(), *module.buffers())}
-    undo.enter_context(torch.random.fork_rng(devices=[]))
-    torch.default_generator.manual_seed(seed)
-    for device in devices:
-        if device.type == "cuda":
-            index = torch.cuda.current_device() if device.index is None else device.index
-            undo.enter_context(torch.random.fork_rng(devices=[index]))
-            torch.cuda.default_generators[index].manual_seed(seed)
-        elif device.type == "mps":
-            undo.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
-            torch.mps.manual_seed(seed)

@@ -34,7 +34,8 @@ from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfi
 from ..progress import say, track
 from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
 from .footprint import Footprint
-from .forward import Forward
+from .engines.base import Engine
+from .engines.torch import TorchEngine
 
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISIONS: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -63,13 +64,15 @@ class Translator:
     inference: Inference
     origin: Path | None = None
     quiet: bool = False
+    engine: Engine | None = None
     _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     _footprint: Footprint = field(init=False, repr=False, compare=False)
-    _forward: Forward = field(init=False, repr=False, compare=False)
     _hashed: tuple[list[tuple[str, int, int]], str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._footprint, self._forward = Footprint(self.generator), Forward()
+        self._footprint = Footprint(self.generator)
+        if self.engine is None:
+            self.engine = TorchEngine(self.generator)
 
     @classmethod
     def load(
@@ -290,7 +293,7 @@ class Translator:
             if not fits:
                 padded = bicubic(image[None], only, only)[0]
             try:
-                output = self._forward(self.generator, padded[None], self.inference)
+                output = self.engine(padded[None], self.inference)
             except (MemoryError, RuntimeError) as error:
                 if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
                     raise

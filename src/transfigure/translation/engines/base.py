@@ -1,0 +1,90 @@
+"""What an engine is: something that runs a generator. And what all engines that run a written graph have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import UserError
+from ...networks.model_file import Inference
+from ...networks.noise import draw_all
+from ..exported import About
+
+
+class Engine(ABC):
+    """Runs one generator; registered, its name is a value of ``--engine``.
+
+    Attributes:
+        name: the registered one.
+        precision: in which it computes.
+        difference: the largest difference of its outputs from the torch model's, on [-1, 1], as it was measured when the model was
+            converted or exported; 0 for torch itself, None if nobody has measured.
+        exact_batches: a batch comes out bit for bit as its images do one by one.
+    """
+
+    name: ClassVar[str]
+    exact_batches: ClassVar[bool] = False
+    precision: str = "float32"
+    difference: float | None = None
+
+    @abstractmethod
+    def __call__(self, images: Tensor, how: Inference) -> Tensor:
+        """``[N, C, H, W]`` in [-1, 1] -> float32 ``[N, C', H, W]`` on the CPU, each image by itself.
+
+        Args:
+            images: of a size that the generator takes.
+            how: statistics, noise, seed.
+
+        Raises:
+            UserError: it cannot run in this mode.
+            RuntimeError, MemoryError: an image is too large.
+        """
+
+    def describe(self) -> str:
+        """``onnxruntime, float32, at most 2.5e-06 from torch``."""
+        far = "" if not self.difference else f", at most {self.difference:.1e} from torch"
+        return f"{self.name}, {self.precision}{far}"
+
+
+class GraphEngine(Engine):
+    """An engine that runs an exported graph. A subclass loads it in ``__init__`` and runs it in :meth:`run`.
+
+    Args:
+        about: what the file says of itself.
+    """
+
+    def __init__(self, about: About) -> None:
+        self.about = about
+        self.precision = about.precision
+        self.difference = about.measured.get("largest")
+        self._noise: tuple[object, dict[str, NDArray[np.float32]]] | None = None
+
+    @abstractmethod
+    def run(self, feeds: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        """The graph's only output for its inputs, by their names."""
+
+    def __call__(self, images: Tensor, how: Inference) -> Tensor:  # noqa: D102
+        noise = self._maps(images.shape[-2], images.shape[-1], how)
+        arrays = images.to("cpu", torch.float32).contiguous().numpy()
+        together = len(arrays) if self.exact_batches else 1
+        outputs = [self.run({self.about.input: arrays[at : at + together], **noise}) for at in range(0, len(arrays), together)]
+        return torch.from_numpy(np.concatenate(outputs).astype(np.float32, copy=False))
+
+    def _maps(self, height: int, width: int, how: Inference) -> dict[str, NDArray[np.float32]]:
+        """The noise for images of this size; that of the last call is kept, as a folder's images are mostly of one size."""
+        baked = self.about.inference
+        if how.norm != baked.norm:
+            raise UserError(f"this file has its statistics written in (--norm {baked.norm}): export the model again with --norm {how.norm}")
+        if how.noise == "dropout" and baked.noise == "none":
+            raise UserError("this file was exported without noise: export the model again with --noise dropout")
+        key = height, width, how
+        if self._noise is None or self._noise[0] != key:
+            maps = self.about.noise_for(height, width)
+            drawn = draw_all(maps, how.seed) if how.noise == "dropout" else [one.neutral() for one in maps]
+            self._noise = key, {one.name: values for one, values in zip(self.about.noise, drawn, strict=True)}
+        return self._noise[1]

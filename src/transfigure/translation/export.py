@@ -1,0 +1,343 @@
+"""A translator as one file for other programs, and the proof that the file gives the same pictures.
+
+What is written is run by its own engine before it gets its name: on sizes square and not, on one image and three, against ``translate``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.files import write_atomically
+from ..data.ownership import check_outputs
+from ..errors import Missing, UserError
+from ..progress import say, track
+from .engines.base import GraphEngine
+from .engines.onnxruntime import OnnxRuntimeEngine
+from .engines.openvino import OpenVinoEngine, read_graph
+from .engines.torch import TorchEngine
+from .exported import KEY, About, Precision
+from .graph import noise_inputs, onnx_graph, torch_program
+from .onnx_file import with_about, with_half_weights
+
+if TYPE_CHECKING:
+    from .translator import Translator
+
+Format = Literal["onnx", "openvino", "torch", "reference"]
+SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "reference": ".pth"}
+EXACT = 1e-4
+"""The largest difference from torch, on [-1, 1], that a float32 file may have."""
+GREY_LEVELS = 1.0
+"""The largest mean difference that rounded weights may have, in levels of 8-bit images."""
+FEWEST, MOST = 8, 128
+"""Images to calibrate and measure 8 bits with: a quarter of them is held out, to measure on."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        file: where.
+        about: what it says of itself.
+        sizes: of the images on which it was compared with ``translate``, as ``3 x 256 x 256``.
+    """
+
+    file: Path
+    about: About
+    sizes: tuple[str, ...]
+
+    def words(self) -> str:
+        """``at most 2.1e-06 from translate on [-1, 1]``."""
+        measured = self.about.measured
+        words = f"at most {measured['largest']:.1e} from translate on [-1, 1]"
+        if "grey_levels" in measured:
+            words = f"{measured['grey_levels']:.2f} grey levels from translate on average ({measured['decibels']:.1f} dB)"
+        return words
+
+
+def export(
+    translator: Translator,
+    out: str | Path,
+    *,
+    format: Format = "onnx",
+    precision: Precision = "float32",
+    images: Sequence[Tensor] = (),
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Exported:
+    """Write a translator as one file (OpenVINO: two, ``.xml`` and ``.bin``) that holds all that is needed to translate images.
+
+    The norm and noise modes of ``translator.inference`` are written into it: batch statistics as arithmetic, noise as inputs.
+
+    Args:
+        translator: with its generator in float32.
+        out: the file to write.
+        format: ``onnx``, for onnxruntime and OpenVINO; ``openvino``, its own format; ``torch``, a program for ``torch.export.load``, for
+            sizes that are multiples of the generator's; ``reference``, a state dict of pytorch-CycleGAN-and-pix2pix.
+        precision: ``float32``; ``float16``: weights stored in half the space; ``int8``: computed in 8-bit integers, calibrated.
+        images: sources ``[C, H, W]`` in [-1, 1], to calibrate 8 bits with and to measure rounded weights on.
+        overwrite: replace another's file.
+        quiet: no progress.
+
+    Returns:
+        The file, and how far it is from ``translate``.
+
+    Raises:
+        UserError: the model cannot be written so, the file cannot be, or it does not give the same pictures; nothing is left then.
+        Missing: an extra is not installed.
+    """
+    out = Path(out)
+    _check(translator, out, format, precision, images)
+    check_outputs([out, out.with_suffix(".bin")] if format == "openvino" else [out], overwrite)
+    if format == "reference":
+        return _export_reference(translator, out)
+    about = describe(translator)
+    if not quiet:
+        say("tracing the generator")
+    if format == "torch":
+        return _export_torch(translator, out, about)
+    graph = onnx_graph(translator.generator, about.inference, about.noise, about.multiple)
+    calibration, held_out = _split(images)
+    if precision == "int8":
+        graph = quantized(graph, about, translator, calibration, quiet)
+    elif precision == "float16" and format == "onnx":
+        with_half_weights(graph)
+    about = replace(about, precision=precision)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".exporting-", dir=out.parent) as folder:
+        draft = Path(folder) / out.name
+        save = _save_openvino if format == "openvino" else _save_onnx
+        save(draft, graph, about)
+        engine = _engine_for(draft, about)
+        about, sizes = _measured(translator, engine, about, held_out, out, quiet)
+        del engine  # Windows replaces no file that is open
+        save(draft, graph, about)
+        for file in sorted(Path(folder).iterdir()):  # .bin before .xml
+            write_atomically(out.with_name(file.name), lambda stream, file=file: _copy(file, stream))  # type: ignore[misc]
+    return Exported(out, about, sizes)
+
+
+def _copy(file: Path, stream: Any) -> None:
+    with file.open("rb") as source:
+        shutil.copyfileobj(source, stream)
+
+
+def _check(translator: Translator, out: Path, format: str, precision: str, images: Sequence[Tensor]) -> None:
+    if format not in SUFFIXES:
+        raise UserError(f"format {format!r} is not one of {', '.join(SUFFIXES)}")
+    if out.suffix.lower() != SUFFIXES[format]:
+        raise UserError(f"{out} would hold a model in the format {format}, whose files end in {SUFFIXES[format]}: name it so")
+    if translator.is_exported:
+        raise UserError(f"{translator.origin} is an exported file, which is as it is: export the run or model it was made from")
+    if precision != "float32" and format in ("torch", "reference"):
+        raise UserError(f"the format {format} is written in float32 only: leave out --precision {precision}, or take --format onnx")
+    if precision == "int8" and len(images) < FEWEST:
+        raise UserError(
+            f"8 bits are calibrated with at least {FEWEST} images and {len(images)} were given: give a folder with more, of the kind that "
+            "will be translated"
+        )
+    if any(parameter.dtype != torch.float32 for parameter in translator.generator.parameters()):
+        raise UserError("this translator holds its weights in half precision: load the model in float32 to export it")
+
+
+def describe(translator: Translator) -> About:
+    """What a file made from a translator says of itself, before anything was measured."""
+    generator, how = translator.generator, translator.inference
+    if how.noise == "dropout" and not (noise := noise_inputs(generator, how, translator.config.size_multiple)):
+        how = replace(how, noise="none")  # it has none
+    return About(
+        config=replace(translator.config, inference=how),
+        multiple=translator.config.size_multiple,
+        smallest=generator.smallest_input,
+        only_size=generator.only_size,
+        noise=noise if how.noise == "dropout" else (),
+        memory=translator.memory_per_pixel(),
+        weights=translator.weights_digest(),
+    )
+
+
+def _split(images: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Images to calibrate with, and every fourth one, to measure on."""
+    chosen = [images[at * len(images) // MOST] for at in range(MOST)] if len(images) > MOST else list(images)
+    return [image for at, image in enumerate(chosen) if at % 4], [image for at, image in enumerate(chosen) if at % 4 == 0]
+
+
+def quantized(graph: Any, about: About, translator: Translator, images: Sequence[Tensor], quiet: bool = False) -> Any:
+    """A graph whose convolutions compute in 8-bit integers, with ranges found from images (``nncf``, on the ONNX graph).
+
+    Raises:
+        Missing: nncf is not installed.
+    """
+    try:
+        with _silence():
+            import nncf
+    except ImportError as error:
+        raise Missing.extra("nncf", "openvino", "exporting in 8-bit integers") from error
+
+    class Feeds:
+        """Goes through the images as often as it is asked to, and shows how far it is."""
+
+        def __iter__(self) -> Iterator[dict[str, Any]]:
+            engine = _Feeder(about)
+            for image in track(images, len(images), "calibrate", quiet=quiet):
+                padded = translator.padded(image)[None]
+                yield {about.input: padded.numpy(), **engine._maps(*padded.shape[-2:], about.inference)}
+
+    for name in ("nncf", "root"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with _silence():
+        return nncf.quantize(
+            graph, nncf.Dataset(Feeds()), preset=nncf.QuantizationPreset.MIXED, subset_size=len(images), fast_bias_correction=True
+        )
+
+
+class _Feeder(GraphEngine):
+    """Draws the noise for a graph that is run by somebody else."""
+
+    name = "calibration"
+
+    def run(self, feeds: dict[str, Any]) -> Any:  # noqa: D102
+        raise NotImplementedError
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Without what is printed to stdout, where results go."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _save_onnx(file: Path, graph: Any, about: About) -> None:
+    file.write_bytes(with_about(graph, about))
+
+
+def _save_openvino(file: Path, graph: Any, about: About) -> None:
+    import openvino
+
+    model = read_graph(graph.SerializeToString(), str(file))
+    model.set_rt_info(about.to_json(), [KEY])
+    openvino.save_model(model, str(file), compress_to_fp16=about.precision == "float16")
+
+
+def _engine_for(file: Path, about: About) -> GraphEngine:
+    """The engine that a file is for; 8-bit ONNX files are measured by OpenVINO, in which they are fast."""
+    if file.suffix == ".xml" or about.precision == "int8":
+        return OpenVinoEngine(file, about, str(file.name))
+    return OnnxRuntimeEngine(file, about, str(file.name))
+
+
+def check_images(translator: Translator) -> list[Tensor]:
+    """Batches on which a file is compared with ``translate``: five sizes, square and not, of one image and of three."""
+    generator = translator.generator
+    side = translator.config.trained_size or max(64, 2 * translator.config.size_multiple)
+    side = min(side, max(256, 2 * translator.config.size_multiple))
+    sizes = [(1, side, side), (3, side, side), (1, side, side + side // 2), (1, side - 7, side // 2 + 5), (3, side // 2 + 3, side + 1)]
+    if generator.only_size is not None:
+        sizes = [(1, generator.only_size, generator.only_size), (3, generator.only_size, generator.only_size)]
+    stream = np.random.default_rng(0)
+    return [torch.from_numpy(_picture(stream, count, generator.source_channels, *sides)) for count, *sides in sizes]
+
+
+def _picture(stream: np.random.Generator, count: int, channels: int, height: int, width: int) -> Any:
+    """Something of what images have: even areas with edges, slopes and fine noise; in [-1, 1]."""
+    rows, columns = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+    waves = stream.uniform(-3, 3, (count, channels, 3, 1, 1))
+    slopes = np.sin(waves[:, :, 0] * rows + waves[:, :, 1] * columns + waves[:, :, 2])
+    edges = np.where(stream.random((count, channels, height, width)) < 0.02, stream.uniform(-1, 1, (count, channels, 1, 1)), 0)
+    noise = stream.normal(0, 0.1, (count, channels, height, width))
+    return (np.round(2 * slopes) / 2 * 0.7 + edges + noise).clip(-1, 1).astype(np.float32)
+
+
+def largest_difference(translator: Translator, engine: GraphEngine, quiet: bool = True) -> tuple[float, tuple[str, ...]]:
+    """The largest difference, on [-1, 1], between an engine's outputs and torch's on :func:`check_images`; and their sizes.
+
+    Raises:
+        RunFailure: an output is not finite.
+    """
+    largest, sizes = 0.0, []
+    with_torch, with_engine = translator.by(TorchEngine(translator.generator)), translator.by(engine)
+    batches = check_images(translator)
+    for batch in track(batches, len(batches), "compare", unit="sizes", quiet=quiet):
+        expected, found = (one.translate_tensor(batch) for one in (with_torch, with_engine))
+        difference = float((expected - found).abs().max())
+        largest = max(largest, math.inf if math.isnan(difference) else difference)
+        sizes.append(" x ".join(map(str, (len(batch), *batch.shape[-2:]))))
+    return largest, tuple(sizes)
+
+
+def _measured(
+    translator: Translator, engine: GraphEngine, about: About, held_out: Sequence[Tensor], out: Path, quiet: bool
+) -> tuple[About, tuple[str, ...]]:
+    """What was measured of a file, if that is near enough.
+
+    Raises:
+        UserError: it is not.
+    """
+    largest, sizes = largest_difference(translator, engine, quiet)
+    if about.precision == "float32":
+        if not largest <= EXACT:
+            raise UserError(
+                f"{out} was not written: its outputs differ from translate's by {largest:.2g} on [-1, 1], where {EXACT:g} is the most; "
+                "translate with the model itself, and report this with the model's recipe"
+            )
+        return replace(about, measured={"largest": largest}), sizes
+    batches = [image[None] for image in held_out] or check_images(translator)
+    with_torch, with_engine = translator.by(TorchEngine(translator.generator)), translator.by(engine)
+    differences = []
+    for batch in track(batches, len(batches), "measure", quiet=quiet):
+        expected, found = (one.translate_tensor(batch) for one in (with_torch, with_engine))
+        differences.append((expected - found).double().flatten())
+    every = torch.cat(differences)
+    levels, error = float(every.abs().mean()) * 127.5, float(every.square().mean())
+    decibels = 10 * math.log10(4 / error) if error else 999.0
+    if not levels <= GREY_LEVELS:
+        raise UserError(
+            f"{out} was not written: in {about.precision} its outputs differ from translate's by {levels:.2f} grey levels on average, where "
+            f"{GREY_LEVELS:g} is the most: export it in float16 or float32, or calibrate with more images of the kind that it will translate"
+        )
+    return replace(about, measured={"largest": largest, "grey_levels": levels, "decibels": decibels}), sizes
+
+
+def _export_torch(translator: Translator, out: Path, about: About) -> Exported:
+    program = torch_program(translator.generator, about.inference, about.noise, about.multiple)
+
+    class Program(GraphEngine):
+        """The program as it was read back."""
+
+        name = "torch.export"
+
+        def __init__(self, file: Path) -> None:
+            super().__init__(about)
+            self.module = torch.export.load(file).module()
+
+        def run(self, feeds: dict[str, Any]) -> Any:
+            tensors = [torch.from_numpy(value) for value in feeds.values()]
+            with torch.no_grad():
+                return self.module(tensors[0], tuple(tensors[1:])).numpy()
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".exporting-", dir=out.parent) as folder:
+        draft = Path(folder) / out.name
+        torch.export.save(program, draft)
+        about, sizes = _measured(translator, Program(draft), about, (), out, quiet=True)
+        torch.export.save(program, draft, extra_files={KEY: about.to_json()})
+        write_atomically(out, lambda stream: _copy(draft, stream))
+    return Exported(out, about, sizes)
+
+
+def _export_reference(translator: Translator, out: Path) -> Exported:
+    raise NotImplementedError
