@@ -47,8 +47,8 @@ from transfigure.data.resident import ResidentLoader
 from transfigure.networks.modes import inference
 from transfigure.training.replay import FIRST, Updates
 from transfigure.training.trainer import Trainer, train
-from transfigure.translation.translator import PRECISIONS
-from transfigure.translation.translator import Precision as TranslatorPrecision
+from transfigure.translation.devices import PRECISIONS
+from transfigure.translation.devices import Precision as TranslatorPrecision
 
 WAYS = (
     *(Way(precision, layout) for precision in ("float32", "TF32", "bf16") for layout in ("NCHW", "NHWC")),

@@ -17,7 +17,7 @@ from transfigure.errors import Missing, UserError
 from transfigure.interop.hub import PANEL, HubModel, hint, is_hub_name
 from transfigure.networks.model_file import CARD, CONFIG, WEIGHTS, Inference
 from transfigure.recipe import Recipe
-from transfigure.translation.translator import Translator, open_translator
+from transfigure.translation.translator import Translator
 
 RUN = Path(__file__).parents[1] / "compat" / "v0_1_0" / "paired"
 IMAGE = noise_image(20, 24)
@@ -99,7 +99,7 @@ def test_every_door_opens_a_named_model_and_a_commit_of_it(hub: Hub, tmp_path: P
     first = repository.names()[0]
     for found in (
         Translator.load("hub:somebody/facades"),
-        open_translator(Path("hub:somebody/facades"), norm="batch"),
+        Translator.load(Path("hub:somebody/facades"), norm="batch"),
         Translator.from_pretrained("somebody/facades"),
     ):
         assert np.array_equal(found(IMAGE), new(IMAGE))

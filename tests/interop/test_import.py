@@ -13,7 +13,7 @@ from tests.interop.reference_layouts import State, reference_patch, reference_re
 from tests.tiny import noise_image
 from transfigure.cli.main import main
 from transfigure.networks.model_file import Inference
-from transfigure.translation.translator import Translator, open_translator
+from transfigure.translation.translator import Translator
 
 NOTE = "note: the dropout that this network was trained with is off: turn it on by --noise dropout\n"
 
@@ -38,7 +38,7 @@ def test_a_file_becomes_a_model_directory(net: Path, tmp_path: Path, capsys: pyt
     model, image = Translator.load(tmp_path / "a model"), noise_image(50, 70)
     assert model.inference == Inference(noise="none")
     assert model.config.checkpoint == {"which": "imported from latest_net_G.pth"}
-    assert np.array_equal(model(image), open_translator(net)(image))
+    assert np.array_equal(model(image), Translator.load(net)(image))
     assert capsys.readouterr().err == NOTE  # of the file; the model says nothing: its noise is a choice now
     assert sorted(file.name for file in (tmp_path / "a model").iterdir()) == ["README.md", "config.json", "generator.safetensors"]
 

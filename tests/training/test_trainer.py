@@ -19,7 +19,7 @@ from transfigure.training.checkpoint import load_checkpoint
 from transfigure.training.steps.pix2pix import Pix2PixStep
 from transfigure.training.trainer import train
 from transfigure.training.validation import Validation
-from transfigure.translation.translator import Translator, open_translator
+from transfigure.translation.translator import Translator
 
 
 def test_a_run_directory_holds_all_that_was_promised(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_model_translates_with_the_statistics_that_its_recipe_says(tmp_path: P
     assert translator.inference.norm == norm
     source, shown = (images.read(run / "samples" / name) for name in ("fixed/0_source.png", "00000006/0.png"))
     assert np.array_equal(translator(source), shown), "the last preview is what the model makes"
-    other = open_translator(run, norm="running" if norm == "batch" else "batch")
+    other = Translator.load(run, norm="running" if norm == "batch" else "batch")
     assert not np.array_equal(other(source), shown)
 
 

@@ -17,7 +17,7 @@ from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.errors import UserError
 from transfigure.networks.model_file import Inference
-from transfigure.translation.translator import Translator, open_translator
+from transfigure.translation.translator import Translator
 
 
 @pytest.fixture
@@ -70,14 +70,14 @@ def reference_file(path: Path, width: int = 4, depth: int = 5, norm: str = "batc
 def test_runs_and_model_directories(run: Path) -> None:
     image = noise_image(20, 24)
     for path in (run, str(run), run / "model"):
-        assert np.array_equal(open_translator(path)(image), Translator.load(run)(image))
-    best = open_translator(run, checkpoint="best")
+        assert np.array_equal(Translator.load(path)(image), Translator.load(run)(image))
+    best = Translator.load(run, checkpoint="best")
     assert best.config.checkpoint == {"which": "model_best"}
-    assert open_translator(run).origin == run
+    assert Translator.load(run).origin == run
 
 
 def test_without_flags_the_stored_choice_holds(run: Path) -> None:
-    assert open_translator(run).inference == Inference("batch", "dropout", 3)
+    assert Translator.load(run).inference == Inference("batch", "dropout", 3)
 
 
 @pytest.mark.parametrize(
@@ -92,25 +92,25 @@ def test_without_flags_the_stored_choice_holds(run: Path) -> None:
 )
 def test_flags_override_the_stored_choice(run: Path, flags: dict[str, Any], expected: Inference) -> None:
     image = noise_image(32, 32)
-    chosen = open_translator(run, **flags)
+    chosen = Translator.load(run, **flags)
     assert chosen.inference == expected
-    assert not np.array_equal(chosen(image), open_translator(run)(image))
-    assert open_translator(run).inference == Inference("batch", "dropout", 3)  # the files are as they were
+    assert not np.array_equal(chosen(image), Translator.load(run)(image))
+    assert Translator.load(run).inference == Inference("batch", "dropout", 3)  # the files are as they were
 
 
 @pytest.mark.parametrize("flags", [{"norm": "eval"}, {"noise": "some"}, {"seed": -1}, {"seed": 2**64}, {"device": "abacus"}], ids=str)
 def test_flags_that_there_are_not(run: Path, flags: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=str(next(iter(flags.values())))):
-        open_translator(run, **flags)
+        Translator.load(run, **flags)
 
 
 def test_files_that_are_no_model(run: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     for name in ("a.png", "absent", "absent.pth"):
         with pytest.raises(UserError, match=name):
-            open_translator(tmp_path / name)
+            Translator.load(tmp_path / name)
     with pytest.raises(UserError, match=r"is not a model.*perhaps .*run/model\)"):
-        open_translator(run / "model" / "generator.safetensors")
+        Translator.load(run / "model" / "generator.safetensors")
 
 
 # ---- the reference implementation's --------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_files_that_are_no_model(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_a_reference_file_translates(tmp_path: Path, norm: str) -> None:
     state = reference_file(tmp_path / "latest_net_G.pth", norm=norm)
-    translator = open_translator(tmp_path / "latest_net_G.pth")
+    translator = Translator.load(tmp_path / "latest_net_G.pth")
     assert (translator.config.source.channels, translator.config.target.channels) == (3, 3)
     assert translator.config.options["norm"] == norm
     assert translator.config.size_multiple == 32
@@ -133,10 +133,10 @@ def test_a_reference_file_translates(tmp_path: Path, norm: str) -> None:
 
 def test_a_reference_file_becomes_a_model_directory(tmp_path: Path) -> None:
     reference_file(tmp_path / "net.pth", depth=6)
-    imported = open_translator(tmp_path / "net.pth", seed=5)
+    imported = Translator.load(tmp_path / "net.pth", seed=5)
     imported.save(tmp_path / "model")
     image = noise_image(64, 64)
-    kept = open_translator(tmp_path / "model")
+    kept = Translator.load(tmp_path / "model")
     assert kept.inference == Inference(noise="none", seed=5)
     assert replace(kept.config, inference=Inference(noise="none")) == imported.config
     assert np.array_equal(kept(image), imported(image))
@@ -146,18 +146,18 @@ def test_a_reference_file_becomes_a_model_directory(tmp_path: Path) -> None:
 def test_flags_hold_for_reference_files(tmp_path: Path) -> None:
     reference_file(tmp_path / "net.pth", depth=6)
     image = noise_image(64, 64)
-    noisy = [open_translator(tmp_path / "net.pth", noise="dropout", seed=seed)(image) for seed in (0, 1)]
+    noisy = [Translator.load(tmp_path / "net.pth", noise="dropout", seed=seed)(image) for seed in (0, 1)]
     assert not np.array_equal(noisy[0], noisy[1])
-    quiet = [open_translator(tmp_path / "net.pth", noise="none", seed=seed)(image) for seed in (0, 1)]
+    quiet = [Translator.load(tmp_path / "net.pth", noise="none", seed=seed)(image) for seed in (0, 1)]
     assert np.array_equal(quiet[0], quiet[1])
-    assert open_translator(tmp_path / "net.pth", norm="running").inference.norm == "running"
+    assert Translator.load(tmp_path / "net.pth", norm="running").inference.norm == "running"
 
 
 def test_the_dropout_of_a_reference_file_is_off_and_this_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reference_file(tmp_path / "net.pth", depth=6)
     image, note = noise_image(64, 64), "note: the dropout that this network was trained with is off: turn it on by --noise dropout\n"
-    translator = open_translator(tmp_path / "net.pth")
-    outputs = [translator(image), open_translator(tmp_path / "net.pth", seed=1, quiet=True)(image)]
+    translator = Translator.load(tmp_path / "net.pth")
+    outputs = [translator(image), Translator.load(tmp_path / "net.pth", seed=1, quiet=True)(image)]
     assert np.array_equal(*outputs)
     assert capsys.readouterr().err == note
     images.write(tmp_path / "in.png", image)
@@ -169,9 +169,9 @@ def test_the_dropout_of_a_reference_file_is_off_and_this_is_said_once(tmp_path: 
 @pytest.mark.parametrize("noise", ["none", "dropout"])
 def test_who_chooses_the_noise_is_told_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], noise: Any) -> None:
     reference_file(tmp_path / "net.pth", depth=6)
-    assert open_translator(tmp_path / "net.pth", noise=noise).inference.noise == noise
+    assert Translator.load(tmp_path / "net.pth", noise=noise).inference.noise == noise
     reference_file(tmp_path / "without.pth", depth=5)
-    open_translator(tmp_path / "without.pth")
+    Translator.load(tmp_path / "without.pth")
     assert capsys.readouterr().err == ""
 
 
@@ -181,31 +181,31 @@ def test_a_reference_file_cut_short(tmp_path: Path) -> None:
     for kept in (0, 3, 100, len(data) // 2, len(data) - 1):
         (tmp_path / "net.pth").write_bytes(data[:kept])
         with pytest.raises(UserError, match=r"net\.pth"):
-            open_translator(tmp_path / "net.pth")
+            Translator.load(tmp_path / "net.pth")
 
 
 def test_code_in_a_reference_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"model.model.0.weight": Trap(tmp_path / "executed")}, tmp_path / "net.pth")
     with pytest.raises(UserError, match="code"):
-        open_translator(tmp_path / "net.pth")
+        Translator.load(tmp_path / "net.pth")
     assert not (tmp_path / "executed").exists()
 
 
 def test_our_own_checkpoint_is_no_reference_file(tmp_path: Path) -> None:
     torch.save({"generator": {"down.0.conv.weight": torch.zeros(4, 3, 4, 4)}, "step": 3}, tmp_path / "last.pt")
     with pytest.raises(UserError, match=r"last\.pt"):
-        open_translator(tmp_path / "last.pt")
+        Translator.load(tmp_path / "last.pt")
     tiny_translator().save(tmp_path / "run" / "model")
     (tmp_path / "run" / "checkpoints").mkdir()
     (tmp_path / "last.pt").rename(tmp_path / "run" / "checkpoints" / "last.pt")
     with pytest.raises(UserError, match="give the run itself"):
-        open_translator(tmp_path / "run" / "checkpoints" / "last.pt")
+        Translator.load(tmp_path / "run" / "checkpoints" / "last.pt")
 
 
 @pytest.mark.parametrize(("noise", "norm", "expected"), [("none", "batch", "batchstats"), ("none", "running", "eval")])
 def test_the_reference_s_own_numbers(shared: Path, noise: Any, norm: Any, expected: str) -> None:
     numbers = np.load(shared / "reference" / "unet128_instance.npz")
-    translator = open_translator(shared / "reference" / "unet128_instance.pth", noise=noise, norm=norm)
+    translator = Translator.load(shared / "reference" / "unet128_instance.pth", noise=noise, norm=norm)
     output = translator.translate_tensor(torch.from_numpy(numbers["x"]))
     np.testing.assert_allclose(output.numpy(), numbers[expected], atol=2e-5)
     assert translator.config.trained_size == 128
@@ -213,7 +213,7 @@ def test_the_reference_s_own_numbers(shared: Path, noise: Any, norm: Any, expect
 
 def test_a_residual_generator_of_the_reference(shared: Path) -> None:
     numbers = np.load(shared / "reference" / "resnet9_instance_old.npz")
-    translator = open_translator(shared / "reference" / "resnet9_instance_old.pth")
+    translator = Translator.load(shared / "reference" / "resnet9_instance_old.pth")
     expected = numbers["batchstats"] if "batchstats" in numbers else numbers["eval"]
     np.testing.assert_allclose(translator.translate_tensor(torch.from_numpy(numbers["x"])).numpy(), expected, atol=2e-5)
     assert translator(noise_image(5, 3)).shape == (5, 3, 3)
@@ -223,9 +223,9 @@ def test_an_archive_that_unpacks_to_more_than_it_holds_is_no_network(tmp_path: P
     with zipfile.ZipFile(tmp_path / "net.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", b"\0" * 5_000_000)
     with pytest.raises(UserError, match="damaged"):
-        open_translator(tmp_path / "net.pth")
+        Translator.load(tmp_path / "net.pth")
 
 
 def test_a_device_of_thousands_of_digits(run: Path) -> None:
     with pytest.raises(UserError, match="not available"):
-        open_translator(run, device="cpu:" + "1" * 4301)
+        Translator.load(run, device="cpu:" + "1" * 4301)

@@ -18,7 +18,9 @@ from tests.tiny import RESNET, Copy, copying, noise_image, tiny_config, tiny_tra
 from transfigure.data import images
 from transfigure.errors import RunFailure, UserError
 from transfigure.networks.model_file import CONFIG, WEIGHTS, Domain, Inference
-from transfigure.translation.translator import Translator, pad_by_reflection, pick_device
+from transfigure.translation.devices import pick_device
+from transfigure.translation.network import pad_by_reflection
+from transfigure.translation.translator import Translator
 
 SIZES = [(1, 1), (1, 300), (37, 53), (300, 1), (16, 16), (15, 17), (2, 3)]
 
@@ -464,7 +466,7 @@ def test_nothing_needs_to_be_typed_again(tmp_path: Path) -> None:
 def test_places_without_a_model(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("a")
-    for name, words in (("empty", "no model"), ("absent", "does not exist"), ("file.txt", "is a file")):
+    for name, words in (("empty", "no model"), ("absent", "does not exist"), ("file.txt", "is not a model")):
         with pytest.raises(UserError, match=words):
             Translator.load(tmp_path / name)
     tiny_translator().save(tmp_path / "half")

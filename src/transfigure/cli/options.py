@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TransfigureError, UserError
+from ..registry import names
 
 if TYPE_CHECKING:
     from ..data.file_facts import Orientation
@@ -47,7 +48,7 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
         "model",
         nargs=None if required else "?",
         metavar="MODEL",
-        help="a run, a model directory, hub:owner/name, or a .pth file of the PyTorch reference code",
+        help="a run, a model directory, hub:owner/name, an exported .onnx or .xml file, another's .onnx, or a .pth of the reference",
     )
     parser.add_argument("--checkpoint", choices=["last", "best"], default="last", help="of a run (default: %(default)s)")
     add_device(parser)
@@ -56,6 +57,13 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
     )
     parser.add_argument("--noise", choices=["dropout", "none"], help="dropout as the noise z, or off (default: the model's)")
     parser.add_argument("--seed", type=int, help="of the noise (default: the model's)")
+    parser.add_argument(
+        "--engine",
+        choices=["auto", *names("engine")],
+        help="what runs the model; auto: the fastest that is installed and exact (default: torch for models, auto for exported files)",
+    )
+    add_value_range(parser, "of another's .onnx file, or of the files of two folders: values that stand for black and white")
+    parser.add_argument("--layout", choices=["nchw", "nhwc"], help="of another's .onnx file (default: found out from its shapes)")
 
 
 def open_model(options: argparse.Namespace, model: str | None = None) -> Translator:
@@ -63,15 +71,18 @@ def open_model(options: argparse.Namespace, model: str | None = None) -> Transla
     from .imports import uncollected
 
     with uncollected():
-        from ..translation.translator import open_translator
+        from ..translation.translator import Translator
 
-    return open_translator(
+    return Translator.load(
         model or options.model,
         checkpoint=options.checkpoint,
         device=options.device,
         norm=options.norm,
         noise=options.noise,
         seed=options.seed,
+        engine=options.engine,
+        value_range=value_range(options),
+        layout=options.layout,
         quiet=getattr(options, "quiet", False),
     )
 
@@ -106,9 +117,9 @@ def orientation(options: argparse.Namespace) -> Orientation:
     return "ignore" if options.ignore_orientation else "apply"
 
 
-def add_value_range(parser: argparse.ArgumentParser) -> None:
+def add_value_range(parser: argparse.ArgumentParser, what: str = "values of the files that are black and white") -> None:
     """``--value_range LOW HIGH``; :func:`value_range` reads it."""
-    parser.add_argument("--value_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="values of the files that are black and white")
+    parser.add_argument("--value_range", nargs=2, type=float, metavar=("LOW", "HIGH"), help=what)
 
 
 def value_range(options: argparse.Namespace) -> tuple[float, float] | None:

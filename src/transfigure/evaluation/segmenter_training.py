@@ -38,7 +38,7 @@ from ..metrics.segmentation import confusion, scores
 from ..networks.segmenter import SegmentationNetwork, save_segmenter, sha256
 from ..progress import Progress, duration, say, track
 from ..recipe import Data, data_at
-from ..translation.translator import pick_device
+from ..translation.devices import pick_device
 from ..wording import counted, said_once
 
 BATCH = 8

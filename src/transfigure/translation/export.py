@@ -9,13 +9,12 @@ import contextlib
 import io
 import logging
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -28,13 +27,10 @@ from ..progress import say, track
 from .engines.base import GraphEngine
 from .engines.onnxruntime import OnnxRuntimeEngine
 from .engines.openvino import OpenVinoEngine, read_graph
-from .engines.torch import TorchEngine
 from .exported import KEY, About, Precision
 from .graph import noise_inputs, onnx_graph, torch_program
+from .network import TrainedNetwork, padded
 from .onnx_file import with_about, with_half_weights
-
-if TYPE_CHECKING:
-    from .translator import Translator
 
 Format = Literal["onnx", "openvino", "torch", "reference"]
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "reference": ".pth"}
@@ -69,9 +65,19 @@ class Exported:
         return words
 
 
+class ExportKeywords(TypedDict, total=False):
+    """The keywords of :func:`export`."""
+
+    format: Format
+    precision: Precision
+    images: Sequence[Tensor]
+    overwrite: bool
+    quiet: bool
+
+
 def export(
-    translator: Translator,
-    out: str | Path,
+    network: TrainedNetwork,
+    out: Path,
     *,
     format: Format = "onnx",
     precision: Precision = "float32",
@@ -81,10 +87,10 @@ def export(
 ) -> Exported:
     """Write a translator as one file (OpenVINO: two, ``.xml`` and ``.bin``) that holds all that is needed to translate images.
 
-    The norm and noise modes of ``translator.inference`` are written into it: batch statistics as arithmetic, noise as inputs.
+    The norm and noise modes of ``network.inference`` are written into it: batch statistics as arithmetic, noise as inputs.
 
     Args:
-        translator: with its generator in float32.
+        network: in float32.
         out: the file to write.
         format: ``onnx``, for onnxruntime and OpenVINO; ``openvino``, its own format; ``torch``, a program for ``torch.export.load``, for
             sizes that are multiples of the generator's; ``reference``, a state dict of pytorch-CycleGAN-and-pix2pix.
@@ -100,20 +106,19 @@ def export(
         UserError: the model cannot be written so, the file cannot be, or it does not give the same pictures; nothing is left then.
         Missing: an extra is not installed.
     """
-    out = Path(out)
-    _check(translator, out, format, precision, images)
+    _check(network, out, format, precision, images)
     check_outputs([out, out.with_suffix(".bin")] if format == "openvino" else [out], overwrite)
     if format == "reference":
-        return _export_reference(translator, out)
-    about = describe(translator)
+        return _export_reference(network, out)
+    about = describe(network)
     if not quiet:
         say("tracing the generator")
     if format == "torch":
-        return _export_torch(translator, out, about)
-    graph = onnx_graph(translator.generator, about.inference, about.noise, about.multiple)
+        return _export_torch(network, out, about)
+    graph = onnx_graph(network.generator, about.inference, about.noise, about.multiple)
     calibration, held_out = _split(images)
     if precision == "int8":
-        graph = quantized(graph, about, translator, calibration, quiet)
+        graph = quantized(graph, about, network, calibration, quiet)
     elif precision == "float16" and format == "onnx":
         with_half_weights(graph)
     about = replace(about, precision=precision)
@@ -123,7 +128,7 @@ def export(
         save = _save_openvino if format == "openvino" else _save_onnx
         save(draft, graph, about)
         engine = _engine_for(draft, about)
-        about, sizes = _measured(translator, engine, about, held_out, out, quiet)
+        about, sizes = _measured(network, engine, about, held_out, out, quiet)
         del engine  # Windows replaces no file that is open
         save(draft, graph, about)
         for file in sorted(Path(folder).iterdir()):  # .bin before .xml
@@ -136,13 +141,11 @@ def _copy(file: Path, stream: Any) -> None:
         shutil.copyfileobj(source, stream)
 
 
-def _check(translator: Translator, out: Path, format: str, precision: str, images: Sequence[Tensor]) -> None:
+def _check(network: TrainedNetwork, out: Path, format: str, precision: str, images: Sequence[Tensor]) -> None:
     if format not in SUFFIXES:
         raise UserError(f"format {format!r} is not one of {', '.join(SUFFIXES)}")
     if out.suffix.lower() != SUFFIXES[format]:
         raise UserError(f"{out} would hold a model in the format {format}, whose files end in {SUFFIXES[format]}: name it so")
-    if translator.is_exported:
-        raise UserError(f"{translator.origin} is an exported file, which is as it is: export the run or model it was made from")
     if precision != "float32" and format in ("torch", "reference"):
         raise UserError(f"the format {format} is written in float32 only: leave out --precision {precision}, or take --format onnx")
     if precision == "int8" and len(images) < FEWEST:
@@ -150,23 +153,24 @@ def _check(translator: Translator, out: Path, format: str, precision: str, image
             f"8 bits are calibrated with at least {FEWEST} images and {len(images)} were given: give a folder with more, of the kind that "
             "will be translated"
         )
-    if any(parameter.dtype != torch.float32 for parameter in translator.generator.parameters()):
+    if any(parameter.dtype != torch.float32 for parameter in network.generator.parameters()):
         raise UserError("this translator holds its weights in half precision: load the model in float32 to export it")
 
 
-def describe(translator: Translator) -> About:
+def describe(network: TrainedNetwork) -> About:
     """What a file made from a translator says of itself, before anything was measured."""
-    generator, how = translator.generator, translator.inference
-    if how.noise == "dropout" and not (noise := noise_inputs(generator, how, translator.config.size_multiple)):
-        how = replace(how, noise="none")  # it has none
+    generator, how = network.generator, network.inference
+    noise = noise_inputs(generator, replace(how, noise="dropout"), network.config.size_multiple)
+    if not noise:
+        how = replace(how, noise="dropout")  # it has none, so nothing is left out
     return About(
-        config=replace(translator.config, inference=how),
-        multiple=translator.config.size_multiple,
+        config=replace(network.config, inference=how),
+        multiple=network.config.size_multiple,
         smallest=generator.smallest_input,
         only_size=generator.only_size,
         noise=noise if how.noise == "dropout" else (),
-        memory=translator.memory_per_pixel(),
-        weights=translator.weights_digest(),
+        memory=network.memory,
+        weights=network.digest,
     )
 
 
@@ -176,7 +180,7 @@ def _split(images: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     return [image for at, image in enumerate(chosen) if at % 4], [image for at, image in enumerate(chosen) if at % 4 == 0]
 
 
-def quantized(graph: Any, about: About, translator: Translator, images: Sequence[Tensor], quiet: bool = False) -> Any:
+def quantized(graph: Any, about: About, network: TrainedNetwork, images: Sequence[Tensor], quiet: bool = False) -> Any:
     """A graph whose convolutions compute in 8-bit integers, with ranges found from images (``nncf``, on the ONNX graph).
 
     Raises:
@@ -194,8 +198,8 @@ def quantized(graph: Any, about: About, translator: Translator, images: Sequence
         def __iter__(self) -> Iterator[dict[str, Any]]:
             engine = _Feeder(about)
             for image in track(images, len(images), "calibrate", quiet=quiet):
-                padded = translator.padded(image)[None]
-                yield {about.input: padded.numpy(), **engine._maps(*padded.shape[-2:], about.inference)}
+                whole = padded(image, network.generator, network.multiple)[None]
+                yield {about.input: whole.numpy(), **engine.maps(whole.shape[-2], whole.shape[-1], about.inference)}
 
     for name in ("nncf", "root"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -210,7 +214,7 @@ class _Feeder(GraphEngine):
 
     name = "calibration"
 
-    def run(self, feeds: dict[str, Any]) -> Any:  # noqa: D102
+    def run(self, feeds: dict[str, Any]) -> Any:
         raise NotImplementedError
 
 
@@ -240,11 +244,11 @@ def _engine_for(file: Path, about: About) -> GraphEngine:
     return OnnxRuntimeEngine(file, about, str(file.name))
 
 
-def check_images(translator: Translator) -> list[Tensor]:
+def check_images(network: TrainedNetwork) -> list[Tensor]:
     """Batches on which a file is compared with ``translate``: five sizes, square and not, of one image and of three."""
-    generator = translator.generator
-    side = translator.config.trained_size or max(64, 2 * translator.config.size_multiple)
-    side = min(side, max(256, 2 * translator.config.size_multiple))
+    generator = network.generator
+    side = network.config.trained_size or max(64, 2 * network.config.size_multiple)
+    side = min(side, max(256, 2 * network.config.size_multiple))
     sizes = [(1, side, side), (3, side, side), (1, side, side + side // 2), (1, side - 7, side // 2 + 5), (3, side // 2 + 3, side + 1)]
     if generator.only_size is not None:
         sizes = [(1, generator.only_size, generator.only_size), (3, generator.only_size, generator.only_size)]
@@ -262,17 +266,16 @@ def _picture(stream: np.random.Generator, count: int, channels: int, height: int
     return (np.round(2 * slopes) / 2 * 0.7 + edges + noise).clip(-1, 1).astype(np.float32)
 
 
-def largest_difference(translator: Translator, engine: GraphEngine, quiet: bool = True) -> tuple[float, tuple[str, ...]]:
+def largest_difference(network: TrainedNetwork, engine: GraphEngine, quiet: bool = True) -> tuple[float, tuple[str, ...]]:
     """The largest difference, on [-1, 1], between an engine's outputs and torch's on :func:`check_images`; and their sizes.
 
     Raises:
         RunFailure: an output is not finite.
     """
     largest, sizes = 0.0, []
-    with_torch, with_engine = translator.by(TorchEngine(translator.generator)), translator.by(engine)
-    batches = check_images(translator)
+    batches = check_images(network)
     for batch in track(batches, len(batches), "compare", unit="sizes", quiet=quiet):
-        expected, found = (one.translate_tensor(batch) for one in (with_torch, with_engine))
+        expected, found = (network.run(one, batch) for one in (network.torch, engine))
         difference = float((expected - found).abs().max())
         largest = max(largest, math.inf if math.isnan(difference) else difference)
         sizes.append(" x ".join(map(str, (len(batch), *batch.shape[-2:]))))
@@ -280,14 +283,14 @@ def largest_difference(translator: Translator, engine: GraphEngine, quiet: bool 
 
 
 def _measured(
-    translator: Translator, engine: GraphEngine, about: About, held_out: Sequence[Tensor], out: Path, quiet: bool
+    network: TrainedNetwork, engine: GraphEngine, about: About, held_out: Sequence[Tensor], out: Path, quiet: bool
 ) -> tuple[About, tuple[str, ...]]:
     """What was measured of a file, if that is near enough.
 
     Raises:
         UserError: it is not.
     """
-    largest, sizes = largest_difference(translator, engine, quiet)
+    largest, sizes = largest_difference(network, engine, quiet)
     if about.precision == "float32":
         if not largest <= EXACT:
             raise UserError(
@@ -295,25 +298,24 @@ def _measured(
                 "translate with the model itself, and report this with the model's recipe"
             )
         return replace(about, measured={"largest": largest}), sizes
-    batches = [image[None] for image in held_out] or check_images(translator)
-    with_torch, with_engine = translator.by(TorchEngine(translator.generator)), translator.by(engine)
+    batches = [image[None] for image in held_out] or check_images(network)
     differences = []
     for batch in track(batches, len(batches), "measure", quiet=quiet):
-        expected, found = (one.translate_tensor(batch) for one in (with_torch, with_engine))
+        expected, found = (network.run(one, batch) for one in (network.torch, engine))
         differences.append((expected - found).double().flatten())
     every = torch.cat(differences)
     levels, error = float(every.abs().mean()) * 127.5, float(every.square().mean())
     decibels = 10 * math.log10(4 / error) if error else 999.0
     if not levels <= GREY_LEVELS:
         raise UserError(
-            f"{out} was not written: in {about.precision} its outputs differ from translate's by {levels:.2f} grey levels on average, where "
-            f"{GREY_LEVELS:g} is the most: export it in float16 or float32, or calibrate with more images of the kind that it will translate"
+            f"{out} was not written: in {about.precision} its outputs are {levels:.2f} grey levels from translate's on average, where "
+            f"{GREY_LEVELS:g} is the most: export it in float16 or float32, or calibrate with more images like those to be translated"
         )
     return replace(about, measured={"largest": largest, "grey_levels": levels, "decibels": decibels}), sizes
 
 
-def _export_torch(translator: Translator, out: Path, about: About) -> Exported:
-    program = torch_program(translator.generator, about.inference, about.noise, about.multiple)
+def _export_torch(network: TrainedNetwork, out: Path, about: About) -> Exported:
+    program = torch_program(network.generator, about.inference, about.noise, about.multiple)
 
     class Program(GraphEngine):
         """The program as it was read back."""
@@ -333,11 +335,11 @@ def _export_torch(translator: Translator, out: Path, about: About) -> Exported:
     with tempfile.TemporaryDirectory(prefix=".exporting-", dir=out.parent) as folder:
         draft = Path(folder) / out.name
         torch.export.save(program, draft)
-        about, sizes = _measured(translator, Program(draft), about, (), out, quiet=True)
+        about, sizes = _measured(network, Program(draft), about, (), out, quiet=True)
         torch.export.save(program, draft, extra_files={KEY: about.to_json()})
         write_atomically(out, lambda stream: _copy(draft, stream))
     return Exported(out, about, sizes)
 
 
-def _export_reference(translator: Translator, out: Path) -> Exported:
+def _export_reference(network: TrainedNetwork, out: Path) -> Exported:
     raise NotImplementedError

@@ -65,7 +65,7 @@ class NoiseInput:
             raise ValueError(f"its noise {brief(name)} is {brief(kind)} of {brief(channels)} channels")
         if not isinstance(probability, int | float) or not 0 <= probability < 1:
             raise ValueError(f"its noise {brief(name)} has the probability {brief(probability)}")
-        return cls(name, kind, float(probability), channels, rules[0], rules[1])  # type: ignore[arg-type]
+        return cls(name, kind, float(probability), channels, rules[0], rules[1])
 
 
 @dataclass(frozen=True)

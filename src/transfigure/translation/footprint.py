@@ -75,14 +75,19 @@ class Footprint:
         if max(pixels, own) <= SMALL:
             return 0
         channels = self.generator.source_channels + self.generator.target_channels
-        return int(WORKSPACE * self._activations() * pixels + PER_CHANNEL * channels * max(pixels, own))
+        return int(WORKSPACE * self.per_pixel * pixels + PER_CHANNEL * channels * max(pixels, own))
 
-    def _activations(self) -> float:
-        """Bytes for each pixel, of the tensors that live at one time inside the network."""
+    @property
+    def per_pixel(self) -> float:
+        """Bytes for each pixel, of the tensors that live at one time inside the network; 0 where nobody can tell."""
         if self._per_pixel is None:
             side = self.generator.only_size or -(-max(256, self.generator.smallest_input) // self._multiple()) * self._multiple()
             self._per_pixel = _peak(self.generator, side) / side**2
         return self._per_pixel
+
+    @per_pixel.setter
+    def per_pixel(self, known: float) -> None:
+        self._per_pixel = known
 
     def _multiple(self) -> int:
         return max(1, self.generator.size_multiple)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +40,7 @@ class _Baked(nn.Module):
         super().__init__()
         self.generator, self.how = generator, how
 
-    def forward(self, source: Tensor, noise: tuple[Tensor, ...]) -> Tensor:  # noqa: D102
+    def forward(self, source: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
         with inference(self.generator, norm=self.how.norm, noise=self.how.noise, given=noise):
             return self.generator(source)  # type: ignore[no-any-return]
 
@@ -75,7 +74,9 @@ def noise_inputs(generator: Generator, how: Inference, multiple: int) -> tuple[N
         channels, *_ = maps[0].shape
         rules = [_rule([side[axis] for side in sides], [one.shape[1 + axis] for one in maps]) for axis in (0, 1)]
         if None in rules or any(one.shape[0] != channels for one in maps):
-            raise UserError(f"this {type(generator).__name__} has noise whose size does not follow the image's: export it with --noise none")
+            raise UserError(
+                f"this {type(generator).__name__} has noise whose size does not follow the image's: export it with --noise none"
+            )
         inputs.append(NoiseInput(f"noise_{number}", maps[0].kind, maps[0].probability, channels, rules[0], rules[1]))  # type: ignore[arg-type]
     return tuple(inputs)
 

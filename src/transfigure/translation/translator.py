@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 import torch
@@ -19,32 +20,64 @@ from torch import Tensor
 
 from .. import memory
 from ..data import images
-from ..data.file_facts import KEPT_TYPES, Orientation, PictureWatch, describe_pages
+from ..data.file_facts import KEPT_TYPES, FileFacts, Orientation, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.folder import find_images
 from ..data.formats.metadata import Metadata, is_sealed, unsealed
 from ..data.ownership import check_outputs
-from ..data.pixels import bicubic, convert_channels, to_array, to_tensor
+from ..data.pixels import convert_channels, to_array, to_tensor
 from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside
 from ..errors import Missing, UserError
 from ..interop import hub
-from ..interop.pytorch_cyclegan import about_dropout, open_generator
 from ..networks.base import Generator
-from ..networks.model_file import CONFIG, WEIGHTS, Domain, Inference, ModelConfig, Noise, Norm, check_folder, read_model, save_model
+from ..networks.model_file import Domain, Inference, ModelConfig, check_folder, describe_checkpoint, save_model
 from ..progress import say, track
+from .conversion import choose_engine
+from .devices import PRECISIONS, Precision
+from .engines.base import InferenceEngine
+from .engines.torch import TorchEngine
+from .exported_network import ExportedGenerator
 from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
 from .footprint import Footprint
-from .engines.base import Engine
-from .engines.torch import TorchEngine
+from .network import TrainedNetwork, fits, run
+from .opening import HowToRun, open_any
+from .pipeline import overlapped
 
-Precision = Literal["float32", "bfloat16", "float16"]
-PRECISIONS: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+if TYPE_CHECKING:
+    from .export import Exported, ExportKeywords
 
+_NOISE = 2
+"""Raised when the noise of a seed becomes another."""
 _SCALE = "scale its values as those of the training images were, and replace what is no-data"
 """What to do with floats that the model has no range for: it takes 0 to 1, and translating has no flag for another."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class FileToTranslate:
+    """An image file, and the one it becomes."""
+
+    source: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """What was read of a file.
+
+    Attributes:
+        file: which.
+        whole: all of it.
+        array: what is translated of it.
+        facts: what it says of itself.
+    """
+
+    file: FileToTranslate
+    whole: NDArray[Any]
+    array: NDArray[Any]
+    facts: FileFacts
+
+
+@dataclass(repr=False)
 class Translator:
     """A generator and what is known about it. Call it on a picture::
 
@@ -57,6 +90,7 @@ class Translator:
         inference: how it runs (statistics, noise, seed); begins as the model's stored choice.
         origin: the file or folder it was loaded from.
         quiet: do not say, once, that images were converted to what the model takes.
+        engine: what runs the generator.
     """
 
     generator: Generator
@@ -64,59 +98,83 @@ class Translator:
     inference: Inference
     origin: Path | None = None
     quiet: bool = False
-    engine: Engine | None = None
+    engine: InferenceEngine = field(default=None)  # type: ignore[assignment]  # torch, unless it is given
     _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     _footprint: Footprint = field(init=False, repr=False, compare=False)
     _hashed: tuple[list[tuple[str, int, int]], str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._footprint = Footprint(self.generator)
-        if self.engine is None:
-            self.engine = TorchEngine(self.generator)
+        self.engine = self.engine or TorchEngine(self.generator)
 
     @classmethod
-    def load(
-        cls, path: str | Path, *, checkpoint: Literal["last", "best"] = "last", device: str = "auto", precision: Precision = "float32"
-    ) -> Translator:
-        """Load a model directory, or a run's model.
+    def load(cls, path: str | Path, **how: Unpack[HowToRun]) -> Translator:
+        """Load whatever holds a generator, and choose how it runs.
 
         Args:
-            path: a model directory, the run directory around it, or ``hub:owner/name``, see :meth:`from_pretrained`.
-            checkpoint: of a run: the last state, or the one that validated best.
-            device: ``auto``, ``cpu``, ``cuda``, ``mps``.
-            precision: of weights and activations, see :meth:`set_precision`.
+            path: a run, a model directory, ``hub:owner/name``, an exported ``.onnx`` or OpenVINO ``.xml`` file, anybody's ONNX file from
+                image to image, or a ``.pth`` file of the PyTorch reference implementation.
+            how: ``checkpoint`` of a run: ``last``, or ``best``, the one that validated best.
+                ``device``: ``auto``, ``cpu``, ``cuda``, ``mps``.
+                ``precision`` of weights and activations, see :meth:`set_precision`.
+                ``engine``, what runs it: ``torch`` (the default for models), ``onnxruntime``, ``openvino``, or ``auto``: the fastest
+                that is installed and exact (the default for exported files). A model is converted for it once, and that is kept.
+                ``norm``: statistics of the image at hand (``batch``) or gathered in training (``running``); None is the model's choice.
+                ``noise``: ``dropout`` or ``none``; None is the model's own choice, and off for other people's files.
+                ``seed`` of the noise; None is the model's own.
+                ``value_range`` of another's ONNX file: the values that stand for black and white in what goes in and comes out.
+                ``layout`` of another's ONNX file: ``nchw`` or ``nhwc``; None is found out from its shapes.
+                ``quiet``: no notes.
 
         Raises:
-            UserError: there is no model, or it is damaged.
+            UserError: there is no model, or it is damaged, or cannot run in this way.
+            Missing: the engine is not installed.
         """
         if hub.is_hub_name(path):
-            return cls.from_pretrained(path, device=device, precision=precision)
-        folder = Path(path)
-        if not folder.is_dir():
-            what = "is a file" if folder.exists() else "does not exist"
-            raise UserError(f"{folder} {what}: give a run directory or a model directory{'' if folder.exists() else hub.hint(path)}")
-        if not (folder / CONFIG).is_file() and not (folder / WEIGHTS).is_file():
-            inside = folder / ("model" if checkpoint == "last" else "model_best")
-            if not inside.is_dir():
-                if checkpoint == "best" and (folder / "model" / CONFIG).is_file():
-                    raise UserError(f"{folder} has no best model, since it was trained without validation pairs: use the last one")
-                raise UserError(f"there is no model in {folder}: a run has one from its first checkpoint on")
-            folder = inside
-        generator, config, digest = read_model(folder, pick_device(device))
-        translator = cls(generator, config, config.inference, origin=Path(path))
-        if digest is not None:  # which has just been found to be that of the file
-            translator._hashed = translator._versions(), digest
-        return translator.set_precision(precision)
+            return cls.from_pretrained(path, **how)
+        opened, quiet = open_any(path, **how), how.get("quiet", False)
+        runs = opened.engine or TorchEngine(opened.generator)
+        translator = cls(opened.generator, opened.config, opened.config.inference, opened.origin, quiet, runs)
+        if opened.memory is not None:
+            translator._footprint.per_pixel = opened.memory
+        if opened.digest is not None:  # which has just been found to be that of the file
+            translator._hashed = translator._versions(), opened.digest
+        if how.get("noise") is None and opened.note:
+            translator._note(opened.note)
+        choices: dict[str, Any] = {key: value for key in ("norm", "noise", "seed") if (value := how.get(key)) is not None}
+        translator.inference = replace(opened.config.inference, **choices)
+        if not translator.is_exported and (engine := how.get("engine") or "torch") != "torch":
+            translator.engine = choose_engine(translator.network, engine, quiet)
+        precision = how.get("precision", "float32")
+        return translator if precision == "float32" else translator.set_precision(precision)
+
+    def __repr__(self) -> str:
+        """Five lines: what it is, what goes in and comes out, how it runs, from where."""
+        source, target = (
+            f"{side.channels} x {side.dtype}" + (f" in {side.value_range}" if side.value_range else "")
+            for side in (self.config.source, self.config.target)
+        )
+        how = self.inference
+        noise = f"dropout, seed {how.seed}" if how.noise == "dropout" else "none"
+        return "\n".join(
+            (
+                f"Translator({self.config.generator}, {describe_checkpoint(self.config.checkpoint)}",
+                f"  images: {source} -> {target}, any size"
+                + (f" (resized to {self.generator.only_size})" * bool(self.generator.only_size)),
+                f"  runs with: norm {how.norm}, noise {noise}",
+                f"  engine: {self.engine.describe()}",
+                f"  from: {self.origin or 'memory'})",
+            )
+        )
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether it runs an exported file, which has no weights to look at."""
+        return isinstance(self.generator, ExportedGenerator)
 
     @classmethod
     def from_pretrained(
-        cls,
-        name: str | Path,
-        *,
-        revision: str | None = None,
-        token: str | None = None,
-        device: str = "auto",
-        precision: Precision = "float32",
+        cls, name: str | Path, *, revision: str | None = None, token: str | None = None, **how: Unpack[HowToRun]
     ) -> Translator:
         """Load a model that somebody shared: a model directory, or a model of the Hugging Face Hub by its name.
 
@@ -127,15 +185,14 @@ class Translator:
             name: a model directory, or ``owner/name``.
             revision: of the hub's model: a branch, a tag or a commit.
             token: of the hub, in place of the one you logged in with.
-            device: ``auto``, ``cpu``, ``cuda``, ``mps``.
-            precision: of weights and activations, see :meth:`set_precision`.
+            how: as for :meth:`load`.
 
         Raises:
             UserError: there is no such model, it is damaged, or it cannot be reached.
             Missing: ``huggingface_hub`` is not installed.
         """
         with hub.model_folder(name, revision=revision, token=token) as folder:
-            translator = cls.load(folder, device=device, precision=precision)
+            translator = cls.load(folder, **how)
         if folder != Path(name):
             translator.origin = Path(str(hub.HubModel.read(name, revision)))
         return translator
@@ -147,6 +204,8 @@ class Translator:
         Returns:
             This translator.
         """
+        if self.engine.name != "torch" and precision != "float32":
+            raise UserError(f"the precision {precision} is for the engine torch, and {self.engine.name} has its own: leave out one of them")
         self.generator.to(PRECISIONS[precision])
         return self
 
@@ -161,6 +220,8 @@ class Translator:
             UserError: files are there that this tool did not write, or links, or the place cannot be written; or the weights have been
                 rounded to half precision.
         """
+        if self.is_exported:
+            raise UserError(f"{self.origin} is an exported file, and no model directory can be made of it: copy the file")
         if any(tensor.dtype in (torch.bfloat16, torch.float16) for tensor in self.generator.state_dict().values()):
             raise UserError("this translator holds its weights in half precision: load the model in float32 to save it")
         check_folder(Path(folder), overwrite)
@@ -254,6 +315,14 @@ class Translator:
         Raises:
             UserError: the wrong number of channels or type of values.
         """
+        return self._to_array(self.translate_tensor(self.to_tensor(image)[None])[0])
+
+    def to_tensor(self, image: NDArray[Any]) -> Tensor:
+        """An array ``[H, W, C]`` (or ``[H, W]``) as the generator sees it: float32 ``[C', H, W]`` in [-1, 1].
+
+        Raises:
+            UserError: the wrong number of channels or type of values.
+        """
         if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) or 0 in image.shape or image.dtype.name not in NATURAL_RANGE:
             what = (
                 f"an array of shape {image.shape} and type {image.dtype}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
@@ -262,14 +331,16 @@ class Translator:
         if image.dtype == np.float32 and not np.isfinite(image).all():
             raise UserError("this float image holds values that are not finite (NaN or infinity): replace them first")
         image = image[:, :, None] if image.ndim == 2 else image
-        source, target = self.config.source, self.config.target
+        source = self.config.source
         # a file of another depth keeps its own full range; the model's value range speaks of its own type of file
         limits = if_of_type(source.value_range, source.dtype, image.dtype.name)
         self._mention(image, source)
         if reason := outside(image, limits):
             raise UserError(f"this float image {reason}: {_SCALE}")
-        tensor = to_tensor(convert_channels(image, source.channels), limits, "this float image")
-        return to_array(self.translate_tensor(tensor[None])[0], target.dtype, target.value_range)
+        return to_tensor(convert_channels(image, source.channels), limits, "this float image")
+
+    def _to_array(self, output: Tensor) -> NDArray[Any]:
+        return to_array(output, self.config.target.dtype, self.config.target.value_range)
 
     def translate_tensor(self, source: Tensor) -> Tensor:
         """Translate ``[N, C, H, W]`` in [-1, 1], one image at a time, so that no image's result depends on its neighbours.
@@ -282,28 +353,42 @@ class Translator:
         """
         if source.ndim != 4 or source.shape[1] != self.config.source.channels:
             raise UserError(f"this model takes [N, {self.config.source.channels}, H, W]: it cannot translate {list(source.shape)}")
-        smallest = self.generator.smallest_input
-        only = self.generator.only_size or 0
-        outputs = []
         self.check_memory(*source.shape[-2:])
-        for image in source:
-            height, width = image.shape[-2:]
-            fits = not only or (height, width) == (only, only)
-            padded = pad_by_reflection(image, self.config.size_multiple, smallest)
-            if not fits:
-                padded = bicubic(image[None], only, only)[0]
-            try:
-                output = self.engine(padded[None], self.inference)
-            except (MemoryError, RuntimeError) as error:
-                if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
-                    raise
-                raise UserError(
-                    f"{width} x {height} pixels need more memory than there is: cut the image into parts, or choose another device"
-                ) from error
-            outputs.append(output[0, :, :height, :width] if fits else bicubic(output, height, width)[0].clamp(-1, 1))
-            if not fits:
-                self._note(f"this model takes {only} x {only} pixels only: images are resized to that, and its outputs back")
-        return torch.stack(outputs)
+        height, width = source.shape[-2:]
+        try:
+            outputs = run(self.engine, self.generator, self.config.size_multiple, source, self.inference)
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
+                raise
+            raise UserError(
+                f"{width} x {height} pixels need more memory than there is: cut the image into parts, or choose another device"
+            ) from error
+        if not fits(self.generator, height, width):
+            only = self.generator.only_size
+            self._note(f"this model takes {only} x {only} pixels only: images are resized to that, and its outputs back")
+        return outputs
+
+    @property
+    def network(self) -> TrainedNetwork:
+        """Its generator with all that is known of it, for engines and exported files."""
+        return TrainedNetwork(self.generator, self.config, self.inference, self._weights(), self._footprint.per_pixel)
+
+    def export(self, out: str | Path, **keywords: Unpack[ExportKeywords]) -> Exported:
+        """Write it as a file for other programs, with the present inference choices, and prove that the file gives the same pictures.
+
+        Args:
+            out: the file to write.
+            keywords: ``format``, ``precision``, ``images``, ``overwrite`` and ``quiet``, see :func:`.export.export`.
+
+        Raises:
+            UserError: it cannot be written so, or gives other pictures; no file is left then.
+            Missing: an extra is not installed.
+        """
+        from .export import export
+
+        if self.is_exported:
+            raise UserError(f"{self.origin} is an exported file, which is as it is: export the run or model it was made from")
+        return export(self.network, Path(out), **keywords)
 
     def check_memory(self, height: int, width: int) -> None:
         """Find out before the work whether an image of this size can be translated in the memory there is.
@@ -370,12 +455,32 @@ class Translator:
         self._say_of(watch)
 
     def _translate(self, source: Path, output: Path, options: FileOptions, maker: str, watch: PictureWatch) -> None:
-        try:
-            self._check_file(source, options)
-            array, facts = images.examine(source, options.alpha, self._orientation(options))
-            watch.look(str(source), array, facts)
-            if options.half is not None:
-                array = images.split_halves(array, source)[options.half == "right"]
+        file = FileToTranslate(source, output)
+        with self._naming(file):
+            tensor = self._prepared(self._read(file, options), watch)
+            self._write(file, self.translate_tensor(tensor[None])[0], options, maker)
+
+    def read_tensor(self, file: Path, options: FileOptions | None = None) -> Tensor:
+        """An image file as the generator sees it, ``[C, H, W]`` in [-1, 1].
+
+        Raises:
+            UserError: it cannot be read, or does not fit the model.
+        """
+        wanted = FileToTranslate(file, file)
+        with self._naming(wanted):
+            return self._prepared(self._read(wanted, options or FileOptions()), self._watch())
+
+    def _read(self, file: FileToTranslate, options: FileOptions) -> ReadImage:
+        with self._naming(file):
+            self._check_file(file.source, options)
+            array, facts = images.examine(file.source, options.alpha, self._orientation(options))
+            half = images.split_halves(array, file.source)[options.half == "right"] if options.half is not None else array
+            return ReadImage(file, array, half, facts)
+
+    def _prepared(self, read: ReadImage, watch: PictureWatch) -> Tensor:
+        source, array, facts = read.file.source, read.array, read.facts
+        with self._naming(read.file):
+            watch.look(str(source), read.whole, facts)
             known = if_of_type(self.config.source.value_range, self.config.source.dtype, array.dtype.name)
             if reason := outside(array, known, facts.no_data):
                 raise UserError(f"{source} {reason}: {_SCALE}")
@@ -385,9 +490,22 @@ class Translator:
                     f"{source} holds {describe_pages(facts)}, read as {array.shape[2]} channels, and this model takes {channels}: "
                     "save each page as a file of its own"
                 )
-            images.write(output, self.translate_array(array), replace(self._metadata(source, output, options), maker=maker))
+            return self.to_tensor(array)
+
+    def _write(self, file: FileToTranslate, output: Tensor, options: FileOptions, maker: str) -> None:
+        with self._naming(file):
+            images.write(file.output, self._to_array(output), replace(self._metadata(file.source, file.output, options), maker=maker))
+
+    @staticmethod
+    @contextmanager
+    def _naming(file: FileToTranslate) -> Iterator[None]:
+        """Errors name the file."""
+        try:
+            yield
         except UserError as error:
-            raise UserError(str(error) if str(source) in str(error) or str(output) in str(error) else f"{source}: {error}") from error
+            if str(file.source) in str(error) or str(file.output) in str(error):
+                raise
+            raise UserError(f"{file.source}: {error}") from error
 
     def _choose_half(self, files: Sequence[Path], options: FileOptions) -> FileOptions:
         """The options with no half where whole images are asked for. A model of side-by-side pairs is not given pairs unasked.
@@ -474,6 +592,7 @@ class Translator:
         quiet: bool = False,
         on_file: Callable[[Path], None] | None = None,
         skip_existing: bool = False,
+        batch: int = 1,
         **keywords: Unpack[FileKeywords],
     ) -> Written:
         """Translate every image below a folder, in natural order, each by itself: same names, any number.
@@ -487,6 +606,8 @@ class Translator:
             on_file: called with every file written.
             skip_existing: leave outputs that are there, whole, no older than their images and made by this model in this way: go on
                 where a batch was broken off.
+            batch: images of one size that go through the network together, where the engine gives bit for bit the same then; else they go
+                one by one.
             keywords: ``alpha``, ``half``, ``metadata``, ``overwrite`` and ``orientation``, see :class:`.folder.FileOptions`.
 
         Returns:
@@ -519,15 +640,23 @@ class Translator:
             outputs = {file: image for file, image in outputs.items() if file not in done}
         failed: dict[Path, UserError | Missing] = {}
         watch = translator._watch()
-        for file, image in track(list(outputs.items()), len(outputs), "translate", quiet=quiet):
-            try:
-                translator._translate(image, file, options, maker, watch)
-            except (UserError, Missing) as error:
-                failed[image] = error
-                continue
-            written.append(file)
-            if on_file is not None:
-                on_file(file)
+        results = overlapped(
+            [FileToTranslate(image, file) for file, image in outputs.items()],
+            read=lambda file: translator._read(file, options),
+            run=lambda files: list(translator.translate_tensor(torch.stack([translator._prepared(file, watch) for file in files]))),
+            write=lambda file, output: translator._write(file, output, options, maker),
+            kind=lambda file: file.array.shape,
+            batch=batch if translator.engine.exact_batches else 1,
+            errors=(UserError, Missing),
+        )
+        with closing(results):
+            for file, error in track(results, len(outputs), "translate", quiet=quiet):
+                if isinstance(error, UserError | Missing):
+                    failed[file.source] = error
+                    continue
+                written.append(file.output)
+                if on_file is not None:
+                    on_file(file.output)
         translator._say_of(watch)
         if failed:
             raise_failures(failed, source, written)
@@ -535,11 +664,13 @@ class Translator:
 
     def _maker(self, options: FileOptions) -> str:
         """A word that is the same for outputs of the same weights, run in the same way."""
-        how = json.dumps([asdict(self.inference), options.alpha, options.half, self._orientation(options), self._weights()])
+        engine = [self.engine.name, self.engine.precision, _NOISE]
+        how = json.dumps([asdict(self.inference), options.alpha, options.half, self._orientation(options), self._weights(), engine])
         return f"model-{hashlib.sha256(how.encode()).hexdigest()[:12]}"
 
     def _weights(self) -> str:
-        """The SHA-256 of the weights: that of their file as long as none was replaced or written to, else of names and values."""
+        if isinstance(self.generator, ExportedGenerator):
+            return self.generator.about.weights
         versions = self._versions()
         if self._hashed is None or self._hashed[0] != versions:
             found = hashlib.sha256()
@@ -586,92 +717,3 @@ def _is_done(image: Path, output: Path, maker: str, half: str | None, orientatio
     except (OSError, UserError, Missing):
         return False
     return (generated.height, generated.width) == (size.height, size.width // 2 if half is not None else size.width)
-
-
-def open_translator(
-    path: str | Path,
-    *,
-    checkpoint: Literal["last", "best"] = "last",
-    device: str = "auto",
-    norm: Norm | None = None,
-    noise: Noise | None = None,
-    seed: int | None = None,
-    quiet: bool = False,
-) -> Translator:
-    """Load whatever holds a generator, and choose how it runs.
-
-    Args:
-        path: a run, a model directory, or a ``.pth`` file of the PyTorch reference implementation.
-        checkpoint: of a run: ``last`` or ``best``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        norm: statistics of the image at hand (``batch``) or gathered in training (``running``); None is the model's own choice.
-        noise: ``dropout`` or ``none``; None is the model's own choice, and off for other people's files.
-        seed: of the noise; None is the model's own.
-        quiet: do not say that dropout is off.
-
-    Raises:
-        UserError: nothing there, damaged, or not a generator; or a choice that there is not.
-    """
-    file = Path(path)
-    translator = _open_reference(file, device) if file.is_file() else Translator.load(file, checkpoint=checkpoint, device=device)
-    if file.is_file() and noise is None and not quiet and (note := about_dropout(translator.generator)):
-        translator._note(note)
-    choices: dict[str, Any] = {"norm": norm, "noise": noise, "seed": seed}
-    translator.inference = replace(translator.inference, **{key: value for key, value in choices.items() if value is not None})
-    return translator
-
-
-def _open_reference(file: Path, device: str) -> Translator:
-    if file.suffix.lower() not in (".pth", ".pt"):
-        inside = f" (perhaps {file.parent})" if (file.parent / CONFIG).is_file() else ""
-        raise UserError(
-            f"{file} is not a model: give a run, a model directory{inside}, or a .pth file of the PyTorch reference implementation"
-        )
-    run = file.resolve().parent.parent
-    if (run / "model" / CONFIG).is_file():
-        raise UserError(f"{file} is a checkpoint that training goes on from: give the run itself, {run}")
-    place = pick_device(device)
-    generator, config = open_generator(file)
-    return Translator(generator.to(place), config, config.inference, origin=file)
-
-
-def pad_by_reflection(image: Tensor, multiple: int, smallest: int = 1) -> Tensor:
-    """Pad ``[C, H, W]`` on the right and below to multiples, mirroring the picture as often as it takes (a single pixel too).
-
-    Args:
-        image: at least one pixel.
-        multiple: what H and W shall be divisible by.
-        smallest: the least H and W.
-    """
-    for dimension in (-2, -1):
-        size = image.shape[dimension]
-        wanted = -(-max(size, smallest) // multiple) * multiple
-        if wanted != size:
-            period = max(1, 2 * size - 2)
-            steps = torch.arange(wanted, device=image.device) % period
-            image = image.index_select(dimension, torch.where(steps < size, steps, period - steps))
-    return image
-
-
-def pick_device(wish: str) -> torch.device:
-    """The device of this name (``cuda:1`` is the second GPU); ``auto`` is the best there is.
-
-    Raises:
-        UserError: the machine does not have it.
-    """
-    have = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    kind, colon, index = wish.partition(":")
-    if wish == "auto":
-        return torch.device(next(name for name in ("cuda", "mps", "cpu") if have[name]))
-    if not have.get(kind) or (colon and not (index.isdecimal() and len(index) < 5 and int(index) < have[kind])):
-        raise UserError(f"device {wish} is not available here: use one of auto, {', '.join(name for name, count in have.items() if count)}")
-    return torch.device(wish)
-
-
-def describe_devices() -> Iterable[str]:
-    """The devices of this machine, in words."""
-    yield "cpu"
-    for index in range(torch.cuda.device_count()):
-        yield f"cuda:{index} ({torch.cuda.get_device_name(index)})"
-    if torch.backends.mps.is_available():
-        yield "mps"

@@ -57,7 +57,7 @@ def examine() -> dict[str, Any]:
     from ...training.engine import cpu_has_bfloat16
     from ...training.run_directory import environment
     from ...training.speed import kept
-    from ...translation.translator import describe_devices
+    from ...translation.devices import describe_devices
 
     optional = {}
     for module, (extra, purpose) in FEATURES.items():

@@ -19,7 +19,6 @@ from ..options import (
     add_plugins,
     add_quiet,
     add_split,
-    add_value_range,
     add_weights,
     after,
     open_model,
@@ -40,7 +39,6 @@ OF_FOLDERS = {
     "source": _IN_DATA,
     "labels": _IN_DATA,
     "unpaired": _IN_DATA,
-    "value_range": "for a model use --data.target_range '[LOW, HIGH]'",
     "alpha": "for a model use --data.alpha",
     "ignore-orientation": "for a model use --data.orientation ignore",
 }
@@ -68,7 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the folder of label maps for the FCN-score (default: the sources, or the targets without --segmenter)",
     )
     parser.add_argument("--unpaired", action="store_true", help="the folders are two sets: compare distributions only")
-    add_value_range(parser)
     add_alpha(parser, "in the folders")
     add_ignore_orientation(parser)
     add_split(parser)
@@ -161,6 +158,8 @@ def _model(options: argparse.Namespace, overrides: dict[str, Any], common: dict[
     for flag, instead in OF_FOLDERS.items():
         if getattr(options, flag.replace("-", "_")) not in (None, False, "refuse"):
             raise UserError(f"--{flag} goes with --generated and --target: {instead}")
+    if options.value_range is not None and not options.model.lower().endswith(".onnx"):
+        raise UserError("--value_range is for two folders or another's .onnx file: for a model use --data.target_range '[LOW, HIGH]'")
     translator = open_model(options)
     out = options.out
     whole = Path(options.model) / "evaluation" if out is None and (Path(options.model) / "recipe.yaml").is_file() else None

@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="number format of weights and activations; the halves are faster where the device computes in them (default: %(default)s)",
     )
+    parser.add_argument(
+        "--batch", type=int, default=1, metavar="N", help="images of one size together, where that changes no bit (default: %(default)s)"
+    )
     add_overwrite(parser)
     parser.add_argument(
         "--skip-existing", action="store_true", help="of a folder: leave what this model has written already, and go on with the rest"
@@ -67,7 +70,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if is_place(source):
         try:
             written = translator.translate_folder(
-                source, output, format=options.format, quiet=options.quiet, skip_existing=options.skip_existing, **how
+                source, output, format=options.format, quiet=options.quiet, skip_existing=options.skip_existing, batch=options.batch, **how
             )
         except (KeyboardInterrupt, RunFailure):  # Ctrl-C, a signal, a full disk
             if not options.quiet:

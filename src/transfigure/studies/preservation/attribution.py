@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...networks.model_file import Inference
 from ...networks.modes import inference
-from ...translation.translator import pad_by_reflection
+from ...translation.network import pad_by_reflection
 
 ImageFunction = nn.Module | Callable[[Tensor], Tensor]
 """A network, which is run as a translator would run it; or any function of ``[1, C, H, W]``, which is called as it is."""

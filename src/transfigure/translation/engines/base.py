@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from ...networks.noise import draw_all
 from ..exported import About
 
 
-class Engine(ABC):
+class InferenceEngine(ABC):
     """Runs one generator; registered, its name is a value of ``--engine``.
 
     Attributes:
@@ -51,7 +52,26 @@ class Engine(ABC):
         return f"{self.name}, {self.precision}{far}"
 
 
-class GraphEngine(Engine):
+@dataclass(frozen=True)
+class Port:
+    """An input or an output of a graph.
+
+    Attributes:
+        name: by which it is fed.
+        shape: None for a side that is free.
+        dtype: the engine's own word for it.
+    """
+
+    name: str
+    shape: list[int | None]
+    dtype: str
+
+    def words(self) -> str:
+        """``[?, 3, ?, ?]``."""
+        return f"[{', '.join('?' if size is None else str(size) for size in self.shape)}]"
+
+
+class GraphEngine(InferenceEngine):
     """An engine that runs an exported graph. A subclass loads it in ``__init__`` and runs it in :meth:`run`.
 
     Args:
@@ -68,15 +88,25 @@ class GraphEngine(Engine):
     def run(self, feeds: dict[str, NDArray[Any]]) -> NDArray[Any]:
         """The graph's only output for its inputs, by their names."""
 
+    def signature(self) -> tuple[list[Port], list[Port]]:
+        """What the graph takes and gives."""
+        raise NotImplementedError
+
     def __call__(self, images: Tensor, how: Inference) -> Tensor:  # noqa: D102
-        noise = self._maps(images.shape[-2], images.shape[-1], how)
+        noise = self.maps(images.shape[-2], images.shape[-1], how)
         arrays = images.to("cpu", torch.float32).contiguous().numpy()
         together = len(arrays) if self.exact_batches else 1
         outputs = [self.run({self.about.input: arrays[at : at + together], **noise}) for at in range(0, len(arrays), together)]
         return torch.from_numpy(np.concatenate(outputs).astype(np.float32, copy=False))
 
-    def _maps(self, height: int, width: int, how: Inference) -> dict[str, NDArray[np.float32]]:
-        """The noise for images of this size; that of the last call is kept, as a folder's images are mostly of one size."""
+    def maps(self, height: int, width: int, how: Inference) -> dict[str, NDArray[np.float32]]:
+        """The noise for images of this size, by the names of its inputs.
+
+        That of the last call is kept, as a folder's images are mostly of one size.
+
+        Raises:
+            UserError: the graph has another norm mode written in, or no noise.
+        """
         baked = self.about.inference
         if how.norm != baked.norm:
             raise UserError(f"this file has its statistics written in (--norm {baked.norm}): export the model again with --norm {how.norm}")

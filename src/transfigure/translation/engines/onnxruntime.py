@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import Missing, UserError
 from ...registry import register
 from ..exported import About
-from .base import GraphEngine
+from .base import GraphEngine, Port
 
 
 @register("engine", "onnxruntime", module="onnxruntime", extra="export", order=2)
@@ -39,6 +39,13 @@ class OnnxRuntimeEngine(GraphEngine):
         output: NDArray[Any] = self.session.run([self.output], feeds)[0]
         return output
 
+    def signature(self) -> tuple[list[Port], list[Port]]:  # noqa: D102
+        ports = [
+            [Port(one.name, [side if isinstance(side, int) else None for side in one.shape], one.type[len("tensor(") : -1]) for one in side]
+            for side in (self.session.get_inputs(), self.session.get_outputs())
+        ]
+        return ports[0], ports[1]
+
 
 def open_session(model: Path | bytes, name: str) -> Any:
     """An ``InferenceSession`` on the CPU.
@@ -55,9 +62,7 @@ def open_session(model: Path | bytes, name: str) -> Any:
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(
-            model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # it raises a class of its own for each kind of failure
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{name} cannot be run by onnxruntime ({reason}): export it again, or copy it again") from error

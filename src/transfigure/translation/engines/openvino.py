@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...errors import Missing, UserError
 from ...registry import register
 from ..exported import About
-from .base import GraphEngine
+from .base import GraphEngine, Port
 
 
 @register("engine", "openvino", module="openvino", extra="openvino", order=1)
@@ -38,6 +38,20 @@ class OpenVinoEngine(GraphEngine):
     def run(self, feeds: dict[str, NDArray[Any]]) -> NDArray[Any]:  # noqa: D102
         output: NDArray[Any] = self.request.infer(feeds)[0].copy()  # the next pass overwrites it
         return output
+
+    def signature(self) -> tuple[list[Port], list[Port]]:  # noqa: D102
+        ports = [
+            [
+                Port(
+                    one.any_name,
+                    [None if side.is_dynamic else side.get_length() for side in one.partial_shape],
+                    one.element_type.get_type_name(),
+                )
+                for one in side
+            ]
+            for side in (self.request.model_inputs, self.request.model_outputs)
+        ]
+        return ports[0], ports[1]
 
 
 def read_graph(model: Path | bytes, name: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-
 from typing import ClassVar
 
 import torch
@@ -17,7 +16,7 @@ from ...networks.model_file import Inference
 from ...networks.modes import inference
 from ...networks.noise import NoiseMap, draw_all
 from ...registry import register
-from .base import Engine
+from .base import InferenceEngine
 
 MOST = 8
 """Sizes whose passes are kept recorded; each takes the memory of its activations."""
@@ -31,7 +30,7 @@ class _RecordedPass:
 
 
 @register("engine", "torch", module="torch", extra="", order=3)
-class TorchEngine(Engine):
+class TorchEngine(InferenceEngine):
     """PyTorch itself, on any device; on a GPU through a CUDA graph for each size that comes again, else it waits for launches there.
 
     With a graph the pictures are the same. A network of a plugin is launched kernel by kernel, since nobody knows what it decides on the

@@ -15,9 +15,10 @@ from transfigure.errors import UserError
 from transfigure.networks.base import Generator
 from transfigure.networks.generators.unet import UNet
 from transfigure.networks.model_file import Domain, Inference, ModelConfig
-from transfigure.translation import forward as module
-from transfigure.translation.forward import MOST, Forward
-from transfigure.translation.translator import Precision, Translator
+from transfigure.translation.devices import Precision
+from transfigure.translation.engines import torch as module
+from transfigure.translation.engines.torch import MOST, TorchEngine
+from transfigure.translation.translator import Translator
 
 T = TypeVar("T")
 
@@ -64,47 +65,52 @@ def image(seed: int, height: int = 16, width: int = 24) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def with_graphs(monkeypatch: pytest.MonkeyPatch, graphs: Again) -> Forward:
-    monkeypatch.setattr(Forward, "_graphs_for", lambda self, generator, device: graphs)
-    return Forward()
+def with_graphs(monkeypatch: pytest.MonkeyPatch, graphs: Again, generator: Generator) -> TorchEngine:
+    engine = TorchEngine(generator)
+    monkeypatch.setattr(engine, "_graphs_for", lambda generator, device: graphs)
+    return engine
 
 
 @pytest.mark.parametrize("noise", ["dropout", "none"])
 @pytest.mark.parametrize("norm", ["batch", "running"])
 def test_a_replayed_pass_gives_the_same_picture(monkeypatch: pytest.MonkeyPatch, norm: str, noise: str) -> None:
     generator, how = unet(), Inference(norm=norm, noise=noise, seed=3)  # type: ignore[arg-type]
-    plain = [Forward()(generator, image(seed), how) for seed in range(5)]
+    plain = [TorchEngine(generator)(image(seed), how) for seed in range(5)]
     graphs = Again()
-    forward = with_graphs(monkeypatch, graphs)
-    found = [forward(generator, image(seed), how) for seed in range(5)]
+    engine = with_graphs(monkeypatch, graphs, generator)
+    found = [engine(image(seed), how) for seed in range(5)]
     assert all(map(torch.equal, found, plain)), "and none is overwritten by the next"
     assert (graphs.aside_, graphs.recorded, graphs.replayed) == (1, 1, 4)
 
 
-def test_sizes_modes_and_weights_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    graphs = Again()
-    forward, one, other = with_graphs(monkeypatch, graphs), unet(), unet()
+def test_sizes_modes_seeds_and_weights_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs, generator = Again(), unet()
+    engine = with_graphs(monkeypatch, graphs, generator)
     quiet, noisy = Inference(noise="none"), Inference(noise="dropout")
     for _ in range(3):
-        for generator, how, height in ((one, quiet, 16), (one, quiet, 32), (one, noisy, 16), (other, quiet, 16)):
-            expected = Forward.__call__(Forward(), generator, image(1, height), how)
-            assert torch.equal(forward(generator, image(1, height), how), expected)
+        for how, height in ((quiet, 16), (quiet, 32), (noisy, 16), (Inference(noise="dropout", seed=1), 16)):
+            assert torch.equal(engine(image(1, height), how), TorchEngine(generator)(image(1, height), how))
     assert graphs.recorded == 4
+    first = next(generator.parameters())
+    first.data = first.data * 2
+    assert torch.equal(engine(image(1), quiet), TorchEngine(generator)(image(1), quiet))
 
 
 def test_only_so_many_sizes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     graphs = Again()
-    forward, generator, how = with_graphs(monkeypatch, graphs), unet(), Inference(noise="none")
+    generator, how = unet(), Inference(noise="none")
+    engine = with_graphs(monkeypatch, graphs, generator)
     for height in range(8, 8 * (MOST + 4), 8):
         for seed in range(2):
-            forward(generator, image(seed, height), how)
-    assert len(forward._recorded) == MOST and graphs.recorded == MOST + 3
+            engine(image(seed, height), how)
+    assert len(engine._recorded) == MOST and graphs.recorded == MOST + 3
 
 
 def test_without_memory_for_a_graph_it_is_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    forward, generator, how = with_graphs(monkeypatch, Full()), unet(), Inference(noise="none")
+    generator, how = unet(), Inference(noise="none")
+    engine = with_graphs(monkeypatch, Full(), generator)
     for seed in range(4):
-        assert torch.equal(forward(generator, image(seed), how), Forward.__call__(Forward(), generator, image(seed), how))
+        assert torch.equal(engine(image(seed), how), TorchEngine(generator)(image(seed), how))
 
 
 def test_graphs_are_for_networks_of_ours_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,9 +122,10 @@ def test_graphs_are_for_networks_of_ours_on_gpus(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(module, "CudaGraphs", lambda device: ("graphs on", device))
     cuda = torch.device("cuda", 0)
-    assert Forward()._graphs_for(unet(), torch.device("cpu")) is None
-    assert Forward()._graphs_for(Foreign(3, 3), cuda) is None
-    assert Forward()._graphs_for(unet(), cuda) == ("graphs on", cuda)
+    engine = TorchEngine(unet())
+    assert engine._graphs_for(unet(), torch.device("cpu")) is None
+    assert engine._graphs_for(Foreign(3, 3), cuda) is None
+    assert engine._graphs_for(unet(), cuda) == ("graphs on", cuda)
 
 
 # ---- precision -----------------------------------------------------------------------------------------------------------
