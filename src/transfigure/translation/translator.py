@@ -145,6 +145,7 @@ class Translator:
         translator.inference = replace(opened.config.inference, **choices)
         if not translator.is_exported and (engine := how.get("engine") or "torch") != "torch":
             translator.engine = choose_engine(translator.network, engine, quiet)
+        translator.engine.check(translator.inference)
         precision = how.get("precision", "float32")
         return translator if precision == "float32" else translator.set_precision(precision)
 

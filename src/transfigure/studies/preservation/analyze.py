@@ -173,6 +173,9 @@ def analyze(
     options = options or AnalysisOptions()
     translator = model if isinstance(model, Translator) else Translator.load(model, checkpoint=checkpoint)
     other = second if isinstance(second, Translator) or second is None else Translator.load(second, checkpoint=checkpoint)
+    for one in (translator, other):
+        if one is not None and one.is_exported:
+            raise UserError(f"{one.origin} is an exported file, whose inside cannot be looked at: give the run or model it was made from")
     found = held_out(translator, data, split, overrides or {}, quiet)
     if found.training is None:
         raise UserError(f"{found.section.path or 'the data'} has no training images: an analysis compares with both domains' own images")

@@ -33,6 +33,9 @@ class InferenceEngine(ABC):
     precision: str = "float32"
     difference: float | None = None
 
+    def check(self, how: Inference) -> None:
+        """Raise UserError if it cannot run in this mode."""
+
     @abstractmethod
     def __call__(self, images: Tensor, how: Inference) -> Tensor:
         """``[N, C, H, W]`` in [-1, 1] -> float32 ``[N, C', H, W]`` on the CPU, each image by itself.
@@ -81,7 +84,7 @@ class GraphEngine(InferenceEngine):
     def __init__(self, about: About) -> None:
         self.about = about
         self.precision = about.precision
-        self.difference = about.measured.get("largest")
+        self.difference = about.measured.get(f"{self.name}_largest", about.measured.get("largest"))
         self._noise: tuple[object, dict[str, NDArray[np.float32]]] | None = None
 
     @abstractmethod
@@ -99,6 +102,13 @@ class GraphEngine(InferenceEngine):
         outputs = [self.run({self.about.input: arrays[at : at + together], **noise}) for at in range(0, len(arrays), together)]
         return torch.from_numpy(np.concatenate(outputs).astype(np.float32, copy=False))
 
+    def check(self, how: Inference) -> None:  # noqa: D102
+        baked = self.about.inference
+        if how.norm != baked.norm:
+            raise UserError(f"this file has its statistics written in (--norm {baked.norm}): export the model again with --norm {how.norm}")
+        if how.noise == "dropout" and baked.noise == "none":
+            raise UserError("this file was exported without noise: export the model again with --noise dropout")
+
     def maps(self, height: int, width: int, how: Inference) -> dict[str, NDArray[np.float32]]:
         """The noise for images of this size, by the names of its inputs.
 
@@ -107,11 +117,7 @@ class GraphEngine(InferenceEngine):
         Raises:
             UserError: the graph has another norm mode written in, or no noise.
         """
-        baked = self.about.inference
-        if how.norm != baked.norm:
-            raise UserError(f"this file has its statistics written in (--norm {baked.norm}): export the model again with --norm {how.norm}")
-        if how.noise == "dropout" and baked.noise == "none":
-            raise UserError("this file was exported without noise: export the model again with --noise dropout")
+        self.check(how)
         key = height, width, how
         if self._noise is None or self._noise[0] != key:
             maps = self.about.noise_for(height, width)
