@@ -69,6 +69,11 @@ def say(message: str, lines: bool = False) -> None:
         _TERMINAL.write(text)
 
 
+def on_terminal() -> bool:
+    """Whether a person looks on while it runs."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def open_streams() -> None:
     """Make the standard streams of a program usable, whatever it was started with; to be called before anything is opened.
 
@@ -148,7 +153,7 @@ class Progress:
         from tqdm import tqdm
 
         self._total, self._done = total, initial
-        interactive = sys.stderr is not None and sys.stderr.isatty()
+        interactive = on_terminal()
         self._bar: tqdm[Never] = tqdm(
             total=total,
             initial=initial,

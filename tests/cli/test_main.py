@@ -169,7 +169,10 @@ def test_take_overrides() -> None:
         ("evaluate --generated a --target b --data.flip no", "--data.flip does not go with --generated and --target"),
         ("evaluate --generated a --target b --split val", "--split does not go with --generated and --target"),
         ("evaluate run --source a", "--source goes with --generated and --target"),
-        ("evaluate run --value_range 0 4095", "--value_range goes with --generated and --target: for a model use --data.target_range"),
+        (
+            "evaluate run --value_range 0 4095",
+            "--value_range is for two folders or another's .onnx file: for a model use --data.target_range",
+        ),
         ("evaluate run --alpha white", "--alpha goes with --generated and --target: for a model use --data.alpha"),
         ("evaluate run --ignore-orientation", "for a model use --data.orientation ignore"),
         (

@@ -196,6 +196,7 @@ OF_THEIR_OWN = {
     "reporting/charts.py": "into memory",
     "cli/commands/import_.py": "check_folder of networks/model_file.py asks",
     "cli/commands/demo.py": "in a folder of its own",
+    "translation/conversion.py": "in a folder of the cache",
 }
 
 

@@ -151,6 +151,7 @@ ARGUMENTS = {
     ("statistics", "folder"): "statistics",
     ("segmenter", "data"): "segmenter",
     ("analyze", "data"): "analyze",
+    ("export", "calibration"): "translate",  # find_images and the translator's own reader, as there
 }
 """The arguments that may be folders of images, and the reader that stands for each."""
 WRITTEN = {"out", "output", "pictures"}
@@ -287,6 +288,10 @@ def test_every_argument_that_may_be_a_folder_of_images_is_in_the_table() -> None
 LISTINGS = {"iterdir", "glob", "rglob", "walk", "scandir", "listdir"}
 OUR_OWN = {
     "cli/commands/demo.py:_clear_earlier": "whether the demo's folder is empty or ours",
+    "translation/export.py:export": "what it has just written",
+    "translation/conversion.py:_write": "models that were converted",
+    "interop/model_card.py:_samples": "a run's samples",
+    "interop/hub.py:push": "what is uploaded",
     "evaluation/result.py:save_panels": "panels of an earlier evaluation",
     "features/download.py:_sweep": "unfinished downloads",
     "recipe/tree.py:shipped": "shipped recipes",

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from .._version import __version__
 from ..data.ownership import is_ours
 from ..errors import Missing, RunFailure, TransfigureError, UserError
 from ..networks.model_file import CARD, CONFIG, WEIGHTS
-from ..progress import say
+from ..progress import on_terminal, say
 
 PREFIX = "hub:"
 """Before a name, it says that the model is to come from the hub."""
@@ -254,7 +253,7 @@ def _spoken_for(hub: Any) -> Iterator[None]:
     """
     bars, logs = hub.utils, hub.utils.logging
     level = logs.get_verbosity()
-    hide = not (sys.stderr is not None and sys.stderr.isatty()) and hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is None
+    hide = not on_terminal() and hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is None
     hide = hide and not bars.are_progress_bars_disabled()
     if hide:
         bars.disable_progress_bars()

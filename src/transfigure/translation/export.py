@@ -108,7 +108,8 @@ def export(
         UserError: the model cannot be written so, the file cannot be, or it does not give the same pictures; nothing is left then.
         Missing: an extra is not installed.
     """
-    _check(network, out, format, precision, images)
+    check_format(out, format, precision)
+    _check(network, precision, images)
     check_outputs([out, out.with_suffix(".bin")] if format == "openvino" else [out], overwrite)
     if format == "reference":
         return _export_reference(network, out, overwrite, quiet)
@@ -140,13 +141,21 @@ def _copy(file: Path, stream: Any) -> None:
         shutil.copyfileobj(source, stream)
 
 
-def _check(network: TrainedNetwork, out: Path, format: str, precision: str, images: Sequence[Tensor]) -> None:
+def check_format(out: Path, format: str, precision: str) -> None:
+    """Find out before the work whether there is such a format, in this precision, of this file name.
+
+    Raises:
+        UserError: there is not.
+    """
     if format not in SUFFIXES:
         raise UserError(f"format {format!r} is not one of {', '.join(SUFFIXES)}")
     if out.suffix.lower() != SUFFIXES[format]:
         raise UserError(f"{out} would hold a model in the format {format}, whose files end in {SUFFIXES[format]}: name it so")
     if precision != "float32" and format in ("torch", "reference"):
         raise UserError(f"the format {format} is written in float32 only: leave out --precision {precision}, or take --format onnx")
+
+
+def _check(network: TrainedNetwork, precision: str, images: Sequence[Tensor]) -> None:
     if precision == "int8" and len(images) < FEWEST:
         raise UserError(
             f"8 bits are calibrated with at least {FEWEST} images and {len(images)} were given: give a folder with more, of the kind that "

@@ -66,8 +66,11 @@ def noise_inputs(generator: Generator, how: Inference, multiple: int) -> tuple[N
         sides = [(generator.only_size, generator.only_size)]
     runs: list[list[NoiseMap]] = []
     for height, width in sides:
-        with inference(outline, norm=how.norm, noise=how.noise, seed=0) as stream:
-            outline(torch.empty(1, generator.source_channels, height, width, device="meta"))
+        try:
+            with inference(outline, norm=how.norm, noise=how.noise, seed=0) as stream:
+                outline(torch.empty(1, generator.source_channels, height, width, device="meta"))
+        except RuntimeError as error:  # the network asks for values on its way, and here are none
+            raise _not_written(generator, "a graph", error) from error
         runs.append(stream.maps)
     inputs = []
     for number, maps in enumerate(zip(*runs, strict=True)):
@@ -171,7 +174,7 @@ def _examples(generator: Generator, noise: Sequence[NoiseInput], multiple: int) 
     if generator.only_size is None:
         tall, wide = (torch.export.Dim(name, min=max(1, -(-generator.smallest_input // multiple))) for name in ("tall", "wide"))
         free |= {2: tall if multiple == 1 else multiple * tall, 3: wide if multiple == 1 else multiple * wide}
-    maps = tuple(torch.rand(1, *one.at(rows, columns).shape) for one in noise)  # one map for all images of a batch
+    maps = tuple(torch.zeros(1, *one.at(rows, columns).shape) for one in noise)  # one map for all images of a batch
     of_maps = []
     for one in noise:
         of_map: dict[int, Any] = {}
@@ -180,7 +183,7 @@ def _examples(generator: Generator, noise: Sequence[NoiseInput], multiple: int) 
                 per = Fraction(multiple * rule[0], rule[1])
                 of_map[axis] = _linear(dimension, per, rule[2]) if per.denominator == 1 else torch.export.Dim.AUTO
         of_maps.append(of_map)
-    return torch.rand(2, generator.source_channels, rows, columns) * 2 - 1, maps, (free, tuple(of_maps))
+    return torch.zeros(2, generator.source_channels, rows, columns), maps, (free, tuple(of_maps))
 
 
 def _linear(dimension: Any, factor: Fraction, more: int) -> Any:

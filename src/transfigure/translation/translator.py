@@ -34,7 +34,7 @@ from ..networks.model_file import Domain, Inference, ModelConfig, check_folder, 
 from ..progress import say, track
 from .conversion import choose_engine
 from .devices import PRECISIONS, Precision
-from .engines.base import InferenceEngine
+from .engines.base import GraphEngine, InferenceEngine
 from .engines.torch import TorchEngine
 from .exported_network import ExportedGenerator
 from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
@@ -145,7 +145,8 @@ class Translator:
         translator.inference = replace(opened.config.inference, **choices)
         if not translator.is_exported and (engine := how.get("engine") or "torch") != "torch":
             translator.engine = choose_engine(translator.network, engine, quiet)
-        translator.engine.check(translator.inference)
+        if isinstance(translator.engine, GraphEngine):
+            translator.engine.check(translator.inference)
         precision = how.get("precision", "float32")
         return translator if precision == "float32" else translator.set_precision(precision)
 

@@ -22,7 +22,6 @@ examples:
 
   transfigure export runs/facades --out facades.onnx
   transfigure export runs/facades --out facades8.onnx --precision int8 --calibration photos/
-  transfigure translate facades.onnx labels/ generated/
 """
 SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch", ".pth": "reference"}
 
@@ -60,6 +59,9 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         raise UserError(f"{out} names no format: end it in {', '.join(SUFFIXES)}, or give --format")
     if options.calibration is not None and options.precision == "float32":
         raise UserError("--calibration is for rounded weights: add --precision int8 or float16, or leave it out")
+    from ...translation.export import check_format
+
+    check_format(out, kind, options.precision)
     translator = open_model(options)
     images = [] if options.precision == "float32" else _images(translator, options.calibration, options.quiet)
     written = translator.export(

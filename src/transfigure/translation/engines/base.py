@@ -33,9 +33,6 @@ class InferenceEngine(ABC):
     precision: str = "float32"
     difference: float | None = None
 
-    def check(self, how: Inference) -> None:
-        """Raise UserError if it cannot run in this mode."""
-
     @abstractmethod
     def __call__(self, images: Tensor, how: Inference) -> Tensor:
         """``[N, C, H, W]`` in [-1, 1] -> float32 ``[N, C', H, W]`` on the CPU, each image by itself.
@@ -102,7 +99,8 @@ class GraphEngine(InferenceEngine):
         outputs = [self.run({self.about.input: arrays[at : at + together], **noise}) for at in range(0, len(arrays), together)]
         return torch.from_numpy(np.concatenate(outputs).astype(np.float32, copy=False))
 
-    def check(self, how: Inference) -> None:  # noqa: D102
+    def check(self, how: Inference) -> None:
+        """Raise UserError if the graph cannot run in this mode."""
         baked = self.about.inference
         if how.norm != baked.norm:
             raise UserError(f"this file has its statistics written in (--norm {baked.norm}): export the model again with --norm {how.norm}")
