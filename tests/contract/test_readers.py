@@ -154,10 +154,12 @@ ARGUMENTS = {
     ("export", "calibration"): "translate",  # find_images and the translator's own reader, as there
 }
 """The arguments that may be folders of images, and the reader that stands for each."""
-WRITTEN = {"out", "output", "pictures"}
+WRITTEN = {"out", "output", "pictures", "dry_run"}
 """Names of arguments that are written."""
 NO_IMAGES = {
     ("compare", "runs"): "runs, or an ablation",
+    ("import", "epoch"): "of a folder of the reference's checkpoints",
+    ("import", "source"): "a network of the reference, or the folder of its training",
 }
 """Other arguments whose help speaks of folders."""
 TOLD = set(
@@ -292,6 +294,7 @@ OUR_OWN = {
     "translation/conversion.py:_write": "models that were converted",
     "interop/model_card.py:_samples": "a run's samples",
     "interop/hub.py:push": "what is uploaded",
+    "interop/opening.py:open_folder": "networks of a training with the reference",
     "evaluation/result.py:save_panels": "panels of an earlier evaluation",
     "features/download.py:_sweep": "unfinished downloads",
     "recipe/tree.py:shipped": "shipped recipes",

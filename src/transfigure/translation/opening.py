@@ -8,7 +8,6 @@ from typing import Literal, TypedDict, Unpack
 
 from ..errors import UserError
 from ..interop import hub
-from ..interop.opening import open_file
 from ..interop.pytorch_cyclegan import about_dropout
 from ..networks.base import Generator
 from ..networks.model_file import CONFIG, WEIGHTS, ModelConfig, Noise, Norm, read_model
@@ -109,6 +108,8 @@ def _open_reference(file: Path, device: str) -> Opened:
     run = file.resolve().parent.parent
     if (run / "model" / CONFIG).is_file():
         raise UserError(f"{file} is a checkpoint that training goes on from: give the run itself, {run}")
+    from ..interop.opening import open_file  # which reads recipes, too
+
     place = pick_device(device)
     generator, config = open_file(file)
     return Opened(generator.to(place), config, file, note=about_dropout(generator) or "")
