@@ -289,11 +289,15 @@ def _from_elsewhere(place: Path) -> None:
     import torch
 
     from tests.interop.reference_layouts import reference_resnet
+    from tests.interop.test_pix2pix_tensorflow import exported, variables
+    from tests.interop.test_train_options import put_training
     from transfigure.studies.preservation.probes import load_probes
 
     torch.manual_seed(0)
     for name, width in (("net.pth", 2), ("spare/net.pth", 4)):
         torch.save(reference_resnet(3, 3, width, 1, "instance", dropout=False), place / name)
+    put_training(place / "theirs")
+    (place / "cats.pict").write_bytes(exported(variables(depth=3)))
     heads = {f"lin{index}.model.1.weight": torch.rand(1, channels, 1, 1) for index, channels in enumerate((64, 192, 384, 256, 256))}
     torch.save(heads, place / "heads.pth")
     old = Path(__file__).parents[1] / "compat" / "v0_1_0"

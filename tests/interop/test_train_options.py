@@ -60,6 +60,13 @@ def maps(tmp_path: Path) -> Path:
     return put(tmp_path / "maps", CYCLEGAN)
 
 
+def put_training(folder: Path) -> None:
+    """A folder that a training of pix2pix wrote."""
+    folder.mkdir()
+    torch.save(reference_unet(3, 3, 2, 5, "batch"), folder / "latest_net_G.pth")
+    put(folder, PIX2PIX)
+
+
 def put(folder: Path, options: dict[str, Any]) -> Path:
     (folder / "train_opt.txt").write_text(written(options))
     return folder

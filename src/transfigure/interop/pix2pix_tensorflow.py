@@ -44,6 +44,8 @@ _WITHOUT_EFFECT = ("/bias", "/batch_normalization/moving_mean", "/batch_normaliz
 def is_pict(path: str | Path) -> bool:
     """Whether a file begins as such an export does; what is wrong with it further on is said when it is read."""
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return False
         with Path(path).open("rb") as file:
             beginning = file.read(7)
     except OSError:

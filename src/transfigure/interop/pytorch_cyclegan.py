@@ -83,6 +83,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         UserError: the file is not there, is damaged, holds code or anything but named tensors.
     """
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for
+        raise UserError(f"{path} is no file: give the .pth file of a network, e.g. latest_net_G.pth")
     try:
         with path.open("rb") as file:
             beginning = file.read(4)
