@@ -288,9 +288,8 @@ def _from_elsewhere(place: Path) -> None:
     """A network of the reference code, weights of features, and probes."""
     import torch
 
+    from tests.interop.foreign_files import exported, put_training, variables
     from tests.interop.reference_layouts import reference_resnet
-    from tests.interop.test_pix2pix_tensorflow import exported, variables
-    from tests.interop.test_train_options import put_training
     from transfigure.studies.preservation.probes import load_probes
 
     torch.manual_seed(0)

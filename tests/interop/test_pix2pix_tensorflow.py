@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,50 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.interop.foreign_files import exported, variables
 from tests.interop.make_pix2pix_tensorflow import FILE, NUMBERS, SHOWN, SIDES, Arrays, image
 from tests.tiny import noise_image
 from transfigure.cli.main import main
 from transfigure.errors import UserError
-from transfigure.interop.opening import is_foreign, open_file
+from transfigure.interop.opening import open_file
 from transfigure.interop.pix2pix_tensorflow import is_pict, open_generator, read_weights
 from transfigure.interop.pytorch_cyclegan import write_reference
 from transfigure.networks.base import Generator
 from transfigure.networks.model_file import Inference
 from transfigure.networks.modes import inference
 from transfigure.translation.translator import Translator
-
-
-def exported(arrays: Arrays, /, **changes: Any) -> bytes:
-    """The three parts, each behind its length; the numbers are spread evenly, since the reader is not to care."""
-    flat = np.concatenate([value.ravel() for value in arrays.values()])
-    numbers = np.linspace(flat.min(), flat.max(), 256, dtype=np.float32)
-    chosen = np.abs(flat[:, None] - numbers).argmin(1).astype(np.uint8)
-    shapes = [{"name": name, "shape": list(value.shape)} for name, value in arrays.items()]
-    parts = {"names": json.dumps(shapes).encode(), "numbers": numbers.tobytes(), "weights": chosen.tobytes(), **changes}
-    return b"".join(struct.pack(">L", len(part)) + part for part in parts.values())
-
-
-def variables(depth: int = 4, width: int = 2, source: int = 3, target: int = 3, former: bool = False) -> Arrays:
-    """A generator's variables of other sizes than the fixture's, under the names of late or of early 2017."""
-    random, widths = np.random.default_rng(0), [width * min(2**level, 8) for level in range(depth)]
-    names = ("conv/filter", "deconv/filter", "batchnorm/scale", "batchnorm/offset")
-    if not former:
-        names = ("conv2d/kernel", "conv2d_transpose/kernel", "batch_normalization/gamma", "batch_normalization/beta")
-    made: Arrays = {}
-
-    def layer(scope: str, kind: str, shape: tuple[int, ...], channels: int, norm: bool) -> None:
-        made[f"generator/{scope}/{kind}"] = random.normal(0, 0.2, shape)
-        if not former:
-            made[f"generator/{scope}/{kind.replace('kernel', 'bias')}"] = random.normal(0, 0.5, channels)
-        if norm:
-            made[f"generator/{scope}/{names[2]}"], made[f"generator/{scope}/{names[3]}"] = random.normal(1, 0.2, (2, channels))
-
-    for level in range(depth):
-        layer(f"encoder_{level + 1}", names[0], (4, 4, widths[level - 1] if level else source, widths[level]), widths[level], level > 0)
-    for level in reversed(range(depth)):
-        outgoing, incoming = (widths[level - 1] if level else target), widths[level] * (1 if level == depth - 1 else 2)
-        layer(f"decoder_{level + 1}", names[1], (4, 4, outgoing, incoming), outgoing, level > 0)
-    return made
 
 
 def by_hand(weights: Arrays, x: NDArray[Any], depth: int) -> NDArray[Any]:
@@ -144,7 +110,9 @@ def test_it_becomes_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "bottleneck_norm True" in capsys.readouterr().out
     model = Translator.load(tmp_path / "model")
     assert model.config.checkpoint == {"which": "imported from edges2cats.pict"}
-    assert model(noise_image(32, 40)).std() > 1
+    picture = model(noise_image(32, 40))
+    assert picture.std() > 1
+    assert np.array_equal(Translator.load(tmp_path / "edges2cats.pict")(noise_image(32, 40)), picture)
     with pytest.raises(UserError, match="the reference has no unet with "):
         write_reference(model.generator, model.config, tmp_path / "net.pth")
 
@@ -154,10 +122,7 @@ def test_it_is_known_by_what_it_holds(tmp_path: Path) -> None:
     for name, content in (("b.pict", b""), ("c.pict", b"PK\x03\x04[{"), ("d.pict", b"\0\0\0\x05[1,2]")):
         (tmp_path / name).write_bytes(content)
         assert not is_pict(tmp_path / name)
-        assert not is_foreign(tmp_path / name)
     assert is_pict(tmp_path / "a.png")
-    assert is_foreign(tmp_path / "a.png")
-    assert is_foreign(tmp_path / "latest_net_G.pth")
     assert not is_pict(tmp_path)
 
 
@@ -206,6 +171,8 @@ def test_what_is_no_such_generator_is_refused(tmp_path: Path, capsys: pytest.Cap
 def test_it_has_no_statistics_of_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", str(FILE), "--out", str(tmp_path / "model"), "--norm", "running"]) == 2
     assert "holds no statistics that were gathered in training: leave out --norm running\n" in capsys.readouterr().err
+    with pytest.raises(UserError, match="holds no statistics"):
+        Translator.load(FILE, norm="running")
 
 
 @settings(max_examples=60, deadline=None)

@@ -287,10 +287,11 @@ def test_a_batch_norm_unet_computes_what_the_reference_computes(shared: Path) ->
     found = recognise(state["G"])
     assert found.options["norm"] == "batch"
     assert found.options["depth"] == 7
-    generator = found.build_generator()
+    found.options["dropout"] = 0.0
+    generator = found.build_generator().train()
     generator.load_state_dict(convert_generator(state["G"], found), strict=True)
     data = torch.rand(12, 2, 2, 3, 128, 128, generator=torch.Generator().manual_seed(9)) * 2 - 1
-    with inference(generator, norm="batch", noise="none"):
+    with torch.no_grad():
         fake = generator(data[0, 0])
     recorded = np.load(shared / "reference" / "train_lsgan.npz")
     row = next(recorded[key] for key in recorded.files if recorded[key].ndim == 2)[0]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.interop.foreign_files import PIX2PIX, put
 from tests.interop.reference_layouts import reference_resnet, reference_unet
 from transfigure.cli.main import main
 from transfigure.errors import UserError
@@ -19,27 +20,7 @@ from transfigure.recipe import Recipe
 from transfigure.translation.translator import Translator
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "from-pytorch-cyclegan.md"
-PIX2PIX = {
-    **{
-        "model": "pix2pix",
-        "dataset_mode": "aligned",
-        "dataroot": "./datasets/facades: old",
-        "direction": "BtoA",
-        "name": "facades_pix2pix",
-    },
-    **{"batch_size": 4, "load_size": 143, "crop_size": 128, "no_flip": True, "max_dataset_size": "inf", "preprocess": "resize_and_crop"},
-    **{"netG": "unet_128", "ngf": 2, "netD": "n_layers", "n_layers_D": 2, "ndf": 32, "norm": "batch", "no_dropout": False},
-    **{"gan_mode": "lsgan", "lambda_L1": 50.0, "pool_size": 0, "lr": 0.0001, "beta1": 0.4, "lr_policy": "linear"},
-    **{"n_epochs": 60, "n_epochs_decay": 40, "print_freq": 200, "save_latest_freq": 3000, "init_type": "normal", "init_gain": 0.02},
-    **{"isTrain": True, "suffix": "", "gpu_ids": "0,1", "display_server": "http://localhost", "use_wandb": False},
-}
 CYCLEGAN = {"model": "cycle_gan", "dataset_mode": "unaligned", "dataroot": "maps", "no_dropout": True, "max_dataset_size": 100}
-
-
-def written(options: dict[str, Any]) -> str:
-    """A file of options as the reference prints it."""
-    lines = [f"{name:>25}: {value!s:<30}{'' if name > 'm' else chr(9) + '[default: x: y]'}" for name, value in sorted(options.items())]
-    return "\n".join(["----------------- Options ---------------", *lines, "----------------- End -------------------", ""])
 
 
 @pytest.fixture
@@ -58,18 +39,6 @@ def maps(tmp_path: Path) -> Path:
     for side in "AB":
         torch.save(reference_resnet(3, 3, 2, 1, "instance", dropout=False), tmp_path / "maps" / f"latest_net_G_{side}.pth")
     return put(tmp_path / "maps", CYCLEGAN)
-
-
-def put_training(folder: Path) -> None:
-    """A folder that a training of pix2pix wrote."""
-    folder.mkdir()
-    torch.save(reference_unet(3, 3, 2, 5, "batch"), folder / "latest_net_G.pth")
-    put(folder, PIX2PIX)
-
-
-def put(folder: Path, options: dict[str, Any]) -> Path:
-    (folder / "train_opt.txt").write_text(written(options))
-    return folder
 
 
 def differing(recipe: Recipe, base: str) -> dict[str, Any]:

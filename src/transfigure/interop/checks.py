@@ -28,14 +28,17 @@ def check_finite(weights: Mapping[str, Tensor], path: str | Path) -> None:
         )
 
 
-def check_statistics(generator: Generator, config: ModelConfig, path: str | Path) -> None:
+def check_statistics(generator: Generator, norm: str | None, path: str | Path) -> None:
     """See that a network that shall run with statistics gathered in training has some.
 
     Raises:
         UserError: its file holds none.
     """
-    variances = [layer.running_var for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d) and layer.running_var is not None]
-    if config.inference.norm == "running" and variances and all(bool(torch.all(variance == 1)) for variance in variances):
+    norms = [layer for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d)]
+    none = [
+        layer for layer in norms if layer.running_var is not None and not layer.num_batches_tracked and bool((layer.running_var == 1).all())
+    ]
+    if norm == "running" and norms and len(none) == len(norms):
         raise UserError(f"{path} holds no statistics that were gathered in training: leave out --norm running")
 
 

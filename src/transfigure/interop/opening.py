@@ -66,11 +66,6 @@ def open_file(path: str | Path) -> tuple[Generator, ModelConfig]:
     return pytorch_cyclegan.open_generator(path)
 
 
-def is_foreign(path: str | Path) -> bool:
-    """Whether :func:`open_file` is the one to ask: by the file's name, or by how it begins."""
-    return Path(path).suffix.lower() in (".pth", ".pt") or pix2pix_tensorflow.is_pict(path)
-
-
 def open_folder(folder: str | Path, epoch: str = "latest", direction: str | None = None) -> Foreign:
     """A generator out of a folder as the reference writes it: ``latest_net_G.pth``, and ``train_opt.txt`` beside it.
 

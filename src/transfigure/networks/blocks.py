@@ -306,9 +306,11 @@ class BottleneckNorm(nn.BatchNorm2d):
     """Batch norm of maps that may be a single number per channel, which its own mean turns into zero: the shift is all that is left."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
-        alone = input.numel() == input.shape[1] and (self.training or self.running_mean is None)
-        # Not the shift itself: what follows works in place.
-        return torch.zeros_like(input) + self.bias.view(1, -1, 1, 1) if alone else super().forward(input)
+        return self.shift(input) if self.training and input.numel() == input.shape[1] else super().forward(input)
+
+    def shift(self, input: Tensor) -> Tensor:
+        """The shift, for every image. Not the parameter itself: what follows works in place."""
+        return torch.zeros_like(input) + self.bias.view(1, -1, 1, 1)
 
 
 def encoder(

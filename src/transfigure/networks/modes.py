@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from .blocks import NoiseInjection
+from .blocks import BottleneckNorm, NoiseInjection
 from .noise import NoiseMap, NoiseStream
 
 # A module's flags and the global random numbers belong to all threads, so only one of them may borrow these at a time.
@@ -81,6 +81,8 @@ def _on(noise: object, x: Tensor) -> Tensor:
 
 def _with_own_statistics(layer: nn.Module, x: Tensor) -> Tensor:
     """Normalise each image of a batch with its own mean and variance. For one image the arithmetic is that of batch norm in training."""
+    if isinstance(layer, BottleneckNorm) and x[0, 0].numel() == 1:
+        return layer.shift(x)
     return F.instance_norm(x, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)  # type: ignore[arg-type]
 
 

@@ -8,6 +8,8 @@ from typing import Literal, TypedDict, Unpack
 
 from ..errors import UserError
 from ..interop import hub
+from ..interop.checks import check_statistics
+from ..interop.pix2pix_tensorflow import is_pict
 from ..interop.pytorch_cyclegan import about_dropout
 from ..networks.base import Generator
 from ..networks.model_file import CONFIG, WEIGHTS, ModelConfig, Noise, Norm, read_model
@@ -18,7 +20,7 @@ from .foreign import Layout, open_foreign
 from .onnx_file import about_of
 from .openvino_file import about_of_xml
 
-KINDS = "a run, a model directory, an exported .onnx or .xml file, or a .pth file of the PyTorch reference implementation"
+KINDS = "a run, a model directory, an exported .onnx or .xml file, a .pth file of the PyTorch reference implementation, or a .pict file"
 
 
 class HowToRun(TypedDict, total=False):
@@ -82,7 +84,9 @@ def open_any(path: str | Path, **how: Unpack[HowToRun]) -> Opened:
     if about is not None:
         runs_it = open_engine(place, about, engine)
         return Opened(ExportedGenerator(runs_it, about), about.config, place, runs_it, memory=about.memory)
-    return _open_reference(place, device) if place.is_file() else _open_folder(place, how.get("checkpoint", "last"), device)
+    return (
+        _open_reference(place, device, how.get("norm")) if place.is_file() else _open_folder(place, how.get("checkpoint", "last"), device)
+    )
 
 
 def _open_folder(folder: Path, checkpoint: Literal["last", "best"], device: str) -> Opened:
@@ -101,8 +105,8 @@ def _open_folder(folder: Path, checkpoint: Literal["last", "best"], device: str)
     return Opened(generator, config, origin, digest=digest)
 
 
-def _open_reference(file: Path, device: str) -> Opened:
-    if file.suffix.lower() not in (".pth", ".pt"):
+def _open_reference(file: Path, device: str, norm: Norm | None) -> Opened:
+    if file.suffix.lower() not in (".pth", ".pt") and not is_pict(file):
         inside = f" (perhaps {file.parent})" if (file.parent / CONFIG).is_file() else ""
         raise UserError(f"{file} is not a model: give {KINDS}{inside}")
     run = file.resolve().parent.parent
@@ -112,4 +116,5 @@ def _open_reference(file: Path, device: str) -> Opened:
 
     place = pick_device(device)
     generator, config = open_file(file)
+    check_statistics(generator, norm, file)
     return Opened(generator.to(place), config, file, note=about_dropout(generator) or "")

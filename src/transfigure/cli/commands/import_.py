@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     found = _open(options)
     modes = {key: value for key in ("norm", "noise") if (value := getattr(options, key)) is not None}
     config = replace(found.config, inference=replace(found.config.inference, **modes))
-    check_statistics(found.generator, config, options.source)
+    check_statistics(found.generator, config.inference.norm, options.source)
     try_out(found.generator, config, options.source)
     if found.recipe is not None:
         write_text(folder / RECIPE, found.recipe.to_yaml())
