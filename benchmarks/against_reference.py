@@ -8,8 +8,8 @@ the same networks, ``torch.optim.Adam`` as it comes, glibc's allocator as it is.
 
 Each measurement is a process of its own, since the allocator's setting and the peak of memory belong to a process; they take turns, so
 that whatever else the machine does hurts all. Printed are medians over the rounds, ratios within each round with their spread, and peaks
-of memory; how far both are apart in their losses after equal steps from equal weights (float32, no dropout); and, where torchvision is
-installed, its loader of pairs beside ours, on one thread.
+of memory; how far both are apart in their losses after equal steps from equal weights (float32, no dropout), and in the picture of a
+generator of ours that the reference has loaded; and, where torchvision is installed, its loader of pairs beside ours, on one thread.
 """
 
 from __future__ import annotations
@@ -192,6 +192,27 @@ def difference(options: argparse.Namespace) -> dict[str, float]:
     return {"ours": ours, "itself": itself}
 
 
+def written(options: argparse.Namespace) -> dict[str, float]:
+    """A generator of ours, written for the reference and loaded there strictly: the largest difference of a picture, batch statistics."""
+    from transfigure.interop.pytorch_cyclegan import write_reference
+    from transfigure.networks.build import build_generator
+    from transfigure.networks.model_file import Domain, ModelConfig
+    from transfigure.networks.modes import inference
+
+    depth = options.size.bit_length() - 1
+    wanted = {"width": options.width, "depth": depth, "dropout": 0.0}
+    torch.manual_seed(1)
+    generator = build_generator("unet", 3, 3, wanted)
+    config = ModelConfig("unet", wanted, Domain(3), Domain(3), generator.size_multiple)
+    network = reference_model(options.reference, options.size, options.width, dropout=False).netG
+    with tempfile.TemporaryDirectory() as folder:
+        write_reference(generator, config, Path(folder, "latest_net_G.pth"))
+        network.load_state_dict(torch.load(Path(folder, "latest_net_G.pth"), weights_only=True), strict=True)
+    source = pair(options.size)[0]
+    with inference(generator, norm="batch", noise="none"), torch.no_grad():
+        return {"apart": float((generator(source) - network.train()(source)).abs().max())}
+
+
 def loaders(options: argparse.Namespace) -> dict[str, float]:
     """Pairs a second of both data paths on one thread: side-by-side JPEG files of 512 x 256, to 286, a crop of 256, mirrored."""
     torch.set_num_threads(1)
@@ -269,6 +290,8 @@ def measured_here(options: argparse.Namespace) -> dict[str, float]:
     size, width = options.size, options.width
     if options.child == "difference":
         return difference(options)
+    if options.child == "written":
+        return written(options)
     if options.child == "loaders":
         return loaders(options)
     if options.child == "reference":
@@ -322,6 +345,10 @@ def main() -> None:
         name = f"largest difference of a loss from the reference's in {EQUAL_STEPS} equal steps"
         rows += [Row(f"{name}: ours", "", [apart["ours"]]), Row(f"{name}: its own with other threads", "", [apart["itself"]])]
         print(f"\n{name}: ours {apart['ours']:.1e}, its own with another number of threads {apart['itself']:.1e}")
+        apart = child("written", options)
+        name = "a generator of ours in the reference: largest difference of a picture"
+        rows.append(Row(name, "", [apart["apart"]]))
+        print(f"{name}: {apart['apart']:.1e}")
         if importlib.util.find_spec("torchvision"):
             read = child("loaders", options)
             rows += [Row(f"pairs: {name}", "pairs/s", [rate]) for name, rate in read.items()]
