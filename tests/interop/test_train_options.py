@@ -223,9 +223,9 @@ def test_a_folder_without_options_gives_the_network_alone(folder: Path, tmp_path
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["FOLDER", "--epoch", "5"], "holds no 5_net_G_A.pth: there are latest_net_G.pth"),
+        (["FOLDER", "--epoch", "5"], "holds no 5_net_G.pth: there are latest_net_G.pth"),
         (["FOLDER", "--direction", "AtoB"], "is one generator, trained BtoA: leave out --direction"),
-        (["FOLDER/empty"], "holds no latest_net_G_A.pth: give the folder that train.py wrote into checkpoints/"),
+        (["FOLDER/empty"], "holds no latest_net_G.pth: give the folder that train.py wrote into checkpoints/"),
         (["FOLDER/latest_net_G.pth", "--epoch", "5"], "--epoch is for the folder of a training"),
         (["FOLDER", "--download"], "--download is for the name of a published network"),
     ],
@@ -236,6 +236,13 @@ def test_what_a_folder_does_not_hold(folder: Path, capsys: pytest.CaptureFixture
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1
     assert not (folder / "model").exists()
+
+
+def test_what_is_ours_already_needs_no_import(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", str(folder), "--out", str(tmp_path / "run" / "model"), "--quiet"]) == 0
+    for place in (tmp_path / "run", tmp_path / "run" / "model"):
+        assert main(["import", str(place), "--out", str(tmp_path / "again")]) == 2
+        assert "is a model already, and needs no import" in capsys.readouterr().err
 
 
 def test_what_is_no_file_of_options(tmp_path: Path) -> None:

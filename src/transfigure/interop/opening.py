@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..networks.base import Generator
-from ..networks.model_file import ModelConfig
+from ..networks.model_file import CONFIG, ModelConfig
 from ..recipe import Recipe
 from . import pix2pix_tensorflow, pytorch_cyclegan, train_options, zoo
 
@@ -78,6 +78,8 @@ def open_folder(folder: str | Path, epoch: str = "latest", direction: str | None
         UserError: there is no such generator, or the options describe no training that there is here.
     """
     folder = Path(folder)
+    if (folder / CONFIG).is_file() or (folder / "model" / CONFIG).is_file():
+        raise UserError(f"{folder} is a model already, and needs no import: everything that takes a model takes it as it is")
     file = next((folder / name for name in train_options.FILES if (folder / name).is_file()), None)
     options = {} if file is None else train_options.read_options(file)
     trained = options.get("direction", "AtoB")
@@ -89,7 +91,7 @@ def open_folder(folder: str | Path, epoch: str = "latest", direction: str | None
     if not network.is_file():
         there = sorted(path.name for path in folder.glob("*_net_G*.pth"))
         what = f"there are {', '.join(there[:5])}" if there else "give the folder that train.py wrote into checkpoints/, or a .pth file"
-        raise UserError(f"{folder} holds no {network.name}: {what}")
+        raise UserError(f"{folder} holds no {epoch}_net_G.pth: {what}")
     generator, config = pytorch_cyclegan.open_generator(network, dropout=options.get("no_dropout") != "True")
     if file is None:
         return Foreign(generator, config, network, None, (f"{folder} has no train_opt.txt, so there is no recipe of its training",))
