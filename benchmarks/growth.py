@@ -30,8 +30,8 @@ from typing import Any
 
 from measured import Row, add_json, machine, number, versions, write_if_asked
 
-TOY = ["--rounds", "1", "--steps", "1", "--width", "2", "--resolutions", "32", "64", "--batches", "1", "2", "--batch_resolution", "32",
-       "--pairs", "20", "40", "--pair_size", "32"]  # fmt: skip
+TOY = ["--rounds", "1", "--steps", "1", "--width", "2", "--resolutions", "32", "64", "--batches", "2", "--batch_resolution", "32",
+       "--pairs", "20", "--pair_size", "32"]  # fmt: skip
 """Arguments of a run that takes seconds."""
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from measured import Row, add_json, machine, ratios, versions, write_if_asked
 
-TOY = ["--rounds", "1", "--width", "2"]
+TOY = ["--rounds", "1", "--unmeasured", "0", "--width", "2"]
 """Arguments of a run that takes seconds."""
 
 BASE = "import torch"
@@ -75,6 +75,7 @@ def run(command: list[str], folder: Path) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--unmeasured", type=int, default=1, help="rounds before these, which fill caches of files and are not counted")
     parser.add_argument("--width", type=int, default=64, help="of the generator that translates")
     add_json(parser)
     options = parser.parse_args()
@@ -84,7 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         prepare(folder, options.width)
-        for number in range(-1, options.rounds):  # the first fills caches of files, and is not counted
+        for number in range(-options.unmeasured, options.rounds):
             for name, command in commands.items():
                 found = run(command, folder)
                 if number >= 0:

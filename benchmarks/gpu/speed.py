@@ -28,6 +28,7 @@ from setting import (
     Setting,
     Way,
     batches,
+    few,
     free,
     numerics,
     peak_mib,
@@ -116,7 +117,7 @@ def training_steps(setting: Setting, size: int, found: Findings, reference: Path
     ]
     if reference is not None and setting.size >= 256:  # its U-Net has one depth
         builders.append(("the reference's own step", Way("TF32", "NCHW", autotune=True), lambda: _reference(reference, device, batch)))
-    builders += [(f"ours, {way}", way, lambda way=way: _ours(setting, way, batch)) for way in WAYS]  # type: ignore[misc]
+    builders += [(f"ours, {way}", way, lambda way=way: _ours(setting, way, batch)) for way in few(WAYS, setting)]  # type: ignore[misc]
     contenders = []
     times = max(1, setting.round_steps // (1 if size == 1 else 3))
     for name, way, build in builders:
@@ -204,9 +205,9 @@ GROUPS = {  # what PyTorch calls the operations
 }
 
 
-def profile(setting: Setting, size: int, way: Way, found: Findings, updates: int = 5) -> None:
+def profile(setting: Setting, size: int, way: Way, found: Findings) -> None:
     """Kernel time by kind of operation, how long the device is busy, and how long the host takes to launch."""
-    device = setting.device
+    device, updates = setting.device, min(5, setting.round_steps)
     batch = batches(setting, 2, size)[0].to(device)
     with numerics(way):
         update = _ours(setting, way, batch)

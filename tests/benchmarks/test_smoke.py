@@ -33,6 +33,27 @@ def test_a_benchmark_runs_at_toy_size_and_prints_numbers(file: Path, tmp_path: P
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=600, check=False, env=one_thread)
     assert done.returncode == 0, done.stderr[-2000:]
     assert any(character.isdigit() for character in done.stdout), "a benchmark prints what it measured"
+    if script.name == "gpu":
+        _all_parts_of_gpu_came_out(tmp_path / "gpu")
+
+
+def _all_parts_of_gpu_came_out(out: Path) -> None:
+    assert {path.name for path in out.iterdir()} == {"gpu.json", "gpu.txt", "runs.tar.gz", "panels_drawn.png", "panels_recipes.png"}
+    told = (out / "gpu.txt").read_text(encoding="utf-8")
+    sections = (
+        "Correctness",
+        "Training step, ",
+        "Data path",
+        "Whole trainings",
+        "Inference",
+        "Every mode",
+        "476 pairs",
+        "modern beside",
+        "Trainings",
+    )
+    assert [section for section in sections if f"\n{section}" not in told] == []
+    assert "\n  NO " not in told and "left out" not in told
+    assert told.count("source copied  mean training target") == 3, "a table for each training that is scored"
 
 
 def test_there_are_benchmarks() -> None:

@@ -90,7 +90,11 @@ FINE: list[tuple[str, int, dict[str, Any]]] = [
     ("pix2pix_tiny", 3, UNET),
     ("streamlined_small", 0, {"data.unpaired": True}),
     ("streamlined", 1, {"data.unpaired": True, "generator.depth": 2}),
-    ("cut", 0, {"data.unpaired": True, "generator.blocks": 1}),
+    (
+        "cut",
+        0,
+        {"data.unpaired": True, "generator.blocks": 1, **{f"objective.terms.contrastive.{key}": 32 for key in ("patches", "width")}},
+    ),
 ]
 
 
