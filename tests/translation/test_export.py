@@ -260,7 +260,8 @@ def test_eight_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             if weight.ndim == 4:
                 weight.mul_(0.2)  # a smooth function, as of a trained network
     translator.save(tmp_path / "model")
-    write_images(tmp_path / "photos", *(f"{number}.png" for number in range(12)), size=(32, 32))
+    for number in range(12):  # of several sizes
+        images.write(tmp_path / "photos" / f"{number}.png", noise_image(24 + 4 * (number % 3), 32 - number % 2, seed=number))
     words = ["export", str(tmp_path / "model"), "--precision", "int8", "--calibration", str(tmp_path / "photos"), "--out"]
     assert main([*words, str(tmp_path / "model8.onnx")]) == 0
     said = capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -61,7 +60,6 @@ def read_graph(model: Path | bytes, name: str) -> Any:
         Missing: OpenVINO is not installed.
         UserError: it cannot read the file.
     """
-    os.environ.setdefault("OPENVINO_TELEMETRY_CONSENT", "0")
     try:
         import openvino
     except ImportError as error:
