@@ -170,9 +170,7 @@ def folders(options: argparse.Namespace, files: dict[str, Path], own: Translator
         small = stream.integers(0, 256, (options.size // 8, options.size // 8, 3), np.uint8)
         Image.fromarray(small).resize((options.size, options.size), Image.Resampling.BICUBIC).save(source / f"{index:05}.png")
     own.save(place / "model")
-    print(
-        f"| {options.images} files of {options.size} x {options.size} | s | images/s | passes, s | ratio | against the reference |"
-    )
+    print(f"| {options.images} files of {options.size} x {options.size} | s | images/s | passes, s | ratio | against the reference |")
     print("|---|---|---|---|---|---|")
     commands = {
         "torch": [str(place / "model")],
