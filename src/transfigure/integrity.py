@@ -69,6 +69,12 @@ def open_file(file: Path) -> BinaryIO:
     return file.open("rb")
 
 
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    with open_file(file) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def write_archive(stream: BinaryIO, write: Callable[[BinaryIO], None]) -> None:
     """Write a zip archive whose comment is the SHA-256 of all before it.
 

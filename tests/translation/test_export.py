@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import re
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from PIL import Image
 from tests.tiny import noise_image, tiny_config, tiny_translator, write_images
 from transfigure.cli.main import main
 from transfigure.data import images
-from transfigure.errors import Missing, UserError
+from transfigure.errors import Missing, RunFailure, UserError
 from transfigure.networks.build import build_generator
 from transfigure.networks.model_file import Domain, Inference
 from transfigure.translation import export as module
@@ -29,7 +30,7 @@ from transfigure.translation.conversion import engines_root
 from transfigure.translation.engines.openvino import read_graph
 from transfigure.translation.export import check_images, export
 from transfigure.translation.exported import KEY, About
-from transfigure.translation.onnx_file import about_of, read_metadata
+from transfigure.translation.onnx_file import about_of, read_metadata, with_about
 from transfigure.translation.translator import Translator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,6 +214,13 @@ def test_openvino_s_own_format(traced: Translator, tmp_path: Path) -> None:
     assert "f32" in stored and "f16" not in stored
     loaded, batch = Translator.load(tmp_path / "model.xml"), torch.rand(1, 3, 40, 32) * 2 - 1
     assert (translator.translate_tensor(batch) - loaded.translate_tensor(batch)).abs().max() < 1e-5
+    weights = bytearray((tmp_path / "model.bin").read_bytes())
+    weights[len(weights) // 2] ^= 1  # that of another export has the same size
+    (tmp_path / "model.bin").write_bytes(weights)
+    with pytest.raises(
+        UserError, match=r"model.bin is damaged, or belongs to another model than .*model.xml: copy both files of one export"
+    ):
+        Translator.load(tmp_path / "model.xml")
     (tmp_path / "model.bin").unlink()
     with pytest.raises(UserError, match="which is not beside it: copy both files"):
         Translator.load(tmp_path / "model.xml")
@@ -315,6 +323,12 @@ def test_what_cannot_be_exported(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_no_folder_is_left_of_an_export_that_failed(tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        tiny_translator().export(tmp_path / "new" / "folder" / "model.pth", format="reference", quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_s_file_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"somebody's")
     with pytest.raises(UserError, match=r"model\.onnx"):
@@ -358,6 +372,7 @@ def broken(file: Path, place: Path) -> Iterator[tuple[Path, str]]:
     data = file.read_bytes()
     for name, content, sentence in (
         ("cut.onnx", data[: len(data) // 2], "is an ONNX file that is cut off"),
+        ("tail.onnx", data[:-10], "is an ONNX file that is cut off"),
         ("picture.onnx", b"\x89PNG\r\n\x1a\n" + bytes(100), "is no ONNX file"),
         ("empty.onnx", b"", "is no ONNX file"),
         ("text.onnx", b"<net/>", "is no ONNX file"),
@@ -554,6 +569,83 @@ def test_files_that_are_no_network_from_image_to_image(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=sentence):
             Translator.load(file, value_range=(0.0, 1.0), engine="onnxruntime")
+
+
+def graph_file(
+    file: Path, *nodes: Any, shape: tuple[Any, ...] = ("n", 3, "h", "w"), outputs: tuple[str, ...] = ("y",), **constants: Any
+) -> Path:
+    """Anybody's graph from ``x``."""
+    from onnx import helper, numpy_helper
+
+    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("x", *outputs)]
+    arrays = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(list(nodes), "g", values[:1], values[1:], arrays)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), file)
+    return file
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_images_that_a_graph_does_not_take_are_a_sentence_and_the_others_are_translated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], engine: str
+) -> None:
+    """onnxruntime raises classes of its own; OpenVINO computes something of another size, whose corner was taken for the picture."""
+    from onnx import helper
+
+    nodes = (helper.make_node("Reshape", ["x", "flat"], ["a"]), helper.make_node("Reshape", ["a", "square"], ["y"]))
+    file = graph_file(tmp_path / "65.onnx", *nodes, flat=np.array([1, 3 * 65 * 65]), square=np.array([1, 3, 65, 65]))
+    folder = write_images(tmp_path / "in", "other.png")
+    images.write(folder / "fits.png", noise_image(65, 65))
+    words = ["translate", str(file), str(folder), str(tmp_path / "out"), "--value_range", "0", "1", "--engine", engine, "--quiet"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "1 of 2 images could not be translated" in said and "65.onnx" in said and "Traceback" not in said
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["fits.png"]
+    assert np.array_equal(images.read(tmp_path / "out" / "fits.png"), noise_image(65, 65))
+
+
+def test_odd_graphs_are_refused_by_name(tmp_path: Path) -> None:
+    from onnx import helper
+
+    negative, roots = helper.make_node("Neg", ["x"], ["y"]), helper.make_node("Sqrt", ["z"], ["y"])
+    for file, sentence, how in (
+        (graph_file(tmp_path / "four.onnx", negative, shape=(4, 3, "h", "w")), "four.onnx takes 4 images at once", (0, 1)),
+        (graph_file(tmp_path / "many.onnx", negative, shape=(1, 300_000, "h", "w")), "many.onnx takes 300000 channels", (0, 1)),
+        (graph_file(tmp_path / "large.onnx", negative, shape=(1, 3, 10**6, 10**6)), "1000000 x 1000000 pixels", (0, 1)),
+        (graph_file(tmp_path / "range.onnx", negative), "from 0 to inf is too wide", (0, math.inf)),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            Translator.load(file, value_range=how, layout="nchw")
+    file = graph_file(tmp_path / "nan.onnx", helper.make_node("Neg", ["x"], ["z"]), roots)
+    with pytest.raises(RunFailure, match=r"values that .*nan.onnx makes of an image are not finite: give the value range"):
+        Translator.load(file, value_range=(0, 1))
+
+
+def test_the_first_of_several_outputs_is_taken_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from onnx import helper
+
+    nodes = (helper.make_node("Neg", ["x"], ["y"]), helper.make_node("Identity", ["x"], ["z"]))
+    file = graph_file(tmp_path / "two.onnx", *nodes, outputs=("y", "z"))
+    translator = Translator.load(file, value_range=(-1, 1))
+    assert "two.onnx has 2 outputs, and the first, y, is taken" in capsys.readouterr().err
+    assert np.array_equal(translator(noise_image(8, 8)), 255 - noise_image(8, 8))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("change", ["source", "target", "noise", "input"])
+def test_a_graph_that_is_not_what_its_file_says_is_refused(
+    exported: tuple[Translator, Path], tmp_path: Path, engine: str, change: str
+) -> None:
+    """With metadata of another export, a wrong picture or a traceback came of it."""
+    about = about_of(exported[1])
+    assert about is not None and about.noise
+    config = about.config
+    if change in ("source", "target"):
+        config = replace(config, **{change: replace(getattr(config, change), channels=1)})
+    noise = () if change == "noise" else about.noise
+    other = replace(about, config=config, noise=noise, input="image" if change == "input" else about.input)
+    (tmp_path / "other.onnx").write_bytes(with_about(onnx.load(exported[1]), other))
+    with pytest.raises(UserError, match=r"the graph in .*other.onnx takes source .*: export the model again"):
+        Translator.load(tmp_path / "other.onnx", engine=engine)
 
 
 def test_a_model_that_was_exported_by_mistake_in_half_precision(tmp_path: Path) -> None:

@@ -132,9 +132,9 @@ class Inference:
     def __post_init__(self) -> None:
         for name, kind in (("norm", Norm), ("noise", Noise)):
             if getattr(self, name) not in get_args(kind):
-                raise UserError(f"{name} is {getattr(self, name)!r}: choose {' or '.join(get_args(kind))}")
+                raise UserError(f"{name} is {brief(getattr(self, name))}: choose {' or '.join(get_args(kind))}")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
-            raise UserError(f"the seed is {self.seed!r}: give a whole number from 0 to 2^63 - 1")
+            raise UserError(f"the seed is {brief(self.seed)}: give a whole number from 0 to 2^63 - 1")
 
 
 @dataclass(frozen=True)

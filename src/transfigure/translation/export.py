@@ -24,6 +24,7 @@ from torch import Tensor
 from ..data.files import write_atomically
 from ..data.ownership import check_outputs
 from ..errors import Missing, UserError
+from ..integrity import sha256_of
 from ..interop.pytorch_cyclegan import open_generator, write_reference
 from ..progress import say, track
 from .engines.base import GraphEngine
@@ -126,11 +127,13 @@ def export(
     elif precision == "float16" and format == "onnx":
         with_half_weights(graph)
     about = replace(about, precision=precision)
-    with tempfile.TemporaryDirectory(prefix=".exporting-", dir=_existing(out.parent)) as folder:
+    with _draft_folder(out) as folder:
         draft = Path(folder) / out.name
         save = _save_openvino if format == "openvino" else _save_onnx
         save(draft, graph, about)
         about, sizes = _measured(network, _engines_for(draft, about), about, held_out, out, quiet)
+        if format == "openvino":
+            about = replace(about, beside=sha256_of(draft.with_suffix(".bin")))
         save(draft, graph, about)
         for file in sorted(Path(folder).iterdir()):  # .bin before .xml
             write_atomically(out.with_name(file.name), lambda stream, file=file: _copy(file, stream))  # type: ignore[misc]
@@ -360,7 +363,7 @@ def _export_torch(network: TrainedNetwork, out: Path, about: About) -> Exported:
             with torch.no_grad():
                 return self.module(tensors[0], tuple(tensors[1:])).numpy()
 
-    with tempfile.TemporaryDirectory(prefix=".exporting-", dir=_existing(out.parent)) as folder:
+    with _draft_folder(out) as folder:
         draft = Path(folder) / out.name
         torch.export.save(program, draft)
         about, sizes = _measured(network, [Program(draft)], about, (), out, quiet=True)
@@ -372,7 +375,7 @@ def _export_torch(network: TrainedNetwork, out: Path, about: About) -> Exported:
 def _export_reference(network: TrainedNetwork, out: Path, overwrite: bool, quiet: bool) -> Exported:
     """A state dict for the reference implementation, read back and compared: as a network of its own that it then is."""
     about = describe(network)
-    with tempfile.TemporaryDirectory(prefix=".exporting-", dir=_existing(out.parent)) as folder:
+    with _draft_folder(out) as folder:
         draft = Path(folder) / out.name
         written = write_reference(network.generator, replace(network.config, inference=network.inference), draft)
         back, config = open_generator(draft)
@@ -390,6 +393,16 @@ def _export_reference(network: TrainedNetwork, out: Path, overwrite: bool, quiet
     return Exported(out, about, tuple(" x ".join(map(str, (len(one), *one.shape[-2:]))) for one in batches))
 
 
-def _existing(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+@contextlib.contextmanager
+def _draft_folder(out: Path) -> Iterator[str]:
+    """A folder beside the file, for what has no name yet; of folders that did not exist nothing is left if the export fails."""
+    new = [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".exporting-", dir=out.parent) as folder:
+            yield folder
+    except BaseException:
+        with contextlib.suppress(OSError):  # one that somebody else has put something into stays
+            for folder in new:
+                folder.rmdir()
+        raise

@@ -84,6 +84,7 @@ class About:
         memory: bytes for each pixel that a pass takes, 0 if unknown.
         weights: the SHA-256 of the model's weights.
         input: the name of the graph's input for images.
+        beside: the SHA-256 of the second file, of a format that has one (OpenVINO's ``.bin``).
     """
 
     config: ModelConfig
@@ -96,6 +97,7 @@ class About:
     memory: float = 0.0
     weights: str = ""
     input: str = "source"
+    beside: str = ""
 
     @property
     def inference(self) -> Inference:
@@ -159,8 +161,12 @@ class About:
         noise = values["noise"]
         if not isinstance(noise, list) or len(noise) > MOST_MAPS:
             raise ValueError(f"its noise is {brief(noise)}")
+        try:
+            config = ModelConfig.from_dict(values["config"])
+        except UserError as error:  # which knows no file
+            raise ValueError(str(error)) from error
         return cls(
-            ModelConfig.from_dict(values["config"]),
+            config,
             multiple,
             smallest,
             only,
@@ -170,4 +176,5 @@ class About:
             float(memory),
             str(values["weights"])[:64],
             str(values["input"])[:200],
+            str(values.get("beside", ""))[:64],
         )

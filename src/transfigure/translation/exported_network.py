@@ -57,7 +57,7 @@ def check_engine(name: str) -> None:
         raise Missing.extra(about["module"], about["extra"], f"the engine {name}")
 
 
-def open_engine(file: Path, about: About, name: str | None) -> GraphEngine:
+def open_engine(file: Path, about: About, name: str | None, *, ours: bool = True) -> GraphEngine:
     """The engine of this name for an exported file; of none, or ``auto``, the fastest that is installed.
 
     Raises:
@@ -77,4 +77,6 @@ def open_engine(file: Path, about: About, name: str | None) -> GraphEngine:
             raise Missing.extra(about_last["module"], about_last["extra"], f"translating with {file}")
         wanted = there[0]
     engine: GraphEngine = registry.resolve("engine", wanted)(file, about, str(file))
+    if ours:
+        engine.check_signature()
     return engine

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..data.value_range import number
-from ..errors import UserError
+from ..errors import RunFailure, UserError
+from ..integrity import sha256_of
 from ..networks.model_file import Domain, Inference, ModelConfig
-from .engines.base import GraphEngine
+from .engines.base import CannotRun, GraphEngine, Port
 from .exported import About
 from .exported_network import ExportedGenerator, engines, is_installed, open_engine
 
@@ -21,6 +22,7 @@ _TYPES = {
     **{"float": "float32", "double": "float64", "float16": "float16", "uint8": "uint8"},  # onnxruntime's words
     **{"f32": "float32", "f64": "float64", "f16": "float16", "u8": "uint8"},  # OpenVINO's
 }
+_LARGEST_VALUE, _MOST_CHANNELS, _MOST_VALUES = 1e9, 1024, 1 << 28
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -38,14 +40,17 @@ class ForeignEngine(GraphEngine):
     name = "foreign"
 
     def __init__(self, inner: GraphEngine, about: About, value_range: tuple[float, float], layout: Layout, dtype: str) -> None:
-        super().__init__(about)
+        super().__init__(about, inner.file)
         self.inner, self.value_range, self.layout, self.dtype = inner, value_range, layout, dtype
-        self.difference = None
+        self.name, self.difference = inner.name, None  # type: ignore[misc]
 
     def describe(self) -> str:
         """``onnxruntime, float32, values from 0 to 1, nchw``."""
         low, high = self.value_range
         return f"{self.inner.name}, {self.dtype}, values from {number(low)} to {number(high)}, {self.layout}"
+
+    def signature(self) -> tuple[list[Port], list[Port]]:  # noqa: D102
+        return self.inner.signature()
 
     def run(self, feeds: dict[str, Any]) -> Any:  # noqa: D102
         (name, images), *_ = feeds.items()
@@ -55,10 +60,16 @@ class ForeignEngine(GraphEngine):
             values = np.rint(values).clip(0, 255)
         values = values.astype(self.dtype)
         output = self.inner.run({name: np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if self.layout == "nhwc" else values})
-        if output.ndim != 4:
-            raise UserError(f"its output has the shape {list(output.shape)} and is no image: give a network from image to image")
+        if getattr(output, "ndim", 0) != 4:  # another shape, or a list of arrays
+            shape = f"the shape {list(output.shape)}" if isinstance(output, np.ndarray) else f"the type {type(output).__name__}"
+            raise UserError(f"the output of {self.file} has {shape} and is no image: give a network from image to image")
         output = output.astype(np.float32)
         output = output.transpose(0, 3, 1, 2) if self.layout == "nhwc" else output
+        if broken := int(np.count_nonzero(~np.isfinite(output))):
+            raise RunFailure(
+                f"{broken} of the {output.size} values that {self.file} makes of an image are not finite: give the value range that it was "
+                f"trained with, in place of {number(low)} to {number(high)}, or another network"
+            )
         return ((output - low) * (2 / (high - low)) - 1).clip(-1, 1)
 
 
@@ -73,10 +84,10 @@ def open_foreign(
     """
     unknown = About(ModelConfig("onnx", {}, Domain(1), Domain(1), 1), 1)
     first = engine or ("onnxruntime" if is_installed("onnxruntime") else engines(graphs_only=True)[0])
-    inner = open_engine(file, unknown, first)
+    inner = open_engine(file, unknown, first, ours=False)
     inputs, outputs = inner.signature()
     if len(inputs) != 1 or len(outputs) < 1 or len(inputs[0].shape) != 4:
-        have = ", ".join(f"{one.name} {one.words()}" for one in inputs)
+        have = ", ".join(f"{one.name} {one.words()}" for one in inputs) or "nothing"
         raise UserError(
             f"{file} takes {have}, and a translator gives one image [N, C, H, W] or [N, H, W, C]: give a network from image to image"
         )
@@ -94,12 +105,21 @@ def open_foreign(
         value_range = 0.0, 255.0
     if not value_range[0] < value_range[1]:
         raise UserError(f"the value range from {number(value_range[0])} to {number(value_range[1])} is empty: give LOW HIGH")
+    if not max(map(abs, value_range)) <= _LARGEST_VALUE:
+        raise UserError(f"the value range from {number(value_range[0])} to {number(value_range[1])} is too wide: give LOW HIGH")
     axes = (1, 2, 3) if layout == "nchw" else (3, 1, 2)
     channels, height, width = (image.shape[axis] for axis in axes)
     if channels is None:
         raise UserError(f"{file} does not say how many channels it takes: export it with a fixed number")
     if (height is None) != (width is None) or height != width:
         raise UserError(f"{file} takes images of {width} x {height} pixels only: give one for squares, or for any size")
+    if image.shape[0] not in (None, 1):
+        raise UserError(f"{file} takes {image.shape[0]} images at once and no other number: export it for one, or for any number")
+    if not 0 < channels <= _MOST_CHANNELS or (height or 1) * (width or 1) * channels > _MOST_VALUES:
+        raise UserError(
+            f"{file} takes {channels} channels of {width or 'any'} x {height or 'any'} pixels, which are no image: look at --layout, or "
+            "give a network from image to image"
+        )
     about = About(unknown.config, 1, only_size=height, input=image.name)
     runs = ForeignEngine(inner, about, value_range, layout, dtype)
     multiple, target = _probe(file, runs, channels, height)
@@ -113,7 +133,7 @@ def open_foreign(
         inference=Inference(),
         checkpoint={"which": f"another program's, {file.name}"},
     )
-    runs.about = About(config, multiple, only_size=height, input=image.name, weights=_digest(file))
+    runs.about = About(config, multiple, only_size=height, input=image.name, weights=sha256_of(file))
     return ExportedGenerator(runs, runs.about), runs
 
 
@@ -132,25 +152,15 @@ def _layout(file: Path, shape: list[int | None]) -> Layout:
 
 def _probe(file: Path, runs: ForeignEngine, channels: int, only: int | None) -> tuple[int, int]:
     """What height and width must be multiples of, and how many channels come out, by trying."""
-    reason = ""
+    first: CannotRun | None = None
     for multiple in MULTIPLES if only is None else (1,):
         side = only or (64 + multiple if multiple < 128 else 2 * multiple)
         image = torch.zeros(1, channels, side, side)
         try:
             output: Tensor = runs(image, Inference())
-        except UserError:
-            raise
-        except Exception as error:  # of the engine: a size that does not fit
-            reason = " ".join(str(error).split())[:160]
+        except CannotRun as error:  # a size that does not fit
+            first = first or error
             continue
-        if output.shape[-2:] == image.shape[-2:]:
-            return multiple, output.shape[1]
-        reason = f"{side} x {side} pixels become {output.shape[-1]} x {output.shape[-2]}"
-    raise UserError(f"{file} does not give an image of the size of its input ({reason}): give a network from image to image")
-
-
-def _digest(file: Path) -> str:
-    import hashlib
-
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return multiple, output.shape[1]
+    assert first is not None
+    raise first

@@ -58,7 +58,7 @@ def _metadata(stream: BinaryIO, size: int) -> dict[str, str]:
             raise (_cut() if has_graph or found else no_onnx) from None
         at = stream.tell() + length
         if at > size:
-            raise _cut() if field == _GRAPH else no_onnx
+            raise _cut() if field == _GRAPH or has_graph else no_onnx
         has_graph = has_graph or field == _GRAPH
         if field == _METADATA and length <= _MOST_METADATA:
             key, value = _entry(stream.read(length))

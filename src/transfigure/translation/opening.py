@@ -76,7 +76,9 @@ def open_any(path: str | Path, **how: Unpack[HowToRun]) -> Opened:
         about = about_of(place) if place.suffix.lower() == ".onnx" else about_of_xml(place)
         if about is None:
             generator, runs = open_foreign(place, engine, value_range, layout)
-            return Opened(generator, runs.about.config, place, runs, memory=0.0)
+            others = [port.name for port in runs.signature()[1]]
+            note = f"{place} has {len(others)} outputs, and the first, {others[0]}, is taken" if len(others) > 1 else ""
+            return Opened(generator, runs.about.config, place, runs, memory=0.0, note=note)
     if value_range is not None or layout is not None:
         raise UserError(
             f"{path} says itself what goes in and comes out: leave out the value range and the layout, which are for others' ONNX files"

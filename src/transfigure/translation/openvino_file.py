@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import UserError
-from ..integrity import open_file
+from ..integrity import open_file, sha256_of
 from .exported import KEY, About
 
 _LARGEST = 256 << 20
@@ -40,4 +40,12 @@ def about_of_xml(file: Path) -> About:
             f"{file} was not exported by transfigure, so nothing is known of what goes in and comes out: give an ONNX file of it, with its "
             "value range"
         )
-    return About.from_json(value, str(file))
+    about = About.from_json(value, str(file))
+    weights = file.with_suffix(".bin")
+    try:
+        fits = not about.beside or sha256_of(weights) == about.beside
+    except OSError as error:
+        raise UserError(f"{weights} cannot be read: {error.strerror}; check its permissions") from None
+    if not fits:
+        raise UserError(f"{weights} is damaged, or belongs to another model than {file}: copy both files of one export")
+    return about

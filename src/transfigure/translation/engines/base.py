@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,10 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import UserError
+from ...errors import TransfigureError, UserError
 from ...networks.model_file import Inference
 from ...networks.noise import draw_all
 from ..exported import About
+
+
+class CannotRun(UserError):
+    """A graph that does not take an image of this size, or gives something else for it."""
 
 
 class InferenceEngine(ABC):
@@ -76,10 +81,11 @@ class GraphEngine(InferenceEngine):
 
     Args:
         about: what the file says of itself.
+        file: its name, for errors.
     """
 
-    def __init__(self, about: About) -> None:
-        self.about = about
+    def __init__(self, about: About, file: str = "the model") -> None:
+        self.about, self.file = about, file
         self.precision = about.precision
         self.difference = about.measured.get(f"{self.name}_largest", about.measured.get("largest"))
         self._noise: tuple[object, dict[str, NDArray[np.float32]]] | None = None
@@ -96,8 +102,54 @@ class GraphEngine(InferenceEngine):
         noise = self.maps(images.shape[-2], images.shape[-1], how)
         arrays = images.to("cpu", torch.float32).contiguous().numpy()
         together = len(arrays) if self.exact_batches else 1
-        outputs = [self.run({self.about.input: arrays[at : at + together], **noise}) for at in range(0, len(arrays), together)]
+        outputs = [self._run(arrays[at : at + together], noise) for at in range(0, len(arrays), together)]
         return torch.from_numpy(np.concatenate(outputs).astype(np.float32, copy=False))
+
+    def _run(self, images: NDArray[np.float32], noise: dict[str, NDArray[np.float32]]) -> NDArray[Any]:
+        """One pass, whose output has the size of its images: what goes wrong in an engine is a sentence.
+
+        onnxruntime raises classes of its own; OpenVINO computes on where a graph does not fit an image (openvino 2026.4.1: a reshape to
+        another number of values, a padding by reflection that is wider than the image).
+        """
+        count, _, height, width = images.shape
+        try:
+            output = self.run({self.about.input: images, **noise})
+        except (TransfigureError, MemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            if re.search("out of memory|allocate memory|bad_alloc|bad allocation", reason):
+                raise MemoryError(reason) from error
+            raise CannotRun(
+                f"{self.file} cannot be run by {self.name} on an image of {width} x {height} pixels ({reason[:200]}): give images of "
+                "another size, or export it again"
+            ) from error
+        if output.ndim != 4 or output.shape[0] != count or output.shape[2:] != images.shape[2:]:
+            raise CannotRun(
+                f"{self.file} does not give an image of the size of its input ({list(images.shape)} becomes {list(output.shape)}): give a "
+                "network from image to image, or images of another size"
+            )
+        return output
+
+    def check_signature(self) -> None:
+        """Compare what the graph takes and gives with what the file says of itself.
+
+        Raises:
+            UserError: they do not go together.
+        """
+        about = self.about
+        wanted = {about.input: about.config.source.channels, **{one.name: one.channels for one in about.noise}}
+        inputs, outputs = self.signature()
+        found = {one.name: one.shape[1] if len(one.shape) == 4 else 0 for one in inputs}
+        given = outputs[0].shape[1] if outputs and len(outputs[0].shape) == 4 else 0
+        fits = found.keys() == wanted.keys() and all(found[name] in (None, channels) for name, channels in wanted.items())
+        if not fits or given not in (None, about.config.target.channels):
+            words = ", ".join(f"{one.name} {one.words()}" for one in inputs)
+            said = ", ".join(f"{name} with {channels}" for name, channels in wanted.items())
+            raise UserError(
+                f"the graph in {self.file} takes {words} and gives {given or '?'} channels, and what the file says of itself is {said} and "
+                f"{about.config.target.channels}: export the model again"
+            )
 
     def check(self, how: Inference) -> None:
         """Raise UserError if the graph cannot run in this mode."""

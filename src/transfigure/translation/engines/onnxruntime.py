@@ -31,7 +31,7 @@ class OnnxRuntimeEngine(GraphEngine):
     exact_batches: ClassVar[bool] = True
 
     def __init__(self, model: Path | bytes, about: About, name: str = "the model") -> None:
-        super().__init__(about)
+        super().__init__(about, name)
         self.session = open_session(model, name)
         self.output = self.session.get_outputs()[0].name
 

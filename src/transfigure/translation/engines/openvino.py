@@ -31,7 +31,7 @@ class OpenVinoEngine(GraphEngine):
     name: ClassVar[str] = "openvino"
 
     def __init__(self, model: Path | bytes, about: About, name: str = "the model") -> None:
-        super().__init__(about)
+        super().__init__(about, name)
         self.request = compiled(read_graph(model, name), name).create_infer_request()
 
     def run(self, feeds: dict[str, NDArray[Any]]) -> NDArray[Any]:  # noqa: D102
