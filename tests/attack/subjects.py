@@ -442,7 +442,7 @@ def _states() -> list[Subject]:
             "net.pth",
             "new/*",
             "spare/net.pth heads.pth",
-            weight=6,
+            weight=2,
         ),
         Subject(
             "shared model",
@@ -453,8 +453,8 @@ def _states() -> list[Subject]:
             f"spare/*/model/* {SPARE} spare/run/evaluation/*.json",
             weight=6,
         ),
-        Subject("exported network", "import cats.pict --out new --quiet", "cats.pict", "cats.pict", "new/*", "net.pth heads.pth", weight=6),
-        Subject("imported training", "import theirs --out new --quiet", "theirs/*", "theirs", "new/*", "recipe.yaml net.pth", weight=4),
+        Subject("exported network", "import cats.pict --out new --quiet", "cats.pict", "cats.pict", "new/*", "net.pth heads.pth", weight=2),
+        Subject("imported training", "import theirs --out new --quiet", "theirs/*", "theirs", "new/*", "recipe.yaml net.pth", weight=2),
         Subject("weights", "", "heads.pth", "heads.pth", others="net.pth", call=load_heads, weight=8),
         Subject("published weights", "weights", "weights/*.pth", "weights", others="net.pth", before=published_heads, weight=2),
     ]
