@@ -1,4 +1,4 @@
-"""A few hundred mutations by fixed seeds, in a process of its own; that every verb and every format has its turn; that faults are seen."""
+"""A few hundred mutations and a dozen kills by fixed seeds; that every verb and every format has its turn; that faults are seen."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 from tests.attack import children
 from tests.attack.campaign import changes, fingerprints, judge, kind_of, plan
+from tests.attack.kills import MODES, TASKS, timeless
 from tests.attack.mutations import KINDS, mutate
 from tests.attack.subjects import SUBJECTS, WITHOUT_FILES, digest
 from tests.attack.workspace import PICTURES
@@ -32,7 +33,7 @@ def attack(folder: Path, *words: str) -> dict[str, Any]:
     )
     assert (folder / "figures.json").is_file(), done.stderr
     found: dict[str, Any] = json.loads((folder / "figures.json").read_text())
-    assert done.returncode == bool(found["faulty"] or found["unsound"]), done.stderr
+    assert done.returncode == bool(found["faulty"] or found["unsound"] or found["kills"]["faulty"]), done.stderr
     return found
 
 
@@ -43,12 +44,30 @@ def test_a_few_hundred_mutations(tmp_path: Path) -> None:
     assert found["mutations"] == 160 and min(found["of"].values()) > 20
 
 
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Every subject unharmed, some more mutations, and trainings, ablations and translations killed at random moments and within writes."""
+    return attack(tmp_path_factory.mktemp("longer"), "--count", "120", "--first", "100", "--kills", "12")
+
+
 @pytest.mark.slow
-def test_some_more_mutations(tmp_path: Path) -> None:
-    found = attack(tmp_path, "--count", "120", "--first", "100")
-    assert found["unsound"] == []
+def test_some_more_mutations(longer: dict[str, Any]) -> None:
+    assert longer["unsound"] == []
+    assert longer["faulty"] == []
+    assert longer["mutations"] == 120
+
+
+@pytest.mark.slow
+def test_a_dozen_kills(longer: dict[str, Any]) -> None:
+    found = longer["kills"]
     assert found["faulty"] == []
-    assert found["mutations"] == 120
+    assert found["kills"] >= 12 and sum(found["how"].values()) == found["kills"]
+    assert found["by task"].keys() == TASKS.keys() and found["how"].keys() <= set(MODES)
+
+
+def test_only_clocks_are_left_out_of_what_kills_compare() -> None:
+    entry = {"kind": "step", "seconds": 3, "images_per_second": 7.0, "terms": {"l1": 0.5, "seconds": 1}, "list": [{"seconds": 1, "a": 2}]}
+    assert timeless(entry) == {"kind": "step", "terms": {"l1": 0.5}, "list": [{"a": 2}]}
 
 
 def test_every_verb_has_its_turn() -> None:
@@ -65,8 +84,9 @@ def test_every_format_has_its_turn_under_every_verb_that_reads_images() -> None:
 
 
 def test_a_plan_has_something_of_all_and_is_the_same_each_time() -> None:
-    turns = plan(400)
-    assert turns == plan(400) and len(turns) == len(set(turns)) == 400
+    count = sum(subject.weight for subject in SUBJECTS.values())
+    turns = plan(count)
+    assert turns == plan(count) and len(turns) == len(set(turns)) == count
     assert {name for name, _ in turns} == SUBJECTS.keys()
     assert {kind_of(SUBJECTS[name], seed) for name, seed in turns} == set(KINDS)
 

@@ -157,6 +157,16 @@ def test_a_finished_run_says_so(
     assert "resumed at" not in said
 
 
+def test_a_resume_that_has_nothing_left_to_do_saves_the_rates_that_it_found(tmp_path: Path, whole: Path) -> None:
+    """As after a kill between the last update and the end."""
+    run = shutil.copytree(whole, tmp_path / "run")
+    states = [load_checkpoint(whole / "checkpoints" / "last.pt")["step"]]
+    train(Recipe.load(run / "recipe.yaml"), run, resume=True, quiet=True)
+    states.append(load_checkpoint(run / "checkpoints" / "last.pt")["step"])
+    rates = [[state[name]["param_groups"][0]["lr"] for name in ("g_optimizer", "d_optimizer")] for state in states]
+    assert rates[0] == rates[1] and 0 < rates[0][0] < Recipe.load(run / "recipe.yaml").training.learning_rate
+
+
 def test_another_machine_is_said_on_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One and two threads give other bits (a crop of 64 pixels is enough): the promise is for the same number."""
     run = train(tiny_recipe(training__epochs=1, training__schedule="constant"), tmp_path / "run", quiet=True)

@@ -186,6 +186,9 @@ class TrainingStep(ABC):
         """Go on from a saved state."""
         for name, part in self._parts().items():
             part.load_state_dict(state_dict[name])
+        for name, optimizer in self.optimizers().items():
+            for group, saved in zip(optimizer.param_groups, state_dict[name]["param_groups"], strict=True):
+                group["lr"] = saved["lr"]  # until the schedule sets it for the next update: without one, the state is saved again as it was
 
     def _parts(self) -> dict[str, Stateful]:
         return {**self.networks(), **self.optimizers(), **self.pools(), **self.scalers()}
