@@ -25,7 +25,8 @@ from measured import Row, add_json, machine, ratios, versions, write_if_asked
 
 from transfigure.data.batch import Batch
 
-TOY = ["--sizes", "64", "--generators", "unet", "--batch", "2", "--rounds", "1", "--updates", "1", "--width", "2"]
+TOY = ["--sizes", "64", "--generators", "unet", "--batch", "2", "--rounds", "1", "--updates", "1", "--width", "2",
+       "--ways", "kept", "a batch, whole", "a batch, accumulated, anew"]  # fmt: skip
 """Arguments of a run that takes seconds."""
 WAYS: dict[str, dict[str, Any]] = {
     "kept": {},
