@@ -212,6 +212,19 @@ def test_what_is_not_a_state_dict_is_said(tmp_path: Path, content: object) -> No
         read_state(tmp_path / "net.pth")
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda value: torch.empty_like(value, device="meta"), "is a shape without values, and weights are real numbers"),
+        (lambda value: value.to(torch.complex64), "is a tensor of torch.complex64, and weights are real numbers"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_named(tmp_path: Path, change: Any, sentence: str) -> None:
+    torch.save({name: change(value) for name, value in reference_patch(6, 2, 1, "batch").items()}, tmp_path / "net.pth")
+    with pytest.raises(UserError, match=f"'model.0.weight' {sentence}"):
+        read_state(tmp_path / "net.pth")
+
+
 def test_a_small_file_cannot_ask_for_all_memory(tmp_path: Path) -> None:
     state = reference_patch(6, 2, 1, "batch") | {"model.0.weight": torch.zeros(1).expand(10**6, 10**4, 4, 4)}
     torch.save(state, tmp_path / "net.pth")

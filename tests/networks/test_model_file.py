@@ -94,6 +94,14 @@ def test_loading_moves_nobody_s_random_numbers(model: Path) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_a_model_is_not_written_into_a_run_whose_own_it_would_hide(tmp_path: Path) -> None:
+    tiny_translator().save(tmp_path / "run" / "model")
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="is a run, and a model in it would hide its own"):
+            tiny_translator().save(tmp_path / "run", overwrite)
+    assert [one.name for one in (tmp_path / "run").iterdir()] == ["model"]
+
+
 def test_an_older_model_is_replaced(model: Path) -> None:
     config = tiny_config("resnet", RESNET, size_multiple=4)
     save_model(model, tiny_translator(config).generator.state_dict(), config)

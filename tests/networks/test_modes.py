@@ -148,6 +148,16 @@ def test_a_network_that_keeps_no_statistics_is_the_same_in_both_modes() -> None:
         assert torch.equal(net(image()), batch)
 
 
+@pytest.mark.parametrize("norm", ["batch", "running"])
+def test_a_batch_norm_that_keeps_no_statistics_takes_those_of_each_image(norm: Any) -> None:
+    """It took those of the whole batch, so an image depended on its neighbours, and an exported file was another network."""
+    layer = nn.BatchNorm2d(3, track_running_stats=False)
+    x = torch.rand(2, 3, 5, 5) * torch.tensor([1.0, 9.0])[:, None, None, None]
+    alone = torch.cat([layer.train()(one[None]) for one in x])
+    with inference(layer, norm=norm):
+        assert torch.allclose(layer(x), alone, atol=1e-6)
+
+
 def test_threads_take_turns() -> None:
     net = network().train()
     with inference(net, seed=5):

@@ -23,6 +23,7 @@ from tests.tiny import noise_image, tiny_config, tiny_translator, write_images
 from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.errors import Missing, RunFailure, UserError
+from transfigure.networks.base import Generator
 from transfigure.networks.build import build_generator
 from transfigure.networks.model_file import Domain, Inference
 from transfigure.translation import export as module
@@ -395,6 +396,26 @@ def test_files_that_are_broken_or_something_else(exported: tuple[Translator, Pat
     for file, sentence in broken(exported[1], tmp_path):
         with pytest.raises(UserError, match=sentence):
             Translator.load(file)
+
+
+@pytest.mark.parametrize(
+    ("inside", "sentence"),
+    [
+        (lambda x: torch.nn.functional.dropout(x, 0.5, True), "draws random numbers inside"),
+        (lambda x: x + torch.randn_like(x), r"draws random numbers inside \(RandomNormal"),
+    ],
+)
+def test_random_numbers_that_no_seed_reaches_are_refused_by_their_reason(tmp_path: Path, inside: Any, sentence: str) -> None:
+    class Custom(Generator):
+        """Of somebody's own."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return inside(x).clamp(-1, 1)  # type: ignore[no-any-return]
+
+    translator = Translator(Custom(3, 3), tiny_config(), Inference())
+    with pytest.raises(UserError, match=sentence):
+        translator.export(tmp_path / "model.onnx", quiet=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_file_says_of_itself_is_checked() -> None:

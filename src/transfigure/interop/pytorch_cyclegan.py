@@ -26,6 +26,7 @@ from ..networks.base import Discriminator, Generator
 from ..networks.build import build_discriminator, build_generator
 from ..networks.model_file import Domain, Inference, ModelConfig
 from ..recipe.section import read_options
+from ..stored import brief
 from .checks import check_finite
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0a"
@@ -118,10 +119,15 @@ def _clean(state: object, path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} holds a {type(state).__name__} and not a state dict: give the file of one network's weights")
     cleaned = {}
     for key, value in state.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
+        if not isinstance(key, str):
+            raise UserError(f"{path} is not a state dict: {brief(key)} is no name of a tensor; give the file of one network's weights")
+        if not isinstance(value, Tensor):
             raise UserError(
                 f"{path} is not a state dict: {key!r} is a {type(value).__name__} and not a tensor; give the file of one network's weights"
             )
+        if value.is_meta or value.is_complex() or value.is_quantized:
+            what = "shape without values" if value.is_meta else f"tensor of {value.dtype}"
+            raise UserError(f"{path} is not a state dict as the reference writes it: {key!r} is a {what}, and weights are real numbers")
         # A few bytes that claim to be a huge tensor would be believed when the network is built.
         if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise UserError(f"{path} is not a state dict as the reference writes it: {key!r} claims more values than the file holds")

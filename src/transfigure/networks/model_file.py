@@ -216,8 +216,10 @@ def check_folder(folder: Path, overwrite: bool = False, *beside: str) -> None:
         beside: names of further files that are going to be written there.
 
     Raises:
-        UserError: files are there that this tool did not write, or links.
+        UserError: files are there that this tool did not write, or links; or it is a run, which has its own model.
     """
+    if (folder / "model" / CONFIG).is_file():
+        raise UserError(f"{folder} is a run, and a model in it would hide its own, {folder / 'model'}: choose another folder")
     names = [CONFIG] if (folder / CONFIG).exists() else [CONFIG, WEIGHTS, CARD, *beside]  # the others are known by the configuration
     check_outputs([folder / name for name in names], overwrite)
 

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from .blocks import BottleneckNorm, NoiseInjection
@@ -60,7 +60,9 @@ def inference(
             _set(layer, "training", makes_noise, undo)
             if makes_noise and (seed is not None or given is not None):
                 _replace_forward(layer, functools.partial(_with_noise, layer, stream), undo)
-            if norm == "batch" and isinstance(layer, _NormBase) and layer.track_running_stats:
+            gathered = isinstance(layer, _NormBase) and layer.track_running_stats
+            # a batch norm without running statistics takes those of the batch in either mode; instance norm is of each image already
+            if (norm == "batch" and gathered) or (isinstance(layer, _BatchNorm) and layer.running_mean is None):
                 _replace_forward(layer, functools.partial(_with_own_statistics, layer), undo)
         yield stream
 

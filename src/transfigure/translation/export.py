@@ -368,6 +368,9 @@ def _measured(
     if about.precision == "float32":
         return replace(about, measured=measured), sizes
     batches = [image[None] for image in held_out] or check_images(network)
+    if held_out:
+        shapes = sorted({tuple(image.shape[-2:]) for image in held_out})
+        sizes = tuple(" x ".join(map(str, (sum(image.shape[-2:] == shape for image in held_out), *shape))) for shape in shapes)
     levels, decibels = _grey_levels(network, engines[0], batches, quiet)
     if not levels <= GREY_LEVELS:
         raise UserError(

@@ -131,6 +131,7 @@ def onnx_graph(generator: Generator, how: Inference, noise: Sequence[NoiseInput]
     assert written is not None
     model = written.model_proto
     _strip(model)
+    _check_nodes(generator, model)
     if generator.only_size is None and (multiple, generator.smallest_input) != (1, 1):
         _pad_inside(model, multiple, generator.smallest_input)
     return model
@@ -189,6 +190,23 @@ def _examples(generator: Generator, noise: Sequence[NoiseInput], multiple: int) 
 def _linear(dimension: Any, factor: Fraction, more: int) -> Any:
     scaled = dimension if factor == 1 else int(factor) * dimension
     return scaled if not more else scaled + more
+
+
+_RANDOM = {"Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+
+
+def _check_nodes(generator: Generator, model: Any) -> None:
+    """See that no engine has to draw random numbers, which each does in its own way.
+
+    Raises:
+        UserError: the network draws some in a way that no seed reaches.
+    """
+    for node in [*model.graph.node, *(node for function in model.functions for node in function.node)]:
+        if node.op_type in _RANDOM:
+            raise UserError(
+                f"this {type(generator).__name__} draws random numbers inside ({node.op_type}), which no seed reaches: make its noise by "
+                "layers, nn.Dropout or NoiseInjection, or translate with the model itself"
+            )
 
 
 def _strip(model: Any) -> None:

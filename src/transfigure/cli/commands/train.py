@@ -72,6 +72,11 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
             overrides[key] = value
     if options.start_from is not None and options.resume:
         raise UserError("--from begins a new training, and --resume goes on with one from its own checkpoint: leave out one of them")
+    if options.start_from is not None and "training.start_from" in overrides:
+        raise UserError(
+            f"--from {options.start_from} and --training.start_from {overrides['training.start_from']} both say what to begin with: leave "
+            "out one of them"
+        )
     start_from = options.start_from if options.resume else options.start_from or overrides.get("training.start_from")
     if start_from is not None and start_from != "null":
         from ..imports import uncollected
