@@ -169,6 +169,11 @@ ADDITIONS = [
         tested=2,
     ),
     Addition(
+        *("engine", "by_numpy", "translation/engines/by_numpy.py", "engine.py"),
+        help=("translate --help", "by_numpy"),
+        tested=4,
+    ),
+    Addition(
         *("command", "gallery", "cli/commands/gallery.py", ""),
         help=("--help", "gallery write a page of all images in a folder"),
         tested=7,

@@ -307,6 +307,7 @@ OUR_OWN = {
     "studies/ablation/variants.py:_runs_in": "runs",
     "training/preview.py:draw": "a run's samples",
     "training/run_directory.py": "what a run directory holds",
+    "training/start.py:_find": "networks of a training with the reference",
     "translation/folder.py:neighbours": "outputs of another format beside those that are written",
 }
 """Functions (or whole files) outside ``data/`` that list folders, and what they list; none looks for images to read."""
