@@ -23,7 +23,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +72,7 @@ def open_file(file: Path) -> BinaryIO:
 def sha256_of(file: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal digits."""
     with open_file(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(cast("io.BufferedReader", stream), "sha256").hexdigest()
 
 
 def write_archive(stream: BinaryIO, write: Callable[[BinaryIO], None]) -> None:

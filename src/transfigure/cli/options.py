@@ -60,8 +60,8 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument(
         "--engine",
         metavar="NAME",
-        help=f"what runs the model: {', '.join(names('engine'))}, or auto, the fastest that is installed and exact (default: torch for models, "
-        "auto for exported files)",
+        help=f"what runs the model: {', '.join(names('engine'))}, or auto, the fastest that is installed and exact (default: "
+        "torch for models, auto for exported files)",
     )
     add_value_range(parser, "of another's .onnx file, or of the files of two folders: values that stand for black and white")
     parser.add_argument("--layout", choices=["nchw", "nhwc"], help="of another's .onnx file (default: found out from its shapes)")

@@ -437,6 +437,6 @@ def _draft_folder(out: Path) -> Iterator[str]:
             yield folder
     except BaseException:
         with contextlib.suppress(OSError):  # one that somebody else has put something into stays
-            for folder in new:
-                folder.rmdir()
+            for made in new:
+                made.rmdir()
         raise
