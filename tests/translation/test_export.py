@@ -462,6 +462,41 @@ def test_a_model_is_converted_once_for_another_engine(
     assert auto.engine.name in ("torch", *ENGINES)
 
 
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_where_nothing_can_be_kept_a_model_is_converted_each_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """A home that is read-only, or full, was the end of it."""
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("TRANSFIGURE_CACHE", str(tmp_path / "file" / "cache"))
+    trained().save(tmp_path / "model")
+    converted = Translator.load(tmp_path / "model", engine=engine)
+    assert "note: the converted model is not kept" in capsys.readouterr().err
+    batch = torch.rand(1, 3, 40, 24) * 2 - 1
+    assert (trained().translate_tensor(batch) - converted.translate_tensor(batch)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2", "model.xml"])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+    traced: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    import errno
+
+    import openvino
+
+    def full(*arguments: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def broken_stream(*arguments: Any, **more: Any) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")  # as openvino 2026.4.1 words it
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(openvino, "save_model", broken_stream)
+    with pytest.raises(RunFailure, match=rf"(the disk is full while writing|cannot write) .*{name}"):
+        traced.export(tmp_path / name, format={"onnx": "onnx", "pt2": "torch", "xml": "openvino"}[name.rpartition(".")[2]], quiet=True)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_other_engines_auto_is_torch(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_translator().save(tmp_path / "model")
     find = importlib.util.find_spec

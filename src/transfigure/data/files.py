@@ -297,6 +297,12 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def refusal(error: BaseException, path: Path) -> TransfigureError | None:
+    """The sentence for an operating system's refusal to write ``path``, if that is what lies behind an error."""
+    cause = _os_error_behind(error)
+    return None if cause is None else _worded(cause, path, 0)
+
+
 def _os_error_behind(error: BaseException) -> OSError | None:
     seen: BaseException | None = error
     while seen is not None:

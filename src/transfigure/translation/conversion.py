@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,8 +14,8 @@ import torch
 
 from .. import registry
 from .._version import __version__
-from ..data.files import home_path, write_atomically
-from ..errors import Missing, UserError
+from ..data.files import home_path, refusal, write_atomically
+from ..errors import Missing, RunFailure, UserError
 from ..networks.model_file import Inference, Norm
 from ..progress import say
 from .engines.base import GraphEngine, InferenceEngine
@@ -98,9 +99,9 @@ class ConvertedEngine(InferenceEngine):
             Missing, UserError: as :func:`choose_engine`.
         """
         if norm not in self._engines:
-            file, about = self._kept(norm)
+            model, about = self._kept(norm)
             name = self.chosen_of(about)
-            self._engines[norm] = registry.resolve("engine", name)(file, about, f"the model, converted for {name},")
+            self._engines[norm] = registry.resolve("engine", name)(model, about, f"the model, converted for {name},")
             self._engines[norm].difference = about.measured.get(f"{name}_largest")
             self._abouts[norm] = about
             self.name, self.difference = name, self._engines[norm].difference  # type: ignore[misc]
@@ -124,28 +125,40 @@ class ConvertedEngine(InferenceEngine):
         others = ", ".join(f"{name} {number:.3g}" for number, name in times if name != self.name)
         return f"{self.describe()} ({own:.3g} ms for an image of the size of training; {others})"
 
-    def _kept(self, norm: Norm) -> tuple[Path, About]:
+    def _keep(self, file: Path, data: bytes) -> Path | bytes:
+        """The file, or where none can be written the bytes: a read-only home is no reason to do without an engine."""
+        try:
+            _write(file, data)
+        except (OSError, UserError, RunFailure) as error:
+            if not self._quiet:
+                say(
+                    f"note: the converted model is not kept, so it is converted each time: {error} ($TRANSFIGURE_CACHE names another place)"
+                )
+            return data
+        return file
+
+    def _kept(self, norm: Norm) -> tuple[Path | bytes, About]:
         """The converted file, with measurements of all wanted engines."""
         network = self._network.running(Inference(norm=norm))
         file = engines_root() / f"{_key(network)}.onnx"
-        about = None
-        if file.is_file():
-            try:
-                about = about_of(file)
-            except UserError:
-                about = None  # cut off, or of a version to come: it is made anew
+        about: About | None = None
+        model: Path | bytes | None = None
+        with contextlib.suppress(OSError, UserError):  # not readable, cut off, or of a version to come: it is made anew
+            about = about_of(file) if file.is_file() else None
+            model = file
         graph = None
         if about is None:
             if not self._quiet:
                 say(f"converting the model for {' and '.join(self._wanted)}, once; kept in {file.parent}")
             about = describe(network)
             graph = onnx_graph(network.generator, about.inference, about.noise, about.multiple)
-            _write(file, with_about(graph, about))
+            model = self._keep(file, with_about(graph, about))
+        assert model is not None
         measured = dict(about.measured)
         for name in self._wanted:
             if f"{name}_ms" in measured:
                 continue
-            engine = registry.resolve("engine", name)(file, about, f"the model, converted for {name},")
+            engine = registry.resolve("engine", name)(model, about, f"the model, converted for {name},")
             largest, _ = largest_difference(network, engine)
             if not largest <= EXACT:
                 raise UserError(f"{name} gives outputs that differ from torch's by {largest:.2g} on [-1, 1]: take the engine torch")
@@ -157,9 +170,11 @@ class ConvertedEngine(InferenceEngine):
                 import onnx
 
                 graph = onnx.load(file)
-            _write(file, with_about(graph, about))
-        os.utime(file)
-        return file, about
+            data = with_about(graph, about)
+            model = self._keep(file, data) if isinstance(model, Path) else data
+        with contextlib.suppress(OSError):
+            os.utime(file)
+        return model, about
 
 
 def engines_root() -> Path:

@@ -6,6 +6,7 @@ What is written is run by its own engine before it gets its name: on sizes squar
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import math
@@ -22,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.files import write_atomically
+from ..data.files import refusal, write_atomically
 from ..data.ownership import check_outputs
-from ..errors import Missing, UserError
+from ..errors import Missing, TransfigureError, UserError
 from ..integrity import sha256_of
 from ..interop.pytorch_cyclegan import open_generator, write_reference
 from ..progress import say, track
@@ -297,7 +298,21 @@ def _save_openvino(file: Path, graph: Any, about: About) -> None:
 
     model = read_graph(graph.SerializeToString(), str(file))
     model.set_rt_info(about.to_json(), [KEY])
-    openvino.save_model(model, str(file), compress_to_fp16=about.precision == "float16")
+    try:
+        openvino.save_model(model, str(file), compress_to_fp16=about.precision == "float16")
+    except RuntimeError as error:
+        if "iostream" not in str(error):
+            raise
+        full = shutil.disk_usage(file.parent).free < len(graph.SerializeToString())
+        number = errno.ENOSPC if full else errno.EIO  # it says that a write failed, and not why (openvino 2026.4.1)
+        raise OSError(number, os.strerror(number)) from error
+
+
+def _save_program(file: Path, program: Any, beside: dict[str, str] | None = None) -> None:
+    """By way of memory: where the disk is full torch's own writer ends the process (torch 2.13.0)."""
+    stream = io.BytesIO()
+    torch.export.save(program, stream, extra_files=beside or {})
+    file.write_bytes(stream.getbuffer())
 
 
 def _engines_for(file: Path, about: About) -> list[GraphEngine]:
@@ -399,9 +414,9 @@ def _export_torch(network: TrainedNetwork, out: Path, about: About) -> Exported:
 
     with _draft_folder(out) as folder:
         draft = Path(folder) / out.name
-        torch.export.save(program, draft)
+        _save_program(draft, program)
         about, sizes = _measured(network, [Program(draft)], about, (), out, quiet=True)
-        torch.export.save(program, draft, extra_files={KEY: about.to_json()})
+        _save_program(draft, program, {KEY: about.to_json()})
         write_atomically(out, lambda stream: _copy(draft, stream))
     return Exported(out, about, sizes)
 
@@ -435,8 +450,10 @@ def _draft_folder(out: Path) -> Iterator[str]:
     try:
         with tempfile.TemporaryDirectory(prefix=".exporting-", dir=out.parent) as folder:
             yield folder
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):  # one that somebody else has put something into stays
-            for made in new:
-                made.rmdir()
+            for one in new:
+                one.rmdir()
+        if isinstance(error, Exception) and not isinstance(error, TransfigureError) and (sentence := refusal(error, out)) is not None:
+            raise sentence from error
         raise
