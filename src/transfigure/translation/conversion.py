@@ -14,7 +14,7 @@ import torch
 
 from .. import registry
 from .._version import __version__
-from ..data.files import home_path, refusal, write_atomically
+from ..data.files import home_path, write_atomically
 from ..errors import Missing, RunFailure, UserError
 from ..networks.model_file import Inference, Norm
 from ..progress import say
