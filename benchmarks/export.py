@@ -50,6 +50,7 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
     ("resnet", {"width": 16, "blocks": 3, "dropout": 0.5, "upsampling": "resize", "downsampling": "blur", "norm": "batch"}),
     ("quarter", {"width": 16, "depth": 4, "norm": "batch", "dropout": 0.3, "upsampling": "pixel_shuffle"}),
 ]
+PARTS = ("differences", "pass", "folder")
 MODES = [Inference(norm, noise) for norm in ("batch", "running") for noise in ("dropout", "none")]
 
 
@@ -226,11 +227,15 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kinds", type=int, default=len(KINDS), help="generators in the table of differences")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     add_json(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
-        differences(options.kinds, place)
+        if "differences" in options.parts:
+            differences(options.kinds, place)
+        if options.parts == ["differences"]:
+            return
         unet = {"width": options.width, "depth": options.depth, "dropout_skip": 1}
         own = Translator.load(options.model) if options.model else translator("unet", unet, Inference(), options.size)
         files = {precision: place / f"{precision}.onnx" for precision in ("float32", "int8")}
@@ -238,7 +243,8 @@ def main() -> None:
         own.export(files["float32"], quiet=True)
         _export_8_bits(own, files["int8"], calibration)
         ms = passes(options, files, own)
-        folders(options, files, own, ms, place)
+        if "folder" in options.parts:
+            folders(options, files, own, ms, place)
 
 
 def _export_8_bits(own: Translator, file: Path, images: list[torch.Tensor]) -> None:
