@@ -23,7 +23,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from measured import Row, add_json, number, ratios, write_if_asked
 from PIL import Image
@@ -35,6 +34,7 @@ from transfigure.networks.model_file import Domain, Inference, ModelConfig
 from transfigure.translation.engines.base import InferenceEngine
 from transfigure.translation.export import check_images
 from transfigure.translation.translator import Translator
+from transfigure.worlds.facades.dataset import Rendering
 
 TOY = ["--images", "3", "--size", "32", "--rounds", "1", "--width", "4", "--depth", "4", "--kinds", "1"]
 """Arguments of a run that takes seconds."""
@@ -166,10 +166,8 @@ def folders(options: argparse.Namespace, files: dict[str, Path], own: Translator
     """Print what whole commands take over a folder of files."""
     source = place / "in"
     source.mkdir()
-    stream = np.random.default_rng(0)
-    for index in range(options.images):  # even areas with edges, as label maps and photos have
-        small = stream.integers(0, 256, (options.size // 8, options.size // 8, 3), np.uint8)
-        Image.fromarray(small).resize((options.size, options.size), Image.Resampling.BICUBIC).save(source / f"{index:05}.png")
+    for index in range(options.images):
+        Image.fromarray(Rendering(0, index, "labels", options.size).read()).save(source / f"{index:05}.png")
     own.save(place / "model")
     print(f"| {options.images} files of {options.size} x {options.size} | s | images/s | passes, s | ratio | against the reference |")
     print("|---|---|---|---|---|---|")

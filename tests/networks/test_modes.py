@@ -3,12 +3,14 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from transfigure.networks.build import build_generator
 from transfigure.networks.modes import inference
+from transfigure.networks.noise import draw_all
 
 
 def network(**options: Any) -> nn.Module:
@@ -177,6 +179,44 @@ def test_threads_take_turns() -> None:
         thread.join()
     assert not wrong
     assert_same(before, everything(net))
+
+
+@pytest.mark.parametrize("norm", ["batch", "running"])
+def test_an_image_of_a_batch_is_translated_as_if_it_were_alone(norm: Any) -> None:
+    """Among others of quite another content, and with the noise of the seed."""
+    net, batch = network(), torch.cat([image(seed=1), image(seed=2) * 0.1 + 0.8, torch.zeros(1, 1, 16, 16)])
+    with inference(net, norm, seed=5):
+        alone = []
+        for one in batch:
+            with inference(net, norm, seed=5):
+                alone.append(net(one[None]))
+    with inference(net, norm, seed=5):
+        assert torch.allclose(net(batch), torch.cat(alone), atol=1e-6)
+
+
+def test_the_noise_is_a_function_of_the_seed_alone() -> None:
+    """What each layer gets is what numpy draws from the seed, in the order of the layers: engines without torch draw the same."""
+    net = network(noise=True)
+    with inference(net, seed=9) as stream:
+        expected = net(image())
+    maps = [torch.from_numpy(one) for one in draw_all(stream.maps, 9)]
+    assert {one.kind for one in stream.maps} == {"dropout", "normal"}
+    with inference(net, given=maps):
+        assert torch.equal(net(image()), expected)
+    with inference(net, given=[torch.from_numpy(one.neutral()) for one in stream.maps]):
+        neutral = net(image())
+    with inference(net, noise="none"):
+        assert torch.allclose(net(image()), neutral, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.25), nn.Dropout2d(0.25), nn.Dropout(1.0)])
+def test_dropout_keeps_what_it_says(layer: Any) -> None:
+    x = torch.ones(1, 400, 10, 10)
+    with inference(layer, seed=1):
+        y = layer(x)
+    kept = (y != 0).float().mean()
+    assert abs(kept - (1 - layer.p)) < 0.07 and set(y.unique().tolist()) <= {0.0, float(np.float32(1 / 0.75))}
+    assert isinstance(layer, nn.Dropout) or (y.flatten(2).std(2) == 0).all(), "whole channels"
 
 
 @pytest.mark.gpu

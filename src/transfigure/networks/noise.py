@@ -34,6 +34,8 @@ class NoiseMap:
         """The map for the next pass, ``[1, C, H, W]``."""
         if self.kind == "normal":
             return stream.standard_normal((1, *self.shape), dtype=np.float32)
+        if self.probability == 1:
+            return np.zeros((1, *self.shape), np.float32)
         kept = stream.random((1, *self.shape), dtype=np.float32) >= np.float32(self.probability)
         return kept.astype(np.float32) / np.float32(1 - self.probability)
 

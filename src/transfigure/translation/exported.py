@@ -63,7 +63,7 @@ class NoiseInput:
                 raise ValueError(f"its noise {brief(name)} has the size {brief(str(rule))}")
         if not isinstance(name, str) or kind not in ("dropout", "normal") or type(channels) is not int or not 0 < channels <= 1 << 20:
             raise ValueError(f"its noise {brief(name)} is {brief(kind)} of {brief(channels)} channels")
-        if not isinstance(probability, int | float) or not 0 <= probability < 1:
+        if not isinstance(probability, int | float) or not 0 <= probability <= 1:
             raise ValueError(f"its noise {brief(name)} has the probability {brief(probability)}")
         return cls(name, kind, float(probability), channels, rules[0], rules[1])
 

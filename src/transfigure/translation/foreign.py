@@ -49,6 +49,9 @@ class ForeignEngine(GraphEngine):
         low, high = self.value_range
         return f"{self.inner.name}, {self.dtype}, values from {number(low)} to {number(high)}, {self.layout}"
 
+    def modes(self, how: Inference) -> str:  # noqa: D102
+        return "what its makers wrote into it"
+
     def signature(self) -> tuple[list[Port], list[Port]]:  # noqa: D102
         return self.inner.signature()
 

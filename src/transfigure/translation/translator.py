@@ -156,14 +156,12 @@ class Translator:
             f"{side.channels} x {side.dtype}" + (f" in {side.value_range}" if side.value_range else "")
             for side in (self.config.source, self.config.target)
         )
-        how = self.inference
-        noise = f"dropout, seed {how.seed}" if how.noise == "dropout" else "none"
         return "\n".join(
             (
                 f"Translator({self.config.generator}, {describe_checkpoint(self.config.checkpoint)}",
                 f"  images: {source} -> {target}, any size"
                 + (f" (resized to {self.generator.only_size})" * bool(self.generator.only_size)),
-                f"  runs with: norm {how.norm}, noise {noise}",
+                f"  runs with: {self.engine.modes(self.inference)}",
                 f"  engine: {self.engine.describe()}",
                 f"  from: {self.origin or 'memory'})",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         f"checked:  {written.words()}, on images of {', '.join(written.sizes)}" if written.sizes else f"checked:  {written.words()}"
     )
     if kind in ("onnx", "openvino"):
-        print_result(f"next:     transfigure translate {out} INPUT OUTPUT")
+        print_result(f"next:     transfigure translate {shlex.quote(str(out))} INPUT OUTPUT")
     return 0
 
 

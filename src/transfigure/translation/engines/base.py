@@ -51,6 +51,10 @@ class InferenceEngine(ABC):
             RuntimeError, MemoryError: an image is too large.
         """
 
+    def modes(self, how: Inference) -> str:
+        """``norm batch, noise dropout, seed 0``."""
+        return f"norm {how.norm}, noise {how.noise}" + (f", seed {how.seed}" if how.noise == "dropout" else "")
+
     def describe(self) -> str:
         """``onnxruntime, float32, at most 2.5e-06 from torch``."""
         far = "" if not self.difference else f", at most {self.difference:.1e} from torch"
