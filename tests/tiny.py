@@ -89,3 +89,35 @@ def needs_any_name(folder: Path) -> None:
     finally:
         link.unlink(missing_ok=True)
     probe.unlink()
+
+
+def turning_around(file: Path, layout: str = "nchw", dtype: int = 1, shape: tuple[Any, ...] = ("n", 3, "h", "w")) -> Path:
+    """An ONNX file of nobody's that turns an image's values around: black to white, and red to blue.
+
+    Args:
+        file: to write.
+        layout: of its axes.
+        dtype: ``onnx.TensorProto.FLOAT``, or another.
+        shape: of its input and output.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    top = 255.0 if dtype == onnx.TensorProto.UINT8 else 1.0
+    axis = 1 if layout == "nchw" else 3
+    nodes = [
+        helper.make_node("Cast", ["image"], ["values"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Gather", ["values", "order"], ["swapped"], axis=axis),
+        helper.make_node("Sub", ["top", "swapped"], ["result"]),
+    ]
+    out = tuple(shape)
+    constants = [numpy_helper.from_array(np.array([2, 1, 0]), "order"), numpy_helper.from_array(np.float32(top), "top")]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", dtype, shape)],
+        [helper.make_tensor_value_info("result", onnx.TensorProto.FLOAT, out)],
+        constants,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), file)
+    return file

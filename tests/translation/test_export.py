@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.tiny import noise_image, tiny_config, tiny_translator, write_images
+from tests.tiny import noise_image, tiny_config, tiny_translator, turning_around, write_images
 from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.errors import Missing, RunFailure, UserError
@@ -545,30 +545,6 @@ except ImportError:
 # ---- from other programs ---------------------------------------------------------------------------------------------------
 
 
-def foreign(file: Path, layout: str = "nchw", dtype: int = onnx.TensorProto.FLOAT, shape: tuple[Any, ...] = ("n", 3, "h", "w")) -> Path:
-    """A graph that turns an image's values around: black to white, and red to blue."""
-    from onnx import helper, numpy_helper
-
-    top = 255.0 if dtype == onnx.TensorProto.UINT8 else 1.0
-    axis = 1 if layout == "nchw" else 3
-    nodes = [
-        helper.make_node("Cast", ["image"], ["values"], to=onnx.TensorProto.FLOAT),
-        helper.make_node("Gather", ["values", "order"], ["swapped"], axis=axis),
-        helper.make_node("Sub", ["top", "swapped"], ["result"]),
-    ]
-    out = tuple(shape)
-    constants = [numpy_helper.from_array(np.array([2, 1, 0]), "order"), numpy_helper.from_array(np.float32(top), "top")]
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("image", dtype, shape)],
-        [helper.make_tensor_value_info("result", onnx.TensorProto.FLOAT, out)],
-        constants,
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), file)
-    return file
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     ("layout", "dtype", "shape", "how"),
@@ -579,7 +555,7 @@ def foreign(file: Path, layout: str = "nchw", dtype: int = onnx.TensorProto.FLOA
     ],
 )
 def test_anybody_s_file(tmp_path: Path, engine: str, layout: str, dtype: int, shape: Any, how: Any) -> None:
-    file = foreign(tmp_path / "negative.onnx", layout, dtype, shape)
+    file = turning_around(tmp_path / "negative.onnx", layout, dtype, shape)
     translator = Translator.load(file, engine=engine, quiet=True, **how)
     image = noise_image(24, 24)
     assert np.array_equal(translator(image), 255 - image[:, :, ::-1])
@@ -590,7 +566,7 @@ def test_anybody_s_file(tmp_path: Path, engine: str, layout: str, dtype: int, sh
 
 
 def test_anybody_s_file_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, source = foreign(tmp_path / "negative.onnx"), write_images(tmp_path / "in", "a.png")
+    file, source = turning_around(tmp_path / "negative.onnx"), write_images(tmp_path / "in", "a.png")
     words = ["translate", str(file), str(source), str(tmp_path / "out")]
     assert main(words) == 2
     assert "does not say which values stand for black and white: add --value_range LOW HIGH" in capsys.readouterr().err

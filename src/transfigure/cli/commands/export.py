@@ -64,7 +64,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     check_format(out, kind, options.precision)
     translator = open_model(options)
-    images = [] if options.precision == "float32" else _images(translator, options.calibration, options.quiet)
+    wanted = options.precision == "int8" or options.calibration is not None
+    images = _images(translator, options.calibration, options.quiet) if wanted else []
     written = translator.export(
         out, format=kind, precision=options.precision, images=images, overwrite=options.overwrite, quiet=options.quiet
     )
