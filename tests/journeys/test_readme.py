@@ -171,6 +171,8 @@ def follow(capsys: pytest.CaptureFixture[str], line: str) -> None:
         _installs(words)
     elif program == "hf":  # the hub's own command
         assert words == ["auth", "login"], line
+    elif any(word.startswith("hub:") for word in words):  # nothing is downloaded here
+        assert "cannot be reached" in refused(capsys, line)
     else:
         assert program == "transfigure", f"no test knows how to follow: {line}"
         promise = globals().get(f"_{words[0]}")  # what else a command owes than to succeed
