@@ -6,8 +6,6 @@ import importlib.util
 import json
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from PIL import Image
 
 from tests.tiny import noise_image, tiny_config, tiny_translator, turning_around, write_images
 from transfigure.cli.main import main
@@ -503,43 +500,6 @@ def test_without_other_engines_auto_is_torch(tmp_path: Path, capsys: pytest.Capt
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name in ENGINES else find(name, *more))
     assert Translator.load(tmp_path / "model", engine="auto").engine.name == "torch"
     assert "the engine is torch, since no other is installed: pip install 'transfigure[export]'" in capsys.readouterr().err
-
-
-# ---- without torch ---------------------------------------------------------------------------------------------------------
-
-
-def script() -> str:
-    """The one that the page shows."""
-    page = (ROOT / "docs" / "how-to" / "export.md").read_text(encoding="utf-8")
-    return next(block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "onnxruntime" in block)
-
-
-def test_the_page_s_script_gives_the_pictures_without_torch(exported: tuple[Translator, Path], tmp_path: Path) -> None:
-    """In a process whose only packages are those that it says it needs, and what onnxruntime itself depends on."""
-    translator, file = exported
-    packages = tmp_path / "packages"
-    packages.mkdir()
-    for name in ("numpy", "numpy.libs", "onnxruntime", "PIL", "pillow.libs", "google", "flatbuffers", "packaging"):
-        place = Path(np.__file__).parents[1] / name
-        if place.exists():
-            (packages / name).symlink_to(place)
-    (tmp_path / "script.py").write_text(script())
-    Image.fromarray(noise_image(20, 37)).save(tmp_path / "in.png")
-    arguments = [str(file), str(tmp_path / "in.png"), str(tmp_path / "out.png")]
-    check = f"""
-import sys, runpy
-sys.path.insert(0, {str(packages)!r})
-sys.argv[1:] = {arguments!r}
-runpy.run_path({str(tmp_path / "script.py")!r})
-try:
-    import torch
-except ImportError:
-    print("no torch here")
-"""
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", check], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "no torch here\n"), done.stderr
-    expected = translator.translate_array(images.read(tmp_path / "in.png")).astype(int)
-    assert abs(expected - images.read(tmp_path / "out.png")).max() <= 1
 
 
 # ---- from other programs ---------------------------------------------------------------------------------------------------
