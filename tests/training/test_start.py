@@ -181,7 +181,7 @@ def test_what_a_reference_s_file_does_not_say_is_the_recipe_s(tmp_path: Path, ca
     start = open_start(folder)
     assert [*start.weights] == ["generator", "discriminator"] and start.state == "from latest_net_G.pth, latest_net_D.pth"
     (folder / "latest_net_G.pth").rename(folder / "3_net_G.pth")
-    with pytest.raises(UserError, match=r"facades holds no latest_net_G_A\.pth: there are 3_net_G\.pth"):
+    with pytest.raises(UserError, match=r"facades holds no latest_net_G\.pth: there are 3_net_G\.pth"):
         starting_from(folder)
 
 
