@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from transfigure import register
 from transfigure.errors import UserError
-from transfigure.translation.engines.base import GraphEngine, Port
+from transfigure.translation.engines.base import FileEngine, Port
 from transfigure.translation.exported import About
 
 
 @register("engine", "by_numpy", module="onnx", extra="export", order=9)
-class NumpyEngine(GraphEngine):
+class NumpyEngine(FileEngine):
     """The evaluator that comes with the package ``onnx``.
 
     Args:

@@ -10,6 +10,8 @@ import contextlib
 import io
 import os
 import sys
+import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +74,50 @@ def say(message: str, lines: bool = False) -> None:
 def on_terminal() -> bool:
     """Whether a person looks on while it runs."""
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+class _Ignored:
+    """How many threads are where warnings are ignored; the first to come ignores them, the last to leave does no longer."""
+
+    def __init__(self) -> None:
+        self.lock, self.threads, self.before = threading.Lock(), 0, warnings.catch_warnings()
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.threads == 0:
+                self.before = warnings.catch_warnings()
+                self.before.__enter__()
+                warnings.simplefilter("ignore")
+            self.threads += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.threads -= 1
+            if self.threads == 0:
+                self.before.__exit__(None, None, None)
+
+
+_ignored = _Ignored()
+
+
+def _forget_other_threads() -> None:
+    global _ignored
+    _ignored = _Ignored()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """A library's asides are not shown; for many threads at once, where ``warnings.catch_warnings`` lets each undo another's."""
+    mine = _ignored
+    mine.enter()
+    try:
+        yield
+    finally:
+        mine.leave()
 
 
 def open_streams() -> None:

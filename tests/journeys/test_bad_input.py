@@ -396,7 +396,8 @@ def test_the_disk_fills_up_in_translation_and_evaluation(
     FullDisk(monkeypatch, "2.png", grace=0)
     said = refused(capsys, f"transfigure translate {copy} data made --half none --quiet", code=1)
     assert said.startswith("the disk is full while writing made/2.png") and "free some space" in said and "\n" not in said
-    assert sorted(file.name for file in Path("made").iterdir()) == ["0.png", "1.png"]
+    made = {file.name for file in Path("made").iterdir()}  # the next one may have been on its way to the disk already
+    assert {"0.png", "1.png"} <= made and "2.png" not in made
     for file, line in {
         "evaluation/evaluation.json": f"transfigure evaluate {copy} data --split train --quiet",
         "report.html": f"transfigure report {copy}",

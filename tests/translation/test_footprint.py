@@ -34,6 +34,15 @@ def test_asking_moves_no_random_numbers_and_no_weights() -> None:
     assert all(torch.equal(before[name], value) for name, value in generator.state_dict().items())
 
 
+def test_asking_does_not_touch_a_network_that_is_at_work() -> None:
+    """A folder's next image is looked at while the last one is translated: whatever runs while the question runs is another network."""
+    ran: list[torch.nn.Module] = []
+    generator = build_generator("unet", 3, 3, {"width": 8, "depth": 4})
+    with torch.nn.modules.module.register_module_forward_pre_hook(lambda module, _: ran.append(module)):
+        assert Footprint(generator).of(4096, 4096) > 0
+    assert ran and not {*map(id, ran)} & {*map(id, generator.modules())}
+
+
 @pytest.fixture
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda: 900_000_000)

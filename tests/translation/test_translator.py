@@ -93,6 +93,14 @@ def test_a_pixel_is_padded_even_where_the_size_is_a_multiple() -> None:
     assert tiny_translator(tiny_config("resnet", RESNET, size_multiple=4))(noise_image(4, 4)).shape == (4, 4, 3)
 
 
+def test_another_generator_runs_from_then_on() -> None:
+    translator = tiny_translator()
+    image = torch.rand(1, 3, 20, 24) * 2 - 1
+    translator.generator = Copy()
+    assert torch.equal(translator.translate_tensor(image), image)
+    assert torch.equal(replace(tiny_translator(), generator=Copy()).translate_tensor(image), image)
+
+
 # ---- noise and statistics -----------------------------------------------------------------------------------------------
 
 

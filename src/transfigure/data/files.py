@@ -154,6 +154,13 @@ def real_path(path: str | Path) -> Path:
         return path.absolute()
 
 
+def cache_place(name: str) -> Path:
+    """A folder of this name in ``$TRANSFIGURE_CACHE``, else in ``$XDG_CACHE_HOME/transfigure``, else in ``~/.cache/transfigure``."""
+    if own := os.environ.get("TRANSFIGURE_CACHE"):
+        return home_path(own).absolute() / name
+    return home_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "transfigure" / name
+
+
 def home_path(path: str | Path) -> Path:
     """The path with a leading ``~`` as the home folder; ``~nobody``, of a user that there is not, stays a name like any other."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises there

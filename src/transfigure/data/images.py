@@ -13,7 +13,6 @@ import contextlib
 import io
 import math
 import os
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from PIL.ImageFile import ImageFile
 
 from .._version import __version__
 from ..errors import TransfigureError, UserError
+from ..progress import without_warnings
 from ..stored import brief
 from .file_facts import FileFacts, Orientation
 from .files import write_atomically
@@ -348,8 +348,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"cannot read {path}: {reason.lower()}; check its name and permissions") from error
-    with stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a decoder's asides on damaged bytes; what matters is raised
+    with stream, without_warnings():  # a decoder's asides on damaged bytes; what matters is raised
         kind = "image"
         try:
             kind = _sniffed(_head(stream), path)
@@ -580,8 +579,7 @@ def software(path: str | Path) -> str | None:
                 return metadata.software_of_png(stream)
             if kind == "TIFF":
                 return metadata.software_of_tiff(stream)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with without_warnings():
                 exif = _PLUGINS[kind](stream).info.get("exif")
             return metadata.software_of_tiff(io.BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else ""
         except Exception:  # on damaged bytes a decoder may raise anything at all

@@ -58,7 +58,7 @@ from ..progress import say
 from ..recipe import Data
 from ..stored import read_json
 from ..wording import counted
-from .files import LOCK, home_path, is_unfinished, open_to_write, write_json
+from .files import LOCK, cache_place, is_unfinished, open_to_write, write_json
 from .pixels import Array
 from .transforms import Geometry
 
@@ -94,10 +94,8 @@ _MOST = 2**20
 
 
 def cache_root() -> Path:
-    """``data`` in ``$TRANSFIGURE_CACHE``, else in ``$XDG_CACHE_HOME/transfigure``, else in ``~/.cache/transfigure``."""
-    if own := os.environ.get("TRANSFIGURE_CACHE"):
-        return home_path(own).absolute() / "data"
-    return home_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "transfigure" / "data"
+    """The folder of prepared data."""
+    return cache_place("data")
 
 
 def cache_folder(section: Data, geometry: Geometry, quiet: bool = False) -> Path | None:

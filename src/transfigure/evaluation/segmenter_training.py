@@ -33,9 +33,10 @@ from ..data.pixels import Array
 from ..data.transforms import Geometry
 from ..data.value_range import Watch, train_flag
 from ..errors import RunFailure, UserError
+from ..integrity import sha256_of
 from ..metrics.palettes import IGNORE, Palette, learn_palette, load_palette
 from ..metrics.segmentation import confusion, scores
-from ..networks.segmenter import SegmentationNetwork, save_segmenter, sha256
+from ..networks.segmenter import SegmentationNetwork, save_segmenter
 from ..progress import Progress, duration, say, track
 from ..recipe import Data, data_at
 from ..translation.devices import pick_device
@@ -171,7 +172,7 @@ def train_segmenter(
     save_segmenter(file, network, facts)
     if split == "train" and not quiet:
         say("note: there is neither a test nor a val split: these scores are of photos that it was trained on, and too good")
-    return {"file": str(file), "sha256": sha256(file), **facts, "seconds": round(time.monotonic() - started, 2)}
+    return {"file": str(file), "sha256": sha256_of(file), **facts, "seconds": round(time.monotonic() - started, 2)}
 
 
 class _Examples:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
-import hashlib
 import http.client
 import math
 import os
@@ -28,6 +27,7 @@ from typing import IO, BinaryIO
 from .._version import __version__
 from ..data.files import check_writable_folder, home_path, lock_file, open_to_write, refuse_link
 from ..errors import Interrupted, RunFailure, TransfigureError
+from ..integrity import sha256_of
 from ..progress import Progress, say
 from .weights import VARIABLE, Weights, check, entry_of, hub_cache, places, search
 
@@ -197,8 +197,8 @@ def _download(entry: Weights, target: Path, part: Path, quiet: bool) -> None:
 
 
 def _digest(part: Path) -> str:
-    with _disk(part), part.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    with _disk(part):
+        return sha256_of(part)
 
 
 def _receive(entry: Weights, target: Path, part: Path, quiet: bool) -> bool:

@@ -9,7 +9,6 @@ import hashlib
 import os
 import pickle
 import re
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Missing, UserError, did_you_mean, printable
 from ..integrity import check_claims, read_tensors
+from ..progress import without_warnings
 from .published import CATALOGUE, Weights
 
 if TYPE_CHECKING:
@@ -295,8 +295,7 @@ def _read_pickle(file: Path, entry: Weights) -> object:
     try:
         if zipfile.is_zipfile(file):
             check_claims(file)
-        with warnings.catch_warnings():  # torch wonders about some files before it refuses them
-            warnings.simplefilter("ignore")
+        with without_warnings():  # torch wonders about some files before it refuses them
             # Some were saved on a GPU: without map_location they could only be read on one.
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

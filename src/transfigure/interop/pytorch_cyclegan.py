@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from ..integrity import check_claims
 from ..networks.base import Discriminator, Generator
 from ..networks.build import build_discriminator, build_generator
 from ..networks.model_file import Domain, Inference, ModelConfig
+from ..progress import without_warnings
 from ..recipe.section import read_options
 from ..stored import brief
 from .checks import check_finite
@@ -98,8 +98,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     try:
         if beginning == _ZIP:
             check_claims(path)
-        with warnings.catch_warnings():  # torch wonders about some files before it refuses them
-            warnings.simplefilter("ignore")
+        with without_warnings():  # torch wonders about some files before it refuses them
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ..data.files import home_path, real_path
 from ..errors import Missing, UserError
-from ..networks.segmenter import load_segmenter, sha256
+from ..integrity import sha256_of
+from ..networks.segmenter import load_segmenter
 from ..stored import brief, load_json
 from .palettes import Palette
 
@@ -156,7 +157,7 @@ def _own(path: Path) -> Segmenter:
         return logits
 
     preprocessing = f"bilinear to {size[1]} x {size[0]}, the size it was trained on" if size else "at its own size"
-    return Segmenter(run, path.name, network.classes, palette, size, sha256(path), preprocessing)
+    return Segmenter(run, path.name, network.classes, palette, size, sha256_of(path), preprocessing)
 
 
 def _of_function(function: Any, name: str) -> Segmenter:
@@ -246,7 +247,7 @@ def _onnx(path: Path) -> Segmenter:
         parts = [values] if together is None else [values[index : index + 1] for index in range(len(values))]
         return np.concatenate([session.run([output.name], {inputs[0].name: part})[0] for part in parts])
 
-    return Segmenter(run, path.name, classes, palette, preprocess.size, sha256(path), preprocess.words())
+    return Segmenter(run, path.name, classes, palette, preprocess.size, sha256_of(path), preprocess.words())
 
 
 NDArrayAny = np.ndarray[Any, Any]

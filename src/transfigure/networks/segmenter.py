@@ -6,7 +6,6 @@ place of transposed convolution, and far fewer filters, since it only has to rea
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Mapping
@@ -119,12 +118,6 @@ def load_segmenter(path: Path) -> tuple[SegmentationNetwork, dict[str, Any]]:
         reason = str(error).splitlines()[-1].strip()[:200]
         raise UserError(f"{path} does not hold the segmenter that it describes ({reason}): copy it again, or train one anew") from error
     return network.float().eval(), facts
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 _MOST = 1 << 16

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pickle
 import random
-import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 from ..data.files import write_atomically
 from ..errors import UserError
 from ..integrity import Damaged, check_archive, write_archive
+from ..progress import without_warnings
 from ..stored import brief, check_tree, read_as
 
 FORMAT = 3
@@ -132,8 +132,7 @@ def load_checkpoint(file: Path, way_out: str | None = None) -> dict[str, Any]:
     try:
         # what is no zip archive is torch's to refuse, which says more of it
         has_digest = zipfile.is_zipfile(file) and check_archive(file, stored_only=True)
-        with warnings.catch_warnings():  # torch wonders about some files before it refuses them
-            warnings.simplefilter("ignore")
+        with without_warnings():  # torch wonders about some files before it refuses them
             state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Damaged as error:
         raise damaged(file, str(error), way_out) from error

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import RunFailure, UserError
+from ..progress import without_warnings
 from ..recipe import Training
 
 if TYPE_CHECKING:
@@ -223,8 +223,7 @@ def _one_device(accelerator: str) -> torch.device:
 
 def _launched(training: Training) -> Fabric:
     """Processes that know of each other, this one among them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_warnings():
         from lightning_fabric import Fabric
 
         logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its import sets INFO, and it has advice

@@ -12,7 +12,6 @@ recipe names, and the recipe that comes of it says all, so that training with it
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 
 from ..data.files import home_path, real_path
 from ..errors import UserError
+from ..integrity import sha256_of
 from ..interop import hub
 from ..interop.opening import open_file, open_folder
 from ..interop.pytorch_cyclegan import load_discriminator, read_state, recognise
@@ -402,21 +402,21 @@ def open_start(place: str | Path) -> Start:
 def _of_model(place: str | Path, folder: Path) -> Start:
     generator, config, _ = read_model(folder)
     channels = config.source.channels, config.target.channels
-    files = {WEIGHTS: _sha256(folder / WEIGHTS)}
+    files = {WEIGHTS: sha256_of(folder / WEIGHTS)}
     return Start(str(place), describe_checkpoint(config.checkpoint), files, channels, {"generator": generator.state_dict()})
 
 
 def _of_file(place: str | Path, path: Path) -> Start:
     network, config = open_file(path)
     weights: dict[str, Mapping[str, Any]] = {"generator": network.state_dict()}
-    files, notes = {path.name: _sha256(path)}, []
+    files, notes = {path.name: sha256_of(path)}, []
     for name, file in _beside(path).items():
         try:
             other = open_file(file)[0] if name.endswith("generator") else load_discriminator(file)[0]
         except UserError as error:
             notes.append(f"{file.name} beside {path.name} is not used: {error}")
         else:
-            weights[name], files[file.name] = other.state_dict(), _sha256(file)
+            weights[name], files[file.name] = other.state_dict(), sha256_of(file)
     channels = config.source.channels, config.target.channels
     return Start(str(place), f"from {', '.join(files)}", files, channels, weights, tuple(notes))
 
@@ -430,9 +430,4 @@ def _of_run(place: str | Path, run: RunDirectory) -> Start:
         state += ", the average of its generator"
     source, target = saved["data"]["channels"]
     file = run.checkpoint.relative_to(run.path).as_posix()
-    return Start(str(place), state, {file: _sha256(run.checkpoint)}, (source, target), weights)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return Start(str(place), state, {file: sha256_of(run.checkpoint)}, (source, target), weights)

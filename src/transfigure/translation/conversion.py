@@ -14,7 +14,7 @@ import torch
 
 from .. import registry
 from .._version import __version__
-from ..data.files import home_path, write_atomically
+from ..data.files import cache_place, write_atomically
 from ..errors import Missing, RunFailure, UserError
 from ..networks.model_file import Inference, Norm
 from ..progress import say
@@ -159,7 +159,7 @@ class ConvertedEngine(InferenceEngine):
             if f"{name}_ms" in measured:
                 continue
             engine = registry.resolve("engine", name)(model, about, f"the model, converted for {name},")
-            largest, _ = largest_difference(network, engine)
+            largest, _ = largest_difference(network, engine, self._quiet)
             if not largest <= EXACT:
                 raise UserError(f"{name} gives outputs that differ from torch's by {largest:.2g} on [-1, 1]: take the engine torch")
             measured |= {f"{name}_largest": largest, f"{name}_ms": _milliseconds(network, engine)}
@@ -178,10 +178,8 @@ class ConvertedEngine(InferenceEngine):
 
 
 def engines_root() -> Path:
-    """``engines`` in ``$TRANSFIGURE_CACHE``, else in ``$XDG_CACHE_HOME/transfigure``, else in ``~/.cache/transfigure``."""
-    if own := os.environ.get("TRANSFIGURE_CACHE"):
-        return home_path(own).absolute() / "engines"
-    return home_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "transfigure" / "engines"
+    """The folder of converted models."""
+    return cache_place("engines")
 
 
 def _key(network: TrainedNetwork) -> str:

@@ -13,7 +13,6 @@ import math
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from ..data.ownership import check_outputs
 from ..errors import Missing, TransfigureError, UserError
 from ..integrity import sha256_of
 from ..interop.pytorch_cyclegan import open_generator, write_reference
-from ..progress import say, track
+from ..progress import say, track, without_warnings
 from .engines.base import GraphEngine
 from .engines.onnxruntime import OnnxRuntimeEngine
 from .engines.openvino import OpenVinoEngine, read_graph
@@ -123,7 +122,7 @@ def export(
     if not quiet:
         say("tracing the generator")
     if format == "torch":
-        return _export_torch(network, out, about)
+        return _export_torch(network, out, about, quiet)
     graph = onnx_graph(network.generator, about.inference, about.noise, about.multiple)
     calibration, held_out = _split(images)
     if precision == "int8":
@@ -212,7 +211,6 @@ def quantized(graph: Any, about: About, network: TrainedNetwork, images: Sequenc
         raise Missing.extra("nncf", "openvino", "exporting in 8-bit integers") from error
     for name in ("nncf", "root"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    feeder = _Feeder(about)
 
     class Feeds:
         """Goes through the images as often as it is asked to, and shows how far it is."""
@@ -220,16 +218,15 @@ def quantized(graph: Any, about: About, network: TrainedNetwork, images: Sequenc
         def __iter__(self) -> Iterator[dict[str, Any]]:
             for image in track(images, len(images), "calibrate", quiet=quiet):
                 whole = padded(image, network.generator, network.multiple)[None]
-                yield {about.input: whole.numpy(), **feeder.maps(whole.shape[-2], whole.shape[-1], about.inference)}
+                yield {about.input: whole.numpy(), **about.noise_feeds(whole.shape[-2], whole.shape[-1], about.inference)}
 
     convs = [node.name for node in graph.graph.node if node.op_type in ("Conv", "ConvTranspose")]
     some = list(images)[:: -(-len(images) // 12)]
     found: list[tuple[float, int, Any]] = []
-    for left in ([], convs[-1:], [convs[0], convs[-1]], [convs[0], *convs[-2:]]):
+    for left in ([], convs[-1:], [*convs[:1], *convs[-1:]], [*convs[:1], *convs[-2:]]):
         copy = type(graph)()
         copy.CopyFrom(graph)
-        with _silence(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _silence(), without_warnings():
             candidate = nncf.quantize(
                 copy,
                 nncf.Dataset(Feeds()),
@@ -257,15 +254,6 @@ def _grey_levels(network: TrainedNetwork, engine: GraphEngine, batches: Sequence
     every = torch.cat(differences)
     error = float(every.square().mean())
     return float(every.abs().mean()) * 127.5, 10 * math.log10(4 / error) if error else 999.0
-
-
-class _Feeder(GraphEngine):
-    """Draws the noise for a graph that is run by somebody else."""
-
-    name = "calibration"
-
-    def run(self, feeds: dict[str, Any]) -> Any:
-        raise NotImplementedError
 
 
 @contextlib.contextmanager
@@ -395,7 +383,7 @@ def _measured(
     return replace(about, measured={**measured, "grey_levels": levels, "decibels": decibels}), sizes
 
 
-def _export_torch(network: TrainedNetwork, out: Path, about: About) -> Exported:
+def _export_torch(network: TrainedNetwork, out: Path, about: About, quiet: bool) -> Exported:
     program = torch_program(network.generator, about.inference, about.noise, about.multiple)
 
     class Program(GraphEngine):
@@ -415,7 +403,7 @@ def _export_torch(network: TrainedNetwork, out: Path, about: About) -> Exported:
     with _draft_folder(out) as folder:
         draft = Path(folder) / out.name
         _save_program(draft, program)
-        about, sizes = _measured(network, [Program(draft)], about, (), out, quiet=True)
+        about, sizes = _measured(network, [Program(draft)], about, (), out, quiet)
         _save_program(draft, program, {KEY: about.to_json()})
         write_atomically(out, lambda stream: _copy(draft, stream))
     return Exported(out, about, sizes)

@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .._version import __version__
 from ..errors import UserError
 from ..integrity import DIGEST, Damaged, check_digest, digest_of
 from ..networks.model_file import Inference, ModelConfig
-from ..networks.noise import NoiseMap
+from ..networks.noise import NoiseMap, draw_all
 from ..stored import brief, load_json
 
 KEY = "transfigure"
@@ -115,6 +118,12 @@ class About:
         """The maps for an image of this size, in the order in which they are drawn."""
         inside = self.padded(height, width)
         return [one.at(*inside) for one in self.noise]
+
+    def noise_feeds(self, height: int, width: int, how: Inference) -> dict[str, NDArray[np.float32]]:
+        """The maps themselves, by the names of their inputs: drawn from the seed, or such as change nothing."""
+        maps = self.noise_for(height, width)
+        drawn = draw_all(maps, how.seed) if how.noise == "dropout" else [one.neutral() for one in maps]
+        return {one.name: values for one, values in zip(self.noise, drawn, strict=True)}
 
     def to_json(self) -> str:
         """As it is stored."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import registry
 from ..errors import Missing, UserError, did_you_mean
 from ..networks.base import Generator
-from .engines.base import GraphEngine
+from .engines.base import FileEngine, GraphEngine
 from .exported import About
 
 
@@ -57,7 +57,7 @@ def check_engine(name: str) -> None:
         raise Missing.extra(about["module"], about["extra"], f"the engine {name}")
 
 
-def open_engine(file: Path, about: About, name: str | None, *, ours: bool = True) -> GraphEngine:
+def open_engine(file: Path, about: About, name: str | None, *, ours: bool = True) -> FileEngine:
     """The engine of this name for an exported file; of none, or ``auto``, the fastest that is installed.
 
     Raises:
@@ -76,7 +76,7 @@ def open_engine(file: Path, about: About, name: str | None, *, ours: bool = True
             about_last = registry.entry("engine", fitting[-1]).extra
             raise Missing.extra(about_last["module"], about_last["extra"], f"translating with {file}")
         wanted = there[0]
-    engine: GraphEngine = registry.resolve("engine", wanted)(file, about, str(file))
+    engine: FileEngine = registry.resolve("engine", wanted)(file, about, str(file))
     if ours:
         engine.check_signature()
     return engine

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -57,11 +58,12 @@ class Footprint:
 
     Args:
         generator: on any device.
+        per_pixel: what is known already, see :attr:`per_pixel`.
     """
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, per_pixel: float | None = None) -> None:
         self.generator = generator
-        self._per_pixel: float | None = None
+        self._per_pixel = per_pixel
 
     def of(self, height: int, width: int, shown: tuple[int, int] | None = None) -> int:
         """Bytes that the translation of an image takes, 0 for a small one, or where nobody can tell.
@@ -85,21 +87,25 @@ class Footprint:
             self._per_pixel = _peak(self.generator, side) / side**2
         return self._per_pixel
 
-    @per_pixel.setter
-    def per_pixel(self, known: float) -> None:
-        self._per_pixel = known
-
     def _multiple(self) -> int:
         return max(1, self.generator.size_multiple)
 
 
 def _peak(generator: Generator, side: int) -> int:
-    tensors = [*generator.named_parameters(), *generator.named_buffers()]
-    outline = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
     image = torch.empty(1, generator.source_channels, side, side, device="meta")
     try:
+        outline = _outline(generator)
         with torch.random.fork_rng(devices=[]), torch.no_grad(), _Living() as living:
-            torch.func.functional_call(generator, outline, (image,))
+            outline(image)
     except Exception:  # a network that asks for values on its way cannot be run without any
         return 0
     return int(living.peak)
+
+
+def _outline(generator: Generator) -> Generator:
+    """The network without values. It is another one: the generator itself may be at work in another thread meanwhile."""
+    known: dict[int, object] = {}
+    for tensor in (*generator.parameters(), *generator.buffers()):
+        empty = torch.empty_like(tensor, device="meta")
+        known[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(generator, known)

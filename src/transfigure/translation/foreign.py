@@ -13,7 +13,7 @@ from ..data.value_range import number
 from ..errors import RunFailure, UserError
 from ..integrity import sha256_of
 from ..networks.model_file import Domain, Inference, ModelConfig
-from .engines.base import CannotRun, GraphEngine, Port
+from .engines.base import CannotRun, FileEngine, Port
 from .exported import About
 from .exported_network import ExportedGenerator, engines, is_installed, open_engine
 
@@ -26,7 +26,7 @@ _LARGEST_VALUE, _MOST_CHANNELS, _MOST_VALUES = 1e9, 1024, 1 << 28
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
-class ForeignEngine(GraphEngine):
+class ForeignEngine(FileEngine):
     """Another's graph: values and axes are brought to its own and back.
 
     Args:
@@ -39,7 +39,7 @@ class ForeignEngine(GraphEngine):
 
     name = "foreign"
 
-    def __init__(self, inner: GraphEngine, about: About, value_range: tuple[float, float], layout: Layout, dtype: str) -> None:
+    def __init__(self, inner: FileEngine, about: About, value_range: tuple[float, float], layout: Layout, dtype: str) -> None:
         super().__init__(about, inner.file)
         self.inner, self.value_range, self.layout, self.dtype = inner, value_range, layout, dtype
         self.name, self.difference = inner.name, None  # type: ignore[misc]
@@ -98,7 +98,7 @@ def open_foreign(
     dtype = _TYPES.get(image.dtype)
     if dtype is None:
         raise UserError(f"{file} takes values of the type {image.dtype}: uint8 and floats are what images are made of")
-    layout = layout or _layout(file, image.shape)
+    layout = layout or _order_of_axes(file, image.shape)
     if value_range is None:
         if dtype != "uint8":
             raise UserError(
@@ -140,7 +140,7 @@ def open_foreign(
     return ExportedGenerator(runs, runs.about), runs
 
 
-def _layout(file: Path, shape: list[int | None]) -> Layout:
+def _order_of_axes(file: Path, shape: list[int | None]) -> Layout:
     """Where the channels are: at the axis whose size is that of channels."""
     first, last = ((size is not None and size <= 4) for size in (shape[1], shape[3]))
     if first != last:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -25,6 +24,7 @@ from ..networks.base import Generator
 from ..networks.model_file import Inference
 from ..networks.modes import inference
 from ..networks.noise import NoiseMap
+from ..progress import without_warnings
 from .exported import NoiseInput
 
 OPSET = 18
@@ -277,8 +277,7 @@ def _quietly() -> Iterator[None]:
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings():
             yield
     finally:
         for logger, level in zip(loggers, levels):

@@ -48,7 +48,6 @@ class Opened:
         origin: where it was.
         engine: what runs it; None is torch.
         digest: the SHA-256 of its weights, if it is known already.
-        memory: bytes that a pass takes for each pixel, if that is known.
         note: what is to be said about it.
     """
 
@@ -57,7 +56,6 @@ class Opened:
     origin: Path
     engine: InferenceEngine | None = None
     digest: str | None = None
-    memory: float | None = None
     note: str = ""
 
 
@@ -78,14 +76,14 @@ def open_any(path: str | Path, **how: Unpack[HowToRun]) -> Opened:
             generator, runs = open_foreign(place, engine, value_range, layout)
             others = [port.name for port in runs.signature()[1]]
             note = f"{place} has {len(others)} outputs, and the first, {others[0]}, is taken" if len(others) > 1 else ""
-            return Opened(generator, runs.about.config, place, runs, memory=0.0, note=note)
+            return Opened(generator, runs.about.config, place, runs, note=note)
     if value_range is not None or layout is not None:
         raise UserError(
             f"{path} says itself what goes in and comes out: leave out the value range and the layout, which are for others' ONNX files"
         )
     if about is not None:
         runs_it = open_engine(place, about, engine)
-        return Opened(ExportedGenerator(runs_it, about), about.config, place, runs_it, memory=about.memory)
+        return Opened(ExportedGenerator(runs_it, about), about.config, place, runs_it)
     return (
         _open_reference(place, device, how.get("norm")) if place.is_file() else _open_folder(place, how.get("checkpoint", "last"), device)
     )

@@ -32,7 +32,6 @@ from ..interop import hub
 from ..networks.base import Generator
 from ..networks.model_file import Domain, Inference, ModelConfig, check_folder, describe_checkpoint, save_model
 from ..progress import say, track
-from .conversion import choose_engine
 from .devices import PRECISIONS, Precision
 from .engines.base import GraphEngine, InferenceEngine
 from .engines.torch import TorchEngine
@@ -104,8 +103,18 @@ class Translator:
     _hashed: tuple[list[tuple[str, int, int]], str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._footprint = Footprint(self.generator)
-        self.engine = self.engine or TorchEngine(self.generator)
+        known = self.generator.about.memory if isinstance(self.generator, ExportedGenerator) else None
+        self._footprint = Footprint(self.generator, known)
+        another = isinstance(self.engine, TorchEngine) and self.engine.generator is not self.generator
+        if self.engine is None or another:
+            self.engine = TorchEngine(self.generator)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """A translator that is given another generator runs that one, by torch."""
+        super().__setattr__(name, value)
+        if name == "generator" and "engine" in self.__dict__:  # not while it is being made
+            del self.engine
+            self.__post_init__()
 
     @classmethod
     def load(cls, path: str | Path, **how: Unpack[HowToRun]) -> Translator:
@@ -135,8 +144,6 @@ class Translator:
         opened, quiet = open_any(path, **how), how.get("quiet", False)
         runs = opened.engine or TorchEngine(opened.generator)
         translator = cls(opened.generator, opened.config, opened.config.inference, opened.origin, quiet, runs)
-        if opened.memory is not None:
-            translator._footprint.per_pixel = opened.memory
         if opened.digest is not None:  # which has just been found to be that of the file
             translator._hashed = translator._versions(), opened.digest
         if how.get("noise") is None and opened.note:
@@ -144,6 +151,8 @@ class Translator:
         choices: dict[str, Any] = {key: value for key in ("norm", "noise", "seed") if (value := how.get(key)) is not None}
         translator.inference = replace(opened.config.inference, **choices)
         if not translator.is_exported and (engine := how.get("engine") or "torch") != "torch":
+            from .conversion import choose_engine
+
             translator.engine = choose_engine(translator.network, engine, quiet)
         if isinstance(translator.engine, GraphEngine):
             translator.engine.check(translator.inference)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ...errors import TransfigureError, UserError
 from ...networks.model_file import Inference
-from ...networks.noise import draw_all
 from ..exported import About
 
 
@@ -81,7 +80,7 @@ class Port:
 
 
 class GraphEngine(InferenceEngine):
-    """An engine that runs an exported graph. A subclass loads it in ``__init__`` and runs it in :meth:`run`.
+    """An engine that runs a graph which was written down: noise is an input of it, and its norm mode is part of it.
 
     Args:
         about: what the file says of itself.
@@ -97,10 +96,6 @@ class GraphEngine(InferenceEngine):
     @abstractmethod
     def run(self, feeds: dict[str, NDArray[Any]]) -> NDArray[Any]:
         """The graph's only output for its inputs, by their names."""
-
-    def signature(self) -> tuple[list[Port], list[Port]]:
-        """What the graph takes and gives."""
-        raise NotImplementedError
 
     def __call__(self, images: Tensor, how: Inference) -> Tensor:  # noqa: D102
         noise = self.maps(images.shape[-2], images.shape[-1], how)
@@ -135,26 +130,6 @@ class GraphEngine(InferenceEngine):
             )
         return output
 
-    def check_signature(self) -> None:
-        """Compare what the graph takes and gives with what the file says of itself.
-
-        Raises:
-            UserError: they do not go together.
-        """
-        about = self.about
-        wanted = {about.input: about.config.source.channels, **{one.name: one.channels for one in about.noise}}
-        inputs, outputs = self.signature()
-        found = {one.name: one.shape[1] if len(one.shape) == 4 else 0 for one in inputs}
-        given = outputs[0].shape[1] if outputs and len(outputs[0].shape) == 4 else 0
-        fits = found.keys() == wanted.keys() and all(found[name] in (None, channels) for name, channels in wanted.items())
-        if not fits or given not in (None, about.config.target.channels):
-            words = ", ".join(f"{one.name} {one.words()}" for one in inputs)
-            said = ", ".join(f"{name} with {channels}" for name, channels in wanted.items())
-            raise UserError(
-                f"the graph in {self.file} takes {words} and gives {given or '?'} channels, and what the file says of itself is {said} and "
-                f"{about.config.target.channels}: export the model again"
-            )
-
     def check(self, how: Inference) -> None:
         """Raise UserError if the graph cannot run in this mode."""
         baked = self.about.inference
@@ -174,7 +149,35 @@ class GraphEngine(InferenceEngine):
         self.check(how)
         key = height, width, how
         if self._noise is None or self._noise[0] != key:
-            maps = self.about.noise_for(height, width)
-            drawn = draw_all(maps, how.seed) if how.noise == "dropout" else [one.neutral() for one in maps]
-            self._noise = key, {one.name: values for one, values in zip(self.about.noise, drawn, strict=True)}
+            self._noise = key, self.about.noise_feeds(height, width, how)
         return self._noise[1]
+
+
+class FileEngine(GraphEngine):
+    """An engine that runs exported files: a subclass loads one in ``__init__``, which takes it as :class:`.onnxruntime.OnnxRuntimeEngine`
+    does, and runs it in :meth:`run`.
+    """
+
+    @abstractmethod
+    def signature(self) -> tuple[list[Port], list[Port]]:
+        """What the graph takes and gives."""
+
+    def check_signature(self) -> None:
+        """Compare what the graph takes and gives with what the file says of itself.
+
+        Raises:
+            UserError: they do not go together.
+        """
+        about = self.about
+        wanted = {about.input: about.config.source.channels, **{one.name: one.channels for one in about.noise}}
+        inputs, outputs = self.signature()
+        found = {one.name: one.shape[1] if len(one.shape) == 4 else 0 for one in inputs}
+        given = outputs[0].shape[1] if outputs and len(outputs[0].shape) == 4 else 0
+        fits = found.keys() == wanted.keys() and all(found[name] in (None, channels) for name, channels in wanted.items())
+        if not fits or given not in (None, about.config.target.channels):
+            words = ", ".join(f"{one.name} {one.words()}" for one in inputs)
+            said = ", ".join(f"{name} with {channels}" for name, channels in wanted.items())
+            raise UserError(
+                f"the graph in {self.file} takes {words} and gives {given or '?'} channels, and what the file says of itself is {said} and "
+                f"{about.config.target.channels}: export the model again"
+            )

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ...errors import Missing, UserError
 from ...registry import register
 from ..exported import About
-from .base import GraphEngine, Port
+from .base import FileEngine, Port
 
 
 @register("engine", "onnxruntime", module="onnxruntime", extra="export", order=2)
-class OnnxRuntimeEngine(GraphEngine):
+class OnnxRuntimeEngine(FileEngine):
     """onnxruntime, on the CPU, with as many threads as torch has.
 
     It computes a batch bit for bit as its images one by one (onnxruntime 1.32.0, tested for every generator). 8-bit graphs run and are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 from ...errors import Missing, UserError
 from ...registry import register
 from ..exported import About
-from .base import GraphEngine, Port
+from .base import FileEngine, Port
 
 
 @register("engine", "openvino", module="openvino", extra="openvino", order=1)
-class OpenVinoEngine(GraphEngine):
+class OpenVinoEngine(FileEngine):
     """OpenVINO, on the CPU, with as many threads as torch has; the fastest for float32 and by far for 8-bit graphs.
 
     Where nothing is said OpenVINO computes in bfloat16 on a CPU that has it, which changes a quarter of all 8-bit values; here it
@@ -73,6 +74,10 @@ def read_graph(model: Path | bytes, name: str) -> Any:
 def compiled(graph: Any, name: str) -> Any:
     """The graph, ready to run in float32.
 
+    It is compiled in a thread that ends then. OpenVINO (2026.4.1) gives the thread that compiles another stack for its signal handlers, and
+    when the model is freed gives back the one that was there before: that of another model, perhaps, which has been freed meanwhile. The
+    next signal would end a process whose main thread had compiled both: Ctrl-C, or the end of a child.
+
     Raises:
         UserError: OpenVINO cannot run it.
     """
@@ -80,7 +85,8 @@ def compiled(graph: Any, name: str) -> Any:
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
     try:
-        return openvino.Core().compile_model(graph, "CPU", settings)
+        with ThreadPoolExecutor(1) as fresh:
+            return fresh.submit(openvino.Core().compile_model, graph, "CPU", settings).result()
     except Exception as error:
         raise _unusable(name, error) from error
 
