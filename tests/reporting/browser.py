@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +82,142 @@ def visit(page: Path, profile: Path, *options: str) -> Any:
     copy = page.with_name("probe.html")
     copy.write_text(source.replace("</head>", WATCH + "</head>").replace("</body>", PROBE + "</body>"), encoding="utf-8")
     return reported(profile, *options, copy.as_uri())
+
+
+class Chromium:
+    """A browser that is driven: real input events, network conditions and files, by the DevTools protocol over a pair of pipes.
+
+    Args:
+        profile: a folder of its own.
+        options: of the command line, without the dashes.
+
+    Attributes:
+        events: what the page has told since :meth:`open`: messages of the protocol that answer no call.
+    """
+
+    def __init__(self, profile: Path, *options: str) -> None:
+        (reading, self._to), (self._from, writing) = os.pipe(), os.pipe()
+        flags = [f"--{name}" for name in (*QUIET, "headless", "no-sandbox", "remote-debugging-pipe", *options)]
+        command = [str(CHROMIUM), *flags, f"--user-data-dir={profile}", "about:blank"]
+        plumb = [sys.executable, "-S", "-c", _PLUMB, str(reading), str(writing), *command]  # it must find its pipes at 3 and 4
+        self._process = subprocess.Popen(plumb, pass_fds=(reading, writing), stderr=subprocess.DEVNULL)
+        os.close(reading)
+        os.close(writing)
+        self._rest, self._count, self._session = b"", 0, ""
+        self.events: list[dict[str, Any]] = []
+
+    def open(self, url: str, width: int, height: int, *, dark: bool = False, touch: bool = False, density: float = 1) -> None:
+        """Open a page in a tab of its own (the one before is closed), in a window of this size."""
+        if self._session:
+            self.call("Page.close")
+        self._session = ""
+        context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
+            self.call(f"{domain}.enable")
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=density, mobile=touch)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
+        self.events.clear()
+        self.call("Page.navigate", url=url)
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        """Call a method of the protocol and wait for its answer."""
+        self._count += 1
+        message = {"id": self._count, "method": method, "params": parameters, **({"sessionId": self._session} if self._session else {})}
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        while (answer := self._receive()).get("id") != self._count:
+            self.events.append(answer)
+        if "error" in answer:
+            raise AssertionError(f"{method}: {answer['error']}")
+        return answer["result"]
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            if not (more := os.read(self._from, 1 << 20)):
+                raise AssertionError("the browser has gone")
+            self._rest += more
+        message, self._rest = self._rest.split(b"\0", 1)
+        found: dict[str, Any] = json.loads(message)
+        return found
+
+    def value(self, expression: str) -> Any:
+        """What an expression of JavaScript, or the promise that it is, comes to."""
+        answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def until(self, expression: str, seconds: float = 20) -> Any:
+        """Wait until an expression holds, and return what it is then."""
+        end = time.monotonic() + seconds
+        while not (found := self.value(expression)):
+            assert time.monotonic() < end, f"{expression} did not become true in {seconds} s"
+            time.sleep(0.02)
+        return found
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Press the mouse at the first of these points of the window, move it along the others, let go at the last."""
+        self._mouse("mousePressed", points[0], 1)
+        for point in points[1:]:
+            self._mouse("mouseMoved", point, 1)
+        self._mouse("mouseReleased", points[-1], 0)
+
+    def _mouse(self, kind: str, point: tuple[float, float], buttons: int) -> None:
+        where = {"x": point[0], "y": point[1]}
+        self.call("Input.dispatchMouseEvent", type=kind, **where, button="left", buttons=buttons, clickCount=1)
+
+    def swipe(self, *points: tuple[float, float]) -> None:
+        """A finger from the first of these points along the others."""
+        for kind, point in (("touchStart", points[0]), *(("touchMove", point) for point in points[1:])):
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": point[0], "y": point[1]}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def press(self, key: str, *, control: bool = False, shift: bool = False) -> None:
+        """Press a key, and let go."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, modifiers=2 * control + 8 * shift)
+
+    def choose(self, selector: str, *files: Path) -> None:
+        """Choose files in an input of that type."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
+
+    def screenshot(self, file: Path) -> None:
+        """Write what the window shows as a PNG."""
+        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+    def troubles(self) -> list[str]:
+        """What went wrong on the page: errors and warnings of scripts, of the console, of its security policy."""
+        self.value("1")  # what has happened until now has been told then
+        found = []
+        for event in self.events:
+            told = event["params"]
+            if event["method"] == "Runtime.exceptionThrown":
+                found.append(str(told["exceptionDetails"]))
+            elif event["method"] == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):
+                found.append(str(told["args"]))
+            elif event["method"] == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
+                found.append(told["entry"]["text"])
+        return found
+
+    def requested(self) -> list[str]:
+        """The address of every request of the page."""
+        return [event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+
+    def close(self) -> None:
+        """End the browser."""
+        self._process.terminate()
+        self._process.wait(timeout=30)
+        os.close(self._to)
+        os.close(self._from)
+
+
+_PLUMB = """
+import fcntl, os, sys
+reading, writing = (fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3])
+os.dup2(reading, 3), os.dup2(writing, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
