@@ -17,8 +17,9 @@ from transfigure import cli
 from transfigure.errors import UserError
 from transfigure.reporting.charts import Band, Chart, Dots, LineStyle, bands, dots, overlay
 from transfigure.reporting.comparison import overlays
-from transfigure.reporting.comparison.figures import TARGETS, _font, _slug, figures, panel_sheet, standing, wrapped
+from transfigure.reporting.comparison.figures import figures, panel_sheet
 from transfigure.reporting.comparison.page import readable
+from transfigure.reporting.figure_files import TARGETS, font, slug, standing, wrapped
 from transfigure.studies.ablation.variants import Comparison, read_ablation, read_runs
 
 from ..browser import browser, reported
@@ -168,7 +169,7 @@ def test_hostile_names_are_only_text(ablation: Path, monkeypatch: pytest.MonkeyP
 def test_names_of_files() -> None:
     taken: list[str] = []
     for title in ("score PSNR (dB)", "score Fréchet, random features", "D(real)", "d real", "D: real!", "→", "x" * 300):
-        taken.append(_slug(title, taken))
+        taken.append(slug(title, taken))
     assert taken == ["score-psnr-db", "score-frechet-random-features", "d-real", "d-real-2", "d-real-3", "figure", "x" * 80]
 
 
@@ -176,9 +177,9 @@ def test_names_of_files() -> None:
     "text", ["", "one two three four five six", "objective.terms.l1.weight=10, generator.name=unet", "y" * 90, "a b " * 9]
 )
 def test_wrapped_lines_fit_and_lose_nothing(text: str) -> None:
-    font = _font(11)
-    lines = wrapped(text, font, 100)
-    assert all(font.getlength(line) <= 100 for line in lines)
+    letters = font(11)
+    lines = wrapped(text, letters, 100)
+    assert all(letters.getlength(line) <= 100 for line in lines)
     assert "".join("".join(lines).split()) == "".join(text.split())
 
 
