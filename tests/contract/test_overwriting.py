@@ -38,7 +38,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
     "import": {"import net.pth --out out --quiet": ()},
     "list": {},
     "push": {"push run owner/name --dry-run out": ()},
-    "report": {"report run": (), "report run --out out/page.html": ()},
+    "report": {"report run": (), "report run --out out/page.html": (), "report run2 --pictures out": ("out/panels.png",)},
     "segmenter": {"segmenter train synthetic --out out/segmenter.safetensors --quiet": ("out/segmenter.safetensors",)},
     "statistics": {"statistics in --features random --out out/in.npz --quiet": ()},
     "train": {"train l1 synthetic --out out": ("out/report.html", "out/notes.txt", "out/recipe.yaml", "out/.hidden")},

@@ -27,7 +27,7 @@ console.error = (...words) => troubles.push("console " + words.join(" "));
 </script>"""
 PROBE = """<script>
 addEventListener("load", async () => {
-  const pictures = [...document.images].filter(image => image.getAttribute("src"));
+  const pictures = [...document.images].filter(image => image.getAttribute("src") && !image.closest(".moving"));
   await Promise.all(pictures.map(image => image.decode().catch(() => 0)));
   const box = node => node.getBoundingClientRect(), all = selector => [...document.querySelectorAll(selector)];
   const line = name => document.querySelector(`figure svg path[style*='stroke: var(--${name})']`) ?? document.body;

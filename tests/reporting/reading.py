@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from transfigure.errors import printable
 
 EVIL = "<script>alert('x')</script>\"&$1_{2}\x1b[2J\u202e"
-VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
+VOID = {"meta", "img", "br", "wbr", "link", "input", "hr", "source"}
 
 
 class Page(HTMLParser):
@@ -50,7 +50,8 @@ class Page(HTMLParser):
 
     @property
     def pictures(self) -> list[dict[str, str]]:
-        return [attributes for attributes in self.of("img") if attributes.get("src")]
+        """Those that are enlarged by a click; what moves is none of them."""
+        return [one for one in self.of("img") if one.get("src") and not one["src"].startswith("data:image/webp")]
 
 
 def read(path: Path) -> Page:

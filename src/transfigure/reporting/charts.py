@@ -42,6 +42,8 @@ FAR = 30
 """Means further apart than this factor would flatten each other on a plain axis."""
 LABEL = 24
 """Letters of a variant's name beside a figure."""
+FAINT = 0.28
+"""How much of what was logged shows behind its running mean."""
 PLACES = 120
 """Points of a mean line at most; a longer log is averaged over as many stretches."""
 
@@ -126,7 +128,7 @@ def curve(
             colour = COLOURS[line.colour]
             drawn.append(y)
             if smooth and len(x) > 12:
-                axes.plot(*decimate(x, y), color=colour, alpha=0.28, linewidth=0.8, solid_joinstyle="round")
+                axes.plot(*decimate(x, y), color=colour, alpha=FAINT, linewidth=0.8, solid_joinstyle="round")
                 axes.plot(*decimate(x, running_mean(y)), color=colour, linewidth=1.7)
             else:
                 axes.plot(*decimate(x, y), color=colour, linewidth=1.5, marker="o" if len(x) <= 60 else "", markersize=2.6)

@@ -32,7 +32,11 @@ QUIET = f'fill="{COLOURS["ink"]}"'
 
 
 def write_figures(
-    folder: Path, charts: Iterable[tuple[str, str]], sheets: Mapping[str, NDArray[np.uint8] | None], overwrite: bool = False
+    folder: Path,
+    charts: Iterable[tuple[str, str]],
+    sheets: Mapping[str, NDArray[np.uint8] | None],
+    overwrite: bool = False,
+    others: Mapping[str, bytes] | None = None,
 ) -> list[Path]:
     """Write figures into a folder: each chart as an SVG called by its title, each sheet as a PNG.
 
@@ -41,6 +45,7 @@ def write_figures(
         charts: title and document.
         sheets: name and picture; None is no file.
         overwrite: replace files that are there already and that this tool did not write.
+        others: whole names of more files, and what they hold.
 
     Returns:
         The files, in this order. Each appears whole or not at all; the same figures have the same names every time.
@@ -52,13 +57,16 @@ def write_figures(
     for name, text in charts:
         drawn[folder / f"{slug(name, [path.stem for path in drawn])}.svg"] = text
     pictures = {folder / f"{name}.png": picture for name, picture in sheets.items() if picture is not None}
-    written = [*drawn, *pictures]
+    encoded = {folder / name: content for name, content in (others or {}).items()}
+    written = [*drawn, *pictures, *encoded]
     check_outputs(written, overwrite, below=folder)
     check_writable_folder(folder)
     for path, text in drawn.items():
         write_atomically(path, text.encode("utf-8", "replace"))
     for path, picture in pictures.items():
         images.write(path, picture)
+    for path, content in encoded.items():
+        write_atomically(path, content)
     return written
 
 
@@ -114,6 +122,48 @@ def _stroke(line: LineStyle, x: float, y: float) -> str:
     dashes = "none" if isinstance(dash, str) else " ".join(f"{width * part:g}" for part in dash[1])
     style = f"fill: none; stroke: var(--{line.colour}); stroke-width: {width}; stroke-opacity: {opacity}; stroke-dasharray: {dashes}"
     return f'<path d="M {x} {y:.2f} h 24" style="{style}"/>'
+
+
+def composed(
+    rows: Sequence[tuple[str, Sequence[NDArray[np.uint8] | None]]], heads: Sequence[tuple[str, str]] = (), side: int = 192
+) -> NDArray[np.uint8]:
+    """Pictures in rows on white paper, each row below a line of text, columns below their heads.
+
+    Args:
+        rows: what stands above each row, at most a line or two, and its pictures, uint8 ``[H, W, 1 or 3]``; None is a grey field. Each lies
+            in the middle of its column.
+        heads: a name and a remark for each column; none where the rows say it.
+        side: small pictures are enlarged with hard edges to about so many pixels.
+
+    Returns:
+        uint8 ``[H, W, 3]``.
+    """
+    sizes = [picture.shape[:2] for _, pictures in rows for picture in pictures if picture is not None] or [(side, side)]
+    scale = max(1, round(side / max(max(size) for size in sizes)))
+    columns, cell = max(len(pictures) for _, pictures in rows), scale * max(width for _, width in sizes)
+    gap, letters = max(4, cell // 32), font(max(9, min(15, round(cell / 13))))
+    step = round(1.35 * letters.size)
+    wide = columns * (cell + gap) + gap
+    texts = [wrapped(text, letters, wide - 2 * gap) if text else [] for text, _ in rows]
+    high = [scale * max((one.shape[0] for one in pictures if one is not None), default=sizes[0][0]) for _, pictures in rows]
+    tall = sum(len(lines) * step + (step // 3 if lines else 0) for lines in texts) + sum(high) + gap * (len(rows) + 1)
+    paper = Image.new("RGB", (wide, tall), panels.PAPER)
+    draw, top = ImageDraw.Draw(paper), gap
+    for (_, pictures), lines, height in zip(rows, texts, high):
+        for line in lines:
+            draw.text((gap, top + step // 2), printable(line), fill=panels.INK, font=letters, anchor="lm")
+            top += step
+        top += step // 3 if lines else 0
+        for at, picture in enumerate(pictures):
+            left = gap + at * (cell + gap)
+            if picture is None:
+                draw.rectangle((left, top, left + cell - 1, top + height - 1), fill=(225, 225, 225))
+                continue
+            seen = Image.fromarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+            seen = seen.resize((seen.width * scale, seen.height * scale), Image.Resampling.NEAREST)
+            paper.paste(seen, (left + (cell - seen.width) // 2, top + (height - seen.height) // 2))
+        top += height + gap
+    return headed(np.asarray(paper), heads) if heads else np.asarray(paper)
 
 
 def headed(pictures: NDArray[np.uint8], columns: Sequence[tuple[str, str]]) -> NDArray[np.uint8]:

@@ -51,6 +51,38 @@ def data_uri(image: NDArray[np.uint8], quality: int = 92) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
 
 
+def limits_of(path: Path | None) -> Limits | None:
+    """The display limits of a file; None if it is 8-bit, absent or unreadable."""
+    try:
+        return limits(images.read(path, alpha="drop")) if path else None
+    except (TransfigureError, OSError, ValueError):
+        return None
+
+
+def picture_of(path: Path | None, between: Limits | None, side: int) -> NDArray[np.uint8] | None:
+    """A file as uint8 ``[H, W, 3]``, a large one shrunk to ``side`` pixels; None if it is absent or unreadable.
+
+    Args:
+        path: the file.
+        between: the values that become black and white; by default its own :func:`display.limits`.
+        side: of the longer side, at most.
+    """
+    if path is None:
+        return None
+    try:
+        image = shown(images.read(path, alpha="drop"), between)
+    except (TransfigureError, OSError, ValueError):
+        return None
+    return shrunk(image, side)
+
+
+def shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A uint8 image ``[H, W, 1 or 3]`` as ``[H, W, 3]``, no longer than ``side`` pixels."""
+    picture = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
+
+
 class Album:
     """Turns picture files into :class:`PagePicture` s of bounded size, and counts what they weigh.
 
@@ -76,10 +108,7 @@ class Album:
 
     def limits_of(self, path: Path | None) -> Limits | None:
         """The display limits of a file; None if it is 8-bit, absent or unreadable."""
-        try:
-            return limits(images.read(path, alpha="drop")) if path else None
-        except (TransfigureError, OSError, ValueError):
-            return None
+        return limits_of(path)
 
     def picture(self, path: Path | None, alt: str, between: Limits | None = None) -> PagePicture:
         """One file as a picture; a missing or damaged one becomes a picture with a problem in words."""

@@ -41,7 +41,7 @@ def test_rows_of_every_kind(run: Path) -> None:
     drawn = re.findall(r'<i class="ceiling" style="left: ([\d.]+)%" title="([^"]+)"', parsed.source)
     assert [name for _, name in drawn].count("target itself") == 9 and ("96.0", "real photos") in drawn
     closed = [attributes for attributes in parsed.of("details") if "open" not in attributes]
-    assert len(closed) == 5 and [attributes.get("class") for attributes in closed].count("skipped") == 1, "one line for what was skipped"
+    assert len(closed) == 6 and [attributes.get("class") for attributes in closed].count("skipped") == 1, "one line for what was skipped"
 
 
 @pytest.mark.usefixtures("no_figures")

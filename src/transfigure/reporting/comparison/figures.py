@@ -10,15 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from ...data import images
-from ...data.display import Limits, shown
-from ...errors import TransfigureError
 from ...studies.ablation.summary import summarise
 from ...studies.ablation.variants import Comparison
 from .. import panels
 from ..figure_files import TARGETS, headed, standing, write_figures
+from ..panels import picture_of
 from . import overlays
 from .overlays import Shown
 from .page import readable, same_images
@@ -71,21 +68,9 @@ def panel_sheet(shown: Sequence[Shown]) -> NDArray[np.uint8] | None:
     same, rows = same_images(shown), []
     for name in same.names:
         source, target = (same.ends[end][name] for end in ("source", "target"))
-        between = panels.Album().limits_of(target)
-        row = [_picture(found[name].files.get("generated"), between) for *_, found in same.chosen]
-        row = [*([_picture(source, None)] if same.sourced else []), *row, _picture(target, between)]
+        between = panels.limits_of(target)
+        row = [picture_of(found[name].files.get("generated"), between, SIDE) for *_, found in same.chosen]
+        row = [*([picture_of(source, None, SIDE)] if same.sourced else []), *row, picture_of(target, between, SIDE)]
         height, width = next((picture.shape[:2] for picture in row if picture is not None), (64, 64))
         rows.append([np.full((height, width, 3), 225, np.uint8) if picture is None else picture for picture in row])
     return headed(panels.sheet(rows), same.columns) if rows else None
-
-
-def _picture(path: Path | None, between: Limits | None) -> NDArray[np.uint8] | None:
-    if path is None:
-        return None
-    try:
-        image = shown(images.read(path, alpha="drop"), between)
-    except (TransfigureError, OSError, ValueError):
-        return None
-    picture = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(picture)

@@ -5,6 +5,7 @@ Nothing on the page comes from elsewhere (pictures are data URIs, figures inline
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import math
 import shlex
@@ -29,6 +30,7 @@ from ..run_files import Points, RunFiles, Sample, undecided
 from ..scores import EvaluationView, PanelFiles, Score, mapping
 from ..shell import fill
 from . import words
+from .animation import animation, spread
 from .table import NO_MODEL, evaluated, table
 
 BUDGET = 4_500_000
@@ -42,6 +44,7 @@ COMMANDS = (
     ("Translate your own images", "transfigure translate {run} INPUT OUTPUT{plugins}"),
     ("Measure it again", "transfigure evaluate {run}{plugins}"),
     ("Write this page again", "transfigure report {run}"),
+    ("Write its figures as files", "transfigure report {run} --pictures figures"),
 )
 CONTENTS = {
     "recipe.yaml": "the complete recipe: training with it makes this run again",
@@ -82,6 +85,23 @@ class Strip:
 
 
 @dataclass(frozen=True)
+class Moving:
+    """The fixed examples as a moving picture, and what stands in its place where nothing shall move."""
+
+    uri: str
+    still: str
+    width: int
+    height: int
+    alt: str
+    left_out: str
+
+    @property
+    def weight(self) -> int:
+        """Bytes of the page."""
+        return len(self.uri) + len(self.still)
+
+
+@dataclass(frozen=True)
 class Gallery:
     """Every picture of the page."""
 
@@ -109,8 +129,7 @@ def report(run_dir: Path, out: Path | None = None, overwrite: bool = False, quie
         UserError: the directory is missing, or is neither a run nor an evaluation; or the page may not be written.
     """
     files = RunFiles.read(Path(run_dir))
-    path = Path(out) if out is not None else files.folder / "report.html"
-    check_outputs([path], overwrite)
+    path = check_report(files.folder, out, overwrite)
     if files.log.damaged and not quiet:
         say(f"note: {files.folder / 'log.jsonl'}: {files.log.unreadable}")
     page = render(files)
@@ -118,9 +137,23 @@ def report(run_dir: Path, out: Path | None = None, overwrite: bool = False, quie
     return path
 
 
+def check_report(run_dir: Path, out: Path | None = None, overwrite: bool | None = False) -> Path:
+    """Where the report of a run goes, once it is sure that it may be written.
+
+    Raises:
+        UserError: it may not.
+    """
+    path = Path(out) if out is not None else Path(run_dir) / "report.html"
+    check_outputs([path], overwrite)
+    return path
+
+
 def render(files: RunFiles) -> str:
     """The page as text."""
-    gallery = fitting(lambda side, quality: _gallery(files, side, quality), LEVELS, BUDGET)
+    moving = None if files.alone else _moving(files)
+    left = BUDGET - (moving.weight if moving else 0)
+    gallery = fitting(lambda side, quality: _gallery(files, side, quality), LEVELS, left)
+    moving = moving if gallery.weight <= left else None  # pictures that stand still come first
     run = shlex.quote(str(files.folder))
     return fill(
         Path(__file__).parent,
@@ -128,11 +161,12 @@ def render(files: RunFiles) -> str:
         title=words.title(files),
         summary=words.summary(files),
         gallery=gallery,
+        moving=moving,
         table=table(files.evaluation),
         evaluated=evaluated(files.evaluation),
         scored_with_care=files.evaluation.about.notes if files.evaluation else [],
-        histograms=list(_histograms(files.evaluation)),
-        figures=list(_figures(files)),
+        histograms=list(histograms(files.evaluation)),
+        figures=list(curves(files)),
         diagnosis=None if files.alone or not (files.log.entries or files.evaluation) else files.diagnosis,
         no_steps=words.no_steps(files),
         notices=words.notices(files),
@@ -148,26 +182,49 @@ def render(files: RunFiles) -> str:
 
 
 def _gallery(files: RunFiles, side: int, quality: int) -> Gallery:
-    target = "some target" if files.log.fact("pairing") == "none" else "target"
+    target = target_name(files)
     album, moments = Album(side, quality, target), Album(min(side, 320), quality, target)
     strips = [_strip(moments, sample) for sample in files.samples[:STRIPS]]
-    panels = list(files.evaluation.panels[:PANELS]) if files.evaluation else []
-    order = {"median": 0, "best": 1, "worst": 2}
-    panels.sort(key=lambda panel: order.get(panel.role, 3))
-    rows = [_row(album, panel, files.evaluation) for panel in panels]
+    rows = [_row(album, panel, files.evaluation) for panel in panels_of(files)]
     hero = rows.pop(0) if rows else _latest(album, files.samples)
     return Gallery(hero, rows, strips, album.stretched or moments.stretched, album.weight + moments.weight)
 
 
-def _row(album: Album, panel: PanelFiles, evaluation: EvaluationView | None) -> PictureRow:
+def _moving(files: RunFiles) -> Moving | None:
+    found = animation(files.samples, target_name(files))
+    if found is None:
+        return None
+    encoded = base64.b64encode(found.encoded).decode("ascii")
+    height, width = found.still.shape[:2]
+    return Moving(f"data:image/webp;base64,{encoded}", found.still_uri, width, height, found.alt, found.left_out)
+
+
+def target_name(files: RunFiles) -> str:
+    """What stands below a target: without pairs it is no truth for its row."""
+    return "some target" if files.log.fact("pairing") == "none" else "target"
+
+
+def panels_of(files: RunFiles) -> list[PanelFiles]:
+    """The evaluated pairs that are shown, the median first."""
+    order = {"median": 0, "best": 1, "worst": 2}
+    return sorted(files.evaluation.panels[:PANELS] if files.evaluation else [], key=lambda panel: order.get(panel.role, 3))
+
+
+def role_of(panel: PanelFiles) -> str:
+    """Why a pair is shown: ``best``, ``median``, ``worst``, or as an ``example``."""
+    return ROLES.get(panel.role, "example")
+
+
+def note_of(panel: PanelFiles, evaluation: EvaluationView | None) -> str:
+    """A pair's score and name."""
     ranked = evaluation.ranked_by if evaluation else ""
-    heading = ROLES.get(panel.role, "example")
     value = f"{ranked} {plain(panel.value)}".strip() if panel.value is not None else ""
-    return PictureRow(
-        heading,
-        " · ".join(filter(None, (value, panel.name))),
-        album.row(panel.files, panel.name or heading),
-    )
+    return " · ".join(filter(None, (value, panel.name)))
+
+
+def _row(album: Album, panel: PanelFiles, evaluation: EvaluationView | None) -> PictureRow:
+    heading = role_of(panel)
+    return PictureRow(heading, note_of(panel, evaluation), album.row(panel.files, panel.name or heading))
 
 
 def _latest(album: Album, samples: list[Sample]) -> PictureRow | None:
@@ -184,24 +241,15 @@ def _strip(album: Album, sample: Sample) -> Strip:
     name = f"fixed example {sample.index}"
     between = album.limits_of(sample.target)
     pictures = [("source", album.picture(sample.source, f"{name}: source"))]
-    for seen, path in _chosen(sample.moments):
+    for seen, path in spread(sample.moments, MOMENTS):
         pictures.append((f"{seen:,}", album.picture(path, f"{name} after {seen:,} images", between)))
     return Strip(name, [*pictures, (album.target, album.picture(sample.target, f"{name}: target", between))])
-
-
-def _chosen(moments: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
-    """A few moments from first to last, denser at the beginning, where most happens."""
-    if len(moments) <= MOMENTS:
-        return moments
-    last = len(moments) - 1
-    picked = {round(last * (step / (MOMENTS - 1)) ** 1.6) for step in range(MOMENTS)}
-    return [moments[at] for at in sorted(picked)]
 
 
 # Charts
 
 
-def _histograms(evaluation: EvaluationView | None) -> Iterator[Chart]:
+def histograms(evaluation: EvaluationView | None) -> Iterator[Chart]:
     """The scores of single images, metric by metric as the table has them."""
     if evaluation is None:
         return
@@ -230,8 +278,8 @@ def _scores(files: RunFiles) -> list[Score]:
     return files.evaluation.scores if files.evaluation else []
 
 
-def _figures(files: RunFiles) -> Iterator[Chart]:
-    """Every curve there is something for, in the order they are read."""
+def curves(files: RunFiles) -> Iterator[Chart]:
+    """Every curve there is something for, in the order they are read; a single value stands as text in place of a curve."""
     log = files.log
     labels = {score.metric: score for score in _scores(files)}
 

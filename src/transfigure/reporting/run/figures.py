@@ -1,0 +1,88 @@
+"""The figures of a run's report as files of their own: every chart as an SVG, the pictures as PNG, the examples over time as WebP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..charts import FAINT, Chart, LineStyle
+from ..figure_files import composed, standing, write_figures
+from ..formatting import capital
+from ..panels import limits_of, picture_of
+from ..run_files import RunFiles
+from .animation import animation, spread
+from .page import curves, histograms, note_of, panels_of, role_of, target_name
+
+SIDE, MOMENTS = 512, 6
+"""Pixels of a picture's longest side, and moments of a fixed example on paper."""
+SMOOTHED = "faint: what was logged; strong: its running mean"
+
+
+def figures(files: RunFiles, folder: str | Path, overwrite: bool = False) -> list[Path]:
+    """Write every figure of a run, or of an evaluation alone.
+
+    Charts are called by their titles; ``panels.png`` has the evaluated pairs, ``examples.png`` the fixed examples over time, and
+    ``progress.webp`` is these as a moving picture.
+
+    Args:
+        files: of the run.
+        folder: is made if absent; what else lies there stays.
+        overwrite: replace files that are there already and that this tool did not write.
+
+    Returns:
+        The files, in the order of the report. Each appears whole or not at all; one run gives the same names every time.
+
+    Raises:
+        UserError: the place cannot be written, or another's file is there.
+    """
+    moving = animation(files.samples, target_name(files))
+    return write_figures(
+        Path(folder),
+        _charts(files),
+        {"panels": _panels(files), "examples": _examples(files)},
+        overwrite,
+        others={} if moving is None else {"progress.webp": moving.encoded},
+    )
+
+
+def _charts(files: RunFiles) -> Iterator[tuple[str, str]]:
+    """(name, SVG) of every chart."""
+    for figure in curves(files):
+        if "<svg" in figure.svg:  # a single value is no curve
+            smoothed = f"stroke-opacity: {FAINT}" in figure.svg
+            yield f"curve {figure.title}", standing(figure, _legend(figure), "images seen", SMOOTHED if smoothed else "")
+    for figure in histograms(files.evaluation):
+        yield f"scores {figure.title}", standing(figure, [], "score of an image")
+
+
+def _legend(figure: Chart) -> list[tuple[str, LineStyle]]:
+    return [(words, LineStyle(colour)) for colour, words in figure.key]
+
+
+def _panels(files: RunFiles) -> NDArray[np.uint8] | None:
+    """The evaluated pairs, a row each: what it is, and its source, generated and target picture."""
+    rows, named = [], target_name(files)
+    panels = panels_of(files)
+    sides = [side for side in ("source", "generated", "target") if any(panel.files.get(side) for panel in panels)]
+    for panel in panels:
+        between = limits_of(panel.files.get("target"))
+        pictures = [picture_of(panel.files.get(side), None if side == "source" else between, SIDE) for side in sides]
+        rows.append((f"{capital(role_of(panel))}: {note_of(panel, files.evaluation)}", pictures))
+    return composed(rows, [(named if side == "target" else side, "") for side in sides]) if rows and sides else None
+
+
+def _examples(files: RunFiles) -> NDArray[np.uint8] | None:
+    """The fixed examples, a row each: the source, what was generated of it after so many images, the target."""
+    moving = [sample for sample in files.samples if sample.moments]
+    every = sorted({seen for sample in moving for seen, _ in sample.moments})
+    if not every:
+        return None
+    chosen, rows = spread(every, MOMENTS), []
+    for sample in moving:
+        between, found = limits_of(sample.target), dict(sample.moments)
+        generated = [picture_of(found.get(seen), between, SIDE // 2) for seen in chosen]
+        rows.append(("", [picture_of(sample.source, None, SIDE // 2), *generated, picture_of(sample.target, between, SIDE // 2)]))
+    return composed(rows, [("source", ""), *((f"{seen:,} images", "") for seen in chosen), (target_name(files), "")])
