@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10_000, help="mutations (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=0, help="kills (default: %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
-    parser.add_argument("--sample", action="store_true", help="fewer of what takes longer")
+    parser.add_argument("--sample", type=int, default=0, metavar="N", help="before them N mutations with fewer of what takes longer")
     parser.add_argument("--subject", action="append", choices=SUBJECTS, metavar="NAME", help="only this one; may be repeated")
     parser.add_argument("--seed", type=int, help="only this seed of the subject: one mutation again, and what it prints")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: the cores)")
@@ -33,16 +33,21 @@ def main() -> int:
         if options.seed is not None:
             return again(attack, options.subject, options.seed)
         subjects = [SUBJECTS[name] for name in options.subject or SUBJECTS] if options.count else []
-        turns = sample(options.count) if options.sample else plan(options.count, options.first, subjects)
-        checked = [subject for subject in subjects if not options.sample or (subject.weight > 1 and subject.name in dict(turns))]
-        unsound = [result for result in attack.controls(checked) if result.faults]
+        turns = [*(sampled := sample(options.sample)), *plan(options.count, options.first, subjects)]
+        checked = subjects or [subject for subject in SUBJECTS.values() if subject.weight > 1 and subject.name in dict(sampled)]
+        controls = attack.controls(checked)
+        unsound = [result for result in controls if result.faults]
         for result in unsound:
             print(f"{result.subject}, not mutated: {'; '.join(result.faults)}: {result.sentence}", file=sys.stderr)
         results = campaign(attack, turns, options.jobs, not options.quiet)
         broken = stories(Kills(attack), options.kills, options.first, None if options.quiet else tell)
     if results:
         print(f"{table(results)}\n\n{by_kind(results) or 'no faults'}")
-    found = {**figures(results), "unsound": [result.subject for result in unsound], "kills": summary(broken)}
+    found = figures(results) | {
+        "sound": len(controls) - len(unsound),
+        "unsound": [result.subject for result in unsound],
+        "kills": summary(broken),
+    }
     if broken:
         print(json.dumps(found["kills"], indent=2))
     if options.json:

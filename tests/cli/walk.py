@@ -41,7 +41,7 @@ VERBS = {
     "translate": ["translate", "run", "pictures", "OUT"],
     "weights": ["weights"],
 }
-WORKERS = {"ablate": ["--data.workers", "1"], "train": ["--data.workers", "2"]}
+WORKERS = {"ablate": ["--data.workers", "1"], "train": ["--data.workers", "1"]}
 """For those that can be loaded for by other processes."""
 
 

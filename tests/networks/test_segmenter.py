@@ -12,7 +12,8 @@ import torch
 
 from tests.damage import cuts, flips
 from transfigure.errors import UserError
-from transfigure.networks.segmenter import SegmentationNetwork, load_segmenter, save_segmenter, sha256
+from transfigure.integrity import sha256_of
+from transfigure.networks.segmenter import SegmentationNetwork, load_segmenter, save_segmenter
 
 FACTS = {"palette": {"classes": {"a": [0, 0, 0], "b": [1, 1, 1]}}, "size": [32, 32]}
 
@@ -55,9 +56,9 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     assert facts["note"] == "Fußweg" and facts["size"] == [32, 32] and facts["network"]["depth"] == 2 and not again.training
     image = torch.randn(1, 3, 21, 17)
     assert torch.equal(again(image), network.eval()(image))
-    assert len(sha256(file)) == 64 and [one.name for one in file.parent.iterdir()] == ["segmenter.safetensors"]
+    assert len(sha256_of(file)) == 64 and [one.name for one in file.parent.iterdir()] == ["segmenter.safetensors"]
     save_segmenter(tmp_path / "same.safetensors", network, {**FACTS, "note": "Fußweg"})
-    assert sha256(tmp_path / "same.safetensors") == sha256(file)
+    assert sha256_of(tmp_path / "same.safetensors") == sha256_of(file)
 
 
 def test_damaged_and_foreign_files(tmp_path: Path) -> None:
