@@ -106,8 +106,17 @@ class Chromium:
         self._rest, self._count, self._session = b"", 0, ""
         self.events: list[dict[str, Any]] = []
 
-    def open(self, url: str, width: int, height: int, *, dark: bool = False, touch: bool = False, density: float = 1) -> None:
-        """Open a page in a tab of its own (the one before is closed), in a window of this size."""
+    def open(self, url: str, width: int = 1280, height: int = 800, *, dark: bool = False, phone: bool = False, script: str = "") -> None:
+        """Open a page in a tab of its own (the one before is closed), in a window of this size.
+
+        Args:
+            url: of the page.
+            width: of the window.
+            height: of the window.
+            dark: whether its user prefers dark pages.
+            phone: with fingers in place of a mouse, and two pixels of the screen for one of the page.
+            script: runs before any of the page's own.
+        """
         if self._session:
             self.call("Page.close")
         self._session = ""
@@ -118,8 +127,9 @@ class Chromium:
             self.call(f"{domain}.enable")
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=density, mobile=touch)
-        self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
         self.events.clear()
         self.call("Page.navigate", url=url)
 

@@ -1,13 +1,14 @@
 // The page: a sheet to draw on, and beside it what each chosen model makes of it, again after every change.
 
 import { encodePng } from "./png.js";
-import { drawHouse } from "./scene.js";
+import { drawHouse, hasHouse } from "./scene.js";
 import { overview, takeToken, translate } from "./server.js";
 import { Sheet } from "./sheet.js";
 
 const $ = id => document.getElementById(id);
 const INK = "#000000", PAPER = "#ffffff";
 const BRUSHES = [1, 2, 4, 8, 16]; // pixels of a sheet of 128
+const DRAWN = "transfigure.drawn ";
 const PAUSE = 30; // ms between a change and its request: what else comes in that time goes with it
 const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
 
@@ -39,8 +40,8 @@ class Picture {
 
   async follow() {
     this.wanted = version;
-    if (this.busy) return;
-    this.busy = true;
+    if (this.figure.ariaBusy === "true") return;
+    this.figure.ariaBusy = "true";
     while (this.shown !== this.wanted && this.figure.isConnected) {
       await wait(PAUSE);
       const now = this.wanted;
@@ -49,17 +50,16 @@ class Picture {
         this.say("");
       } catch (problem) {
         this.views.classList.add("old");
-        if (problem.wait === null || problem.wait === undefined) this.say(problem.message);
-        else {
-          if (problem.status === 429) this.took.textContent = "waits for its turn";
-          else this.say(problem.message);
+        if (problem.status === 429) this.took.textContent = "waits for its turn";
+        else this.say(problem.message);
+        if (problem.wait) {
           await wait(1000 * problem.wait);
           continue; // with what is on the sheet by then
         }
       }
       this.shown = now;
     }
-    this.busy = false;
+    this.figure.ariaBusy = "false";
   }
 
   async translate() {
@@ -199,9 +199,9 @@ function release(event) {
 
 function draw(point) {
   if (tool() === "rectangle") {
-    const corner = (a, b, limit) => [within(Math.floor(Math.min(a, b)), limit), within(Math.ceil(Math.max(a, b)), limit)];
-    const [left, right] = corner(stroke.start[0], point[0], sheet.width);
-    const [top, bottom] = corner(stroke.start[1], point[1], sheet.height);
+    const ends = (a, b, limit) => [within(Math.floor(Math.min(a, b)), limit), within(Math.floor(Math.max(a, b)) + 1, limit)];
+    const [left, right] = ends(stroke.start[0], point[0], sheet.width);
+    const [top, bottom] = ends(stroke.start[1], point[1], sheet.height);
     sheet.add(stroke, new Konva.Rect({ x: left, y: top, width: right - left, height: bottom - top, fill: "black" }), true);
   } else {
     const to = point.map(snap), style = { stroke: "black", strokeWidth: diameter(), lineCap: "round", lineJoin: "round" };
@@ -247,7 +247,7 @@ async function take(file) {
     }
   }
   if (picture && picture.width * picture.height > limits.pixels) {
-    return trouble(`${file.name} has ${picture.width} × ${picture.height} pixels, and the server takes at most ${limits.pixels}: make it smaller.`);
+    return trouble(`${file.name} has ${picture.width} × ${picture.height} pixels, and the server takes at most ${(limits.pixels / 1e6).toFixed(1)} million: make it smaller.`);
   }
   sheet.remember();
   photo = { file, picture };
@@ -303,12 +303,8 @@ function showModels() {
 function choose() {
   const names = new Set(Array.from(document.querySelectorAll("input[name=model]:checked"), box => box.value));
   chosen = models.filter(model => names.has(model.name));
-  const [model] = chosen, kind = JSON.stringify([model.size, model.palette]);
-  if (!sheets.has(kind)) {
-    const [height, width] = model.size ?? [256, 256];
-    sheets.set(kind, new Sheet(height, width, background(model), model.palette?.classes.map(one => one.color)));
-    if (model.palette) drawHouse(sheets.get(kind), model.palette.classes);
-  }
+  const [model] = chosen, kind = JSON.stringify([model.size, model.palette, model.source.channels]);
+  if (!sheets.has(kind)) sheets.set(kind, newSheet(model, kind));
   if (sheet !== sheets.get(kind)) {
     sheet = sheets.get(kind);
     forgetPhoto();
@@ -324,6 +320,33 @@ function choose() {
   changed();
 }
 
+function newSheet(model, kind) {
+  const [height, width] = model.size ?? [256, 256], classes = model.palette?.classes;
+  const made = new Sheet(height, width, background(model), classes?.map(one => one.color), model.source.channels === 1);
+  if (classes && hasHouse(classes)) drawHouse(made, classes);
+  made.past = [];
+  const before = sessionStorage.getItem(DRAWN + kind);
+  if (before) {
+    const drawn = new Image();
+    drawn.src = before;
+    drawn.decode().then(() => {
+      made.lay(drawn, "crop", Boolean(classes));
+      if (made === sheet) changed();
+    });
+  }
+  return made;
+}
+
+/** What was drawn is there again when the page is loaded again. */
+function keepSheets() {
+  for (const [kind, { past, canvas }] of sheets) {
+    try {
+      if (past.length) sessionStorage.setItem(DRAWN + kind, canvas.toDataURL());
+    } catch { // it is larger than the browser keeps
+    }
+  }
+}
+
 function showLegend(model) {
   const options = (model.palette?.classes ?? []).map(({ name, color }, i) => {
     const input = element("input", { type: "radio", name: "class", value: color });
@@ -333,6 +356,7 @@ function showLegend(model) {
   });
   $("legend").replaceChildren($("legend").firstElementChild, ...options);
   $("legend").hidden = !model.palette;
+  $("example").hidden = !model.palette || !hasHouse(model.palette.classes);
   $("pen").hidden = Boolean(model.palette);
   const window = model.palette?.classes.findIndex(({ name }) => name.toLowerCase() === "window") ?? 0;
   pickClass(Math.max(window, 0));
@@ -414,6 +438,14 @@ function listen() {
     sheet.clear();
     changed();
   });
+  $("example").addEventListener("click", () => {
+    forgetPhoto();
+    trouble("");
+    const { classes } = chosen[0].palette;
+    sheet.atOnce(() => drawHouse(sheet, classes));
+    changed();
+  });
+  addEventListener("pagehide", keepSheets);
   $("legend").addEventListener("change", () => tool() === "eraser" && pickTool("brush"));
   $("choose").addEventListener("change", event => {
     take(event.target.files[0]);

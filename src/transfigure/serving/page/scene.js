@@ -33,17 +33,21 @@ function* house() {
   yield ["lamp", "box", 5, 65, 10, 69];
 }
 
-/** Draw the house on a new sheet, if its palette knows walls and windows: classes with `name` and `color`. */
+const colorOf = (classes, name) => [name, ...(SAME[name] ?? [])].map(word => classes.find(one => one.name.toLowerCase() === word)?.color).find(Boolean);
+
+/** Whether a palette, classes with `name` and `color`, knows what makes a house. */
+export function hasHouse(classes) {
+  return Boolean(colorOf(classes, "wall") && colorOf(classes, "window"));
+}
+
+/** Draw the house over the whole sheet. */
 export function drawHouse(sheet, classes) {
-  const colorOf = name => [name, ...(SAME[name] ?? [])].map(word => classes.find(one => one.name.toLowerCase() === word)?.color).find(Boolean);
-  if (!colorOf("wall") || !colorOf("window")) return;
   for (const [name, kind, ...numbers] of house()) {
-    const color = colorOf(name);
+    const color = colorOf(classes, name);
     if (!color) continue;
     const at = numbers.map((value, i) => Math.round((value * (i % 2 ? sheet.height : sheet.width)) / 128));
     sheet.add(sheet.begin(color), shapeOf(kind, at));
   }
-  sheet.past = [];
 }
 
 function shapeOf(kind, [left, top, right, bottom, ...more]) {

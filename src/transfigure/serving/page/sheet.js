@@ -4,18 +4,25 @@ const HISTORY = 64 * 2 ** 20; // bytes of earlier states that are kept
 const COVERED = 120; // of 255: about half a pixel, a little less so that no thin slanted line has gaps
 
 /** A colour "#rrggbb" as the 32 bits of one opaque pixel of ImageData (little-endian, as every browser's machine is). */
-export function pixelOf(color) {
+function pixelOf(color) {
   const value = parseInt(color.slice(1), 16);
-  return (0xff000000 | ((value & 0xff) << 16) | (value & 0xff00) | (value >> 16)) >>> 0;
+  return joined([value >> 16, (value >> 8) & 255, value & 255]);
 }
 
+const parts = pixel => [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255];
+const joined = ([red, green, blue]) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+
 export class Sheet {
-  /** `flat`: every pixel has one of the palette's colours and nothing between; else edges of strokes are soft. */
-  constructor(height, width, background, palette) {
+  /**
+   * `background` and `palette` are colours "#rrggbb". With a palette every pixel has one of its colours, and nothing between;
+   * without one (null) the edges of strokes are soft. `grey`: it holds greys only.
+   */
+  constructor(height, width, background, palette, grey) {
     this.width = width;
     this.height = height;
     this.background = pixelOf(background);
     this.palette = palette?.map(pixelOf) ?? null;
+    this.grey = grey && !palette;
     this.canvas = Object.assign(document.createElement("canvas"), { width, height });
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.image = this.context.createImageData(width, height);
@@ -67,7 +74,7 @@ export class Sheet {
   begin(color) {
     this.remember();
     this.file = null;
-    return { pixel: pixelOf(color), before: this.pixels.slice(), cover: new Uint8Array(this.pixels.length) };
+    return { pixel: this.#inkOf(color), before: this.pixels.slice(), cover: new Uint8Array(this.pixels.length) };
   }
 
   /** Paint a Konva shape as part of a stroke. `alone`: in place of what the stroke has covered until now. */
@@ -92,6 +99,10 @@ export class Sheet {
     this.show();
   }
 
+  #inkOf(color) {
+    return this.grey ? greyOf(pixelOf(color)) : pixelOf(color);
+  }
+
   #paint(stroke, at, alpha) {
     stroke.cover[at] = alpha;
     if (this.palette) {
@@ -103,7 +114,7 @@ export class Sheet {
 
   /** Give all pixels that hang together with this one, and have its colour, another. */
   fill(x, y, color) {
-    const pixel = pixelOf(color), start = y * this.width + x, old = this.pixels[start];
+    const pixel = this.#inkOf(color), start = y * this.width + x, old = this.pixels[start];
     if (old === pixel && !this.file) return;
     this.remember();
     this.file = null;
@@ -128,6 +139,14 @@ export class Sheet {
     this.show();
   }
 
+  /** Several changes as one for undo. */
+  atOnce(change) {
+    this.remember();
+    const past = [...this.past];
+    change();
+    this.past = past;
+  }
+
   /** Lay a decoded picture over the whole sheet: its middle (`crop`) or all of it with the background around it (`whole`). */
   lay(picture, how, nearest) {
     const scale = Math[how === "crop" ? "max" : "min"](this.width / picture.width, this.height / picture.height);
@@ -139,17 +158,17 @@ export class Sheet {
     this.context.drawImage(picture, (this.width - width) / 2, (this.height - height) / 2, width, height);
     this.image.data.set(this.context.getImageData(0, 0, this.width, this.height).data);
     if (nearest) this.#toNearest();
+    else if (this.grey) this.pixels.forEach((pixel, at) => (this.pixels[at] = greyOf(pixel)));
     this.show();
   }
 
   #toNearest() {
-    const channels = pixel => [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255];
-    const colors = this.palette.map(channels);
+    const colors = this.palette.map(parts);
     const known = new Map();
     for (let at = 0; at < this.pixels.length; at++) {
       const pixel = this.pixels[at];
       if (!known.has(pixel)) {
-        const rgb = channels(pixel);
+        const rgb = parts(pixel);
         const far = colors.map(color => color.reduce((sum, value, i) => sum + (value - rgb[i]) ** 2, 0));
         known.set(pixel, this.palette[far.indexOf(Math.min(...far))]);
       }
@@ -168,11 +187,12 @@ export class Sheet {
   }
 }
 
-function blend(below, above, part) {
-  let result = 0xff000000;
-  for (const shift of [0, 8, 16]) {
-    const [from, to] = [(below >> shift) & 255, (above >> shift) & 255];
-    result |= Math.round(from + (to - from) * part) << shift;
-  }
-  return result >>> 0;
+function blend(below, above, share) {
+  const to = parts(above);
+  return joined(parts(below).map((value, i) => Math.round(value + (to[i] - value) * share)));
+}
+
+function greyOf(pixel) {
+  const [red, green, blue] = parts(pixel), value = Math.round(0.299 * red + 0.587 * green + 0.114 * blue);
+  return joined([value, value, value]);
 }
