@@ -297,6 +297,7 @@ OUR_OWN = {
     "interop/opening.py:open_folder": "networks of a training with the reference",
     "evaluation/result.py:save_panels": "panels of an earlier evaluation",
     "features/download.py:_sweep": "unfinished downloads",
+    "networks/shipped.py:shipped_models": "shipped models",
     "recipe/tree.py:shipped": "shipped recipes",
     "registry.py:_registering": "the package's own source",
     "reporting/run/page.py:_contents": "sizes of a run's files",

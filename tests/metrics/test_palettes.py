@@ -31,10 +31,10 @@ def generated(colours: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(colours.astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
 
 
-@pytest.mark.parametrize("name", ["facades", "cityscapes", "synthetic"])
+@pytest.mark.parametrize("name", ["facades", "cityscapes", "synthetic", "shapes"])
 def test_shipped_palettes_know_their_own_colours(name: str) -> None:
     palette = load_palette(name)
-    assert len(palette.classes) == {"facades": 12, "cityscapes": 19, "synthetic": 16}[name]
+    assert len(palette.classes) == {"facades": 12, "cityscapes": 19, "synthetic": 16, "shapes": 6}[name]
     assert palette.colours is not None
     truth = np.arange(len(palette.classes))
     row = palette.colours[None]
@@ -119,7 +119,7 @@ def test_files_that_are_no_palette(tmp_path: Path, text: str, reason: str) -> No
 def test_names_that_are_not_there() -> None:
     with pytest.raises(UserError, match="did you mean 'facades'"):
         load_palette("facade")
-    with pytest.raises(UserError, match=r"known: cityscapes, facades, synthetic.*JSON"):
+    with pytest.raises(UserError, match=r"known: cityscapes, facades, shapes, synthetic.*JSON"):
         load_palette("xyz.json")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .. import registry
 from ..errors import printable
 from ..interop.zoo import PREPROCESSING, PUBLISHED
+from ..networks.shipped import shipped_models, title_of
 from ..recipe import Recipe, shipped
 from ..recipe.describe import SECTIONS, recipe_keys, section_keys
 from ..recipe.values import takes
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 
 def inventory() -> dict[str, dict[str, dict[str, Any]]]:
-    """``{kind: {name: {summary, options, ...}}}`` for registered things, shipped recipes and grids, published networks and commands."""
+    """``{kind: {name: {summary, options, ...}}}`` for what is registered, shipped (recipes, models, grids) or published, and commands."""
     found: dict[str, dict[str, dict[str, Any]]] = {"recipe": {}}
     for name, file in shipped().items():
         found["recipe"][name] = {"summary": _comments(file), "options": {}}
+    found["model"] = {name: {"summary": title_of(folder), "options": {}} for name, folder in shipped_models().items()}
     found["grid"] = {name: {"summary": _comments(file), "options": {}} for name, file in shipped_grids().items()}
     for kind in registry.KINDS:
         found[kind] = {}

@@ -48,7 +48,8 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
         "model",
         nargs=None if required else "?",
         metavar="MODEL",
-        help="a run, a model directory, hub:owner/name, an exported .onnx or .xml file, another's .onnx, the reference's .pth, or a .pict",
+        help="a run, a model directory, a shipped model such as street, hub:owner/name, an exported .onnx or .xml file, another's .onnx, "
+        "the reference's .pth, or a .pict",
     )
     parser.add_argument("--checkpoint", choices=["last", "best"], default="last", help="of a run (default: %(default)s)")
     add_device(parser)

@@ -144,7 +144,7 @@ _EXAMPLE = 'write {"classes": {"sky": [70, 130, 180], "road": [128, 64, 128]}, "
 
 
 def load_palette(name_or_file: str | Path) -> Palette:
-    """A shipped palette, ``facades``, ``cityscapes`` or ``synthetic``, or one of your own from a JSON file.
+    """A shipped palette, ``facades``, ``cityscapes``, ``synthetic`` or ``shapes``, or one of your own from a JSON file.
 
     The file holds ``{"classes": {"sky": [70, 130, 180], ...}, "ignore": [[0, 0, 0]], "numbers": {"23": "sky"}}``, the last two if needed.
 
@@ -302,6 +302,10 @@ def _shipped(name: str) -> Palette:
         from ..worlds.facades.scene import CLASSES, PALETTE
 
         return Palette(name, CLASSES, PALETTE, None, _colours([]))
+    if name == "shapes":
+        from ..worlds.shapes.drawing import FILLS, GROUND
+
+        return Palette(name, ("ground", *FILLS), _colours([GROUND, *FILLS.values()]), None, _colours([]))
     classes, ignored = _SHIPPED[name]
     index = {number: place for place, (number, _) in enumerate(classes.values())}
     return Palette(name, tuple(classes), _colours(colour for _, colour in classes.values()), index, _colours(ignored))
@@ -364,4 +368,5 @@ _SHIPPED: dict[str, tuple[dict[str, tuple[int, tuple[int, int, int]]], tuple[tup
     "facades": (_FACADES, ()),
     "cityscapes": (_CITYSCAPES, _CITYSCAPES_IGNORED),
     "synthetic": ({}, ()),
+    "shapes": ({}, ()),
 }

@@ -301,8 +301,9 @@ class Training(Named):
     )
     start_from: str | None = key(
         None,
-        "a run, a model directory, ``hub:owner/name``, or a ``.pth`` file of the PyTorch reference implementation, whose weights the "
-        "networks begin with; null is random weights. ``--from`` is short for it, and takes the model's generator with them.",
+        "a run, a model directory, a shipped model, ``hub:owner/name``, or a ``.pth`` file of the PyTorch reference implementation, "
+        "whose weights the networks begin with; null is random weights. ``--from`` is short for it, and takes the model's generator with "
+        "them.",
     )
     epochs: PositiveInt = key(200, "passes over the training pairs.")
     minutes: PositiveFloat | None = key(

@@ -29,6 +29,7 @@ from ..interop import hub
 from ..interop.opening import open_file, open_folder
 from ..interop.pytorch_cyclegan import load_discriminator, read_state, recognise
 from ..networks.model_file import CONFIG, WEIGHTS, ModelConfig, describe_checkpoint, read_config, read_model
+from ..networks.shipped import find_shipped, nearest_shipped
 from ..progress import say
 from ..recipe import Recipe, Training, flatten
 from ..recipe.tree import parse_overrides
@@ -36,7 +37,7 @@ from ..wording import counted
 from .checkpoint import load_checkpoint
 from .run_directory import RunDirectory
 
-WHAT = "a run, a model directory, hub:owner/name, or a .pth file of the PyTorch reference implementation"
+WHAT = "a run, a model directory, a shipped model, hub:owner/name, or a .pth file of the PyTorch reference implementation"
 _SHOWN = 8
 """So many of the tensors that begin anew are named on the terminal; the log names all."""
 _OF_DATA = ("kind", "path", "limit", "group", "split_rule")
@@ -54,7 +55,9 @@ class _Place(NamedTuple):
 def resolve_start(training: Training) -> Training:
     """The training section with an absolute path to the model that it starts from, if it does: the same one from everywhere."""
     place = training.start_from
-    return training if place is None or hub.is_hub_name(place) else training.replaced(start_from=str(real_path(place)))
+    if place is None or hub.is_hub_name(place) or find_shipped(place, quiet=True) is not None:
+        return training
+    return training.replaced(start_from=str(real_path(place)))
 
 
 @contextlib.contextmanager
@@ -68,6 +71,8 @@ def _opened(place: str | Path) -> Iterator[_Place]:
     if hub.is_hub_name(place):
         with hub.model_folder(place) as folder:
             yield _Place("model", folder)
+    elif (came_with_us := find_shipped(place)) is not None:
+        yield _Place("model", came_with_us)
     else:
         yield _find(place)
 
@@ -84,7 +89,8 @@ def _find(place: str | Path) -> _Place:
             return _Place("folder", path)
         raise UserError(f"{place} holds no model to start from: give {WHAT}")
     if not path.is_file():
-        raise UserError(f"{place} {'is no file' if os.path.lexists(path) else 'does not exist'}: start from {WHAT}{hub.hint(place)}")
+        why = "is no file" if os.path.lexists(path) else f"does not exist{nearest_shipped(place)}"
+        raise UserError(f"{place} {why}: start from {WHAT}{hub.hint(place)}")
     if RunDirectory(run := path.resolve().parent.parent).checkpoint == path.resolve():
         raise UserError(f"{place} is the checkpoint of a run: start from the run itself, {run}")
     if (path.parent / CONFIG).is_file():
@@ -166,7 +172,7 @@ def starting_from(
     Its generator is the model's, and so is its discriminator, of a model that has one; a key of theirs among the overrides goes before.
 
     Args:
-        place: a run, a model directory, ``hub:owner/name``, or a ``.pth`` file of the PyTorch reference implementation.
+        place: a run, a model directory, a shipped model, ``hub:owner/name``, or a ``.pth`` file of the PyTorch reference implementation.
         recipe: a recipe, or the name or file of one; None is the recipe that the model was trained by, or ``pix2pix`` if it does not know.
         overrides: as of :meth:`.Recipe.load`.
         quiet: do not say what differs from the recipe and the overrides.

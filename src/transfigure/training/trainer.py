@@ -85,9 +85,10 @@ def train(
     Args:
         recipe: a recipe, or the name or file of one; with ``start_from`` it may be None, which is the recipe of that model.
         out: the run directory to write; None is ``runs/`` and the recipe's name, numbered if that is taken.
-        start_from: begin with the weights of this model: a run, a model directory, ``hub:owner/name``, or a ``.pth`` file of the PyTorch
-            reference implementation. Its generator takes the place of the recipe's, and of a run the discriminator too; to begin with its
-            weights as far as they fit the recipe's own networks, set the recipe's ``training.start_from`` in place of this.
+        start_from: begin with the weights of this model: a run, a model directory, a shipped model, ``hub:owner/name``, or a ``.pth``
+            file of the PyTorch reference implementation. Its generator takes the place of the recipe's, and of a run the discriminator
+            too; to begin with its weights as far as they fit the recipe's own networks, set the recipe's ``training.start_from`` in place
+            of this.
         resume: go on with the run in ``out`` from its last checkpoint.
         quiet: no progress on stderr.
 

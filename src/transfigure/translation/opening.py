@@ -13,6 +13,7 @@ from ..interop.pix2pix_tensorflow import is_pict
 from ..interop.pytorch_cyclegan import about_dropout
 from ..networks.base import Generator
 from ..networks.model_file import CONFIG, WEIGHTS, ModelConfig, Noise, Norm, read_model
+from ..networks.shipped import find_shipped, nearest_shipped
 from .devices import Precision, pick_device
 from .engines.base import InferenceEngine
 from .exported_network import ExportedGenerator, check_engine, open_engine
@@ -20,7 +21,10 @@ from .foreign import Layout, open_foreign
 from .onnx_file import about_of
 from .openvino_file import about_of_xml
 
-KINDS = "a run, a model directory, an exported .onnx or .xml file, a .pth file of the PyTorch reference implementation, or a .pict file"
+KINDS = (
+    "a run, a model directory, a shipped model (see: transfigure list model), an exported .onnx or .xml file, a .pth file of the PyTorch "
+    "reference implementation, or a .pict file"
+)
 
 
 class HowToRun(TypedDict, total=False):
@@ -66,6 +70,7 @@ def open_any(path: str | Path, **how: Unpack[HowToRun]) -> Opened:
     place = Path(path)
     if engine is not None:
         check_engine(engine)
+    came_with_us = find_shipped(path, how.get("quiet", False))
     is_graph = place.suffix.lower() in (".onnx", ".xml") and place.is_file()
     if is_graph and device not in ("auto", "cpu"):
         raise UserError(f"{path} is run on the CPU: leave out the device {device}, or give the run or model that it was exported from")
@@ -84,6 +89,9 @@ def open_any(path: str | Path, **how: Unpack[HowToRun]) -> Opened:
     if about is not None:
         runs_it = open_engine(place, about, engine)
         return Opened(ExportedGenerator(runs_it, about), about.config, place, runs_it)
+    if came_with_us is not None:
+        generator, config, digest = read_model(came_with_us, pick_device(device))
+        return Opened(generator, config, place, digest=digest)
     return (
         _open_reference(place, device, how.get("norm")) if place.is_file() else _open_folder(place, how.get("checkpoint", "last"), device)
     )
@@ -92,7 +100,7 @@ def open_any(path: str | Path, **how: Unpack[HowToRun]) -> Opened:
 def _open_folder(folder: Path, checkpoint: Literal["last", "best"], device: str) -> Opened:
     """A run, or a model directory."""
     if not folder.is_dir():
-        raise UserError(f"{folder} does not exist: give {KINDS}{hub.hint(folder)}")
+        raise UserError(f"{folder} does not exist{nearest_shipped(folder)}: give {KINDS}{hub.hint(folder)}")
     origin = folder
     if not (folder / CONFIG).is_file() and not (folder / WEIGHTS).is_file():
         inside = folder / ("model" if checkpoint == "last" else "model_best")

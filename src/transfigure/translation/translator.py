@@ -121,8 +121,9 @@ class Translator:
         """Load whatever holds a generator, and choose how it runs.
 
         Args:
-            path: a run, a model directory, ``hub:owner/name``, an exported ``.onnx`` or OpenVINO ``.xml`` file, anybody's ONNX file from
-                image to image, a ``.pth`` file of the PyTorch reference implementation, or a ``.pict`` file of pix2pix-tensorflow.
+            path: a run, a model directory, the name of a shipped model (``street``), ``hub:owner/name``, an exported ``.onnx`` or OpenVINO
+                ``.xml`` file, anybody's ONNX file from image to image, a ``.pth`` file of the PyTorch reference implementation, or a
+                ``.pict`` file of pix2pix-tensorflow.
             how: ``checkpoint`` of a run: ``last``, or ``best``, the one that validated best.
                 ``device``: ``auto``, ``cpu``, ``cuda``, ``mps``.
                 ``precision`` of weights and activations, see :meth:`set_precision`.

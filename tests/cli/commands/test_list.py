@@ -22,7 +22,7 @@ def test_list_shows_every_name_with_its_summary(capsys: pytest.CaptureFixture[st
 
 def test_list_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(printed(capsys, "list", "--json"))
-    assert set(found) == {"recipe", "grid", "published", "command", *(kind for kind, _ in registry.catalog())}
+    assert set(found) == {"recipe", "model", "grid", "published", "command", *(kind for kind, _ in registry.catalog())}
     assert found["generator"]["unet"]["options"]["width"] == 64
     assert all(item["summary"] for items in found.values() for item in items.values())
     assert set(found["recipe"]) == set(shipped())

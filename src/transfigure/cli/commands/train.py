@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start_from",
         metavar="MODEL",
-        help="begin with the weights of a run, a model directory, hub:owner/name, or a .pth file of the PyTorch reference code (RECIPE may "
-        "be left out)",
+        help="begin with the weights of a run, a model directory, a shipped model, hub:owner/name, or a .pth file of the PyTorch "
+        "reference code (RECIPE may be left out)",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint (RECIPE and DATA may be left out)")
     parser.add_argument("--seed", type=int, help="short for --training.seed")

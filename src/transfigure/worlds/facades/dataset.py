@@ -118,7 +118,7 @@ def _name(index: int) -> str:
     return f"street_{index:06d}"
 
 
-@register("dataset", "synthetic", drawn=True)
+@register("dataset", "synthetic", drawn=True, palettes={"labels": "synthetic"})
 def synthetic(
     path: Path | None,
     source: Literal["labels", "day", "night", "edges", "grey"] = "labels",

@@ -184,7 +184,7 @@ def _name(index: int) -> str:
     return f"shape_{index:06d}"
 
 
-@register("dataset", "shapes", drawn=True)
+@register("dataset", "shapes", drawn=True, palettes={"A": "shapes"})
 def shapes(
     path: Path | None,
     size: PositiveInt = 64,

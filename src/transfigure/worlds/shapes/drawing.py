@@ -49,6 +49,8 @@ FILLS: dict[str, Colour] = {
     "purple": (142, 36, 168),
 }
 """A's flat colours. All are darker than A's grey grounds, so a shape shows in its luminance too."""
+GROUND: Colour = (209, 209, 209)
+"""The middle one of A's greys."""
 PALETTES: dict[str, tuple[Colour, Colour]] = {
     "maroon and gold": ((118, 14, 26), (244, 178, 42)),
     "forest and lime": ((10, 74, 40), (158, 208, 66)),
