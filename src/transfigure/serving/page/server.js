@@ -54,7 +54,7 @@ async function ask(path, options = {}) {
     if (answer.ok) return answer;
     if (answer.status === 401 && !declined) {
       const again = token === sessionStorage.getItem(STORED); // else another request has asked meanwhile
-      if (!again || (await askForToken(token ? "This token was not accepted." : "This server wants its token."))) continue;
+      if (!again || (await askForToken(token ? "This token was not accepted. Is it whole?" : "This server wants its token; whoever started it has seen it."))) continue;
     }
     throw new Problem(answer.status, await sentence(answer), answer.status === 429 ? Number(answer.headers.get("Retry-After")) || 1 : null);
   }
