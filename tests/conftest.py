@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+from transfigure.worlds.facades.dataset import Rendering
 
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the code
 settings.load_profile("tests")
@@ -36,6 +39,17 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared data folder is not beside this checkout")
     return SHARED
+
+
+_drawn = lru_cache(maxsize=4096)(Rendering.read)
+
+
+@pytest.fixture(scope="module")
+def drawn_once() -> Iterator[None]:
+    """Each picture of the street is drawn once, for modules that train on a few again and again; ``tests/worlds`` draws them anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rendering, "read", lambda picture, alpha="refuse": _drawn(picture).copy())
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

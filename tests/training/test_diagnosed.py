@@ -15,6 +15,8 @@ from transfigure.recipe import Recipe
 from transfigure.reporting.run.page import report
 from transfigure.training.trainer import train
 
+pytestmark = pytest.mark.usefixtures("drawn_once")
+
 SOON = {"data.train": 40, "training.epochs": 6, "training.batch_size": 4, "training.log_every": 20, "training.preview_every": 40}
 LOOKS = {**SOON, "training.validate_every": 0, "training.ema": "null"}
 WINS = {
@@ -93,7 +95,10 @@ FINE: list[tuple[str, int, dict[str, Any]]] = [
     (
         "cut",
         0,
-        {"data.unpaired": True, "generator.blocks": 1, **{f"objective.terms.contrastive.{key}": 32 for key in ("patches", "width")}},
+        {
+            **{"data.unpaired": True, "generator.blocks": 1, "data.load_size": 16, "data.crop_size": 16},
+            **{f"objective.terms.contrastive.{key}": 32 for key in ("patches", "width")},
+        },
     ),
 ]
 
