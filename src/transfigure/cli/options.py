@@ -42,11 +42,11 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
+def add_model(parser: argparse.ArgumentParser, required: bool = True, several: bool = False) -> None:
     """``MODEL`` and how it is run; :func:`open_model` reads them."""
     parser.add_argument(
         "model",
-        nargs=None if required else "?",
+        nargs=("+" if required else "*") if several else None if required else "?",
         metavar="MODEL",
         help="a run, a model directory, a shipped model such as street, hub:owner/name, an exported .onnx or .xml file, another's .onnx, "
         "the reference's .pth, or a .pict",

@@ -284,18 +284,27 @@ def write(path: str | Path, array: Array, about: Metadata | None = None) -> None
         RunFailure: the disk is full.
         Missing: the extra ``science`` is needed for this image.
     """
+    write_atomically(Path(path), encode(path, array, about))
+
+
+def encode(path: str | Path, array: Array, about: Metadata | None = None) -> bytes:
+    """The bytes that :func:`write` would write to a file of this name.
+
+    Raises:
+        UserError: the format cannot hold this image.
+        Missing: the extra ``science`` is needed for this image.
+    """
     path = Path(path)
     if array.ndim != 3 or 0 in array.shape:
         raise UserError(f"{path} cannot be written from an array of shape {array.shape}: an image is [height, width, channels]")
     kind = check_format(path, array.shape[2], array.dtype.name)
     try:
-        encoded = _encoded(array, kind, path, about or Metadata())
+        return _encoded(array, kind, path, about or Metadata())
     except TransfigureError:
         raise
     except Exception as error:  # e.g. sides beyond what the format can say
         height, width, _ = array.shape
         raise UserError(f"{path}: {width} x {height} pixels cannot be written as {kind} ({_reason(error)}): use png or tif") from error
-    write_atomically(path, encoded)
 
 
 def check_format(path: Path, channels: int, dtype: str) -> str:

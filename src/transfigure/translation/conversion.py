@@ -105,6 +105,7 @@ class ConvertedEngine(InferenceEngine):
             self._engines[norm].difference = about.measured.get(f"{name}_largest")
             self._abouts[norm] = about
             self.name, self.difference = name, self._engines[norm].difference  # type: ignore[misc]
+            self.exact_batches = self._engines[norm].exact_batches  # type: ignore[misc]
         return self._engines[norm]
 
     def chosen_of(self, about: About) -> str:

@@ -177,6 +177,19 @@ class Translator:
             )
         )
 
+    def running(self, inference: Inference) -> Translator:
+        """The same in another mode; engine and weights are shared.
+
+        Raises:
+            UserError: the engine cannot run in it.
+        """
+        self._weights()  # hashed once for all of them
+        other = replace(self, inference=inference)
+        other._footprint, other._hashed, other._said = self._footprint, self._hashed, self._said
+        if isinstance(other.engine, GraphEngine):
+            other.engine.check(inference)
+        return other
+
     @property
     def is_exported(self) -> bool:
         """Whether it runs an exported file, which has no weights to look at."""
@@ -459,7 +472,7 @@ class Translator:
         if output.exists() and source.exists() and output.samefile(source):
             raise UserError(f"{output} is the image to be translated, which would be lost: choose another output")
         check_outputs([output], options.overwrite)
-        options = self._choose_half([source], options)
+        options = self.choose_half([source], options)
         watch = self._watch()
         self._translate(source, output, options, self._maker(options), watch)
         self._say_of(watch)
@@ -506,6 +519,23 @@ class Translator:
         with self._naming(file):
             images.write(file.output, self._to_array(output), replace(self._metadata(file.source, file.output, options), maker=maker))
 
+    def encoded(self, source: Path, output: Tensor, name: str, options: FileOptions | None = None) -> bytes:
+        """The bytes that :meth:`translate_file` writes, of what :meth:`translate_tensor` made of :meth:`read_tensor`.
+
+        Args:
+            source: the image file.
+            output: ``[C, H, W]`` in [-1, 1].
+            name: of the file that they would be, whose suffix is the format.
+            options: how the source was read.
+
+        Raises:
+            UserError: the format cannot hold what the model makes.
+        """
+        options = options or FileOptions()
+        return images.encode(
+            name, self._to_array(output), replace(self._metadata(source, Path(name), options), maker=self._maker(options))
+        )
+
     @staticmethod
     @contextmanager
     def _naming(file: FileToTranslate) -> Iterator[None]:
@@ -517,7 +547,7 @@ class Translator:
                 raise
             raise UserError(f"{file.source}: {error}") from error
 
-    def _choose_half(self, files: Sequence[Path], options: FileOptions) -> FileOptions:
+    def choose_half(self, files: Sequence[Path], options: FileOptions) -> FileOptions:
         """The options with no half where whole images are asked for. A model of side-by-side pairs is not given pairs unasked.
 
         Raises:
@@ -633,9 +663,9 @@ class Translator:
         source, files = found.folder, found.files
         for note in [] if quiet or self.quiet else found.notes:
             say(f"note: {note}")
-        outputs = plan_outputs(files, source, output, format or self._usual_format(quiet), self.check_output)
+        outputs = plan_outputs(files, source, output, format or self.usual_format(quiet), self.check_output)
         check_outputs(outputs, options.overwrite, below=output)
-        options = self._choose_half(files, options)
+        options = self.choose_half(files, options)
         check_writable_folder(output)
         translator = replace(self, quiet=quiet or self.quiet)
         for note in [] if translator.quiet else (other_formats(outputs) if format == "same" else "", neighbours(outputs, output)):
@@ -695,7 +725,8 @@ class Translator:
         state = sorted(self.generator.state_dict().items())
         return [(name, tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for name, tensor in state]
 
-    def _usual_format(self, quiet: bool) -> str:
+    def usual_format(self, quiet: bool = False) -> str:
+        """``png``, or ``tif`` where a PNG cannot hold what the model makes; that is said."""
         try:
             self.check_output(Path("image.png"))
         except UserError:

@@ -1,0 +1,523 @@
+"""The HTTP API: an image in, ``translate``'s picture out.
+
+A request is accepted or refused at once (429); accepted, its body goes to a file of this server's own, is read by the same code as any
+file, waits in a queue before the networks, and is encoded while the next image is in the network. No name, path or address that a client
+sends is ever opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import math
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal, cast
+from urllib.parse import urlsplit
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .._version import __version__
+from ..data import images
+from ..data.formats.metadata import Keep
+from ..data.images import Alpha
+from ..errors import Missing, TransfigureError, UserError
+from ..networks.model_file import Noise
+from ..translation.folder import FileOptions
+from .limits import Limits
+from .measures import Measures
+from .models import PreparedImage, ServedModel
+from .problem import MEDIA_TYPE, Problem, ProblemDocument, in_words_of_http
+from .queue import Queue, Waiting
+
+PAGE = Path(__file__).with_name("page")
+FIELD = "image"
+"""Of a form, that holds the image."""
+MEDIA_TYPES = {"png": "image/png", "tif": "image/tiff"}
+POLICY = "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+_HALVES = Literal["left", "right", "none"]
+_MOST_FORM = 1 << 20
+"""Bytes of a form beside its image."""
+
+
+class Side(BaseModel):
+    """What goes in or comes out."""
+
+    channels: int
+    dtype: Literal["uint8", "uint16", "float32"]
+    value_range: tuple[float, float] | None
+
+
+class PaletteClass(BaseModel):
+    """A class of label maps."""
+
+    name: str
+    color: str
+
+
+class DrawingPalette(BaseModel):
+    """The classes to draw with."""
+
+    name: str
+    classes: list[PaletteClass]
+    background: int
+
+
+class ModelDocument(BaseModel):
+    """A model: what it takes and makes."""
+
+    name: str
+    title: str
+    engine: str
+    source: Side
+    target: Side
+    size: tuple[int, int]
+    palette: DrawingPalette | None
+    noise: bool
+    seed: int
+
+
+class LimitsDocument(BaseModel):
+    """What a request may be at the most."""
+
+    bytes: int
+    pixels: int
+    seconds: float
+    requests: int
+
+
+class ModelsDocument(BaseModel):
+    """The models of this server."""
+
+    models: list[ModelDocument]
+    limits: LimitsDocument
+
+
+class HealthDocument(BaseModel):
+    """That the server takes requests."""
+
+    status: Literal["ok"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an image is to be translated; the parameters of the address."""
+
+    model: str | None
+    seed: int | None
+    noise: Noise | None
+    alpha: Alpha
+    half: _HALVES | None
+    metadata: Keep
+    format: Literal["png", "tif"] | None
+
+    @property
+    def options(self) -> FileOptions:
+        """How its file is read."""
+        return FileOptions(alpha=self.alpha, half=self.half, metadata=self.metadata)
+
+
+def settings(
+    model: Annotated[str | None, Query(description="its name, of /v1/models; may be left out where there is one")] = None,
+    seed: Annotated[int | None, Query(ge=0, lt=2**63, description="of the noise; the model's own where it is left out")] = None,
+    noise: Annotated[Noise | None, Query(description="whether noise is drawn; the model's own choice where it is left out")] = None,
+    alpha: Annotated[Alpha, Query(description="what is done with transparency")] = "refuse",
+    half: Annotated[_HALVES | None, Query(description="of a side-by-side picture")] = None,
+    metadata: Annotated[Keep, Query(description="colour profile, georeference, date and camera of the image")] = "keep",
+    format: Annotated[Literal["png", "tif"] | None, Query(description="png, or tif where a PNG cannot hold the picture")] = None,
+) -> Settings:
+    """The parameters of the address."""
+    return Settings(model, seed, noise, alpha, half, metadata, format)
+
+
+_BINARY = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
+_FORM = {
+    "schema": {"type": "object", "properties": {FIELD: {"type": "string", "format": "binary", "minLength": 1}}, "required": [FIELD]},
+    "encoding": {FIELD: {"contentType": "image/*"}},
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "the image: a PNG, JPEG, WebP, TIFF (of many channels, too), BMP or PNM file, 8 or 16 bits or float",
+        "content": {**{kind: _BINARY for kind in ("image/png", "image/jpeg", "image/tiff", "application/octet-stream")}, "multipart/form-data": _FORM},
+    }
+}
+
+
+_WORDS = {
+    401: "the token is missing or wrong",
+    403: "a page of another origin asks",
+    404: "there is no such model",
+    413: "the request or the image is too large",
+    421: "this server does not answer to that name",
+    422: "the image or a parameter cannot be used",
+    429: "too many requests are being worked on; Retry-After says when to ask again",
+    500: "the model failed",
+    503: "the server is stopping",
+    504: "it took too long",
+}
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    schema = ProblemDocument.model_json_schema()
+    return {status: {"content": {MEDIA_TYPE: {"schema": schema}}, "description": _WORDS[status]} for status in statuses}
+
+
+class Service:
+    """The models behind the API.
+
+    Args:
+        models: by name.
+        limits: of requests.
+        token: that requests carry; None asks for none.
+        hosts: names that this server answers to; None: any.
+    """
+
+    def __init__(
+        self, models: Mapping[str, ServedModel], limits: Limits, token: str | None = None, hosts: frozenset[str] | None = None
+    ) -> None:
+        self.models, self.limits, self.token, self.hosts = dict(models), limits, token, hosts
+        self.measures = Measures()
+        self.accepted = self.answered = self.numbered = 0
+        self.stopping = False
+        self.queue: Queue
+        self.pool: ThreadPoolExecutor
+        self.folder: Path
+
+    @contextlib.asynccontextmanager
+    async def running(self, app: FastAPI) -> AsyncIterator[None]:
+        """Between start and end of the server; at the end everything that was accepted has been answered."""
+        with tempfile.TemporaryDirectory(prefix="transfigure-serve-") as folder:
+            self.folder, self.queue = Path(folder), Queue(self.measures.passed)
+            self.pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), "files")
+            try:
+                yield
+            finally:
+                self.stopping = True
+                await asyncio.to_thread(self.queue.end)
+                self.pool.shutdown(wait=True)
+
+    def check_caller(self, request: Request) -> None:
+        """Raise a problem if the caller may not ask; a page of another origin may not make a browser ask."""
+        if self.hosts is not None and (name := urlsplit(f"//{request.headers.get('host', '')}").hostname or "") not in self.hosts:
+            raise Problem(421, f"this server answers to {', '.join(sorted(self.hosts))}, and was called {name!r}")
+        origin = request.headers.get("origin")
+        if self.token is None and origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+            raise Problem(403, f"a page of {origin} may not use this server: start it with a token, and send that")
+        if self.token is not None:
+            scheme, _, given = request.headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
+                raise Problem(401, "send the server's token, as  Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+
+    def model(self, name: str | None) -> ServedModel:
+        """The model of a name."""
+        names = ", ".join(self.models)
+        if name is None:
+            if len(self.models) > 1:
+                raise Problem(404, f"there are several models: say which, by model={next(iter(self.models))}; there are {names}")
+            return next(iter(self.models.values()))
+        if name not in self.models:
+            raise Problem(404, f"there is no model {name!r}: there is {names}")
+        return self.models[name]
+
+    @contextlib.contextmanager
+    def accept(self, name: str) -> Iterator[None]:
+        """Work on a request, if there is room for one more."""
+        if self.stopping:
+            raise Problem(503, "this server is stopping: ask again when it is back", {"Retry-After": "10"})
+        if self.accepted >= self.limits.requests:
+            seconds = max(1, math.ceil(len(self.queue) * self.queue.seconds_per_image))
+            raise Problem(
+                429, f"{self.accepted} requests are being worked on, the most there may be: ask again in {seconds} s", {"Retry-After": str(seconds)}
+            )
+        self.accepted += 1
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.accepted -= 1
+            self.measures.seconds.labels(name).observe(time.monotonic() - started)
+
+    @contextlib.contextmanager
+    def file(self) -> Iterator[Path]:
+        """A place for a body."""
+        self.numbered += 1
+        file = self.folder / str(self.numbered)
+        try:
+            yield file
+        finally:
+            file.unlink(missing_ok=True)
+
+    async def translate(self, model: ServedModel, wanted: Settings, request: Request) -> Response:
+        """An image, translated."""
+        with self.accept(model.name), self.file() as file:
+            try:
+                async with asyncio.timeout(self.limits.seconds):
+                    await receive(request, file, self.limits)
+                    image = await self._in_thread(self._read, model, file, wanted)
+                    outcome = self.queue.put(self._waiting(model, image))
+                    output = await asyncio.wrap_future(outcome)
+                    format = wanted.format or model.format
+                    body = await self._in_thread(image.answer, output, format)
+            except TimeoutError:
+                raise Problem(504, f"it took longer than {self.limits.seconds:g} s, the limit: send a smaller image, or ask again later") from None
+            except (UserError, Missing) as error:
+                raise Problem(422, in_words_of_http(error, file)) from error
+        return Response(body, media_type=MEDIA_TYPES[format])
+
+    async def _in_thread(self, work: Callable[..., Any], *values: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work, *values)
+
+    def _read(self, model: ServedModel, file: Path, wanted: Settings) -> PreparedImage:
+        with contextlib.suppress(UserError, Missing):  # what is wrong with the file is said when it is read
+            header = images.size_of(file)
+            if header.width * header.height > self.limits.pixels:
+                raise Problem(
+                    413, f"the image is {header.width} x {header.height} pixels, and {self.limits.pixels:,} are the most: make it smaller, or cut it"
+                )
+        return model.read(file, wanted.options, model.running(wanted.seed, wanted.noise))
+
+    def _waiting(self, model: ServedModel, image: PreparedImage) -> Waiting:
+        how, shape = image.translator.inference, tuple(image.tensor.shape)
+        return Waiting(image.tensor, (model.name, how, shape), image.translator.translate_tensor, image.translator.engine.exact_batches)
+
+
+async def receive(request: Request, file: Path, limits: Limits) -> None:
+    """Write a request's image, its body or a field of a form, to a file.
+
+    Raises:
+        Problem: it is too large, empty, or not there.
+    """
+    too_large = Problem(413, f"the request is larger than {limits.bytes:,} bytes, the most there may be: send a smaller file")
+    said = request.headers.get("content-length", "")
+    if said.isdigit() and int(said) > limits.bytes:
+        raise too_large
+    kind, parameters = parse_options_header(request.headers.get("content-type"))
+    with file.open("wb") as stream:
+        form = _Form(stream, parameters.get(b"boundary", b"")) if kind == b"multipart/form-data" else None
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limits.bytes:
+                raise too_large
+            if form is None:
+                stream.write(chunk)
+            else:
+                form.take(chunk)
+        if form is not None:
+            form.end()
+    if not file.stat().st_size:
+        raise Problem(422, "the image is empty (0 bytes): send the bytes of an image file" if form is None or form.found else form.missing)
+
+
+class _Form:
+    """A form's field with the image, as its bytes come in.
+
+    Args:
+        stream: takes the field's bytes.
+        boundary: between fields.
+    """
+
+    missing = f"the form has no field {FIELD!r} with an image file in it: send one, or the file alone as the body"
+
+    def __init__(self, stream: BinaryIO, boundary: bytes) -> None:
+        self.found = self._inside = False
+        self._stream, self._header, self._headers, self._beside = stream, [b"", b""], cast(dict[bytes, bytes], {}), 0
+        if not boundary:
+            raise Problem(422, "this form does not say its boundary: let a library build it, or send the file alone as the body")
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": lambda data, start, end: self._collect(0, data[start:end]),
+                "on_header_value": lambda data, start, end: self._collect(1, data[start:end]),
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers_finished,
+                "on_part_data": self._data,
+            },
+        )
+
+    def take(self, chunk: bytes) -> None:
+        """The next bytes."""
+        try:
+            self._parser.write(chunk)
+        except Problem:
+            raise
+        except Exception as error:
+            raise Problem(422, f"this form cannot be read ({error}): let a library build it, or send the file alone as the body") from error
+
+    def end(self) -> None:
+        """See that it is whole."""
+        try:
+            self._parser.finalize()
+        except Exception as error:
+            raise Problem(422, f"this form is cut off ({error}): send it again") from error
+
+    def _begin(self) -> None:
+        self._headers, self._inside = {}, False
+
+    def _collect(self, at: int, data: bytes) -> None:
+        self._header[at] += data
+        self._count(len(data))
+
+    def _header_end(self) -> None:
+        self._headers[self._header[0].lower()] = self._header[1]
+        self._header = [b"", b""]
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        if options.get(b"name") == FIELD.encode():
+            if self.found:
+                raise Problem(422, f"the form has several fields {FIELD!r}: send one image a request")
+            self.found = self._inside = True
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._inside:
+            self._stream.write(data[start:end])
+        else:
+            self._count(end - start)
+
+    def _count(self, size: int) -> None:
+        self._beside += size
+        if self._beside > _MOST_FORM:
+            raise Problem(413, f"the form holds over {_MOST_FORM:,} bytes beside its image: send the image alone")
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application.
+
+    Args:
+        service: the models behind it.
+    """
+    app = FastAPI(
+        title="Transfigure",
+        version=__version__,
+        summary="Image-to-image translation: an image in, a picture out.",
+        lifespan=service.running,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    allowed = [Depends(service.check_caller)]
+
+    @app.post(
+        "/v1/translate",
+        dependencies=allowed,
+        response_class=Response,
+        openapi_extra=_BODY,
+        responses={
+            200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}, "description": "the picture"},
+            **_problems(401, 403, 404, 413, 421, 422, 429, 500, 503, 504),
+        },
+        summary="Translate an image",
+    )
+    async def translate(request: Request, wanted: Annotated[Settings, Depends(settings)]) -> Response:
+        model = service.model(wanted.model)
+        service.measures.waiting.set(len(service.queue))
+        return await counted(service, model.name, service.translate(model, wanted, request))
+
+    @app.get("/v1/models", dependencies=allowed, response_model=ModelsDocument, responses=_problems(401, 403, 421), summary="The models")
+    async def models() -> dict[str, Any]:
+        return {"models": [model.about() for model in service.models.values()], "limits": service.limits.to_dict()}
+
+    @app.get("/healthz", response_model=HealthDocument, responses=_problems(503), summary="Whether requests are taken")
+    async def health() -> Any:
+        if service.stopping:
+            raise Problem(503, "this server is stopping", {"Retry-After": "10"})
+        return {"status": "ok"}
+
+    @app.get("/metrics", dependencies=allowed, response_class=Response, summary="Counters, for Prometheus", responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "counters"}, **_problems(401, 403, 421)})
+    async def measures() -> Response:
+        service.measures.accepted.set(service.accepted)
+        service.measures.waiting.set(len(service.queue))
+        return Response(service.measures.text(), media_type=service.measures.media_type)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def documentation(request: Request) -> HTMLResponse:
+        from .reference import reference_page
+
+        page = reference_page(app.openapi(), f"{request.url.scheme}://{request.url.netloc}", service.token is not None)
+        return HTMLResponse(page, headers={"Content-Security-Policy": "frame-ancestors 'none'"})  # it has a policy of its own
+
+    app.mount("/page", StaticFiles(directory=PAGE), "page")
+    _answer_problems(app)
+    app.add_middleware(_Headers)
+    return app
+
+
+async def counted(service: Service, name: str, answer: Awaitable[Response]) -> Response:
+    """An answer, and what came of it on the counters."""
+    try:
+        response = await answer
+    except Problem as problem:
+        response = problem.response()
+    except TransfigureError as error:
+        response = Problem(500, in_words_of_http(error)).response()
+    except ClientDisconnect:
+        response = Response(status_code=499)  # which nobody will see
+    service.answered += 1
+    service.measures.answers.labels(name, str(response.status_code)).inc()
+    return response
+
+
+def _answer_problems(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def problem(request: Request, error: Problem) -> JSONResponse:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(map(str, first.get("loc", ())[1:])) or "the request"
+        return Problem(422, f"{where} cannot be used: {first.get('msg', '')[:200].lower()}").response()
+
+    @app.exception_handler(StarletteHTTPException)
+    async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        words = {404: f"there is nothing at {request.url.path[:200]}: see /docs", 405: f"{request.method} is not for {request.url.path[:200]}: see /docs"}
+        return Problem(error.status_code, words.get(error.status_code, str(error.detail)), error.headers).response()
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return Problem(500, "something went wrong in this server, whose log says what").response()
+
+
+class _Headers:
+    """Adds to every answer what a browser must know of it.
+
+    Args:
+        app: what answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Content-Security-Policy", POLICY)
+                headers["Referrer-Policy"] = "no-referrer"
+            await send(message)
+
+        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
