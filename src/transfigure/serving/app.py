@@ -154,7 +154,10 @@ _BODY = {
     "requestBody": {
         "required": True,
         "description": "the image: a PNG, JPEG, WebP, TIFF (of many channels, too), BMP or PNM file, 8 or 16 bits or float",
-        "content": {**{kind: _BINARY for kind in ("image/png", "image/jpeg", "image/tiff", "application/octet-stream")}, "multipart/form-data": _FORM},
+        "content": {
+            **dict.fromkeys(("image/png", "image/jpeg", "image/tiff", "application/octet-stream"), _BINARY),
+            "multipart/form-data": _FORM,
+        },
     }
 }
 
@@ -243,7 +246,9 @@ class Service:
         if self.accepted >= self.limits.requests:
             seconds = max(1, math.ceil(len(self.queue) * self.queue.seconds_per_image))
             raise Problem(
-                429, f"{self.accepted} requests are being worked on, the most there may be: ask again in {seconds} s", {"Retry-After": str(seconds)}
+                429,
+                f"{self.accepted} requests are being worked on, the most there may be: ask again in {seconds} s",
+                {"Retry-After": str(seconds)},
             )
         self.accepted += 1
         started = time.monotonic()
@@ -272,13 +277,15 @@ class Service:
                     image = await self._in_thread(self._read, model, file, wanted)
                     outcome = self.queue.put(self._waiting(model, image))
                     output = await asyncio.wrap_future(outcome)
-                    format = wanted.format or model.format
-                    body = await self._in_thread(image.answer, output, format)
+                    kind = wanted.format or model.format
+                    body = await self._in_thread(image.answer, output, kind)
             except TimeoutError:
-                raise Problem(504, f"it took longer than {self.limits.seconds:g} s, the limit: send a smaller image, or ask again later") from None
+                raise Problem(
+                    504, f"it took longer than {self.limits.seconds:g} s, the limit: send a smaller image, or ask again later"
+                ) from None
             except (UserError, Missing) as error:
                 raise Problem(422, in_words_of_http(error, file)) from error
-        return Response(body, media_type=MEDIA_TYPES[format])
+        return Response(body, media_type=MEDIA_TYPES[kind])
 
     async def _in_thread(self, work: Callable[..., Any], *values: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work, *values)
@@ -287,9 +294,8 @@ class Service:
         with contextlib.suppress(UserError, Missing):  # what is wrong with the file is said when it is read
             header = images.size_of(file)
             if header.width * header.height > self.limits.pixels:
-                raise Problem(
-                    413, f"the image is {header.width} x {header.height} pixels, and {self.limits.pixels:,} are the most: make it smaller, or cut it"
-                )
+                size, most = f"{header.width} x {header.height} pixels", f"{self.limits.pixels:,}"
+                raise Problem(413, f"the image is {size}, and {most} are the most: make it smaller, or cut it")
         return model.read(file, wanted.options, model.running(wanted.seed, wanted.noise))
 
     def _waiting(self, model: ServedModel, image: PreparedImage) -> Waiting:
@@ -421,7 +427,10 @@ def make_app(service: Service) -> FastAPI:
         response_class=Response,
         openapi_extra=_BODY,
         responses={
-            200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}, "description": "the picture"},
+            200: {
+                "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
+                "description": "the picture",
+            },
             **_problems(401, 403, 404, 413, 421, 422, 429, 500, 503, 504),
         },
         summary="Translate an image",
@@ -441,8 +450,13 @@ def make_app(service: Service) -> FastAPI:
             raise Problem(503, "this server is stopping", {"Retry-After": "10"})
         return {"status": "ok"}
 
-    @app.get("/metrics", dependencies=allowed, response_class=Response, summary="Counters, for Prometheus", responses={
-        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "counters"}, **_problems(401, 403, 421)})
+    @app.get(
+        "/metrics",
+        dependencies=allowed,
+        response_class=Response,
+        summary="Counters, for Prometheus",
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "counters"}, **_problems(401, 403, 421)},
+    )
     async def measures() -> Response:
         service.measures.accepted.set(service.accepted)
         service.measures.waiting.set(len(service.queue))
@@ -493,7 +507,10 @@ def _answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteHTTPException)
     async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
-        words = {404: f"there is nothing at {request.url.path[:200]}: see /docs", 405: f"{request.method} is not for {request.url.path[:200]}: see /docs"}
+        words = {
+            404: f"there is nothing at {request.url.path[:200]}: see /docs",
+            405: f"{request.method} is not for {request.url.path[:200]}: see /docs",
+        }
         return Problem(error.status_code, words.get(error.status_code, str(error.detail)), error.headers).response()
 
     @app.exception_handler(Exception)

@@ -19,9 +19,7 @@ class Measures:
         self.seconds = Histogram(
             "transfigure_seconds", "From a request's first byte to its answer.", ["model"], buckets=_SECONDS, registry=self.registry
         )
-        self.passes = Histogram(
-            "transfigure_pass_seconds", "The network alone, for a batch.", buckets=_SECONDS, registry=self.registry
-        )
+        self.passes = Histogram("transfigure_pass_seconds", "The network alone, for a batch.", buckets=_SECONDS, registry=self.registry)
         self.batch = Histogram("transfigure_batch_images", "Images of a batch.", buckets=(1, 2, 4, 8), registry=self.registry)
         self.accepted = Gauge("transfigure_accepted", "Requests that are being worked on.", registry=self.registry)
         self.waiting = Gauge("transfigure_waiting", "Images that wait for the network.", registry=self.registry)

@@ -129,7 +129,9 @@ class ServedModel:
         config = self.translator.config
         return {
             "name": self.name,
-            "title": ", ".join(word for word in (str((config.recipe or {}).get("name") or ""), describe_checkpoint(config.checkpoint)) if word),
+            "title": ", ".join(
+                word for word in (str((config.recipe or {}).get("name") or ""), describe_checkpoint(config.checkpoint)) if word
+            ),
             "engine": self.translator.engine.describe(),
             "source": asdict(config.source),
             "target": asdict(config.target),

@@ -40,7 +40,8 @@ class Problem(Exception):
 
     def response(self) -> JSONResponse:
         """As it is sent."""
-        document = ProblemDocument(title=HTTPStatus(self.status).phrase, status=self.status, detail=printable(self.detail))
+        title, detail = HTTPStatus(self.status).phrase, printable(self.detail)
+        document = ProblemDocument(type="about:blank", title=title, status=self.status, detail=detail)
         return JSONResponse(document.model_dump(), self.status, self.headers, MEDIA_TYPE)
 
 

@@ -532,9 +532,7 @@ class Translator:
             UserError: the format cannot hold what the model makes.
         """
         options = options or FileOptions()
-        return images.encode(
-            name, self._to_array(output), replace(self._metadata(source, Path(name), options), maker=self._maker(options))
-        )
+        return images.encode(name, self._to_array(output), replace(self._metadata(source, Path(name), options), maker=self._maker(options)))
 
     @staticmethod
     @contextmanager

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_served(parser: argparse.ArgumentParser) -> None:
     """What ``draw`` has, too."""
     parser.add_argument(
-        "--host", default="127.0.0.1", help="to listen on; another lets other machines in, and needs TRANSFIGURE_TOKEN (default: %(default)s)"
+        "--host",
+        default="127.0.0.1",
+        help="to listen on; another lets other machines in, and needs TRANSFIGURE_TOKEN (default: %(default)s)",
     )
     parser.add_argument("--palette", metavar="NAME|FILE", help="classes to draw with, as for evaluate (default: found out)")
     parser.add_argument("--megabytes", type=float, default=32.0, help="of a request, at the most (default: %(default)s)")
