@@ -23,6 +23,10 @@ FEATURES = {
     "openvino": ("openvino", "exporting to OpenVINO, and translating by it"),
     "nncf": ("openvino", "exporting in 8-bit integers"),
     "huggingface_hub": ("hub", "models from the hub and to it"),
+    "fastapi": ("serve", "serving models, and the page to draw on"),
+    "uvicorn": ("serve", "serving models, and the page to draw on"),
+    "python_multipart": ("serve", "forms that are sent to a server"),
+    "prometheus_client": ("serve", "counters of a server"),
     "tensorboard": ("tracking", "logging to TensorBoard"),
     "mlflow": ("tracking", "logging to MLflow"),
     "sqlalchemy": ("tracking", "logging to MLflow without a server"),
@@ -31,7 +35,12 @@ FEATURES = {
 }
 """Optional module: the extra that brings it, and what it is for."""
 
-DISTRIBUTIONS = {"png": "pypng", "mlflow": "mlflow-skinny"}
+DISTRIBUTIONS = {
+    "png": "pypng",
+    "python_multipart": "python-multipart",
+    "prometheus_client": "prometheus-client",
+    "mlflow": "mlflow-skinny",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
