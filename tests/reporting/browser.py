@@ -167,16 +167,11 @@ class Chromium:
             time.sleep(0.02)
         return found
 
-    def drag(self, *points: tuple[float, float]) -> None:
+    def drag(self, *points: tuple[float, float], shift: bool = False) -> None:
         """Press the mouse at the first of these points of the window, move it along the others, let go at the last."""
-        self._mouse("mousePressed", points[0], 1)
-        for point in points[1:]:
-            self._mouse("mouseMoved", point, 1)
-        self._mouse("mouseReleased", points[-1], 0)
-
-    def _mouse(self, kind: str, point: tuple[float, float], buttons: int) -> None:
-        where = {"x": point[0], "y": point[1]}
-        self.call("Input.dispatchMouseEvent", type=kind, **where, button="left", buttons=buttons, clickCount=1)
+        for kind, (x, y) in (("mousePressed", points[0]), *(("mouseMoved", point) for point in points[1:]), ("mouseReleased", points[-1])):
+            held = {"button": "left", "buttons": int(kind != "mouseReleased"), "clickCount": 1, "modifiers": 8 * shift}
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **held)
 
     def swipe(self, *points: tuple[float, float]) -> None:
         """A finger from the first of these points along the others."""

@@ -33,7 +33,7 @@ class Picture {
     const slider = find("input");
     slider.setAttribute("aria-label", `${model.name}: how much of the drawing covers the picture, in percent`);
     slider.addEventListener("input", () => this.views.style.setProperty("--cut", `${slider.value}%`));
-    this.save.addEventListener("click", () => saveAs(this.blob, `${model.name}-${settings().seed}`));
+    this.save.addEventListener("click", () => saveAs(this.blob, `${model.name.replace(/[^\w.-]+/g, "-")}-${settings().seed}`));
     this.views.style.aspectRatio = `${sheet.width} / ${sheet.height}`;
     this.wanted = this.shown = -1;
   }
@@ -172,6 +172,7 @@ let stroke = null; // of the pointer that is down
 function press(event) {
   if (stroke || event.button !== 0) return;
   event.preventDefault();
+  if (document.activeElement.matches("input[type=number], select")) document.activeElement.blur(); // keys are for the drawing again
   forgetPhoto();
   trouble("");
   const [x, y] = place(event);
@@ -181,14 +182,14 @@ function press(event) {
   }
   stage.content.setPointerCapture(event.pointerId);
   stroke = { ...sheet.begin(color()), pointer: event.pointerId, start: [x, y], last: [x, y].map(snap) };
-  draw([x, y]);
+  draw([x, y], false);
 }
 
 function move(event) {
   if (event.pointerType === "mouse") showRing(event);
   if (stroke?.pointer !== event.pointerId) return;
   const events = tool() === "rectangle" ? [event] : event.getCoalescedEvents?.() ?? [];
-  for (const each of events.length ? events : [event]) draw(place(each));
+  for (const each of events.length ? events : [event]) draw(place(each), event.shiftKey);
 }
 
 function release(event) {
@@ -197,16 +198,19 @@ function release(event) {
   changed();
 }
 
-function draw(point) {
+/** Go on to this point; `straight`: in one line from where the stroke began. */
+function draw(point, straight) {
   if (tool() === "rectangle") {
     const ends = (a, b, limit) => [within(Math.floor(Math.min(a, b)), limit), within(Math.floor(Math.max(a, b)) + 1, limit)];
     const [left, right] = ends(stroke.start[0], point[0], sheet.width);
     const [top, bottom] = ends(stroke.start[1], point[1], sheet.height);
     sheet.add(stroke, new Konva.Rect({ x: left, y: top, width: right - left, height: bottom - top, fill: "black" }), true);
   } else {
-    const to = point.map(snap), style = { stroke: "black", strokeWidth: diameter(), lineCap: "round", lineJoin: "round" };
-    sheet.add(stroke, new Konva.Circle({ x: to[0], y: to[1], radius: diameter() / 2, fill: "black" }));
-    if (String(to) !== String(stroke.last)) sheet.add(stroke, new Konva.Line({ points: [...stroke.last, ...to], ...style }));
+    const from = straight ? stroke.start.map(snap) : stroke.last, to = point.map(snap);
+    const shape = String(from) === String(to)
+      ? new Konva.Circle({ x: to[0], y: to[1], radius: diameter() / 2, fill: "black" })
+      : new Konva.Line({ points: [...from, ...to], stroke: "black", strokeWidth: diameter(), lineCap: "round" });
+    sheet.add(stroke, shape, straight);
     stroke.last = to;
   }
   changed();
