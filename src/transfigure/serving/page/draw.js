@@ -319,6 +319,7 @@ function choose() {
   $("pictures").replaceChildren(...pictures.map(picture => picture.figure));
   $("desk").classList.toggle("many", pictures.length > 1);
   $("chance").hidden = !chosen.some(one => one.noise);
+  $("desk").style.setProperty("--shape", sheet.width / sheet.height);
   $("size").textContent = `${sheet.width} × ${sheet.height}`;
   fit();
   changed();
