@@ -63,7 +63,7 @@ class Picture {
   }
 
   async translate() {
-    const image = await source(this.model), before = preview();
+    const image = sheet.file?.blob ?? (await drawingFor(this.model)), before = preview();
     const start = performance.now();
     const blob = await translate(this.model, image, settings());
     const url = URL.createObjectURL(blob);
@@ -88,11 +88,9 @@ class Picture {
 
 let pictures = [];
 
-/** What a model is sent: the file itself, or the sheet in its size and channels. */
-function source(model) {
-  if (sheet.file) return sheet.file.blob;
-  const [height, width] = model.size ?? [sheet.height, sheet.width];
-  return encodePng(sheet.at(height, width), model.source.channels, model.source.dtype === "uint16" ? 16 : 8);
+/** The sheet as a model takes it, in its size, channels and bits. */
+function drawingFor({ size: [height, width], source }) {
+  return encodePng(sheet.at(height, width), source.channels, source.dtype === "uint16" ? 16 : 8);
 }
 
 function preview() {
@@ -326,7 +324,7 @@ function choose() {
 }
 
 function newSheet(model, kind) {
-  const [height, width] = model.size ?? [256, 256], classes = model.palette?.classes;
+  const [height, width] = model.size, classes = model.palette?.classes;
   const made = new Sheet(height, width, background(model), classes?.map(one => one.color), model.source.channels === 1);
   if (classes && hasHouse(classes)) drawHouse(made, classes);
   made.past = [];
@@ -457,7 +455,7 @@ function listen() {
     event.target.value = ""; // the same file may be chosen again
   });
   $("photo").addEventListener("change", layPhoto);
-  $("save").addEventListener("click", async () => saveAs(await encodePng(sheet.image), "drawing"));
+  $("save").addEventListener("click", async () => saveAs(await drawingFor(chosen[0]), "drawing"));
   $("seed").addEventListener("input", changed);
   $("noise").addEventListener("change", () => {
     $("seed").disabled = $("another").disabled = !$("noise").checked;

@@ -76,6 +76,7 @@ export async function overview() {
 /** The picture that a model makes of an image file, as a Blob. */
 export async function translate(model, image, { seed, noise }) {
   const query = new URLSearchParams({ model: model.name });
+  if (image instanceof File) query.set("alpha", "white"); // transparent parts show the paper
   if (model.noise) {
     query.set("seed", seed);
     query.set("noise", noise ? "dropout" : "none");
