@@ -273,6 +273,9 @@ def _data() -> list[Subject]:
             "labels/*",
         ),
         Subject(
+            "previewed pairs", f"preview l1 pairs --out page.html {SMALL}", "pairs/train?/*.png", "pairs", "page.html", "labels/*", weight=3
+        ),
+        Subject(
             "prepared pairs",
             "",
             "prepared/data/*/*",

@@ -30,6 +30,7 @@ VERBS = {
     "evaluate": ["evaluate", "run", "--metrics", "l1"],
     "import": ["import", "net.pth", "--out", "OUT"],
     "list": ["list"],
+    "preview": ["preview", "labelled", "--out", "OUT.html", "--data.load_size", "32", "--data.crop_size", "32", "--pairs", "1"],
     "push": ["push", "run", "owner/name", "--dry-run", "OUT"],
     "report": ["report", "run", "--out", "OUT.html"],
     "segmenter": [

@@ -37,6 +37,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "import": {"import net.pth --out out --quiet": ()},
     "list": {},
+    "preview": {"preview synthetic --quiet": ("preview.html",), "preview l1 synthetic --out out/a.png --pairs 1 --quiet": ("out/a.png",)},
     "push": {"push run owner/name --dry-run out": ()},
     "report": {"report run": (), "report run --out out/page.html": (), "report run2 --pictures out": ("out/panels.png",)},
     "segmenter": {"segmenter train synthetic --out out/segmenter.safetensors --quiet": ("out/segmenter.safetensors",)},

@@ -141,6 +141,7 @@ READERS = {
 
 ARGUMENTS = {
     ("train", "data"): "train, two folders",
+    ("preview", "data"): "train, two folders",  # it opens them as a training does
     ("ablate", "data"): "train, two folders",  # its cells are trainings, and it asks find_records as they do
     ("translate", "input"): "translate",
     ("evaluate", "data"): "evaluate with a model",

@@ -390,8 +390,19 @@ def _weights(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) ->
 
 def _report(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
     (Path(words[0]) / "report.html").unlink()
-    assert done(capsys, line).strip() == str(Path(words[0]) / "report.html")
+    page, *figures = done(capsys, line).splitlines()
+    assert page == str(Path(words[0]) / "report.html")
+    assert ("--pictures" in words) == bool(figures)
+    for figure in figures:
+        assert Path(figure.removeprefix("picture: ")).parent == Path(_value(words, "--pictures"))
+        assert Path(figure.removeprefix("picture: ")).stat().st_size > 1000
     _trained(Path(words[0]))
+
+
+def _preview(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    out = Path(_value(words, "--out")) if "--out" in words else Path("preview.html")
+    said = done(capsys, line)
+    assert f"preview: {out}" in said and "become −1 to 1" in said and out.stat().st_size > 10_000
 
 
 def _list(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:

@@ -124,7 +124,8 @@ def _command(word: str) -> Command:
 
 def _belongs_elsewhere(key: str, command: Command) -> str:
     """The sentence for a recipe key that is not one of the command's flags."""
-    first, *others = [other.name for other in commands() if other.takes(key)]
+    taking = [other.name for other in commands() if other.takes(key)]
+    first, *others = sorted(taking, key=lambda name: name != "train")  # which the keys are of
     where = f"  transfigure {first}  " + (f"(and {', '.join(others)})" if others else "")
     flags = " and ".join(f"--{beginning}*" for beginning in command.recipe_flags)
     return f"--{key} belongs to{where.rstrip()}: {command.name} takes {f'only {flags}' if flags else 'no keys of a recipe'}"

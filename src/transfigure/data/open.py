@@ -48,6 +48,7 @@ class OpenedData:
         drawn: the names that were drawn into each split, for the run to keep; None where the data came divided.
         left_out: training and validation pairs that cannot be used and are left out, for the run to list.
         background_check: what has not been looked at yet, if anything; to be looked at while the training runs.
+        notes: what a person should know of the data, as it was said: what was passed over, what looks wrong.
     """
 
     section: Data
@@ -63,6 +64,7 @@ class OpenedData:
     drawn: StoredSplit | None = None
     left_out: tuple[LeftOut, ...] = ()
     background_check: BackgroundCheck | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def unpaired(self) -> bool:
@@ -245,8 +247,9 @@ def open_data(
         used = pictures_in(records["train"], paired) + pictures_in(records["val"], paired)
         used -= sum(pair.found == "training" for pair in left)
         notes.append(of_left_out(len(left), left[0], used, paired))
+    notes += findings.warnings
     if not quiet:
-        for note in [*notes, *findings.warnings]:
+        for note in notes:
             say(f"note: {note}")
 
     pair_format = PairFormat(
@@ -282,6 +285,7 @@ def open_data(
         drawn=opened.division.drawn,
         left_out=tuple(left),
         background_check=rest,
+        notes=tuple(notes),
     )
 
 

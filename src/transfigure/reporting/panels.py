@@ -44,10 +44,13 @@ def _pillow(image: NDArray[np.uint8]) -> Image.Image:
 def data_uri(image: NDArray[np.uint8], quality: int = 92) -> str:
     """A uint8 ``[H, W, 1 or 3]`` image as a data URI: PNG where that is small, else JPEG without colour subsampling."""
     picture = _pillow(image)
-    exact, close = io.BytesIO(), io.BytesIO()
-    picture.save(exact, "PNG", optimize=True)
+    quick, exact, close = io.BytesIO(), io.BytesIO(), io.BytesIO()
     picture.save(close, "JPEG", quality=quality, subsampling=0)
-    kind, data = ("png", exact) if exact.tell() <= 1.5 * close.tell() else ("jpeg", close)
+    picture.save(quick, "PNG", compress_level=1)
+    kind, data = "jpeg", close
+    if quick.tell() <= 3 * close.tell():  # the best compression takes ten times as long, and does not shrink a photo to half
+        picture.save(exact, "PNG", optimize=True)
+        kind, data = ("png", exact) if exact.tell() <= 1.5 * close.tell() else ("jpeg", close)
     return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
 
 

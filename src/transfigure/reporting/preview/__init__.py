@@ -1,0 +1,1 @@
+"""The page that shows pairs as a training will draw them."""

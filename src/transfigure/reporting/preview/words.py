@@ -1,0 +1,146 @@
+"""The preview in words: which side is which, what is cut from what, and what the networks get of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from ...data.value_range import NATURAL_RANGE, USED, number
+from ...recipe import drawn_worlds
+from ...wording import counted
+from ..formatting import percent
+from .draws import Draw, PairDraws, Preview, Side
+
+MIRRORED = "mirrored"
+_TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
+
+
+def title(found: Preview) -> list[str]:
+    """The data, how many pairs, and how large."""
+    section = found.section
+    where = section.path or section.kind
+    size = section.crop_size
+    return [PurePath(str(where)).name, _amount(found), f"{size}{_TIMES}{size} pixels"]
+
+
+def summary(found: Preview) -> list[str]:
+    """What a person should know before the night, one paragraph each."""
+    return [_sides(found), f"{_geometry(found)} {_mirrored(found)} {_values(found)}"]
+
+
+def other_way(found: Preview) -> str:
+    """The flag that makes the source the target."""
+    return f"--data.direction {'BtoA' if found.section.direction == 'AtoB' else 'AtoB'}"
+
+
+def _amount(found: Preview) -> str:
+    return counted(found.counts[0], "unpaired image" if found.unpaired and not found.shuffled else "pair")
+
+
+def _sides(found: Preview) -> str:
+    section = found.section
+    first, second = ("A", "B") if section.direction == "AtoB" else ("B", "A")
+    if section.kind in drawn_worlds():
+        source, target = f"{first} of what {section.kind} draws", second
+    elif section.kind == "manifest":
+        source, target = (f"the column {'source' if side == 'A' else 'target'} of the manifest" for side in (first, second))
+    else:
+        source, target = found.where["source"], found.where["target"]
+    sides = f"The source is {source}, the target {target}"
+    held = [f"{count:,} to {verb}" for count, verb in zip(found.counts[1:], ("validate", "test")) if count]
+    return "".join(
+        (
+            f"{sides} (direction {section.direction}). ",
+            f"There {'is' if found.counts[0] == 1 else 'are'} {', '.join([f'{_amount(found)} to train on', *held])}.",
+            " They were divided by their names." if found.drawn and held else "",
+            " Each source is given another target in every epoch: nothing says which belongs to it." if found.unpaired else "",
+        )
+    )
+
+
+def _geometry(found: Preview) -> str:
+    section, size = found.section, f"{found.section.crop_size}{_TIMES}{found.section.crop_size}"
+    each = "each picture" if found.unpaired else "each pair"
+    if section.load_size == section.crop_size:
+        return f"In every epoch {each} is resized to {size} pixels, whole."
+    load = f"{section.load_size}{_TIMES}{section.load_size}"
+    resized = f"resized to {load} pixels" if section.load_size else "left at its size"
+    ends = sorted(pair.share for pair in found.pairs)
+    part = " to ".join(dict.fromkeys(percent(one) for one in (ends[0], ends[-1])))
+    same = "" if found.unpaired else ", the same of source and target"
+    return f"In every epoch {each} is {resized}, and a square of {size} is cut out of it at another random place{same}: {part} of it."
+
+
+def _mirrored(found: Preview) -> str:
+    if not found.section.flip:
+        return "Nothing is mirrored (data.flip is false)."
+    share = sum(pair.mirrored for pair in found.pairs) / max(1, sum(pair.counted for pair in found.pairs))
+    epochs = counted(found.epochs, "epoch")
+    return f"About half of the draws are mirrored left to right: {percent(share)} of those of the pairs below in {epochs}."
+
+
+def _values(found: Preview) -> str:
+    source, target = (f"{number(low)} to {number(high)}" for low, high in found.ranges)
+    which = f"The values {source} of the files" if source == target else f"The values {source} of sources and {target} of targets"
+    return f"{which} become −1 to 1."
+
+
+def facts(found: Preview) -> Iterator[tuple[str, str]]:
+    """What else decides what training sees, as name and value."""
+    section = found.section
+    yield "data", f"{section.path or section.kind} ({section.kind})"
+    yield "recipe", found.recipe
+    train, val, test = found.counts
+    yield "pairs", f"{train:,} to train on, {val:,} to validate, {test:,} to test"
+    for role, dtype, channels, given, rule in zip(
+        ("source", "target"),
+        found.dtypes,
+        found.channels,
+        (section.source_range, section.target_range),
+        (section.source_resize, section.target_resize),
+    ):
+        low, high = given or NATURAL_RANGE[dtype]
+        seen = {1: "grey", 2: "the first is shown", 3: "colour"}.get(channels, "the first three are shown as red, green and blue")
+        ends = f"{number(low)} to {number(high)} ({'given' if given else 'of this type'}) become −1 to 1"
+        yield f"{role}s", f"{dtype}, {counted(channels, 'channel')} ({seen}); {ends}; resized by {rule}"
+    yield "transparency", section.alpha
+    yield "orientation tags", "applied" if section.orientation == "apply" else "ignored"
+    yield "when validated and tested", f"{_evaluated(found)}, never mirrored"
+
+
+def _evaluated(found: Preview) -> str:
+    size = found.section.seen_size
+    what = "the middle of each picture" if found.section.load_size is None else "the whole of each picture, resized"
+    return f"{what}, {size}{_TIMES}{size} pixels"
+
+
+def about(side: Side) -> str:
+    """A picture's size, type and values, and what the networks get of these."""
+    low, high = (f"{value:+.2f}".replace("-", "−") for value in side.seen)
+    held = f"values {number(side.held[0])} to {number(side.held[1])}"
+    return f"{side.about.replace('x', _TIMES, 1)}; {held}; the networks get {low} to {high}"
+
+
+def resized(side: Side) -> str:
+    """How a file differs from what is cut from it; empty if it does not."""
+    (height, width), (tall, wide) = side.size, side.prepared
+    if (height, width) == (tall, wide):
+        return ""
+    how = "squeezed" if abs(tall * width / (wide * height) - 1) > 0.01 else "enlarged" if tall > height else "reduced"
+    return f"{how} to {wide}{_TIMES}{tall}"
+
+
+def dark(side: Side) -> str:
+    """That so little of the range is used that the networks see next to nothing; empty if it is enough."""
+    used = (side.seen[1] - side.seen[0]) / 2
+    return f"only {percent(used)} of the range is used: next to no contrast is left" if used < USED else ""
+
+
+def caption(draw: Draw) -> str:
+    """Which epoch, and whether it is mirrored."""
+    return f"epoch {draw.epoch}{f', {MIRRORED}' if draw.mirrored else ''}"
+
+
+def turns(pair: PairDraws) -> bool:
+    """Whether each draw has a target of its own."""
+    return len({draw.file for draw in pair.target.draws}) > 1
