@@ -50,9 +50,9 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Draw the pairs, and write the page."""
     from ...recipe import Recipe, has_place, without_place
 
-    for name, value, most in (("--pairs", options.pairs, 100), ("--draws", options.draws, 8)):
+    for flag, value, most in (("--pairs", options.pairs, 100), ("--draws", options.draws, 8)):
         if not 1 <= value <= most:
-            raise UserError(f"{name} is {value}: give 1 to {most}")
+            raise UserError(f"{flag} is {value}: give 1 to {most}")
     if options.seed is not None:
         overrides["training.seed"] = options.seed
     name, data = recipe_and_data(options.recipe, options.data)

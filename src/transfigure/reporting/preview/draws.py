@@ -58,7 +58,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Side:
+class PairSide:
     """One picture of a pair, or the pictures that take turns as its target.
 
     Attributes:
@@ -100,14 +100,14 @@ class PairDraws:
     """
 
     name: str
-    source: Side
-    target: Side
+    source: PairSide
+    target: PairSide
     share: float
     mirrored: int
     counted: int
 
     @property
-    def sides(self) -> tuple[Side, Side]:
+    def sides(self) -> tuple[PairSide, PairSide]:
         """Both, the source first."""
         return self.source, self.target
 
@@ -209,7 +209,7 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
         lone = data.unpaired and role == "target"  # each draw is of another file, and the first one's is shown whole
         prepared = taken[0][1][at].shape[:2]
         sides.append(
-            Side(
+            PairSide(
                 role,
                 label(pictures[0], data.section),
                 describe(wholes[at]),

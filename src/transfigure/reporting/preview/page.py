@@ -18,7 +18,7 @@ from ..formatting import capital
 from ..panels import PagePicture, data_uri, fitting, shrunk
 from ..shell import fill
 from . import words
-from .draws import Preview, Side
+from .draws import PairSide, Preview
 
 BUDGET = 4_000_000
 """Bytes of pictures on a page. If the first of LEVELS (longest side in pixels, JPEG quality) weighs more, the next is tried."""
@@ -28,7 +28,7 @@ NAMED = 12
 
 
 @dataclass(frozen=True)
-class Shown:
+class CaptionedPicture:
     """A picture of a row: its caption, a remark, and the name of the colour of its frame."""
 
     caption: str
@@ -38,7 +38,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Row:
+class SideRow:
     """One side of a pair: the whole file, and what each epoch sees of it.
 
     Attributes:
@@ -51,14 +51,14 @@ class Row:
     dark: str
     start: float
     width: float
-    pictures: list[Shown]
+    pictures: list[CaptionedPicture]
 
 
 @dataclass(frozen=True)
 class Shelf:
     """Every picture of the page."""
 
-    pairs: list[tuple[str, list[Row]]]
+    pairs: list[tuple[str, list[SideRow]]]
     weight: int
 
 
@@ -131,16 +131,16 @@ def _shelf(found: Preview, longest: int, quality: int) -> Shelf:
         rows = []
         for side in pair.sides:
             turns = side.role == "target" and words.turns(pair)
-            pictures = [Shown("the whole file", words.resized(side), "", picture(side.whole, f"{side.file}, whole"))]
+            pictures = [CaptionedPicture("the whole file", words.resized(side), "", picture(side.whole, f"{side.file}, whole"))]
             for draw in side.draws:
                 caption = words.caption(draw)
                 remark = draw.file if turns else ""
-                pictures.append(Shown(caption, remark, draw.colour, picture(draw.picture, f"{draw.file}, {caption}")))
+                pictures.append(CaptionedPicture(caption, remark, draw.colour, picture(draw.picture, f"{draw.file}, {caption}")))
             if side.evaluated is not None:
-                pictures.append(Shown("when evaluated", "", "", picture(side.evaluated, f"{side.file}, when evaluated")))
+                pictures.append(CaptionedPicture("when evaluated", "", "", picture(side.evaluated, f"{side.file}, when evaluated")))
             low, high = side.seen
             about = words.about(side)
-            rows.append(Row(side.role, side.file, about, words.dark(side), 50 * (low + 1), 50 * (high - low), pictures))
+            rows.append(SideRow(side.role, side.file, about, words.dark(side), 50 * (low + 1), 50 * (high - low), pictures))
         pairs.append((pair.name, rows))
     return Shelf(pairs, weight)
 
@@ -157,7 +157,7 @@ def sheet(found: Preview) -> NDArray[np.uint8]:
     return composed([row for pair in found.pairs for row in _rows(pair.sides, longest)], heads, longest)
 
 
-def _rows(sides: tuple[Side, Side], longest: int) -> Iterator[tuple[str, list[NDArray[np.uint8] | None]]]:
+def _rows(sides: tuple[PairSide, PairSide], longest: int) -> Iterator[tuple[str, list[NDArray[np.uint8] | None]]]:
     for side in sides:
         mirrored = [str(draw.epoch) for draw in side.draws if draw.mirrored]
         said = f"; mirrored: epoch {', '.join(mirrored)}" if mirrored else ""

@@ -9,7 +9,7 @@ from ...data.value_range import NATURAL_RANGE, USED, number
 from ...recipe import drawn_worlds
 from ...wording import counted
 from ..formatting import percent
-from .draws import Draw, PairDraws, Preview, Side
+from .draws import Draw, PairDraws, PairSide, Preview
 
 MIRRORED = "mirrored"
 _TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
@@ -114,14 +114,14 @@ def _evaluated(found: Preview) -> str:
     return f"{what}, {size}{_TIMES}{size} pixels"
 
 
-def about(side: Side) -> str:
+def about(side: PairSide) -> str:
     """A picture's size, type and values, and what the networks get of these."""
     low, high = (f"{value:+.2f}".replace("-", "−") for value in side.seen)
     held = f"values {number(side.held[0])} to {number(side.held[1])}"
     return f"{side.about.replace('x', _TIMES, 1)}; {held}; the networks get {low} to {high}"
 
 
-def resized(side: Side) -> str:
+def resized(side: PairSide) -> str:
     """How a file differs from what is cut from it; empty if it does not."""
     (height, width), (tall, wide) = side.size, side.prepared
     if (height, width) == (tall, wide):
@@ -130,7 +130,7 @@ def resized(side: Side) -> str:
     return f"{how} to {wide}{_TIMES}{tall}"
 
 
-def dark(side: Side) -> str:
+def dark(side: PairSide) -> str:
     """That so little of the range is used that the networks see next to nothing; empty if it is enough."""
     used = (side.seen[1] - side.seen[0]) / 2
     return f"only {percent(used)} of the range is used: next to no contrast is left" if used < USED else ""
