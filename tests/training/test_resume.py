@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -28,6 +27,8 @@ from transfigure.training.checkpoint import load_checkpoint
 from transfigure.training.run_directory import RunDirectory
 from transfigure.training.steps.pix2pix import Pix2PixStep
 from transfigure.training.trainer import train
+
+pytestmark = pytest.mark.usefixtures("drawn_once")
 
 
 @pytest.fixture(scope="module")
@@ -398,19 +399,22 @@ def test_nan_stops_and_keeps_the_last_good_state(tmp_path: Path, monkeypatch: py
     assert '"code":"nan"' in (tmp_path / "run" / "log.jsonl").read_text()
 
 
+LONG = {**TINY, "training.epochs": 30, "training.checkpoint_every": 4, "training.validate_every": 0}
+LONG_RUN = ["train", "pix2pix_tiny", *(word for key, value in LONG.items() for word in (f"--{key}", str(value)))]
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that takes long enough to be killed, without a break."""
+    run = tmp_path_factory.mktemp("long") / "run"
+    assert main([*LONG_RUN, "--out", str(run), "--quiet"]) == 0
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_real_process_killed_and_resumed(tmp_path: Path, signal_sent: signal.Signals) -> None:
-    flags = [
-        word
-        for key, value in {**TINY, "training.epochs": 30, "training.checkpoint_every": 4, "training.validate_every": 0}.items()
-        for word in (f"--{key}", str(value))
-    ]
-    command = [sys.executable, "-m", "transfigure", "train", "pix2pix_tiny", *flags]
-    assert main(["train", "pix2pix_tiny", *flags, "--out", str(tmp_path / "whole"), "--quiet"]) == 0
-    process = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "killed")], stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+def test_a_real_process_killed_and_resumed(tmp_path: Path, long: Path, signal_sent: signal.Signals) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "transfigure", *LONG_RUN, "--out", str(tmp_path / "killed")], stderr=subprocess.PIPE)
     checkpoint = tmp_path / "killed" / "checkpoints" / "last.pt"
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:
@@ -422,4 +426,4 @@ def test_a_real_process_killed_and_resumed(tmp_path: Path, signal_sent: signal.S
     assert b"Traceback" not in said
     assert load_checkpoint(checkpoint)["position"]["images"] < 180
     assert main(["train", "--out", str(tmp_path / "killed"), "--resume", "--quiet"]) == 0
-    assert_same_bits(tmp_path / "whole", tmp_path / "killed")
+    assert_same_bits(long, tmp_path / "killed")

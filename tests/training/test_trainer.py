@@ -21,6 +21,8 @@ from transfigure.training.trainer import train
 from transfigure.training.validation import Validation
 from transfigure.translation.translator import Translator
 
+pytestmark = pytest.mark.usefixtures("drawn_once")
+
 
 def test_a_run_directory_holds_all_that_was_promised(tmp_path: Path) -> None:
     run = train(tiny_recipe(), tmp_path / "run", quiet=True)

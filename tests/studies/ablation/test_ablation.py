@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -24,6 +23,8 @@ from transfigure.studies.ablation.ablation import AblationOptions, ablate
 from transfigure.studies.ablation.cell import last_line, words_file
 from transfigure.studies.ablation.grid import Grid, shipped
 from transfigure.training.trainer import train
+
+pytestmark = pytest.mark.usefixtures("drawn_once")
 
 TOY: dict[str, Any] = {
     "data.kind": "synthetic",
@@ -272,11 +273,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_resume_after_kill_9(tmp_path: Path, whole: Path, when: str) -> None:
     (tmp_path / "two.yaml").write_text(TWO)
     more = [word for key, value in LONG.items() for word in (f"--{key}", str(value))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        command(out, tmp_path / "two.yaml", *more), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command(out, tmp_path / "two.yaml", *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     awaited = out / "cells" / "one" / ("seed0/checkpoints/last.pt" if when == "within a cell" else "seed0.json")
     deadline = time.monotonic() + 120
     while not awaited.exists() and time.monotonic() < deadline and process.poll() is None:
@@ -287,10 +285,7 @@ def test_resume_after_kill_9(tmp_path: Path, whole: Path, when: str) -> None:
     deadline = time.monotonic() + 60
     while any((out / "cells").rglob(".lock")) and time.monotonic() < deadline:  # its cell notices, saves and ends
         time.sleep(0.1)
-    resumed = subprocess.run(
-        command(out, tmp_path / "two.yaml", *more, "--resume"), env=environment, capture_output=True, text=True, check=False
-    )
-    assert resumed.returncode == 0, resumed.stderr
+    assert main([*command(out, tmp_path / "two.yaml", *more, "--resume")[3:], *(["--together"] if when == "between cells" else [])]) == 0
     assert values(out) == values(whole)
     assert (out / "comparison.csv").read_text() != ""
 
@@ -306,7 +301,7 @@ def test_ctrl_c_saves_every_cell_and_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(TWO)
     out = tmp_path / "out"
     line = command(out, tmp_path / "two.yaml", "--training.epochs", "4000", "--jobs", "2", "--training.checkpoint_every", "100000")
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not both_train(out) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
