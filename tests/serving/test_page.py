@@ -184,6 +184,8 @@ def test_brushes_are_as_wide_as_they_say_and_have_no_gaps(page: Page) -> None:
         assert colors(page.sheet()) == {BACKGROUND, COLORS["window"]}
         assert drawn[:, 90].sum() == 2**number
         assert drawn.any(0)[10:118].all()
+        length = np.hypot(50, 24) + 57
+        assert drawn.sum() == pytest.approx(2**number * length + np.pi * 4**number / 4, rel=0.1)  # no wider where it is slanted
 
 
 @browser
@@ -326,12 +328,15 @@ def test_a_photo_becomes_the_drawing(page: Page, tmp_path: Path) -> None:
 
 
 @browser
-def test_a_label_map_is_taken_exactly(page: Page, tmp_path: Path) -> None:
-    labels = PALETTE[np.random.default_rng(0).integers(0, len(PALETTE), (SIZE, SIZE))]
-    images.write(tmp_path / "labels.png", labels)
-    page.chromium.choose("#choose", tmp_path / "labels.png")
-    page.until("!photo.hidden")
-    assert np.array_equal(page.sheet(), labels)
+def test_label_maps_are_taken_exactly(page: Page, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = PALETTE[rng.integers(0, len(PALETTE), (SIZE, SIZE))]
+    two = np.array([COLORS["window"], COLORS["cornice"]], dtype=np.uint8)[rng.integers(0, 2, (300, 500))]  # between them lies pavement
+    for name, image in (("labels", labels), ("two", two)):
+        images.write(tmp_path / f"{name}.png", image)
+        page.chromium.choose("#choose", tmp_path / f"{name}.png")
+        page.until(f"!photo.hidden && photo.textContent.includes('{name}.png')")
+        assert np.array_equal(page.sheet(), labels) if name == "labels" else colors(page.sheet()) == {COLORS["window"], COLORS["cornice"]}
 
 
 @browser

@@ -28,7 +28,8 @@ class Picture {
     const find = selector => this.figure.querySelector(selector);
     [this.took, this.views, this.before, this.after, this.trouble, this.save] =
       [".took", ".views", "canvas", "img", ".trouble", "button"].map(find);
-    find("b").textContent = model.title || model.name;
+    find("b").textContent = model.name;
+    find("b").title = [model.title, model.engine].filter(Boolean).join("; ");
     this.after.alt = `What ${model.name} makes of the drawing`;
     const slider = find("input");
     slider.setAttribute("aria-label", `${model.name}: how much of the drawing covers the picture, in percent`);
@@ -289,7 +290,8 @@ function showModels() {
   for (const model of models) {
     const box = element("input", { type: "checkbox", name: "model", value: model.name, checked: model === usable[0] });
     box.disabled = !usable.includes(model);
-    const label = element("label", { className: "check" }, box, model.title || model.name);
+    const label = element("label", { className: "check" }, box, model.name);
+    label.title = model.title;
     if (box.disabled) label.title = `It takes images of ${model.source.channels} channels, which cannot be drawn.`;
     $("models").append(label);
   }
