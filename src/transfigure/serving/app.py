@@ -342,7 +342,7 @@ class _Form:
     missing = f"the form has no field {FIELD!r} with an image file in it: send one, or the file alone as the body"
 
     def __init__(self, stream: BinaryIO, boundary: bytes) -> None:
-        self.found = self._inside = False
+        self.found = self._inside = self._ended = False
         self._stream, self._header, self._headers, self._beside = stream, [b"", b""], cast(dict[bytes, bytes], {}), 0
         if not boundary:
             raise Problem(422, "this form does not say its boundary: let a library build it, or send the file alone as the body")
@@ -355,6 +355,7 @@ class _Form:
                 "on_header_end": self._header_end,
                 "on_headers_finished": self._headers_finished,
                 "on_part_data": self._data,
+                "on_end": self._finish,
             },
         )
 
@@ -369,10 +370,11 @@ class _Form:
 
     def end(self) -> None:
         """See that it is whole."""
-        try:
-            self._parser.finalize()
-        except Exception as error:
-            raise Problem(422, f"this form is cut off ({error}): send it again") from error
+        if not self._ended:
+            raise Problem(422, "this form is cut off: send it again")
+
+    def _finish(self) -> None:
+        self._ended = True
 
     def _begin(self) -> None:
         self._headers, self._inside = {}, False

@@ -1,0 +1,118 @@
+"""A server's life: where it listens, whom it lets in, and that it answers what it has accepted before it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import noise_image, tiny_translator
+from transfigure.data import images
+from transfigure.errors import UserError
+from transfigure.serving.models import ServedModel, name_models
+from transfigure.serving.server import TOKEN, Server
+
+
+def served() -> dict[str, ServedModel]:
+    translator = tiny_translator()
+    translator.quiet = True
+    return {"tiny": ServedModel("tiny", translator)}
+
+
+def ask(address: str, data: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+    request = urllib.request.Request(address, data, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def counter(address: str, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", ask(address + "metrics")[1].decode(), re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_off_loopback_a_token_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TOKEN, raising=False)
+    with pytest.raises(UserError, match=rf"--host 0.0.0.0 lets other machines in, .* set {TOKEN}, for example"):
+        Server(served(), "0.0.0.0", 0)
+    monkeypatch.setenv(TOKEN, "a long word")
+    with Server(served(), "0.0.0.0", 0) as server:
+        while not server._uvicorn.started:
+            time.sleep(0.02)
+        assert json.loads(ask(server.address + "v1/models")[1])["status"] == 401
+        assert ask(server.address + "v1/models", Authorization="Bearer a long word")[0] == 200
+
+
+def test_a_port_that_is_taken_is_a_sentence_and_the_usual_one_is_replaced() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=rf"--host 127.0.0.1 --port {port} cannot be used \(address already in use\): choose another"):
+            Server(served(), port=port)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("transfigure.serving.server.PORT", port)
+            with Server(served()) as server:
+                assert server.port != port
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_an_address_of_another_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN, "word")
+    with pytest.raises(UserError, match=f"--host {host} --port 0 cannot be used"):
+        Server(served(), host, 0)
+
+
+def test_models_are_called_by_the_last_part_of_their_place() -> None:
+    assert name_models(["runs/facades", "night=runs/b", "x/y.onnx", "hub:me/photos", "runs/a=b/model"]) == {
+        "facades": "runs/facades",
+        "night": "runs/b",
+        "y": "x/y.onnx",
+        "photos": "hub:me/photos",
+        "model": "runs/a=b/model",
+    }
+    with pytest.raises(UserError, match="runs/a and other/a would both be served as a: give one of them a name, as other=other/a"):
+        name_models(["runs/a", "other/a"])
+
+
+def test_what_was_accepted_is_answered_before_it_ends(tmp_path: Path) -> None:
+    """SIGTERM in the middle of a queue, as an orchestrator sends it."""
+    tiny_translator().save(tmp_path / "tiny")
+    images.write(tmp_path / "large.png", noise_image(768, 768))
+    data, statuses, asked = (tmp_path / "large.png").read_bytes(), list[int](), 12
+    command = [sys.executable, "-m", "transfigure", "serve", str(tmp_path / "tiny"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None and server.stderr is not None
+            found = re.search(r"serving: tiny at (\S+)", server.stdout.readline())
+            assert found, server.stderr.read()
+            address = found[1]
+            threads = [threading.Thread(target=lambda: statuses.append(ask(address + "v1/translate", data)[0])) for _ in range(asked)]
+            for thread in threads:
+                thread.start()
+            while counter(address, "transfigure_accepted") + counter(address, 'transfigure_seconds_count{model="tiny"}') < asked:
+                time.sleep(0.02)
+            waiting = counter(address, "transfigure_waiting")
+            server.send_signal(signal.SIGTERM)
+            for thread in threads:
+                thread.join()
+            assert server.wait(60) == 0
+            words = server.stderr.read()
+        finally:
+            server.kill()
+    assert statuses == [200] * asked and waiting > 0
+    assert words.endswith(f"stopped: {asked} requests answered\n") and "stopping: what was accepted is being answered" in words
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2])), 5)
