@@ -9,10 +9,12 @@ import json
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
 import tomllib
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +199,14 @@ def _demo(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> No
     _trained(out)
     assert images.read(out / "panels.png").shape[1] > 3 * 64
     assert len(list((out / "demo" / "generated").iterdir())) == len(list((out / "demo" / "source").iterdir())) == 24
+
+
+def _draw(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    opened: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(webbrowser, "open", lambda address: opened.append(address) or signal.raise_signal(signal.SIGINT))
+        assert "draw at http://127.0.0.1:" in done(capsys, line)
+    assert len(opened) == 1
 
 
 def _export(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
