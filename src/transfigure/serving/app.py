@@ -206,7 +206,7 @@ class Service:
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
         """Between start and end of the server; at the end everything that was accepted has been answered."""
         with tempfile.TemporaryDirectory(prefix="transfigure-serve-") as folder:
-            self.folder, self.queue = Path(folder), Queue(self.measures.passed)
+            self.stopping, self.folder, self.queue = False, Path(folder), Queue(self.measures.passed)
             self.pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), "files")
             try:
                 yield
