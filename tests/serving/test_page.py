@@ -8,9 +8,9 @@ import io
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ STREET = tiny_config("resnet", RESNET, trained_size=SIZE)
 WATCH = """
 window.sent = []; window.refused = [];
 const real = window.fetch;
-const base64 = async blob => btoa(Array.from(new Uint8Array(await blob.arrayBuffer()), byte => String.fromCharCode(byte)).join(""));
+window.base64 = async blob => btoa(Array.from(new Uint8Array(await blob.arrayBuffer()), byte => String.fromCharCode(byte)).join(""));
 window.fetch = async (path, options) => {
   const refused = options?.body && window.refusal?.();
   if (refused) { window.refused.push(path); return refused; }
@@ -71,23 +71,18 @@ class Page:
         """A stroke of the mouse through these pixels of the sheet."""
         self.chromium.drag(*(self.point(x, y) for x, y in points))
 
-    def settle(self) -> list[dict[str, Any]]:
-        """Wait until every picture is of the newest sheet; the last request and answer of each model that was asked, the newest last."""
+    def settle(self, model: str = "street") -> Any:
+        """Wait until every picture is of the newest sheet; what this model was sent last, and answered."""
         self.until("window.sent.length && !document.querySelector('.picture[aria-busy=true]')")
-        latest: dict[str, Any] = {}
-        for exchange in self.value("window.sent.slice(-6)"):
-            model = parse_qs(urlsplit(exchange["path"]).query)["model"][0]
-            latest.pop(model, None)
-            latest[model] = exchange
-        return [*latest.values()]
+        return self.value(f"window.sent.findLast(({{path}}) => path.includes('model={model}&'))")
 
-    def sheet(self) -> NDArray[Any]:
+    def sheet(self, model: str = "street") -> NDArray[Any]:
         """The drawing as it was sent last."""
-        return decoded(self.settle()[-1]["image"])
+        return decoded(self.settle(model)["image"])
 
     def picture(self) -> NDArray[Any]:
         """The answer that came last."""
-        return decoded(self.settle()[-1]["picture"])
+        return decoded(self.settle()["picture"])
 
     def seen(self) -> str:
         """The pixels of the picture that the page shows."""
@@ -244,7 +239,7 @@ def test_loaded_again_it_shows_what_was_drawn(page: Page) -> None:
 @browser
 def test_what_is_saved(page: Page, tmp_path: Path) -> None:
     page.chromium.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    drawn, made = page.sheet(), page.settle()[-1]["picture"]
+    drawn, made = page.sheet(), page.settle()["picture"]
     page.click("#save")
     page.click(".picture button")
     end = time.monotonic() + 10
@@ -322,7 +317,7 @@ def test_a_photo_becomes_the_drawing(page: Page, tmp_path: Path) -> None:
     page.click("#photo input")
     assert len(colors(page.sheet())) > 1000  # in its own colours
     page.value("how = document.querySelector('#photo select'), how.value = 'file', how.dispatchEvent(new Event('change', {bubbles: true}))")
-    assert base64.b64decode(page.settle()[-1]["image"]) == (tmp_path / "photo.png").read_bytes()  # as it is
+    assert base64.b64decode(page.settle()["image"]) == (tmp_path / "photo.png").read_bytes()  # as it is
     page.press("z", control=True)
     assert np.array_equal(page.sheet(), drawing)
 
@@ -349,7 +344,7 @@ def test_seed_and_noise(page: Page) -> None:
     assert np.array_equal(page.picture(), first)
     page.click("#noise")
     assert page.value("seed.disabled")
-    assert page.settle()[-1]["path"].endswith("noise=none")
+    assert page.settle()["path"].endswith("noise=none")
 
 
 @browser
@@ -360,30 +355,30 @@ def test_several_models_side_by_side(chromium: Chromium) -> None:
         drawing = page.sheet()
         assert page.value("document.querySelectorAll('.picture').length") == 1
         page.click("input[name=model]", 1)
-        both = page.settle()
+        before, night = page.settle("street"), page.settle("night")
         assert page.value("document.querySelectorAll('.picture img').length") == 2
-        assert both[0]["image"] == both[1]["image"]
-        assert both[0]["picture"] != both[1]["picture"]
-        left, right = page.value(
-            "[...document.querySelectorAll('.picture')].map(one => one.getBoundingClientRect()).map(({x, y}) => [x, y])"
-        )
+        assert before["image"] == night["image"]
+        assert before["picture"] != night["picture"]
+        boxes = "[...document.querySelectorAll('.picture')].map(one => one.getBoundingClientRect())"
+        left, right = page.value(f"{boxes}.map(({{x, y}}) => [x, y])")
         assert left[0] < right[0]
         assert left[1] == right[1]
         page.draw((20, 20), (60, 30))
-        after = page.settle()
-        assert after[0]["image"] == after[1]["image"] != both[0]["image"]
+        after = page.settle("street")
+        assert after["image"] == page.settle("night")["image"] != before["image"]
 
         page.click("input[name=model]", 0)  # the first is no longer asked
         page.click("input[name=model]", 2)
         page.click("input[name=model]", 1)  # and one without a palette is drawn for with a pen, on a sheet of its own
-        assert page.sheet().shape != drawing.shape
-        assert colors(page.sheet()) == {(255,)}
+        assert page.sheet("pen").shape != drawing.shape
+        assert colors(page.sheet("pen")) == {(255,)}
         page.draw((20, 20), (60, 30))
-        assert len(colors(page.sheet())) > 2  # its edges are soft
+        assert len(colors(page.sheet("pen"))) > 2  # its edges are soft
+        page.value("window.sent.length = 0")
         page.click("input[name=model]", 0)
         page.click("input[name=model]", 2)
-        page.until("document.querySelectorAll('.picture').length === 1")
-        assert page.settle()[-1]["image"] == after[0]["image"]  # nothing is lost
+        assert page.value("document.querySelectorAll('.picture').length") == 1
+        assert page.settle("street")["image"] == after["image"]  # nothing is lost
         check(chromium, address)
 
 
@@ -402,6 +397,11 @@ def test_on_a_phone(chromium: Chromium, address: str) -> None:
     assert box[0] > 600
     sizes = "one => Math.min(one.offsetWidth, one.offsetHeight)"
     assert page.value(f"Math.min(...[...document.querySelectorAll('.side button, .side fieldset label')].map({sizes}))") >= 36
+    chromium.call("Emulation.setDeviceMetricsOverride", width=320, height=568, deviceScaleFactor=2, mobile=True)
+    assert page.value("document.documentElement.scrollWidth") <= 320
+    boxes = "[...document.querySelectorAll('.tools label, .steps button')].map(one => one.getBoundingClientRect())"
+    edges = page.value(f"{boxes}.map(({{left, right}}) => [left, right])")
+    assert all(right <= left for (_, right), (left, _) in pairwise(edges))  # nothing lies on something else
     check(chromium, address)
 
 
@@ -450,7 +450,7 @@ def test_a_token_is_asked_for(chromium: Chromium) -> None:
             chromium.call("Input.insertText", text=word)
             page.click("#token button")
         page.draw((20, 20), (60, 30))
-        assert page.settle()[-1]["status"] == 200
+        assert page.settle()["status"] == 200
         check(chromium, address, "401")
 
         chromium.open(f"{address}#token=secret%20word", script=WATCH)
@@ -458,3 +458,18 @@ def test_a_token_is_asked_for(chromium: Chromium) -> None:
         assert not page.value("token.open")
         assert page.value("location.href") == address  # where nobody reads it
         check(chromium, address)
+
+
+@browser
+def test_drawings_are_encoded_as_a_model_takes_them(page: Page, tmp_path: Path) -> None:
+    pixels = noise_image(5, 7)
+    grey = np.floor(pixels @ [0.299, 0.587, 0.114] + 0.5)[..., None]
+    opaque = np.concatenate([pixels, np.full((5, 7, 1), 255, np.uint8)], -1).ravel().tolist()
+    for bits, dtype, largest in ((8, np.uint8, 255), (16, np.uint16, 65535)):
+        for channels, wanted in ((1, grey), (3, pixels)):
+            code = f"encodePng({{width: 7, height: 5, data: new Uint8ClampedArray({opaque})}}, {channels}, {bits})"
+            encoded = page.value(f"import('/page/png.js').then(({{encodePng}}) => {code}).then(base64)")
+            file = tmp_path / f"{channels}-{bits}.png"
+            file.write_bytes(base64.b64decode(encoded))
+            assert np.array_equal(images.read(file), wanted.astype(dtype) * (largest // 255))
+            assert images.read(file).dtype == dtype
