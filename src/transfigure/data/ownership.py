@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import stat
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -86,6 +87,8 @@ def is_ours(file: Path) -> bool:
             head = stream.read(1024)
         if head.startswith(b"PK"):
             return _archive(file)
+        if head.startswith(b"%PDF-"):
+            return _document(file)
         if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= file.stat().st_size:  # safetensors: a length, then what is in it
             return _tensors(file)
         if head.startswith(b"{"):
@@ -126,6 +129,13 @@ def _as_written(file: Path, software: str) -> bool:
     except Missing:
         return False
     return False
+
+
+def _document(file: Path) -> bool:
+    """A figure as PDF: byte for byte as we wrote it."""
+    content = file.read_bytes()
+    named = re.search(rf"/Creator \(({TOOL} [^()]*)\)".encode(), content)
+    return named is not None and metadata.is_sealed(content, named[1].decode("latin-1"))
 
 
 def _archive(file: Path) -> bool:

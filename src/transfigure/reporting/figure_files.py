@@ -20,6 +20,7 @@ from ..data import images
 from ..data.files import check_writable_folder, write_atomically
 from ..data.ownership import check_outputs
 from ..errors import printable
+from ..progress import track
 from . import panels
 from .charts import COLOURS, DASHES, WIDTH, Chart, LineStyle
 from .formatting import capital
@@ -37,6 +38,7 @@ def write_figures(
     sheets: Mapping[str, NDArray[np.uint8] | None],
     overwrite: bool = False,
     others: Mapping[str, bytes] | None = None,
+    pdfs: bool = False,
 ) -> list[Path]:
     """Write figures into a folder: each chart as an SVG called by its title, each sheet as a PNG.
 
@@ -46,6 +48,7 @@ def write_figures(
         sheets: name and picture; None is no file.
         overwrite: replace files that are there already and that this tool did not write.
         others: whole names of more files, and what they hold.
+        pdfs: each chart is written as PDF too.
 
     Returns:
         The files, in this order. Each appears whole or not at all; the same figures have the same names every time.
@@ -53,16 +56,22 @@ def write_figures(
     Raises:
         UserError: the place cannot be written, or another's file is there.
     """
-    drawn: dict[Path, str] = {}
+    documents: dict[Path, str] = {}
     for name, text in charts:
-        drawn[folder / f"{slug(name, [path.stem for path in drawn])}.svg"] = text
+        documents[folder / f"{slug(name, [path.stem for path in documents])}.svg"] = text
+    drawn = {path: text.encode("utf-8", "replace") for path, text in documents.items()}
+    if pdfs:
+        from .figure_pdf import pdf
+
+        for path, text in track(documents.items(), len(documents), "draw figures", "figure"):
+            drawn[path.with_suffix(".pdf")] = pdf(text)
     pictures = {folder / f"{name}.png": picture for name, picture in sheets.items() if picture is not None}
     encoded = {folder / name: content for name, content in (others or {}).items()}
     written = [*drawn, *pictures, *encoded]
     check_outputs(written, overwrite, below=folder)
     check_writable_folder(folder)
-    for path, text in drawn.items():
-        write_atomically(path, text.encode("utf-8", "replace"))
+    for path, content in drawn.items():
+        write_atomically(path, content)
     for path, picture in pictures.items():
         images.write(path, picture)
     for path, content in encoded.items():

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
+import re
 import shutil
+import zlib
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from PIL import Image
 
 from transfigure import cli
 from transfigure.data.ownership import is_ours
 from transfigure.errors import UserError
-from transfigure.reporting.figure_files import composed
+from transfigure.reporting import figure_pdf
+from transfigure.reporting.charts import Chart, Curve, LineStyle, curve
+from transfigure.reporting.figure_files import composed, standing
+from transfigure.reporting.figure_pdf import pdf
 from transfigure.reporting.run import animation as moving
 from transfigure.reporting.run.animation import animation, spread
 from transfigure.reporting.run.figures import figures
@@ -38,6 +46,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("whole") / "run")
 
 
+@pytest.fixture(autouse=True)
+def quick_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Letters as drawings (Type 3), which takes a quarter of the time: another font is all that differs."""
+    monkeypatch.setitem(figure_pdf._STYLE, "pdf.fonttype", 3)
+
+
 def frames(encoded: bytes) -> list[Image.Image]:
     with Image.open(io.BytesIO(encoded)) as picture:
         found = []
@@ -54,12 +68,11 @@ def texts(svg: Path) -> str:
 # ---- files -----------------------------------------------------------------------------------------------------------------
 
 
-def test_there_is_a_file_for_every_figure_and_each_stands_alone(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_is_a_file_for_every_figure_and_each_stands_alone(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "figures"
-    assert cli.main(["report", str(whole), "--out", str(tmp_path / "page.html"), "--pictures", str(out)]) == 0
-    said = capsys.readouterr().out.splitlines()
-    names = [*(f"{name}.svg" for name in CURVES), "panels.png", "examples.png", "progress.webp"]
-    assert said == [str(tmp_path / "page.html"), *(f"picture: {out / name}" for name in names)]
+    found = figures(RunFiles.read(whole), out)
+    names = [*(f"{name}.svg" for name in CURVES), *(f"{name}.pdf" for name in CURVES), "panels.png", "examples.png", "progress.webp"]
+    assert [path.name for path in found] == names
     assert {path.name for path in out.iterdir()} == {*names} and all(is_ours(path) for path in out.iterdir())
     for name in CURVES:
         assert "var(--" not in (out / f"{name}.svg").read_text("utf-8")
@@ -75,7 +88,21 @@ def test_there_is_a_file_for_every_figure_and_each_stands_alone(whole: Path, tmp
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_the_command_names_them(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, out = tmp_path / "page.html", tmp_path / "figures"
+    assert cli.main(["report", str(whole), "--out", str(page), "--pictures", str(out)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == str(page) and said[-1] == f"picture: {out / 'progress.webp'}"
+    assert sorted(said[1:]) == sorted(f"picture: {path}" for path in out.iterdir())
+    (tmp_path / "theirs.html").write_text("theirs")
+    assert cli.main(["report", str(whole), "--out", str(tmp_path / "theirs.html"), "--pictures", str(tmp_path / "none")]) == 2
+    assert not (tmp_path / "none").exists(), "it is found out before anything is written"
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_c06_another_s_figure_stays_and_nothing_else_is_written(run: Path, tmp_path: Path) -> None:
+    (run / "log.jsonl").unlink()
+    (run / "evaluation" / "per_image.csv").unlink()
     files = RunFiles.read(run)
     (tmp_path / "out").mkdir()
     theirs = tmp_path / "out" / "progress.webp"
@@ -100,6 +127,41 @@ def test_a_run_without_pictures_has_fewer_files(run: Path, tmp_path: Path) -> No
     evaluated = tmp_path / "evaluated"
     evaluated.mkdir()
     assert "panels.png" in {path.name for path in figures(RunFiles.read(write_folders(evaluated)), tmp_path / "two")}, "an evaluation alone"
+
+
+def streams(document: bytes) -> str:
+    """What a PDF draws, as text."""
+    found = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", document, re.DOTALL)
+    unpacked = []
+    for one in found:
+        with contextlib.suppress(zlib.error):
+            unpacked.append(zlib.decompress(one))
+    return b"\n".join(unpacked).decode("latin-1")
+
+
+def test_a_pdf_draws_what_its_svg_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(figure_pdf._STYLE, "pdf.fonttype", 42)
+    lines = [Curve([(1, 1.0), (2, 3.0), (3, 2.0)], "blue"), Curve([(1, 2.0), (3, 2.5)], "orange")]
+    drawn = Chart("A $title$ & \U0001f600", Markup(curve(lines, "c", smooth=False, level=1.5, best=2)), "dashed: 1.5")
+    svg = standing(drawn, [("one", LineStyle("blue")), ("two", LineStyle("orange", 1))])
+    document = pdf(svg)
+    assert document == pdf(svg) and document.startswith(b"%PDF-") and b"/Type3" not in document, "journals refuse it"
+    wide, high = (float(one) for one in ElementTree.fromstring(svg).attrib["viewBox"].split()[2:])
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+)", document)
+    assert box is not None and (float(box[1]), float(box[2])) == pytest.approx((wide, high), abs=0.1)
+    content = streams(document)
+    blue = re.search(r"0 0\.44\d+ 0\.69\d+ RG", content)
+    assert blue is not None and re.search(r"0\.83\d+ 0\.36\d+ 0 RG", content), "the colours of both lines"
+    assert re.search(r"\[ ?\d[\d. ]* ?\] [\d.]+ d", content), "dashes"
+    path = next(one for one in re.findall(r'<path d="([^"]+)"[^>]*stroke: #0072b2', svg) if one.count("L") == 2)
+    for x, y in re.findall(r"[ML] (\S+) (\S+)", path):  # moved as the chart is in its document
+        (left, top) = re.search(r"translate\((\S+) (\S+)\)", svg).groups()  # type: ignore[union-attr]
+        place = float(x) + float(left), high - float(y) - float(top)
+        assert any(math.dist(place, (float(a), float(b))) < 0.01 for a, b in re.findall(r"(-?[\d.]+) (-?[\d.]+) [ml]\b", content)), place
+    (tmp_path / "a.pdf").write_bytes(document)
+    assert is_ours(tmp_path / "a.pdf")
+    (tmp_path / "a.pdf").write_bytes(document.replace(b"/Type", b"/type", 1))
+    assert not is_ours(tmp_path / "a.pdf"), "changed by somebody"
 
 
 # ---- pictures --------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pictures",
         metavar="DIR",
-        help="write each figure of the page here too: charts as .svg, pictures as .png, the fixed examples over time as progress.webp",
+        help="write each figure of the page here too: charts as .svg and .pdf, pictures as .png, the examples over time as progress.webp",
     )
     add_overwrite(parser)
 

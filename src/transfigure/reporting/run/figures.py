@@ -1,4 +1,4 @@
-"""The figures of a run's report as files of their own: every chart as an SVG, the pictures as PNG, the examples over time as WebP."""
+"""The figures of a run's report as files of their own: charts as SVG and PDF, the pictures as PNG, the examples over time as WebP."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def figures(files: RunFiles, folder: str | Path, overwrite: bool = False) -> lis
         {"panels": _panels(files), "examples": _examples(files)},
         overwrite,
         others={} if moving is None else {"progress.webp": moving.encoded},
+        pdfs=True,
     )
 
 
