@@ -160,9 +160,9 @@ class Chromium:
         return answer["result"].get("value")
 
     def until(self, expression: str, seconds: float = 20) -> Any:
-        """Wait until an expression holds, and return what it is then."""
+        """Wait until an expression holds, and return what it is then; True for an element."""
         end = time.monotonic() + seconds
-        while not (found := self.value(expression)):
+        while not (found := self.value(f"(found => found instanceof Element || found)({expression})")):
             assert time.monotonic() < end, f"{expression} did not become true in {seconds} s"
             time.sleep(0.02)
         return found

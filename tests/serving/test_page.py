@@ -300,6 +300,9 @@ def test_an_oversized_upload_is_told_and_loses_nothing(page: Page, tmp_path: Pat
     page.chromium.choose("#choose", large)
     assert "large.png has " in page.until("trouble.textContent")
     assert "the server takes at most" in page.words("#trouble")
+    images.write(tmp_path / "wide.png", np.zeros((4000, 4001, 1), np.uint8))
+    page.chromium.choose("#choose", tmp_path / "wide.png")
+    page.until("trouble.textContent.startsWith('wide.png has 4001 × 4000 pixels, and the server takes at most 16.0 million')")
     page.press("r")
     page.draw((5.5, 5.5), (6.5, 6.5))
     assert (page.sheet() != drawing).any(-1).sum() == 4
@@ -320,6 +323,19 @@ def test_a_photo_becomes_the_drawing(page: Page, tmp_path: Path) -> None:
     assert base64.b64decode(page.settle()["image"]) == (tmp_path / "photo.png").read_bytes()  # as it is
     page.press("z", control=True)
     assert np.array_equal(page.sheet(), drawing)
+
+
+@browser
+def test_a_file_that_only_the_server_can_read_is_sent_as_it_is(page: Page, tmp_path: Path) -> None:
+    drawing = page.sheet()
+    images.write(tmp_path / "photo.tif", noise_image(40, 70))
+    page.chromium.choose("#choose", tmp_path / "photo.tif")
+    page.until("document.querySelector('.paper.unseeable')")
+    assert base64.b64decode(page.settle()["image"]) == (tmp_path / "photo.tif").read_bytes()
+    assert page.picture().shape == (40, 70, 3)
+    page.press("z", control=True)
+    assert np.array_equal(page.sheet(), drawing)
+    assert page.value("document.querySelector('.paper.unseeable') === null")
 
 
 @browser
