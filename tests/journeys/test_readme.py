@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+import urllib.request
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,12 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _no_network(*_: object) -> None:
-    raise AssertionError("a command of the pages wants the network")
+_connect = socket.socket.connect
+
+
+def _no_network(of: socket.socket, address: Any) -> None:
+    assert isinstance(address, tuple) and address[0] == "127.0.0.1", "a command of the pages wants the network"
+    _connect(of, address)
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
@@ -207,6 +212,24 @@ def _draw(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> No
         patch.setattr(webbrowser, "open", lambda address: opened.append(address) or signal.raise_signal(signal.SIGINT))
         assert "draw at http://127.0.0.1:" in done(capsys, line)
     assert len(opened) == 1
+
+
+def _serve(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    answers: list[dict[str, Any]] = []
+
+    def ask_and_end(said: str) -> None:
+        print(said)
+        address = re.search(r"http://\S+", said)
+        assert address
+        with urllib.request.urlopen(f"{address[0]}v1/models", timeout=60) as answer:
+            answers.append(json.load(answer))
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transfigure.cli.commands.serve.print_result", ask_and_end)
+        said = done(capsys, line if "--port" in words else f"{line} --port 0")
+    models = [word.partition("=")[0].rpartition("/")[2] for word in words if word.endswith("runs/facades")]
+    assert [model["name"] for model in answers[0]["models"]] == models and f"serving: {', '.join(models)} at" in said
 
 
 def _export(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
