@@ -52,9 +52,14 @@ def test_training_imports_no_fabric_and_pages_no_torch(folder: Path) -> None:
     assert found <= {"torch", "numpy", "PIL", "pydantic", "yaml", "matplotlib", "jinja2", "sympy"}  # sympy: torch.optim, by torch._dynamo
     found = imported("evaluate", "run", "--metrics", "l1,ssim", "--out", "run/evaluation", "--quiet", folder=folder)
     assert found == {"torch", "numpy", "PIL", "pydantic", "yaml", "matplotlib", "jinja2"}  # the last two: the report is written anew
-    assert "torch" not in imported("report", "run", "--overwrite", folder=folder)
+    assert "torch" not in imported("report", "run", "--overwrite", "--pictures", "figures", folder=folder)
     shutil.copytree(folder / "run", folder / "another")
     assert "torch" not in imported("compare", "run", "another", folder=folder)
+
+
+def test_a_preview_imports_what_reads_pairs_and_writes_pages(folder: Path) -> None:
+    words = "preview l1 synthetic --quiet --pairs 1 --data.train 2 --data.val 1 --data.test 1 --data.size 32 --data.crop_size 32 --data.load_size 32 --generator.width 2"
+    assert imported(*words.split(), folder=folder) == {"torch", "numpy", "PIL", "pydantic", "yaml", "matplotlib", "jinja2"}
 
 
 def test_heavy_imports_are_not_searched_for_garbage() -> None:

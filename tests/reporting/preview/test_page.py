@@ -123,12 +123,25 @@ def test_twelve_bits_in_sixteen_are_seen_to_be_dark(streets: Path) -> None:
     found = previewed(streets, pairs=1)
     (pair,) = found.pairs
     assert pair.source.held[1] <= 4095 and pair.source.seen[1] < -0.85 and max(draw.picture.max() for draw in pair.source.draws) < 20
-    assert "of the range is used: next to no contrast is left" in words.dark(pair.source) and not words.dark(pair.target)
+    (remark,) = words.remarks(pair.source)
+    assert "of the range is used: next to no contrast is left" in remark and not words.remarks(pair.target)
     assert pair.source.whole.max() == 255, "the file itself can be recognised"
     text = read(write_preview(found, streets.parent / "dark.html")).text
     assert "--data.source_range '[0, 4095]'" in text and "next to no contrast is left" in text
     (pair,) = previewed(streets, pairs=1, source_range=(0, 4095)).pairs
-    assert not words.dark(pair.source) and pair.source.seen[1] > 0.5
+    assert not words.remarks(pair.source) and pair.source.seen[1] > 0.5
+
+
+def test_labels_that_are_mixed_are_counted(tmp_path: Path) -> None:
+    labels = np.repeat(np.repeat(np.arange(9, dtype=np.uint8).reshape(3, 3, 1) * 25, 20, 0), 20, 1)
+    for side in "AB":
+        images.write(tmp_path / side / "0.png", labels)
+    (pair,) = previewed(tmp_path, load_size=40, source_resize="nearest").pairs
+    assert words.remarks(pair.source) == [] and pair.source.colours == (9, 9)
+    (remark,) = words.remarks(pair.target)
+    assert re.fullmatch(r"9 colours in the file, \d\d+ colours once resized: if these are labels, --data.target_resize nearest .*", remark)
+    (pair,) = previewed(tmp_path, crop_size=40).pairs
+    assert pair.target.colours is None and words.remarks(pair.target) == [], "nothing is resized"
 
 
 def test_many_channels_are_counted_and_three_are_shown(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ class PairSide:
         channels: that the networks get.
         held: the smallest and the largest value of the file.
         seen: the same of what the networks get, over the draws.
+        colours: how many the file has, and how many once it is resized; None of deep pictures, and where nothing is resized.
         whole: uint8 ``[H, W, 3]`` with the frames of the crops.
         draws: what the epochs see.
         evaluated: the same without chance; None where another picture is it.
@@ -83,6 +84,7 @@ class PairSide:
     channels: int
     held: Range
     seen: Range
+    colours: tuple[int, int] | None
     whole: NDArray[np.uint8]
     draws: list[Draw]
     evaluated: NDArray[np.uint8] | None
@@ -207,7 +209,8 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
         seen = [(pair.source, pair.target)[at] for pair in tensors]
         places = [crop[at] for crop in crops]
         lone = data.unpaired and role == "target"  # each draw is of another file, and the first one's is shown whole
-        prepared = taken[0][1][at].shape[:2]
+        resized = taken[0][1][at]
+        prepared = resized.shape[:2]
         sides.append(
             PairSide(
                 role,
@@ -218,6 +221,7 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
                 train.channels[at],
                 (float(wholes[at].min()), float(wholes[at].max())),
                 (min(float(one.min()) for one in seen), max(float(one.max()) for one in seen)),
+                None if prepared == wholes[at].shape[:2] else _colours(wholes[at], resized),
                 framed(wholes[at], places[:1] if lone else places, train.geometry.crop_size, prepared),
                 [
                     Draw(epoch + 1, _as_seen(tensor), place.flipped, label(picture, data.section))
@@ -229,6 +233,15 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
     mirrored = sum(train.crops(epoch, index, source.shape[:2], target.shape[:2])[0].flipped for epoch in range(counted))
     share = train.geometry.crop_size**2 / (source.shape[0] * source.shape[1])
     return PairDraws(record.name, sides[0], sides[1], share, mirrored, counted)
+
+
+def _colours(*pictures: Array) -> tuple[int, int] | None:
+    """How many colours each of two pictures has; None if they have more than 8 bits."""
+    if any(one.dtype != np.uint8 or one.shape[2] not in (1, 3) for one in pictures):
+        return None
+    packed = (one.astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16][: one.shape[2]], np.uint32) for one in pictures)
+    before, after = (len(np.unique(one)) for one in packed)
+    return before, after
 
 
 def _as_seen(tensor: Tensor) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...data import images
 from ...data.files import write_text
 from ...data.ownership import check_outputs
+from ...data.value_range import USED
 from ...errors import UserError
 from ..figure_files import composed
 from ..formatting import capital
@@ -48,7 +49,8 @@ class SideRow:
     role: str
     file: str
     about: str
-    dark: str
+    dark: bool
+    remarks: list[str]
     start: float
     width: float
     pictures: list[CaptionedPicture]
@@ -131,7 +133,7 @@ def _shelf(found: Preview, longest: int, quality: int) -> Shelf:
         rows = []
         for side in pair.sides:
             turns = side.role == "target" and words.turns(pair)
-            pictures = [CaptionedPicture("the whole file", words.resized(side), "", picture(side.whole, f"{side.file}, whole"))]
+            pictures = [CaptionedPicture("the whole picture", words.resized(side), "", picture(side.whole, f"{side.file}, whole"))]
             for draw in side.draws:
                 caption = words.caption(draw)
                 remark = draw.file if turns else ""
@@ -139,8 +141,9 @@ def _shelf(found: Preview, longest: int, quality: int) -> Shelf:
             if side.evaluated is not None:
                 pictures.append(CaptionedPicture("when evaluated", "", "", picture(side.evaluated, f"{side.file}, when evaluated")))
             low, high = side.seen
+            used = (high - low) / 2
             about = words.about(side)
-            rows.append(SideRow(side.role, side.file, about, words.dark(side), 50 * (low + 1), 50 * (high - low), pictures))
+            rows.append(SideRow(side.role, side.file, about, used < USED, words.remarks(side), 50 * (low + 1), 50 * (high - low), pictures))
         pairs.append((pair.name, rows))
     return Shelf(pairs, weight)
 
@@ -153,7 +156,7 @@ def sheet(found: Preview) -> NDArray[np.uint8]:
     longest = max(128, min(256, found.section.crop_size))
     draws = max(len(pair.source.draws) for pair in found.pairs)
     evaluated = any(side.evaluated is not None for pair in found.pairs for side in pair.sides)
-    heads = [("the whole file", ""), *((f"epoch {at + 1}", "") for at in range(draws)), *([("when evaluated", "")] if evaluated else [])]
+    heads = [("the whole picture", ""), *((f"epoch {at + 1}", "") for at in range(draws)), *([("when evaluated", "")] if evaluated else [])]
     return composed([row for pair in found.pairs for row in _rows(pair.sides, longest)], heads, longest)
 
 

@@ -12,6 +12,8 @@ from ..formatting import percent
 from .draws import Draw, PairDraws, PairSide, Preview
 
 MIRRORED = "mirrored"
+LABELS = 64
+"""A picture of no more colours than this is probably a label map."""
 _TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
 
 
@@ -130,10 +132,15 @@ def resized(side: PairSide) -> str:
     return f"{how} to {wide}{_TIMES}{tall}"
 
 
-def dark(side: PairSide) -> str:
-    """That so little of the range is used that the networks see next to nothing; empty if it is enough."""
-    used = (side.seen[1] - side.seen[0]) / 2
-    return f"only {percent(used)} of the range is used: next to no contrast is left" if used < USED else ""
+def remarks(side: PairSide) -> list[str]:
+    """What is probably not meant: a range of which hardly anything is used, and labels whose colours are mixed."""
+    found, used = [], (side.seen[1] - side.seen[0]) / 2
+    if used < USED:
+        found.append(f"only {percent(used)} of the range is used: next to no contrast is left")
+    if side.colours is not None and side.colours[0] <= LABELS and side.colours[1] > 2 * side.colours[0]:
+        before, after = (counted(one, "colour") for one in side.colours)
+        found.append(f"{before} in the file, {after} once resized: if these are labels, --data.{side.role}_resize nearest invents none")
+    return found
 
 
 def caption(draw: Draw) -> str:
