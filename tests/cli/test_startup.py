@@ -58,7 +58,8 @@ def test_training_imports_no_fabric_and_pages_no_torch(folder: Path) -> None:
 
 
 def test_a_preview_imports_what_reads_pairs_and_writes_pages(folder: Path) -> None:
-    words = "preview l1 synthetic --quiet --pairs 1 --data.train 2 --data.val 1 --data.test 1 --data.size 32 --data.crop_size 32 --data.load_size 32 --generator.width 2"
+    words = "preview l1 synthetic --quiet --pairs 1 --data.train 2 --data.val 1 --data.test 1 --data.size 32 --data.crop_size 32"
+    words += " --data.load_size 32 --generator.width 2"
     assert imported(*words.split(), folder=folder) == {"torch", "numpy", "PIL", "pydantic", "yaml", "matplotlib", "jinja2"}
 
 
