@@ -46,6 +46,7 @@ def prepare(folder: Path, width: int) -> None:
     code = f"""
 import numpy as np
 from pathlib import Path
+from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.networks.build import build_generator
 from transfigure.networks.model_file import Domain, ModelConfig, save_model
@@ -54,11 +55,10 @@ generator = build_generator("unet", 3, 3, options)
 save_model(Path("model"), generator.state_dict(), ModelConfig("unet", options, Domain(3), Domain(3), generator.size_multiple, 256))
 for name in ("in/0.png", "in/1.png", "other/0.png", "other/1.png"):
     images.write(Path(name), np.random.default_rng(len(name)).integers(0, 256, (256, 256, 3), np.uint8))
+assert main(["train", "pix2pix_tiny", "synthetic", "--out", "run", "--quiet", *{_SMALL}]) == 0
+assert main(["evaluate", "run", "--metrics", "l1", "--out", "run/evaluation"]) == 0
 """
     run([sys.executable, "-c", code], folder)
-    program = [sys.executable, "-m", "transfigure"]
-    run([*program, "train", "pix2pix_tiny", "synthetic", "--out", "run", "--quiet", *_SMALL], folder)
-    run([*program, "evaluate", "run", "--metrics", "l1", "--out", "run/evaluation"], folder)
     shutil.copytree(folder / "run", folder / "another")
 
 

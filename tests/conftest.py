@@ -65,6 +65,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is kept of data sets goes to a temporary folder, of children too, and not to that of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRANSFIGURE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # a hundred children need not compile the same modules
         yield
 
 

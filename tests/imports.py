@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import transfigure
@@ -16,18 +17,23 @@ def imports(file: Path, root: Path) -> Iterator[tuple[int, str]]:
 
     A module of the package is written ``.data.images``, one from elsewhere ``torch.nn``. ``from x import y`` gives ``x.y``.
     """
-    package = [*file.relative_to(root).parent.parts]
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    yield from _imports(file.read_text(encoding="utf-8"), file.relative_to(root).parent.parts, root.name)
+
+
+@cache
+def _imports(text: str, package: tuple[str, ...], root: str) -> list[tuple[int, str]]:
+    found = []
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, _ours(alias.name, root.name)
+            found += [(node.lineno, _ours(alias.name, root)) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if node.level:
                     base = package[: len(package) - (node.level - 1)]
-                    yield node.lineno, "." + ".".join([*base, *([node.module] if node.module else []), alias.name])
+                    found.append((node.lineno, "." + ".".join([*base, *([node.module] if node.module else []), alias.name])))
                 else:
-                    yield node.lineno, _ours(f"{node.module}.{alias.name}", root.name)
+                    found.append((node.lineno, _ours(f"{node.module}.{alias.name}", root)))
+    return found
 
 
 def _ours(path: str, package: str) -> str:

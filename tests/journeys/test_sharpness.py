@@ -20,6 +20,7 @@ def detail(picture: np.ndarray) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 def test_l1_alone_blurs_and_the_adversarial_term_sharpens(tmp_path: Path) -> None:
     common = {"data.train": 1000, "data.load_size": 32, "data.crop_size": 32, "training.epochs": 2, "training.preview_count": 6}
     found = {}
