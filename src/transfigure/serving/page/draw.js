@@ -34,8 +34,7 @@ class Picture {
     const slider = find("input");
     slider.setAttribute("aria-label", `${model.name}: how much of the drawing covers the picture, in percent`);
     slider.addEventListener("input", () => this.views.style.setProperty("--cut", `${slider.value}%`));
-    this.save.addEventListener("click", () => saveAs(this.blob, `${model.name.replace(/[^\w.-]+/g, "-")}-${settings().seed}`));
-    this.views.style.aspectRatio = `${sheet.width} / ${sheet.height}`;
+    this.save.addEventListener("click", () => saveAs(this.blob, `${model.name.replace(/[^\w.-]+/g, "-")}-${this.seed}`));
     this.wanted = this.shown = -1;
   }
 
@@ -64,16 +63,17 @@ class Picture {
   }
 
   async translate() {
-    const image = sheet.file?.blob ?? (await drawingFor(this.model)), before = preview();
+    const before = preview(), how = settings(); // now, not after what takes time
+    const image = sheet.file?.blob ?? (await drawingFor(this.model));
     const start = performance.now();
-    const blob = await translate(this.model, image, settings());
+    const blob = await translate(this.model, image, how);
     const url = URL.createObjectURL(blob);
     const next = new Image();
     next.src = url;
     const seen = await next.decode().then(() => true, () => false);
     const took = performance.now() - start;
     URL.revokeObjectURL(this.after.src);
-    [this.after.src, this.after.hidden, this.blob, this.save.disabled] = [url, !seen, blob, false];
+    [this.after.src, this.after.hidden, this.blob, this.seed, this.save.disabled] = [url, !seen, blob, how.seed, false];
     this.before.width = before.width;
     this.before.height = before.height;
     this.before.getContext("2d").drawImage(before, 0, 0);
@@ -134,6 +134,7 @@ function layPaper() {
   content.addEventListener("pointermove", move);
   content.addEventListener("pointerup", release);
   content.addEventListener("pointercancel", release);
+  content.addEventListener("contextmenu", event => stroke && event.preventDefault()); // a finger that rests draws
   content.addEventListener("pointerleave", () => ring.hide());
 }
 
@@ -369,8 +370,9 @@ function showLegend(model) {
   $("sizes").replaceChildren($("sizes").firstElementChild, ...sizes.map((size, i) => {
     const dot = element("i");
     dot.style.width = dot.style.height = `${4 + 4 * i}px`;
-    const input = element("input", { type: "radio", name: "size", value: size, checked: i === 2, ariaLabel: `${size} pixels` });
-    return element("label", { title: `${size} pixels ([ and ])` }, input, dot);
+    const words = size === 1 ? "1 pixel" : `${size} pixels`;
+    const input = element("input", { type: "radio", name: "size", value: size, checked: i === 2, ariaLabel: words });
+    return element("label", { title: `${words} ([ and ])` }, input, dot);
   }));
 }
 

@@ -61,11 +61,8 @@ async function ask(path, options = {}) {
 }
 
 async function sentence(answer) {
-  try {
-    return (await answer.json()).detail;
-  } catch {
-    return `The server answered ${answer.status} ${answer.statusText}.`;
-  }
+  const problem = await answer.json().catch(() => null);
+  return problem?.detail ?? `The server answered ${answer.status} ${answer.statusText}.`;
 }
 
 /** `{models, limits}` of the server. */
