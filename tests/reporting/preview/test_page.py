@@ -89,6 +89,9 @@ def test_a_frame_lies_where_the_crop_was() -> None:
     assert colour_at(0.2 * width, 0.4 * height) == colour_at(0.4 * width, 0.2 * height) == "orange"
     assert colour_at((left + right) / 2, (top + bottom) / 2) == "" and colour_at(0.7 * width, 0.9 * height) == ""
     assert (framed(picture, [Crop(0, 0, True)], 100, (100, 100)) == 90).all(), "all of it has no frame"
+    deep = np.linspace(0, 1, 6400, dtype=np.float32).reshape(80, 80, 1)
+    deep[:40] = -9999
+    assert [int(framed(deep, [], 80, (80, 80), no_data)[130, 5, 0]) for no_data in (-9999, None)] == [19, 255], "0.54 of 0.5 to 1"
     assert max(framed(gradient(9, 12, 2, "uint16"), [Crop(0, 0, False)], 4, (9, 12)).shape) >= 200, "a small one is enlarged"
 
 

@@ -16,12 +16,12 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ...data.check.left_out import LeftOut
-from ...data.display import shown
+from ...data.display import limits, shown
 from ...data.open import OpenedData
 from ...data.pairs import Picture, describe
 from ...data.pixels import Array
 from ...data.transforms import Crop
-from ...data.value_range import NATURAL_RANGE, Range
+from ...data.value_range import NATURAL_RANGE, Range, with_data
 from ...progress import track
 from ...recipe import Data
 from ..charts import COLOURS, HUES
@@ -200,9 +200,11 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
     crops = [train.crops(epoch, index, source.shape[:2], other[1].shape[:2]) for epoch, (_, other) in enumerate(taken)]
     tensors = [train[epoch, index] for epoch in range(draws)]
     plain = data.train_plain[used]
-    whole = record.examine(alpha)[0]
+    whole, facts = record.examine(alpha)
     partner = train.records[taken[0][0]]
-    wholes = whole[0], partner.examine(alpha)[0][1] if data.unpaired else whole[1]
+    if data.unpaired:
+        others, other_facts = partner.examine(alpha)
+        whole, facts = (whole[0], others[1]), (facts[0], other_facts[1])
     sides = []
     for at, role in enumerate(ROLES):
         pictures = [(record.a, train.records[one].b)[at] for one, _ in taken]
@@ -215,14 +217,14 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
             PairSide(
                 role,
                 label(pictures[0], data.section),
-                describe(wholes[at]),
-                wholes[at].shape[:2],
+                describe(whole[at]),
+                whole[at].shape[:2],
                 prepared,
                 train.channels[at],
-                (float(wholes[at].min()), float(wholes[at].max())),
+                (float(whole[at].min()), float(whole[at].max())),
                 (min(float(one.min()) for one in seen), max(float(one.max()) for one in seen)),
-                None if prepared == wholes[at].shape[:2] else _colours(wholes[at], resized),
-                framed(wholes[at], places[:1] if lone else places, train.geometry.crop_size, prepared),
+                None if prepared == whole[at].shape[:2] else _colours(whole[at], resized),
+                framed(whole[at], places[:1] if lone else places, train.geometry.crop_size, prepared, facts[at].no_data),
                 [
                     Draw(epoch + 1, _as_seen(tensor), place.flipped, label(picture, data.section))
                     for epoch, (tensor, place, picture) in enumerate(zip(seen, places, pictures))
@@ -249,7 +251,9 @@ def _as_seen(tensor: Tensor) -> NDArray[np.uint8]:
     return shown(((tensor + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
 
 
-def framed(array: Array, crops: Sequence[Crop], crop_size: int, prepared: tuple[int, int]) -> NDArray[np.uint8]:
+def framed(
+    array: Array, crops: Sequence[Crop], crop_size: int, prepared: tuple[int, int], no_data: float | None = None
+) -> NDArray[np.uint8]:
     """A whole picture with the frame of each crop, in the colour of its epoch; a crop of all of it has none.
 
     Args:
@@ -257,12 +261,15 @@ def framed(array: Array, crops: Sequence[Crop], crop_size: int, prepared: tuple[
         crops: where they are in the prepared picture, one for each epoch.
         crop_size: their height and width.
         prepared: height and width of the prepared picture.
+        no_data: the value that the file declares to mean "nothing here": what is shown as black and white does not depend on it.
 
     Returns:
         uint8 ``[H, W, 3]``.
     """
     step = max(1, max(array.shape[:2]) // (2 * WHOLE))
-    image = shown(array[::step, ::step])
+    thinned = array[::step, ::step]
+    data = thinned if no_data is None else with_data(thinned, no_data).reshape(-1, 1)
+    image = shown(thinned, limits(data))
     picture = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)))
     picture.thumbnail((WHOLE, WHOLE), Image.Resampling.LANCZOS)
     if max(picture.size) < LEAST:
