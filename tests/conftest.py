@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from transfigure.networks.base import Generator
 from transfigure.worlds.facades.dataset import Rendering
 
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the code
@@ -49,6 +53,28 @@ def drawn_once() -> Iterator[None]:
     """Each picture of the street is drawn once, for modules that train on a few again and again; ``tests/worlds`` draws them anew."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Rendering, "read", lambda picture, alpha="refuse": _drawn(picture).copy())
+        yield
+
+
+@pytest.fixture(scope="module")
+def traced_once() -> Iterator[None]:
+    """The same weights are traced once, for modules that write and convert one network again and again."""
+    from transfigure.translation import conversion, export
+
+    trace, known = export.onnx_graph, {}
+
+    def graph(generator: Generator, *how: Any) -> Any:
+        if "forward" in vars(generator):  # a test's own
+            return trace(generator, *how)
+        weights = [(name, tensor.numpy(force=True).tobytes()) for name, tensor in generator.state_dict().items()]
+        key = hashlib.sha256(repr((generator, weights, how)).encode()).digest()
+        if key not in known:
+            known[key] = trace(generator, *how)
+        return copy.deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (export, conversion):
+            patch.setattr(module, "onnx_graph", graph)
         yield
 
 

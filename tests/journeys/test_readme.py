@@ -40,6 +40,8 @@ from transfigure.studies.preservation import analyze, measures
 from transfigure.worlds.facades.dataset import draw_scene, render
 from transfigure.worlds.shapes.dataset import FACTORS
 
+pytestmark = pytest.mark.usefixtures("drawn_once", "traced_once")
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_FOLLOWED = {"ablate.md"}
 """Guides whose commands take minutes whatever the size; ``test_docs.py`` reads them without running any."""

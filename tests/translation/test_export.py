@@ -31,6 +31,8 @@ from transfigure.translation.exported import KEY, About
 from transfigure.translation.onnx_file import about_of, read_metadata, with_about
 from transfigure.translation.translator import Translator
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = ["onnxruntime", "openvino"]
 
