@@ -125,10 +125,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write what was measured here, for benchmarks/compare.py")
 
 
+def _shown(value: Any) -> Any:
+    """An argument; of a place on this machine the name alone."""
+    return Path(value).name if isinstance(value, str | Path) and Path(value).is_absolute() else value
+
+
 def write_if_asked(options: argparse.Namespace, benchmark: str, rows: Iterable[Row]) -> None:
     """The file of ``--json``, where it was given."""
     if options.json:
-        arguments = {key: value for key, value in vars(options).items() if key not in ("json", "child")}
+        arguments = {key: _shown(value) for key, value in vars(options).items() if key not in ("json", "child")}
         Measured(benchmark, arguments, list(rows)).write(options.json)
 
 

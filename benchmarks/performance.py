@@ -30,6 +30,7 @@ TITLES = {
     "memory": "Memory for larger images",
     "growth": "Growth",
     "evaluation": "The evaluation",
+    "serving": "Serving",
 }
 """Benchmarks in the order of the page."""
 

@@ -38,7 +38,7 @@ def palette_for(config: ModelConfig, given: str | None = None) -> Palette | None
         UserError: what was given is no palette, or has no colours; or there is nothing to learn from. Never where nothing was given.
     """
     if given not in (None, LEARN):
-        palette = load_palette(given)  # type: ignore[arg-type]
+        palette = load_palette(given)
         if palette.colours is None:
             raise UserError(
                 f"the palette {palette.name} knows its classes by number only, and cannot be drawn with: give its classes colours"

@@ -90,8 +90,8 @@ def open_any(path: str | Path, **how: Unpack[HowToRun]) -> Opened:
         runs_it = open_engine(place, about, engine)
         return Opened(ExportedGenerator(runs_it, about), about.config, place, runs_it)
     if came_with_us is not None:
-        generator, config, digest = read_model(came_with_us, pick_device(device))
-        return Opened(generator, config, place, digest=digest)
+        ours, config, digest = read_model(came_with_us, pick_device(device))
+        return Opened(ours, config, place, digest=digest)
     return (
         _open_reference(place, device, how.get("norm")) if place.is_file() else _open_folder(place, how.get("checkpoint", "last"), device)
     )
