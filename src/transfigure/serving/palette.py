@@ -37,7 +37,7 @@ def palette_for(config: ModelConfig, given: str | None = None) -> Palette | None
     Raises:
         UserError: what was given is no palette, or has no colours; or there is nothing to learn from. Never where nothing was given.
     """
-    if given not in (None, LEARN):
+    if given is not None and given != LEARN:
         palette = load_palette(given)
         if palette.colours is None:
             raise UserError(

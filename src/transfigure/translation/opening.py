@@ -90,8 +90,7 @@ def open_any(path: str | Path, **how: Unpack[HowToRun]) -> Opened:
         runs_it = open_engine(place, about, engine)
         return Opened(ExportedGenerator(runs_it, about), about.config, place, runs_it)
     if came_with_us is not None:
-        ours, config, digest = read_model(came_with_us, pick_device(device))
-        return Opened(ours, config, place, digest=digest)
+        return _open_model(came_with_us, place, device)
     return (
         _open_reference(place, device, how.get("norm")) if place.is_file() else _open_folder(place, how.get("checkpoint", "last"), device)
     )
@@ -109,6 +108,10 @@ def _open_folder(folder: Path, checkpoint: Literal["last", "best"], device: str)
                 raise UserError(f"{folder} has no best model, since it was trained without validation pairs: use the last one")
             raise UserError(f"there is no model in {folder}: a run has one from its first checkpoint on")
         folder = inside
+    return _open_model(folder, origin, device)
+
+
+def _open_model(folder: Path, origin: Path, device: str) -> Opened:
     generator, config, digest = read_model(folder, pick_device(device))
     return Opened(generator, config, origin, digest=digest)
 
