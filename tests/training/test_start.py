@@ -338,8 +338,18 @@ def _newer_model(run: Path) -> None:
     ("change", "model", "more", "said"),
     [
         (None, "run", ["--resume"], "--from begins a new training, and --resume goes on with one from its own checkpoint"),
-        (None, "nowhere", [], "nowhere does not exist: start from a run, a model directory, hub:owner/name, or a .pth file of the PyTorch"),
-        (None, "run/samples", [], "run/samples holds no model to start from: give a run, a model directory, hub:owner/name, or a "),
+        (
+            None,
+            "nowhere",
+            [],
+            "nowhere does not exist: start from a run, a model directory, a shipped model, hub:owner/name, or a .pth file of the PyTorch",
+        ),
+        (
+            None,
+            "run/samples",
+            [],
+            "run/samples holds no model to start from: give a run, a model directory, a shipped model, hub:owner/name, or a ",
+        ),
         (None, "run/recipe.yaml", [], "run/recipe.yaml is not a file of PyTorch weights"),
         (None, "run/model/generator.safetensors", [], "generator.safetensors is one file of a model: start from its folder, "),
         (None, "run/checkpoints/last.pt", [], "run/checkpoints/last.pt is the checkpoint of a run: start from the run itself, "),

@@ -112,6 +112,8 @@ def test_a_name_that_is_nearly_right_is_told(capsys: pytest.CaptureFixture[str])
     assert "stret does not exist (did you mean 'street'?): give a run" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"runs/stret does not exist: give"):
         Translator.load("runs/stret")
+    with pytest.raises(UserError, match=r"street does not exist \(without ./, street is a model that came with transfigure\)"):
+        Translator.load("./street")
 
 
 def test_it_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

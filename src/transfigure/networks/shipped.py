@@ -54,5 +54,7 @@ def _say_once(sentence: str) -> None:
 
 def nearest_shipped(name: str | Path) -> str:
     """`` (did you mean 'street'?)`` for a word that is nearly the name of a shipped model; else nothing."""
+    if str(Path(name)) in shipped_models():  # ./street: a place, and there is nothing; or a link that leads nowhere
+        return "" if os.path.lexists(name) else f" (without ./, {Path(name)} is a model that came with transfigure)"
     found = did_you_mean(str(name), shipped_models()) if len(Path(name).parts) == 1 else ""
     return found if "did you mean" in found else ""
