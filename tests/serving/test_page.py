@@ -27,8 +27,6 @@ from transfigure.worlds.facades.dataset import CLASSES, PALETTE
 from ..reporting.browser import Chromium, browser
 from ..tiny import RESNET, noise_image, tiny_config, tiny_translator
 
-pytestmark = pytest.mark.xdist_group("page")  # one browser for all of them
-
 COLORS = {name: tuple(int(value) for value in color) for name, color in zip(CLASSES, PALETTE, strict=True)}
 BACKGROUND = COLORS["wall"]
 SIZE = 128
