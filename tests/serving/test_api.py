@@ -129,6 +129,13 @@ def test_a_generator_without_noise_says_so() -> None:
         assert client.get("/v1/models").json()["models"][0]["noise"] is False
 
 
+def test_what_a_browser_is_told(client: TestClient) -> None:
+    script = client.get("/page/draw.js")
+    assert script.headers["content-type"].startswith("text/javascript") and script.headers["cache-control"] == "no-cache"
+    assert script.headers["x-content-type-options"] == "nosniff" and "unsafe-inline" not in script.headers["content-security-policy"]
+    assert client.get("/docs").headers["content-security-policy"] == "frame-ancestors 'none'"
+
+
 def test_health_counters_and_pages(client: TestClient, tmp_path: Path) -> None:
     client.post(URL, content=file_of(tmp_path).read_bytes())
     assert client.get("/healthz").json() == {"status": "ok"}

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hmac
 import math
+import mimetypes
 import os
 import tempfile
 import time
@@ -45,11 +46,12 @@ from .models import PreparedImage, ServedModel
 from .problem import MEDIA_TYPE, Problem, ProblemDocument, in_words_of_http
 from .queue import Queue, Waiting
 
+mimetypes.add_type("text/javascript", ".js")  # some systems know another, which a browser refuses
 PAGE = Path(__file__).with_name("page")
 FIELD = "image"
 """Of a form, that holds the image."""
 MEDIA_TYPES = {"png": "image/png", "tif": "image/tiff"}
-POLICY = "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+POLICY = "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'"
 _HALVES = Literal["left", "right", "none"]
 _MOST_FORM = 1 << 20
 """Bytes of a form beside its image."""
@@ -537,6 +539,7 @@ class _Headers:
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers.setdefault("Content-Security-Policy", POLICY)
                 headers["Referrer-Policy"] = "no-referrer"
+                headers.setdefault("Cache-Control", "no-cache")  # else old scripts meet a new page after an upgrade
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
