@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -139,6 +141,7 @@ def test_what_a_browser_is_told(client: TestClient) -> None:
 def test_health_counters_and_pages(client: TestClient, tmp_path: Path) -> None:
     client.post(URL, content=file_of(tmp_path).read_bytes())
     assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.head("/healthz").status_code == client.head("/").status_code == 200  # as load balancers ask
     counters = client.get("/metrics")
     assert counters.headers["content-type"].startswith("text/plain; version=")
     assert 'transfigure_answers_total{model="a",status="200"}' in counters.text and "transfigure_pass_seconds_count" in counters.text
@@ -196,6 +199,8 @@ def test_forms_that_hold_no_image(client: TestClient) -> None:
     assert "several fields" in problem(client.post(URL, files=[("image", ("a.png", b"1")), ("image", ("b.png", b"2"))]), 422)
     assert "boundary" in problem(client.post(URL, content=b"--x--", headers={"Content-Type": "multipart/form-data"}), 422)
     assert "cannot be read" in problem(client.post(URL, content=b"what is no form", headers=kind), 422)
+    long = {"Content-Type": f"multipart/form-data; boundary={'x' * 300}"}
+    assert "boundary that is too long" in problem(client.post(URL, content=b"abc", headers=long), 422)
     assert "cut off" in problem(
         client.post(URL, content=b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nab', headers=kind), 422
     )
@@ -233,6 +238,39 @@ def test_limits_of_bytes_and_pixels(tmp_path: Path) -> None:
         assert "20,000 bytes" in problem(client.post(URL, content=iter([bytes(9_000)] * 3)), 413)  # whose length is not said before
         assert "20,000 bytes" in problem(client.post(URL, files={"image": ("a", bytes(20_001))}), 413)
         assert not list(client.app.state.service.folder.iterdir())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "words"),
+    [(errno.ENOSPC, 507, "no room for this image on its disk"), (errno.EMFILE, 503, "no place for this image")],
+)
+def test_a_body_that_finds_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int, status: int, words: str
+) -> None:
+    """The disk is full, or too many files are open: the client is told, the operator is, and the next is answered."""
+    data = file_of(tmp_path).read_bytes()
+    with serving(tiny_translator()) as client, monkeypatch.context() as patch:
+
+        async def receive(*_: Any) -> None:
+            raise OSError(number, os.strerror(number))
+
+        patch.setattr("transfigure.serving.app.receive", receive)
+        refused = client.post(URL, content=data)
+        assert words in problem(refused, status) and refused.headers["retry-after"] == "10"
+        assert os.strerror(number) in capsys.readouterr().err
+        assert f'transfigure_answers_total{{model="a",status="{status}"}} 1.0' in client.get("/metrics").text
+        patch.undo()
+        assert client.post(URL, content=data).status_code == 200
+
+
+def test_a_temporary_folder_that_was_tidied_away_is_made_again(tmp_path: Path) -> None:
+    """Systems do so with what has not been touched for days."""
+    data = file_of(tmp_path).read_bytes()
+    with serving(tiny_translator()) as client:
+        folder: Path = client.app.state.service.folder  # type: ignore[attr-defined]
+        folder.rmdir()
+        assert client.post(URL, content=data).status_code == 200
+        assert folder.stat().st_mode & 0o777 == 0o700 and not list(folder.iterdir())
 
 
 def held_up(translator: Translator) -> threading.Event:
@@ -284,6 +322,31 @@ def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:
         assert client.post(URL, content=data).status_code == 200
 
 
+def test_what_was_not_come_to_before_a_second_ctrl_c_is_told(tmp_path: Path) -> None:
+    data, answers = file_of(tmp_path).read_bytes(), []
+    translator = tiny_translator()
+    with serving(translator) as client:
+        go, service = held_up(translator), client.app.state.service  # type: ignore[attr-defined]
+        threads = [threading.Thread(target=lambda: answers.append(client.post(URL, content=data))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while service.accepted < 3:
+            time.sleep(0.01)
+        service.give_up()
+        for thread in threads:
+            thread.join()
+        assert all("stopped before it came to this image" in problem(answer, 503) for answer in answers) and len(answers) == 3
+        assert "stopping" in problem(client.post(URL, content=data), 503) and not list(service.folder.iterdir())
+        go.set()
+
+
+def test_a_failure_of_ours_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tiny_translator()) as client:
+        monkeypatch.setattr("transfigure.serving.app.receive", lambda *_: 1 / 0)
+        assert "whose log says what" in problem(client.post(URL, content=b"x"), 500)
+        assert 'transfigure_answers_total{model="a",status="500"} 1.0' in client.get("/metrics").text
+
+
 def test_a_model_that_fails_says_so(tmp_path: Path) -> None:
     translator = tiny_translator()
     with serving(translator) as client:
@@ -315,4 +378,8 @@ def test_pages_of_other_places_may_not_ask(tmp_path: Path) -> None:
         assert client.post(URL, content=data, headers={"Origin": "http://localhost"}).status_code == 200
         for origin in ("http://elsewhere.example", "null", "http://localhost:1234"):
             assert "may not use this server" in problem(client.post(URL, content=data, headers={"Origin": origin}), 403)
+        assert "may not use" in problem(client.get("/v1/models", headers={"Origin": "http://["}), 403)
+        for host in ("[", "", "localhost.", "[::1"):
+            assert "was called" in problem(client.get("/v1/models", headers={"Host": host}), 421)
+        assert client.get("/v1/models", headers={"Host": "LOCALHOST:8000"}).status_code == 200
         assert "was called 'elsewhere.example'" in problem(client.get("/v1/models", headers={"Host": "elsewhere.example:80"}), 421)

@@ -13,12 +13,14 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.tiny import noise_image, tiny_translator
 from transfigure.data import images
 from transfigure.errors import UserError
+from transfigure.serving.limits import Limits
 from transfigure.serving.models import ServedModel, name_models
 from transfigure.serving.server import TOKEN, Server
 
@@ -53,6 +55,85 @@ def test_off_loopback_a_token_is_required(monkeypatch: pytest.MonkeyPatch) -> No
             time.sleep(0.02)
         assert json.loads(ask(server.address + "v1/models")[1])["status"] == 401
         assert ask(server.address + "v1/models", Authorization="Bearer a long word")[0] == 200
+
+
+@pytest.mark.parametrize("token", ["tökén", "a\nb"])
+def test_a_token_that_no_client_could_send_is_refused(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv(TOKEN, token)
+    with pytest.raises(UserError, match=f"{TOKEN} holds a character that clients cannot send"):
+        Server({}, port=0)
+
+
+def test_spaces_around_a_token_are_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a file with a line's end leaves them; a token of nothing else is none."""
+    monkeypatch.setenv(TOKEN, " word\n")
+    with Server({}, port=0) as server:
+        assert server.service.token == "word"
+    monkeypatch.setenv(TOKEN, " \n")
+    with pytest.raises(UserError, match="everybody could use this server"):
+        Server({}, "0.0.0.0", 0)
+
+
+def connected(server: Server, data: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), 30)
+    connection.sendall(data)
+    return connection
+
+
+def test_a_connection_that_never_asks_is_closed() -> None:
+    """Nor does half a head hold it open; one that asks stays usable."""
+    with Server(served(), port=0, limits=Limits(seconds=0.2)) as server:
+        for head in (b"", b"GET /heal", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /heal"):
+            with connected(server, head) as silent:
+                while silent.recv(1000):
+                    pass
+
+
+def test_more_connections_than_files_may_be_open_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transfigure.serving.server._most_connections", lambda: 2)
+    with Server(served(), port=0) as server:
+        first = [connected(server, b"GET /heal") for _ in range(2)]
+        with connected(server, b"") as third:
+            assert third.recv(100) == b""
+        first[0].sendall(b"thz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert first[0].recv(100).startswith(b"HTTP/1.1 200 OK")
+        for connection in first:
+            connection.close()
+
+
+def test_nobody_works_for_a_client_that_has_hung_up(tmp_path: Path) -> None:
+    images.write(tmp_path / "source.png", noise_image(20, 20))
+    data, models = (tmp_path / "source.png").read_bytes(), served()
+    go, passes = threading.Event(), list[int]()
+    engine = models["tiny"].translator.engine
+
+    class Held:
+        exact_batches = False
+
+        def __call__(self, *values: Any) -> Any:
+            assert go.wait(30)
+            passes.append(1)
+            return engine(*values)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(engine, name)
+
+    models["tiny"].translator.engine = Held()  # type: ignore[assignment]
+    head = f"POST /v1/translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+    with Server(models, port=0) as server:
+        clients = [connected(server, head + data) for _ in range(4)]
+        while server.service.accepted < 4 or len(server.service.queue) < 3:  # one is in the network
+            time.sleep(0.01)
+        for client in clients[1:]:
+            client.close()
+        while server.service.accepted > 1:
+            time.sleep(0.01)
+        go.set()
+        assert clients[0].recv(100).startswith(b"HTTP/1.1 200")
+        clients[0].close()
+        assert ask(server.address + "v1/translate", data)[0] == 200
+        assert counter(server.address, 'transfigure_answers_total{model="tiny",status="499"}') == 3
+    assert len(passes) <= 3  # the one that was running, that of the client who stayed, and the last
 
 
 def test_a_port_that_is_taken_is_a_sentence_and_the_usual_one_is_replaced() -> None:
@@ -104,7 +185,7 @@ def test_what_was_accepted_is_answered_before_it_ends(tmp_path: Path) -> None:
                 thread.start()
             while counter(address, "transfigure_accepted") + counter(address, 'transfigure_seconds_count{model="tiny"}') < asked:
                 time.sleep(0.02)
-            waiting = counter(address, "transfigure_waiting")
+            unanswered = counter(address, "transfigure_accepted")
             server.send_signal(signal.SIGTERM)
             for thread in threads:
                 thread.join()
@@ -112,7 +193,7 @@ def test_what_was_accepted_is_answered_before_it_ends(tmp_path: Path) -> None:
             words = server.stderr.read()
         finally:
             server.kill()
-    assert statuses == [200] * asked and waiting > 0
+    assert statuses == [200] * asked and unanswered > 0
     assert words.endswith(f"stopped: {asked} requests answered\n") and "stopping: what was accepted is being answered" in words
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2])), 5)

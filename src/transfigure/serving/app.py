@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hmac
 import math
 import mimetypes
@@ -39,6 +40,7 @@ from ..data.formats.metadata import Keep
 from ..data.images import Alpha
 from ..errors import Missing, TransfigureError, UserError
 from ..networks.model_file import Noise
+from ..progress import say
 from ..translation.folder import FileOptions
 from .limits import Limits
 from .measures import Measures
@@ -55,6 +57,10 @@ POLICY = "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'
 _HALVES = Literal["left", "right", "none"]
 _MOST_FORM = 1 << 20
 """Bytes of a form beside its image."""
+_LONGEST_BOUNDARY = 70
+"""Of RFC 2046, section 5.1.1."""
+_SHOWN = 100
+"""Characters of what a client sent that a sentence repeats."""
 
 
 class Side(BaseModel):
@@ -175,6 +181,7 @@ _WORDS = {
     500: "the model failed",
     503: "the server is stopping",
     504: "it took too long",
+    507: "the server has no room for the image",
 }
 
 
@@ -199,7 +206,9 @@ class Service:
         self.models, self.limits, self.token, self.hosts = dict(models), limits, token, hosts
         self.measures = Measures()
         self.accepted = self.answered = self.numbered = 0
-        self.stopping = False
+        self.stopping = self.given_up = False
+        self._working: set[asyncio.Task[Any]] = set()
+        self._loop: asyncio.AbstractEventLoop
         self.queue: Queue
         self.pool: ThreadPoolExecutor
         self.folder: Path
@@ -208,7 +217,8 @@ class Service:
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
         """Between start and end of the server; at the end everything that was accepted has been answered."""
         with tempfile.TemporaryDirectory(prefix="transfigure-serve-") as folder:
-            self.stopping, self.folder, self.queue = False, Path(folder), Queue(self.measures.passed)
+            self.stopping = self.given_up = False
+            self.folder, self.queue, self._loop = Path(folder), Queue(self.measures.passed), asyncio.get_running_loop()
             self.pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), "files")
             try:
                 yield
@@ -217,13 +227,25 @@ class Service:
                 await asyncio.to_thread(self.queue.end)
                 self.pool.shutdown(wait=True)
 
+    def give_up(self) -> None:
+        """Answer whatever is being worked on with 503, at once; for other threads."""
+
+        def cancel() -> None:
+            self.stopping = self.given_up = True
+            for task in self._working:
+                task.cancel()
+
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and everything is answered
+            self._loop.call_soon_threadsafe(cancel)
+
     def check_caller(self, request: Request) -> None:
         """Raise a problem if the caller may not ask; a page of another origin may not make a browser ask."""
-        if self.hosts is not None and (name := urlsplit(f"//{request.headers.get('host', '')}").hostname or "") not in self.hosts:
-            raise Problem(421, f"this server answers to {', '.join(sorted(self.hosts))}, and was called {name!r}")
-        origin = request.headers.get("origin")
-        if self.token is None and origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-            raise Problem(403, f"a page of {origin} may not use this server: start it with a token, and send that")
+        host, origin = request.headers.get("host", ""), request.headers.get("origin")
+        name = _host_of(f"//{host}")
+        if self.hosts is not None and name not in self.hosts:
+            raise Problem(421, f"this server answers to {', '.join(sorted(self.hosts))}, and was called {(name or host)[:_SHOWN]!r}")
+        if self.token is None and origin is not None and origin.partition("://")[2] != host:
+            raise Problem(403, f"a page of {origin[:_SHOWN]} may not use this server: start it with a token, and send that")
         if self.token is not None:
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
@@ -237,7 +259,7 @@ class Service:
                 raise Problem(404, f"there are several models: say which, by model={next(iter(self.models))}; there are {names}")
             return next(iter(self.models.values()))
         if name not in self.models:
-            raise Problem(404, f"there is no model {name!r}: there is {names}")
+            raise Problem(404, f"there is no model {name[:_SHOWN]!r}: there is {names}")
         return self.models[name]
 
     @contextlib.contextmanager
@@ -263,6 +285,8 @@ class Service:
     @contextlib.contextmanager
     def file(self) -> Iterator[Path]:
         """A place for a body."""
+        if not self.folder.exists():  # systems remove temporary folders that nobody has touched for days
+            self.folder.mkdir(mode=0o700)
         self.numbered += 1
         file = self.folder / str(self.numbered)
         try:
@@ -272,22 +296,52 @@ class Service:
 
     async def translate(self, model: ServedModel, wanted: Settings, request: Request) -> Response:
         """An image, translated."""
-        with self.accept(model.name), self.file() as file:
+        with self.accept(model.name):
+            task = cast(asyncio.Task[Any], asyncio.current_task())
+            self._working.add(task)
             try:
                 async with asyncio.timeout(self.limits.seconds):
-                    await receive(request, file, self.limits)
-                    image = await self._in_thread(self._read, model, file, wanted)
-                    outcome = self.queue.put(self._waiting(model, image))
-                    output = await asyncio.wrap_future(outcome)
-                    kind = wanted.format or model.format
-                    body = await self._in_thread(image.answer, output, kind)
+                    with self.file() as file:
+                        return await self._answer(model, wanted, request, file)
             except TimeoutError:
                 raise Problem(
                     504, f"it took longer than {self.limits.seconds:g} s, the limit: send a smaller image, or ask again later"
                 ) from None
-            except (UserError, Missing) as error:
-                raise Problem(422, in_words_of_http(error, file)) from error
-        return Response(body, media_type=MEDIA_TYPES[kind])
+            except OSError as error:
+                if error.errno is None:
+                    raise
+                say(f"note: a request could not be taken: {self.folder}: {error.strerror or error}")
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                words = "no room for this image on its disk" if full else "no place for this image just now"
+                raise Problem(507 if full else 503, f"the server has {words}: ask again later", {"Retry-After": "10"}) from error
+            except asyncio.CancelledError:
+                if not self.given_up:
+                    raise
+                task.uncancel()
+                raise Problem(503, "this server was stopped before it came to this image: send it again when it is back") from None
+            finally:
+                self._working.discard(task)
+
+    async def _answer(self, model: ServedModel, wanted: Settings, request: Request, file: Path) -> Response:
+        await receive(request, file, self.limits)
+        work, gone = asyncio.create_task(self._translated(model, wanted, file)), asyncio.create_task(_hung_up(request))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ClientDisconnect
+            return work.result()
+        finally:
+            work.cancel()
+            gone.cancel()
+
+    async def _translated(self, model: ServedModel, wanted: Settings, file: Path) -> Response:
+        try:
+            image = await self._in_thread(self._read, model, file, wanted)
+            output = await asyncio.wrap_future(self.queue.put(self._waiting(model, image)))
+            kind = wanted.format or model.format
+            return Response(await self._in_thread(image.answer, output, kind), media_type=MEDIA_TYPES[kind])
+        except (UserError, Missing) as error:
+            raise Problem(422, in_words_of_http(error, file)) from error
 
     async def _in_thread(self, work: Callable[..., Any], *values: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work, *values)
@@ -303,6 +357,20 @@ class Service:
     def _waiting(self, model: ServedModel, image: PreparedImage) -> Waiting:
         how, shape = image.translator.inference, tuple(image.tensor.shape)
         return Waiting(image.tensor, (model.name, how, shape), image.translator.translate_tensor, image.translator.engine.exact_batches)
+
+
+async def _hung_up(request: Request) -> None:
+    """Return when the client has closed the connection; its body has been received."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _host_of(address: str) -> str:
+    """The name in an address; empty where there is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 async def receive(request: Request, file: Path, limits: Limits) -> None:
@@ -346,8 +414,9 @@ class _Form:
     def __init__(self, stream: BinaryIO, boundary: bytes) -> None:
         self.found = self._inside = self._ended = False
         self._stream, self._header, self._headers, self._beside = stream, [b"", b""], cast(dict[bytes, bytes], {}), 0
-        if not boundary:
-            raise Problem(422, "this form does not say its boundary: let a library build it, or send the file alone as the body")
+        if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
+            said = "says a boundary that is too long" if boundary else "does not say its boundary"
+            raise Problem(422, f"this form {said}: let a library build it, or send the file alone as the body")
         self._parser = MultipartParser(
             boundary,
             {
@@ -435,7 +504,7 @@ def make_app(service: Service) -> FastAPI:
                 "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
                 "description": "the picture",
             },
-            **_problems(401, 403, 404, 413, 421, 422, 429, 500, 503, 504),
+            **_problems(401, 403, 404, 413, 421, 422, 429, 500, 503, 504, 507),
         },
         summary="Translate an image",
     )
@@ -448,6 +517,7 @@ def make_app(service: Service) -> FastAPI:
     async def models() -> dict[str, Any]:
         return {"models": [model.about() for model in service.models.values()], "limits": service.limits.to_dict()}
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", response_model=HealthDocument, responses=_problems(503), summary="Whether requests are taken")
     async def health() -> Any:
         if service.stopping:
@@ -466,6 +536,7 @@ def make_app(service: Service) -> FastAPI:
         service.measures.waiting.set(len(service.queue))
         return Response(service.measures.text(), media_type=service.measures.media_type)
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
@@ -493,7 +564,10 @@ async def counted(service: Service, name: str, answer: Awaitable[Response]) -> R
         response = Problem(500, in_words_of_http(error)).response()
     except ClientDisconnect:
         response = Response(status_code=499)  # which nobody will see
-    service.answered += 1
+    except Exception:
+        service.measures.answers.labels(name, "500").inc()
+        raise
+    service.answered += response.status_code != 499
     service.measures.answers.labels(name, str(response.status_code)).inc()
     return response
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
+import math
 import os
 import secrets
 import socket
@@ -9,6 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import RunFailure, UserError
 from ..processes import StopRequest
@@ -22,6 +27,10 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PORT = 8000
 TOKEN = "TRANSFIGURE_TOKEN"
 """The variable of the environment with the token that requests carry."""
+_OTHER_FILES = 256
+"""Open files that are not connections: models, libraries, bodies."""
+_AT_ONCE = 128
+"""Connections that asyncio takes in one go, before any of them can be closed."""
 _ENDS = "stopping: what was accepted is being answered (Ctrl-C again stops at once)"
 
 
@@ -49,7 +58,9 @@ class Server:
         token: str | None = None,
         quiet: bool = False,
     ) -> None:
-        token = token or os.environ.get(TOKEN) or None
+        token = (token or os.environ.get(TOKEN) or "").strip() or None
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise UserError(f"{TOKEN} holds a character that clients cannot send: use letters and digits without accents, and - . _ ~ + /")
         if host not in LOOPBACK and token is None:
             raise UserError(
                 f"--host {host} lets other machines in, and everybody could use this server: set {TOKEN}, for example by  "
@@ -61,13 +72,15 @@ class Server:
         self.service = Service(models, limits or Limits(), token, LOOPBACK if token is None else None)
         config = uvicorn.Config(
             make_app(self.service),
+            http=_impatient(self.service.limits.seconds, _most_connections()),
             log_config=None,
             access_log=False,
             server_header=False,
+            backlog=_AT_ONCE,
             timeout_graceful_shutdown=round(self.service.limits.seconds) + 5,
         )
         self._uvicorn = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._uvicorn.run, args=([self._socket],), name="http")
+        self._thread, self._ended = threading.Thread(target=self._serve, name="http"), threading.Event()
 
     @property
     def address(self) -> str:
@@ -79,10 +92,24 @@ class Server:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._uvicorn.should_exit = True
-        self._thread.join()
-        self._socket.close()
+        try:
+            if kind is not None and issubclass(kind, KeyboardInterrupt):
+                self.service.give_up()
+            self._ended.wait()  # a thread whose join() is interrupted is taken for ended
+        except KeyboardInterrupt:
+            self.service.give_up()
+            self._ended.wait()
+            raise
+        finally:
+            self._socket.close()
+
+    def _serve(self) -> None:
+        try:
+            self._uvicorn.run([self._socket])
+        finally:
+            self._ended.set()
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Answer until a signal comes, and then until everything that was accepted is answered.
@@ -90,16 +117,62 @@ class Server:
         Args:
             ready: called when requests are answered.
         """
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong with a form is told to who sent it
         with StopRequest(_ENDS) as stop, self:
-            while not self._uvicorn.started and self._thread.is_alive():
-                self._thread.join(0.02)
-            if not self._thread.is_alive():
+            while not self._uvicorn.started and not self._ended.wait(0.02):
+                pass
+            if self._ended.is_set():
                 raise RunFailure("the server did not start")
             ready()
-            while stop.signal is None and self._thread.is_alive():
-                self._thread.join(0.2)
+            while stop.signal is None and not self._ended.wait(0.2):
+                pass
         if not self._quiet:
             say(f"stopped: {counted(self.service.answered, 'request')} answered")
+
+
+def _impatient(seconds: float, most: float) -> type[H11Protocol]:
+    """HTTP that closes connections which bring no whole head of a request for a while; uvicorn waits for it without end.
+
+    Args:
+        seconds: that a connection may take for it.
+        most: connections; more are closed at once.
+    """
+
+    class Impatient(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > most:
+                transport.close()
+            self._look = self.loop.call_later(seconds, self._close_if_idle, self.cycle)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._look.cancel()
+            super().connection_lost(exc)
+
+        def _close_if_idle(self, before: object) -> None:
+            idle = self.cycle is None or self.cycle.response_complete
+            if idle and self.cycle is before:
+                self.transport.close()
+            else:
+                self._look = self.loop.call_later(seconds, self._close_if_idle, self.cycle if idle else self)
+
+    return Impatient
+
+
+def _most_connections() -> float:
+    """As many as this process may have files open, which it is allowed all that it can be, less what it needs itself.
+
+    Where they are used up nothing can be accepted, and asyncio says so thousands of times a second.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return math.inf
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return math.inf if files == resource.RLIM_INFINITY else files - min(_OTHER_FILES, files // 2)
 
 
 def listening(host: str, port: int) -> socket.socket:
