@@ -312,6 +312,27 @@ def test_a_full_queue_says_when_to_ask_again(tmp_path: Path) -> None:
         assert client.post(URL, content=data).status_code == 200
 
 
+def test_large_images_wait_on_disk(tmp_path: Path) -> None:
+    """Of the largest that there may be, two are decoded at a time, however many are accepted."""
+    data, answers = file_of(tmp_path, "large.png", 50, 60).read_bytes(), []
+    translator = tiny_translator()
+    with serving(translator, limits=Limits(megapixels=0.003)) as client:
+        go, service, read = held_up(translator), client.app.state.service, list[Path]()  # type: ignore[attr-defined]
+        model = service.models["a"]
+        whole, model.read = model.read, lambda *values: (read.append(values[0]), whole(*values))[1]
+        threads = [threading.Thread(target=lambda: answers.append(client.post(URL, content=data))) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        while service.accepted < 5 or len(service.queue) < 1 or service.room.free:
+            time.sleep(0.01)
+        assert len(read) == 2 and len(list(service.folder.iterdir())) == 5
+        go.set()
+        for thread in threads:
+            thread.join()
+        assert {answer.content for answer in answers} == {by_translate(translator, tmp_path / "large.png")} and len(read) == 5
+        assert service.room.free == service.room.most
+
+
 def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:
     data = file_of(tmp_path).read_bytes()
     translator = tiny_translator()

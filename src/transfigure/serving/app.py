@@ -46,7 +46,7 @@ from .limits import Limits
 from .measures import Measures
 from .models import PreparedImage, ServedModel
 from .problem import MEDIA_TYPE, Problem, ProblemDocument, in_words_of_http
-from .queue import Queue, Waiting
+from .queue import Queue, Room, Waiting
 
 mimetypes.add_type("text/javascript", ".js")  # some systems know another, which a browser refuses
 PAGE = Path(__file__).with_name("page")
@@ -59,6 +59,8 @@ _MOST_FORM = 1 << 20
 """Bytes of a form beside its image."""
 _LONGEST_BOUNDARY = 70
 """Of RFC 2046, section 5.1.1."""
+_IMAGES_IN_MEMORY = 2
+"""Of the largest size with three channels, or as many smaller ones as take no more memory."""
 _SHOWN = 100
 """Characters of what a client sent that a sentence repeats."""
 
@@ -210,6 +212,7 @@ class Service:
         self._working: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop
         self.queue: Queue
+        self.room: Room
         self.pool: ThreadPoolExecutor
         self.folder: Path
 
@@ -219,6 +222,7 @@ class Service:
         with tempfile.TemporaryDirectory(prefix="transfigure-serve-") as folder:
             self.stopping = self.given_up = False
             self.folder, self.queue, self._loop = Path(folder), Queue(self.measures.passed), asyncio.get_running_loop()
+            self.room = Room(_IMAGES_IN_MEMORY * 3 * self.limits.pixels)
             self.pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), "files")
             try:
                 yield
@@ -336,22 +340,29 @@ class Service:
 
     async def _translated(self, model: ServedModel, wanted: Settings, file: Path) -> Response:
         try:
-            image = await self._in_thread(self._read, model, file, wanted)
-            output = await asyncio.wrap_future(self.queue.put(self._waiting(model, image)))
-            kind = wanted.format or model.format
-            return Response(await self._in_thread(image.answer, output, kind), media_type=MEDIA_TYPES[kind])
+            async with self.room.taken(await self._in_thread(self._values, file)):
+                image = await self._in_thread(self._read, model, file, wanted)
+                output = await asyncio.wrap_future(self.queue.put(self._waiting(model, image)))
+                kind = wanted.format or model.format
+                return Response(await self._in_thread(image.answer, output, kind), media_type=MEDIA_TYPES[kind])
         except (UserError, Missing) as error:
             raise Problem(422, in_words_of_http(error, file)) from error
 
     async def _in_thread(self, work: Callable[..., Any], *values: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work, *values)
 
-    def _read(self, model: ServedModel, file: Path, wanted: Settings) -> PreparedImage:
-        with contextlib.suppress(UserError, Missing):  # what is wrong with the file is said when it is read
+    def _values(self, file: Path) -> int:
+        """Of the image when it is decoded."""
+        try:
             header = images.size_of(file)
-            if header.width * header.height > self.limits.pixels:
-                size, most = f"{header.width} x {header.height} pixels", f"{self.limits.pixels:,}"
-                raise Problem(413, f"the image is {size}, and {most} are the most: make it smaller, or cut it")
+        except (UserError, Missing):  # what is wrong with the file is said when it is read
+            return 0
+        if header.width * header.height > self.limits.pixels:
+            size, most = f"{header.width} x {header.height} pixels", f"{self.limits.pixels:,}"
+            raise Problem(413, f"the image is {size}, and {most} are the most: make it smaller, or cut it")
+        return header.width * header.height * header.channels
+
+    def _read(self, model: ServedModel, file: Path, wanted: Settings) -> PreparedImage:
         return model.read(file, wanted.options, model.running(wanted.seed, wanted.noise))
 
     def _waiting(self, model: ServedModel, image: PreparedImage) -> Waiting:

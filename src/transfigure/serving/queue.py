@@ -1,12 +1,14 @@
-"""The queue before the networks: requests wait here, bounded in number, and one thread takes those that may go together."""
+"""What waits: images for room in memory, then for the networks, where one thread takes those that may go together."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -37,6 +39,35 @@ class Waiting:
     run: Callable[[Tensor], Tensor]
     batched: bool
     result: Future[Tensor] = field(default_factory=Future)
+
+
+class Room:
+    """Bounds what lies decoded in memory; who comes first is let in first.
+
+    A small file may hold a large image: without this, as many as are accepted would be decoded before the first is answered.
+
+    Args:
+        most: values of images, together; one that holds more goes alone.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = self.free = most
+        self._turn, self._freed = asyncio.Lock(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def taken(self, values: int) -> AsyncIterator[None]:
+        """Wait until there is room for an image, and keep it meanwhile."""
+        values = min(values, self.most)
+        async with self._turn:
+            while self.free < values:
+                self._freed.clear()
+                await self._freed.wait()
+            self.free -= values
+        try:
+            yield
+        finally:
+            self.free += values
+            self._freed.set()
 
 
 class Queue:
