@@ -149,7 +149,14 @@ def test_a_port_that_is_taken_is_a_sentence_and_the_usual_one_is_replaced() -> N
                 assert server.port != port
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+@pytest.mark.parametrize("port", [99_999, 65_536, -1])
+def test_a_port_that_there_cannot_be(port: int) -> None:
+    """99999 would otherwise listen on 34463."""
+    with pytest.raises(UserError, match=f"--port is {port}: give one from 1 to 65535, or 0"):
+        Server(served(), port=port)
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1", "a..b"])
 def test_an_address_of_another_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN, "word")
     with pytest.raises(UserError, match=f"--host {host} --port 0 cannot be used"):

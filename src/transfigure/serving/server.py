@@ -181,13 +181,15 @@ def listening(host: str, port: int) -> socket.socket:
     Raises:
         UserError: the port is taken, or the address is none of this machine's.
     """
+    if not 0 <= port < 1 << 16:  # beyond, the system takes the remainder
+        raise UserError(f"--port is {port}: give one from 1 to 65535, or 0 for any that is free")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         found = socket.socket(family, kind, protocol)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
         found.listen(2048)
-    except (OSError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise UserError(f"--host {host} --port {port} cannot be used ({reason}): choose another port, or 0 for any that is free") from error
     return found
