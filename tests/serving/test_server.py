@@ -89,6 +89,14 @@ def test_a_connection_that_never_asks_is_closed() -> None:
                     pass
 
 
+def test_who_closes_after_one_answer_reads_why_a_large_body_is_refused() -> None:
+    """urllib sends all of it before it reads; a server that closes meanwhile resets the connection."""
+    with Server(served(), port=0, limits=Limits(megabytes=0.1)) as server:
+        status, words = ask(server.address + "v1/translate", bytes(8_000_000))
+        assert status == 413 and b"100,000 bytes" in words
+        assert ask(server.address + "v1/nothing", bytes(8_000_000))[0] == 404
+
+
 def test_more_connections_than_files_may_be_open_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transfigure.serving.server._most_connections", lambda: 2)
     with Server(served(), port=0) as server:

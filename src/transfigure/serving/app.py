@@ -29,7 +29,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -61,6 +61,8 @@ _LONGEST_BOUNDARY = 70
 """Of RFC 2046, section 5.1.1."""
 _IMAGES_IN_MEMORY = 2
 """Of the largest size with three channels, or as many smaller ones as take no more memory."""
+_REST = 5.0
+"""Seconds for which the rest of a refused request is taken in."""
 _SHOWN = 100
 """Characters of what a client sent that a sentence repeats."""
 
@@ -618,8 +620,25 @@ class _Headers:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        asked, whole = Headers(scope=scope), False
+
+        async def receive_and_know() -> Message:
+            nonlocal whole
+            message = await receive()
+            whole = not message.get("more_body", False)
+            return message
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if asked.get("connection", "").lower() == "close" and "expect" not in asked:
+                    # a connection that is closed while the client still sends is reset, and the answer is lost
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_REST):
+                            while not whole:
+                                await receive_and_know()
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers.setdefault("Content-Security-Policy", POLICY)
@@ -627,4 +646,4 @@ class _Headers:
                 headers.setdefault("Cache-Control", "no-cache")  # else old scripts meet a new page after an upgrade
             await send(message)
 
-        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+        await self.app(scope, receive_and_know, with_headers)
