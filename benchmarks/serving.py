@@ -1,6 +1,6 @@
 """Serving: images a second, waiting times and memory under load, beside a server that holds a lock around the same torch model.
 
-    python benchmarks/serving.py [--model RUN] [--int8 FILE.xml] [--requests 2000] [--clients 8] [--rounds 3] [--size 256]
+    python benchmarks/serving.py [--model RUN] [--int8 FILE.xml] [--requests 2000] [--clients 8] [--rounds 3] [--alone]
 
 Each server is a process of its own on loopback; the clients are threads of one more process, each with a connection that it keeps, each
 with its next image when it has an answer. The other server is what one writes in a quarter of an hour: FastAPI, Pillow, and a lock around
@@ -216,6 +216,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--alone", action="store_true", help="without the other server")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--depth", type=int, default=8)
@@ -242,7 +243,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     }
     if options.int8:
         ours["8 bits, openvino"] = ([*serve, options.int8, "--engine", "openvino"], options.int8, "openvino")
-    loads: dict[str, list[Load]] = {name: [] for name in (LOCKED, *ours)}
+    loads: dict[str, list[Load]] = {name: [] for name in ([] if options.alone else [LOCKED]) + list(ours)}
     for number_of in range(options.rounds):
         for name, measured in loads.items():
             if name == LOCKED:
@@ -257,13 +258,13 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     print("| server | images/s | p50, ms | p99, ms | times the first | lost | not as translate | MB, early and at the end |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     rows: list[Row] = []
-    base = [options.requests / load.seconds for load in loads[LOCKED]]
+    base = [options.requests / load.seconds for load in next(iter(loads.values()))]
     for name, rounds in loads.items():
         rate = Row(name, "images/s", [options.requests / load.seconds for load in rounds])
         middle, worst = (
             Row(f"{name}: p{share}", "ms", [1e3 * float(np.percentile(load.waited, share)) for load in rounds]) for share in (50, 99)
         )
-        times = Row(f"{name}: against {LOCKED}", "x", ratios(rate.values, base))
+        times = Row(f"{name}: against {next(iter(loads))}", "x", ratios(rate.values, base))
         early, late = (max(load.memory[at] for load in rounds) for at in (0, 1))
         lost, different = sum(load.lost for load in rounds), sum(load.different for load in rounds)
         cells = [f"{number(row.median)} {row.spread()}" for row in (rate, middle, worst, times)]
