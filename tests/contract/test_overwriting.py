@@ -184,7 +184,7 @@ OF_THEIR_OWN = {
     "data/splits.py": "in a run",
     "data/prepared.py": "in a folder of the cache that it marked as its own",
     "networks/model_file.py": "in a run; Translator.save asks",
-    "serving/app.py": "in a temporary folder of its own",
+    "serving/upload.py": "in a temporary folder of the server",
     "interop/zoo.py": "beside a file that it has just downloaded",
     "interop/model_card.py": "Translator.save_pretrained asks",
     "networks/segmenter.py": "train_segmenter asks",
