@@ -135,6 +135,30 @@ def quick_analysis() -> None:
     analyze.DomainClassifier = quick_classifier(2)  # type: ignore[misc]
 
 
+def asked_once() -> None:
+    """A server that is sent an image when it answers, and then asked to end."""
+    import re
+    import signal
+    import urllib.error
+    import urllib.request
+
+    from transfigure.cli.commands import draw, serve
+
+    def ask(said: str) -> None:
+        address = re.search(r"http://\S+/", said)
+        assert address
+        image = next(file for file in sorted(Path("pairs/testA").iterdir()) if file.is_file()).read_bytes()
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{address[0]}v1/translate", image), timeout=60) as answer:
+                answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code >= 500:
+                raise
+        signal.raise_signal(signal.SIGINT)
+
+    serve.print_result = draw.print_result = ask  # type: ignore[attr-defined]
+
+
 def train_with_prepared_pairs() -> int:
     """Train on pairs that were prepared before; 99 if the network is another than it was the first time.
 
@@ -503,6 +527,16 @@ def _pages() -> list[Subject]:
             SPARE,
             weight=6,
         ),
+        Subject(
+            "run under serve",
+            "serve run --port 0 --quiet",
+            f"{RUN.format('run')} run/model/* pairs/testA/*",
+            "run pairs",
+            "",
+            before=asked_once,
+            weight=2,
+        ),
+        Subject("run under draw", "draw run --port 0 --no-browser --quiet", "run/model/*", "run pairs", "", before=asked_once),
         Subject(
             "runs under compare",
             "compare run spare/run --out page.html",
