@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="an empty folder to work in, which is kept")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     options = parser.parse_args()
+    sys.dont_write_bytecode = True  # beside plugins, which is Python's and no fault
     with tempfile.TemporaryDirectory(prefix="attack-") as temporary:
         attack = Attack(Path(options.keep or temporary), keep=options.keep is not None)
         if options.seed is not None:
