@@ -323,14 +323,14 @@ def test_large_images_wait_on_disk(tmp_path: Path) -> None:
         threads = [threading.Thread(target=lambda: answers.append(client.post(URL, content=data))) for _ in range(5)]
         for thread in threads:
             thread.start()
-        while service.accepted < 5 or len(service.queue) < 1 or service.room.free:
+        while service.accepted < 5 or len(service.queue) < 1 or service.memory.free:
             time.sleep(0.01)
         assert len(read) == 2 and len(list(service.folder.iterdir())) == 5
         go.set()
         for thread in threads:
             thread.join()
         assert {answer.content for answer in answers} == {by_translate(translator, tmp_path / "large.png")} and len(read) == 5
-        assert service.room.free == service.room.most
+        assert service.memory.free == service.memory.most
 
 
 def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfigure.serving.queue import MOST_PIXELS, MOST_TOGETHER, Queue, Room, Waiting
+from transfigure.serving.queue import MOST_PIXELS, MOST_TOGETHER, MemoryLimit, Queue, Waiting
 
 
 class Network:
@@ -85,23 +85,25 @@ def test_the_time_of_an_image_is_learnt() -> None:
         queue.put(Waiting(torch.zeros(1, 1, 1), "a", lambda images: images, True))
 
 
-def test_room_is_given_in_turn_and_comes_back() -> None:
-    """A large image is not passed by small ones for ever, one larger than the room goes alone, and who gives up leaves no gap."""
+def test_memory_is_given_in_turn_and_comes_back() -> None:
+    """A large image is not passed by small ones for ever, one larger than all of it goes alone, and who gives up leaves no gap."""
     let_in: list[str] = []
 
-    async def visit(room: Room, name: str, values: int) -> None:
-        async with room.taken(values):
+    async def visit(memory: MemoryLimit, name: str, values: int) -> None:
+        async with memory.taken(values):
             let_in.append(name)
             await asyncio.sleep(0.01)
 
     async def scene() -> None:
-        room = Room(10)
-        visits = [asyncio.create_task(visit(room, name, values)) for name, values in (("a", 4), ("b", 4), ("huge", 99), ("c", 1), ("d", 1))]
-        gone = asyncio.create_task(visit(room, "gone", 10))
+        memory = MemoryLimit(10)
+        visits = [
+            asyncio.create_task(visit(memory, name, values)) for name, values in (("a", 4), ("b", 4), ("huge", 99), ("c", 1), ("d", 1))
+        ]
+        gone = asyncio.create_task(visit(memory, "gone", 10))
         await asyncio.sleep(0.005)
-        assert let_in == ["a", "b"] and room.free == 2
+        assert let_in == ["a", "b"] and memory.free == 2
         gone.cancel()
         await asyncio.gather(*visits)
-        assert let_in == ["a", "b", "huge", "c", "d"] and room.free == 10
+        assert let_in == ["a", "b", "huge", "c", "d"] and memory.free == 10
 
     asyncio.run(scene())

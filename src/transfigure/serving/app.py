@@ -45,7 +45,7 @@ from .limits import Limits
 from .measures import Measures
 from .models import PreparedImage, ServedModel
 from .problem import MEDIA_TYPE, Problem, ProblemDocument, in_words_of_http
-from .queue import Queue, Room, Waiting
+from .queue import MemoryLimit, Queue, Waiting
 from .upload import FIELD, receive
 
 mimetypes.add_type("text/javascript", ".js")  # some systems know another, which a browser refuses
@@ -208,7 +208,7 @@ class Service:
         self._working: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop
         self.queue: Queue
-        self.room: Room
+        self.memory: MemoryLimit
         self.pool: ThreadPoolExecutor
         self.folder: Path
 
@@ -218,7 +218,7 @@ class Service:
         with tempfile.TemporaryDirectory(prefix="transfigure-serve-") as folder:
             self.stopping = self.given_up = False
             self.folder, self.queue, self._loop = Path(folder), Queue(self.measures.passed), asyncio.get_running_loop()
-            self.room = Room(_IMAGES_IN_MEMORY * 3 * self.limits.pixels)
+            self.memory = MemoryLimit(_IMAGES_IN_MEMORY * 3 * self.limits.pixels)
             self.pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), "files")
             try:
                 yield
@@ -336,7 +336,7 @@ class Service:
 
     async def _translated(self, model: ServedModel, wanted: Settings, file: Path) -> Response:
         try:
-            async with self.room.taken(await self._in_thread(self._values, file)):
+            async with self.memory.taken(await self._in_thread(self._values, file)):
                 image = await self._in_thread(self._read, model, file, wanted)
                 output = await asyncio.wrap_future(self.queue.put(self._waiting(model, image)))
                 kind = wanted.format or model.format
@@ -413,7 +413,6 @@ def make_app(service: Service) -> FastAPI:
     )
     async def translate(request: Request, wanted: Annotated[Settings, Depends(settings)]) -> Response:
         model = service.model(wanted.model)
-        service.measures.waiting.set(len(service.queue))
         return await counted(service, model.name, service.translate(model, wanted, request))
 
     @app.get("/v1/models", dependencies=allowed, response_model=ModelsDocument, responses=_problems(401, 403, 421), summary="The models")

@@ -1,4 +1,4 @@
-"""What waits: images for room in memory, then for the networks, where one thread takes those that may go together."""
+"""What waits: images until there is memory for them, then for the networks, where one thread takes those that may go together."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Waiting:
     result: Future[Tensor] = field(default_factory=Future)
 
 
-class Room:
+class MemoryLimit:
     """Bounds what lies decoded in memory; who comes first is let in first.
 
     A small file may hold a large image: without this, as many as are accepted would be decoded before the first is answered.
@@ -56,7 +56,7 @@ class Room:
 
     @contextlib.asynccontextmanager
     async def taken(self, values: int) -> AsyncIterator[None]:
-        """Wait until there is room for an image, and keep it meanwhile."""
+        """Wait until there is memory for an image, and hold it meanwhile."""
         values = min(values, self.most)
         async with self._turn:
             while self.free < values:
