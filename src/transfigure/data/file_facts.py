@@ -13,6 +13,10 @@ from .value_range import Watch, number, share
 
 Orientation = Literal["apply", "ignore"]
 
+PageUse = Literal["ask", "channels", "images", "depth"]
+"""What the pages of a file are: the channels of one image, images of their own, or the slices of one volume; ``ask`` refuses where
+the file does not say it."""
+
 KEPT_TYPES = ("uint8", "uint16", "float32", "bool", "")
 """Types of numbers in files that are read as they are; all others become float32."""
 
@@ -31,6 +35,8 @@ class FileFacts:
         pages: how many pages of the file became the channels.
         lossy: the compression that has lost something of the image, ``JPEG`` or ``lossy WebP``; empty if none has.
         page_axis: what the file says that its pages are, ``Z``, ``T`` or ``C``; empty if it says nothing.
+        channel_names: what the file calls its channels (OME, ImageJ); empty if it names none.
+        axes: what the dimensions of the file are, in its own order, such as ``CYX`` or ``ZYX``; empty if it does not say.
     """
 
     format: str = ""
@@ -42,6 +48,8 @@ class FileFacts:
     pages: int = 1
     page_axis: str = ""
     lossy: str = ""
+    channel_names: tuple[str, ...] = ()
+    axes: str = ""
 
 
 NO_FACTS = FileFacts()
