@@ -11,7 +11,7 @@ from torch import Tensor
 from transfigure.data.batch import Batch
 from transfigure.losses import pixel as reconstruction
 from transfigure.losses import ssim as structural
-from transfigure.metrics.distortion import L1, PSNR, PSNR_CEILING, SSIM, MultiScaleSSIM
+from transfigure.metrics.distortion import L1, PSNR, PSNR_CEILING, SSIM, MultiScaleSSIM, Pearson
 from transfigure.metrics.metric import ImageMetric
 
 
@@ -42,6 +42,28 @@ def test_the_values_are_scikit_images(channels: int, peak: int) -> None:
     assert value(PSNR(), x, y) == pytest.approx(peak_signal_noise_ratio(y, x, data_range=peak), abs=1e-4)
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": peak, "channel_axis": -1}
     assert value(SSIM(), x, y) == pytest.approx(structural_similarity(y, x, **options), abs=2e-6)
+    each = [np.corrcoef(x[..., channel].ravel(), y[..., channel].ravel())[0, 1] for channel in range(channels)]
+    assert value(Pearson(), x, y) == pytest.approx(np.mean(each), abs=1e-6)
+
+
+def test_pearson_is_blind_to_scale_and_offset_of_a_channel_and_sees_its_inverse() -> None:
+    x = tensor(picture(20, 2))
+    for y, expected in (
+        (x * torch.tensor([0.1, 3.0]).view(1, 2, 1, 1) - 0.2, 1),
+        (-x, -1),
+        (x * torch.tensor([1.0, -1]).view(1, 2, 1, 1), 0),
+    ):
+        metric = Pearson()
+        metric.update(y, x)
+        assert metric.scores == [pytest.approx(expected, abs=1e-6)]
+
+
+def test_what_is_constant_correlates_with_nothing_but_its_equal() -> None:
+    flat, textured = torch.full((1, 1, 7, 7), 0.1), tensor(picture(7, 1))
+    metric = Pearson()
+    for x, y in ((flat, textured), (textured, flat), (flat, flat + 0.1), (flat, flat), (textured.where(textured > 0, torch.nan), textured)):
+        metric.update(x, y)
+    assert metric.scores == [0, 0, 0, 1, pytest.approx(float("nan"), nan_ok=True)]
 
 
 def test_ms_ssim_shares_the_objectives_function_but_scores_opposites_zero() -> None:
