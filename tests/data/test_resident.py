@@ -46,7 +46,8 @@ def written(folder: Path, dtype: str, channels: tuple[int, int], count: int = 7)
 
 
 def dataset(records: list[Record], dtype: str = "uint8", geometry: Geometry = GEOMETRY, **more: object) -> PairDataset:
-    how = PairFormat("AtoB", 3, 1, dtypes=(dtype, dtype), **more)  # type: ignore[arg-type]
+    channels = more.pop("channels", (3, 1))
+    how = PairFormat("AtoB", *channels, dtypes=(dtype, dtype), **more)  # type: ignore[arg-type, misc]
     return PairDataset(records, geometry, how, seed=5, cache=Cache(geometry), replaces=True)
 
 
@@ -63,19 +64,11 @@ def test_pairs_on_the_device_are_the_pairs(tmp_path: Path, dtype: str, given: tu
     """Every type, with a range of its own or not, values above 32,767 among them; three epochs of jitter; bit for bit."""
     channels = (3, 1) if dtype == "uint8" else (1, 1)
     records = written(tmp_path, dtype, channels)
-    data = [replace_channels(dataset(records, dtype, source_range=given, target_range=given), channels) for _ in range(2)]
+    data = [dataset(records, dtype, channels=channels, source_range=given, target_range=given) for _ in range(2)]
     expected = list(epochs(Loader(data[0], 3), 3))
     found = list(epochs(ResidentLoader(data[1], 3, CPU), 3))
     assert len(found) == 9 and all(map(same, found, expected))
     assert {batch.source.dtype for batch in found} == {torch.float32}
-
-
-def replace_channels(data: PairDataset, channels: tuple[int, int]) -> PairDataset:
-    """The same with sources of other channels than the format's."""
-    data.channels = channels
-    assert data.usual is not None
-    data.usual = (data.usual[0][0], channels[0]), (data.usual[1][0], channels[1])
-    return data
 
 
 def test_without_pairs_each_source_meets_the_same_other_target(tmp_path: Path) -> None:

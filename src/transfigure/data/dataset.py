@@ -24,9 +24,9 @@ from ..errors import RunFailure, TransfigureError, UserError
 from ..processes import isolated_children
 from ..progress import say
 from ..wording import counted
-from . import pixels
 from .batch import Batch, Pair, collate
 from .check.findings import Kind, PairWatch, sizes_apart, too_small, unfit
+from .encoding import Encoding, LinearValues
 from .file_facts import NO_FACTS, PictureWatch
 from .images import Alpha
 from .pairs import Direction, FilePicture, Record, directed
@@ -168,12 +168,13 @@ class PairFormat:
 
     Attributes:
         direction: ``AtoB`` makes A the source, ``BtoA`` makes B the source.
-        source_channels: channels of every source; grey is repeated and RGB reduced to fit.
-        target_channels: channels of every target.
+        source_channels: channels of every source's file; grey is repeated and RGB reduced to fit.
+        target_channels: channels of every target's file.
         source_range: the values that become -1 and 1; None for the full range of the file's type.
         target_range: the same for targets.
         alpha: what to do with transparency, as in :func:`images.read`.
         dtypes: the types that sources and targets have, where others are refused; None where nobody has asked.
+        encodings: of sources and of targets; None is values in these channels and ranges.
     """
 
     direction: Direction
@@ -183,6 +184,7 @@ class PairFormat:
     target_range: tuple[float, float] | None = None
     alpha: Alpha = "refuse"
     dtypes: tuple[str, str] | None = None
+    encodings: tuple[Encoding, Encoding] | None = None
 
 
 class PairDataset(Dataset[Pair]):
@@ -230,6 +232,10 @@ class PairDataset(Dataset[Pair]):
         self.alpha = format.alpha
         self.channels = format.source_channels, format.target_channels
         self.ranges = format.source_range, format.target_range
+        self.encodings: tuple[Encoding, Encoding] = format.encodings or (
+            LinearValues(format.source_channels, value_range=format.source_range),
+            LinearValues(format.target_channels, value_range=format.target_range),
+        )
         self.seed = seed
         self.training = training
         self.cache = cache if cache is not None else Cache(self.geometry)
@@ -342,8 +348,8 @@ class PairDataset(Dataset[Pair]):
         crops = self.crops(epoch, index, arrays[0].shape[:2], arrays[1].shape[:2])
         source, target = (
             # Cropping in the file's own type first leaves few values to convert.
-            pixels.to_tensor(pixels.convert_channels(self.geometry.apply(array, crop), channels), value_range, picture.label)
-            for array, crop, channels, value_range, picture in zip(arrays, crops, self.channels, self.ranges, (record.a, record.b))
+            encoding.encode(self.geometry.apply(array, crop), picture.label)
+            for array, crop, encoding, picture in zip(arrays, crops, self.encodings, (record.a, record.b))
         )
         return Pair(source, target, record.name)
 

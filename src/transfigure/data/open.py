@@ -22,6 +22,7 @@ from .check.inspection import BackgroundCheck, Inspection
 from .check.left_out import LeftOut, is_left_out, left_out_in_training, of_left_out, pictures_in, remaining, without
 from .check.processes import PartToCheck, check_pairs, cores
 from .dataset import Cache, PairDataset, PairFormat
+from .encoding import Encoding, encoding_of
 from .files import home_path, real_path
 from .layouts import folders_read, recognise
 from .pairing import listed
@@ -42,7 +43,7 @@ class OpenedData:
         train_plain: the same pairs without jitter, by index.
         val: validation pairs; may be empty.
         test: test pairs; may be empty.
-        source_channels, target_channels: channels of every source and target.
+        source, target: between the numbers of their files and what the networks see.
         source_dtype, target_dtype: type of the files.
         has_pairs: whether a held-out pair's target is what its source should become; else only sets can be compared.
         drawn: the names that were drawn into each split, for the run to keep; None where the data came divided.
@@ -56,8 +57,8 @@ class OpenedData:
     train_plain: PairDataset
     val: PairDataset
     test: PairDataset
-    source_channels: int
-    target_channels: int
+    source: Encoding
+    target: Encoding
     source_dtype: str
     target_dtype: str
     has_pairs: bool = True
@@ -65,6 +66,16 @@ class OpenedData:
     left_out: tuple[LeftOut, ...] = ()
     background_check: BackgroundCheck | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def source_channels(self) -> int:
+        """Channels of every source, as the networks see it."""
+        return self.source.channels
+
+    @property
+    def target_channels(self) -> int:
+        """Channels of every target, as the networks see it."""
+        return self.target.channels
 
     @property
     def unpaired(self) -> bool:
@@ -252,6 +263,8 @@ def open_data(
         for note in notes:
             say(f"note: {note}")
 
+    source = encoding_of(section, "source", findings.source_channels, findings.source_dtype)
+    target = encoding_of(section, "target", findings.target_channels, findings.target_dtype)
     pair_format = PairFormat(
         section.direction,
         findings.source_channels,
@@ -260,6 +273,7 @@ def open_data(
         section.target_range,
         section.alpha,
         (findings.source_dtype, findings.target_dtype) if findings.source_dtype and findings.target_dtype else None,
+        (source, target),
     )
     places = {record.name: index for index, record in enumerate(records["train"])} if left else {}
     late = {places[pair.name]: pair.reason for pair in left if pair.found == "training" and pair.split == "train" and pair.name in places}
@@ -277,8 +291,8 @@ def open_data(
         train_plain=dataset("train"),
         val=dataset("val", val_cache),
         test=dataset("test"),
-        source_channels=findings.source_channels,
-        target_channels=findings.target_channels,
+        source=source,
+        target=target,
         source_dtype=findings.source_dtype,
         target_dtype=findings.target_dtype,
         has_pairs=paired,

@@ -30,7 +30,9 @@ def bytes_of(dataset: PairDataset) -> int | None:
     no data set.
     """
     side, kinds = dataset.geometry.load_size, dataset.usual
-    if side is None or kinds is None or any(dtype not in _STORED for dtype, _ in kinds):
+    if side is None or kinds is None or not all(encoding.is_linear for encoding in dataset.encodings):
+        return None
+    if any(dtype not in _STORED for dtype, _ in kinds):
         return None
     each = sum(side * side * channels * _STORED[dtype].itemsize for (dtype, _), channels in zip(kinds, dataset.channels))
     return each * len(dataset)

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..data.batch import chunks
 from ..data.dataset import PairDataset
 from ..data.open import refuse_inside
-from ..data.pixels import Array, match_channels, to_array, to_tensor
+from ..data.pixels import Array, match_channels
 from ..data.value_range import limits
 from ..features import weights as weight_files
 from ..metrics.metric import MetricContext
@@ -180,7 +180,8 @@ def stride(n: int, most: int) -> int:
 
 def as_written(image: Tensor, domain: Domain) -> Tensor:
     """The image as its file will hold it, rounded and clipped."""
-    return to_tensor(to_array(image, domain.dtype, domain.value_range), domain.value_range)
+    encoding = domain.to_encoding()
+    return encoding.encode(encoding.decode(image))
 
 
 def _wants_samples(collection: MetricCollection, translator: Translator) -> bool:
@@ -211,7 +212,7 @@ def _mean_target(found: HeldOut, translator: Translator, quiet: bool) -> Tensor 
 def _pictures_of(examples: dict[str, Pictures], pairs: PairDataset, translator: Translator) -> Callable[[str], dict[str, Array]]:
     """How to get the pictures of a pair as their files would hold them; those that are no examples are translated again."""
     position = {record.name: index for index, record in enumerate(pairs.records)}
-    source, target = translator.config.source, translator.config.target
+    source, target = translator.config.source.to_encoding(), translator.config.target.to_encoding()
 
     def pictures_of(name: str) -> dict[str, Array]:
         if name in examples:
@@ -220,6 +221,6 @@ def _pictures_of(examples: dict[str, Pictures], pairs: PairDataset, translator: 
             pair = pairs[position[name]]
             images = pair.source, translator.translate_tensor(pair.source[None])[0], pair.target
         sides = zip(SIDES, images, (source, target, target))
-        return {side: to_array(picture, domain.dtype, domain.value_range) for side, picture, domain in sides}
+        return {side: encoding.decode(picture) for side, picture, encoding in sides}
 
     return pictures_of

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from .._version import __version__
+from ..data.encoding import ENCODINGS, Encoding, LabelClass, LinearValues
 from ..data.files import to_json_values, write_atomically, write_json, write_text
 from ..data.ownership import check_outputs
 from ..data.value_range import NATURAL_RANGE
@@ -49,14 +50,35 @@ class Domain:
     """What the images on one side are.
 
     Attributes:
-        channels: number of channels.
+        channels: number of channels that the generator sees or makes.
         dtype: ``uint8``, ``uint16`` or ``float32``: the type of the files it was trained on, and what is written.
         value_range: the values that are -1 and 1 inside; None is the type's full range.
+        names: what the channels are called; empty if they have no names.
+        encoding: what the numbers of files mean, see :mod:`.data.encoding`.
+        classes: of label maps.
     """
 
     channels: int
     dtype: str = "uint8"
     value_range: tuple[float, float] | None = None
+    names: tuple[str, ...] = ()
+    encoding: str = "values"
+    classes: tuple[LabelClass, ...] = ()
+
+    @classmethod
+    def of(cls, encoding: Encoding, dtype: str, value_range: tuple[float, float] | None) -> Domain:
+        """The images of one side, as a training has read them.
+
+        Args:
+            encoding: how.
+            dtype: of their files.
+            value_range: the values that are -1 and 1 inside; None is the type's full range.
+        """
+        return cls(encoding.channels, dtype, value_range, encoding.names, encoding.name)
+
+    def to_encoding(self) -> Encoding:
+        """Between the numbers of files and what the generator sees; files of another type than ``dtype`` keep their own full range."""
+        return LinearValues(self.channels, self.dtype, self.value_range, self.names, of_dtype_only=True)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Domain:
@@ -75,7 +97,12 @@ class Domain:
             if not low < high or not math.isfinite(high - low):
                 raise ValueError(f"the value range from {low:g} to {high:g} is empty")
             limits = low, high
-        return cls(channels, dtype, limits)
+        names, encoding = values.get("names", ()), values.get("encoding", "values")
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names) or len(names) not in (0, channels):
+            raise ValueError(f"the names of its {channels} channels are {brief(names)}")
+        if encoding not in ENCODINGS:
+            raise ValueError(f"its encoding is {brief(encoding)}, which is none of {', '.join(ENCODINGS)}")
+        return cls(channels, dtype, limits, tuple(names), encoding)
 
 
 class _PartOfRecipe(BaseModel):

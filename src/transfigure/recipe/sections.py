@@ -97,6 +97,10 @@ class Data(Named):
     )
     source_range: tuple[float, float] | None = key(None, "values mapped to [-1, 1], e.g. [0, 4095]; null is the file type's full range.")
     target_range: tuple[float, float] | None = key(None, "the same for targets.")
+    source_encoding: Literal["values"] = key(
+        "values", "what the numbers of source files mean to the networks: ``values``, on a line from -1 to 1."
+    )
+    target_encoding: Literal["values"] = key("values", "the same for targets.")
     val_fraction: Share = key(0.1, "share of pairs held out for validation where there are no split sub-folders.")
     test_fraction: Share = key(0.1, "the same for testing.")
     split_seed: Seed = key(0, "seed of that division.")

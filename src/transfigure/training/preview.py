@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data import images
+from ..data.batch import Pair
 from ..data.display import limits, shown, strip
 from ..data.open import OpenedData
+from ..data.pixels import Array
 from ..errors import UserError
 from ..networks.model_file import Norm
 from ..networks.modes import inference
@@ -58,9 +60,9 @@ class Previews:
                 fakes.append(generator(pair.source[None].to(self._device))[0].float().cpu())
         for index, (pair, fake) in enumerate(zip(self._pairs, fakes)):
             if not any((self._folder / "fixed").glob(f"{index}_target.*")):
-                self._write(f"fixed/{index}_source", pair.source, self._data.source_dtype, self._data.section.source_range)
-                self._write(f"fixed/{index}_target", pair.target, self._data.target_dtype, self._data.section.target_range)
-            self._write(f"{seen:08d}/{index}", fake, self._data.target_dtype, self._data.section.target_range)
+                self._write(f"fixed/{index}_source", self._data.source.decode(pair.source))
+                self._write(f"fixed/{index}_target", self._target(pair.target, pair))
+            self._write(f"{seen:08d}/{index}", self._target(fake, pair))
         return torch.stack(fakes), torch.stack([pair.target for pair in self._pairs])
 
     def strips(self, fakes: Tensor) -> list[tuple[str, NDArray[np.uint8]]]:
@@ -72,16 +74,19 @@ class Previews:
         Returns:
             The name of each example, and uint8 ``[H, W, 1 or 3]``.
         """
-        section, data = self._data.section, self._data
         found = []
         for pair, fake in zip(self._pairs, fakes):
-            source = images.to_array(pair.source, data.source_dtype, section.source_range)
-            target, generated = (images.to_array(image, data.target_dtype, section.target_range) for image in (pair.target, fake))
+            source = self._data.source.decode(pair.source)
+            target, generated = (self._target(image, pair) for image in (pair.target, fake))
             between = limits(target)
             found.append((pair.name, strip([shown(source), shown(generated, between), shown(target, between)])))
         return found
 
-    def _write(self, name: str, image: Tensor, dtype: str, value_range: tuple[float, float] | None) -> None:
-        array = images.to_array(image, dtype, value_range)
+    def _target(self, image: Tensor, pair: Pair) -> Array:
+        """A target, or what was generated for it, as its file would hold it."""
+        return self._data.target.decode(image, self._data.source.decode(pair.source))
+
+    def _write(self, name: str, array: Array) -> None:
+        dtype = array.dtype.name
         plain = (array.shape[2] in (1, 3) and dtype == "uint8") or (array.shape[2] == 1 and dtype == "uint16")
         images.write(self._folder / f"{name}.{'png' if plain else 'tif'}", array)

@@ -818,8 +818,8 @@ class Trainer:
         """What a model directory says of the generator being trained, or (``swapped``) of that of the other direction."""
         recipe, data = self.recipe, self.data
         domains = [
-            Domain(data.source_channels, data.source_dtype, recipe.data.source_range),
-            Domain(data.target_channels, data.target_dtype, recipe.data.target_range),
+            Domain.of(data.source, data.source_dtype, recipe.data.source_range),
+            Domain.of(data.target, data.target_dtype, recipe.data.target_range),
         ]
         if swapped:
             domains.reverse()

@@ -25,7 +25,6 @@ from ..data.files import check_writable_folder
 from ..data.folder import find_images
 from ..data.formats.metadata import Metadata, is_sealed, unsealed
 from ..data.ownership import check_outputs
-from ..data.pixels import convert_channels, to_array, to_tensor
 from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside
 from ..errors import Missing, UserError
 from ..interop import hub
@@ -360,10 +359,10 @@ class Translator:
         self._mention(image, source)
         if reason := outside(image, limits):
             raise UserError(f"this float image {reason}: {_SCALE}")
-        return to_tensor(convert_channels(image, source.channels), limits, "this float image")
+        return source.to_encoding().encode(image, "this float image")
 
     def _to_array(self, output: Tensor) -> NDArray[Any]:
-        return to_array(output, self.config.target.dtype, self.config.target.value_range)
+        return self.config.target.to_encoding().decode(output)
 
     def translate_tensor(self, source: Tensor) -> Tensor:
         """Translate ``[N, C, H, W]`` in [-1, 1], one image at a time, so that no image's result depends on its neighbours.

@@ -1,0 +1,165 @@
+"""What the numbers of a file mean to the networks: values between black and white.
+
+An encoding turns an array as its file holds it, ``[H, W, C]``, into what a network sees, float32 ``[C', H, W]`` in [-1, 1], and what a
+network made back into an array to be written. Training, translation, previews and evaluation all go through one, made from a recipe's
+data section or from what a model says of its images.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .pixels import Array, convert_channels, to_array, to_tensor
+from .value_range import Range, if_of_type
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..recipe import Data
+
+ENCODINGS = ("values",)
+"""The kinds, by the names that recipes and models use."""
+
+
+@dataclass(frozen=True)
+class LabelClass:
+    """A class of label maps, as files hold it.
+
+    Attributes:
+        name: what a person calls it; may be empty.
+        index: its number in files of palette indices or of numbers; None where files hold colours.
+        colour: red, green and blue, of palettes and of files of colours; None where files hold plain numbers.
+    """
+
+    name: str = ""
+    index: int | None = None
+    colour: tuple[int, int, int] | None = None
+
+
+class Encoding(ABC):
+    """Between the numbers of the files of one side and the [-1, 1] of the networks.
+
+    Attributes:
+        name: its kind.
+        dtype: the type of what it decodes to.
+    """
+
+    name: str
+    dtype: str
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Channels that the networks see."""
+
+    @property
+    def file_channels(self) -> int:
+        """Channels of what it decodes to."""
+        return self.channels
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its channels are called; empty if they have no names."""
+        return ()
+
+    @property
+    def rule(self) -> Literal["nearest"] | None:
+        """How pictures must be resized; None where the recipe may choose."""
+        return None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether each channel of a file is one of the networks', scaled: then pairs may stay on the device as their files' bytes."""
+        return False
+
+    @abstractmethod
+    def encode(self, array: Array, label: str = "a float image") -> Tensor:
+        """A picture as the networks see it.
+
+        Args:
+            array: ``[H, W, C]`` in its file's own type.
+            label: what to call the picture in an error.
+
+        Returns:
+            float32 ``[channels, H, W]`` in [-1, 1].
+
+        Raises:
+            UserError: it has channels or values that cannot be meant.
+        """
+
+    @abstractmethod
+    def decode(self, tensor: Tensor, source: Array | None = None) -> Array:
+        """A picture as its file holds it: what :meth:`encode` takes.
+
+        Args:
+            tensor: ``[channels, H, W]``; values beyond [-1, 1] are clipped.
+            source: the picture that it was made from, ``[H, W, C]`` as its own file holds it, for encodings that take something of it.
+
+        Returns:
+            ``[H, W, file_channels]``.
+
+        Raises:
+            RunFailure: the tensor holds NaN or infinity.
+        """
+
+
+@dataclass(frozen=True)
+class LinearValues(Encoding):
+    """Values on a line from black (-1) to white (1), each channel by itself.
+
+    Attributes:
+        count: channels that the networks see; grey files are repeated and RGB files reduced to fit.
+        dtype: of the files.
+        value_range: the values that become -1 and 1; None for the full range of a file's type.
+        channel_names: what the channels are called.
+        of_dtype_only: the range speaks of files of this dtype alone; those of another are taken at their full range.
+    """
+
+    count: int
+    dtype: str = "uint8"
+    value_range: Range | None = None
+    channel_names: tuple[str, ...] = ()
+    of_dtype_only: bool = False
+    name = "values"
+
+    @property
+    def channels(self) -> int:
+        """Channels of the files and of what the networks see."""
+        return self.count
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the channels are called; empty if they have no names."""
+        return self.channel_names
+
+    @property
+    def is_linear(self) -> bool:
+        """It is."""
+        return True
+
+    def range_of(self, dtype: str) -> Range | None:
+        """The range that files of this type are read with; None for their full range."""
+        return if_of_type(self.value_range, self.dtype, dtype) if self.of_dtype_only else self.value_range
+
+    def encode(self, array: Array, label: str = "a float image") -> Tensor:
+        """By :func:`.pixels.to_tensor`."""
+        return to_tensor(convert_channels(array, self.count), self.range_of(array.dtype.name), label)
+
+    def decode(self, tensor: Tensor, source: Array | None = None) -> Array:
+        """By :func:`.pixels.to_array`; nothing of the source is needed."""
+        return to_array(tensor, self.dtype, self.value_range)
+
+
+def encoding_of(section: Data, side: Literal["source", "target"], channels: int, dtype: str) -> Encoding:
+    """The encoding of one side of a recipe's data.
+
+    Args:
+        section: the recipe's data section.
+        side: which.
+        channels: of the files.
+        dtype: of the files.
+    """
+    value_range = section.source_range if side == "source" else section.target_range
+    return LinearValues(channels, dtype or "uint8", value_range)
