@@ -227,21 +227,33 @@ def test_c13_nan_is_refused_with_how_many(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["int16", "int32", "float16", "float64"])
-def test_c10_the_type_of_the_output_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], dtype: str) -> None:
+def test_c10_the_output_has_the_type_of_the_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str], dtype: str) -> None:
     for number in range(3):
         values = np.random.default_rng(number).integers(-1000, 1000, (16, 16)).astype(dtype)
         for side in "AB":
             (tmp_path / side).mkdir(exist_ok=True)
             tifffile.imwrite(tmp_path / side / f"{number}.tif", values)
     opened = open_data(data(tmp_path, source_range=(-1000, 1000), target_range=(-1000, 1000)))
-    assert opened.target_dtype == "float32"
-    (note,) = notes(capsys, "float TIFF")
-    assert f"3 of 3 target pictures hold {dtype} values: they are read as 32-bit floats, and translated images will be float TIFF" in note
+    assert opened.source_dtype == opened.target_dtype == dtype
+    domain = Domain(1, dtype, (-1000.0, 1000.0))
+    tiny_translator(tiny_config(source=domain, target=domain)).translate_folder(tmp_path / "A", tmp_path / "out", format="tif")
+    assert images.size_of(tmp_path / "out" / "0.tif").dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float64"])
+def test_a_model_that_was_trained_when_such_files_were_read_as_floats_applies_its_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], dtype: str
+) -> None:
+    values = np.random.default_rng(0).integers(-1000, 1000, (16, 16))
+    for name, kind in (("then", "float32"), ("now", dtype)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", values.astype(kind))
     domain = Domain(1, "float32", (-1000.0, 1000.0))
-    tiny_translator(tiny_config(source=domain, target=domain)).translate_folder(tmp_path / "A", tmp_path / "out")
-    (said,) = notes(capsys, "float TIFF")
-    assert f"files of {dtype} values are read as 32-bit floats, and the outputs are 32-bit float TIFF images" in said
-    assert images.size_of(tmp_path / "out" / "0.tif").dtype == "float32"
+    translator = tiny_translator(tiny_config(source=domain, target=domain))
+    then, now = (translator.read_tensor(tmp_path / f"{name}.tif") for name in ("then", "now"))
+    assert then.min() < -0.9 and then.max() > 0.9
+    np.testing.assert_allclose(then, now, rtol=0, atol=1e-7)
+    assert "full range" not in capsys.readouterr().err
+    assert translator.to_tensor(values.astype(np.uint16)[..., None].clip(0, 1000)).max() < -0.9  # which is another depth
 
 
 # ---- palettes --------------------------------------------------------------------------------------------------------------

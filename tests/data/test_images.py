@@ -90,7 +90,8 @@ class TestWriteThenRead:
             ("png", 3, "float32", r"write a \.tif file"),
             ("bmp", 4, "uint8", r"write a \.png or \.tif"),
             ("webp", 3, "uint16", r"write a \.png or \.tif"),
-            ("tif", 3, "float64", "use uint8, uint16 or float32"),
+            ("png", 1, "int16", r"PNG file cannot hold 1 channel of int16: write a \.tif"),
+            ("tif", 3, "int64", "use integers of 8, 16 or 32 bits, or floats of 16, 32 or 64 bits"),
         ],
     )
     def test_what_a_format_cannot_hold(self, tmp_path: Path, suffix: str, channels: int, dtype: str, way_out: str) -> None:

@@ -90,13 +90,62 @@ class TestConversion:
     def test_words_for_what_cannot_be(self) -> None:
         with pytest.raises(UserError, match="lower value first"):
             to_tensor(ramp("uint8"), (5, 5))
-        with pytest.raises(UserError, match="choose one of uint8, uint16, float32"):
-            to_array(torch.zeros(1, 1, 1), "int32")
-        with pytest.raises(UserError, match="float64"):
-            to_tensor(np.zeros((1, 1, 1)))
+        with pytest.raises(UserError, match="int64 are not used here: choose one of float16, float32, float64, int16, "):
+            to_array(torch.zeros(1, 1, 1), "int64")
+        with pytest.raises(UserError, match="complex128"):
+            to_tensor(np.zeros((1, 1, 1), complex))
+
+    @pytest.mark.parametrize("dtype", ["int8", "int16"])
+    @pytest.mark.parametrize("value_range", [None, (-40000.0, 70000.0)])
+    def test_every_signed_value_comes_back(self, dtype: str, value_range: tuple[float, float] | None) -> None:
+        every = np.arange(np.iinfo(dtype).min, np.iinfo(dtype).max + 1).astype(dtype).reshape(16, -1, 1)
+        tensor = to_tensor(every, value_range)
+        np.testing.assert_array_equal(to_array(tensor, dtype, value_range), every)
+        if value_range is None:
+            assert (tensor.min(), tensor.max()) == (-1, 1)
+
+    @pytest.mark.parametrize("dtype", ["int32", "uint32"])
+    def test_wide_integers(self, dtype: str) -> None:
+        """Exact within a range of less than 24 bits, wherever that lies; the ends of the type are exact in any case."""
+        low = 2**31 - 2**20  # where 32-bit floats are 128 apart
+        array = np.random.default_rng(0).integers(low, 2**31 - 1, (8, 8, 2), endpoint=True).astype(dtype)
+        given = float(low), float(2**31 - 1)
+        np.testing.assert_array_equal(to_array(to_tensor(array, given), dtype, given), array)
+        ends = np.array([[[np.iinfo(dtype).min, np.iinfo(dtype).max]]], dtype)
+        np.testing.assert_array_equal(to_array(to_tensor(ends), dtype), ends)
+
+    def test_doubles_keep_their_digits(self) -> None:
+        array = 1e9 + np.arange(256, dtype=np.float64).reshape(16, 16, 1)  # one value in 32-bit floats, nearly
+        given = 1e9, 1e9 + 255
+        tensor = to_tensor(array, given)
+        assert len(tensor.unique()) == 256
+        np.testing.assert_allclose(to_array(tensor, "float64", given), array, rtol=0, atol=1e-4)
+
+    def test_half_precision_never_becomes_infinite(self) -> None:
+        back = to_array(torch.tensor([[[-1.0, 1.0]]]), "float16", (0.0, 1e6))
+        assert back.dtype == np.float16 and back.ravel().tolist() == [0, 65504]
 
 
 class TestResize:
+    @pytest.mark.parametrize("dtype", ["int8", "int16", "uint32", "int32", "float16", "float64"])
+    def test_every_type(self, dtype: str) -> None:
+        """A quarter of each type's range, shifted into its middle: as the bytes are resized, in the type's own steps."""
+        image = smooth(24, 24)
+        integer = np.dtype(dtype).kind in "iu"
+        step = (np.iinfo(dtype).max // 512) if integer else 1 / 1024
+        step = max(step, 1) if integer else step
+        other = ((image.astype(np.float64) / (4 if dtype == "int8" else 1)).round() * step).astype(dtype)
+        resized = resize(other, 11, 37, "bicubic")
+        assert resized.dtype == np.dtype(dtype)
+        reference = resize(other.astype(np.float64), 11, 37, "bicubic")
+        resized = resized.clip(other.min(), other.max())  # integers may overshoot at edges, as bytes do
+        assert np.abs(resized.astype(np.float64) - reference).max() <= (0.51 if integer else 0.25 if dtype == "float16" else 0)
+        np.testing.assert_array_equal(resize(other, 48, 48, "nearest"), other.repeat(2, axis=0).repeat(2, axis=1))
+        grey = convert_channels(other, 1)
+        assert grey.dtype == np.dtype(dtype)
+        expected = other.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+        assert np.abs(grey[..., 0] - expected).max() <= (0.5 if integer else 0.1 if dtype == "float16" else 1e-9)
+
     @pytest.mark.parametrize("channels", [1, 3, 4])
     @pytest.mark.parametrize(("height", "width"), [(20, 31), (17, 90), (96, 128), (47, 60)])
     def test_as_pillow(self, height: int, width: int, channels: int) -> None:

@@ -129,7 +129,14 @@ def test_limits_and_numbers() -> None:
     assert limits("uint16") == (0, 65535) and limits(np.dtype("uint8"), (3, 4)) == (3, 4)
     with pytest.raises(UserError, match=r"\(2, 2\) is empty"):
         limits("uint8", (2, 2))
-    with pytest.raises(UserError, match="int16"):
-        limits("int16")
+    assert limits("int16") == (-32768, 32767)
+    with pytest.raises(UserError, match="int64"):
+        limits("int64")
     assert [number(value) for value in (4095, 0.136, 1.0000001, -9999, 1e-9)] == ["4095", "0.136", "1.0000001", "-9999", "0.000000001"]
+    assert [number(value) for value in (2**31 - 1, -(2.0**31), 1e9 + 0.5, float(np.float32(0.1)))] == [
+        "2147483647",
+        "-2147483648",
+        "1000000000.5",
+        "0.1",
+    ]
     assert folder_flag((0, 4095)) == "--value_range 0 4095"

@@ -309,7 +309,7 @@ def test_an_array_with_its_channels_first_is_told_so(channels: int) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.zeros((4, 4, 3), np.float64),
+        np.zeros((4, 4, 3), np.complex64),
         np.zeros((4, 4, 3), np.int64),
         np.zeros((4, 4), bool),
         np.zeros((2, 4, 4, 3), np.uint8),

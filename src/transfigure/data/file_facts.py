@@ -17,9 +17,6 @@ PageUse = Literal["ask", "channels", "images", "depth"]
 """What the pages of a file are: the channels of one image, images of their own, or the slices of one volume; ``ask`` refuses where
 the file does not say it."""
 
-KEPT_TYPES = ("uint8", "uint16", "float32", "bool", "")
-"""Types of numbers in files that are read as they are; all others become float32."""
-
 
 @dataclass(frozen=True)
 class FileFacts:

@@ -1,6 +1,6 @@
 """The only place that opens or writes an image file.
 
-An image in memory is a numpy array ``[H, W, C]`` with C >= 1 in the numbers of its file: uint8, uint16 or float32. A file is
+An image in memory is a numpy array ``[H, W, C]`` with C >= 1 in the numbers of its file: integers or floats. A file is
 what its first bytes say, never what its suffix says (but for camera raw files, which are refused), and it is data: a size limit
 holds before anything is decoded, and whatever a decoder makes of damaged bytes ends as one sentence. Colour profiles are not applied.
 
@@ -35,6 +35,7 @@ from .formats.claims import check_bytes, check_memory
 from .formats.headers import Header, plain_header
 from .formats.metadata import Metadata
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
+from .value_range import NATURAL_RANGE, TYPES
 
 __all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "metadata_of", "read", "resize",
            "size_of", "software", "split_halves", "to_array", "to_tensor", "write"]  # fmt: skip
@@ -116,7 +117,7 @@ _HOLDS: dict[str, dict[str, range | tuple[int, ...]]] = {
     "JPEG": {"uint8": (1, 3)},
     "WEBP": {"uint8": (1, 3, 4)},
     "BMP": {"uint8": (1, 3)},
-    "TIFF": {"uint8": _ANY, "uint16": _ANY, "float32": _ANY},
+    "TIFF": dict.fromkeys(NATURAL_RANGE, _ANY),
 }
 # Runs only, and no search for repetitions: of photos, which hold none, the files are as small, and written in a third to a seventh of the
 # time (Pillow 13 at 256 x 256: 13 ms become 2); flat label maps take a third more, of two kilobytes.
@@ -140,7 +141,7 @@ def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "
     """Decode an image file.
 
     Palettes and CMYK become RGB, 1-bit images 8-bit grey. 16-bit images stay 16-bit. In a TIFF of many channels, the channels are
-    samples, planes or pages; its signed or wide integers become float32.
+    samples, planes or pages.
 
     Args:
         path: a PNG, JPEG, WebP, TIFF, BMP, GIF (each of one frame) or PNM (PBM, PGM, PPM, PFM) file, whatever its suffix.
@@ -149,7 +150,7 @@ def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "
         orientation: ``apply`` the file's orientation tag (EXIF 2.3, tag 0x0112), or ``ignore`` it and give the pixels as they are stored.
 
     Returns:
-        ``[H, W, C]``, uint8, uint16 or float32.
+        ``[H, W, C]`` of one of the types of :data:`.value_range.NATURAL_RANGE`.
 
     Raises:
         UserError: not there, not an image, damaged, too large, transparent, or not finite.
@@ -195,7 +196,7 @@ def examine(
             pixels = upright(pixels, {6: 8, 8: 6}.get(turned, turned))  # the way back
         if 0 in pixels.shape:
             raise ValueError("it holds no pixels")
-    if pixels.dtype == np.float32 and (broken := int((~np.isfinite(pixels)).sum())):
+    if pixels.dtype.kind == "f" and (broken := int((~np.isfinite(pixels)).sum())):
         declared = " (its no-data value)" if facts.no_data is not None and math.isnan(facts.no_data) else ""
         raise UserError(
             f"{path} holds {broken} values that are not finite (NaN or infinity){declared}, of {pixels.size}: "
@@ -276,7 +277,7 @@ def write(path: str | Path, array: Array, about: Metadata | None = None) -> None
 
     Args:
         path: ends in png, jpg, jpeg, jfif, jpe, webp, tif, tiff or bmp; folders above it are created.
-        array: ``[H, W, C]`` uint8, uint16 or float32.
+        array: ``[H, W, C]``; a PNG holds uint8 and uint16, a TIFF any type.
         about: what else the file says, as far as its format can; see :meth:`.metadata.Metadata.fitting`.
 
     Raises:
@@ -318,7 +319,7 @@ def check_format(path: Path, channels: int, dtype: str) -> str:
         raise UserError(f"{path} names no image format that can be written: let it end in {', '.join(_FORMATS)}")
     if channels not in _HOLDS[kind].get(dtype, ()):
         fits = [suffix for suffix in (".png", ".tif") if channels in _HOLDS[_FORMATS[suffix]].get(dtype, ())]
-        way_out = f"write a {' or '.join(fits)} file instead" if fits else "use uint8, uint16 or float32"
+        way_out = f"write a {' or '.join(fits)} file instead" if fits else f"use {TYPES}"
         raise UserError(f"{path}: a {kind} file cannot hold {channels} channel{'s' * (channels > 1)} of {dtype}: {way_out}")
     return kind
 
@@ -461,6 +462,7 @@ def _shown_whole(image: TiffImagePlugin.TiffImageFile) -> bool:
     return (
         image.n_frames == 1
         and image.mode != "I"
+        and (image.mode != "F" or bits == (32,))
         and _SIGNED not in tags.get(_SAMPLE_FORMAT, ())
         and (len(bits) == 1 or (len(bits) <= 4 and max(bits) <= 8))
         and 0 not in extra
@@ -494,17 +496,15 @@ def _decoded(image: Image.Image) -> tuple[Array, bool]:
 
 def _facts_of(image: ImageFile, kind: str, dtype: np.dtype[Any], tag: object) -> FileFacts:
     """What a file that Pillow has decoded says of itself."""
-    stored, no_data = dtype.name, None
+    no_data = None
     palette: tuple[tuple[int, bytes], ...] = ()
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        bits = image.tag_v2.get(_BITS, (8,))
-        stored = f"float{bits[0]}" if dtype.kind == "f" else stored
         no_data = scientific.no_data_of(image.tag_v2.get(scientific.GDAL_NO_DATA))
     if image.mode == "P" and (colours := image.getpalette("RGB")) is not None:
         used = np.flatnonzero(np.bincount(np.asarray(image).ravel(), minlength=256))
         palette = tuple((int(index), bytes(colours[3 * index : 3 * index + 3])) for index in used)
     lossy = "JPEG" if kind == "JPEG" or image.info.get("compression") == "jpeg" else ""
-    return FileFacts(kind, stored, tag if isinstance(tag, int) and tag in range(1, 9) else 1, palette, no_data, lossy=lossy)
+    return FileFacts(kind, dtype.name, tag if isinstance(tag, int) and tag in range(1, 9) else 1, palette, no_data, lossy=lossy)
 
 
 def _is_lossy_webp(stream: BinaryIO) -> bool:
@@ -520,7 +520,7 @@ def _is_lossy_webp(stream: BinaryIO) -> bool:
 
 
 def _without_alpha(pixels: Array, alpha: Alpha, path: Path, flag: str = "alpha =") -> Array:
-    top = 1 if pixels.dtype == np.float32 else int(np.iinfo(pixels.dtype).max)
+    top = 1 if pixels.dtype.kind == "f" else int(np.iinfo(pixels.dtype).max)
     colour, opacity = pixels[..., :-1], pixels[..., -1:]
     if alpha == "keep":
         return np.concatenate([np.repeat(colour, 3, axis=2), opacity], axis=2) if colour.shape[2] == 1 else pixels
@@ -533,11 +533,12 @@ def _without_alpha(pixels: Array, alpha: Alpha, path: Path, flag: str = "alpha =
         )
     behind = top if alpha == "white" else 0
     blended: Array
-    if pixels.dtype == np.float32:
+    if pixels.dtype.kind == "f":
         blended = colour * opacity + behind * (1 - opacity)
     else:
-        c, a = colour.astype(np.uint32), opacity.astype(np.uint32)
-        blended = (c * a + np.uint32(behind) * (top - a) + top // 2) // top
+        wide = np.dtype(np.uint32 if pixels.dtype.itemsize < 4 else np.uint64)
+        c, a = colour.astype(wide), opacity.astype(wide)
+        blended = (c * a + wide.type(behind) * (top - a) + wide.type(top // 2)) // wide.type(top)
     return blended.astype(pixels.dtype)
 
 
@@ -545,7 +546,7 @@ def _encoded(array: Array, kind: str, path: Path, about: Metadata) -> bytes:
     channels, software = array.shape[2], metadata.to_be_sealed(f"{SOFTWARE} {about.maker}".rstrip())
     if array.dtype == np.uint16 and channels > 1 and kind == "PNG":
         encoded = scientific.encode_png(array, path)
-    elif channels not in (1, 3, 4) or (array.dtype != np.uint8 and channels > 1):
+    elif (array.dtype != np.uint8 and (channels > 1 or array.dtype.name not in ("uint16", "float32"))) or channels not in (1, 3, 4):
         encoded = scientific.encode_tiff(array, path)
     else:
         stream = io.BytesIO()

@@ -18,6 +18,7 @@ from . import images
 from .file_facts import NO_FACTS, FileFacts, Orientation
 from .images import Alpha
 from .pixels import Array
+from .value_range import DEPTHS
 
 Direction = Literal["AtoB", "BtoA"]
 
@@ -40,7 +41,7 @@ class Picture(Protocol):
         ...
 
     def read(self, alpha: Alpha = "refuse") -> Array:
-        """The pixels, ``[H, W, C]`` in the file's own type (uint8, uint16 or float32)."""
+        """The pixels, ``[H, W, C]`` in the file's own type."""
         ...
 
 
@@ -119,7 +120,7 @@ class Shaped(Protocol):
 def describe(array: Shaped) -> str:
     """``512x256, 8-bit RGB``: width, height, type and channels for a message."""
     height, width, channels = array.shape
-    depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}.get(array.dtype.name, array.dtype.name)
+    depth = DEPTHS.get(array.dtype.name, array.dtype.name)
     colours = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels} channels")
     return f"{width}x{height}, {depth} {colours}"
 

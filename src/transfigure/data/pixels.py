@@ -1,6 +1,7 @@
 """Pixel values: between the numbers of a file and the [-1, 1] of the networks, between sizes, between grey and colour.
 
-Arrays are ``[H, W, C]`` in a file's own dtype (uint8, uint16 or float32); tensors are float32 ``[C, H, W]`` in [-1, 1].
+Arrays are ``[H, W, C]`` in a file's own dtype: integers of 8, 16 or 32 bits, signed or not, or floats of 16, 32 or 64 bits. Tensors are
+float32 ``[C, H, W]`` in [-1, 1], which hold 24 bits of a value. Arithmetic on values that need more is in 64-bit floats.
 
 torch is imported where tensors are made: what only reads or writes pictures (reports, comparisons) does not wait for it.
 """
@@ -13,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RunFailure, UserError
-from .value_range import NATURAL_RANGE, limits, number, outside
+from .value_range import DOUBLE, NATURAL_RANGE, limits, number, outside
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Array: TypeAlias = NDArray[Any]
-"""``[H, W, C]`` of uint8, uint16 or float32."""
+"""``[H, W, C]`` of a type in :data:`.value_range.NATURAL_RANGE`."""
 
 LUMA = (0.299, 0.587, 0.114)
 """What red, green and blue give to grey (ITU-R BT.601)."""
@@ -29,7 +30,7 @@ def to_tensor(array: Array, value_range: tuple[float, float] | None = None, name
     """An image as the networks see it. With `to_array`, the only place where [-1, 1] is made.
 
     Args:
-        array: ``[H, W, C]``; by default uint8 maps 0..255, uint16 0..65535 and float32 0..1 to -1..1.
+        array: ``[H, W, C]``; by default the whole range of an integer type, and 0..1 of floats, maps to -1..1.
         value_range: the (low, high) that become -1 and 1 instead; values beyond them are clipped.
         name: what to call the image in an error.
 
@@ -45,21 +46,23 @@ def to_tensor(array: Array, value_range: tuple[float, float] | None = None, name
     if reason := outside(array, value_range):
         smallest, largest = number(float(array.min())), number(float(array.max()))
         raise UserError(f"{name} {reason}: give the value range that should become black and white, for example {smallest} {largest}")
-    values = np.ascontiguousarray(array.transpose(2, 0, 1)).astype(np.float32)
+    values = np.ascontiguousarray(array.transpose(2, 0, 1)).astype(_working(array.dtype))
     tensor = torch.from_numpy(values).sub_(low).div_((high - low) / 2).sub_(1)
-    return tensor.clamp_(-1, 1)
+    return tensor.clamp_(-1, 1).to(torch.float32)
 
 
 def to_array(tensor: Tensor, dtype: str = "uint8", value_range: tuple[float, float] | None = None) -> Array:
-    """An image as a file holds it: the inverse of `to_tensor`, exact for every uint8 and uint16 value.
+    """An image as a file holds it: the inverse of `to_tensor`, exact for integers of 8 and 16 bits.
+
+    Of wider types a tensor holds the 24 leading bits of what lies in the range: exact for integers within a range of up to 2^23 values.
 
     Integers are rounded to the nearest. (The PyTorch pix2pix code truncates here, which darkens its results by half a
     level on average and loses levels even when the network copies its input perfectly.)
 
     Args:
         tensor: ``[C, H, W]``; values beyond [-1, 1] are clipped.
-        dtype: ``uint8``, ``uint16`` or ``float32``.
-        value_range: what -1 and 1 become; by default the dtype's own black and white (float32: 0 and 1).
+        dtype: any type of images, such as ``uint8``, ``int16`` or ``float32``.
+        value_range: what -1 and 1 become; by default the dtype's own black and white (floats: 0 and 1).
 
     Returns:
         ``[H, W, C]`` of that dtype.
@@ -75,6 +78,7 @@ def to_array(tensor: Tensor, dtype: str = "uint8", value_range: tuple[float, flo
     if not bool(torch.isfinite(values).all()):
         broken = int((~torch.isfinite(values)).sum())
         raise RunFailure(f"{broken} of the {values.numel()} values of a generated image are not finite: go back to an earlier checkpoint")
+    values = values.to(torch.float64 if _working(np.dtype(dtype)) == np.float64 else torch.float32)
     scaled = (values.clamp(-1, 1).add_(1).mul_((high - low) / 2).add_(low)).permute(1, 2, 0).contiguous().numpy()
     return _as_dtype(scaled, np.dtype(dtype))
 
@@ -102,12 +106,13 @@ def resize(array: Array, height: int, width: int, rule: Literal["bicubic", "near
     import torch
 
     # torch's kernel for bytes misreads memory where a side is a single pixel (2.13); its kernel for floats does not
-    values = array if array.dtype == np.uint8 and min(height, width, old_height, old_width) > 1 else array.astype(np.float32)
+    values = array if array.dtype == np.uint8 and min(height, width, old_height, old_width) > 1 else array.astype(_working(array.dtype))
     # torch.tensor copies: an array decoded by Pillow may be read-only, and a view of it would be writable.
     pixels = torch.tensor(values).permute(2, 0, 1)[None]
     resized = bicubic(pixels, height, width)[0].permute(1, 2, 0).contiguous().numpy()
-    if array.dtype == np.float32:  # the cubic kernel overshoots at edges; no value should appear that the file could not hold
-        return resized.clip(values.min(), values.max()).astype(np.float32)
+    if array.dtype.kind == "f":  # the cubic kernel overshoots at edges; no value should appear that the file could not hold
+        within: Array = resized.clip(values.min(), values.max()).astype(array.dtype)
+        return within
     return _as_dtype(resized, array.dtype)
 
 
@@ -132,11 +137,14 @@ def convert_channels(array: Array, channels: int) -> Array:
     if (have, channels) == (1, 3):
         return np.repeat(array, 3, axis=2)
     if (have, channels) == (3, 1):
-        if array.dtype == np.float32:
-            grey = array @ np.array(LUMA, np.float32)
+        if array.dtype.kind == "f":
+            kind = _working(array.dtype)
+            grey = array.astype(kind, copy=False) @ np.array(LUMA, kind)
             # The weights add up to one only nearly; white must not leave [0, 1].
-            return grey.clip(array.min(axis=2), array.max(axis=2))[..., None]
-        luma = (array.astype(np.uint32) @ np.array([299, 587, 114], np.uint32) + 500) // 1000
+            within: Array = grey.clip(array.min(axis=2), array.max(axis=2)).astype(array.dtype, copy=False)
+            return within[..., None]
+        wide = np.uint32 if array.dtype.name in ("uint8", "uint16") else np.int64
+        luma: Array = (array.astype(wide) @ np.array([299, 587, 114], wide) + 500) // 1000
         return luma.astype(array.dtype)[..., None]
     if array.shape[0] in (1, 3, 4, channels) and min(array.shape[1:]) >= 16:
         raise UserError(
@@ -175,9 +183,15 @@ def upright(pixels: Array, orientation: object) -> Array:
     return np.ascontiguousarray(pixels)
 
 
-def _as_dtype(values: NDArray[np.float32], dtype: np.dtype[np.generic]) -> Array:
-    if dtype.kind == "f" or values.dtype == dtype:
+def _working(dtype: np.dtype[Any]) -> type[np.float32 | np.float64]:
+    """The type of arithmetic on values of this one."""
+    return np.float64 if dtype.name in DOUBLE else np.float32
+
+
+def _as_dtype(values: Array, dtype: np.dtype[np.generic]) -> Array:
+    if values.dtype == dtype:
         return values
-    low, high = NATURAL_RANGE[dtype.name]
-    rounded: Array = np.rint(values).clip(low, high).astype(dtype)
-    return rounded
+    is_integer = dtype.kind in "iu"
+    low, high = NATURAL_RANGE[dtype.name] if is_integer else (-float(np.finfo(dtype.name).max), float(np.finfo(dtype.name).max))
+    converted: Array = (np.rint(values) if is_integer else values).clip(low, high).astype(dtype)
+    return converted

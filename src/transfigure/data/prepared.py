@@ -17,7 +17,8 @@ bytes type   meaning
 16    bytes  the key of the pair: see :func:`file_key`
 8     uint64 where its pixels begin in ``pairs.data``
 24    uint32 height, width and channels of the source, then of the target
-2     uint8  type of the source and of the target: 0 is uint8, 1 uint16, 2 float32
+2     uint8  type of the source and of the target: 0 is uint8, 1 uint16, 2 float32, 3 int8, 4 int16, 5 uint32, 6 int32, 7 float16,
+             8 float64
 6             nothing
 4     uint32 CRC-32 of its pixels: the source ``[C, H, W]``, zeros up to a multiple of 64, and the target
 4     uint32 CRC-32 of the 60 bytes before it
@@ -61,11 +62,12 @@ from ..wording import counted
 from .files import LOCK, cache_place, is_unfinished, open_to_write, write_json
 from .pixels import Array
 from .transforms import Geometry
+from .value_range import NATURAL_RANGE
 
 if sys.platform != "win32":
     import fcntl
 
-_VERSION = 1
+_VERSION = 2
 """Of the way files are decoded and resized: whoever changes a pixel of it counts this up, and all that was kept is prepared anew."""
 _FORMAT = "transfigure cache 1"
 _ABOUT, _DATA, _INDEX, FACTS = "about.json", "pairs.data", "pairs.index", "facts.jsonl"
@@ -85,7 +87,7 @@ _PATIENCE = 1.0
 
 _ENTRY, _CRC = struct.Struct("<16sQ6I2B6xI"), struct.Struct("<I")
 _LENGTH = _ENTRY.size + _CRC.size
-_TYPES = ("uint8", "uint16", "float32")
+_TYPES = tuple(NATURAL_RANGE)
 _MOST = 2**20
 """Pairs in a folder: their entries are held in memory."""
 

@@ -21,8 +21,17 @@ from .pixels import Array
 from .transforms import Crop
 from .value_range import limits
 
-_STORED = {"uint8": torch.uint8, "uint16": torch.int16, "float32": torch.float32}
-"""How a type lies on the device: 16 bits as signed ones, which every operation knows; see :func:`_floats`."""
+_STORED = {
+    "uint8": torch.uint8,
+    "int8": torch.int8,
+    "uint16": torch.int16,
+    "int16": torch.int16,
+    "float16": torch.float16,
+    "float32": torch.float32,
+}
+"""How a type lies on the device: 16 bits as signed ones, which every operation knows; see :func:`_floats`. Types that are converted in 64
+bits are not kept there.
+"""
 
 
 def bytes_of(dataset: PairDataset) -> int | None:

@@ -18,8 +18,24 @@ from ..errors import UserError
 Range = tuple[float, float]
 """The values that are black and white: -1 and 1 for the networks."""
 
-NATURAL_RANGE: dict[str, Range] = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
-"""What a file's numbers mean when nobody says otherwise: black and white."""
+NATURAL_RANGE: dict[str, Range] = {
+    "uint8": (0.0, 255.0),
+    "uint16": (0.0, 65535.0),
+    "float32": (0.0, 1.0),
+    "int8": (-128.0, 127.0),
+    "int16": (-32768.0, 32767.0),
+    "uint32": (0.0, 4294967295.0),
+    "int32": (-2147483648.0, 2147483647.0),
+    "float16": (0.0, 1.0),
+    "float64": (0.0, 1.0),
+}
+"""The types of images, and what a file's numbers mean when nobody says otherwise: black and white."""
+LIKE_FLOAT32 = frozenset({"int8", "int16", "uint32", "int32", "float16", "float64"})
+"""Types that earlier versions read as float32: a range that is meant for float32 is theirs too."""
+DOUBLE = frozenset({"uint32", "int32", "float64"})
+"""Types whose values lose digits in 32-bit floats: their arithmetic is in 64 bits."""
+TYPES = "integers of 8, 16 or 32 bits, or floats of 16, 32 or 64 bits"
+"""All types of images in words."""
 TOLERANCE = 1e-6
 """How far a float may leave its range, as a share of it: what arithmetic in 32 bits leaves behind (1.0000001). It is clipped."""
 USED = 0.25
@@ -29,7 +45,18 @@ CLIPPED = 0.01
 FEW = 64
 """Class indices stay below this; so a grey 8-bit picture of such values and 255 alone is a label map whose 255 means "ignore"."""
 
-DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
+DEPTHS = {
+    "uint8": "8-bit",
+    "uint16": "16-bit",
+    "float32": "float",
+    "int8": "signed 8-bit",
+    "int16": "signed 16-bit",
+    "uint32": "32-bit",
+    "int32": "signed 32-bit",
+    "float16": "16-bit float",
+    "float64": "64-bit float",
+}
+"""What each type is called in a sentence."""
 _SAMPLES = 4096
 
 
@@ -41,7 +68,7 @@ def limits(dtype: str | np.dtype[Any], given: Range | None = None) -> Range:
     """
     name = dtype if isinstance(dtype, str) else dtype.name
     if name not in NATURAL_RANGE:
-        raise UserError(f"images of dtype {name} are not used here: choose one of {', '.join(NATURAL_RANGE)}")
+        raise UserError(f"images of dtype {name} are not used here: choose one of {', '.join(sorted(NATURAL_RANGE))}")
     low, high = NATURAL_RANGE[name] if given is None else given
     if not low < high:
         raise UserError(f"the value range ({number(low)}, {number(high)}) is empty: give the lower value first")
@@ -49,13 +76,20 @@ def limits(dtype: str | np.dtype[Any], given: Range | None = None) -> Range:
 
 
 def if_of_type(given: Range | None, meant: str, dtype: str) -> Range | None:
-    """A range that speaks of files of the type ``meant``, for a file of this type: one of another depth keeps its own full range."""
-    return given if meant == dtype else None
+    """A range that speaks of files of the type ``meant``, for a file of this type: one of another depth keeps its own full range.
+
+    A range for float32 is also one for the types that were read as float32 when runs and models of earlier versions were made.
+    """
+    return given if meant == dtype or (meant == "float32" and dtype in LIKE_FLOAT32) else None
 
 
 def number(value: float) -> str:
-    """A value with as many digits as tell it from its neighbours in 32 bits: ``1.0000001``, ``4095``, ``0.136``."""
-    short = np.format_float_positional(np.float32(value), unique=True, trim="-")
+    """A value with as many digits as tell it from its neighbours (in 32 bits if it is one of those): ``1.0000001``, ``4095``, ``0.136``."""
+    if abs(value) < 2**53 and value == int(value):
+        return str(int(value))
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    short = np.format_float_positional(single if float(single) == value else np.float64(value), unique=True, trim="-")
     return short if len(short) <= 16 else f"{value:.9g}"
 
 
@@ -64,14 +98,14 @@ def outside(array: NDArray[Any], given: Range | None = None, no_data: float | No
 
     Values within :data:`TOLERANCE` of 0 and 1 are inside. Integers never leave their type's range, and a range that was given clips.
     """
-    if given is not None or array.dtype != np.float32 or not array.size:
+    if given is not None or array.dtype.kind != "f" or not array.size:
         return ""
-    return leaves(measured(array, no_data=no_data), "float32", no_data=no_data)
+    return leaves(measured(array, no_data=no_data), array.dtype.name, no_data=no_data)
 
 
 def leaves(values: Values, dtype: str, given: Range | None = None, no_data: float | None = None) -> str:
     """As :func:`outside`, from what was measured of an image of this type."""
-    if given is not None or dtype != "float32" or (values.low >= -TOLERANCE and values.high <= 1 + TOLERANCE):
+    if given is not None or not dtype.startswith("float") or (values.low >= -TOLERANCE and values.high <= 1 + TOLERANCE):
         return ""
     if values.data == values.count or no_data is None:
         return f"holds values from {number(values.low)} to {number(values.high)} where 0 to 1 is expected"
@@ -105,7 +139,7 @@ SCORES = "look dark, so that PSNR, SSIM and L1 come out far too good"
 
 def suggested(dtype: str, low: float, high: float) -> Range:
     """A range to name in a note: a camera's 10, 12 or 14 bits for deep integers, else the values that there are."""
-    if dtype == "uint16" and low < USED * high:
+    if dtype not in ("uint8", "int8") and "int" in dtype and 0 <= low < USED * high:
         return 0.0, float(2 ** max(1, int(high).bit_length()) - 1)
     return (min(low, 0.0) if low < USED * high else low), high
 
@@ -117,7 +151,7 @@ def suggested_for(array: NDArray[Any], no_data: float | None = None) -> Range:
 
 def suggested_by(values: Values, dtype: str) -> Range:
     """As :func:`suggested_for`, from what was measured of an image of this type."""
-    if not values.data or (dtype == "float32" and values.data_low >= -TOLERANCE and values.data_high <= 1 + TOLERANCE):
+    if not values.data or (dtype.startswith("float") and values.data_low >= -TOLERANCE and values.data_high <= 1 + TOLERANCE):
         return NATURAL_RANGE[dtype]
     return suggested(dtype, values.data_low, values.data_high)
 
@@ -159,6 +193,8 @@ def measured(array: NDArray[Any], given: Range | None = None, no_data: float | N
     """
     if not array.size:
         return Values(0, np.inf, -np.inf, 0)
+    if array.dtype == np.float16:  # whose arithmetic ends at 65504
+        array = array.astype(np.float32)
     count, low, high = array.size, float(array.min()), float(array.max())
     data, data_low, data_high = count, low, high
     if no_data is not None:
@@ -294,7 +330,7 @@ class Watch:
         used = min(seen.high, high) - max(seen.low, low)
         if 0 < used < USED * (high - low) or (seen.low == seen.high and 0 < seen.high < USED * high):
             whole = f"the range {number(low)} to {number(high)}" if given is not None else number(high)
-            dark = seen.low < USED * (low + high)
+            dark = seen.low < low + USED * (high - low)
             fact = f"the {depth} {self.what} use only the values {found} of {whole}"
             yield Finding(name, fact, self.effect if dark else "have little contrast", self._classes(name, seen))
         elif given is None and name == "uint8" and (top := _labels_beside_255(seen.present)):

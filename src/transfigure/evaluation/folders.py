@@ -280,7 +280,8 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
         tags_of = [f"{describe_orientation(one.orientation)} in {file}" for one, file in (
             (of_generated, files.generated), (of_target, files.target))]  # fmt: skip
         reading.turned.append(" and ".join(tags_of))
-    if value_range is not None and {generated.dtype.name, target.dtype.name} == {"uint8", "uint16"}:
+    kinds = {generated.dtype.name, target.dtype.name}
+    if value_range is not None and len(kinds) == 2 and "uint8" in kinds and generated.dtype.kind == target.dtype.kind:
         raise UserError(
             f"{files.generated} is {generated.dtype} but {files.target} is {target.dtype}: one value range cannot be right for both, "
             "so save them with one depth, or leave the range out"

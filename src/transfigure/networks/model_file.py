@@ -24,7 +24,7 @@ from .._version import __version__
 from ..data.encoding import ENCODINGS, Encoding, LabelClass, LinearValues
 from ..data.files import to_json_values, write_atomically, write_json, write_text
 from ..data.ownership import check_outputs
-from ..data.value_range import NATURAL_RANGE
+from ..data.value_range import DEPTHS, NATURAL_RANGE
 from ..errors import UserError, printable
 from ..integrity import DIGEST, Damaged, TensorHeader, check_digest, check_tensors, digest_of, read_tensors, write_tensors
 from ..registry import plugin_files
@@ -51,7 +51,7 @@ class Domain:
 
     Attributes:
         channels: number of channels that the generator sees or makes.
-        dtype: ``uint8``, ``uint16`` or ``float32``: the type of the files it was trained on, and what is written.
+        dtype: ``uint8``, ``int16``, ``float32``, ...: the type of the files it was trained on, and what is written.
         value_range: the values that are -1 and 1 inside; None is the type's full range.
         names: what the channels are called; empty if they have no names.
         encoding: what the numbers of files mean, see :mod:`.data.encoding`.
@@ -483,5 +483,5 @@ def _fine_tuned(started_from: Mapping[str, Any]) -> list[str]:
 
 
 def _describe(domain: Domain) -> str:
-    depth = {"uint8": "8-bit", "uint16": "16-bit"}.get(domain.dtype, domain.dtype)
+    depth = DEPTHS.get(domain.dtype, domain.dtype)
     return f"{domain.channels}-channel {depth}"

@@ -65,7 +65,7 @@ class Side(BaseModel):
     """What goes in or comes out."""
 
     channels: int
-    dtype: Literal["uint8", "uint16", "float32"]
+    dtype: Literal["uint8", "uint16", "float32", "int8", "int16", "uint32", "int32", "float16", "float64"]
     value_range: tuple[float, float] | None
 
 

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from .. import memory
 from ..data import images
-from ..data.file_facts import KEPT_TYPES, FileFacts, Orientation, PictureWatch, describe_pages
+from ..data.file_facts import FileFacts, Orientation, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.folder import find_images
 from ..data.formats.metadata import Metadata, is_sealed, unsealed
 from ..data.ownership import check_outputs
-from ..data.value_range import NATURAL_RANGE, Watch, if_of_type, outside
+from ..data.value_range import NATURAL_RANGE, TYPES, Watch, if_of_type, outside
 from ..errors import Missing, UserError
 from ..interop import hub
 from ..networks.base import Generator
@@ -313,7 +313,8 @@ class Translator:
         """Translate one picture of any size; the output has the same height and width.
 
         Args:
-            image: a PIL image, or an array ``[H, W]`` or ``[H, W, C]`` of uint8, uint16 or float32 (in [0, 1]).
+            image: a PIL image, or an array ``[H, W]`` or ``[H, W, C]`` of integers of 8, 16 or 32 bits or of floats (in [0, 1], if the
+                model has no range of its own).
 
         Returns:
             The same kind of thing: a PIL image (what the picture's EXIF data say of its orientation is left to you), or an array of
@@ -349,8 +350,8 @@ class Translator:
             what = (
                 f"an array of shape {image.shape} and type {image.dtype}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
             )
-            raise UserError(f"cannot translate {what}: give [H, W] or [H, W, C] of uint8, uint16 or float32")
-        if image.dtype == np.float32 and not np.isfinite(image).all():
+            raise UserError(f"cannot translate {what}: give [H, W] or [H, W, C] of {TYPES}")
+        if image.dtype.kind == "f" and not np.isfinite(image).all():
             raise UserError("this float image holds values that are not finite (NaN or infinity): replace them first")
         image = image[:, :, None] if image.ndim == 2 else image
         source = self.config.source
@@ -443,7 +444,7 @@ class Translator:
                 if have == 1
                 else "colour images are converted to grey for this model"
             )
-        if image.dtype.name != source.dtype and source.value_range is not None:
+        if source.value_range is not None and if_of_type(source.value_range, source.dtype, image.dtype.name) is None:
             notes.append(
                 f"{image.dtype.name} images are taken at their full range; the model's range {source.value_range} is for {source.dtype}"
             )
@@ -587,14 +588,6 @@ class Translator:
         return PictureWatch(Watch("images", source.value_range, effect="look dark to the model", meant=source.dtype))
 
     def _say_of(self, watch: PictureWatch) -> None:
-        target = self.config.target
-        stored = sorted(name for name in watch.files.stored if name not in KEPT_TYPES)
-        if stored:
-            kind = {"uint8": "8-bit", "uint16": "16-bit"}.get(target.dtype, "32-bit float TIFF")
-            self._note(
-                f"files of {' and '.join(stored)} values are read as 32-bit floats, and the outputs are {kind} images, as this model was "
-                "trained to make: convert them if you need another type"
-            )
         for note in watch.notes():
             self._note(note)
 

@@ -23,7 +23,7 @@ from ..file_facts import NO_FACTS, FileFacts
 from ..images import Alpha
 from ..pairs import FilePicture, Record
 from ..prepared import FACTS, alone_with, file_key
-from ..value_range import Range, Values
+from ..value_range import NATURAL_RANGE, Range, Values
 from .findings import PairFacts, PictureFacts, facts_by_header
 
 T = TypeVar("T")
@@ -167,13 +167,14 @@ def _picture(plain: list[Any]) -> PictureFacts:
     file = NO_FACTS
     if of_file:
         named = dict(zip(_FILE, of_file[0], strict=True))
-        file = FileFacts(**{**named, "palette": tuple((index, bytes.fromhex(colour)) for index, colour in named["palette"])})
+        named["palette"] = tuple((index, bytes.fromhex(colour)) for index, colour in named["palette"])
+        file = FileFacts(**{**named, "channel_names": tuple(map(str, named["channel_names"]))})
     shape = int(height), int(width), int(channels)
     return PictureFacts(_same(shape), np.dtype(_TYPES[dtype]), _same(file), Values(*(*values[:8], tuple(values[8]))), bytes.fromhex(digest))
 
 
 _FILE = tuple(FileFacts.__dataclass_fields__)
-_TYPES = {"uint8": "uint8", "uint16": "uint16", "float32": "float32"}
+_TYPES = {name: name for name in NATURAL_RANGE}
 _known: dict[Any, Any] = {}
 
 

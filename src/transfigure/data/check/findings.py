@@ -16,7 +16,6 @@ import numpy as np
 from ...errors import Missing, UserError
 from ...wording import counted, said_once, that_are
 from ..file_facts import (
-    KEPT_TYPES,
     NO_FACTS,
     FactsWatch,
     FileFacts,
@@ -54,7 +53,7 @@ class Findings:
         warnings: one line for each thing that is probably not meant.
         source_channels: channels of the sources; 3 where grey and colour are mixed; 0 if none could be read.
         target_channels: channels of the targets.
-        source_dtype: ``uint8``, ``uint16`` or ``float32``, which most sources have; empty if none could be read.
+        source_dtype: the type of numbers that most sources have, such as ``uint8``; empty if none could be read.
         target_dtype: the same for the targets.
         count: how many pairs were looked at.
         unusable: how many of them have an error.
@@ -296,7 +295,6 @@ def findings(
     for side, rule, pictures_seen, file in zip(SIDES, (geometry.source_rule, geometry.target_rule), of_pixels, files):
         found.warnings += file.notes()
         _check_palettes(side, pictures_seen, rule == "bicubic" and geometry.load_size is not None, bad, found.warnings)
-    _warn_of_types(found, files[1])
     found.warnings += together.notes()
     repeated = [names for names in contents.values() if len(names) > 1]
     if not paired:
@@ -700,16 +698,6 @@ def differing_palettes(pictures: Sequence[tuple[str, tuple[tuple[int, bytes], ..
                 f"{tuple(usual[index])}; save all with one palette, or as RGB if the colours are what is meant"
             )
     return reasons
-
-
-def _warn_of_types(found: Findings, targets: FactsWatch) -> None:
-    """Types of numbers that translated images will not have."""
-    foreign = {name: count for name, count in targets.stored.items() if name not in KEPT_TYPES}
-    if foreign:
-        found.warnings.append(
-            f"{sum(foreign.values()):,} of {counted(targets.count, 'target picture')} hold {' or '.join(sorted(foreign))} values: they are "
-            "read as 32-bit floats, and translated images will be float TIFF files"
-        )
 
 
 def _pairs(count: int) -> str:

@@ -28,7 +28,7 @@ class Header:
         width: pixels.
         height: pixels.
         channels: without alpha.
-        dtype: ``uint8``, ``uint16`` or ``float32``.
+        dtype: of its numbers, such as ``uint8``.
         format: ``PNG``, ``JPEG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF`` or ``PNM``.
         transparent: the file also has an alpha channel (or a colour that stands for transparent).
     """

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, BinaryIO, Literal
 
+from ..value_range import NATURAL_RANGE
+
 Keep = Literal["keep", "drop"]
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8, 18: 8}
@@ -321,8 +323,8 @@ def _representable(data: bytes, dtype: str) -> bool:
         value = float(_text(data))
     except ValueError:
         return False
-    top = {"uint8": 255, "uint16": 65535}.get(dtype)
-    return top is None or (value.is_integer() and 0 <= value <= top)
+    low, high = NATURAL_RANGE[dtype]
+    return dtype.startswith("float") or (value.is_integer() and low <= value <= high)
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------------

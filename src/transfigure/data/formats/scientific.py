@@ -21,9 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Missing, UserError
-
-EXACT_FLOAT = 2**24
-"""Beyond this magnitude float32 skips integers."""
+from ..value_range import NATURAL_RANGE, TYPES
 
 _GREY_OR_COLOUR = (0, 1, 2)  # TIFF 6.0, PhotometricInterpretation: white is zero, black is zero, RGB
 _WHITE_IS_ZERO = 0
@@ -41,7 +39,7 @@ class Layout:
         height: pixels.
         width: pixels.
         channels: alpha included.
-        dtype: ``uint8``, ``uint16`` or ``float32``.
+        dtype: of the array: one of :data:`.value_range.NATURAL_RANGE`.
         transparent: the last channel is alpha.
         orientation: the EXIF/TIFF code, 1 to 8.
         stored: the type of the numbers in the file.
@@ -131,7 +129,7 @@ def read_tiff(stream: BinaryIO, path: Path, check: Callable[[Layout], None]) -> 
     """A TIFF of any number of channels: its array, and its layout, which ``check`` sees before anything is decoded.
 
     Channels are the samples of a pixel, or the planes or pages of equal size: whatever is neither height nor width.
-    Wide and signed integers become float32.
+    Numbers stay what they are in the file, and true and false become 255 and 0.
     """
     with _main_image(stream, path) as (series, order):
         layout = _layout(series, path)
@@ -142,10 +140,10 @@ def read_tiff(stream: BinaryIO, path: Path, check: Callable[[Layout], None]) -> 
         pixels = _decoded(series, path).reshape(shape).transpose(order).reshape(layout.height, layout.width, layout.channels)
         white_is_zero = series.keyframe.photometric == _WHITE_IS_ZERO
         associated = layout.transparent and series.keyframe.extrasamples[-1] == _ASSOCIATED_ALPHA
-    pixels = _plain_dtype(pixels, path)
-    if white_is_zero and pixels.dtype != np.float32:
+    pixels = plain_dtype(pixels)
+    if white_is_zero and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
-    if associated and pixels.dtype != np.float32:
+    if associated:
         pixels = _unmultiplied(pixels)
     return pixels, layout
 
@@ -226,8 +224,9 @@ def _layout(series: Any, path: Path) -> Layout:
     extra = tuple(page.extrasamples)
     samples_only = series.get_axes(squeeze=False)[-1] == "S" and len([n for n in others if n > 1]) == 1
     transparent = samples_only and others[-1] in (2, 4) and extra[-1:] in ((_ASSOCIATED_ALPHA,), (_UNASSOCIATED_ALPHA,))
+    transparent &= series.dtype.kind != "i"
     tag = page.tags.get(_ORIENTATION)
-    kept = {"bool": "uint8", "uint8": "uint8", "uint16": "uint16"}
+    dtype = plain_type(series.dtype, path)
     channels = math.prod(others)
     axes = series.get_axes(squeeze=False)
     named = next((axis for axis in "ZTC" if axis in axes and shape[axes.index(axis)] > 1), "")
@@ -238,7 +237,7 @@ def _layout(series: Any, path: Path) -> Layout:
         height,
         width,
         channels,
-        kept.get(series.dtype.name, "float32"),
+        dtype,
         transparent,
         int(tag.value) if tag is not None else 1,
         series.dtype.name,
@@ -256,25 +255,31 @@ def no_data_of(text: object) -> float | None:
         return None
 
 
-def _plain_dtype(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
-    """uint8, uint16 and float32 as they are; other numbers as float32, which holds them exactly or is refused."""
+def plain_type(dtype: np.dtype[Any], path: Path) -> str:
+    """The type that an image has in memory, from that of the numbers in its file.
+
+    Raises:
+        UserError: no image has such numbers.
+    """
+    if dtype.kind == "b":
+        return "uint8"
+    if dtype.name not in NATURAL_RANGE:
+        raise UserError(f"{path} holds {dtype.name} values: save it as {TYPES}")
+    return dtype.name
+
+
+def plain_dtype(pixels: NDArray[Any]) -> NDArray[Any]:
+    """The same values in this machine's byte order; true and false as 255 and 0."""
     if pixels.dtype == bool:
         return pixels.astype(np.uint8) * np.uint8(255)
-    if pixels.dtype.name in ("uint8", "uint16", "float32"):
-        return pixels.astype(pixels.dtype.newbyteorder("="))
-    if pixels.dtype.kind not in "iuf":
-        raise UserError(f"{path} holds {pixels.dtype.name} values: save it as 8-bit or 16-bit integers or 32-bit floats")
-    if pixels.dtype.kind in "iu" and max(int(pixels.max()), -int(pixels.min())) > EXACT_FLOAT:
-        raise UserError(
-            f"{path} holds integers from {pixels.min()} to {pixels.max()}, more than 32-bit floats can tell apart: "
-            "scale it to 16 bits before using it"
-        )
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and images.read counts and refuses those
-        return pixels.astype(np.float32)
+    return pixels.astype(pixels.dtype.newbyteorder("="))
 
 
 def _unmultiplied(pixels: NDArray[Any]) -> NDArray[Any]:
     """Colours as they were before being multiplied by their alpha."""
+    if pixels.dtype.kind == "f":
+        of_float = np.divide(pixels[..., :-1], pixels[..., -1:], out=np.zeros_like(pixels[..., :-1]), where=pixels[..., -1:] > 0)
+        return np.concatenate([of_float, pixels[..., -1:]], axis=2)
     top = np.iinfo(pixels.dtype).max
     colour, alpha = pixels[..., :-1].astype(np.uint64), pixels[..., -1:].astype(np.uint64)
     colour = ((colour * top + alpha // 2) // np.maximum(alpha, 1)).clip(0, top)
