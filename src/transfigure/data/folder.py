@@ -144,6 +144,20 @@ def sub_folders(place: Path) -> list[str]:
     )
 
 
+def names_in(place: Path) -> tuple[list[str], list[str]]:
+    """The names of the files, and of the folders, in a folder, but for those that are no data; in the order of the disk.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    files: list[str] = []
+    folders: list[str] = []
+    for entry in _entries(str(place)):
+        if not _is_no_data(entry.name) and (what := _what(entry)) in ("file", "folder"):
+            (files if what == "file" else folders).append(entry.name)
+    return files, folders
+
+
 def written_by_us(names: Iterable[str]) -> bool:
     """Whether a folder that holds these names is an output of this tool: a run, an evaluation, an analysis or an ablation.
 

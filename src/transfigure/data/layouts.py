@@ -8,6 +8,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +16,7 @@ from ..errors import UserError
 from ..registry import register
 from ..stored import LONGEST_LINE, load_json
 from ..wording import counted
+from .file_patterns import FilePattern
 from .files import home_path
 from .folder import Found, composed, find_images, is_place, merged, sub_folders
 from .images import size_of
@@ -98,16 +100,18 @@ def two_folders(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     """Source and target as separate files with matching names: trainA and trainB, A/train and B/train, train/A and train/B, or A and B.
 
     Where there is no A and B, the names in common use (source and target, images and labels, ...) are looked for, and a note says
-    which were taken.
+    which were taken. A side may also be a pattern of several files that are one image, see :mod:`.file_patterns`.
 
     Args:
         path: the folder that holds both sides.
-        a: name of the first side's folder, or a path to it.
-        b: name of the second side's folder, or a path to it.
+        a: name of the first side's folder, or a path to it; or a pattern such as ``{name}_z{00..12}.png``.
+        b: name of the second side's folder, or a path to it; or a pattern.
 
     Raises:
-        UserError: a folder is missing, several could be meant, or no file has a partner.
+        UserError: a folder is missing, several could be meant, no file has a partner, or an image lacks a file.
     """
+    if _is_pattern(path, a) or _is_pattern(path, b):
+        return _pairs_of_patterns(path, a, b)
     if path is not None or not (is_place(a) and is_place(b)):
         _existing_folder(path, "two_folders", pattern=False)
     words = _words_for(path, a, b)
@@ -159,16 +163,19 @@ def manifest(path: Path | None) -> Collection:
 def unpaired(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     """Two domains as two folders, of any names and numbers of files: trainA and trainB (testA, testB), A and B, or any two folders.
 
-    Nothing is matched. Where only one side has a validation or test folder, it is not used, and a note says so.
+    Nothing is matched. Where only one side has a validation or test folder, it is not used, and a note says so. A domain may also be a
+    pattern of several files that are one image, see :mod:`.file_patterns`.
 
     Args:
         path: the folder that holds both sides.
-        a: name of the first domain's folder, or a path to it.
-        b: name of the second domain's folder, or a path to it; the same folder again is the autoencoder experiment.
+        a: name of the first domain's folder, or a path to it; or a pattern such as ``{name}_z{00..12}.png``.
+        b: name of the second domain's folder, or a path to it; the same folder again is the autoencoder experiment. Or a pattern.
 
     Raises:
-        UserError: a folder is missing, several could be meant, or a domain holds no images.
+        UserError: a folder is missing, several could be meant, a domain holds no images, or an image lacks a file.
     """
+    if _is_pattern(path, a) or _is_pattern(path, b):
+        return _domains_of_patterns(path, a, b)
     if path is not None and not path.is_dir():
         raise UserError(f"{path} {'is a file' if path.is_file() else 'does not exist'}: unpaired data is a folder with two domains in it")
     words = _words_for(path, a, b)
@@ -312,7 +319,13 @@ def _words_for(path: Path | None, a: str, b: str) -> tuple[str, str]:
 
 
 def folders_read(kind: str, path: Path | None, a: str = "A", b: str = "B") -> list[Path]:
-    """The folders whose images a data set is made of: what is written there becomes data. None for a manifest and a drawn world."""
+    """The folders whose images a data set is made of: what is written there becomes data. None for a manifest and a drawn world.
+
+    Of a pattern of several files these are none: what is written below its folder has no name that it matches.
+    """
+    if kind in ("two_folders", "unpaired") and (_is_pattern(path, a) or _is_pattern(path, b)):
+        sides = [_Side.read(path, word) for word in (a, b)]
+        return [part for side in sides for part in side.parts.values() if isinstance(part, Path) and not part.is_file()]
     if kind in ("two_folders", "unpaired"):
         words = _words_for(path, a, b)
         return [folder for word in words for folder in _side_folders(path, word).values()]
@@ -366,6 +379,140 @@ def _singles(folder: Path, notes: list[str]) -> list[Single]:
     stems = [os.path.splitext(name)[0] for name in names]  # noqa: PTH122 - with_suffix would refuse some names
     times = Counter(stems)
     return [Single(name if times[stem] > 1 else stem, FilePicture((file,))) for file, name, stem in zip(files, names, stems)]
+
+
+# ---- several files as one image -------------------------------------------------------------------------------------------
+
+
+def _is_pattern(path: Path | None, word: str) -> bool:
+    return FilePattern.read(word, path) is not None
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side of pairs of which at least one side is a pattern: a pattern, a folder, or a file that is the one image there is.
+
+    Attributes:
+        word: what was written.
+        parts: the images of each split, or of ``all``, as a pattern, a folder or a file.
+    """
+
+    word: str
+    parts: dict[str, FilePattern | Path]
+
+    @classmethod
+    def read(cls, path: Path | None, word: str) -> _Side:
+        """From what was written.
+
+        Raises:
+            UserError: it is no pattern that finds anything, no folder and no file.
+        """
+        pattern = FilePattern.read(word, path)
+        if pattern is None:
+            if parts := _side_folders(path, word):
+                return cls(word, dict(parts))
+            file = (path or Path()) / home_path(word)
+            if file.is_file():
+                return cls(word, {"all": file})
+            where = "" if path is None else f" in {path}"
+            raise UserError(f"{word} is no folder, no file and no pattern{where}: name the two sides with --data.a and --data.b")
+        whole = pattern.within([(path or Path()) / folder.folder for folder in pattern.parts])
+        if whole.is_there():
+            return cls(word, {"all": whole})
+        inside = [_pattern_folders(path, part.folder) for part in pattern.parts]
+        divided = {name: pattern.within([one[name] for one in inside]) for name in SPLIT_NAMES if all(name in one for one in inside)}
+        divided = {name: one for name, one in divided.items() if one.is_there()}
+        if not divided:
+            whole.find()  # which says what is there instead
+        return cls(word, dict(divided))
+
+    @property
+    def folders(self) -> list[tuple[str, Path]]:
+        """Where its files lie, by split."""
+        found: list[tuple[str, Path]] = []
+        for name, part in self.parts.items():
+            if isinstance(part, FilePattern):
+                found += [(name, folder) for folder in part.folders]
+            else:
+                found.append((name, part.parent if part.is_file() else part))
+        return found
+
+    def images(self, name: str, notes: list[str]) -> list[tuple[str, FilePicture]]:
+        """The images of a split: what each is called, and where it is read from.
+
+        Raises:
+            UserError: a pattern finds none, or images that lack files; or there are no images in a folder.
+        """
+        part = self.parts[name]
+        if isinstance(part, FilePattern):
+            return [(one.name, FilePicture(one.files, names=part.names)) for one in part.find()]
+        if part.is_file():
+            return [(part.stem, FilePicture((str(part),)))]
+        return [(one.name, one.picture) for one in _singles(part, notes) if isinstance(one.picture, FilePicture)]
+
+    def is_one(self, name: str) -> bool:
+        """Whether it is one image by what was written, so that names tell nothing."""
+        part = self.parts[name]
+        return not part.has_name if isinstance(part, FilePattern) else part.is_file()
+
+
+def _pattern_folders(path: Path | None, folder: str) -> dict[str, Path]:
+    """The folders for each split that the folder of a pattern, as it is written, may stand for."""
+    if folder:
+        return {name: place for name, place in _side_folders(path, folder).items() if name != "all"}
+    return _split_folders(path or Path())
+
+
+def _sides_of_patterns(path: Path | None, a: str, b: str) -> tuple[_Side, _Side, list[str]]:
+    if path is not None and not path.is_dir():
+        raise UserError(f"{path} {'is a file' if path.is_file() else 'does not exist'}: give the folder that the patterns are below")
+    sides = _Side.read(path, a), _Side.read(path, b)
+    both = [name for name in (*SPLIT_NAMES, "all") if name in sides[0].parts and name in sides[1].parts]
+    if not both:
+        where = [", ".join(str(folder) for _, folder in side.folders) for side in sides]
+        raise UserError(f"one side is {where[0]}, the other {where[1]}: both need the same train, val and test sub-folders, or none")
+    return *sides, both
+
+
+def _pairs_of_patterns(path: Path | None, a: str, b: str) -> Collection:
+    first, second, both = _sides_of_patterns(path, a, b)
+    notes: list[str] = []
+    splits: dict[str, list[Record]] = {}
+    for name in both:
+        sides = first.images(name, notes), second.images(name, notes)
+        if first.is_one(name) and second.is_one(name):
+            (one, source), (other, target) = sides[0][0], sides[1][0]
+            splits[name] = [Record(_shared_name(one, other), source, target)]
+            continue
+        places = first.word, second.word
+        paired = match([called for called, _ in sides[0]], [called for called, _ in sides[1]], places, (False, False))
+        if not paired.pairs:
+            shown = [listed([called for called, _ in side]) for side in sides]
+            raise UserError(
+                f"no image of {a} ({shown[0]}) has a partner in {b} ({shown[1]}): what {{name}} stands for must be the same on both sides, "
+                "or list the pairs in a manifest"
+            )
+        splits[name] = [Record(called, sides[0][i][1], sides[1][j][1]) for i, j, called in paired.pairs]
+        notes += paired.notes(*places)
+    return Collection(splits, merged(notes))
+
+
+def _domains_of_patterns(path: Path | None, a: str, b: str) -> Collection:
+    first, second, both = _sides_of_patterns(path, a, b)
+    notes: list[str] = []
+    domains = {}
+    for name in both:
+        sides = [[Single(called, picture) for called, picture in side.images(name, notes)] for side in (first, second)]
+        domains[name] = sides[0], sides[1]
+    return Collection(notes=merged(notes), domains=domains)
+
+
+def _shared_name(a: str, b: str) -> str:
+    """What two names begin with alike, cut where a word ends; the first where that is nothing."""
+    shared = os.path.commonprefix([a, b])  # noqa: RUF071 - characters are what is meant
+    while shared and (shared[-1].isalnum() and any(name[len(shared) : len(shared) + 1].isalnum() for name in (a, b))):
+        shared = shared[:-1]
+    return shared.rstrip(" ,;._-+") or a
 
 
 def _nothing_paired(a: dict[str, Path], b: dict[str, Path]) -> str:

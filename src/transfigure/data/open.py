@@ -23,6 +23,7 @@ from .check.left_out import LeftOut, is_left_out, left_out_in_training, of_left_
 from .check.processes import PartToCheck, check_pairs, cores
 from .dataset import Cache, PairDataset, PairFormat
 from .encoding import Encoding, encoding_of
+from .file_patterns import FilePattern
 from .files import home_path, real_path
 from .layouts import folders_read, recognise
 from .pairing import listed
@@ -97,7 +98,7 @@ def resolve_data(section: Data) -> Data:
         raise UserError(without_place(section, f"a folder of image pairs, a manifest, or a drawn world ({', '.join(drawn_worlds())})"))
     if section.path is None:
         kind = ("unpaired" if section.unpaired else "two_folders") if section.kind == "auto" else section.kind
-        return section.replaced(kind=kind, **{side: str(real_path(section.options[side])) for side in "ab"})
+        return section.replaced(kind=kind, **{side: absolute(section.options[side]) for side in "ab"})
     path = home_path(section.path)
     kind = section.kind
     if kind == "auto":
@@ -108,6 +109,12 @@ def resolve_data(section: Data) -> Data:
     if foreign := [key for key in section.options if key not in registry.entry("dataset", kind).options]:
         raise UserError(f"data.{foreign[0]} does not go with {kind} data, which {path} looks like: leave it out or set --data.kind")
     return section.replaced(kind=kind, path=str(real_path(path)))
+
+
+def absolute(side: str) -> str:
+    """The absolute path of one side of the data: a folder, a file or a pattern."""
+    pattern = FilePattern.read(side)
+    return str(real_path(side)) if pattern is None else pattern.absolute()
 
 
 def refuse_inside(section: Data, out: str | Path) -> None:

@@ -62,7 +62,12 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
-def match(a: Sequence[str], b: Sequence[str], places: tuple[object, object] = ("the one side", "the other")) -> Pairing:
+def match(
+    a: Sequence[str],
+    b: Sequence[str],
+    places: tuple[object, object] = ("the one side", "the other"),
+    suffixes: tuple[bool, bool] = (True, True),
+) -> Pairing:
     """Pair two sides' file names.
 
     The result does not depend on the order of either side.
@@ -71,11 +76,12 @@ def match(a: Sequence[str], b: Sequence[str], places: tuple[object, object] = ("
         a: file names of one side, relative to their folder, with ``/`` between folders.
         b: file names of the other side.
         places: what the two sides are called in an error: their folders.
+        suffixes: whether the names of each side end in the suffix of a file, which is left out of account.
 
     Raises:
         UserError: two files of one side could both belong to a file of the other.
     """
-    stems = _stems(a), _stems(b)
+    stems = tuple(_stems(side) if has_suffixes else list(side) for side, has_suffixes in zip((a, b), suffixes))
     for folded in (False, True):
         own = [[stem.casefold() for stem in side] if folded else side for side in stems]
         sides = [[composed(stem) for stem in side] for side in own]

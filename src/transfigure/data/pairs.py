@@ -6,6 +6,7 @@ makes A the source, ``BtoA`` makes B the source. The kinds of data set that find
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,15 +51,17 @@ class FilePicture:
     """A picture on disk.
 
     Attributes:
-        files: one file, or several whose channels are stacked in this order (they must agree in size and type). There may be 200,000 of
-            them, and strings take less memory and time than paths.
+        files: one file, or several whose channels are stacked in this order. They must agree in size and type; 8 bits beside 16 become 16
+            bits, each file in its own full range. There may be 200,000 of them, and strings take less memory and time than paths.
         half: which half of a side-by-side file this is; None for the whole file.
         orientation: whether the files' orientation tags are applied.
+        names: what each of the files is called, where something says it: a pattern's alternatives and numbers.
     """
 
     files: tuple[str | Path, ...]
     half: Literal["left", "right"] | None = None
     orientation: Orientation = "apply"
+    names: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -80,7 +83,7 @@ class FilePicture:
         return self.examine(alpha)[0]
 
     def examine(self, alpha: Alpha = "refuse") -> tuple[Array, FileFacts]:
-        """As :meth:`read`, and what the (first) file says of itself."""
+        """As :meth:`read`, and what the (first) file says of itself; the channels of several files have those files' names."""
         whole, facts = self._whole(alpha)
         if self.half is None:
             return whole, facts
@@ -89,13 +92,49 @@ class FilePicture:
     def _whole(self, alpha: Alpha) -> tuple[Array, FileFacts]:
         found = [images.examine(path, alpha, self.orientation, "--data.alpha") for path in self.paths]
         first, facts = found[0]
-        for path, (layer, _) in zip(self.paths, found):
-            if layer.shape[:2] != first.shape[:2] or layer.dtype != first.dtype:
+        if len(found) == 1:
+            return first, facts
+        layers = [layer for layer, _ in found]
+        deep = {layer.dtype.name for layer in layers} == {"uint8", "uint16"}
+        for path, layer in zip(self.paths, layers):
+            if layer.shape[:2] != first.shape[:2] or (layer.dtype != first.dtype and not deep):
                 raise UserError(
-                    f"{path} is {describe(layer)} but {self.paths[0]} is {describe(first)}: "
-                    "files that are stacked as the channels of one picture must have one size and one type"
+                    f"{path} is {describe(layer)} but {self.paths[0]} is {describe(first)}: files that are stacked as the channels of one "
+                    "picture must have one size and one type (8-bit files may stand beside 16-bit ones): save them alike"
                 )
-        return (first if len(found) == 1 else np.concatenate([layer for layer, _ in found], axis=2)), facts
+        if deep:
+            layers = [layer.astype(np.uint16) * np.uint16(257) if layer.dtype == np.uint8 else layer for layer in layers]
+            facts = replace(facts, stored="uint16")
+        names = channel_names(self.names, [(layer.shape[2], of_file.channel_names) for layer, of_file in found])
+        return np.concatenate(layers, axis=2), replace(facts, channel_names=names)
+
+
+def channel_names(files: Sequence[str], channels: Sequence[tuple[int, tuple[str, ...]]]) -> tuple[str, ...]:
+    """What the channels of stacked files are called.
+
+    Args:
+        files: what each file is called; empty, or an empty word, where nothing says it.
+        channels: of each file how many it has, and what it calls them itself.
+
+    Returns:
+        A name for each, none of them twice; nothing where no file and no pattern names any.
+    """
+    files = list(files) if len(files) == len(channels) else [""] * len(channels)
+    if not any(files) and not any(own for _, own in channels):
+        return ()
+    names: list[str] = []
+    for called, (count, own) in zip(files, channels):
+        inside = own if len(own) == count else _COLOURS if count == 3 else tuple(map(str, range(count)))
+        names += [called or (own[0] if own else "image")] if count == 1 else [f"{called} {one}".strip() for one in inside]
+    times, seen = Counter(names), Counter[str]()
+    for at, name in enumerate(names):
+        if times[name] > 1:
+            seen[name] += 1
+            names[at] = f"{name} {seen[name]}"
+    return tuple(names)
+
+
+_COLOURS = ("red", "green", "blue")
 
 
 def examined(picture: Picture, alpha: Alpha = "refuse") -> tuple[Array, FileFacts]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .recipe import FREE_ON_RESUME, Recipe
     from .section import read_options
     from .sections import (
+        BRACES,
         Adversarial,
         Data,
         DiscriminatorSection,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .values import parse_value
 
 __all__ = [
+    "BRACES",
     "FREE_ON_RESUME",
     "Adversarial",
     "Data",

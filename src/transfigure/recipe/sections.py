@@ -6,6 +6,7 @@ Flags, ``--help`` and the reference page are made from this. A section that name
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -18,6 +19,9 @@ from ..bounds import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from ..errors import UserError
 from .section import INSIDE, Named, Section, refusal
 from .values import NameOf
+
+BRACES = re.compile(r"\{name\}|\{\d+\.\.\d+\}|\{[^{}/]*,[^{}/]*\}")
+"""What makes a path a pattern of several files: see ``data/file_patterns.py``."""
 
 
 def drawn_worlds() -> list[str]:
@@ -159,19 +163,29 @@ _COMPLETE = {"val_fraction", "test_fraction", "split_seed", "limit", "unpaired",
 
 
 def _is_place(side: str) -> bool:
-    """Whether a folder is there, or the one that a pattern such as ``results/*_A.png`` looks into."""
+    """Whether a folder is there, or the one that a pattern such as ``results/*_A.png`` or ``cells/{name}_z{00..12}.png`` looks into."""
+    if is_file_pattern(side):
+        return True  # what it finds, or why nothing, is said where it is read
     side = os.path.expanduser(side)  # noqa: PTH111 - Path.expanduser raises for ~nobody
     return os.path.isdir(side) or (any(mark in Path(side).name for mark in "*?[") and os.path.isdir(Path(side).parent))  # noqa: PTH112
 
 
+def is_file_pattern(side: str) -> bool:
+    """Whether this is a pattern of several files that are one image: such braces, or a semicolon, and no such name exists."""
+    return bool(BRACES.search(side) or ";" in side) and not os.path.lexists(os.path.expanduser(side))  # noqa: PTH111
+
+
 def has_place(data: Data) -> bool:
-    """Whether a data section says where its pictures come from: a path, a drawn world, or two folders by name."""
-    sides = [data.options.get(side) for side in "ab"]
-    return (
-        data.path is not None
-        or data.kind in drawn_worlds()
-        or all(side and side != Path(side).name and _is_place(side) for side in sides)  # photos is a name in a folder, ./photos a place
-    )
+    """Whether a data section says where its pictures come from: a path, a drawn world, or two folders (or patterns) by name."""
+    sides = [side for name in "ab" if (side := data.options.get(name))]
+    patterns = any(map(is_file_pattern, sides))  # beside which the other side may be a single file
+
+    def is_there(side: str) -> bool:
+        # photos is a name in a folder, ./photos a place
+        named = side != Path(side).name or is_file_pattern(side)
+        return (named and _is_place(side)) or (patterns and os.path.lexists(os.path.expanduser(side)))  # noqa: PTH111
+
+    return data.path is not None or data.kind in drawn_worlds() or (len(sides) == 2 and all(map(is_there, sides)))
 
 
 def without_place(data: Data, wanted: str) -> str:
