@@ -254,3 +254,30 @@ def test_small_images_have_finite_values_or_a_reason(name: str, size: int) -> No
         assert str(why)
         return
     assert all(map(math.isfinite, values.values()))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_mask_is_heeded_or_the_metric_is_left_out(name: str) -> None:
+    target = scenes(3)
+    prediction = blurred(target)
+    mask = torch.zeros(3, 1, 48, 48, dtype=torch.bool)
+    mask[:, :, 5:37, 9:30] = True
+    if not metric_class(name).takes_mask:
+        with pytest.raises(Skipped, match="whole pictures"):
+            Metric.check_mask(metric_class(name).__new__(metric_class(name)), prediction, MetricContext(mask=mask))
+        return
+    if name not in FREE:  # the FCN-score's own tests hold it to this
+        return
+
+    def values(one: Tensor, other: Tensor, what: Tensor | None) -> dict[str, float]:
+        metric: Metric = registry.build("metric", name)
+        metric.update(one, other, None, MetricContext(mask=what))
+        return metric.compute()
+
+    inside = values(prediction, target, mask)
+    elsewhere = torch.where(mask, prediction, noise(prediction)), torch.where(mask, target, -noise(target))
+    assert values(*elsewhere, mask) == pytest.approx(inside, abs=1e-6), "what lies outside changes the value"
+    assert values(prediction, target, None) == pytest.approx(values(prediction, target, torch.ones_like(mask)), abs=1e-6)
+    assert values(prediction, target, None) != pytest.approx(inside, abs=1e-6)
+    with pytest.raises(ValueError, match="leaves nothing"):
+        values(prediction, target, mask & False)

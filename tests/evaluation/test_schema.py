@@ -21,7 +21,9 @@ VERSION_1 = Path(__file__).parent / "version1"
 
 ROW = Row("precision", "Precision", "", "higher", 0.5, 0.25, 0.75, 12, {"source copied": 0.125}, network="Inception", of="prdc")
 SKIPPED = Row("fid", "FID", "", "lower", None, None, None, 0, skipped="the weights are not here", of="fid")
-FACTS = Facts("test", "facades", "middle 32 x 32", False, "last", "runs/a", {"noise": "dropout"}, "0 to 4095", {"fid.resize": "clean"}, 7)
+FACTS = Facts(
+    "test", "facades", "middle 32 x 32", False, "last", "runs/a", {"noise": "dropout"}, "0 to 4095", {"fid.resize": "clean"}, 7, "m", 0.5
+)
 PANELS = [Panel("a", "best", 0.9, "panels/00_source.png", "panels/00_generated.png", "panels/00_target.png"), Panel("b", target="t.png")]
 
 

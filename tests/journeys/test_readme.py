@@ -77,6 +77,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             images.write(tmp_path / folder / f"{name}.png", render(draw_scene(1, index), "day", size))
         images.write(tmp_path / "art" / "paintings" / f"{name}.png", render(draw_scene(2, index), "night", size))
         images.write(tmp_path / "their_output" / f"{name}.png", noise_image(size, size, seed=index))
+        images.write(tmp_path / "masks" / f"{name}.png", np.pad(np.ones((size - 8, size - 4, 1), np.uint8), ((4, 4), (0, 4), (0, 0))))
     theirs = tmp_path / "checkpoints" / "facades_pix2pix"
     theirs.mkdir(parents=True)
     (theirs / "train_opt.txt").write_text(THEIR_OPTIONS)

@@ -91,6 +91,22 @@ def collate(pairs: Sequence[Pair]) -> Batch:
     )
 
 
+def mean_within(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of what counts, per image.
+
+    Args:
+        values: ``[N, C, H, W]``.
+        mask: bool ``[N, 1, H, W]``, True counts; None if everything does.
+
+    Returns:
+        ``[N]``: over channels and pixels; 0 where nothing counts.
+    """
+    if mask is None:
+        return values.flatten(1).mean(1)
+    counted = mask.flatten(1).sum(1) * values.shape[1]
+    return torch.where(mask, values, 0).flatten(1).sum(1) / counted.clamp_min(1)
+
+
 def chunks(items: Iterable[T], size: int, kind: Callable[[T], object]) -> Iterator[list[T]]:
     """Neighbours of one kind (one shape, say), at most ``size`` at a time, in their order."""
     held: list[T] = []

@@ -253,6 +253,7 @@ class MetricCollection:
         self.count += len(names)
 
         def update_one(metric: Metric) -> None:
+            metric.check_mask(prediction, context)
             if first_seen is None or not isinstance(metric, FeatureMetric):
                 metric.update(prediction, target, names, context)
                 return

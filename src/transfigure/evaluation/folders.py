@@ -29,6 +29,7 @@ from ..data.file_facts import (
 from ..data.files import real_path
 from ..data.folder import Found, find_images, merged
 from ..data.grey import are_mixed, grey_among_colour, header_channels
+from ..data.masks import Mask, check_size, read_mask
 from ..data.pairing import listed, match
 from ..data.pixels import Array, convert_channels, match_channels, to_tensor
 from ..data.value_range import SCORES, Watch, folder_flag, if_of_type, limits, notes_together, number, outside, suggested_for
@@ -41,6 +42,7 @@ from ..metrics.statistics import Statistics
 from ..progress import say, track
 from ..wording import counted, said_once
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
+from .counted import Counted
 from .evaluate import BATCH, PALETTE_IMAGES, batch_key, stride
 from .result import Evaluation, prepare_place, save_panels, spread
 from .schema import OF_FILES, SOURCE_COPIED, Facts
@@ -117,6 +119,7 @@ class FolderKeywords(EvaluationKeywords, total=False):
     value_range: tuple[float, float] | None
     alpha: images.Alpha
     orientation: Orientation
+    mask: str | Path | None
 
 
 def evaluate_folders(
@@ -142,8 +145,10 @@ def evaluate_folders(
         metrics: as for :func:`.evaluate.evaluate`.
         out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
         quiet: no progress and no notes.
-        keywords: ``value_range``, ``alpha`` and ``orientation``, see :class:`FileReading`; ``overwrite``, to replace files in ``out`` that
-            this tool did not write; and ``require``, ``options``, ``segmenter``, ``palette`` and ``weights``, see
+        keywords: ``value_range``, ``alpha`` and ``orientation``, see :class:`FileReading`; ``mask``, a folder of masks of the names of
+            the generated images, where what is not 0 counts (see :attr:`.metrics.metric.Metric.takes_mask`);
+            ``overwrite``, to replace files in ``out`` that this tool did not write; and ``require``, ``options``, ``segmenter``,
+            ``palette`` and ``weights``, see
             :class:`.collection.MetricOptions`.
 
     Raises:
@@ -152,7 +157,7 @@ def evaluate_folders(
     """
     started = time.monotonic()
     reading = FileReading(keywords.pop("value_range", None), keywords.pop("alpha", "refuse"), keywords.pop("orientation", "apply"))
-    overwrite = keywords.pop("overwrite", False)
+    overwrite, mask = keywords.pop("overwrite", False), keywords.pop("mask", None)
     wanted = MetricOptions.of(metrics, keywords)
     choice = wanted.choose()
     stored = Path(target).suffix.lower() == ".npz"
@@ -161,11 +166,12 @@ def evaluate_folders(
         resize="none",
         checkpoint=OF_FILES,
         model=str(generated),
+        mask="" if mask is None else str(mask),
         value_range="" if reading.value_range is None else f"{number(reading.value_range[0])} to {number(reading.value_range[1])}",
     )
     with weight_files.explicit(wanted.weights or {}):
         if unpaired or stored:
-            for flag, given in (("labels", labels), ("segmenter", wanted.segmenter), ("palette", wanted.palette)):
+            for flag, given in (("labels", labels), ("mask", mask), ("segmenter", wanted.segmenter), ("palette", wanted.palette)):
                 if given is not None:
                     raise UserError(f"--{flag} needs pairs: leave it out, or leave out --unpaired and give --target a folder")
             found = _list({"generated": generated, "source": source, **({} if stored else {"target": target})}, quiet)
@@ -180,7 +186,7 @@ def evaluate_folders(
             result = _compare_sets(choice, sets, about, reading, quiet)
         else:
             photos = wanted.segmenter is not None or choice.generates_photos
-            found = _list({"generated": generated, "target": target, "source": source, "labels": labels}, quiet)
+            found = _list({"generated": generated, "target": target, "source": source, "labels": labels, "mask": mask}, quiet)
             _refuse_the_same(found)
             files = _matched(found, photos, quiet)
             reading = _with_grey(reading, found, quiet)
@@ -190,7 +196,7 @@ def evaluate_folders(
             result = _compare_pairs(choice, files, about, reading, quiet)
             if out is not None:
                 save_panels(result, Path(out), spread(result.names), _pictures_of(files, reading), quiet)
-    result.about.notes = [*_copies(found), *reading.notes()]
+    result.about.notes += [*_copies(found), *reading.notes()]
     for note in [] if quiet else result.about.notes:
         say(f"note: {note}")
     result.about.seconds = round(time.monotonic() - started, 2)
@@ -219,24 +225,29 @@ class _Files:
     target: Path
     source: Path | None = None
     labels: Path | None = None
+    mask: Path | None = None
 
 
 def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
     generated, copied = MetricCollection(choice), MetricCollection(choice, SOURCE_COPIED)
     read = _each(files, lambda one: _read(one, reading), "pairs", "evaluate", quiet)
-    for chunk in chunks(read, BATCH, lambda one: (batch_key(one.target), None if one.copied is None else one.copied.shape, one.levels)):
+    scored, seen = [], Counted()
+    for chunk in chunks(seen.those_that_count(read), BATCH, _Pictures.key):
         names = [one.name for one in chunk]
+        scored += names
+        mask = None if chunk[0].mask is None else torch.stack([torch.from_numpy(one.mask)[None] for one in chunk])
         prediction, target = torch.stack([one.generated for one in chunk]), torch.stack([one.target for one in chunk])
         sources = [one.copied for one in chunk if one.copied is not None]
         source = torch.stack(sources) if sources else None
         labels = [one.labels for one in chunk if one.labels is not None]
         known = labels if len(labels) == len(chunk) else None
-        generated.update(prediction, target, names, MetricContext(source, labels=known, levels=chunk[0].levels))
+        generated.update(prediction, target, names, MetricContext(source, labels=known, levels=chunk[0].levels, mask=mask))
         if source is not None:
-            copied.update(source, target, names)
+            copied.update(source, target, names, MetricContext(mask=mask))
     about.options = choice.option_values()
+    seen.say_in(about)
     rows = generated.rows({SOURCE_COPIED: copied}, about, quiet)
-    return Evaluation(rows, about, scores=generated.per_image(), names=[one.name for one in files])
+    return Evaluation(rows, about, scores=generated.per_image(), names=scored)
 
 
 def _pictures_of(files: Sequence[_Files], reading: FileReading) -> Callable[[str], dict[str, Array]]:
@@ -258,6 +269,11 @@ class _Pictures:
     copied: Tensor | None
     labels: Array | None
     levels: tuple[tuple[float, float], tuple[float, float]]
+    mask: Mask | None
+
+    def key(self) -> object:
+        """Equal for pictures that may go through the metrics together."""
+        return batch_key(self.target), None if self.copied is None else self.copied.shape, self.levels, self.mask is None
 
 
 def _read(files: _Files, reading: FileReading) -> _Pictures:
@@ -298,8 +314,12 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
     if files.labels is not None:
         known = decoded.get(files.labels)
         labels = known if known is not None else reading.array(files.labels)
+    mask = None
+    if files.mask is not None:
+        mask = read_mask(files.mask, reading.orientation)
+        check_size(mask, files.mask, target.shape, str(files.target))
     black_and_white = limits(generated.dtype, value_range), limits(target.dtype, value_range)
-    return _Pictures(files.name, to_tensor(generated, value_range, str(files.generated)), image, copied, labels, black_and_white)
+    return _Pictures(files.name, to_tensor(generated, value_range, str(files.generated)), image, copied, labels, black_and_white, mask)
 
 
 def _matched(found: Mapping[str, Found], photos: bool, quiet: bool) -> list[_Files]:
@@ -313,6 +333,7 @@ def _matched(found: Mapping[str, Found], photos: bool, quiet: bool) -> list[_Fil
             partners["target"][index],
             partners["source"][index] if "source" in partners else None,
             label_maps[index] if label_maps else None,
+            partners["mask"][index] if "mask" in partners else None,
         )
         for index, (file, name) in enumerate(zip(found["generated"].files, found["generated"].names))
     ]
@@ -396,7 +417,7 @@ def _with_grey(reading: FileReading, listing: Mapping[str, Found], quiet: bool) 
     """Grey files among the colour ones of a folder are read as colour, as training does, and it is said; label maps are left alone."""
     grey: list[Path] = []
     for what, found in listing.items():
-        channels = {file: header_channels(file) for file in (found.files if what != "labels" else [])}
+        channels = {file: header_channels(file) for file in (found.files if what not in ("labels", "mask") else [])}
         if are_mixed(channels.values()):
             grey += [file for file, count in channels.items() if count == 1]
         for note in [] if quiet else grey_among_colour(dict(zip(found.names, channels.values())), f"images in {found.folder}"):
@@ -527,7 +548,9 @@ def _batches(files: Sequence[Path], reading: FileReading, what: str, quiet: bool
 
 def _paths(item: object) -> list[str]:
     """What a sentence may call a file, or the files that belong together."""
-    files = [item] if isinstance(item, Path) else [getattr(item, side, None) for side in ("generated", "target", "source", "labels")]
+    files = (
+        [item] if isinstance(item, Path) else [getattr(item, side, None) for side in ("generated", "target", "source", "labels", "mask")]
+    )
     return [str(file) for file in files if file is not None]
 
 

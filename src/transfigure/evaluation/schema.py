@@ -127,6 +127,8 @@ class Facts:
         value_range: the numbers in files that count as black and white, if they were given: ``0 to 4095``.
         options: the options of metrics that were set, as ``fid.resize``.
         target_images: where two sets without correspondence were compared, how many images the set of targets has; 0 if nobody knows.
+        mask: the folder of the masks that say what counts, or what else says it; empty if everything counts.
+        counted: the share of the scored images' pixels that counts; None without a mask.
         ranked_by: the metric that says which images are best: SSIM, or else the first that scores single images; None if none does.
         worst, best: names of images, the very worst and the very best first.
         notes: what looked wrong with the images or how they were read, a sentence each; the scores are to be read with them.
@@ -145,6 +147,8 @@ class Facts:
     value_range: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     target_images: int | None = None
+    mask: str = ""
+    counted: float | None = None
     ranked_by: str | None = None
     worst: list[str] = field(default_factory=list)
     best: list[str] = field(default_factory=list)
@@ -161,6 +165,7 @@ class Facts:
     def to_dict(self) -> dict[str, Any]:
         """By the file's keys, in its order; those that say nothing are absent."""
         optional = {"paired": True, "inference": {}, "value_range": "", "options": {}, "target_images": None, "notes": [], "seconds": None}
+        optional |= {"mask": "", "counted": None}
         values = {key: value for key, value in vars(self).items() if key != "more" and not (key in optional and value == optional[key])}
         return values | self.more
 
@@ -169,12 +174,13 @@ class Facts:
         """From all keys of the file but its rows and panels; a value of the wrong type counts as absent."""
         values = {_RENAMED.get(key, key): value for key, value in values.items()}
         known = {key: values.pop(key, None) for key in vars(cls()) if key != "more"}
-        texts = {key: _text(known[key]) for key in ("split", "data", "resize", "checkpoint", "model", "value_range")}
+        texts = {key: _text(known[key]) for key in ("split", "data", "resize", "checkpoint", "model", "value_range", "mask")}
         return cls(
             **texts,
             paired=known["paired"] is not False,
             inference=_mapping(known["inference"]),
             options=_mapping(known["options"]),
+            counted=finite(known["counted"]),
             target_images=None if known["target_images"] is None else _whole(known["target_images"]) or 0,
             ranked_by=_text(known["ranked_by"]) or None,
             worst=_names(known["worst"]),

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..bounds import PositiveFloat, PositiveInt
-from ..data.batch import Batch
+from ..data.batch import Batch, mean_within
 from ..errors import UserError
 from ..registry import register
 from .pixel import compared
@@ -56,6 +56,30 @@ def ssim(x: Tensor, y: Tensor, window: int = WINDOW, sigma: float = SIGMA) -> Te
     Source: Wang et al. 2004, "Image quality assessment", equation 13, with population variances.
     """
     return ssim_map(x, y, window, sigma).flatten(1).mean(1)
+
+
+def ssim_within(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    """The mean of :func:`ssim_map` over channels and the windows wholly inside a mask: nothing outside it touches the index.
+
+    An image whose mask holds no window of 11 pixels takes the largest odd side that fits somewhere, as a small image does. So the index
+    inside a rectangle is that of both images cut down to it.
+
+    Args:
+        x: images ``[N, C, H, W]`` in [-1, 1].
+        y: images of the same shape.
+        mask: what counts, bool ``[N, 1, H, W]``, at least one pixel of each image.
+
+    Returns:
+        ``[N]`` in [-1, 1].
+    """
+    indices = []
+    for one, other, counts in zip(torch.split(x, 1), torch.split(y, 1), torch.split(mask, 1), strict=True):
+        for window in range(_fitting(WINDOW, min(x.shape[-2:])), 0, -2):
+            inside = F.max_pool2d((~counts).to(x.dtype), window, stride=1) == 0
+            if window == 1 or bool(inside.any()):
+                indices.append(mean_within(ssim_map(one, other, window), inside))
+                break
+    return torch.cat(indices)
 
 
 def ms_ssim(x: Tensor, y: Tensor, floor: float = 0.0) -> Tensor:

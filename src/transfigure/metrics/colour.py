@@ -86,6 +86,7 @@ class LabHistogram(AccumulatedMetric):
     """
 
     name = "lab_histogram"
+    takes_mask = True
     label = "Lab histogram"
     better: ClassVar[Better] = "higher"
     pairs: ClassVar[bool] = False
@@ -110,7 +111,7 @@ class LabHistogram(AccumulatedMetric):
         Raises:
             Skipped: neither colour nor grey pictures.
         """
-        both = [self.counts(in_colour(images, self.label)) for images in (prediction, target)]
+        both = [self.counts(in_colour(images, self.label), context.mask) for images in (prediction, target)]
         self._coloured |= prediction.shape[1] == 3
         return torch.stack(both, 1)
 
@@ -147,8 +148,8 @@ class LabHistogram(AccumulatedMetric):
         super().reset()
         self._coloured = False
 
-    def counts(self, images: Tensor) -> Tensor:
-        """Each image's pixels by bin: ``[N, 3, H, W]`` in [-1, 1] to ``[N, bins of L, a and b]``.
+    def counts(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Each image's pixels by bin: ``[N, 3, H, W]`` in [-1, 1] to ``[N, bins of L, a and b]``; with a mask those that count.
 
         Raises:
             ValueError: not three channels.
@@ -160,6 +161,9 @@ class LabHistogram(AccumulatedMetric):
         channels = []
         for numbers, bins in zip(chosen, self._bins, strict=True):
             inside = numbers.long().clamp(0, bins - 1).flatten(1)
+            if mask is not None:
+                channels.append(torch.stack([one[where].bincount(minlength=bins) for one, where in zip(inside, mask.flatten(1))]))
+                continue
             channels.append(torch.stack([image.bincount(minlength=bins) for image in inside]))
         counts = torch.cat(channels, 1).double()
         counts[lab.isnan().flatten(1).any(1)] = math.nan  # a broken translator must not pass for a black one

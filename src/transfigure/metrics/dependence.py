@@ -57,6 +57,7 @@ class Dependence(Metric):
     def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
         """Keep a small copy of each image."""
         check_images(prediction, target, names)
+        self.check_mask(prediction, context)
         with torch.no_grad():
             self._outputs += _small(prediction)
             self._targets += _small(target)
@@ -155,6 +156,7 @@ class Diversity(Metric):
             ValueError: the shapes do not fit each other, or there is but one sample.
         """
         check_images(prediction, target, names)
+        self.check_mask(prediction, context)
         samples = context.samples
         if samples is not None:
             fits = samples.ndim == 5 and samples.shape[2:] == prediction.shape[1:] and samples.shape[1] <= len(prediction)

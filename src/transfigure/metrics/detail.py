@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.batch import mean_within
 from ..errors import Skipped
 from ..registry import register
 from .direction import Better
 from .metric import TARGET_ITSELF, AccumulatedMetric, Interval, MetricContext, at_least_float32
 
 
-def high_frequency_energy(images: Tensor) -> Tensor:
+def high_frequency_energy(images: Tensor, mask: Tensor | None = None) -> Tensor:
     """The mean square of each value minus the mean of its four neighbours: the energy of an image's finest scale.
 
     h = x - (x_up + x_down + x_left + x_right) / 4 is -1/4 of the five-point Laplacian. It passes a wave of u cycles per pixel across
@@ -32,6 +33,7 @@ def high_frequency_energy(images: Tensor) -> Tensor:
 
     Args:
         images: ``[N, C, H, W]``, in [-1, 1] or on any other scale; twice the contrast is four times the energy.
+        mask: what counts, bool ``[N, 1, H, W]``: a pixel whose value and four neighbours count; 0 if there is none.
 
     Returns:
         ``[N]``, at least float32.
@@ -44,7 +46,12 @@ def high_frequency_energy(images: Tensor) -> Tensor:
     x = at_least_float32(images)
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
     across, down = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:], padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
-    return (x - (across + down) / 4).square().flatten(1).mean(1)  # two pairs, not four in a row: exactly 0 for a constant
+    energy = (x - (across + down) / 4).square()  # two pairs, not four in a row: exactly 0 for a constant
+    if mask is not None:
+        outside = F.pad((~mask).to(x.dtype), (1, 1, 1, 1), mode="replicate")
+        touched = outside[..., 1:-1, :-2] + outside[..., 1:-1, 2:] + outside[..., :-2, 1:-1] + outside[..., 2:, 1:-1]
+        mask = mask & (touched == 0)
+    return mean_within(energy, mask)
 
 
 class ShareOfTargets(AccumulatedMetric):
@@ -70,6 +77,8 @@ class Detail(ShareOfTargets):
     images before anything is divided. 1 is as much fine detail as the targets. Below is blur. Above is noise, ringing or a pattern of
     the generator's own: more than 1 is not better.
 
+    Inside a mask a pixel counts whose neighbours count, too.
+
     Blind to whether the detail is the right one or in the right place: noise counts as texture does, and so much of it can be added to
     a blur that the value is 1. What is coarser than a few pixels it hardly sees.
 
@@ -81,10 +90,11 @@ class Detail(ShareOfTargets):
 
     name = "detail"
     label = "Fine detail kept"
+    takes_mask = True
 
     def accumulate(self, prediction: Tensor, target: Tensor, context: MetricContext) -> Tensor:
         """``[N, 2]``: energy of the prediction and of the target."""
-        return torch.stack([high_frequency_energy(prediction), high_frequency_energy(target)], 1)
+        return torch.stack([high_frequency_energy(images, context.mask) for images in (prediction, target)], 1)
 
     def compute_from(self, total: Tensor) -> dict[str, float]:
         """The share; of targets without any detail, not a number."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
+from ..data.batch import mean_within
 from ..losses import ssim as structural
 from ..registry import register
 from .direction import Better
@@ -25,6 +27,8 @@ class L1(ImageMetric):
 
     E|G(x) - y| / 2, for images in [-1, 1]; half the loss term ``l1``. In [0, 1].
 
+    Inside a mask it is the mean over the pixels that count.
+
     Blind to where errors sit and what they look like; a grey blur scores well where the right output is uncertain.
 
     Source: the L1 distance of Isola et al. 2017, equation 3, on the scale of image files.
@@ -34,10 +38,15 @@ class L1(ImageMetric):
     label = "L1"
     perfect = 0.0
     better: ClassVar[Better] = "lower"
+    takes_mask = True
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean over channels and pixels, per image."""
-        return (prediction - target).abs().flatten(1).mean(1) / 2
+        return mean_within((prediction - target).abs(), None) / 2
+
+    def score_within(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """Mean over channels and the pixels that count, per image."""
+        return mean_within((prediction - target).abs(), mask) / 2
 
 
 @register("metric", "psnr")
@@ -45,7 +54,8 @@ class PSNR(ImageMetric):
     """Peak signal-to-noise ratio in decibels: the full range of values against the root mean squared error.
 
     10 log10(L^2 / MSE) with L = 2 for images in [-1, 1], which is 255 for 8-bit files: not the range that happens to occur in an
-    image. Each image gets its own value, and those are averaged. Never above 100 dB, the value of identical images.
+    image. Each image gets its own value, and those are averaged. Never above 100 dB, the value of identical images. Inside a mask the
+    error is that of the pixels that count.
 
     Blind to structure: a small shift of the image, which nobody sees, costs more than a blur, which everybody sees.
 
@@ -57,10 +67,18 @@ class PSNR(ImageMetric):
     perfect = PSNR_CEILING
     unit = "dB"
     better: ClassVar[Better] = "higher"
+    takes_mask = True
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """In dB, per image, over all channels and pixels."""
-        mean_squared_error = (prediction - target).square().flatten(1).mean(1)
+        return self._decibels((prediction - target).square().flatten(1).mean(1))
+
+    def score_within(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """In dB, per image, over all channels and the pixels that count."""
+        return self._decibels(mean_within((prediction - target).square(), mask))
+
+    @staticmethod
+    def _decibels(mean_squared_error: Tensor) -> Tensor:
         smallest = 4 * 10 ** (-PSNR_CEILING / 10)
         return 10 * (4 / mean_squared_error.clamp_min(smallest)).log10()
 
@@ -70,7 +88,8 @@ class SSIM(ImageMetric):
     """Structural similarity: brightness, contrast and pattern compared in an 11-pixel Gaussian window; 1 is identical.
 
     Data range 2 on [-1, 1] (255 for 8-bit files), population variances, the mean over windows wholly inside the image and over
-    channels. Images under 11 pixels take the largest odd window that fits. In [-1, 1].
+    channels. Images under 11 pixels take the largest odd window that fits. Inside a mask it is the mean over windows wholly inside the
+    mask, of the largest odd side up to 11 that fits somewhere: a rectangle scores what the picture cut down to it would. In [-1, 1].
 
     Blind to structure larger than the window, which is 11 pixels whatever the image's size, so that large images are compared by their
     texture alone; channels are compared one by one, so wrong colour costs little.
@@ -82,10 +101,15 @@ class SSIM(ImageMetric):
     label = "SSIM"
     perfect = 1.0
     better: ClassVar[Better] = "higher"
+    takes_mask = True
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Per image; see :func:`transfigure.losses.ssim.ssim`."""
         return structural.ssim(prediction, target)
+
+    def score_within(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """Per image; see :func:`transfigure.losses.ssim.ssim_within`."""
+        return structural.ssim_within(prediction, target, mask)
 
 
 @register("metric", "ms_ssim")
@@ -129,10 +153,16 @@ class Pearson(ImageMetric):
     label = "Pearson"
     perfect = 1.0
     better: ClassVar[Better] = "higher"
+    takes_mask = True
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean over channels, per image; see :func:`correlation`."""
         return correlation(prediction, target).mean(1)
+
+    def score_within(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """Mean over channels, per image, of the pixels that count."""
+        images = zip(prediction, target, mask[:, 0], strict=True)
+        return torch.cat([correlation(x[None, :, where], y[None, :, where]).mean(1) for x, y, where in images])
 
 
 def correlation(x: Tensor, y: Tensor) -> Tensor:

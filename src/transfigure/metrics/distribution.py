@@ -50,6 +50,7 @@ class FeatureMetric(Metric):
     def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
         """Take in the features of one batch of pairs."""
         check_images(prediction, target, names)
+        self.check_mask(prediction, context)
         self.update_generated(prediction)
         self.update_real(target)
 

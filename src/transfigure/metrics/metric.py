@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import Skipped
 from .direction import Better
 from .interval import bootstrap_interval, bootstrap_of_sums
 
@@ -34,15 +35,19 @@ class MetricContext:
         samples: S predictions of M <= N of the sources, each under other noise, ``[S, M, C, H, W]`` in [-1, 1].
         labels: per image the label map as its file holds it, ``[H', W', C'']`` uint8 or uint16, never resized.
         levels: the numbers in files that -1 and 1 stand for, of predictions and of targets; None if nobody knows of files.
+        mask: what counts, bool ``[N, 1, H, W]`` with at least one pixel of each image; None if everything does. A metric that cannot leave
+            out pixels is left out itself (:attr:`Metric.takes_mask`).
     """
 
     source: Tensor | None = None
     samples: Tensor | None = None
     labels: Sequence[NDArray[np.generic]] | None = None
     levels: tuple[tuple[float, float], tuple[float, float]] | None = None
+    mask: Tensor | None = None
 
 
 NO_CONTEXT = MetricContext()
+WHOLE_PICTURES = "it scores whole pictures, and here a mask says what counts"
 
 
 class Metric(ABC):
@@ -58,6 +63,7 @@ class Metric(ABC):
         values: of a metric with several values, the name of each and what a table calls it.
         bounded_by: the outputs that need no translator and are worth comparing with (see ``evaluation.evaluate``).
         pairs: whether a target must be what its source should become; else it may be any image of the target domain.
+        takes_mask: whether nothing outside the context's mask touches its value; else it is skipped where there is a mask.
     """
 
     name: ClassVar[str]
@@ -69,6 +75,7 @@ class Metric(ABC):
     values: ClassVar[Mapping[str, str]] = {}
     bounded_by: ClassVar[tuple[str, ...]] = ("source copied", "mean training target")
     pairs: ClassVar[bool] = True
+    takes_mask: ClassVar[bool] = False
 
     @abstractmethod
     def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
@@ -114,6 +121,25 @@ class Metric(ABC):
         """Why the value should be read with care, in one sentence; empty if there is no reason."""
         return ""
 
+    def check_mask(self, prediction: Tensor, context: MetricContext) -> None:
+        """Refuse a mask that this metric cannot heed.
+
+        Raises:
+            Skipped: it scores whole pictures.
+            ValueError: the mask is not bool ``[N, 1, H, W]``, or nothing of an image counts.
+        """
+        mask = context.mask
+        if mask is None:
+            return
+        if not self.takes_mask:
+            raise Skipped(WHOLE_PICTURES)
+        if mask.dtype != torch.bool or mask.shape != (len(prediction), 1, *prediction.shape[2:]):
+            raise ValueError(
+                f"a mask is bool [N, 1, H, W] of the images: got {mask.dtype} {tuple(mask.shape)} for {tuple(prediction.shape)}"
+            )
+        if not bool(mask.flatten(1).any(1).all()):
+            raise ValueError("a mask leaves nothing of an image: leave that image out")
+
 
 class ImageMetric(Metric):
     """A metric that scores each image by itself; its value is the mean of the scores.
@@ -136,16 +162,23 @@ class ImageMetric(Metric):
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """One score per image: float32 ``[N, C, H, W]`` in [-1, 1], twice, to ``[N]``."""
 
+    def score_within(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """As :meth:`score`, of what the mask (bool ``[N, 1, H, W]``) lets count; for metrics with :attr:`takes_mask`.
+
+        Raises:
+            Skipped: it scores whole pictures.
+        """
+        raise Skipped(WHOLE_PICTURES)
+
     def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
         """Score a batch and remember each image's score."""
         check_images(prediction, target, names)
+        self.check_mask(prediction, context)
         with torch.no_grad():
-            pairs = zip(
-                torch.split(at_least_float32(prediction), self.chunk_size),
-                torch.split(at_least_float32(target), self.chunk_size),
-                strict=True,
-            )
-            scores: list[float] = [score for pair in pairs for score in self.score(*pair).tolist()]
+            sides = at_least_float32(prediction), at_least_float32(target), *(() if context.mask is None else (context.mask,))
+            parts = zip(*(torch.split(side, self.chunk_size) for side in sides), strict=True)
+            score = self.score if context.mask is None else self.score_within
+            scores: list[float] = [value for part in parts for value in score(*part).tolist()]
         self.names += names if names is not None else [str(len(self.scores) + index) for index in range(len(scores))]
         self.scores += scores
 
@@ -193,6 +226,7 @@ class AccumulatedMetric(Metric):
     def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
         """Keep the state of each image of a batch."""
         check_images(prediction, target, names)
+        self.check_mask(prediction, context)
         with torch.no_grad():
             self.states += self.accumulate(at_least_float32(prediction), at_least_float32(target), context).double().cpu().unbind()
 

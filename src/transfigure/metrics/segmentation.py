@@ -103,6 +103,7 @@ class FCNScore(AccumulatedMetric):
     """
 
     name = "fcn_score"
+    takes_mask = True
     label = "FCN-score"
     better: ClassVar[Better] = "higher"
     needs = "labels"
@@ -137,6 +138,11 @@ class FCNScore(AccumulatedMetric):
             raise ValueError(f"{len(prediction)} images need as many label maps: got {len(context.labels)}")
         classes = len(self.palette.classes)
         truths = [torch.from_numpy(self.palette.decode(labels)) for labels in context.labels]
+        if context.mask is not None:
+            truths = [
+                torch.where(_resized(mask[0].cpu().to(torch.uint8), *truth.shape) > 0, truth, IGNORE)
+                for truth, mask in zip(truths, context.mask)
+            ]
         matrices = []
         levels = context.levels or (None, None)
         found = self._classes(prediction, levels[0])

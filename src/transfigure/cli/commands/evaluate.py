@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the folder of label maps for the FCN-score (default: the sources, or the targets without --segmenter)",
     )
+    parser.add_argument("--mask", metavar="DIR", help="a folder of masks by the images' names: only what is not 0 there is scored")
     parser.add_argument("--unpaired", action="store_true", help="the folders are two sets: compare distributions only")
     add_alpha(parser, "in the folders")
     add_ignore_orientation(parser)
@@ -90,6 +91,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from ..imports import uncollected
 
     with uncollected():
+        from ...data.value_range import share
         from ...evaluation.collection import options_from_flags
         from ...evaluation.schema import FILE, OF_FILES
 
@@ -119,6 +121,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         counted(len(result.names), "image"),
         *(f"{key}: {fact}" for key in ("split", "data", "resize", "checkpoint") if (fact := getattr(about, key)) and fact != OF_FILES),
     )
+    if about.counted is not None:
+        facts = (*facts, f"{share(about.counted)} of their pixels count")
     print_result(", ".join(facts))
     print_result(result.table(), lines=True)
     if about.ranked_by is not None:
@@ -146,6 +150,7 @@ def _folders(options: argparse.Namespace, overrides: dict[str, Any], common: dic
         value_range=value_range(options),
         alpha=options.alpha,
         orientation=orientation(options),
+        mask=options.mask,
         **common,
     )
 

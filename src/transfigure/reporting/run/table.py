@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ...data.value_range import share
 from ...evaluation.schema import OF_FILES
 from ...progress import duration
 from ..formatting import ARROWS, MEANINGS, decimals, plain, short_hash, to_places
@@ -109,6 +110,8 @@ def evaluated(evaluation: EvaluationView | None) -> str:
     pieces = [
         words.amount(evaluation, about.n) if about.n else "",
         *(f"{'' if key == 'split' else f'{key}: '}{value}" for key in (*origin, "resize") if (value := getattr(about, key))),
+        f"what counts: {about.mask}" if about.mask else "",
+        f"{share(about.counted)} of their pixels count" if about.counted is not None else "",
         f"took {duration(about.seconds)}" if about.seconds and about.seconds >= 1 else "",
     ]
     return " · ".join(filter(None, pieces))
