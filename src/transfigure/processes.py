@@ -8,6 +8,7 @@ only a request (:class:`StopRequest`), so that the state is saved first.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -137,6 +138,28 @@ def isolated_children() -> Iterator[None]:
             os.environ.pop("PYTHONSAFEPATH", None)
         else:
             os.environ["PYTHONSAFEPATH"] = before
+
+
+@contextlib.contextmanager
+def forking() -> Iterator[None]:
+    """No garbage is collected meanwhile, so that a process that is forked can call :func:`leave_garbage` before it collects any."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def leave_garbage() -> None:
+    """In a process that was forked: what the other process has thrown away is not destroyed here, too.
+
+    What owns threads waits here for threads that a fork does not bring along: onnxruntime's sessions end the process (1.32.0), OpenVINO's
+    models never return (2026.4.1).
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def child_command(module: str, *arguments: str) -> list[str]:

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from ..errors import RunFailure, TransfigureError, UserError
-from ..processes import isolated_children
+from ..processes import forking, isolated_children, leave_garbage
 from ..progress import say
 from ..wording import counted
 from .batch import Batch, Pair, collate
@@ -434,7 +434,7 @@ class Loader:
                 num_workers=workers,
                 collate_fn=_collate,
                 persistent_workers=True,
-                worker_init_fn=_ignore_signals,
+                worker_init_fn=_begin_worker,
                 multiprocessing_context=start_method,
                 generator=torch.Generator(),  # a pool draws a seed for its workers each epoch: not from the training's random numbers
             )
@@ -452,7 +452,7 @@ class Loader:
                 self._epoch_batches.given.clear()
                 yield collate([self.dataset[key] for key in keys])
             return
-        with isolated_children():
+        with isolated_children(), forking():
             waiting = iter(self._workers)  # starts them, the first time
         batches = self._prepared(waiting)
         for batch in batches:
@@ -494,10 +494,13 @@ class Loader:
         self._workers = None
 
 
-def _ignore_signals(worker: int) -> None:
-    """Ctrl-C, a batch system's SIGTERM and a lost terminal's SIGHUP reach every process; the training still needs its workers to come to
+def _begin_worker(worker: int) -> None:
+    """Leave what the training has thrown away alone, and take no signals.
+
+    Ctrl-C, a batch system's SIGTERM and a lost terminal's SIGHUP reach every process; the training still needs its workers to come to
     a safe point.
     """
+    leave_garbage()
     for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from transfigure.data.check.facts_cache import FactsCache
 from transfigure.data.check.findings import PairFacts
 from transfigure.data.check.inspection import BackgroundCheck, UnusablePair
 from transfigure.data.check.processes import CheckProcesses, PartToCheck, check_pairs, keys_of, read_headers
+from transfigure.data.dataset import Loader, PairDataset
 from transfigure.data.open import OpenedData, caches, find_records, geometry_of, open_data, resolve_data
 from transfigure.data.pairs import directed
 from transfigure.errors import Missing, RunFailure, UserError
@@ -318,9 +320,49 @@ def test_a_missing_extra_and_a_process_that_dies_are_said(tmp_path: Path, monkey
         monkeypatch.setattr(processes, "look", what)
         with contextlib.closing(CheckProcesses({"train": part}, 2)) as busy:
             busy.give(keys)
-            with pytest.raises(error):
+            with pytest.raises(error, match="science" if error is Missing else r"from outside \(its exit status is 9\)"):
                 while busy.busy:
                     busy.results(timeout=None)
+
+
+class _OwnsThreads:
+    """As sessions of onnxruntime: to destroy it in a process that has not its threads ends that process."""
+
+    def __init__(self) -> None:
+        self.itself, self.at_home = self, os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self.at_home:
+            os._exit(11)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process that is spawned brings nothing along")
+@pytest.mark.parametrize("by", ["check", "loader"])
+def test_what_was_thrown_away_before_a_fork_is_not_destroyed_in_it(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part, _ = facts_of(make(tmp_path, count=4))
+    directly, prepare = processes.look, PairDataset._prepared
+
+    def collecting(*what: Any) -> PairFacts:
+        gc.collect()
+        return directly(*what)
+
+    monkeypatch.setattr(processes, "look", collecting)
+    gc.disable()
+    try:
+        _OwnsThreads()
+        if by == "check":
+            with contextlib.closing(CheckProcesses({"train": part}, 2)) as busy:
+                busy.give([("train", index) for index in range(4)])
+                while busy.busy:
+                    busy.results(timeout=None)
+        else:
+            data = open_data(section(tmp_path, workers=1))
+            monkeypatch.setattr(PairDataset, "_prepared", lambda self, index: (gc.collect(), prepare(self, index))[1])
+            with contextlib.closing(Loader(data.train, 2, workers=1, start_method="fork")) as loader:
+                _OwnsThreads()
+                assert [len(batch) for batch in loader.epoch([(0, index) for index in range(4)])] == [2, 2]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

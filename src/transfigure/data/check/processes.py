@@ -24,7 +24,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 from ...errors import RunFailure, TransfigureError
-from ...processes import isolated_children
+from ...processes import forking, isolated_children, leave_garbage
 from ..files import LOCK
 from ..images import Alpha
 from ..pairs import Record
@@ -179,7 +179,7 @@ class CheckProcesses:
         self._processes: dict[Connection, BaseProcess] = {}
         self._todo: deque[tuple[str, Any]] = deque()
         self._given: dict[Connection, int] = {}
-        with isolated_children(), warnings.catch_warnings():
+        with isolated_children(), forking(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside other threads: what they hold is not used there
             for _ in range(processes):
                 mine, theirs = context.Pipe()
@@ -224,8 +224,8 @@ class CheckProcesses:
                 result = connection.recv()
             except (EOFError, OSError, pickle.UnpicklingError) as error:
                 raise RunFailure(
-                    "a process that reads the data was ended from outside, perhaps for lack of memory: start again (and again with "
-                    "--data.check headers if it comes again)"
+                    f"a process that reads the data was ended from outside{self._how_it_ended(connection)}, perhaps for lack of memory: "
+                    "start again (and again with --data.check headers if it comes again)"
                 ) from error
             self._given[connection] -= 1
             if isinstance(result, TransfigureError):
@@ -233,6 +233,14 @@ class CheckProcesses:
             found += result
         self._hand_out()
         return found
+
+    def _how_it_ended(self, connection: Connection) -> str:
+        process = self._processes[connection]
+        process.join(1.0)
+        code = process.exitcode
+        if code is None:
+            return ""
+        return f" by signal {signal.Signals(-code).name}" if -code in signal.valid_signals() else f" (its exit status is {code})"
 
     def _hand_out(self) -> None:
         for connection in sorted(self._given, key=lambda connection: self._given[connection]):
@@ -255,6 +263,7 @@ class CheckProcesses:
 
 def _work(connection: Connection, parts: dict[str, PartToCheck], parent: int, background: bool, key_of: KeyOf | None) -> None:
     """What such a process does until it is ended."""
+    leave_garbage()
     for number in _WISHES:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
