@@ -281,6 +281,22 @@ class MetricCollection:
             if unfit(metric):
                 self._leave_out(name, Skipped(reason))
 
+    def skip_colour(self, reason: str) -> None:
+        """Leave out every metric that sees red, green and blue: of other channels its value would mean nothing.
+
+        Args:
+            reason: why these are no colours, see :func:`transfigure.data.channels.not_colour`; nothing is left out if it is empty.
+
+        Raises:
+            Missing: one of them is required.
+        """
+        if not reason:
+            return
+        why = f"it sees colour or grey pictures, and {reason}"
+        self.skip(lambda metric: metric.of_colour, why)
+        # nor would the weights help that some of them lack
+        self.skipped |= {name: why for name in self.skipped if _class_of(name).of_colour}
+
     def each(self, call: Callable[[Any], object]) -> None:
         """Call a function with every metric; one that cannot is skipped."""
         for name in list(self.metrics):

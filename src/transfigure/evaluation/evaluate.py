@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..data.batch import chunks
+from ..data.channels import ChannelKind
 from ..data.dataset import PairDataset
 from ..data.open import refuse_inside
 from ..data.pixels import Array, match_channels
@@ -27,6 +28,7 @@ from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
 from ..recipe import Data
 from ..translation.translator import Translator
+from .by_channel import ChannelCollection
 from .collection import EvaluationKeywords, MetricCollection, MetricOptions
 from .held_out import HeldOut, held_out, read
 from .result import Evaluation, prepare_place, save_panels, spread
@@ -111,8 +113,13 @@ def evaluate(
         if not found.paired:
             for collection in (generated, *bounds.values()):
                 collection.skip(lambda metric: metric.pairs, NO_PAIRS)
+        for collection in (generated, *bounds.values()):
+            collection.skip_colour(kind_of(translator.config.target).why_no_colour)
         mean_target = _mean_target(found, translator, quiet) if bounds[MEAN_TARGET].metrics else None
         domain = translator.config.target
+        titles = kind_of(domain).scored if found.paired else []
+        by_channel = ChannelCollection(choice, titles)
+        channel_bounds = {name: ChannelCollection(choice, titles, name) for name in bounds}
         generated_levels = limits(domain.dtype, domain.value_range)
         step = stride(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
         first_seen = None if found.paired else first_times(found)
@@ -132,24 +139,33 @@ def evaluate(
             new = None if first_seen is None else first_seen[:, len(names) : len(names) + len(pairs)]
             context = MetricContext(source, samples, labels, (generated_levels, target_levels))
             generated.update(fake, target, batch_names, context, new)
+            by_channel.update(fake, target, batch_names, context)
             copied = match_channels(source, target.shape[1])
             if copied is not None:
                 bounds[SOURCE_COPIED].update(copied, target, batch_names, MetricContext(source), new)
+                channel_bounds[SOURCE_COPIED].update(copied, target, batch_names)
             if mean_target is not None:
                 bounds[MEAN_TARGET].update(mean_target.expand_as(target), target, batch_names, MetricContext(source), new)
+                channel_bounds[MEAN_TARGET].update(mean_target.expand_as(target), target, batch_names)
             names += batch_names
             examples |= {pair.name: (pair.source, fake[at], pair.target) for at, pair in enumerate(pairs) if pair.name in chosen}
         about.notes = found.pairs.notes()
         for note in [] if quiet else about.notes:
             say(f"note: {note}")
         rows = generated.rows(bounds, about, quiet)
-    result = Evaluation(rows, about, scores=generated.per_image(), names=names)
+        channels = by_channel.scores(channel_bounds, about)
+    result = Evaluation(rows, about, channels=channels, scores=generated.per_image(), names=names, channel_scores=by_channel.per_image())
     if out is not None:
         save_panels(result, Path(out), examples, _pictures_of(examples, found.pairs, translator), quiet)
     result.about.seconds = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
     return result
+
+
+def kind_of(domain: Domain) -> ChannelKind:
+    """What the channels of a domain's images are; classes, and the parts of a colour, are none to be scored by themselves."""
+    return ChannelKind(domain.channels, domain.dtype, domain.names) if domain.encoding == "values" else ChannelKind(1)
 
 
 def first_times(found: HeldOut) -> Tensor:

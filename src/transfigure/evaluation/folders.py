@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..data import images
 from ..data.batch import chunks
+from ..data.channels import ChannelKind
 from ..data.check.findings import SHOWN
 from ..data.file_facts import (
     FileFacts,
@@ -41,6 +42,7 @@ from ..metrics.metric import MetricContext
 from ..metrics.statistics import Statistics
 from ..progress import say, track
 from ..wording import counted, said_once
+from .by_channel import ChannelCollection
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
 from .counted import Counted
 from .evaluate import BATCH, PALETTE_IMAGES, batch_key, stride
@@ -68,6 +70,8 @@ class FileReading:
         effect: what comes of a range that is hardly used, in a note.
         watches: over what is read, by what it is.
         turned: pairs of which one image alone was turned by its orientation tag.
+        channel_names: what the channels of the images that are compared are called; None is what their files say.
+        kinds: of what is read, by what it is, what the first file holds.
     """
 
     value_range: tuple[float, float] | None = None
@@ -77,6 +81,8 @@ class FileReading:
     effect: str = SCORES
     watches: dict[str, PictureWatch] = field(default_factory=dict)
     turned: list[str] = field(default_factory=list)
+    channel_names: tuple[str, ...] | None = None
+    kinds: dict[str, ChannelKind] = field(default_factory=dict)
 
     def array(self, file: Path, what: str = "") -> Array:
         """A file's own values, ``[H, W, C]``; watched as one of ``what``, such as ``targets``."""
@@ -91,7 +97,14 @@ class FileReading:
         if what:
             watch = self.watches.setdefault(what, PictureWatch(Watch(what, self.value_range, folder_flag, effect=self.effect)))
             watch.look(str(file), array, facts)
+            self.kinds.setdefault(what, self._kind(file, array, facts))
         return (convert_channels(array, 3) if array.shape[2] == 1 and file in self.grey else array), facts
+
+    def _kind(self, file: Path, array: Array, facts: FileFacts) -> ChannelKind:
+        names = facts.channel_names if self.channel_names is None else self.channel_names
+        if names and len(names) != array.shape[2]:
+            raise UserError(f"{file} has {array.shape[2]} channels, and {len(names)} are named ({', '.join(names)}): name each of them")
+        return ChannelKind(array.shape[2], array.dtype.name, names)
 
     def tensor(self, file: Path, what: str = "") -> Tensor:
         """``[C, H, W]`` in [-1, 1]."""
@@ -116,6 +129,7 @@ class FileReading:
 class FolderKeywords(EvaluationKeywords, total=False):
     """The fields of :class:`FileReading` and of :class:`.collection.MetricOptions` as keywords, and ``overwrite``."""
 
+    channel_names: Sequence[str] | None
     value_range: tuple[float, float] | None
     alpha: images.Alpha
     orientation: Orientation
@@ -145,7 +159,8 @@ def evaluate_folders(
         metrics: as for :func:`.evaluate.evaluate`.
         out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
         quiet: no progress and no notes.
-        keywords: ``value_range``, ``alpha`` and ``orientation``, see :class:`FileReading`; ``mask``, a folder of masks of the names of
+        keywords: ``value_range``, ``alpha``, ``orientation`` and ``channel_names``, see :class:`FileReading`;
+            ``mask``, a folder of masks of the names of
             the generated images, where what is not 0 counts (see :attr:`.metrics.metric.Metric.takes_mask`);
             ``overwrite``, to replace files in ``out`` that this tool did not write; and ``require``, ``options``, ``segmenter``,
             ``palette`` and ``weights``, see
@@ -157,6 +172,8 @@ def evaluate_folders(
     """
     started = time.monotonic()
     reading = FileReading(keywords.pop("value_range", None), keywords.pop("alpha", "refuse"), keywords.pop("orientation", "apply"))
+    if (named := keywords.pop("channel_names", None)) is not None:
+        reading = replace(reading, channel_names=tuple(named))
     overwrite, mask = keywords.pop("overwrite", False), keywords.pop("mask", None)
     wanted = MetricOptions.of(metrics, keywords)
     choice = wanted.choose()
@@ -230,6 +247,7 @@ class _Files:
 
 def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
     generated, copied = MetricCollection(choice), MetricCollection(choice, SOURCE_COPIED)
+    by_channel: tuple[ChannelCollection, ChannelCollection] | None = None
     read = _each(files, lambda one: _read(one, reading), "pairs", "evaluate", quiet)
     scored, seen = [], Counted()
     for chunk in chunks(seen.those_that_count(read), BATCH, _Pictures.key):
@@ -241,13 +259,33 @@ def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, 
         source = torch.stack(sources) if sources else None
         labels = [one.labels for one in chunk if one.labels is not None]
         known = labels if len(labels) == len(chunk) else None
+        if by_channel is None:
+            kind = reading.kinds[TARGETS]
+            for collection in (generated, copied):
+                collection.skip_colour(kind.why_no_colour)
+            by_channel = ChannelCollection(choice, kind.scored), ChannelCollection(choice, kind.scored, SOURCE_COPIED)
+        if by_channel[0].titles and len(by_channel[0].titles) != target.shape[1]:
+            raise UserError(
+                f"the target of {names[0]} has {target.shape[1]} channels, and those before it {len(by_channel[0].titles)}: "
+                "a table of scores is of one kind of images, so compare them in two evaluations"
+            )
         generated.update(prediction, target, names, MetricContext(source, labels=known, levels=chunk[0].levels, mask=mask))
+        by_channel[0].update(prediction, target, names, MetricContext(mask=mask))
         if source is not None:
             copied.update(source, target, names, MetricContext(mask=mask))
+            by_channel[1].update(source, target, names, MetricContext(mask=mask))
     about.options = choice.option_values()
     seen.say_in(about)
     rows = generated.rows({SOURCE_COPIED: copied}, about, quiet)
-    return Evaluation(rows, about, scores=generated.per_image(), names=scored)
+    assert by_channel is not None
+    return Evaluation(
+        rows,
+        about,
+        channels=by_channel[0].scores({SOURCE_COPIED: by_channel[1]}, about),
+        scores=generated.per_image(),
+        names=scored,
+        channel_scores=by_channel[0].per_image(),
+    )
 
 
 def _pictures_of(files: Sequence[_Files], reading: FileReading) -> Callable[[str], dict[str, Array]]:
@@ -469,6 +507,7 @@ def _compare_sets(choice: MetricChoice, sets: _Sets, about: Facts, reading: File
     else:
         for batch in _batches(sets.real, reading, TARGETS, quiet):
             for collection in collections:
+                collection.skip_colour(reading.kinds[TARGETS].why_no_colour)
                 collection.update_real(batch)
         about.target_images = len(sets.real)
     for files, collection, what in ((sets.generated, generated, GENERATED), (sets.source or [], copied, SOURCES)):

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,10 @@ from ..data.ownership import check_outputs, digest, is_ours
 from ..data.pixels import Array
 from ..errors import Missing, printable
 from ..progress import say
-from .schema import FILE, PANELS, PER_IMAGE, SIDES, EvaluationRecord, Panel
+from .schema import FILE, FLOORS, PANELS, PER_IMAGE, SIDES, EvaluationRecord, Panel, Row
+
+MOST_LINES = 60
+"""Of the scores of single channels, on a terminal."""
 
 
 @dataclass
@@ -28,10 +31,12 @@ class Evaluation(EvaluationRecord):
     Attributes:
         scores: per metric that scores single images, one value per image, in the order of ``names``.
         names: the images.
+        channel_scores: the same as ``scores`` for each channel by itself, as ``psnr[DAPI]``.
     """
 
     scores: dict[str, list[float]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
+    channel_scores: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         by = "ssim" if "ssim" in self.scores else next(iter(self.scores), None)
@@ -41,20 +46,7 @@ class Evaluation(EvaluationRecord):
     def table(self) -> str:
         """The table for a terminal, and below it what was left out and what to beware of."""
         shown = [row for row in self.rows if not row.skipped]
-        bounds = list(dict.fromkeys(name for row in shown for name in row.bounds))
-        head = ["metric", "value", "95 % interval", *bounds, "better"]
-        lines = [
-            [
-                f"{row.label}{f' ({row.unit})' if row.unit else ''}{' *' if row.caution else ''}",
-                f"{row.value:.4f}",
-                f"[{row.low:.4f}, {row.high:.4f}]" if row.low is not None and row.high is not None else "-",
-                *(f"{row.bounds[name]:.4f}" if name in row.bounds else "-" for name in bounds),
-                {"one": "nearest to 1"}.get(row.better, row.better),
-            ]
-            for row in shown
-        ]
-        widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
-        written = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [head, *lines]]
+        written = _aligned(*_cells([((), row) for row in shown], ()))
         if not shown:
             written = ["none of the metrics could be computed (with --require METRIC that is an error, exit code 3):"]
         if any(row.metric == "psnr" and "target itself" in row.bounds for row in shown):
@@ -64,6 +56,12 @@ class Evaluation(EvaluationRecord):
             for row in self.rows:
                 reasons.setdefault(getattr(row, key), []).append(row.label)
             written += [f"{mark}{', '.join(dict.fromkeys(labels))}: {reason}" for reason, labels in reasons.items() if reason]
+        of_channels = [((channel.name,), row) for channel in self.channels for row in channel.rows if not row.skipped]
+        if of_channels:
+            few = of_channels[:MOST_LINES]
+            written += ["", *_aligned(*_cells(few, ("channel",)))]
+            if len(few) < len(of_channels):
+                written.append(f"and {len(of_channels) - len(few)} more lines, which {FILE} has (--out DIR writes it; --json prints it)")
         return "\n".join(map(printable, written))
 
     def extremes(self, by: str, count: int = 3) -> tuple[list[str], list[str]]:
@@ -81,8 +79,9 @@ class Evaluation(EvaluationRecord):
         """One line per image."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["name", *self.scores])
-        writer.writerows([name, *(f"{values[index]:.6g}" for values in self.scores.values())] for index, name in enumerate(self.names))
+        columns = {**self.scores, **self.channel_scores}
+        writer.writerow(["name", *columns])
+        writer.writerows([name, *(f"{values[index]:.6g}" for values in columns.values())] for index, name in enumerate(self.names))
         return text.getvalue()
 
     def save(self, folder: Path) -> None:
@@ -91,6 +90,29 @@ class Evaluation(EvaluationRecord):
         self.files = {PER_IMAGE: digest(table, folder / PER_IMAGE)}
         self.write(folder)
         write_atomically(folder / PER_IMAGE, table)
+
+
+def _cells(rows: Sequence[tuple[tuple[str, ...], Row]], before: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
+    """The head of a table and the cells of its lines; ``before`` is the head of what stands before the metric in each."""
+    bounds = list(dict.fromkeys(name for _, row in rows for name in row.bounds if not before or name in FLOORS))
+    head = [*before, "metric", "value", "95 % interval", *bounds, "better"]
+    lines = [
+        [
+            *first,
+            f"{row.label}{f' ({row.unit})' if row.unit else ''}{' *' if row.caution else ''}",
+            f"{row.value:.4f}",
+            f"[{row.low:.4f}, {row.high:.4f}]" if row.low is not None and row.high is not None else "-",
+            *(f"{row.bounds[name]:.4f}" if name in row.bounds else "-" for name in bounds),
+            {"one": "nearest to 1"}.get(row.better, row.better),
+        ]
+        for first, row in rows
+    ]
+    return head, lines
+
+
+def _aligned(head: list[str], lines: list[list[str]]) -> list[str]:
+    widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [head, *lines]]
 
 
 def prepare_place(out: Path, overwrite: bool = False, run: Path | None = None) -> None:

@@ -27,6 +27,7 @@ _RENAMED = {"against": "target_images", "truth": "paired"}
 FILE, PER_IMAGE, PANELS = "evaluation.json", "per_image.csv", "panels"
 SOURCE_COPIED, MEAN_TARGET = "source copied", "mean training target"
 """The bounds: what outputs score that need no translator."""
+FLOORS = (SOURCE_COPIED, MEAN_TARGET)
 SIDES = ("source", "generated", "target")
 OF_FILES = "files"
 """The ``checkpoint`` of an evaluation of two folders: nothing is known of a translator."""
@@ -110,6 +111,28 @@ class Panel:
     def to_dict(self) -> dict[str, Any]:
         """As the file has it: sides that were not kept are absent."""
         return {key: value for key, value in vars(self).items() if key not in SIDES or value is not None}
+
+
+@dataclass(frozen=True)
+class ChannelScores:
+    """The scores of one channel by itself, where channels are measurements of their own and not the colours of a photo.
+
+    Attributes:
+        name: of the channel; ``channel 1`` and so on where nobody has named it.
+        rows: as in the table of all channels, with the same bounds.
+    """
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ChannelScores:
+        """From an entry of ``channels``; a value of the wrong type counts as absent."""
+        return cls(_text(values.get("name")), [Row.from_dict(entry) for entry in map(_mapping, _list(values.get("rows"))) if entry])
+
+    def column(self, metric: str) -> str:
+        """What ``per_image.csv`` calls a metric of this channel."""
+        return f"{metric}[{self.name}]"
 
 
 @dataclass
@@ -201,17 +224,22 @@ class EvaluationRecord:
         about: how it was made.
         panels: pictures kept for reports.
         files: the SHA-256 of the tables beside the file, by which they are known as ours.
+        channels: the scores channel by channel; empty for photos, and in files of version 0.1.0.
     """
 
     rows: list[Row]
     about: Facts
     panels: list[Panel] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    channels: list[ChannelScores] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as the file holds them: what is not finite is None, for JSON has no word for it."""
         rows = [dataclasses.asdict(row) for row in self.rows]
-        values = {"version": VERSION, **self.about.to_dict(), "rows": rows, "panels": [panel.to_dict() for panel in self.panels]}
+        values = {"version": VERSION, **self.about.to_dict(), "rows": rows}
+        if self.channels:
+            values["channels"] = [dataclasses.asdict(channel) for channel in self.channels]
+        values["panels"] = [panel.to_dict() for panel in self.panels]
         return {key: to_json_values(value) for key, value in values.items()}
 
     @classmethod
@@ -224,12 +252,20 @@ class EvaluationRecord:
         version = _whole(values.get("version")) or 1
         if version > VERSION:
             raise UserError(f"it is of version {version}, written by a newer program, and {VERSION} is the newest known here")
-        rows, panels = ([entry for entry in map(_mapping, _list(values.get(key))) if entry] for key in ("rows", "panels"))
-        if max(len(rows), len(panels)) > MOST_ROWS:
-            raise UserError(f"it holds {len(rows):,} rows and {len(panels):,} panels, and {MOST_ROWS:,} are the most")
-        facts = {key: value for key, value in values.items() if key not in ("version", "rows", "panels", FILES, KEY)}
+        lists = ("rows", "panels", "channels")
+        rows, panels, channels = ([entry for entry in map(_mapping, _list(values.get(key))) if entry] for key in lists)
+        if max(map(len, (rows, panels, channels))) > MOST_ROWS:
+            counts = f"{len(rows):,} rows, {len(panels):,} panels and {len(channels):,} channels"
+            raise UserError(f"it holds {counts}, and {MOST_ROWS:,} are the most")
+        facts = {key: value for key, value in values.items() if key not in ("version", *lists, FILES, KEY)}
         files = {name: _text(digest) for name, digest in _mapping(values.get(FILES)).items()}
-        return cls([Row.from_dict(row) for row in rows], Facts.from_dict(facts), [Panel.from_dict(panel) for panel in panels], files)
+        return cls(
+            [Row.from_dict(row) for row in rows],
+            Facts.from_dict(facts),
+            [Panel.from_dict(panel) for panel in panels],
+            files,
+            [ChannelScores.from_dict(channel) for channel in channels],
+        )
 
     @classmethod
     def read(cls, folder: Path) -> EvaluationRecord:

@@ -90,6 +90,7 @@ class LabHistogram(AccumulatedMetric):
     label = "Lab histogram"
     better: ClassVar[Better] = "higher"
     pairs: ClassVar[bool] = False
+    of_colour: ClassVar[bool] = True
     values: ClassVar = {
         "lab_histogram_l": "Lab histogram, L",
         "lab_histogram_a": "Lab histogram, a",

@@ -191,6 +191,7 @@ class FID(FrechetMetric):
     label = "FID"
     better: ClassVar[Better] = "lower"
     needs = "weights"
+    of_colour: ClassVar[bool] = True
     fewest = FID_IMAGES
 
     def __init__(self, resize: Literal["tf1", "clean"] = "tf1") -> None:
@@ -257,6 +258,7 @@ class KID(KernelMetric):
     label = "KID x 1,000"
     better: ClassVar[Better] = "lower"
     needs = "weights"
+    of_colour: ClassVar[bool] = True
 
     def __init__(self, resize: Literal["tf1", "clean"] = "tf1") -> None:
         super().__init__(inception(resize))
@@ -303,6 +305,7 @@ class PRDC(FeatureMetric):
     label = "precision, recall, density, coverage"
     better: ClassVar[Better] = "higher"
     needs = "weights"
+    of_colour: ClassVar[bool] = True
     values: ClassVar = {"precision": "Precision", "recall": "Recall", "density": "Density", "coverage": "Coverage"}
 
     def __init__(self, neighbours: PositiveInt = 5, resize: Literal["tf1", "clean"] = "tf1") -> None:

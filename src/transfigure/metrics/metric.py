@@ -64,6 +64,7 @@ class Metric(ABC):
         bounded_by: the outputs that need no translator and are worth comparing with (see ``evaluation.evaluate``).
         pairs: whether a target must be what its source should become; else it may be any image of the target domain.
         takes_mask: whether nothing outside the context's mask touches its value; else it is skipped where there is a mask.
+        of_colour: whether it sees three channels as red, green and blue, so that others mean nothing to it.
     """
 
     name: ClassVar[str]
@@ -76,6 +77,7 @@ class Metric(ABC):
     bounded_by: ClassVar[tuple[str, ...]] = ("source copied", "mean training target")
     pairs: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = False
+    of_colour: ClassVar[bool] = False
 
     @abstractmethod
     def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:

@@ -94,6 +94,7 @@ class PerceptualMetric(ImageMetric):
     perfect = 0.0
     better: ClassVar[Better] = "lower"
     needs = "weights"
+    of_colour: ClassVar[bool] = True
     chunk_size = 16
     heads_label: ClassVar[str]
     smallest_input = 1

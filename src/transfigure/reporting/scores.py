@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,13 @@ class PanelFiles:
 
 @dataclass(frozen=True)
 class EvaluationView:
-    """An evaluation as a page shows it, with the scores of single images (finite ones only)."""
+    """An evaluation as a page shows it, with the scores of single images (finite ones only) and of single channels."""
 
     about: Facts
     scores: list[Score]
     panels: list[PanelFiles]
     per_image: dict[str, list[float]]
+    channels: list[tuple[str, list[Score]]] = field(default_factory=list)
 
     @property
     def ranking(self) -> str:
@@ -107,7 +108,13 @@ class EvaluationView:
             return None
         per_image = _per_image(folder / PER_IMAGE, notes)
         scores = [Score(**vars(row), whole=per_image is not None and row.metric not in per_image) for row in record.rows]
-        return cls(record.about, scores, [_files_of(folder, panel) for panel in record.panels], per_image or {})
+        channels, of_channels = [], set()
+        for channel in record.channels:
+            named = [replace(row, label=f"{channel.name}: {row.label}") for row in channel.rows]
+            channels.append((channel.name, [Score(**vars(row)) for row in named]))
+            of_channels |= {channel.column(row.metric) for row in channel.rows}
+        of_images = {name: values for name, values in (per_image or {}).items() if name not in of_channels}
+        return cls(record.about, scores, [_files_of(folder, panel) for panel in record.panels], of_images, channels)
 
 
 def read_json(path: Path, notes: list[str]) -> Entry | None:

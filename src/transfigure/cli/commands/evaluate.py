@@ -40,6 +40,7 @@ OF_FOLDERS = {
     "labels": _IN_DATA,
     "unpaired": _IN_DATA,
     "alpha": "for a model use --data.alpha",
+    "channel_names": "for a model use --data.target_channel_names",
     "ignore-orientation": "for a model use --data.orientation ignore",
 }
 """Flags of two folders, and what a model has in their place."""
@@ -69,6 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unpaired", action="store_true", help="the folders are two sets: compare distributions only")
     add_alpha(parser, "in the folders")
     add_ignore_orientation(parser)
+    parser.add_argument(
+        "--channel_names",
+        metavar="A,B",
+        help="what the channels in the folders are called, in their order (default: what the files say); red,green,blue are a photo's",
+    )
     add_split(parser)
     parser.add_argument("--metrics", metavar="A,B", help="default: all; those that lack weights or a segmenter say so")
     parser.add_argument("--require", metavar="A,B", help="metrics that must not be skipped (else exit code 3)")
@@ -151,6 +157,7 @@ def _folders(options: argparse.Namespace, overrides: dict[str, Any], common: dic
         alpha=options.alpha,
         orientation=orientation(options),
         mask=options.mask,
+        channel_names=split_names(options.channel_names) or None,
         **common,
     )
 

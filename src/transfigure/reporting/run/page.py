@@ -31,7 +31,7 @@ from ..scores import EvaluationView, PanelFiles, Score, mapping
 from ..shell import fill
 from . import words
 from .animation import animation, spread
-from .table import NO_MODEL, evaluated, table
+from .table import NO_MODEL, channel_table, channels_said, evaluated, table
 
 BUDGET = 4_500_000
 """Bytes of pictures on a page. If the first of LEVELS (longest side in pixels, JPEG quality) weighs more, the next is tried."""
@@ -163,6 +163,8 @@ def render(files: RunFiles) -> str:
         gallery=gallery,
         moving=moving,
         table=table(files.evaluation),
+        by_channel=channel_table(files.evaluation),
+        channels_said=channels_said(files.evaluation),
         evaluated=evaluated(files.evaluation),
         scored_with_care=files.evaluation.about.notes if files.evaluation else [],
         histograms=list(histograms(files.evaluation)),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...data.value_range import share
-from ...evaluation.schema import OF_FILES
+from ...evaluation.schema import MEAN_TARGET, OF_FILES
 from ...progress import duration
 from ..formatting import ARROWS, MEANINGS, decimals, plain, short_hash, to_places
 from ..placement import Placement
@@ -14,6 +14,8 @@ from ..scores import CEILINGS, EvaluationView, Score
 from . import words
 
 NO_MODEL = "no model: image files were compared"
+MOST_LINES = 60
+"""Of the scores of single channels."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,31 @@ def table(evaluation: EvaluationView | None) -> ScoreTable:
         _by_reason(evaluation.scores, lambda score: score.skipped),
         [_origin(score, evaluation) for score in shown],
     )
+
+
+def channel_table(evaluation: EvaluationView | None) -> ScoreTable:
+    """The scores of single channels, each channel's together; at most :data:`MOST_LINES` of them."""
+    if evaluation is None:
+        return ScoreTable()
+    shown = [score for _, scores in evaluation.channels for score in scores if not score.skipped][:MOST_LINES]
+    names = list(dict.fromkeys(name for score in shown for name in score.bounds if name not in CEILINGS))
+    return ScoreTable([_line(score) for score in shown], names)
+
+
+def channels_said(evaluation: EvaluationView | None) -> str:
+    """What stands below that table: how many channels are better than their mean image, and how many lines are left out."""
+    if evaluation is None or not evaluation.channels:
+        return ""
+    known = [score for _, scores in evaluation.channels for score in scores if score.value is not None]
+    compared = [score for score in known if score.bounds.get(MEAN_TARGET) is not None]
+    beaten = sum(MEAN_TARGET in score.beaten_by() for score in compared)
+    sentences = ["Each channel scored by itself, as the whole image is above."]
+    if compared:
+        ahead = f"{len(compared) - beaten} of {len(compared)}" if beaten else f"All {len(compared)}"
+        sentences.append(f"{ahead} scores are at least as good as those of the mean training target.")
+    if len(known) > MOST_LINES:
+        sentences.append(f"The first {MOST_LINES} of {len(known)} lines are shown; evaluation.json has all.")
+    return " ".join(sentences)
 
 
 def evaluated(evaluation: EvaluationView | None) -> str:
