@@ -23,6 +23,7 @@ from transfigure.data.layouts import manifest, recognise, side_by_side, unpaired
 from transfigure.data.layouts import two_folders as pairs_of
 from transfigure.data.open import find_records, resolve_data
 from transfigure.data.pairing import match
+from transfigure.data.pictures import find_pictures
 from transfigure.errors import UserError
 from transfigure.evaluation.evaluate import evaluate
 from transfigure.evaluation.folders import evaluate_folders, statistics_of
@@ -79,7 +80,7 @@ def test_c04_two_outputs_that_some_systems_take_for_one(here: Path) -> None:
     if len(list(folder.iterdir())) < 2:
         pytest.skip("this file system takes them for one already")
     with pytest.raises(UserError, match="differ only in how accents are stored"):
-        plan_outputs(find_images(folder).files, folder, here / "out", "png", lambda path: None)
+        plan_outputs(find_pictures(folder), here / "out", "png", lambda path: None)
 
 
 # ---- c05 -------------------------------------------------------------------------------------------------------------------------

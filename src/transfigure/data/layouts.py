@@ -621,6 +621,36 @@ def _read_manifest(file: Path, way_out: str = "") -> Collection:
     return Collection(splits)
 
 
+def listed_pictures(file: Path, columns: Sequence[str]) -> tuple[list[str], list[FilePicture]]:
+    """The pictures in one column of a manifest, which may have that column alone: what each is called, and where it is read from.
+
+    Args:
+        file: a CSV, TSV or JSONL file; paths are relative to it, and several files of one picture are a list, or separated by ``;``.
+        columns: the name of the column; of several the first that it has, and of the names in use for the first of them any.
+
+    Raises:
+        UserError: it cannot be read, has no such column, a line is incomplete, or files that it names do not exist.
+    """
+    rows = list(_rows(file))
+    if not rows:
+        raise UserError(f"{file} lists no pictures: write one line for each, with the column {columns[0]}")
+    at = {"source": 0, "target": 1}.get(columns[0])
+    usual = () if at is None else tuple(pair[at] for pair in _COLUMNS)
+    column = next((name for name in (*columns, *usual) if name in rows[0][1]), None)
+    if column is None:
+        raise UserError(f"{file} has the columns {', '.join(rows[0][1]) or '(none)'}: it needs {columns[0]} (and, if you like, name)")
+    look = _Lookup(file.parent)
+    stacks = [_paths(file, number, row, column, look) for number, row in rows]
+    gone = [f"{path} (line {number})" for (number, _), paths in zip(rows, stacks) for path in paths if not _is_file(path)]
+    if gone:
+        raise UserError(
+            f"{file} names {counted(len(gone), 'file')} that {'does' if len(gone) == 1 else 'do'} not exist: {listed(gone)}; paths are "
+            f"taken relative to {file.parent.absolute()}"
+        )
+    names = _names([""] * len(rows), [_text(row, "name") for _, row in rows], [paths[0] for paths in stacks])
+    return names, [FilePicture(tuple(map(str, paths))) for paths in stacks]
+
+
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers and what the lines hold, with column names in small letters."""
     try:

@@ -82,15 +82,20 @@ class FilePicture:
         """
         return self.examine(alpha)[0]
 
-    def examine(self, alpha: Alpha = "refuse") -> tuple[Array, FileFacts]:
-        """As :meth:`read`, and what the (first) file says of itself; the channels of several files have those files' names."""
-        whole, facts = self._whole(alpha)
+    def examine(self, alpha: Alpha = "refuse", flag: str = "--data.alpha") -> tuple[Array, FileFacts]:
+        """As :meth:`read`, and what the (first) file says of itself; the channels of several files have those files' names.
+
+        Args:
+            alpha: what to do with transparency.
+            flag: what a refusal of transparency names.
+        """
+        whole, facts = self._whole(alpha, flag)
         if self.half is None:
             return whole, facts
         return images.split_halves(whole, self.paths[0])[self.half == "right"], facts
 
-    def _whole(self, alpha: Alpha) -> tuple[Array, FileFacts]:
-        found = [images.examine(path, alpha, self.orientation, "--data.alpha") for path in self.paths]
+    def _whole(self, alpha: Alpha, flag: str = "--data.alpha") -> tuple[Array, FileFacts]:
+        found = [images.examine(path, alpha, self.orientation, flag) for path in self.paths]
         first, facts = found[0]
         if len(found) == 1:
             return first, facts

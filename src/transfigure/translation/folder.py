@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, NoReturn, TypedDict
 
 from ..data.file_facts import Orientation
@@ -14,6 +14,8 @@ from ..data.formats.metadata import Keep
 from ..data.images import Alpha, can_be_written, kind_of
 from ..data.ownership import is_ours
 from ..data.pairing import listed
+from ..data.pairs import FilePicture
+from ..data.pictures import FoundPictures
 from ..errors import Missing, UserError
 from ..progress import say
 from ..wording import counted, said_once
@@ -72,12 +74,11 @@ class Written(list[Path]):
 FORMATS = ("png", "jpg", "webp", "tif", "bmp", "same")
 
 
-def plan_outputs(files: Sequence[Path], source: Path, output: Path, format: str, check: Callable[[Path], None]) -> dict[Path, Path]:
+def plan_outputs(found: FoundPictures, output: Path, format: str, check: Callable[[Path], None]) -> dict[Path, FilePicture]:
     """The input of each file that will be written, before anything is: same names below another folder.
 
     Args:
-        files: the inputs, all below ``source``.
-        source: the folder they are in.
+        found: the inputs.
         output: the folder to write.
         format: one of :data:`FORMATS`; ``same`` keeps each input's own, if it can be written.
         check: called with each file to be written; raises UserError if its format cannot hold the images.
@@ -87,27 +88,30 @@ def plan_outputs(files: Sequence[Path], source: Path, output: Path, format: str,
     """
     if format not in FORMATS:
         raise UserError(f"format {format!r} is not one of {', '.join(FORMATS)}")
-    if real_path(output).is_relative_to(real_path(source)):
+    if found.folder is not None and real_path(output).is_relative_to(real_path(found.folder)):
         raise UserError(
-            f"the output {output} lies inside the input {source}: its pictures would be translated next time; choose another folder"
+            f"the output {output} lies inside the input {found.folder}: its pictures would be translated next time; choose another folder"
         )
-    inputs = {real_path(file) for file in files}
-    outputs: dict[Path, Path] = {}
-    spellings: dict[str, Path] = {}
-    for file in files:
-        relative = file.relative_to(source)
-        written = output / relative.with_suffix(suffix_of(file, format, check))
+    inputs = {real_path(file) for picture in found.pictures for file in picture.paths}
+    outputs: dict[Path, FilePicture] = {}
+    spellings: dict[str, str] = {}
+    for index, picture in enumerate(found.pictures):
+        stem = PurePath(found.stem(index))
+        if stem.is_absolute() or ".." in stem.parts or not stem.name:
+            raise UserError(f"{found.place} calls a picture {str(stem)!r}, which leads out of {output}: give it a plain name")
+        written = output / stem.with_name(f"{stem.name}{suffix_of(picture.paths[0], format, check)}")
         if written in outputs:
-            way_out = "rename one" if format == "same" else "use --format same, or rename one"
-            raise UserError(f"{outputs[written]} and {file} would both be written as {written}: {way_out}")
-        if (other := spellings.setdefault(composed(str(written)), file)) != file:
+            way_out = "rename one" if format == "same" or not found.suffixes else "use --format same, or rename one"
+            raise UserError(f"{outputs[written].label} and {picture.label} would both be written as {written}: {way_out}")
+        if (other := spellings.setdefault(composed(str(written)), picture.label)) != picture.label:
             raise UserError(
-                f"the names of {other} and {file} differ only in how accents are stored, which some systems take for one file: rename one"
+                f"the names of {other} and {picture.label} differ only in how accents are stored, which some systems take for one file: "
+                "rename one"
             )
         if real_path(written) in inputs:
             raise UserError(f"{written} is one of the images to be translated, which would be lost: choose another output folder")
         check(written)
-        outputs[written] = file
+        outputs[written] = picture
     return outputs
 
 
@@ -124,9 +128,9 @@ def suffix_of(file: Path, format: str, check: Callable[[Path], None]) -> str:
     return ".png"
 
 
-def other_formats(outputs: Mapping[Path, Path]) -> str:
+def other_formats(outputs: Mapping[Path, FilePicture]) -> str:
     """A note, for ``--format same``, if some inputs are of a format that is read and not written."""
-    other = [(image, file) for file, image in outputs.items() if not can_be_written(image)]
+    other = [(picture.paths[0], file) for file, picture in outputs.items() if not can_be_written(picture.paths[0])]
     if not other:
         return ""
     (image, file), kinds = other[0], sorted({image.suffix.lower() or "no suffix" for image, _ in other})
@@ -155,20 +159,21 @@ def neighbours(outputs: Iterable[Path], output: Path) -> str:
     )
 
 
-def raise_failures(failed: Mapping[Path, UserError | Missing], source: Path, written: Written) -> NoReturn:
+def raise_failures(failed: Mapping[str, UserError | Missing], folder: Path | None, written: Written) -> NoReturn:
     """One sentence about all files that failed; where they are several, the others' own reasons on lines before it.
 
     Args:
-        failed: the inputs that could not be translated, and why.
-        source: the folder they are in.
+        failed: the inputs that could not be translated, by their labels, and why.
+        folder: the folder they are in, if they are in one.
         written: what became of the others.
 
     Raises:
         UserError: always, unless
         Missing: all that those files lack is an optional package.
     """
-    errors, names = list(failed.values()), [file.relative_to(source).as_posix() for file in failed]
-    for line in said_once((str(error), [str(file)]) for file, error in failed.items())[1:20]:  # the first is in the sentence below
+    errors = list(failed.values())
+    names = list(failed) if folder is None else [Path(file).relative_to(folder).as_posix() for file in failed]
+    for line in said_once((str(error), [file]) for file, error in failed.items())[1:20]:  # the first is in the sentence below
         say(line)
     good, skipped = len(written), len(written.skipped)
     others = f"the other {good} could" if not skipped else f"{good} could, {skipped} {'was' if skipped == 1 else 'were'} there already"

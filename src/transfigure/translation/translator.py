@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -22,9 +23,11 @@ from .. import memory
 from ..data import images
 from ..data.file_facts import FileFacts, Orientation, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
-from ..data.folder import find_images
 from ..data.formats.metadata import Metadata, is_sealed, unsealed
 from ..data.ownership import check_outputs
+from ..data.pairing import listed
+from ..data.pairs import FilePicture
+from ..data.pictures import as_one, find_pictures
 from ..data.value_range import NATURAL_RANGE, TYPES, Watch, if_of_type, outside
 from ..errors import Missing, UserError
 from ..interop import hub
@@ -35,6 +38,7 @@ from .devices import PRECISIONS, Precision
 from .engines.base import GraphEngine, InferenceEngine
 from .engines.torch import TorchEngine
 from .exported_network import ExportedGenerator
+from .file_stacks import refuse_single_files
 from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
 from .footprint import Footprint
 from .network import TrainedNetwork, fits, run
@@ -52,10 +56,15 @@ _SCALE = "scale its values as those of the training images were, and replace wha
 
 @dataclass(frozen=True)
 class FileToTranslate:
-    """An image file, and the one it becomes."""
+    """An image file, or several that are one image, and the one it becomes."""
 
-    source: Path
+    picture: FilePicture
     output: Path
+
+    @property
+    def source(self) -> Path:
+        """The (first) file."""
+        return self.picture.paths[0]
 
 
 @dataclass(frozen=True)
@@ -460,28 +469,41 @@ class Translator:
         """Translate an image file into an image file, whose suffix chooses its format.
 
         Args:
-            source: the image.
+            source: the image; or a pattern of several files that are one image, such as ``cell_z{00..12}.png``.
             output: the image to write, of a format that can hold what the model makes.
             keywords: ``alpha``, ``half``, ``metadata``, ``overwrite`` and ``orientation``, see :class:`.folder.FileOptions`.
 
         Raises:
             UserError: the file cannot be read, does not fit the model, or the output cannot be written, is there already, or is a link.
         """
-        source, output, options = Path(source), Path(output), FileOptions(**keywords)
-        self.check_output(output)
-        if output.exists() and source.exists() and output.samefile(source):
-            raise UserError(f"{output} is the image to be translated, which would be lost: choose another output")
-        check_outputs([output], options.overwrite)
-        options = self.choose_half([source], options)
-        watch = self._watch()
-        self._translate(source, output, options, self._maker(options), watch)
-        self._say_of(watch)
+        self._translate_one(as_one([source]), Path(output), FileOptions(**keywords))
 
-    def _translate(self, source: Path, output: Path, options: FileOptions, maker: str, watch: PictureWatch) -> None:
-        file = FileToTranslate(source, output)
+    def translate_files(self, sources: Sequence[str | Path], output: str | Path, **keywords: Unpack[FileKeywords]) -> None:
+        """Translate several files that are one image, whose channels are theirs in this order, into an image file.
+
+        Args:
+            sources: the files.
+            output: the image to write, of a format that can hold what the model makes.
+            keywords: as for :meth:`translate_file`.
+
+        Raises:
+            UserError: as :meth:`translate_file`; or they differ in size or type.
+        """
+        self._translate_one(as_one(sources), Path(output), FileOptions(**keywords))
+
+    def _translate_one(self, picture: FilePicture, output: Path, options: FileOptions) -> None:
+        self.check_output(output)
+        if output.exists() and any(file.exists() and output.samefile(file) for file in picture.paths):
+            which = "the image" if len(picture.files) == 1 else "one of the images"
+            raise UserError(f"{output} is {which} to be translated, which would be lost: choose another output")
+        check_outputs([output], options.overwrite)
+        refuse_single_files(self.config, [picture], picture.label)
+        options = self.choose_half(picture.paths[:1], options)
+        watch, file = self._watch(), FileToTranslate(picture, output)
         with self._naming(file):
             tensor = self._prepared(self._read(file, options), watch)
-            self._write(file, self.translate_tensor(tensor[None])[0], options, maker)
+            self._write(file, self.translate_tensor(tensor[None])[0], options, self._maker(options, picture))
+        self._say_of(watch)
 
     def read_tensor(self, file: Path, options: FileOptions | None = None) -> Tensor:
         """An image file as the generator sees it, ``[C, H, W]`` in [-1, 1].
@@ -489,21 +511,21 @@ class Translator:
         Raises:
             UserError: it cannot be read, or does not fit the model.
         """
-        wanted = FileToTranslate(file, file)
+        wanted = FileToTranslate(as_one([file]), file)
         with self._naming(wanted):
             return self._prepared(self._read(wanted, options or FileOptions()), self._watch())
 
     def _read(self, file: FileToTranslate, options: FileOptions) -> ReadImage:
         with self._naming(file):
             self._check_file(file.source, options)
-            array, facts = images.examine(file.source, options.alpha, self._orientation(options))
+            array, facts = replace(file.picture, orientation=self._orientation(options)).examine(options.alpha, "--alpha")
             half = images.split_halves(array, file.source)[options.half == "right"] if options.half is not None else array
             return ReadImage(file, array, half, facts)
 
     def _prepared(self, read: ReadImage, watch: PictureWatch) -> Tensor:
-        source, array, facts = read.file.source, read.array, read.facts
+        source, array, facts = read.file.picture.label, read.array, read.facts
         with self._naming(read.file):
-            watch.look(str(source), read.whole, facts)
+            watch.look(source, read.whole, facts)
             known = if_of_type(self.config.source.value_range, self.config.source.dtype, array.dtype.name)
             if reason := outside(array, known, facts.no_data):
                 raise UserError(f"{source} {reason}: {_SCALE}")
@@ -541,9 +563,9 @@ class Translator:
         try:
             yield
         except UserError as error:
-            if str(file.source) in str(error) or str(file.output) in str(error):
+            if any(str(path) in str(error) for path in (*file.picture.paths, file.output)):
                 raise
-            raise UserError(f"{file.source}: {error}") from error
+            raise UserError(f"{file.picture.label}: {error}") from error
 
     def choose_half(self, files: Sequence[Path], options: FileOptions) -> FileOptions:
         """The options with no half where whole images are asked for. A model of side-by-side pairs is not given pairs unasked.
@@ -625,10 +647,11 @@ class Translator:
         batch: int = 1,
         **keywords: Unpack[FileKeywords],
     ) -> Written:
-        """Translate every image below a folder, in natural order, each by itself: same names, any number.
+        """Translate every image of a folder, in natural order, each by itself: same names, any number.
 
         Args:
-            source: the folder; sub-folders are kept.
+            source: the folder; sub-folders are kept. Or a pattern of several files that are one image each, such as
+                ``cells/{name}_z{00..12}.png``; or a manifest (``.csv``, ``.tsv``, ``.jsonl``) with a column ``source``.
             output: the folder to write; created if absent, and not inside ``source``.
             format: of the files written (``png``, ``jpg``, ``webp``, ``tif``, ``bmp``), or ``same`` as each input where that can be
                 written; None is ``png``, or ``tif`` (and a line that says so) for a model whose images a PNG cannot hold.
@@ -649,32 +672,33 @@ class Translator:
                 not write, or is a link; at the end: the files that could not be translated (all others have been).
             Missing: likewise at the end, if all that those files lack is an optional package.
         """
-        found, output, options = find_images(source), Path(output), FileOptions(**keywords)
-        source, files = found.folder, found.files
+        found, output, options = find_pictures(source, self._columns), Path(output), FileOptions(**keywords)
         for note in [] if quiet or self.quiet else found.notes:
             say(f"note: {note}")
-        outputs = plan_outputs(files, source, output, format or self.usual_format(quiet), self.check_output)
+        refuse_single_files(self.config, found.pictures, found.place)
+        outputs = plan_outputs(found, output, format or self.usual_format(quiet), self.check_output)
         check_outputs(outputs, options.overwrite, below=output)
-        options = self.choose_half(files, options)
+        options = self.choose_half(found.files, options)
         check_writable_folder(output)
         translator = replace(self, quiet=quiet or self.quiet)
         for note in [] if translator.quiet else (other_formats(outputs) if format == "same" else "", neighbours(outputs, output)):
             if note:
                 say(f"note: {note}")
-        written, maker = Written(inputs=len(files)), self._maker(options)
+        written, orientation = Written(inputs=len(found.pictures)), self._orientation(options)
+        makers = functools.cache(lambda picture: self._maker(options, picture))
+        usual = makers(None)
+        maker_of = {picture: makers(picture) if len(picture.files) > 1 else usual for picture in outputs.values()}
         if skip_existing:
-            written.skipped = [
-                file for file, image in outputs.items() if _is_done(image, file, maker, options.half, self._orientation(options))
-            ]
+            written.skipped = [file for file, one in outputs.items() if _is_done(one.paths, file, maker_of[one], options.half, orientation)]
             done = set(written.skipped)
-            outputs = {file: image for file, image in outputs.items() if file not in done}
-        failed: dict[Path, UserError | Missing] = {}
+            outputs = {file: one for file, one in outputs.items() if file not in done}
+        failed: dict[str, UserError | Missing] = {}
         watch = translator._watch()
         results = overlapped(
-            [FileToTranslate(image, file) for file, image in outputs.items()],
+            [FileToTranslate(picture, file) for file, picture in outputs.items()],
             read=lambda file: translator._read(file, options),
             run=lambda files: list(translator.translate_tensor(torch.stack([translator._prepared(file, watch) for file in files]))),
-            write=lambda file, output: translator._write(file, output, options, maker),
+            write=lambda file, output: translator._write(file, output, options, maker_of[file.picture]),
             kind=lambda file: file.array.shape,
             batch=batch if translator.engine.exact_batches else 1,
             errors=(UserError, Missing),
@@ -682,20 +706,29 @@ class Translator:
         with closing(results):
             for file, error in track(results, len(outputs), "translate", quiet=quiet):
                 if isinstance(error, UserError | Missing):
-                    failed[file.source] = error
+                    failed[file.picture.label] = error
                     continue
                 written.append(file.output)
                 if on_file is not None:
                     on_file(file.output)
         translator._say_of(watch)
         if failed:
-            raise_failures(failed, source, written)
+            raise_failures(failed, found.folder, written)
         return written
 
-    def _maker(self, options: FileOptions) -> str:
-        """A word that is the same for outputs of the same weights, run in the same way."""
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        """Where its sources stand in a manifest: in the second column, if it was trained on a manifest from B to A."""
+        data = (self.config.recipe or {}).get("data")
+        data = data if isinstance(data, dict) else {}
+        return ("target", "source") if data.get("kind") == "manifest" and data.get("direction") == "BtoA" else ("source",)
+
+    def _maker(self, options: FileOptions, picture: FilePicture | None = None) -> str:
+        """A word that is the same for outputs of the same weights, run in the same way; and of the same files where several are one."""
         engine = [self.engine.name, self.engine.precision, _NOISE]
-        how = json.dumps([asdict(self.inference), options.alpha, options.half, self._orientation(options), self._weights(), engine])
+        several = [[path.name for path in picture.paths]] if picture is not None and len(picture.files) > 1 else []
+        read = options.alpha, options.half, self._orientation(options)
+        how = json.dumps([asdict(self.inference), *read, self._weights(), engine, *several])
         return f"model-{hashlib.sha256(how.encode()).hexdigest()[:12]}"
 
     def _weights(self) -> str:
@@ -716,7 +749,11 @@ class Translator:
         return [(name, tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for name, tensor in state]
 
     def usual_format(self, quiet: bool = False) -> str:
-        """``png``, or ``tif`` where a PNG cannot hold what the model makes; that is said."""
+        """``png``, or ``tif`` where a PNG cannot hold what the model makes, or has no place for its channels' names; that is said."""
+        if names := self.config.target.names:
+            if not quiet:
+                say(f"note: the images are written as tif: a png has no place for the names of the channels ({listed(names, 8)})")
+            return "tif"
         try:
             self.check_output(Path("image.png"))
         except UserError:
@@ -736,15 +773,15 @@ def _is_double(file: Path, orientation: Orientation) -> bool:
     return size.width == 2 * size.height
 
 
-def _is_done(image: Path, output: Path, maker: str, half: str | None, orientation: Orientation) -> bool:
-    """Whether an output is there, whole, no older than the image, and what this maker would make of it, as far as can be seen."""
+def _is_done(files: Sequence[Path], output: Path, maker: str, half: str | None, orientation: Orientation) -> bool:
+    """Whether an output is there, whole, no older than the files, and what this maker would make of them, as far as can be seen."""
     try:
-        if image.stat().st_mtime_ns > output.stat().st_mtime_ns:
+        if max(file.stat().st_mtime_ns for file in files) > output.stat().st_mtime_ns:
             return False
         software = images.software(output) or ""
         if unsealed(software).split(" ")[-1] != maker or not is_sealed(output.read_bytes(), software):
             return False
-        size, generated = images.size_of(image, orientation), images.size_of(output)
+        size, generated = images.size_of(files[0], orientation), images.size_of(output)
     except (OSError, UserError, Missing):
         return False
     return (generated.height, generated.width) == (size.height, size.width // 2 if half is not None else size.width)

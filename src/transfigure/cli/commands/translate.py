@@ -1,4 +1,4 @@
-"""Translate a file, or a folder to a folder."""
+"""Translate a file, or a folder to a folder; several files may be one image."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ examples:
 
   transfigure translate runs/facades labels/ generated/
   transfigure translate runs/facades label.png facade.png --noise none
+  transfigure translate runs/stain 'raw/{name}_z{00..12}.png' stained/
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A model, what it reads and what it writes."""
     add_model(parser)
-    parser.add_argument("input", metavar="INPUT", help="an image or a folder of images")
+    parser.add_argument(
+        "input", metavar="INPUT", help="an image or a folder of images; '{name}_z{00..12}.png' for files that are one image; or a manifest"
+    )
     parser.add_argument("output", metavar="OUTPUT", help="the image or the folder to write")
     parser.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
     parser.add_argument("--half", choices=["left", "right", "none"], help="translate this half of side-by-side files; none: whole images")
@@ -58,20 +61,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Translate, and print what was written."""
     translator = open_model(options).set_precision(options.precision)
-    from ...data.folder import is_place
+    from ...data.file_patterns import FilePattern
+    from ...data.images import can_be_written
+    from ...data.pictures import is_pictures
     from ...translation.folder import FORMATS, suffix_of
 
     source, output = Path(options.input), Path(options.output)
-    if not os.path.lexists(source) and not is_place(source):
+    pattern = FilePattern.read(options.input)
+    if not os.path.lexists(source) and not is_pictures(options.input):
         raise UserError(f"{source} does not exist: give an image or a folder of images")
     how: FileKeywords = {"half": options.half, "alpha": options.alpha, "metadata": options.metadata, "overwrite": options.overwrite}
     if options.ignore_orientation:
         how["orientation"] = "ignore"
-    if is_place(source):
+    into_folder = output.is_dir() or options.output.endswith(("/", os.sep))
+    if is_pictures(options.input) and (pattern is None or pattern.has_name or into_folder or not output.suffix):
+        if not into_folder and can_be_written(output):
+            raise UserError(f"{options.input} may be any number of images, and {output} is one file: name a folder, such as {output.stem}/")
         try:
-            written = translator.translate_folder(
-                source, output, format=options.format, quiet=options.quiet, skip_existing=options.skip_existing, batch=options.batch, **how
-            )
+            ways = {"format": options.format, "skip_existing": options.skip_existing, "batch": options.batch}
+            written = translator.translate_folder(options.input, output, quiet=options.quiet, **ways, **how)
         except (KeyboardInterrupt, RunFailure):  # Ctrl-C, a signal, a full disk
             if not options.quiet:
                 say("note: the same command with --skip-existing goes on where this one ended")
@@ -81,11 +89,17 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         return 0
     if options.skip_existing:
         raise UserError(f"--skip-existing goes on with a folder, and {source} is one image: leave it out")
-    if output.is_dir() or options.output.endswith(("/", os.sep)):
-        output = output / f"{source.stem}{suffix_of(source, options.format or 'png', translator.check_output)}"
+    if into_folder:
+        output = output / f"{source.stem}{suffix_of(source, options.format or translator.usual_format(), translator.check_output)}"
+    elif not output.suffix:
+        usual = translator.usual_format(quiet=True)
+        raise UserError(
+            f"{output} has no suffix, which names the format of an image: write {output}.{options.format or usual} for a file, or "
+            f"{output}/ for a folder"
+        )
     elif options.format and options.format != "same" and output.suffix.lower() != f".{options.format}":
         raise UserError(f"--format {options.format} and the output {output} disagree: leave out one (formats: {', '.join(FORMATS)})")
-    translator.translate_file(source, output, **how)
+    translator.translate_file(options.input, output, **how)
     print_result(output)
     _go_on(options)
     return 0
