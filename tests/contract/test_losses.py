@@ -165,3 +165,37 @@ def test_the_docstring_has_a_source_a_blind_spot_and_help_for_every_option(kind:
         plain = kind_of in (int, float, bool, str)
         assert not plain or isinstance(parameter.default, kind_of)
         assert plain or get_origin(kind_of) in (Literal, tuple, type(int | None))
+
+
+def masked(generated: Tensor, target: Tensor, mask: Tensor) -> Batch:
+    n, _, height, width = target.shape
+    return Batch(image(3, 99, (height, width), n), target, tuple(f"pair {i}" for i in range(n)), mask=mask).with_fake(generated)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_does_not_count_has_no_gradient_and_no_say(name: str) -> None:
+    target, generated = image(3, 1), image(3, 0).requires_grad_()
+    mask = torch.zeros(2, 1, 24, 24, dtype=torch.bool)
+    mask[0, :, 4:20, 2:19], mask[1, :, :13, 9:] = True, True
+
+    def loss(fake: Tensor, what: Tensor | None) -> Tensor:
+        objective, batch = Objective([{"loss": name}]), masked(fake, target, what)
+        return objective.weighted_sum(objective.values(batch, **context(batch)), batch=batch)
+
+    value = loss(generated, mask)
+    (gradient,) = torch.autograd.grad(value, generated)
+    assert gradient.isfinite().all() and not gradient[~mask.expand_as(gradient)].any()
+    assert gradient[mask.expand_as(gradient)].any() or name == "ms_ssim"
+    assert torch.equal(loss(torch.where(mask, generated, -generated), mask), value)
+    assert loss(generated, torch.ones_like(mask)).item() == pytest.approx(loss(generated, None).item(), abs=1e-6)
+    assert loss(generated, torch.zeros_like(mask)).isfinite()
+
+
+@pytest.mark.parametrize("name", ["l1", "l2", "charbonnier", "cosine", "cosine_pixel"])
+def test_a_loss_inside_a_rectangle_is_that_of_the_pictures_cut_down_to_it(name: str) -> None:
+    target, generated = image(3, 1), image(3, 0)
+    mask = torch.zeros(2, 1, 24, 24, dtype=torch.bool)
+    mask[:, :, 4:20, 2:19] = True
+    objective = Objective([{"loss": name}])
+    cut = with_fake(generated[:, :, 4:20, 2:19], target[:, :, 4:20, 2:19])
+    assert objective.values(masked(generated, target, mask))[name].item() == pytest.approx(objective.values(cut)[name].item(), rel=1e-5)

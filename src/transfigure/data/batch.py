@@ -20,11 +20,13 @@ class Pair:
         source: float32 ``[C, H, W]`` in [-1, 1].
         target: float32 ``[C', H, W]`` in [-1, 1], the same H and W.
         name: what a person calls this pair; unique within its split.
+        mask: what counts, bool ``[1, H, W]``; None if everything does.
     """
 
     source: Tensor
     target: Tensor
     name: str
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Batch:
         target: ``[N, C', H, W]`` in [-1, 1].
         names: N names.
         output: the generator's output, ``[N, C', H, W]`` in [-1, 1], once there is one (see :meth:`with_fake`, :attr:`fake`).
+        mask: what counts, bool ``[N, 1, H, W]``; None if everything does.
     """
 
     source: Tensor
     target: Tensor
     names: tuple[str, ...]
     output: Tensor | None = None
+    mask: Tensor | None = None
 
     def __len__(self) -> int:
         return self.source.shape[0]
@@ -63,32 +67,56 @@ class Batch:
         return self.fake
 
     def with_fake(self, fake: Tensor) -> Batch:
-        """The same pairs, with the generator's output."""
-        return replace(self, output=fake)
+        """The same pairs, with the generator's output where the mask counts, see :meth:`within`."""
+        return replace(self, output=self.within(fake))
+
+    def within(self, fake: Tensor) -> Tensor:
+        """A generator's output with the target's own values where the mask does not count: the one place that keeps them out.
+
+        So no loss and no discriminator is shown what was generated there, and no gradient comes back from it.
+        """
+        return fake if self.mask is None else torch.where(self.mask, fake, self.target.to(fake.dtype))
 
     def swapped(self) -> Batch:
         """The other direction: targets as sources, and nothing generated yet."""
-        return Batch(self.target, self.source, self.names)
+        return Batch(self.target, self.source, self.names, mask=self.mask)
 
     def split(self, size: int) -> list[Batch]:
         """The same pairs in batches of at most ``size``, in their order, without the generator's output."""
-        return [
-            Batch(self.source[start : start + size], self.target[start : start + size], self.names[start : start + size])
-            for start in range(0, len(self), size)
-        ]
+        parts = [slice(start, start + size) for start in range(0, len(self), size)]
+        return [Batch(self.source[at], self.target[at], self.names[at], mask=None if self.mask is None else self.mask[at]) for at in parts]
 
     def to(self, device: torch.device | str) -> Batch:
         """The same pairs on another device, without the generator's output."""
-        return Batch(self.source.to(device, non_blocking=True), self.target.to(device, non_blocking=True), self.names)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """The same in memory from which a GPU fetches it by itself, without the generator's output."""
+        return self._each(Tensor.pin_memory)
+
+    def clone(self) -> Batch:
+        """A copy, without the generator's output."""
+        return self._each(Tensor.clone)
+
+    def _each(self, call: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(call(self.source), call(self.target), self.names, mask=None if self.mask is None else call(self.mask))
 
 
 def collate(pairs: Sequence[Pair]) -> Batch:
-    """Stack pairs of one size into a batch."""
+    """Stack pairs of one size into a batch; it has a mask if one of them has."""
     return Batch(
         torch.stack([pair.source for pair in pairs]),
         torch.stack([pair.target for pair in pairs]),
         tuple(pair.name for pair in pairs),
+        mask=stacked_masks([pair.mask for pair in pairs], pairs[0].target.shape[1:]),
     )
+
+
+def stacked_masks(masks: Sequence[Tensor | None], size: Sequence[int]) -> Tensor | None:
+    """``[N, 1, H, W]`` of masks ``[1, H, W]``, where None counts everywhere; None if all do."""
+    if all(mask is None for mask in masks):
+        return None
+    return torch.stack([torch.ones(1, *size, dtype=torch.bool) if mask is None else mask for mask in masks])
 
 
 def mean_within(values: Tensor, mask: Tensor | None) -> Tensor:

@@ -60,7 +60,7 @@ def data_of(array: Array, no_data: float | None) -> Mask | None:
     """
     if no_data is None:
         return None
-    data: Mask = ~is_no_data(array, no_data).any(2)
+    data: Mask = np.logical_not(is_no_data(array, no_data).any(axis=2))
     return None if data.all() else data
 
 

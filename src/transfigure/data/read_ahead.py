@@ -50,7 +50,7 @@ class ReadAhead:
             for batch in self.loader.epoch(sampler):
                 if ended.is_set():
                     return
-                held.put(_pinned(batch) if self.device.type == "cuda" else batch)
+                held.put(batch.pinned() if self.device.type == "cuda" else batch)
             held.put(None)
         except BaseException as error:  # it is the training's to deal with
             held.put(error)
@@ -58,10 +58,6 @@ class ReadAhead:
     def close(self) -> None:
         """End what the loader holds."""
         self.loader.close()
-
-
-def _pinned(batch: Batch) -> Batch:
-    return Batch(batch.source.pin_memory(), batch.target.pin_memory(), batch.names)
 
 
 def _empty(held: queue.Queue[Batch | BaseException | None]) -> None:

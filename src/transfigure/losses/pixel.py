@@ -1,6 +1,7 @@
 """How far the generated image is from its target, value by value or as a direction.
 
-Each term reads ``batch.fake`` and ``batch.target``, ``[N, C, H, W]`` in [-1, 1], and returns a scalar: the mean over the batch.
+Each term reads ``batch.fake`` and ``batch.target``, ``[N, C, H, W]`` in [-1, 1], and returns a scalar: the mean over the batch. Where the
+batch has a mask it is the mean over the pixels of each image that count, then over the batch; an image of which nothing counts costs 0.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..bounds import PositiveFloat
-from ..data.batch import Batch
+from ..data.batch import Batch, mean_within
 from ..errors import UserError
 from ..registry import register
 
@@ -27,6 +28,11 @@ def compared(batch: Batch) -> tuple[Tensor, Tensor]:
     return tuple(images.to(torch.promote_types(images.dtype, torch.float32)) for images in (generated, target))  # type: ignore[return-value]
 
 
+def mean_of(values: Tensor, batch: Batch) -> Tensor:
+    """The mean of what counts of values ``[N, C, H, W]`` of a batch's images: over each image, then over the batch."""
+    return values.mean() if batch.mask is None else mean_within(values, batch.mask).mean()
+
+
 @register("loss", "l1")
 def l1(batch: Batch) -> Tensor:
     """The mean absolute difference of generated and target image: E|G(x) - y|.
@@ -39,7 +45,7 @@ def l1(batch: Batch) -> Tensor:
 
     Source: Isola et al. 2017, equation 3.
     """
-    return F.l1_loss(*compared(batch))
+    return mean_of(F.l1_loss(*compared(batch), reduction="none"), batch)
 
 
 @register("loss", "l2")
@@ -53,7 +59,7 @@ def l2(batch: Batch) -> Tensor:
 
     Source: Pathak et al. 2016, "Context encoders"; compared with L1 in Isola et al. 2017, section 3.1.
     """
-    return F.mse_loss(*compared(batch))
+    return mean_of(F.mse_loss(*compared(batch), reduction="none"), batch)
 
 
 @register("loss", "charbonnier")
@@ -73,7 +79,7 @@ def charbonnier(batch: Batch, epsilon: PositiveFloat = 1e-3) -> Tensor:
         UserError: ``epsilon`` is not above 0.
     """
     generated, target = compared(batch)
-    return ((generated - target).square() + _above_zero(epsilon) ** 2).sqrt().mean()
+    return mean_of(((generated - target).square() + _above_zero(epsilon) ** 2).sqrt(), batch)
 
 
 @register("loss", "cosine")
@@ -95,6 +101,8 @@ def cosine(batch: Batch, epsilon: PositiveFloat = 1e-3) -> Tensor:
         UserError: ``epsilon`` is not above 0.
     """
     generated, target = compared(batch)
+    if batch.mask is not None:  # a direction in the space of the values that count
+        generated, target = generated * batch.mask, target * batch.mask
     return (1 - F.cosine_similarity(generated.flatten(1), target.flatten(1), eps=_above_zero(epsilon))).mean()
 
 
@@ -117,7 +125,7 @@ def cosine_pixel(batch: Batch, epsilon: PositiveFloat = 1e-3) -> Tensor:
         UserError: ``epsilon`` is not above 0.
     """
     generated, target = compared(batch)
-    return (1 - F.cosine_similarity(generated, target, dim=1, eps=_above_zero(epsilon))).mean()
+    return mean_of((1 - F.cosine_similarity(generated, target, dim=1, eps=_above_zero(epsilon)))[:, None], batch)
 
 
 def _above_zero(epsilon: float) -> float:

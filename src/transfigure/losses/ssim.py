@@ -120,6 +120,8 @@ def ssim_loss(batch: Batch, window: PositiveInt = 11, sigma: PositiveFloat = 1.5
     1 - E[(2 mx my + C1)(2 sxy + C2) / ((mx^2 + my^2 + C1)(sx^2 + sy^2 + C2))], with means m and (co)variances s in a Gaussian
     window, C1 = (0.01 L)^2 and C2 = (0.03 L)^2 for the data range L. In [0, 2].
 
+    With a mask the mean is over the windows that hold something that counts, with the target's own values in the rest of them.
+
     Blind to structure larger than its window, and nearly so to a uniform shift of brightness in light areas; each channel is compared
     alone, so colour bleeding costs little.
 
@@ -133,7 +135,13 @@ def ssim_loss(batch: Batch, window: PositiveInt = 11, sigma: PositiveFloat = 1.5
     Raises:
         UserError: the window is not odd, or sigma is not above 0.
     """
-    return (1 - ssim(*compared(batch), window, sigma)).mean()
+    generated, target = compared(batch)
+    if batch.mask is None:
+        return (1 - ssim(generated, target, window, sigma)).mean()
+    index = ssim_map(generated, target, window, sigma)
+    side = generated.shape[-1] - index.shape[-1] + 1
+    seen = F.max_pool2d(batch.mask.to(index.dtype), side, stride=1) > 0  # a window without anything that counts is of two equal pictures
+    return mean_within(1 - index, seen).mean()
 
 
 @register("loss", "ms_ssim")
@@ -141,7 +149,8 @@ def ms_ssim_loss(batch: Batch) -> Tensor:
     """One minus the multi-scale structural similarity of generated and target image.
 
     1 - l_M^w_M prod_j (cs_j)^w_j: contrast and structure cs at scales j = 1..M, luminance l at the coarsest, weights w (see
-    :func:`ms_ssim`, also for images under 176 pixels). A scale whose index is below 1e-4 counts as 1e-4. In [0, 1].
+    :func:`ms_ssim`, also for images under 176 pixels). A scale whose index is below 1e-4 counts as 1e-4. In [0, 1]. With a mask, what does
+    not count is equal in both pictures, but it is not taken out of the mean.
 
     Blind to uniform shifts of brightness and colour, more so than ``ssim``: only the coarsest scale compares means; and to a scale
     whose patterns are inverted or unrelated, which gives no gradient until the others have brought it round.

@@ -16,6 +16,7 @@ from ..data.batch import Batch
 from ..errors import UserError
 from ..networks.base import Generator
 from ..registry import register
+from .pixel import mean_of
 
 
 @register("loss", "cycle", unpaired=True)
@@ -30,7 +31,7 @@ def cycle(batch: Batch, inverse: Generator) -> Tensor:
 
     Source: Zhu, Park, Isola and Efros 2017, "Unpaired image-to-image translation using cycle-consistent adversarial networks", equation 2.
     """
-    return F.l1_loss(inverse(batch.fake).float(), batch.source)
+    return mean_of(F.l1_loss(inverse(batch.fake).float(), batch.source, reduction="none"), batch)
 
 
 @register("loss", "identity", unpaired=True, same_channels=True)
@@ -44,7 +45,7 @@ def identity(batch: Batch, generator: Generator) -> Tensor:
     Source: Taigman, Polyak and Wolf 2017; Zhu et al. 2017, section 5.2, where its weight is half that of the cycle.
     """
     _same_channels(batch, "identity")
-    return F.l1_loss(generator(batch.target).float(), batch.target)
+    return mean_of(F.l1_loss(generator(batch.target).float(), batch.target, reduction="none"), batch)
 
 
 @register("loss", "reconstruction", unpaired=True, same_channels=True)
@@ -59,7 +60,7 @@ def reconstruction(batch: Batch) -> Tensor:
     Source: "Mechanisms of generative image-to-image translation networks" (arXiv:2411.10368), whose claim is that it can be left out.
     """
     _same_channels(batch, "reconstruction")
-    return F.l1_loss(batch.fake.float(), batch.source)
+    return mean_of(F.l1_loss(batch.fake.float(), batch.source, reduction="none"), batch)
 
 
 @register("loss", "contrastive", unpaired=True, same_channels=True, draws_on_host=True)

@@ -36,7 +36,7 @@ from .steps.build import step_name
 FIRST = 3
 """Updates that are computed one by one before anything is recorded; PyTorch's documentation asks for so many."""
 MOST = 4
-"""Graphs of one training: of two shapes of batch, with and without gradient norms."""
+"""Graphs of one training: of two shapes of batch (or with a mask and without), with and without gradient norms."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Updates:
                 group["lr"] = float(np.float32(group["lr"]))  # which is all that a tensor can hold: so both ways take the same step
         if self.graphs is None:
             return self.step.training_step(batch, measure)
-        key = measure, batch.source.shape, batch.target.shape
+        key = measure, batch.source.shape, batch.target.shape, batch.mask is None
         if key not in self._recorded and self._is_time_for(key):
             self._record(key, batch, measure)
         if (recorded := self._recorded.get(key)) is None:
@@ -80,6 +80,8 @@ class Updates:
                 rate.fill_(group["lr"])
         recorded.batch.source.copy_(batch.source)
         recorded.batch.target.copy_(batch.target)
+        if recorded.batch.mask is not None and batch.mask is not None:
+            recorded.batch.mask.copy_(batch.mask)
         return recorded.replay()
 
     def _alone(self, batch: Batch, measure: bool) -> StepOutput:
@@ -97,7 +99,7 @@ class Updates:
         if not self._rates:
             device = self.engine.device
             self._rates = {one: [torch.empty((), device=device) for _ in one.param_groups] for one in optimizers}
-        fixed = Batch(batch.source.clone(), batch.target.clone(), batch.names)
+        fixed = batch.clone()
         before = random_state(torch.device("cpu"))
         try:
             with _rates_in_tensors(self._rates):

@@ -256,11 +256,11 @@ class Direction:
         return None
 
     def generate(self, batch: Batch) -> Tensor:
-        """G(x)."""
+        """G(x), where the batch's mask counts; elsewhere the target, so that neither D nor a term is shown what was generated there."""
         with self.engine.autocast():
             fake: Tensor = self.generator(batch.source)
         # The gradient of a mean at each of its values is too small for float16; the scale of the loss covers backward passes only.
-        return fake.float() if fake.dtype == torch.float16 else fake
+        return batch.within(fake.float() if fake.dtype == torch.float16 else fake)
 
     def discriminate(self, batch: Batch, image: Tensor, twice: bool = False) -> DiscriminatorOutput:
         """D(x, image), or D(image) if D is unconditional; ``twice`` if its gradient is going to be differentiated."""
