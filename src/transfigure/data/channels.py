@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..errors import UserError
+
 PRIMARIES = ({"r", "red"}, {"g", "green"}, {"b", "blue"})
 """Names by which three channels are the colours of a picture."""
 
@@ -34,6 +36,28 @@ def not_colour(channels: int, names: Sequence[str] = (), dtype: str = "uint8") -
         return f"these have {channels} channels"
     kind = {"uint16": "16-bit", "float32": "float"}.get(dtype, dtype)
     return "" if dtype == "uint8" else f"these are three channels of {kind} data that nobody has named red, green and blue"
+
+
+def resolve_names(side: str, given: Sequence[str] | None, known: Sequence[str], channels: int) -> tuple[str, ...]:
+    """What the channels of a side are called.
+
+    Args:
+        side: ``source`` or ``target``.
+        given: in the recipe; this goes first.
+        known: by the pattern of the files, or else what they say themselves.
+        channels: of each image.
+
+    Raises:
+        UserError: names are given, and not one for each channel.
+    """
+    if given is None or not channels:
+        return tuple(known) if len(known) == channels else ()
+    if len(given) != channels:
+        raise UserError(
+            f"data.{side}_channel_names names {len(given)} ({', '.join(given)}), and the {side} pictures have {channels} "
+            f"{'channel' if channels == 1 else 'channels'}: name each of them, in the order of the files"
+        )
+    return tuple(given)
 
 
 def titles(channels: int, names: Sequence[str] = ()) -> list[str]:

@@ -152,7 +152,7 @@ class LinearValues(Encoding):
         return to_array(tensor, self.dtype, self.value_range)
 
 
-def encoding_of(section: Data, side: Literal["source", "target"], channels: int, dtype: str) -> Encoding:
+def encoding_of(section: Data, side: Literal["source", "target"], channels: int, dtype: str, names: tuple[str, ...] = ()) -> Encoding:
     """The encoding of one side of a recipe's data.
 
     Args:
@@ -160,6 +160,7 @@ def encoding_of(section: Data, side: Literal["source", "target"], channels: int,
         side: which.
         channels: of the files.
         dtype: of the files.
+        names: of their channels.
     """
     value_range = section.source_range if side == "source" else section.target_range
-    return LinearValues(channels, dtype or "uint8", value_range)
+    return LinearValues(channels, dtype or "uint8", value_range, names)

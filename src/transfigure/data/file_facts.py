@@ -94,10 +94,12 @@ class FactsWatch:
 
     Args:
         what: what the pictures are called in a note.
+        expected: what the model that they are for calls their channels; empty if it has no names for them.
     """
 
-    def __init__(self, what: str) -> None:
-        self.what, self.count = what, 0
+    def __init__(self, what: str, expected: tuple[str, ...] = ()) -> None:
+        self.what, self.expected, self.count = what, expected, 0
+        self._named: dict[tuple[str, ...], list[str]] = {}
         self._pages: dict[str, list[str]] = {}
         self._no_data: list[tuple[str, FileFacts]] = []
         self.stored: Counter[str] = Counter()
@@ -109,15 +111,38 @@ class FactsWatch:
         if facts.lossy:
             self.lossy[facts.lossy] += 1
         self.stored[facts.stored] += 1
+        if len(facts.channel_names) == channels:
+            self._named.setdefault(facts.channel_names, []).append(label)
         if facts.pages > 1 and facts.page_axis != "C":
             colours = "red, green and blue of one picture" if channels == 3 else f"the {channels} channels of one picture"
             self._pages.setdefault(f"{describe_pages(facts)}, which become {colours}", []).append(label)
         if facts.no_data is not None:
             self._no_data.append((label, facts))
 
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What most files call their channels; empty if none names them."""
+        return max(self._named, key=lambda names: len(self._named[names]), default=())
+
+    def _notes_of_names(self) -> list[str]:
+        usual, notes = self.channel_names, []
+        if others := {names: labels for names, labels in self._named.items() if names != usual}:
+            count, (names, labels) = sum(map(len, others.values())), next(iter(others.items()))
+            notes.append(
+                f"{count} of {self.count} {self.what} name their channels otherwise than the rest, such as {labels[0]} ({', '.join(names)} "
+                f"in place of {', '.join(usual)}): channels are taken by their order and not by their names"
+            )
+        if usual and self.expected and usual != self.expected:
+            notes.append(
+                f"the {self.what} call their channels {', '.join(usual)}, and the model was trained with {', '.join(self.expected)}: "
+                "channels are taken by their order and not by their names"
+            )
+        return notes
+
     def notes(self) -> list[str]:
         """One sentence for each thing that a person may not expect."""
-        notes = [
+        notes = self._notes_of_names()
+        notes += [
             f"{len(labels)} of {self.count} {self.what} are TIFF files of {words}, such as {labels[0]}: save each page as a file of "
             "its own if they are pictures"
             for words, labels in self._pages.items()
@@ -139,10 +164,11 @@ class PictureWatch:
 
     Args:
         values: over their value range.
+        expected_names: of their channels, see :class:`FactsWatch`.
     """
 
-    def __init__(self, values: Watch) -> None:
-        self.values, self.files = values, FactsWatch(values.what)
+    def __init__(self, values: Watch, expected_names: tuple[str, ...] = ()) -> None:
+        self.values, self.files = values, FactsWatch(values.what, expected_names)
         self._known: set[str] = set()
 
     def look(self, label: str, array: NDArray[Any], facts: FileFacts = NO_FACTS) -> None:

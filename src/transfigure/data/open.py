@@ -15,6 +15,7 @@ from ..memory import without_collecting
 from ..progress import Progress, say
 from ..recipe import Data, data_at, drawn_worlds, has_place, without_place
 from ..wording import counted
+from .channels import resolve_names
 from .check.facts_cache import FactsCache
 from .check.findings import ENOUGH, Findings, PairFacts, Use, amiss_by_headers, raise_if_bad
 from .check.findings import findings as findings_of
@@ -27,7 +28,8 @@ from .file_patterns import FilePattern
 from .files import home_path, real_path
 from .layouts import folders_read, recognise
 from .pairing import listed
-from .pairs import SPLITS, Collection, Record, directed
+from .pairs import SPLITS, Collection, FilePicture, Record, directed
+from .percentiles import with_ranges
 from .prepared import PreparedStore, cache_folder
 from .splits import Division, StoredSplit, divide
 from .transforms import Geometry
@@ -250,6 +252,7 @@ def open_data(
     for name in ("train", "val"):
         gone = [pair for pair in left_out if pair.split == name and pair.found == "before"]
         records[name] = remaining(records[name], gone, section.path, paired)
+    section = with_ranges(section, records["train"], notes)
     geometry = geometry_of(section, paired)
     train_cache, val_cache = caches(section, geometry, records["train"], records["val"], quiet)
     with without_collecting():
@@ -270,8 +273,15 @@ def open_data(
         for note in notes:
             say(f"note: {note}")
 
-    source = encoding_of(section, "source", findings.source_channels, findings.source_dtype)
-    target = encoding_of(section, "target", findings.target_channels, findings.target_dtype)
+    names = [
+        resolve_names(side, given, known or names_by_pattern(records["train"], section, side), channels)
+        for side, given, known, channels in (
+            ("source", section.source_channel_names, findings.source_names, findings.source_channels),
+            ("target", section.target_channel_names, findings.target_names, findings.target_channels),
+        )
+    ]
+    source = encoding_of(section, "source", findings.source_channels, findings.source_dtype, names[0])
+    target = encoding_of(section, "target", findings.target_channels, findings.target_dtype, names[1])
     pair_format = PairFormat(
         section.direction,
         findings.source_channels,
@@ -308,6 +318,13 @@ def open_data(
         background_check=rest,
         notes=tuple(notes),
     )
+
+
+def names_by_pattern(records: Sequence[Record], section: Data, side: str) -> tuple[str, ...]:
+    """What the pattern of the files says that their channels are called: all that is known where nothing but headers is read."""
+    first = directed(records[:1], section.direction)[0]
+    picture = first.a if side == "source" else first.b
+    return picture.names if isinstance(picture, FilePicture) else ()
 
 
 def caches(section: Data, geometry: Geometry, train: Sequence[Record], val: Sequence[Record], quiet: bool = False) -> tuple[Cache, Cache]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..data.batch import chunks
-from ..data.channels import ChannelKind
+from ..data.channels import ChannelKind, resolve_names
 from ..data.dataset import PairDataset
 from ..data.open import refuse_inside
 from ..data.pixels import Array, match_channels
@@ -113,11 +113,12 @@ def evaluate(
         if not found.paired:
             for collection in (generated, *bounds.values()):
                 collection.skip(lambda metric: metric.pairs, NO_PAIRS)
+        kind = kind_of(translator.config.target, found.section)
         for collection in (generated, *bounds.values()):
-            collection.skip_colour(kind_of(translator.config.target).why_no_colour)
+            collection.skip_colour(kind.why_no_colour)
         mean_target = _mean_target(found, translator, quiet) if bounds[MEAN_TARGET].metrics else None
         domain = translator.config.target
-        titles = kind_of(domain).scored if found.paired else []
+        titles = kind.scored if found.paired else []
         by_channel = ChannelCollection(choice, titles)
         channel_bounds = {name: ChannelCollection(choice, titles, name) for name in bounds}
         generated_levels = limits(domain.dtype, domain.value_range)
@@ -163,9 +164,13 @@ def evaluate(
     return result
 
 
-def kind_of(domain: Domain) -> ChannelKind:
-    """What the channels of a domain's images are; classes, and the parts of a colour, are none to be scored by themselves."""
-    return ChannelKind(domain.channels, domain.dtype, domain.names) if domain.encoding == "values" else ChannelKind(1)
+def kind_of(domain: Domain, section: Data) -> ChannelKind:
+    """What the channels of a domain's images are; classes, and the parts of a colour, are none to be scored by themselves.
+
+    Names in the data section go before those of the model.
+    """
+    names = resolve_names("target", section.target_channel_names, domain.names, domain.channels)
+    return ChannelKind(domain.channels, domain.dtype, names) if domain.encoding == "values" else ChannelKind(1)
 
 
 def first_times(found: HeldOut) -> Tensor:

@@ -114,7 +114,9 @@ def held_out(
         notes.append(f"{len(pairs):,} of {counted(sum(map(len, records.values())), 'pair')} {scored} scored: the {name} split")
     dataset = _plain_dataset(section, translator, pairs, paired)
     notes += _conversions(dataset)
-    dataset.watches, dataset.together = (_watch(section, "source"), _watch(section, "target")), PairWatch(dataset.geometry)
+    of_source, of_target = translator.config.source.names, translator.config.target.names
+    dataset.watches = _watch(section, "source", of_source), _watch(section, "target", of_target)
+    dataset.together = PairWatch(dataset.geometry)
     training = _plain_dataset(section, translator, records["train"], paired) if records["train"] else None
     return HeldOut(section, name, dataset, training, notes, paired)
 
@@ -230,7 +232,10 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
             overrides = {"data.kind": overrides.get("data.kind") or _kind_at(place, recipe.data), "data.path": str(place), **overrides}
     if "data.crop_size" in overrides:  # who names a crop wants squares of that size
         overrides = {"data.evaluation_size": None, **overrides}
-    return recipe.updated(overrides).data if overrides else recipe.data
+    for key in overrides:
+        if key in ("data.source_percentiles", "data.target_percentiles"):
+            raise UserError(f"{key} is found in training: to evaluate with another range give --{key.replace('percentiles', 'range')}")
+    return recipe.updated(overrides).data.with_found(recipe.data) if overrides else recipe.data
 
 
 def _kind_at(place: Path, section: Data) -> str:
@@ -249,7 +254,7 @@ def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any]
     return PairDataset(records, geometry, pair_format, training=False, cache=Cache(geometry.evaluation(), 0))
 
 
-def _watch(section: Data, side: Literal["source", "target"]) -> PictureWatch:
+def _watch(section: Data, side: Literal["source", "target"], names: tuple[str, ...]) -> PictureWatch:
     """Over the pictures that are scored.
 
     Another range than the model was trained with would not mend its outputs, and these few pictures need not reach as far as those that it
@@ -258,7 +263,7 @@ def _watch(section: Data, side: Literal["source", "target"]) -> PictureWatch:
     given = section.source_range if side == "source" else section.target_range
     effect = SCORES if side == "target" else "look dark"
     advice = None if given is not None else lambda limits: f"{train_flag(side)(limits)}, in training, if its pairs go no further"
-    return PictureWatch(Watch(f"{side} pictures", given, advice, effect=effect))
+    return PictureWatch(Watch(f"{side} pictures", given, advice, effect=effect), names)
 
 
 def _conversions(dataset: PairDataset) -> list[str]:

@@ -100,6 +100,10 @@ class Recipe(Section):
         merge(tree, parse_overrides(overrides))
         return self.from_dict(tree)
 
+    def with_found(self, stored: Recipe) -> Self:
+        """The same with what a run that stored its recipe found out in its data, see :meth:`.Data.with_found`."""
+        return self.replaced(data=self.data.with_found(stored.data))
+
     def differences(self, other: Recipe) -> dict[str, tuple[Any, Any]]:
         """``{dotted key: (mine, other's)}`` for every key that differs."""
         mine, theirs = dict(flatten(self.to_dict())), dict(flatten(other.to_dict()))

@@ -53,6 +53,11 @@ def data_at(place: str | Path, kind: str | None = None) -> dict[str, Any]:
     return {"data.kind": word}
 
 
+Percent = Annotated[float, Ge(0), Le(100)]
+_FOUND = {"source_percentiles": "source_range", "target_percentiles": "target_range"}
+"""Keys whose values a run finds out once, in its data, and where it keeps what it found."""
+
+
 def key(default: Any, meaning: str) -> Any:
     """A key of a section: what it is where nothing is said, and what it means."""
     return Field(default, description=meaning)
@@ -101,6 +106,18 @@ class Data(Named):
     )
     source_range: tuple[float, float] | None = key(None, "values mapped to [-1, 1], e.g. [0, 4095]; null is the file type's full range.")
     target_range: tuple[float, float] | None = key(None, "the same for targets.")
+    source_percentiles: tuple[Percent, Percent] | None = key(
+        None,
+        "percentiles of the training sources' values that become ``source_range``, e.g. [0.1, 99.9]: computed once, said, and stored in "
+        "the run's recipe and model.",
+    )
+    target_percentiles: tuple[Percent, Percent] | None = key(None, "the same for targets.")
+    source_channel_names: list[str] | None = key(
+        None, "what the channels of sources are called, in their order, e.g. [DAPI, MAP2]; null is what files or their pattern say."
+    )
+    target_channel_names: list[str] | None = key(
+        None, "the same for targets; [red, green, blue] says of three channels that they are the colours of a photo."
+    )
     source_encoding: Literal["values"] = key(
         "values", "what the numbers of source files mean to the networks: ``values``, on a line from -1 to 1."
     )
@@ -128,6 +145,15 @@ class Data(Named):
         "keep all pairs on the device as their files' bytes, and cut, mirror and scale them there: ``auto`` on a GPU whose free memory "
         "holds three times as much; or always, or never. The pictures are the same.",
     )
+
+    def with_found(self, stored: Data) -> Data:
+        """The same with what a run found in its data, if it was asked for the same and this section does not say it."""
+        found = {
+            where: getattr(stored, where)
+            for what, where in _FOUND.items()
+            if getattr(self, where) is None and getattr(self, what) is not None and getattr(self, what) == getattr(stored, what)
+        }
+        return self.replaced(**found) if found else self
 
     @property
     def seen_size(self) -> int:
@@ -157,6 +183,30 @@ class Data(Named):
         for key, limits in {"source_range": self.source_range, "target_range": self.target_range}.items():
             if limits is not None and not limits[0] < limits[1]:
                 raise refusal((key,), f"cannot be {list(limits)}: the first value must be smaller than the second")
+        for side in ("source", "target"):
+            self._check_channels(side)
+
+    def _check_channels(self, side: str) -> None:
+        wanted, encoding = getattr(self, f"{side}_percentiles"), getattr(self, f"{side}_encoding")
+        if wanted is not None and not wanted[0] < wanted[1]:
+            raise refusal((f"{side}_percentiles",), f"cannot be {list(wanted)}: the first must be smaller than the second")
+        if wanted is not None and encoding != "values":
+            message = f"data.{side}_percentiles is of values, and data.{side}_encoding is {encoding}: leave out one of them"
+            raise refusal((), message, "together")
+        names = getattr(self, f"{side}_channel_names") or []
+        if [name for name in names if not name.strip() or not name.isprintable()]:
+            raise refusal((f"{side}_channel_names",), f"cannot be {names}: each channel has a name that can be read")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise refusal((f"{side}_channel_names",), f"cannot be {names}: {twice!r} stands there twice")
+
+    @field_validator("source_channel_names", "target_channel_names", mode="before")
+    @classmethod
+    def _names(cls, given: Any) -> Any:
+        """``DAPI,MAP2`` as a flag has it, and names that are numbers, such as wavelengths."""
+        listed = [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+        if isinstance(listed, list | tuple):
+            return [str(name) if isinstance(name, int | float) and not isinstance(name, bool) else name for name in listed]
+        return listed
 
 
 _COMPLETE = {"val_fraction", "test_fraction", "split_seed", "limit", "unpaired", "cache_gb", "workers", "direction", "alpha"}

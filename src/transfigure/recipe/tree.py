@@ -105,6 +105,7 @@ def merge(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     leaves = list(flatten({str(key): value for key, value in overrides.items()}))
     names = [(key, value) for key, value in leaves if _is_naming(key, value)]
     held = tree.get("data")
+    _forget_found(held, dict(leaves))
     drawn = (held.get("kind") if isinstance(held, dict) else held) in drawn_worlds()
     if drawn and dict(leaves).get("data.path") is not None and not {"data", "data.kind"} & {key for key, _ in names}:
         names.append(("data.kind", "auto"))  # whoever names files wants them read
@@ -113,8 +114,25 @@ def merge(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
             _put(tree, key, value)
 
 
+def _forget_found(data: Any, given: Mapping[str, Any]) -> None:
+    """A range that a run found as percentiles of its own data is none of other percentiles, nor of other data."""
+    for side in ("source", "target") if isinstance(data, dict) else ():
+        percentiles, other_data = f"data.{side}_percentiles", given.keys() & {"data", "data.path", "data.kind", "data.a", "data.b"}
+        stale = given.get(percentiles) is not None or (data.get(f"{side}_percentiles") is not None and other_data)
+        if stale and given.get(f"data.{side}_range") is None:
+            data.pop(f"{side}_range", None)
+
+
 def parse_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Flags' texts as the values they stand for; a key that takes text, such as ``data.path``, keeps it as it was written."""
+    """Flags' texts as the values they stand for; a key that takes text, such as ``data.path``, keeps it as it was written.
+
+    Raises:
+        UserError: a range is typed, and percentiles that should be found for it.
+    """
+    for side in ("source", "target"):
+        typed = [key for key in (f"data.{side}_percentiles", f"data.{side}_range") if overrides.get(key) not in (None, "", "null")]
+        if len(typed) == 2:
+            raise UserError(f"{typed[0]} finds what {typed[1]} says, and both are given: leave out one of them")
     return {
         str(key): parse_value(value) if isinstance(value, str) and (value in ("", "null") or not _takes_text(str(key))) else value
         for key, value in overrides.items()

@@ -119,6 +119,7 @@ def train(
         before = _recipe_of(saved, run)
         if recipe.training.precision == "auto":  # which was decided when the run began
             recipe = recipe.replaced(training=recipe.training.replaced(precision=before.training.precision))
+        recipe = recipe.with_found(before)
         run.check_same(recipe, before)
         check_length(recipe.training, before.training, Position(**saved["position"]))
         recipe = recipe.replaced(data=recipe.data.replaced(split_rule=before.data.split_rule))
@@ -136,6 +137,7 @@ def train(
         try:
             processes = max(1, cores() // engine.world_size)
             data = open_data(recipe.data, recipe.training.seed, quiet, stored, left_out, saved is not None, processes)
+            recipe = recipe.replaced(data=data.section)  # with what was found in the data
             engine.choose_precision(data.target_dtype)
             recipe = recipe.replaced(training=recipe.training.replaced(precision=engine.precision))
             trainer = Trainer(recipe, run, engine, data, quiet=quiet, start=start)

@@ -55,6 +55,8 @@ class Findings:
         target_channels: channels of the targets.
         source_dtype: the type of numbers that most sources have, such as ``uint8``; empty if none could be read.
         target_dtype: the same for the targets.
+        source_names: what most files of sources call their channels; empty if they name none.
+        target_names: the same for the targets.
         count: how many pairs were looked at.
         unusable: how many of them have an error.
         reasons: for every record that cannot be used, by its position, why.
@@ -68,6 +70,8 @@ class Findings:
     target_channels: int = 0
     source_dtype: str = ""
     target_dtype: str = ""
+    source_names: tuple[str, ...] = ()
+    target_names: tuple[str, ...] = ()
     count: int = 0
     unusable: int = 0
     reasons: dict[int, list[str]] = field(default_factory=dict)
@@ -286,6 +290,7 @@ def findings(
 
     found.source_dtype, found.source_channels = _agree("source", seen[0], bad, found.warnings)
     found.target_dtype, found.target_channels = _agree("target", seen[1], bad, found.warnings)
+    found.source_names, found.target_names = (file.channel_names for file in files)
     _warn_of_shapes(found, seen[0], geometry.crop_size, geometry.load_size)
     of_pixels = [one for one in seen[0] if one.facts.values], [one for one in seen[1] if one.facts.values]
     _warn_of_flat_pictures(found, of_pixels)

@@ -190,7 +190,8 @@ def _check_place(folder: Path, grid: Grid, cells: Sequence[GridCell], resume: bo
     for cell in cells:
         file = folder / cell.path / "recipe.yaml"
         if file.is_file():
-            differing = Recipe.load(file).differences(cell.recipe).keys() - FREE_ON_RESUME - {"name"}
+            stored = Recipe.load(file)
+            differing = stored.differences(cell.recipe.with_found(stored)).keys() - FREE_ON_RESUME - {"name"}
             if differing:
                 raise UserError(
                     f"{folder / cell.path} was begun with another recipe ({', '.join(sorted(differing))} differ): "
