@@ -113,6 +113,12 @@ def resolve_data(section: Data) -> Data:
     return section.replaced(kind=kind, path=str(real_path(path)))
 
 
+def place_of(section: Data) -> str:
+    """What a table calls the data: its path, or its two sides where each has one of its own, or the name of a drawn world."""
+    sides = [str(side) for name in "ab" if (side := section.options.get(name))]
+    return section.path or (" and ".join(sides) if section.kind in ("two_folders", "unpaired") else section.kind)
+
+
 def absolute(side: str) -> str:
     """The absolute path of one side of the data: a folder, a file or a pattern."""
     pattern = FilePattern.read(side)

@@ -63,13 +63,14 @@ def is_pictures(place: str | Path) -> bool:
     return FilePattern.read(place) is not None or is_place(place) or is_list(place)
 
 
-def find_pictures(place: str | Path, columns: Sequence[str] = ("source",)) -> FoundPictures:
+def find_pictures(place: str | Path, columns: Sequence[str] = ("source",), single: bool = False) -> FoundPictures:
     """Every picture of a place.
 
     Args:
         place: a folder; a pattern such as ``results/*_fake_B.png``; several files as one image, such as ``cells/{name}_z{00..12}.png``;
             or a manifest (``.csv``, ``.tsv``, ``.jsonl``).
         columns: of a manifest, which column they stand in; the first of them that it has.
+        single: a file is taken, too, as the one picture there is.
 
     Raises:
         UserError: there is no such place, it holds no pictures, a picture lacks files, or a manifest has no such column.
@@ -81,6 +82,8 @@ def find_pictures(place: str | Path, columns: Sequence[str] = ("source",)) -> Fo
     if is_list(place):
         names, pictures = listed_pictures(home_path(place), columns)
         return FoundPictures(str(place), None, names, pictures, False)
+    if single and (file := home_path(place)).is_file():
+        return FoundPictures(str(place), None, [file.name], [FilePicture((str(file),))], is_one=True)
     images = find_images(place)
     pictures = [FilePicture((file,)) for file in images.places]
     return FoundPictures(str(images.folder), images.folder, images.names, pictures, notes=images.notes)

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..data.batch import chunks
 from ..data.channels import ChannelKind, resolve_names
 from ..data.dataset import PairDataset
-from ..data.open import refuse_inside
+from ..data.open import place_of, refuse_inside
 from ..data.pixels import Array, match_channels
 from ..data.value_range import limits
 from ..features import weights as weight_files
@@ -99,7 +99,7 @@ def evaluate(
     choice = choice.with_segmenter(wanted, lambda photos: _label_maps(found, photos))
     about = Facts(
         split=found.split,
-        data=str(found.section.path or found.section.kind),
+        data=place_of(found.section),
         resize=found.resize,
         paired=found.paired,
         checkpoint=describe_checkpoint(translator.config.checkpoint),

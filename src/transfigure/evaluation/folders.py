@@ -8,7 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Unpack
 
 import torch
@@ -28,10 +28,12 @@ from ..data.file_facts import (
     lossy_against_lossless,
 )
 from ..data.files import real_path
-from ..data.folder import Found, find_images, merged
+from ..data.folder import merged
 from ..data.grey import are_mixed, grey_among_colour, header_channels
 from ..data.masks import Mask, check_size, read_mask
 from ..data.pairing import listed, match
+from ..data.pairs import FilePicture
+from ..data.pictures import FoundPictures, find_pictures
 from ..data.pixels import Array, convert_channels, match_channels, to_tensor
 from ..data.value_range import SCORES, Watch, folder_flag, if_of_type, limits, notes_together, number, outside, suggested_for
 from ..errors import Missing, Skipped, UserError
@@ -54,6 +56,8 @@ R = TypeVar("R")
 GENERATED, TARGETS, SOURCES = "generated images", "targets", "sources"
 LOOKS = "look dark"
 """What comes of a range that is hardly used, where sets are compared."""
+_COLUMNS = {"folder": ("source",)}
+"""Of a manifest, the column in which pictures stand, where it is not called as they are."""
 NO_CORRESPONDENCE = "needs pairs of generated image and target, and here are two sets without correspondence"
 
 
@@ -66,7 +70,7 @@ class FileReading:
             another depth than the targets.
         alpha: what to do with transparency, see :func:`transfigure.data.images.read`.
         orientation: whether files are turned upright by their orientation tag.
-        grey: grey files among colour ones, which are read as three equal channels.
+        grey: grey pictures among colour ones, which are read as three equal channels.
         effect: what comes of a range that is hardly used, in a note.
         watches: over what is read, by what it is.
         turned: pairs of which one image alone was turned by its orientation tag.
@@ -77,38 +81,39 @@ class FileReading:
     value_range: tuple[float, float] | None = None
     alpha: images.Alpha = "refuse"
     orientation: Orientation = "apply"
-    grey: frozenset[Path] = frozenset()
+    grey: frozenset[FilePicture] = frozenset()
     effect: str = SCORES
     watches: dict[str, PictureWatch] = field(default_factory=dict)
     turned: list[str] = field(default_factory=list)
     channel_names: tuple[str, ...] | None = None
     kinds: dict[str, ChannelKind] = field(default_factory=dict)
 
-    def array(self, file: Path, what: str = "") -> Array:
-        """A file's own values, ``[H, W, C]``; watched as one of ``what``, such as ``targets``."""
-        return self.examine(file, what)[0]
+    def array(self, picture: FilePicture, what: str = "") -> Array:
+        """A picture's own values, ``[H, W, C]``; watched as one of ``what``, such as ``targets``."""
+        return self.examine(picture, what)[0]
 
-    def examine(self, file: Path, what: str = "") -> tuple[Array, FileFacts]:
-        """As :meth:`array`, and what the file says of itself."""
-        array, facts = images.examine(file, self.alpha, self.orientation)
+    def examine(self, picture: FilePicture, what: str = "") -> tuple[Array, FileFacts]:
+        """As :meth:`array`, and what its file says of itself."""
+        array, facts = replace(picture, orientation=self.orientation).examine(self.alpha, "--alpha")
+        file = picture.label
         if what and (reason := outside(array, self.value_range, facts.no_data)):
             flag = folder_flag(suggested_for(array, facts.no_data))
             raise UserError(f"{file} {reason}: give the value range, such as {flag}{clipped_no_data(facts)}")
         if what:
             watch = self.watches.setdefault(what, PictureWatch(Watch(what, self.value_range, folder_flag, effect=self.effect)))
-            watch.look(str(file), array, facts)
+            watch.look(file, array, facts)
             self.kinds.setdefault(what, self._kind(file, array, facts))
-        return (convert_channels(array, 3) if array.shape[2] == 1 and file in self.grey else array), facts
+        return (convert_channels(array, 3) if array.shape[2] == 1 and picture in self.grey else array), facts
 
-    def _kind(self, file: Path, array: Array, facts: FileFacts) -> ChannelKind:
+    def _kind(self, file: str, array: Array, facts: FileFacts) -> ChannelKind:
         names = facts.channel_names if self.channel_names is None else self.channel_names
         if names and len(names) != array.shape[2]:
             raise UserError(f"{file} has {array.shape[2]} channels, and {len(names)} are named ({', '.join(names)}): name each of them")
         return ChannelKind(array.shape[2], array.dtype.name, names)
 
-    def tensor(self, file: Path, what: str = "") -> Tensor:
+    def tensor(self, picture: FilePicture, what: str = "") -> Tensor:
         """``[C, H, W]`` in [-1, 1]."""
-        return to_tensor(self.array(file, what), self.value_range, str(file))
+        return to_tensor(self.array(picture, what), self.value_range, picture.label)
 
     def notes(self) -> list[str]:
         """What looks wrong with all that was read."""
@@ -151,7 +156,8 @@ def evaluate_folders(
     """Score a folder of generated images against a folder of targets, whoever made them; nothing is resized.
 
     Args:
-        generated: folder of generated images.
+        generated: folder of generated images; like the others also a pattern of several files that are one image, a manifest (columns
+            ``generated``, ``target``, ``source``), or a single file.
         target: folder of what they should be, paired by name as two-folder data is; or a file of stored statistics (``.npz``).
         source: folder of sources, for the bound of copying them.
         labels: folder of label maps for the FCN-score, of any size; default: the sources, or without a segmenter the targets.
@@ -193,9 +199,9 @@ def evaluate_folders(
                     raise UserError(f"--{flag} needs pairs: leave it out, or leave out --unpaired and give --target a folder")
             found = _list({"generated": generated, "source": source, **({} if stored else {"target": target})}, quiet)
             sets = _Sets(
-                found["generated"].files,
-                Statistics.load(Path(target)) if stored else found["target"].files,
-                found["source"].files if "source" in found else None,
+                found["generated"],
+                Statistics.load(Path(target)) if stored else found["target"].pictures,
+                found["source"].pictures if "source" in found else None,
             )
             _refuse_the_same(found)
             reading = replace(_with_grey(reading, found, quiet), effect=LOOKS)
@@ -222,10 +228,10 @@ def evaluate_folders(
     return result
 
 
-def _prepare(out: str | Path | None, listing: Mapping[str, Found], overwrite: bool) -> None:
+def _prepare(out: str | Path | None, listing: Mapping[str, FoundPictures], overwrite: bool) -> None:
     if out is not None:
         for found in listing.values():
-            if real_path(out).is_relative_to(real_path(found.folder)):
+            if found.folder is not None and real_path(out).is_relative_to(real_path(found.folder)):
                 raise UserError(f"--out {out} lies inside {found.folder}: its pictures would be scored next time; choose another folder")
         prepare_place(Path(out), overwrite)
 
@@ -238,11 +244,11 @@ class _Files:
     """Files that belong together: a generated image, its target, and what else is known of it."""
 
     name: str
-    generated: Path
-    target: Path
-    source: Path | None = None
-    labels: Path | None = None
-    mask: Path | None = None
+    generated: FilePicture
+    target: FilePicture
+    source: FilePicture | None = None
+    labels: FilePicture | None = None
+    mask: FilePicture | None = None
 
 
 def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
@@ -261,6 +267,7 @@ def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, 
         known = labels if len(labels) == len(chunk) else None
         if by_channel is None:
             kind = reading.kinds[TARGETS]
+            _refuse_another_order(reading.kinds[GENERATED].names, kind.names)
             for collection in (generated, copied):
                 collection.skip_colour(kind.why_no_colour)
             by_channel = ChannelCollection(choice, kind.scored), ChannelCollection(choice, kind.scored, SOURCE_COPIED)
@@ -288,13 +295,22 @@ def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, 
     )
 
 
+def _refuse_another_order(generated: Sequence[str], target: Sequence[str]) -> None:
+    """Refuse images whose channels have the same names in another order: each would be compared with another."""
+    if list(generated) != list(target) and sorted(generated) == sorted(target):
+        raise UserError(
+            f"the channels of the generated images are {', '.join(generated)}, and those of the targets {', '.join(target)}: name the "
+            "files in the same order"
+        )
+
+
 def _pictures_of(files: Sequence[_Files], reading: FileReading) -> Callable[[str], dict[str, Array]]:
     by_name = {one.name: one for one in files}
 
     def pictures_of(name: str) -> dict[str, Array]:
         one = by_name[name]
         sides = {"source": one.source, "generated": one.generated, "target": one.target}
-        return {side: reading.array(path) for side, path in sides.items() if path is not None}
+        return {side: reading.array(picture) for side, picture in sides.items() if picture is not None}
 
     return pictures_of
 
@@ -327,26 +343,26 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
             else ""
         )
         raise UserError(
-            f"{files.generated} is {width}x{height} with {channels} channel{'s' * (channels > 1)} but {files.target} is "
+            f"{files.generated.label} is {width}x{height} with {channels} channel{'s' * (channels > 1)} but {files.target.label} is "
             f"{wide}x{high} with {layers}{turned}: bring them to one size and kind first, nothing is resized here"
         )
     if differ_in_orientation((of_generated, of_target), generated.shape):
-        tags_of = [f"{describe_orientation(one.orientation)} in {file}" for one, file in (
+        tags_of = [f"{describe_orientation(one.orientation)} in {picture.label}" for one, picture in (
             (of_generated, files.generated), (of_target, files.target))]  # fmt: skip
         reading.turned.append(" and ".join(tags_of))
     kinds = {generated.dtype.name, target.dtype.name}
     if value_range is not None and len(kinds) == 2 and "uint8" in kinds and generated.dtype.kind == target.dtype.kind:
         raise UserError(
-            f"{files.generated} is {generated.dtype} but {files.target} is {target.dtype}: one value range cannot be right for both, "
-            "so save them with one depth, or leave the range out"
+            f"{files.generated.label} is {generated.dtype} but {files.target.label} is {target.dtype}: one value range cannot be right "
+            "for both, so save them with one depth, or leave the range out"
         )
-    image = to_tensor(target, value_range, str(files.target))
+    image = to_tensor(target, value_range, files.target.label)
     source = reading.array(files.source, SOURCES) if files.source is not None else None
     copied = None
-    if source is not None and source.shape[:2] == target.shape[:2]:
+    if files.source is not None and source is not None and source.shape[:2] == target.shape[:2]:
         # the range is that of the images that are compared; a source of another depth is taken at its own full range
         given = value_range if source.dtype.kind == "f" else if_of_type(value_range, target.dtype.name, source.dtype.name)
-        copied = match_channels(to_tensor(source, given, str(files.source)), image.shape[0])
+        copied = match_channels(to_tensor(source, given, files.source.label), image.shape[0])
     decoded = {files.target: target, files.source: source}
     labels = None
     if files.labels is not None:
@@ -354,38 +370,40 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
         labels = known if known is not None else reading.array(files.labels)
     mask = None
     if files.mask is not None:
-        mask = read_mask(files.mask, reading.orientation)
-        check_size(mask, files.mask, target.shape, str(files.target))
+        mask = read_mask(files.mask.paths[0], reading.orientation)
+        check_size(mask, files.mask.label, target.shape, files.target.label)
     black_and_white = limits(generated.dtype, value_range), limits(target.dtype, value_range)
-    return _Pictures(files.name, to_tensor(generated, value_range, str(files.generated)), image, copied, labels, black_and_white, mask)
+    return _Pictures(files.name, to_tensor(generated, value_range, files.generated.label), image, copied, labels, black_and_white, mask)
 
 
-def _matched(found: Mapping[str, Found], photos: bool, quiet: bool) -> list[_Files]:
+def _matched(found: Mapping[str, FoundPictures], photos: bool, quiet: bool) -> list[_Files]:
     """Every generated file with its partners in the other folders."""
     partners = {other: _partners(found, other, quiet) for other in found if other != "generated"}
     label_maps = partners.get("labels") or partners.get("source" if photos else "target")
     return [
         _Files(
-            str(PurePosixPath(name).with_suffix("")),
-            file,
+            found["generated"].stem(index),
+            picture,
             partners["target"][index],
             partners["source"][index] if "source" in partners else None,
             label_maps[index] if label_maps else None,
             partners["mask"][index] if "mask" in partners else None,
         )
-        for index, (file, name) in enumerate(zip(found["generated"].files, found["generated"].names))
+        for index, picture in enumerate(found["generated"].pictures)
     ]
 
 
-def _list(places: Mapping[str, str | Path | None], quiet: bool) -> dict[str, Found]:
+def _list(places: Mapping[str, str | Path | None], quiet: bool) -> dict[str, FoundPictures]:
     """The images of each place that is given; what was passed over is said once for each."""
-    found = {what: find_images(place) for what, place in places.items() if place is not None}
+    found = {what: find_pictures(place, _COLUMNS.get(what, (what,)), single=True) for what, place in places.items() if place is not None}
+    if "mask" in found and found["mask"].are_stacks:
+        raise UserError(f"{found['mask'].place} names several files as one mask: a mask is one file")
     for note in merged(note for one in found.values() for note in one.notes if not quiet):
         say(f"note: {note}")
     return found
 
 
-def _refuse_the_same(listing: Mapping[str, Found]) -> None:
+def _refuse_the_same(listing: Mapping[str, FoundPictures]) -> None:
     """Refuse images that are compared with themselves, under whatever names or links.
 
     Raises:
@@ -394,37 +412,39 @@ def _refuse_the_same(listing: Mapping[str, Found]) -> None:
     generated, target = listing["generated"], listing.get("target")
     if target is None:
         return
-    known = {_identity(file) for file in target.files} - {None}
-    same = [str(file) for file in generated.files if _identity(file) in known]
+    known = {_identity(file) for picture in target.pictures for file in picture.paths} - {None}
+    same = [picture.label for picture in generated.pictures if any(_identity(file) in known for file in picture.paths)]
     if same:
-        which = "all" if len(same) == len(generated.files) else f"{len(same)} of {len(generated.files)}"
+        which = "all" if len(same) == len(generated.pictures) else f"{len(same)} of {len(generated.pictures)}"
         mixed = f"; if {target.folder} holds both, choose by pattern, as '{target.folder}/*_fake_B.png'"
         raise UserError(
             f"{which} of the generated images are target images themselves ({listed(same)}), and what is compared with itself scores "
             "perfectly: give --generated what a translator wrote"
-            + (mixed if real_path(generated.folder) == real_path(target.folder) else "")
+            + (mixed if generated.folder and target.folder and real_path(generated.folder) == real_path(target.folder) else "")
         )
 
 
-def _copies(listing: Mapping[str, Found]) -> list[str]:
+def _copies(listing: Mapping[str, FoundPictures]) -> list[str]:
     """A note if generated files are, byte by byte, files of the targets: a folder that was copied, and not translated."""
     generated, target = listing["generated"], listing.get("target")
     if target is None:
         return []
     sizes: dict[int, list[Path]] = defaultdict(list)
-    for file in target.files:
+    for file in [file for picture in target.pictures for file in picture.paths]:
         sizes[_bytes_in(file)].append(file)
     digests: dict[int, set[bytes]] = {}
-    same = []
-    for file, name in zip(generated.files, generated.names):
-        if (size := _bytes_in(file)) and size in sizes:
-            if size not in digests:
-                digests[size] = {_digest(one) for one in sizes[size]}
-            if _digest(file) in digests[size]:
-                same.append(name)
+
+    def is_copy(file: Path) -> bool:
+        if not (size := _bytes_in(file)) or size not in sizes:
+            return False
+        if size not in digests:
+            digests[size] = {_digest(one) for one in sizes[size]}
+        return _digest(file) in digests[size]
+
+    same = [name for picture, name in zip(generated.pictures, generated.names) if all(map(is_copy, picture.paths))]
     if not same:
         return []
-    which = "all" if len(same) == len(generated.files) else f"{len(same)} of {len(generated.files)}"
+    which = "all" if len(same) == len(generated.pictures) else f"{len(same)} of {len(generated.pictures)}"
     return [f"{which} of the generated images are copies of target images, byte by byte ({listed(same)}): a copy scores perfectly"]
 
 
@@ -451,23 +471,27 @@ def _identity(file: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _with_grey(reading: FileReading, listing: Mapping[str, Found], quiet: bool) -> FileReading:
+def _with_grey(reading: FileReading, listing: Mapping[str, FoundPictures], quiet: bool) -> FileReading:
     """Grey files among the colour ones of a folder are read as colour, as training does, and it is said; label maps are left alone."""
-    grey: list[Path] = []
+    grey: list[FilePicture] = []
     for what, found in listing.items():
-        channels = {file: header_channels(file) for file in (found.files if what not in ("labels", "mask") else [])}
+        single = [] if what in ("labels", "mask") or found.are_stacks else found.pictures
+        channels = {picture: header_channels(picture.paths[0]) for picture in single}
         if are_mixed(channels.values()):
-            grey += [file for file, count in channels.items() if count == 1]
-        for note in [] if quiet else grey_among_colour(dict(zip(found.names, channels.values())), f"images in {found.folder}"):
+            grey += [picture for picture, count in channels.items() if count == 1]
+        for note in [] if quiet else grey_among_colour(dict(zip(found.names, channels.values())), f"images in {found.place}"):
             say(f"note: {note}")
     return replace(reading, grey=frozenset(grey))
 
 
-def _partners(listing: Mapping[str, Found], other: str, quiet: bool) -> list[Path]:
-    """For every generated file its partner in another folder."""
-    folders, mine = {what: one.folder for what, one in listing.items()}, listing["generated"].names
-    pairing = match(mine, listing[other].names, (folders["generated"], folders[other]))
-    found = {a: listing[other].files[b] for a, b, _ in pairing.pairs}
+def _partners(listing: Mapping[str, FoundPictures], other: str, quiet: bool) -> list[FilePicture]:
+    """For every generated image its partner in another place."""
+    folders, mine = {what: one.place for what, one in listing.items()}, listing["generated"].names
+    sides = listing["generated"], listing[other]
+    if [len(side.names) for side in sides] == [1, 1] and any(side.is_one for side in sides):
+        return sides[1].pictures  # one image each, by what was named
+    pairing = match(mine, sides[1].names, (folders["generated"], folders[other]), (sides[0].suffixes, sides[1].suffixes))
+    found = {a: sides[1].pictures[b] for a, b, _ in pairing.pairs}
     if len(found) < len(mine) or (other == "target" and pairing.only_b):
         lonely = [mine[index] for index in range(len(mine)) if index not in found] or list(pairing.only_b)
         where, elsewhere = ("generated", other) if len(found) < len(mine) else (other, "generated")
@@ -476,7 +500,7 @@ def _partners(listing: Mapping[str, Found], other: str, quiet: bool) -> list[Pat
             f"({listed(lonely)}): scores over a part would mislead, so complete the folders first, or compare them as sets with --unpaired"
         )
     if not quiet:
-        for note in pairing.notes(str(folders["generated"]), str(folders[other])):
+        for note in pairing.notes(folders["generated"], folders[other]):
             say(f"note: {note}")
     return [found[index] for index in range(len(mine))]
 
@@ -488,9 +512,9 @@ def _partners(listing: Mapping[str, Found], other: str, quiet: bool) -> list[Pat
 class _Sets:
     """What is compared: generated images, real ones (or their stored statistics), and sources if there are any."""
 
-    generated: list[Path]
-    real: list[Path] | Statistics
-    source: list[Path] | None = None
+    generated: FoundPictures
+    real: list[FilePicture] | Statistics
+    source: list[FilePicture] | None = None
 
 
 def _compare_sets(choice: MetricChoice, sets: _Sets, about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
@@ -510,15 +534,15 @@ def _compare_sets(choice: MetricChoice, sets: _Sets, about: Facts, reading: File
                 collection.skip_colour(reading.kinds[TARGETS].why_no_colour)
                 collection.update_real(batch)
         about.target_images = len(sets.real)
-    for files, collection, what in ((sets.generated, generated, GENERATED), (sets.source or [], copied, SOURCES)):
+    for files, collection, what in ((sets.generated.pictures, generated, GENERATED), (sets.source or [], copied, SOURCES)):
         for batch in _batches(files, reading, what, quiet):
             collection.update_generated(batch)
             if isinstance(sets.real, Statistics):
                 _each_fitting(collection, sets.real, lambda metric: metric.check_width())
-        collection.count = len(sets.generated)
+        collection.count = len(sets.generated.pictures)
     about.options = choice.option_values()
     rows = generated.rows({} if sets.source is None else {SOURCE_COPIED: copied}, about, quiet)
-    return Evaluation(rows, about, names=[file.stem for file in sets.generated])
+    return Evaluation(rows, about, names=[*map(sets.generated.stem, range(len(sets.generated.names)))])
 
 
 def _each_fitting(collection: MetricCollection, stored: Statistics, call: Callable[[Any], object]) -> None:
@@ -548,7 +572,7 @@ def statistics_of(
     """Feature statistics of a folder of images, to be saved and compared with again and again.
 
     Args:
-        folder: the images.
+        folder: the images; also a pattern of several files that are one image, or a manifest with a column ``source``.
         features: ``inception`` for FID, KID and PRDC, or ``random`` for ``random_frechet``.
         resize: how Inception is fed; None is ``tf1``.
         weights: files of feature networks, by name.
@@ -567,7 +591,7 @@ def statistics_of(
         extractor = inception(resize or "tf1") if features == "inception" else random_network()
         try:
             seen, channels = [], Counter[int]()
-            for batch in _batches(found["folder"].files, reading, "images", quiet):
+            for batch in _batches(found["folder"].pictures, reading, "images", quiet):
                 seen.append(extractor(batch))
                 channels[batch.shape[1]] += len(batch)
         except Skipped as reason:
@@ -580,17 +604,17 @@ def statistics_of(
     return replace(Statistics.of(torch.cat(seen).double(), extractor, str(folder)), origin=str(folder))
 
 
-def _batches(files: Sequence[Path], reading: FileReading, what: str, quiet: bool) -> Iterator[Tensor]:
+def _batches(files: Sequence[FilePicture], reading: FileReading, what: str, quiet: bool) -> Iterator[Tensor]:
     """Every image, neighbours of one size together: ``[N, C, H, W]`` in [-1, 1]."""
     return map(torch.stack, chunks(_each(files, lambda file: reading.tensor(file, what), what, what, quiet), BATCH, batch_key))
 
 
 def _paths(item: object) -> list[str]:
-    """What a sentence may call a file, or the files that belong together."""
-    files = (
-        [item] if isinstance(item, Path) else [getattr(item, side, None) for side in ("generated", "target", "source", "labels", "mask")]
-    )
-    return [str(file) for file in files if file is not None]
+    """What a sentence may call a picture, or the pictures that belong together."""
+    sides = ("generated", "target", "source", "labels", "mask")
+    pictures = [item] if isinstance(item, FilePicture) else [getattr(item, side, None) for side in sides]
+    known = [picture for picture in pictures if isinstance(picture, FilePicture)]
+    return [name for picture in known for name in dict.fromkeys((picture.label, *map(str, picture.paths)))]
 
 
 def _each(items: Sequence[T], read: Callable[[T], R], what: str, doing: str, quiet: bool) -> Iterator[R]:
@@ -613,7 +637,7 @@ def _each(items: Sequence[T], read: Callable[[T], R], what: str, doing: str, qui
                 raise
             lines = [f"  {error}" for error in said_once(errors)]
             more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-            with_them = "" if isinstance(item, Path) else " (with their partners)"
+            with_them = "" if isinstance(item, FilePicture) else " (with their partners)"
             way_out = f"repair these files, or move them{with_them} out of their folders"
             raise UserError(f"{len(errors)} of {len(items)} {what} cannot be used:", *lines[:SHOWN], *more, way_out) from first
         yield found

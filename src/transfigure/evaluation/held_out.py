@@ -21,7 +21,7 @@ from ..data.pairing import listed
 from ..data.splits import PAIRS, SPLITS_FILE, StoredSplit
 from ..data.value_range import SCORES, Watch, train_flag
 from ..errors import UserError
-from ..recipe import Data, Recipe, data_at
+from ..recipe import Data, Recipe, data_at, is_file_pattern
 from ..translation.translator import Translator
 from ..wording import counted
 
@@ -240,6 +240,14 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
 
 def _kind_at(place: Path, section: Data) -> str:
     """What the pairs at another place look like; two folders of unusual names are recognised if the recipe names them."""
+    patterns = [side for name in "ab" if is_file_pattern(side := str(section.options.get(name) or ""))]
+    if patterns and any(Path(side).is_absolute() for side in patterns):
+        raise UserError(
+            f"this model was trained on files that patterns name ({' and '.join(patterns)}), which do not lie in {place}: name others in "
+            "the same way, with --data.a and --data.b"
+        )
+    if patterns and place.is_dir():
+        return section.kind
     try:
         return recognise(place)
     except UserError:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         data_at,
         drawn_worlds,
         has_place,
+        is_file_pattern,
         without_place,
     )
     from .tree import flatten, shipped
@@ -44,6 +45,7 @@ __all__ = [
     "drawn_worlds",
     "flatten",
     "has_place",
+    "is_file_pattern",
     "parse_value",
     "read_options",
     "shipped",

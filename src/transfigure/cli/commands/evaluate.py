@@ -51,6 +51,7 @@ examples:
 
   transfigure evaluate runs/facades
   transfigure evaluate --generated generated/ --target photos/ --metrics ssim,l1 --json
+  transfigure evaluate --generated stained/ --target 'truth/{name}_{DAPI,MAP2,NFH}.png'
 """
 
 
@@ -58,8 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is scored, against what, by which metrics."""
     add_model(parser, required=False)
     parser.add_argument("data", nargs="?", metavar="DATA", help="pairs as for train (default: the data it was trained on)")
-    parser.add_argument("--generated", metavar="DIR", help="a folder of generated images, instead of MODEL")
-    parser.add_argument("--target", metavar="DIR", help="the folder of what they should be, or a file of stored statistics (.npz)")
+    parser.add_argument("--generated", metavar="DIR", help="a folder of generated images (or a pattern, a manifest), instead of MODEL")
+    parser.add_argument(
+        "--target", metavar="DIR", help="the folder (or pattern) of what they should be, or a file of stored statistics (.npz)"
+    )
     parser.add_argument("--source", metavar="DIR", help="the folder of their sources, for the bound of copying them")
     parser.add_argument(
         "--labels",

@@ -26,7 +26,7 @@ GROUP = "measure"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A folder, the network that sees it, and the file to write."""
-    parser.add_argument("folder", metavar="DIR", help="the folder of images")
+    parser.add_argument("folder", metavar="DIR", help="the folder of images (or a pattern, a manifest)")
     parser.add_argument("--out", required=True, metavar="FILE", help="the .npz file to write")
     parser.add_argument(
         "--features", choices=["inception", "random"], default="inception", help="for FID, KID and PRDC, or for random_frechet"
