@@ -134,6 +134,8 @@ def test_take_overrides() -> None:
         ("train pix2pix d --epochs 3", "there is no option --epochs (did you mean '--training.epochs'?)"),
         ("train pix2pix d --crop_sze=3", "there is no option --crop_sze (did you mean '--data.crop_size'?)"),
         ("train pix2pix d --plugin x", "there is no option --plugin (did you mean '--plugins'?)"),
+        ("translate m a_{name} b_{name} out", "'out' is one argument too many: transfigure translate takes MODEL INPUT OUTPUT"),
+        ("translate m a.png b.png c.png", "takes MODEL INPUT OUTPUT (a pattern needs quotation marks, or the shell takes it apart)"),
         ("train pix2pix d e f", "'e' is one argument too many: transfigure train takes RECIPE DATA"),
         ("train pix2pix d --out", "argument --out: expected one argument; see  transfigure train --help"),
         ("train pix2pix d --trainin.epochs 3", "trainin is not a recipe key (did you mean 'training'?)"),

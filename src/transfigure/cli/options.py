@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 DATA = "a folder of images, a manifest, or a drawn world such as synthetic"
 
 
+def unquoted(argument: str) -> str:
+    """A hint, where a word too many looks like what a shell makes of ``{name}_z{00..12}.png`` or ``*.png``; else nothing."""
+    looks = "{name}" in argument or argument.lower().endswith((".png", ".tif", ".tiff", ".jpg", ".jpeg"))
+    return " (a pattern needs quotation marks, or the shell takes it apart)" if looks else ""
+
+
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """``--quiet``."""
     parser.add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")

@@ -12,6 +12,7 @@ from .._version import __version__
 from ..errors import UserError
 from ..progress import print_result
 from .commands import GROUPS, Command, commands
+from .options import unquoted
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -77,7 +78,7 @@ class Parser(argparse.ArgumentParser):
         argument = argument.partition("=")[0]
         if not argument.startswith("-"):
             places = " ".join(str(action.metavar) for action in self._actions if not action.option_strings)
-            return f"{argument!r} is one argument too many: {self.prog} takes {places or 'only flags'}"
+            return f"{argument!r} is one argument too many: {self.prog} takes {places or 'only flags'}{unquoted(argument)}"
         flags = {name: name for action in self._actions for name in action.option_strings}
         if self.command is not None and self.command.recipe_flags:
             from ..recipe import Recipe, flatten

@@ -25,6 +25,7 @@ from ..options import (
     orientation,
     required,
     split_names,
+    unquoted,
     value_range,
     weight_files,
 )
@@ -145,7 +146,7 @@ def _folders(options: argparse.Namespace, overrides: dict[str, Any], common: dic
     from ...evaluation.folders import evaluate_folders
 
     if options.model:
-        raise UserError("give either a model and its data, or --generated and --target, not both")
+        raise UserError(f"give either a model and its data, or --generated and --target, not both{unquoted(options.model)}")
     if overrides or options.split:
         flag = "split" if options.split else next(iter(overrides))
         raise UserError(f"--{flag} does not go with --generated and --target, which are compared as they are: leave it out")
