@@ -289,7 +289,7 @@ def _train(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> N
     assert str(out / "report.html") in said
     _trained(out)
     typed = Recipe.load(words[0], {"data.kind": world or "auto", **_overrides(words), **small})
-    found_out = {"data.kind", "data.path", "data.size", "data.a", "data.b"} | (
+    found_out = {"data.kind", "data.path", "data.size", "data.a", "data.b", "data.source_classes", "data.target_classes"} | (
         {"training.precision"} if typed.training.precision == "auto" else set()
     )
     differing = Recipe.load(out / "recipe.yaml").differences(typed).keys() - found_out

@@ -102,7 +102,7 @@ class Cache:
         if not all(isinstance(picture, FilePicture) for picture in pictures):
             return None
         files = [one for one in pictures if isinstance(one, FilePicture)]
-        how = [(len(one.files), one.half, one.orientation) for one in files]
+        how = [(len(one.files), one.half, one.orientation, *(["index"] if one.palette == "index" else [])) for one in files]
         return file_key(itertools.chain(*(one.files for one in files)), *how, self.alpha, preparation(self.geometry), before=self._opened)
 
     def keep(self, indices: Sequence[int], records: Sequence[Record]) -> None:
@@ -304,8 +304,11 @@ class PairDataset(Dataset[Pair]):
                     raise UserError(f"{picture.label} {reason}: give its range, or leave this file out")
             if reasons := unfit(record, arrays, facts, self.usual):
                 raise UserError(reasons[0])
-        for watch, picture, array, one in zip(self.watches or (), (record.a, record.b), arrays, facts):
-            watch.look(picture.label, array, one)
+        for encoding, picture, one in zip(self.encodings, (record.a, record.b), facts):
+            encoding.check(picture.label, one)
+        for watch, encoding, picture, array, one in zip(self.watches or (), self.encodings, (record.a, record.b), arrays, facts):
+            if encoding.rule is None:  # the numbers of classes are neither dark nor bright
+                watch.look(picture.label, array, one)
         if self.together is not None:
             self.together.look(record, arrays, facts)
         return arrays

@@ -11,31 +11,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from .file_facts import FileFacts
 from .pixels import Array, convert_channels, to_array, to_tensor
 from .value_range import Range, if_of_type
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ..recipe import Data
-
-ENCODINGS = ("values",)
-"""The kinds, by the names that recipes and models use."""
-
-
-@dataclass(frozen=True)
-class LabelClass:
-    """A class of label maps, as files hold it.
-
-    Attributes:
-        name: what a person calls it; may be empty.
-        index: its number in files of palette indices or of numbers; None where files hold colours.
-        colour: red, green and blue, of palettes and of files of colours; None where files hold plain numbers.
-    """
-
-    name: str = ""
-    index: int | None = None
-    colour: tuple[int, int, int] | None = None
 
 
 class Encoding(ABC):
@@ -74,6 +55,11 @@ class Encoding(ABC):
         """Whether each channel of a file is one of the networks', scaled: then pairs may stay on the device as their files' bytes."""
         return False
 
+    @property
+    def reads_indices(self) -> bool:
+        """Whether palette files are read as their indices, and grey ones of fewer than 8 bits as the numbers that they store."""
+        return False
+
     @abstractmethod
     def encode(self, array: Array, label: str = "a float image") -> Tensor:
         """A picture as the networks see it.
@@ -89,13 +75,19 @@ class Encoding(ABC):
             UserError: it has channels or values that cannot be meant.
         """
 
+    @property
+    def needs_source(self) -> bool:
+        """Whether decoding takes something of the picture that an output was made from."""
+        return False
+
     @abstractmethod
-    def decode(self, tensor: Tensor, source: Array | None = None) -> Array:
+    def decode(self, tensor: Tensor, source: Array | Tensor | None = None) -> Array:
         """A picture as its file holds it: what :meth:`encode` takes.
 
         Args:
             tensor: ``[channels, H, W]``; values beyond [-1, 1] are clipped.
-            source: the picture that it was made from, ``[H, W, C]`` as its own file holds it, for encodings that take something of it.
+            source: the picture that it was made from, ``[H, W, C]`` as its own file holds it or as the networks see it, for encodings that
+                take something of it.
 
         Returns:
             ``[H, W, file_channels]``.
@@ -103,6 +95,25 @@ class Encoding(ABC):
         Raises:
             RunFailure: the tensor holds NaN or infinity.
         """
+
+    def check(self, label: str, facts: FileFacts) -> None:  # noqa: B027 - most have nothing against any file
+        """See that what a file says of itself goes with this encoding.
+
+        Raises:
+            UserError: it does not.
+        """
+
+    def scored(self, array: Array) -> Tensor:
+        """What :meth:`decode` gave, as metrics see it: ``[C, H, W]`` in [-1, 1]."""
+        return self.encode(array)
+
+    def picture(self, tensor: Tensor) -> Tensor:
+        """A source as the networks see it, as metrics compare it with targets: a picture ``[C, H, W]`` in [-1, 1]."""
+        return tensor
+
+    def shown(self, array: Array) -> Array:
+        """What :meth:`decode` gave, as a person is to see it: the same, where its values are a picture's."""
+        return array
 
 
 @dataclass(frozen=True)
@@ -147,20 +158,6 @@ class LinearValues(Encoding):
         """By :func:`.pixels.to_tensor`."""
         return to_tensor(convert_channels(array, self.count), self.range_of(array.dtype.name), label)
 
-    def decode(self, tensor: Tensor, source: Array | None = None) -> Array:
+    def decode(self, tensor: Tensor, source: object = None) -> Array:
         """By :func:`.pixels.to_array`; nothing of the source is needed."""
         return to_array(tensor, self.dtype, self.value_range)
-
-
-def encoding_of(section: Data, side: Literal["source", "target"], channels: int, dtype: str, names: tuple[str, ...] = ()) -> Encoding:
-    """The encoding of one side of a recipe's data.
-
-    Args:
-        section: the recipe's data section.
-        side: which.
-        channels: of the files.
-        dtype: of the files.
-        names: of their channels.
-    """
-    value_range = section.source_range if side == "source" else section.target_range
-    return LinearValues(channels, dtype or "uint8", value_range, names)

@@ -14,7 +14,7 @@ import io
 import math
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +41,7 @@ __all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "exam
            "size_of", "software", "split_halves", "to_array", "to_tensor", "write"]  # fmt: skip
 
 Alpha = Literal["refuse", "white", "black", "drop", "keep"]
+PaletteUse = Literal["colours", "index"]
 
 SOFTWARE = f"transfigure {__version__}"
 """What our files say of the software that wrote them."""
@@ -130,6 +131,8 @@ _SAVE: dict[str, dict[str, Any]] = {
 }
 _WEBP_CHUNKS = 16
 """The picture is one of the first, after its colour profile."""
+WITH_PALETTE = ("PNG", "TIFF", "BMP")
+"""Formats that can hold indices into a palette."""
 _ON_ITS_SIDE = (5, 6, 7, 8)
 """Orientation tags that exchange rows and columns."""
 _ORIENTATION, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 258, 262, 338, 339
@@ -160,9 +163,21 @@ def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "
 
 
 def examine(
-    path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "apply", flag: str = "--alpha"
+    path: str | Path,
+    alpha: Alpha = "refuse",
+    orientation: Orientation = "apply",
+    flag: str = "--alpha",
+    palette: PaletteUse = "colours",
 ) -> tuple[Array, FileFacts]:
-    """As :func:`read`, and what the file says of itself beside the pixels; ``flag`` is what a refusal of transparency names."""
+    """As :func:`read`, and what the file says of itself beside the pixels.
+
+    Args:
+        path, alpha, orientation: as of :func:`read`.
+        flag: what a refusal of transparency names.
+        palette: ``colours`` for what a viewer shows; ``index`` for the numbers that label maps store: palette images become
+            ``[H, W, 1]`` of their indices, and grey images of 1, 2 or 4 bits are not stretched to 8. Transparency that is not refused is
+            dropped then.
+    """
     path = Path(path)
     with _opened(path) as (stream, kind):
         image = _pillow(stream, kind, path)
@@ -184,7 +199,7 @@ def examine(
             if kind == "PNG" and scientific.is_deep_png(_head(stream)):
                 pixels, transparent = scientific.read_png(stream, path)
             else:
-                pixels, transparent = _decoded(image)
+                pixels, transparent = _decoded(image) if palette == "colours" else _numbers(image, _head(stream))
             # After decoding: a PNG may bring its EXIF last.
             tag = Image.Image.getexif(image).get(_ORIENTATION, 1) if turned is None else turned
             facts = _facts_of(image, kind, pixels.dtype, tag)
@@ -206,6 +221,8 @@ def examine(
         facts = replace(facts, orientation=1)
     if facts.no_data is not None:
         facts = replace(facts, no_data_share=float((pixels == facts.no_data).mean()))
+    if transparent and palette == "index" and pixels.shape[2] == 2:
+        alpha = "refuse" if alpha == "refuse" else "drop"
     return (_without_alpha(pixels, alpha, path, flag) if transparent else pixels), facts
 
 
@@ -494,6 +511,23 @@ def _decoded(image: Image.Image) -> tuple[Array, bool]:
     return pixels, mode.endswith("A")
 
 
+def _numbers(image: Image.Image, head: bytes) -> tuple[Array, bool]:
+    """As :func:`_decoded`, by the numbers that a palette image, or a grey one of few bits, stores."""
+    if image.mode == "P":
+        image.load()
+        indices = np.array(image)[..., None]
+        if not image.has_transparency_data:
+            return indices, False
+        return np.concatenate([indices, np.array(image.convert("RGBA"))[..., 3:]], axis=2), True
+    pixels, transparent = _decoded(image)
+    bits = head[24] if head.startswith(b"\x89PNG") else 1 if image.mode == "1" else 8
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(_BITS, (1,))[0]
+    if bits < 8 and pixels.shape[2] == 1:  # Pillow stretches them to 0..255
+        pixels = pixels // (255 // (2**bits - 1))
+    return pixels, transparent
+
+
 def _facts_of(image: ImageFile, kind: str, dtype: np.dtype[Any], tag: object) -> FileFacts:
     """What a file that Pillow has decoded says of itself."""
     no_data = None
@@ -542,6 +576,16 @@ def _without_alpha(pixels: Array, alpha: Alpha, path: Path, flag: str = "alpha =
     return blended.astype(pixels.dtype)
 
 
+def with_palette(indices: Array, palette: Sequence[tuple[int, tuple[int, int, int]]]) -> Image.Image:
+    """``[H, W, 1]`` of indices as a Pillow image of mode ``P``."""
+    colours = bytearray(3 * (max(index for index, _ in palette) + 1))
+    for index, colour in palette:
+        colours[3 * index : 3 * index + 3] = bytes(colour)
+    image = Image.fromarray(np.ascontiguousarray(indices[:, :, 0])).copy()  # its memory was numpy's
+    image.putpalette(bytes(colours))
+    return image
+
+
 def _encoded(array: Array, kind: str, path: Path, about: Metadata) -> bytes:
     channels, software = array.shape[2], metadata.to_be_sealed(f"{SOFTWARE} {about.maker}".rstrip())
     if array.dtype == np.uint16 and channels > 1 and kind == "PNG":
@@ -551,7 +595,12 @@ def _encoded(array: Array, kind: str, path: Path, about: Metadata) -> bytes:
     else:
         stream = io.BytesIO()
         options = _SAVE[kind] | metadata.save_options(kind, about, software)
-        Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array)).save(stream, kind, **options)
+        image = Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array))
+        if about.palette:
+            if kind not in WITH_PALETTE or channels != 1 or array.dtype != np.uint8:
+                raise UserError(f"{path}: a {kind} file cannot hold indices of a palette: write a .png or .tif file")
+            image = with_palette(array, about.palette)
+        image.save(stream, kind, **options)
         encoded = stream.getvalue()
     into = {"PNG": metadata.into_png, "TIFF": metadata.into_tiff}.get(kind)
     return metadata.sealed(encoded if into is None else into(encoded, about, software), software)
@@ -624,7 +673,7 @@ def _reason(error: BaseException) -> str:
     return (words[:120] or type(error).__name__).rstrip(".")
 
 
-def from_pillow(image: Image.Image, alpha: Alpha = "refuse") -> Array:
+def from_pillow(image: Image.Image, alpha: Alpha = "refuse", palette: PaletteUse = "colours") -> Array:
     """The pixels of a Pillow image, as `read` would give them; the EXIF orientation is not applied, so the size stays.
 
     Raises:
@@ -634,7 +683,7 @@ def from_pillow(image: Image.Image, alpha: Alpha = "refuse") -> Array:
     try:
         if image.mode == "I" and ((ends := np.array(image.getextrema())) != ends.astype(np.uint16)).any():
             raise UserError(f"{name} holds integers from {ends[0]} to {ends[1]}: 16 bits hold 0 to 65535")
-        pixels, transparent = _decoded(image)
+        pixels, transparent = _decoded(image) if palette == "colours" else _numbers(image, b"")
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(f"{name} cannot be decoded ({_reason(error)}): save or convert it again") from error
     return _without_alpha(pixels, alpha, name) if transparent else pixels

@@ -22,8 +22,10 @@ from .check.findings import findings as findings_of
 from .check.inspection import BackgroundCheck, Inspection
 from .check.left_out import LeftOut, is_left_out, left_out_in_training, of_left_out, pictures_in, remaining, without
 from .check.processes import PartToCheck, check_pairs, cores
+from .class_search import with_classes
 from .dataset import Cache, PairDataset, PairFormat
-from .encoding import Encoding, encoding_of
+from .encoding import Encoding
+from .encodings import encoding_of
 from .file_patterns import FilePattern
 from .files import home_path, real_path
 from .layouts import folders_read, recognise
@@ -147,8 +149,8 @@ def geometry_of(section: Data, paired: bool = True) -> Geometry:
         section.load_size,
         section.crop_size,
         section.flip,
-        section.source_resize,
-        section.target_resize,
+        "nearest" if section.source_encoding == "labels" else section.source_resize,
+        "nearest" if section.target_encoding == "labels" else section.target_resize,
         paired=paired and not section.unpaired,
         fit=section.fit == "resize",
         evaluation_size=section.evaluation_size,
@@ -209,6 +211,10 @@ def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bo
     records = division.splits
     if section.orientation == "ignore":
         records = division.splits = {name: [record.as_stored() for record in part] for name, part in records.items()}
+    labels = section.source_encoding == "labels", section.target_encoding == "labels"
+    if any(labels):
+        a, b = labels if section.direction == "AtoB" else labels[::-1]
+        records = division.splits = {name: [record.with_indices(a, b) for record in part] for name, part in records.items()}
     if section.limit is not None and section.limit < len(records["train"]):
         chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
         records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]
@@ -259,6 +265,9 @@ def open_data(
         gone = [pair for pair in left_out if pair.split == name and pair.found == "before"]
         records[name] = remaining(records[name], gone, section.path, paired)
     section = with_ranges(section, records["train"], notes)
+    if not resumed:
+        section, of_classes = with_classes(section, directed(records["train"], section.direction), quiet)
+        notes += of_classes
     geometry = geometry_of(section, paired)
     train_cache, val_cache = caches(section, geometry, records["train"], records["val"], quiet)
     with without_collecting():

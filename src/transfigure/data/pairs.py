@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import UserError
 from . import images
 from .file_facts import NO_FACTS, FileFacts, Orientation
-from .images import Alpha
+from .images import Alpha, PaletteUse
 from .pixels import Array
 from .value_range import DEPTHS
 
@@ -55,6 +55,7 @@ class FilePicture:
             bits, each file in its own full range. There may be 200,000 of them, and strings take less memory and time than paths.
         half: which half of a side-by-side file this is; None for the whole file.
         orientation: whether the files' orientation tags are applied.
+        palette: whether a palette image is read as its colours, or as its indices: see :func:`.images.examine`.
         names: what each of the files is called, where something says it: a pattern's alternatives and numbers.
     """
 
@@ -62,6 +63,7 @@ class FilePicture:
     half: Literal["left", "right"] | None = None
     orientation: Orientation = "apply"
     names: tuple[str, ...] = ()
+    palette: PaletteUse = "colours"
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -95,7 +97,7 @@ class FilePicture:
         return images.split_halves(whole, self.paths[0])[self.half == "right"], facts
 
     def _whole(self, alpha: Alpha, flag: str = "--data.alpha") -> tuple[Array, FileFacts]:
-        found = [images.examine(path, alpha, self.orientation, flag) for path in self.paths]
+        found = [images.examine(path, alpha, self.orientation, flag, self.palette) for path in self.paths]
         first, facts = found[0]
         if len(found) == 1:
             return first, facts
@@ -194,8 +196,14 @@ class Record:
         a, b = (replace(one, orientation="ignore") if isinstance(one, FilePicture) else one for one in (self.a, self.b))
         return replace(self, a=a, b=b)
 
+    def with_indices(self, a: bool, b: bool) -> Record:
+        """The same pair, the palette files of one side or both read as their indices."""
+        sides = zip((self.a, self.b), (a, b))
+        first, second = (replace(one, palette="index") if labels and isinstance(one, FilePicture) else one for one, labels in sides)
+        return replace(self, a=first, b=second)
+
     def load(self, alpha: Alpha = "refuse") -> tuple[Array, Array]:
-        """Both pictures' pixels, ``[H, W, C]`` each; a side-by-side file is decoded once.
+        """Both pictures pixels, ``[H, W, C]`` each; a side-by-side file is decoded once.
 
         Raises:
             UserError: a file cannot be used.
@@ -205,7 +213,8 @@ class Record:
     def examine(self, alpha: Alpha = "refuse") -> tuple[tuple[Array, Array], tuple[FileFacts, FileFacts]]:
         """As :meth:`load`, and what the file of each says of itself."""
         a, b = self.a, self.b
-        if isinstance(a, FilePicture) and isinstance(b, FilePicture) and a.files == b.files and a.half and b.half:
+        together = isinstance(a, FilePicture) and isinstance(b, FilePicture) and a.files == b.files and a.palette == b.palette
+        if together and isinstance(a, FilePicture) and isinstance(b, FilePicture) and a.half and b.half:
             whole, facts = a._whole(alpha)
             halves = images.split_halves(whole, a.paths[0])
             return (halves[a.half == "right"], halves[b.half == "right"]), (facts, facts)

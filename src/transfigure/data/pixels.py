@@ -75,12 +75,23 @@ def to_array(tensor: Tensor, dtype: str = "uint8", value_range: tuple[float, flo
 
     low, high = limits(dtype, value_range)
     values = tensor.detach().to("cpu", torch.float32)
-    if not bool(torch.isfinite(values).all()):
-        broken = int((~torch.isfinite(values)).sum())
-        raise RunFailure(f"{broken} of the {values.numel()} values of a generated image are not finite: go back to an earlier checkpoint")
+    check_finite(values)
     values = values.to(torch.float64 if _working(np.dtype(dtype)) == np.float64 else torch.float32)
     scaled = (values.clamp(-1, 1).add_(1).mul_((high - low) / 2).add_(low)).permute(1, 2, 0).contiguous().numpy()
     return _as_dtype(scaled, np.dtype(dtype))
+
+
+def check_finite(values: Tensor) -> None:
+    """See that a generated image holds numbers.
+
+    Raises:
+        RunFailure: it holds NaN or infinity.
+    """
+    import torch
+
+    if not bool(torch.isfinite(values).all()):
+        broken = int((~torch.isfinite(values)).sum())
+        raise RunFailure(f"{broken} of the {values.numel()} values of a generated image are not finite: go back to an earlier checkpoint")
 
 
 def resize(array: Array, height: int, width: int, rule: Literal["bicubic", "nearest"]) -> Array:

@@ -19,22 +19,26 @@ from torch import Tensor
 from ..data.batch import chunks
 from ..data.channels import ChannelKind, resolve_names
 from ..data.dataset import PairDataset
+from ..data.label_maps import LabelMaps
 from ..data.open import place_of, refuse_inside
 from ..data.pixels import Array, match_channels
 from ..data.value_range import limits
 from ..features import weights as weight_files
-from ..metrics.metric import MetricContext
+from ..metrics.metric import TARGET_ITSELF, MetricContext
+from ..metrics.palettes import palette_of
+from ..metrics.segmentation import FCNScore
 from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
 from ..recipe import Data
 from ..translation.translator import Translator
 from .by_channel import ChannelCollection
-from .collection import EvaluationKeywords, MetricCollection, MetricOptions
+from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
 from .held_out import HeldOut, held_out, read
 from .result import Evaluation, prepare_place, save_panels, spread
-from .schema import MEAN_TARGET, SIDES, SOURCE_COPIED, Facts
+from .schema import MEAN_TARGET, SIDES, SOURCE_COPIED, ChannelScores, Facts, Row
 
 Pictures = tuple[Tensor, Tensor, Tensor]
+OF_CLASSES = "the targets are label maps, whose numbers and colours are names of classes: see the FCN-score"
 NO_PAIRS = "it compares with the target of each source, and in unpaired data no target belongs to a source"
 BATCH, LARGE = 8, 3 * 512 * 512
 """Pairs that go through the metrics together, and the values of a picture above which it goes alone: it fills the memory of many."""
@@ -96,7 +100,7 @@ def evaluate(
     if out is not None:
         refuse_inside(found.section, out)
         prepare_place(Path(out), overwrite, run)
-    choice = choice.with_segmenter(wanted, lambda photos: _label_maps(found, photos))
+    choice = _for_labels(choice.with_segmenter(wanted, lambda photos: _label_maps(found, photos)), translator.config.target)
     about = Facts(
         split=found.split,
         data=place_of(found.section),
@@ -116,12 +120,17 @@ def evaluate(
         kind = kind_of(translator.config.target, found.section)
         for collection in (generated, *bounds.values()):
             collection.skip_colour(kind.why_no_colour)
-        mean_target = _mean_target(found, translator, quiet) if bounds[MEAN_TARGET].metrics else None
         domain = translator.config.target
+        encoding = domain.to_encoding()
+        linear = encoding.is_linear
+        if isinstance(encoding, LabelMaps):
+            for collection in (generated, *bounds.values()):
+                collection.skip(lambda metric: metric.needs != "labels", OF_CLASSES)
+        mean = _mean_target(found, quiet) if bounds[MEAN_TARGET].metrics else None
         titles = kind.scored if found.paired else []
         by_channel = ChannelCollection(choice, titles)
         channel_bounds = {name: ChannelCollection(choice, titles, name) for name in bounds}
-        generated_levels = limits(domain.dtype, domain.value_range)
+        generated_levels = encoding.levels if isinstance(encoding, LabelMaps) else limits(domain.dtype, domain.value_range)
         step = stride(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
         first_seen = None if found.paired else first_times(found)
         chosen = spread([record.name for record in found.pairs.records])
@@ -131,12 +140,17 @@ def evaluate(
         for chunk in chunks(progress, BATCH, lambda item: (item[0].source.shape, batch_key(item[0].target))):
             pairs, files = zip(*chunk, strict=True)
             source, target = torch.stack([pair.source for pair in pairs]), torch.stack([pair.target for pair in pairs])
-            fake = torch.stack([as_written(image, domain) for image in translator.translate_tensor(source)])
+            outputs = translator.translate_tensor(source)
+            fake = torch.stack([as_written(image, domain, one) for image, one in zip(outputs, source)])
+            target = target if linear else torch.stack([as_written(image, domain, one) for image, one in zip(target, source)])
             batch_names = [pair.name for pair in pairs]
             labels = [pictures[0 if choice.generates_photos else 1] for pictures in files]
-            target_levels = limits(files[0][1].dtype, found.section.target_range)
+            labels = [LabelMaps.as_file(one) if encoding.rule else one for one in labels]
+            target_levels = encoding.levels if isinstance(encoding, LabelMaps) else limits(files[0][1].dtype, found.section.target_range)
             sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
             samples = _samples(translator, source[sampled], fake[sampled]) if sampled else None
+            means = None if mean is None else torch.stack([as_written(mean, domain, one) for one in source])
+            source = torch.stack([found.pairs.encodings[0].picture(one) for one in source])
             new = None if first_seen is None else first_seen[:, len(names) : len(names) + len(pairs)]
             context = MetricContext(source, samples, labels, (generated_levels, target_levels))
             generated.update(fake, target, batch_names, context, new)
@@ -145,16 +159,18 @@ def evaluate(
             if copied is not None:
                 bounds[SOURCE_COPIED].update(copied, target, batch_names, MetricContext(source), new)
                 channel_bounds[SOURCE_COPIED].update(copied, target, batch_names)
-            if mean_target is not None:
-                bounds[MEAN_TARGET].update(mean_target.expand_as(target), target, batch_names, MetricContext(source), new)
-                channel_bounds[MEAN_TARGET].update(mean_target.expand_as(target), target, batch_names)
+            if means is not None:
+                bounds[MEAN_TARGET].update(means, target, batch_names, MetricContext(source), new)
+                channel_bounds[MEAN_TARGET].update(means, target, batch_names)
             names += batch_names
-            examples |= {pair.name: (pair.source, fake[at], pair.target) for at, pair in enumerate(pairs) if pair.name in chosen}
+            examples |= {pair.name: (pair.source, outputs[at], pair.target) for at, pair in enumerate(pairs) if pair.name in chosen}
         about.notes = found.pairs.notes()
         for note in [] if quiet else about.notes:
             say(f"note: {note}")
         rows = generated.rows(bounds, about, quiet)
         channels = by_channel.scores(channel_bounds, about)
+        if domain.classes and isinstance(counted := generated.metrics.get("fcn_score"), FCNScore):
+            channels += scores_of_classes(counted, about, len(names))
     result = Evaluation(rows, about, channels=channels, scores=generated.per_image(), names=names, channel_scores=by_channel.per_image())
     if out is not None:
         save_panels(result, Path(out), examples, _pictures_of(examples, found.pairs, translator), quiet)
@@ -162,6 +178,25 @@ def evaluate(
     if out is not None:
         result.save(Path(out))
     return result
+
+
+def _for_labels(choice: MetricChoice, target: Domain) -> MetricChoice:
+    """The same, where label maps are generated, with their own classes for the FCN-score, if nobody asks for others."""
+    if not target.classes or "fcn_score" not in choice.metrics or choice.options.get("fcn_score", {}).keys() & {"segmenter", "palette"}:
+        return choice
+    choice = choice.with_option("fcn_score", "palette", palette_of(target.classes))
+    return choice if "absent" in choice.options["fcn_score"] else choice.with_option("fcn_score", "absent", "skip")
+
+
+def scores_of_classes(metric: FCNScore, about: Facts, images: int) -> list[ChannelScores]:
+    """The IoU of each class of generated label maps, as the scores of its channel."""
+    found = []
+    for name, (value, (low, high)) in metric.class_scores().items():
+        ends: tuple[float | None, float | None] = (low, high) if images > 1 else (None, None)
+        known, where = {TARGET_ITSELF: 1.0}, about.checkpoint
+        row = Row("iou", "IoU", "", "higher", value, ends[0], ends[1], images, known, checkpoint=where, of=metric.name)
+        found.append(ChannelScores(name, [row]))
+    return found
 
 
 def kind_of(domain: Domain, section: Data) -> ChannelKind:
@@ -199,10 +234,16 @@ def stride(n: int, most: int) -> int:
     return max(1, -(-n // most))
 
 
-def as_written(image: Tensor, domain: Domain) -> Tensor:
-    """The image as its file will hold it, rounded and clipped."""
+def as_written(image: Tensor, domain: Domain, source: Tensor | None = None) -> Tensor:
+    """The image as its file will hold it, rounded and clipped, for metrics: ``[C, H, W]`` in [-1, 1].
+
+    Args:
+        image: ``[C', H, W]`` as the generator makes it.
+        domain: what it is.
+        source: what it was made from, ``[C'', H, W]``.
+    """
     encoding = domain.to_encoding()
-    return encoding.encode(encoding.decode(image))
+    return encoding.scored(encoding.decode(image, source))
 
 
 def _wants_samples(collection: MetricCollection, translator: Translator) -> bool:
@@ -215,19 +256,20 @@ def _samples(translator: Translator, source: Tensor, first: Tensor) -> Tensor:
     for number in range(1, SAMPLES):
         other = copy.copy(translator)
         other.inference = dataclasses.replace(translator.inference, seed=(translator.inference.seed or 0) + number)
-        outputs.append(torch.stack([as_written(image, translator.config.target) for image in other.translate_tensor(source)]))
+        made = zip(other.translate_tensor(source), source)
+        outputs.append(torch.stack([as_written(image, translator.config.target, one) for image, one in made]))
     return torch.stack(outputs)
 
 
-def _mean_target(found: HeldOut, translator: Translator, quiet: bool) -> Tensor | None:
-    """The mean of the training targets: the best constant output by L2."""
+def _mean_target(found: HeldOut, quiet: bool) -> Tensor | None:
+    """The mean of the training targets as the networks see them: the best constant output by L2."""
     if found.training is None:
         return None
     step = stride(len(found.training), BOUND_IMAGES)
     total, count = torch.zeros(()).double(), 0
     for pair, _ in track(read(found.training, step), len(range(0, len(found.training), step)), "mean target", quiet=quiet):
         total, count = total + pair.target, count + 1
-    return as_written((total / count).float(), translator.config.target)
+    return (total / count).float()
 
 
 def _pictures_of(examples: dict[str, Pictures], pairs: PairDataset, translator: Translator) -> Callable[[str], dict[str, Array]]:
@@ -242,6 +284,6 @@ def _pictures_of(examples: dict[str, Pictures], pairs: PairDataset, translator: 
             pair = pairs[position[name]]
             images = pair.source, translator.translate_tensor(pair.source[None])[0], pair.target
         sides = zip(SIDES, images, (source, target, target))
-        return {side: encoding.decode(picture) for side, picture, encoding in sides}
+        return {side: encoding.shown(encoding.decode(picture, images[0])) for side, picture, encoding in sides}
 
     return pictures_of

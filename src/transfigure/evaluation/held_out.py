@@ -12,6 +12,8 @@ from ..data.batch import Pair
 from ..data.check.findings import PairWatch, Use, inspect, raise_if_bad
 from ..data.check.left_out import LEFT_OUT_FILE, load_left_out, of_left_out, pictures_in, remaining
 from ..data.dataset import Arrays, Cache, PairDataset, PairFormat
+from ..data.encoding import Encoding, LinearValues
+from ..data.encodings import SIDES, kind_of_side
 from ..data.file_facts import PictureWatch
 from ..data.files import real_path
 from ..data.grey import are_mixed, channels_of, grey_among_colour
@@ -53,7 +55,8 @@ class HeldOut:
     def resize(self) -> str:
         """What is done to the pictures' sizes, in words."""
         size = f"{self.section.seen_size} x {self.section.seen_size}"
-        return f"{self.section.source_resize} / {self.section.target_resize} to {size}" if self.section.load_size else f"middle {size}"
+        rules = self.pairs.geometry.source_rule, self.pairs.geometry.target_rule
+        return f"{rules[0]} / {rules[1]} to {size}" if self.section.load_size else f"middle {size}"
 
 
 def held_out(
@@ -220,6 +223,7 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
     else:  # a model from elsewhere: squares of the size it was trained on
         size = config.trained_size or 256
         given = {"load_size": size, "crop_size": size}
+        given |= {"source_encoding": config.source.encoding, "target_encoding": config.target.encoding}
         if data is None and not {"data.path", "data.kind"} & overrides.keys():
             raise UserError("this model does not say what it was trained on: name the pairs to evaluate on")
     # the data section alone is wanted; what the networks and the losses were is of no account here
@@ -257,9 +261,30 @@ def _kind_at(place: Path, section: Data) -> str:
 
 
 def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any], paired: bool) -> PairDataset:
-    geometry, channels = geometry_of(section, paired), (translator.config.source.channels, translator.config.target.channels)
-    pair_format = PairFormat(section.direction, *channels, section.source_range, section.target_range, section.alpha)
+    geometry, encodings = geometry_of(section, paired), _encodings(section, translator)
+    channels = encodings[0].file_channels, encodings[1].file_channels
+    ranges = section.source_range, section.target_range
+    pair_format = PairFormat(section.direction, *channels, *ranges, section.alpha, encodings=encodings)
     return PairDataset(records, geometry, pair_format, training=False, cache=Cache(geometry.evaluation(), 0))
+
+
+def _encodings(section: Data, translator: Translator) -> tuple[Encoding, Encoding]:
+    """What the numbers of the files mean: as the model has it, values in the section's range.
+
+    Raises:
+        UserError: another encoding than the model's is asked for.
+    """
+    found = []
+    for side, domain, given in zip(
+        SIDES, (translator.config.source, translator.config.target), (section.source_range, section.target_range)
+    ):
+        if (asked := kind_of_side(section, side)) != domain.encoding:
+            raise UserError(
+                f"data.{side}_encoding is {asked}, and this model was trained on {side}s as {domain.encoding}: leave that key as it is"
+            )
+        linear = domain.encoding == "values"
+        found.append(LinearValues(domain.channels, domain.dtype, given, domain.names) if linear else domain.to_encoding())
+    return found[0], found[1]
 
 
 def _watch(section: Data, side: Literal["source", "target"], names: tuple[str, ...]) -> PictureWatch:

@@ -5,7 +5,7 @@ A palette is nearest-colour decoding: JPEG noise, a resized edge or a generator'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.files import home_path
+from ..data.label_classes import LabelClass
+from ..data.label_colours import (
+    CITYSCAPES,
+    CITYSCAPES_IGNORED,
+    FACADES,
+    calm,
+    count_colours,
+    eight_bit,
+    flat_colours,
+    nearest_colour,
+    sum_counts,
+)
 from ..errors import UserError, did_you_mean
 from ..stored import read_json
 
 IGNORE = 255
 """The class index of a pixel that has no label."""
-_AT_ONCE = 1 << 18  # colours compared with the palette together: tens of megabytes, not gigabytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +74,7 @@ class Palette:
             decoded: NDArray[np.uint8] = table[labels[..., 0]]
             return decoded
         known = np.concatenate([self._needed_colours(), self.ignored])
-        index = _nearest(_eight_bit(labels), known)
+        index = nearest_colour(eight_bit(labels), known)
         return np.where(index < len(self.classes), index, IGNORE).astype(np.uint8)
 
     def decode_tensor(self, images: Tensor, levels: tuple[float, float] | None = None) -> Tensor:
@@ -89,7 +100,9 @@ class Palette:
         if images.shape[1] not in (1, 3):
             raise UserError(f"a generated label map has 1 or 3 channels, and this one has {images.shape[1]}")
         pixels = (values * 255).round().byte().permute(0, 2, 3, 1).numpy()
-        return torch.from_numpy(np.stack([_nearest(_eight_bit(picture), self._needed_colours()) for picture in pixels]).astype(np.int64))
+        return torch.from_numpy(
+            np.stack([nearest_colour(eight_bit(picture), self._needed_colours()) for picture in pixels]).astype(np.int64)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a palette's JSON file holds them."""
@@ -172,6 +185,13 @@ def load_palette(name_or_file: str | Path) -> Palette:
         raise UserError(f"{file}: {error}") from error
 
 
+def palette_of(classes: Sequence[LabelClass]) -> Palette:
+    """The palette of a model's own label maps: what is decoded are its files, so numbers are exact."""
+    colours = None if any(one.colour is None for one in classes) else _colours(one.colour for one in classes)
+    numbers = None if any(one.index is None for one in classes) else {int(one.index or 0): at for at, one in enumerate(classes)}
+    return Palette("of the model", tuple(one.label for one in classes), colours, numbers, _colours([]))
+
+
 def learn_palette(label_maps: Iterable[NDArray[Any]], name: str = "learnt", most: int = 64) -> Palette:
     """The palette of label maps that came without one: their flat colours, however many there are.
 
@@ -199,94 +219,17 @@ def learn_palette(label_maps: Iterable[NDArray[Any]], name: str = "learnt", most
         if 2 <= len(found) <= most:
             return Palette(name, tuple(map(str, found)), None, {number: index for index, number in enumerate(found)}, _colours([]))
     elif maps:
-        pictures = [_eight_bit(labels) for labels in maps]
-        colours = _sum([_count(picture.reshape(-1, 3)) for picture in pictures])[0]
-        peaks, share = _peaks(*_sum([_count(picture[_calm(picture)]) for picture in pictures]), most)
+        pictures = [eight_bit(labels) for labels in maps]
+        colours = sum_counts([count_colours(picture.reshape(-1, 3)) for picture in pictures])[0]
+        peaks, share = flat_colours(*sum_counts([count_colours(picture[calm(picture)]) for picture in pictures]), most)
         if 2 <= len(peaks) <= most and share > 0.75:
             return _called_by_colour(name, colours if len(colours) <= most else peaks)
     raise UserError(f"no palette of 2 to {most} flat colours is to be found in these pictures: they look like photographs or drawings")
 
 
-_Counts = tuple[NDArray[np.uint8], NDArray[np.int64]]
-
-
-def _calm(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where a pixel and its four neighbours are nearly one colour. The rim, often a blend with what lay outside, is not."""
-    flat = np.zeros(picture.shape[:2], bool)
-    down, right = (np.abs(np.diff(picture.astype(np.int16), axis=axis)).max(axis=2) <= 6 for axis in (0, 1))
-    flat[1:-1, 1:-1] = down[:-1, 1:-1] & down[1:, 1:-1] & right[1:-1, :-1] & right[1:-1, 1:]
-    return flat
-
-
-def _peaks(colours: NDArray[np.uint8], counts: NDArray[np.int64], most: int) -> tuple[NDArray[np.uint8], float]:
-    """The colours that flat pixels gather around, most frequent first; and how tightly: the share within 8 levels of one, in [0, 1].
-
-    The most frequent colour is left out of that share: a photograph may lie on a white or black ground.
-    """
-    points, left, total = colours.astype(np.float64), counts.astype(np.float64), float(counts.sum())
-    cell = (colours // 8).astype(np.int64) @ np.array([1024, 32, 1])
-    peaks: list[NDArray[np.float64]] = []
-    tight = rest = 0.0
-    least = max(2e-4 * total, 8)  # pixels; anything is tight around itself
-    while len(peaks) <= most and left.any():
-        inside = cell == np.bincount(cell, left).argmax()
-        centre = left[inside] @ points[inside] / left[inside].sum()
-        for _ in range(5):  # from the cell to the middle of what gathers around it
-            near = ((points - centre) ** 2).sum(1) < 8**2
-            if left[near].sum() == 0:
-                break
-            centre = left[near] @ points[near] / left[near].sum()
-        distance = ((points - centre) ** 2).sum(1)
-        around = distance < 24**2
-        if (weight := left[around].sum()) < least:
-            break
-        if peaks:  # not the first
-            tight, rest = tight + left[distance < 8**2].sum(), rest + weight
-        peaks.append(centre)
-        left[around | inside] = 0
-    rest += left.sum()
-    return np.rint(np.array(peaks).reshape(-1, 3)).astype(np.uint8), float(tight / rest) if rest else 0.0
-
-
 def _called_by_colour(name: str, colours: NDArray[np.uint8]) -> Palette:
     colours = np.array(sorted(colours.tolist()), np.uint8)
     return Palette(name, tuple("#" + bytes(colour).hex() for colour in colours), colours, None, _colours([]))
-
-
-def _count(pixels: NDArray[np.uint8]) -> _Counts:
-    """The distinct colours of ``[M, 3]`` and how often each occurs."""
-    codes, counts = np.unique(_codes(pixels), return_counts=True)
-    return _from_codes(codes), counts
-
-
-def _sum(parts: list[_Counts]) -> _Counts:
-    codes, where = np.unique(np.concatenate([_codes(colours) for colours, _ in parts]), return_inverse=True)
-    counts = np.bincount(where, np.concatenate([counts for _, counts in parts]), minlength=len(codes)).astype(np.int64)
-    return _from_codes(codes), counts
-
-
-def _codes(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
-    codes: NDArray[np.int64] = colours.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    return codes
-
-
-def _from_codes(codes: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
-
-
-def _nearest(pixels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """The index of the nearest of ``[K, 3]`` colours, Euclidean in RGB, at each of ``[H, W, 3]`` pixels; the first of equals."""
-    codes, where = np.unique(_codes(pixels.reshape(-1, 3)), return_inverse=True)
-    found, known = _from_codes(codes).astype(np.float32), colours.astype(np.float32)
-    # |p - c|^2 without |p|^2, which is the same for every colour; whole numbers below 2^24, so exact
-    index = [((known**2).sum(1) - 2 * part @ known.T).argmin(1) for part in np.split(found, range(_AT_ONCE, len(found), _AT_ONCE))]
-    return np.concatenate(index)[where].reshape(pixels.shape[:2])
-
-
-def _eight_bit(labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """``[H, W, 3]`` uint8 from grey or colour of either depth."""
-    values = labels if labels.dtype == np.uint8 else ((labels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
 
 
 def _colours(rows: Iterable[Any]) -> NDArray[np.uint8]:
@@ -311,62 +254,9 @@ def _shipped(name: str) -> Palette:
     return Palette(name, tuple(classes), _colours(colour for _, colour in classes.values()), index, _colours(ignored))
 
 
-_FACADES = {
-    "background": (1, (0, 0, 222)),
-    "facade": (2, (0, 48, 255)),
-    "window": (3, (0, 128, 255)),
-    "door": (4, (0, 207, 255)),
-    "cornice": (5, (32, 255, 223)),
-    "sill": (6, (112, 255, 143)),
-    "balcony": (7, (192, 255, 63)),
-    "blind": (8, (255, 239, 0)),
-    "deco": (9, (255, 159, 0)),
-    "molding": (10, (255, 80, 0)),
-    "pillar": (11, (255, 0, 0)),
-    "shop": (12, (174, 0, 0)),
-}
-"""Each class's number in the CMP Facade Database, and its colour in pix2pix's copy of it."""
-
-_CITYSCAPES = {
-    "road": (7, (128, 64, 128)),
-    "sidewalk": (8, (244, 35, 232)),
-    "building": (11, (70, 70, 70)),
-    "wall": (12, (102, 102, 156)),
-    "fence": (13, (190, 153, 153)),
-    "pole": (17, (153, 153, 153)),
-    "traffic light": (19, (250, 170, 30)),
-    "traffic sign": (20, (220, 220, 0)),
-    "vegetation": (21, (107, 142, 35)),
-    "terrain": (22, (152, 251, 152)),
-    "sky": (23, (70, 130, 180)),
-    "person": (24, (220, 20, 60)),
-    "rider": (25, (255, 0, 0)),
-    "car": (26, (0, 0, 142)),
-    "truck": (27, (0, 0, 70)),
-    "bus": (28, (0, 60, 100)),
-    "train": (31, (0, 80, 100)),
-    "motorcycle": (32, (0, 0, 230)),
-    "bicycle": (33, (119, 11, 32)),
-}
-"""The number in ``*_labelIds.png`` and the colour in ``*_color.png`` of the 19 classes that are evaluated."""
-
-_CITYSCAPES_IGNORED = (
-    (0, 0, 0),  # unlabeled, ego vehicle, rectification border, out of region of interest, static
-    (111, 74, 0),  # dynamic
-    (81, 0, 81),  # ground
-    (250, 170, 160),  # parking
-    (230, 150, 140),  # rail track
-    (180, 165, 180),  # guard rail
-    (150, 100, 100),  # bridge
-    (150, 120, 90),  # tunnel
-    (0, 0, 90),  # caravan
-    (0, 0, 110),  # trailer
-)
-"""Colours of the classes that are not evaluated; pole group and license plate share theirs with pole and car."""
-
 _SHIPPED: dict[str, tuple[dict[str, tuple[int, tuple[int, int, int]]], tuple[tuple[int, int, int], ...]]] = {
-    "facades": (_FACADES, ()),
-    "cityscapes": (_CITYSCAPES, _CITYSCAPES_IGNORED),
+    "facades": (FACADES, ()),
+    "cityscapes": (CITYSCAPES, CITYSCAPES_IGNORED),
     "synthetic": ({}, ()),
     "shapes": ({}, ()),
 }

@@ -17,7 +17,8 @@ from ..errors import Skipped, UserError
 from ..features.extractors import in_colour
 from ..registry import register
 from .direction import Better
-from .metric import TARGET_ITSELF, AccumulatedMetric, MetricContext
+from .interval import bootstrap_of_sums
+from .metric import TARGET_ITSELF, AccumulatedMetric, Interval, MetricContext
 from .palettes import IGNORE, Palette, load_palette
 from .segmenters import open_segmenter
 
@@ -161,6 +162,20 @@ class FCNScore(AccumulatedMetric):
     def compute_from(self, total: Tensor) -> dict[str, float]:
         """The scores of the predictions."""
         return scores(total[0], self.absent)
+
+    def class_scores(self) -> dict[str, tuple[float, Interval]]:
+        """The IoU of each class that occurs in the labels or in the predictions, n_ii / (t_i + p_i - n_ii), and its interval."""
+
+        def each(total: Tensor) -> dict[str, float]:
+            counts = total[0].double()
+            quotients = counts.diag() / (counts.sum(1) + counts.sum(0) - counts.diag())
+            return dict(zip(map(str, range(len(quotients))), quotients.tolist()))
+
+        found = each(self._total())
+        intervals = bootstrap_of_sums(self.states, each)
+        return {
+            name: (found[str(at)], intervals[str(at)]) for at, name in enumerate(self.palette.classes) if found[str(at)] == found[str(at)]
+        }
 
     def compute(self) -> dict[str, float]:
         """The three scores over all images."""

@@ -21,8 +21,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from .._version import __version__
-from ..data.encoding import ENCODINGS, Encoding, LabelClass, LinearValues
+from ..data.encoding import Encoding
+from ..data.encodings import ENCODINGS, make_encoding
 from ..data.files import to_json_values, write_atomically, write_json, write_text
+from ..data.label_classes import LARGEST_INDEX, LabelClass, check_classes
+from ..data.label_maps import LabelMaps
 from ..data.ownership import check_outputs
 from ..data.value_range import DEPTHS, NATURAL_RANGE
 from ..errors import UserError, printable
@@ -53,7 +56,7 @@ class Domain:
         channels: number of channels that the generator sees or makes.
         dtype: ``uint8``, ``int16``, ``float32``, ...: the type of the files it was trained on, and what is written.
         value_range: the values that are -1 and 1 inside; None is the type's full range.
-        names: what the channels are called; empty if they have no names.
+        names: what the channels are called; empty if they have no names, and of label maps, whose classes have them.
         encoding: what the numbers of files mean, see :mod:`.data.encoding`.
         classes: of label maps.
     """
@@ -74,11 +77,28 @@ class Domain:
             dtype: of their files.
             value_range: the values that are -1 and 1 inside; None is the type's full range.
         """
-        return cls(encoding.channels, dtype, value_range, encoding.names, encoding.name)
+        classes = encoding.classes if isinstance(encoding, LabelMaps) else ()
+        return cls(encoding.channels, dtype, value_range, () if classes else encoding.names, encoding.name, classes)
 
     def to_encoding(self) -> Encoding:
         """Between the numbers of files and what the generator sees; files of another type than ``dtype`` keep their own full range."""
-        return LinearValues(self.channels, self.dtype, self.value_range, self.names, of_dtype_only=True)
+        return make_encoding(self.encoding, self.channels, self.dtype, self.value_range, self.names, self.classes, of_dtype_only=True)
+
+    def describe(self) -> str:
+        """``3 x uint8``; ``12 classes`` of label maps."""
+        kinds = {"values": f"{self.channels} x {self.dtype}", "labels": f"{self.channels} classes"}
+        return kinds.get(self.encoding, f"{self.encoding} of {self.dtype}")
+
+    @property
+    def file_channels(self) -> int:
+        """Channels of the files, where those that the generator sees are others."""
+        return self.to_encoding().file_channels
+
+    @property
+    def palette(self) -> tuple[tuple[int, tuple[int, int, int]], ...]:
+        """The colours of indices, for files with a palette; empty for other files."""
+        encoding = self.to_encoding()
+        return encoding.palette if isinstance(encoding, LabelMaps) else ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Domain:
@@ -102,7 +122,37 @@ class Domain:
             raise ValueError(f"the names of its {channels} channels are {brief(names)}")
         if encoding not in ENCODINGS:
             raise ValueError(f"its encoding is {brief(encoding)}, which is none of {', '.join(ENCODINGS)}")
-        return cls(channels, dtype, limits, tuple(names), encoding)
+        return cls(channels, dtype, limits, tuple(names), encoding, _classes_of(encoding, values.get("classes", ()), channels))
+
+
+def _classes_of(encoding: str, values: Any, channels: int) -> tuple[LabelClass, ...]:
+    """The classes of a domain of label maps; none of others.
+
+    Raises:
+        ValueError: they are no classes, or not as many as the channels.
+    """
+    if encoding != "labels":
+        return ()
+    if not isinstance(values, list | tuple) or len(values) != channels:
+        raise ValueError(f"the classes of its {channels} channels are {brief(values)}")
+    classes = []
+    for value in values:
+        if not isinstance(value, Mapping) or not isinstance(value.get("name", ""), str):
+            raise ValueError(f"{brief(value)} is no class")
+        name, index, colour = value.get("name", ""), value.get("index"), value.get("colour")
+        if not (index is None or _is_whole(index, LARGEST_INDEX)):
+            raise ValueError(f"the number of a class is {brief(index)}")
+        if colour is not None and not (
+            isinstance(colour, list | tuple) and len(colour) == 3 and all(_is_whole(part, 255) for part in colour)
+        ):
+            raise ValueError(f"the colour of a class is {brief(colour)}")
+        classes.append(LabelClass(name, index, None if colour is None else (colour[0], colour[1], colour[2])))
+    check_classes(classes)
+    return tuple(classes)
+
+
+def _is_whole(value: object, most: int) -> bool:
+    return type(value) is int and 0 <= value <= most
 
 
 class _PartOfRecipe(BaseModel):
@@ -484,4 +534,4 @@ def _fine_tuned(started_from: Mapping[str, Any]) -> list[str]:
 
 def _describe(domain: Domain) -> str:
     depth = DEPTHS.get(domain.dtype, domain.dtype)
-    return f"{domain.channels}-channel {depth}"
+    return f"{domain.channels}-channel {depth}" if domain.encoding == "values" else domain.describe()

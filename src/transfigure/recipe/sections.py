@@ -118,10 +118,20 @@ class Data(Named):
     target_channel_names: list[str] | None = key(
         None, "the same for targets; [red, green, blue] says of three channels that they are the colours of a photo."
     )
-    source_encoding: Literal["values"] = key(
-        "values", "what the numbers of source files mean to the networks: ``values``, on a line from -1 to 1."
+    source_encoding: Literal["values", "labels"] = key(
+        "values",
+        "what the numbers of source files mean to the networks: ``values`` on a line from black to white, or ``labels``, of which each "
+        "class is a channel (palette images, numbers of classes, or colours).",
     )
-    target_encoding: Literal["values"] = key("values", "the same for targets.")
+    target_encoding: Literal["values", "labels"] = key(
+        "values", "the same for targets; generated labels are written as exactly such files."
+    )
+    source_classes: str | list[Any] | None = key(
+        None,
+        "the classes of source ``labels``: a list of numbers, of colours such as '#0080ff', of names, or of {name, index, colour}; a JSON, "
+        "CSV or text file of them; ``facades`` or ``cityscapes``. null: those that the training files hold.",
+    )
+    target_classes: str | list[Any] | None = key(None, "the same for targets.")
     val_fraction: Share = key(0.1, "share of pairs held out for validation where there are no split sub-folders.")
     test_fraction: Share = key(0.1, "the same for testing.")
     split_seed: Seed = key(0, "seed of that division.")
@@ -153,6 +163,10 @@ class Data(Named):
             for what, where in _FOUND.items()
             if getattr(self, where) is None and getattr(self, what) is not None and getattr(self, what) == getattr(stored, what)
         }
+        for side in ("source", "target"):  # classes that are left to be found, or that a file lists
+            classes = getattr(self, where := f"{side}_classes")
+            if getattr(self, f"{side}_encoding") == "labels" and (classes is None or isinstance(classes, str)):
+                found[where] = getattr(stored, where)
         return self.replaced(**found) if found else self
 
     @property

@@ -60,7 +60,7 @@ class Previews:
                 fakes.append(generator(pair.source[None].to(self._device))[0].float().cpu())
         for index, (pair, fake) in enumerate(zip(self._pairs, fakes)):
             if not any((self._folder / "fixed").glob(f"{index}_target.*")):
-                self._write(f"fixed/{index}_source", self._data.source.decode(pair.source))
+                self._write(f"fixed/{index}_source", self._source(pair))
                 self._write(f"fixed/{index}_target", self._target(pair.target, pair))
             self._write(f"{seen:08d}/{index}", self._target(fake, pair))
         return torch.stack(fakes), torch.stack([pair.target for pair in self._pairs])
@@ -76,15 +76,20 @@ class Previews:
         """
         found = []
         for pair, fake in zip(self._pairs, fakes):
-            source = self._data.source.decode(pair.source)
+            source = self._source(pair)
             target, generated = (self._target(image, pair) for image in (pair.target, fake))
             between = limits(target)
             found.append((pair.name, strip([shown(source), shown(generated, between), shown(target, between)])))
         return found
 
+    def _source(self, pair: Pair) -> Array:
+        """A source as its file would hold it, for people: label maps in colours."""
+        return self._data.source.shown(self._data.source.decode(pair.source))
+
     def _target(self, image: Tensor, pair: Pair) -> Array:
-        """A target, or what was generated for it, as its file would hold it."""
-        return self._data.target.decode(image, self._data.source.decode(pair.source))
+        """The same of a target, or of what was generated for it."""
+        target = self._data.target
+        return target.shown(target.decode(image, self._data.source.decode(pair.source)))
 
     def _write(self, name: str, array: Array) -> None:
         dtype = array.dtype.name

@@ -24,6 +24,7 @@ from ..data import images
 from ..data.file_facts import FileFacts, Orientation, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.formats.metadata import Metadata, is_sealed, unsealed
+from ..data.label_maps import ColourWatch, LabelMaps
 from ..data.ownership import check_outputs
 from ..data.pairing import listed
 from ..data.pairs import FilePicture
@@ -84,6 +85,19 @@ class ReadImage:
     facts: FileFacts
 
 
+@dataclass(frozen=True)
+class TranslatedImage:
+    """What a generator made of an image.
+
+    Attributes:
+        tensor: ``[C, H, W]`` in [-1, 1].
+        source: what it was made from, where decoding needs it.
+    """
+
+    tensor: Tensor
+    source: NDArray[Any] | None = None
+
+
 @dataclass(repr=False)
 class Translator:
     """A generator and what is known about it. Call it on a picture::
@@ -107,6 +121,7 @@ class Translator:
     quiet: bool = False
     engine: InferenceEngine = field(default=None)  # type: ignore[assignment]  # torch, unless it is given
     _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    _colours: ColourWatch | None = field(default=None, init=False, repr=False, compare=False)
     _footprint: Footprint = field(init=False, repr=False, compare=False)
     _hashed: tuple[list[tuple[str, int, int]], str] | None = field(default=None, repr=False, compare=False)
 
@@ -171,8 +186,7 @@ class Translator:
     def __repr__(self) -> str:
         """Five lines: what it is, what goes in and comes out, how it runs, from where."""
         source, target = (
-            f"{side.channels} x {side.dtype}" + (f" in {side.value_range}" if side.value_range else "")
-            for side in (self.config.source, self.config.target)
+            side.describe() + (f" in {side.value_range}" if side.value_range else "") for side in (self.config.source, self.config.target)
         )
         return "\n".join(
             (
@@ -335,7 +349,9 @@ class Translator:
         if not isinstance(image, Image.Image):
             output = self.translate_array(image)
             return output[:, :, 0] if np.ndim(image) == 2 and output.shape[2] == 1 else output
-        output = self.translate_array(images.from_pillow(image))
+        output = self.translate_array(images.from_pillow(image, palette=self._palette_use))
+        if self.config.target.palette:
+            return images.with_palette(output, self.config.target.palette)
         kind = output.dtype.name, output.shape[2]
         if kind not in (("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1), ("float32", 1)):
             raise UserError(f"this model makes {kind[1]} channels of {kind[0]}, which a PIL image cannot hold: call it on an array")
@@ -347,7 +363,11 @@ class Translator:
         Raises:
             UserError: the wrong number of channels or type of values.
         """
-        return self._to_array(self.translate_tensor(self.to_tensor(image)[None])[0])
+        return self._to_array(self.translate_tensor(self.to_tensor(image)[None])[0], image)
+
+    @property
+    def _palette_use(self) -> images.PaletteUse:
+        return "index" if self.config.source.to_encoding().reads_indices else "colours"
 
     def to_tensor(self, image: NDArray[Any]) -> Tensor:
         """An array ``[H, W, C]`` (or ``[H, W]``) as the generator sees it: float32 ``[C', H, W]`` in [-1, 1].
@@ -369,10 +389,10 @@ class Translator:
         self._mention(image, source)
         if reason := outside(image, limits):
             raise UserError(f"this float image {reason}: {_SCALE}")
-        return source.to_encoding().encode(image, "this float image")
+        return source.to_encoding().encode(image, "this label map" if source.classes else "this float image")
 
-    def _to_array(self, output: Tensor) -> NDArray[Any]:
-        return self.config.target.to_encoding().decode(output)
+    def _to_array(self, output: Tensor, source: NDArray[Any] | None = None) -> NDArray[Any]:
+        return self.config.target.to_encoding().decode(output, source)
 
     def translate_tensor(self, source: Tensor) -> Tensor:
         """Translate ``[N, C, H, W]`` in [-1, 1], one image at a time, so that no image's result depends on its neighbours.
@@ -501,8 +521,9 @@ class Translator:
         options = self.choose_half(picture.paths[:1], options)
         watch, file = self._watch(), FileToTranslate(picture, output)
         with self._naming(file):
-            tensor = self._prepared(self._read(file, options), watch)
-            self._write(file, self.translate_tensor(tensor[None])[0], options, self._maker(options, picture))
+            read = self._read(file, options)
+            made = self._output(self.translate_tensor(self._prepared(read, watch)[None])[0], read)
+            self._write(file, made, options, self._maker(options, picture))
         self._say_of(watch)
 
     def read_tensor(self, file: Path, options: FileOptions | None = None) -> Tensor:
@@ -518,13 +539,20 @@ class Translator:
     def _read(self, file: FileToTranslate, options: FileOptions) -> ReadImage:
         with self._naming(file):
             self._check_file(file.source, options)
-            array, facts = replace(file.picture, orientation=self._orientation(options)).examine(options.alpha, "--alpha")
+            picture = replace(file.picture, orientation=self._orientation(options), palette=self._palette_use)
+            array, facts = picture.examine(options.alpha, "--alpha")
             half = images.split_halves(array, file.source)[options.half == "right"] if options.half is not None else array
             return ReadImage(file, array, half, facts)
 
     def _prepared(self, read: ReadImage, watch: PictureWatch) -> Tensor:
         source, array, facts = read.file.picture.label, read.array, read.facts
         with self._naming(read.file):
+            if self.config.source.classes:
+                encoding = self.config.source.to_encoding()
+                encoding.check(source, facts)
+                if self._colours is not None:
+                    self._colours.look(source, array)
+                return encoding.encode(array, source)
             watch.look(source, read.whole, facts)
             known = if_of_type(self.config.source.value_range, self.config.source.dtype, array.dtype.name)
             if reason := outside(array, known, facts.no_data):
@@ -537,9 +565,14 @@ class Translator:
                 )
             return self.to_tensor(array)
 
-    def _write(self, file: FileToTranslate, output: Tensor, options: FileOptions, maker: str) -> None:
+    def _output(self, output: Tensor, read: ReadImage) -> TranslatedImage:
+        """What is kept of an image until its output is written."""
+        return TranslatedImage(output, read.array if self.config.target.to_encoding().needs_source else None)
+
+    def _write(self, file: FileToTranslate, output: TranslatedImage, options: FileOptions, maker: str) -> None:
         with self._naming(file):
-            images.write(file.output, self._to_array(output), replace(self._metadata(file.source, file.output, options), maker=maker))
+            about = replace(self._metadata(file.source, file.output, options), maker=maker)
+            images.write(file.output, self._to_array(output.tensor, output.source), about)
 
     def encoded(self, source: Path, output: Tensor, name: str, options: FileOptions | None = None) -> bytes:
         """The bytes that :meth:`translate_file` writes, of what :meth:`translate_tensor` made of :meth:`read_tensor`.
@@ -554,7 +587,11 @@ class Translator:
             UserError: the format cannot hold what the model makes.
         """
         options = options or FileOptions()
-        return images.encode(name, self._to_array(output), replace(self._metadata(source, Path(name), options), maker=self._maker(options)))
+        read = None
+        if self.config.target.to_encoding().needs_source:
+            read = self._read(FileToTranslate(as_one([source]), source), options).array
+        about = replace(self._metadata(source, Path(name), options), maker=self._maker(options))
+        return images.encode(name, self._to_array(output, read), about)
 
     @staticmethod
     @contextmanager
@@ -607,25 +644,27 @@ class Translator:
     def _watch(self) -> PictureWatch:
         """Over the files that are translated: what does not look as what the model was trained on."""
         source = self.config.source
+        encoding = source.to_encoding()
+        self._colours = ColourWatch(encoding, "label maps") if isinstance(encoding, LabelMaps) else None
         return PictureWatch(Watch("images", source.value_range, effect="look dark to the model", meant=source.dtype))
 
     def _say_of(self, watch: PictureWatch) -> None:
-        for note in watch.notes():
+        for note in (*watch.notes(), *([] if self._colours is None else self._colours.notes())):
             self._note(note)
 
     def _metadata(self, source: Path, output: Path, options: FileOptions) -> Metadata:
         """What the output is going to say beside its pixels; what of the source it cannot say is said here, once of each kind."""
-        if options.metadata == "drop":
-            return Metadata()
         target = self.config.target
-        kind = images.check_format(output, target.channels, target.dtype)
+        if options.metadata == "drop":
+            return Metadata(palette=target.palette)
+        kind = images.check_format(output, target.file_channels, target.dtype)
         found = images.metadata_of(source)
         if self._orientation(options) == "ignore":  # so the pixels are as they lie in the file
             found = replace(found, orientation=1)
-        kept, lost = found.fitting(kind, target.channels, target.dtype, same_grid=options.half is None)
+        kept, lost = found.fitting(kind, target.file_channels, target.dtype, same_grid=options.half is None)
         for sentence in lost:
             self._note(sentence)
-        return kept
+        return replace(kept, palette=target.palette)
 
     def check_output(self, output: Path) -> None:
         """Find out before the work whether a file of this name can hold what the model makes.
@@ -633,7 +672,11 @@ class Translator:
         Raises:
             UserError: it cannot; the message says what can.
         """
-        images.check_format(output, self.config.target.channels, self.config.target.dtype)
+        target = self.config.target
+        kind = images.check_format(output, target.file_channels, target.dtype)
+        if target.classes and (kind == "JPEG" or (kind not in images.WITH_PALETTE and target.file_channels == 1)):
+            reason = "changes their colours" if kind == "JPEG" else "holds no numbers of classes"
+            raise UserError(f"{output}: this model makes label maps, and a {kind} file {reason}: write a .png or .tif file instead")
 
     def translate_folder(
         self,
@@ -697,7 +740,7 @@ class Translator:
         results = overlapped(
             [FileToTranslate(picture, file) for file, picture in outputs.items()],
             read=lambda file: translator._read(file, options),
-            run=lambda files: list(translator.translate_tensor(torch.stack([translator._prepared(file, watch) for file in files]))),
+            run=lambda files: translator._translated(files, watch),
             write=lambda file, output: translator._write(file, output, options, maker_of[file.picture]),
             kind=lambda file: file.array.shape,
             batch=batch if translator.engine.exact_batches else 1,
@@ -715,6 +758,10 @@ class Translator:
         if failed:
             raise_failures(failed, found.folder, written)
         return written
+
+    def _translated(self, files: Sequence[ReadImage], watch: PictureWatch) -> list[TranslatedImage]:
+        outputs = self.translate_tensor(torch.stack([self._prepared(file, watch) for file in files]))
+        return [self._output(output, file) for output, file in zip(outputs, files)]
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -759,7 +806,7 @@ class Translator:
         except UserError:
             target = self.config.target
             if not quiet:
-                say(f"note: the images are written as tif: a png cannot hold {target.channels} channels of {target.dtype}")
+                say(f"note: the images are written as tif: a png cannot hold {target.file_channels} channels of {target.dtype}")
             return "tif"
         return "png"
 

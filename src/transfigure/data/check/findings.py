@@ -276,7 +276,7 @@ def findings(
         for side, known, picture, of_one, watch, file in zip(seen, labels, pictures, both, watches, files):
             if paired or picture.label not in known:  # the smaller domain comes round again
                 side.append(_Seen(index, picture, of_one))
-                if of_one.values is not None:
+                if of_one.values is not None and not _is_label_map(picture):
                     watch.take(type_name(of_one.dtype), of_one.values)
                     file.look(picture.label, of_one.file, of_one.shape[2])
                 known.add(picture.label)
@@ -469,7 +469,7 @@ def facts_by_header(shapes: Sequence[tuple[tuple[int, ...], str]]) -> PairFacts:
 
 
 def _picture_by_header(picture: FilePicture, alpha: Alpha) -> PictureFacts | None:
-    if len(picture.files) != 1:
+    if len(picture.files) != 1 or picture.palette == "index":  # a palette file's header speaks of colours
         return None
     try:
         header = size_of(picture.files[0], picture.orientation)
@@ -655,10 +655,15 @@ def _sizes_of_domains(seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> list[str
     return warnings
 
 
+def _is_label_map(picture: Picture) -> bool:
+    """Whether a picture's numbers are classes, of which none is too dark."""
+    return isinstance(picture, FilePicture) and picture.palette == "index"
+
+
 def _warn_of_flat_pictures(found: Findings, seen: tuple[Sequence[_Seen], Sequence[_Seen]]) -> None:
     for name, side in zip(SIDES, seen):
         ends = [(one, one.facts.values.low, one.facts.values.high) for one in side if one.facts.values]
-        flat = [one for one, low, high in ends if low == high]
+        flat = [one for one, low, high in ends if low == high and not _is_label_map(one.picture)]
         if flat:
             black = sum(low == high == 0 for _, low, high in ends)
             also = f" ({black} of them black)" if black else ""

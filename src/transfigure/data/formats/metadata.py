@@ -62,6 +62,7 @@ class Metadata:
         georeference: GeoTIFF's tags, and GDAL's of the value that stands for no data.
         orientation: of the file; the pixels are upright once they are read, so 1 is what a copy has.
         maker: a word that is added to the software's name, such as which model made a picture.
+        palette: of an image of palette indices, the colours of those that mean something; empty for every other image.
         texts: a PNG holds texts, which are never kept; those that programs write of themselves (software, dates) do not count.
     """
 
@@ -74,6 +75,7 @@ class Metadata:
     orientation: int = 1
     maker: str = ""
     texts: bool = False
+    palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
 
     def dpi(self) -> tuple[float, float] | None:
         """Pixels per inch; None if they are not known."""

@@ -1,0 +1,73 @@
+"""A look at the label maps of a training set before anything else: which classes there are, and whether all files mean the same by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import UserError
+from ..progress import Progress
+from ..recipe import Data
+from ..wording import counted
+from .encodings import SIDES, classes_of, kind_of_side
+from .label_classes import ClassWatch
+from .label_maps import ColourWatch, LabelMaps, classes_in_words
+from .pairs import Picture, Record, examined
+
+
+def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) -> tuple[Data, list[str]]:
+    """A section that lists the classes of its label maps, and what a person should know of them.
+
+    Every label map of the training set is read for it, once; one that cannot be read is left to the check that follows.
+
+    Args:
+        section: the recipe's data section.
+        records: the training pairs, sources first.
+        quiet: no progress.
+
+    Raises:
+        UserError: no classes are to be found, or files are of several forms, or hold others than the section lists.
+    """
+    notes: list[str] = []
+    for place, side in enumerate(SIDES):
+        if kind_of_side(section, side) != "labels":
+            continue
+        given = classes_of(section, side)
+        pictures: dict[str, Picture] = {}
+        for record in records:
+            pictures.setdefault((one := record.b if place else record.a).label, one)
+        watch, colours = ClassWatch(side), None
+        if given:
+            colours = ColourWatch(LabelMaps(given), f"{side} label maps") if all(one.colour for one in given) else None
+        with Progress(len(pictures), f"classes of {side}s", "picture", quiet=quiet) as progress:
+            for label, picture in pictures.items():
+                progress.advance()
+                try:
+                    array, facts = examined(picture, section.alpha)
+                except UserError:
+                    continue
+                watch.look(label, array, facts)
+                if colours is not None:
+                    colours.look(label, array)
+        if not watch.count:
+            continue
+        classes = watch.matched(given) if given else watch.found()
+        if not given and watch.is_noisy:
+            colours = ColourWatch(LabelMaps(classes), f"{side} label maps")
+            for label, picture in pictures.items():
+                colours.look(label, examined(picture, section.alpha)[0])
+        section = section.replaced(**{f"{side}_classes": [one.to_dict() for one in classes]})
+        noisy = " where they are flat, since no colour is exact" if watch.is_noisy else ""
+        found = "" if given else f", found there{noisy} (name or choose them with --data.{side}_classes)"
+        maps = counted(watch.count, f"{side} label map")
+        notes.append(f"{maps} with {FORMS_IN_WORDS[watch.form]}: {classes_in_words(classes)}{found}")
+        if (asked := section.source_resize if side == "source" else section.target_resize) != "nearest":
+            notes.append(f"{side} label maps are resized by nearest neighbour: data.{side}_resize {asked} is for values")
+        notes += [] if colours is None or watch.form != "colours" else colours.notes()
+    return section, notes
+
+
+FORMS_IN_WORDS = {
+    "palette": "indices of one palette",
+    "numbers": "the number of a class at each pixel",
+    "colours": "a colour for each class",
+}

@@ -1,0 +1,69 @@
+"""The encodings by name: made from a recipe's data section, or from what a model says of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from .encoding import Encoding, LinearValues
+from .label_classes import LabelClass, read_classes
+from .label_maps import LabelMaps
+from .value_range import Range
+
+if TYPE_CHECKING:
+    from ..recipe import Data
+
+ENCODINGS = ("values", "labels")
+"""By the names that recipes and models use."""
+Side = Literal["source", "target"]
+SIDES: tuple[Side, Side] = ("source", "target")
+
+
+def encoding_of(section: Data, side: Side, channels: int, dtype: str, names: tuple[str, ...] = ()) -> Encoding:
+    """The encoding of one side of a recipe's data.
+
+    Args:
+        section: the recipe's data section; classes of label maps have been found.
+        side: which.
+        channels: of the files.
+        dtype: of the files.
+        names: of their channels.
+    """
+    value_range = section.source_range if side == "source" else section.target_range
+    return make_encoding(kind_of_side(section, side), channels, dtype or "uint8", value_range, names, classes_of(section, side))
+
+
+def make_encoding(
+    kind: str,
+    channels: int,
+    dtype: str,
+    value_range: Range | None,
+    names: tuple[str, ...] = (),
+    classes: Sequence[LabelClass] = (),
+    of_dtype_only: bool = False,
+) -> Encoding:
+    """An encoding of a kind; each takes of the arguments what it needs.
+
+    Args:
+        kind: one of :data:`ENCODINGS`.
+        channels, dtype, value_range, names, of_dtype_only: see :class:`.encoding.LinearValues`.
+        classes: of label maps.
+    """
+    if kind == "labels":
+        return LabelMaps(tuple(classes), dtype)
+    return LinearValues(channels, dtype, value_range, names, of_dtype_only)
+
+
+def kind_of_side(section: Data, side: Side) -> str:
+    """The name of a side's encoding."""
+    return section.source_encoding if side == "source" else section.target_encoding
+
+
+def classes_of(section: Data, side: Side) -> tuple[LabelClass, ...]:
+    """The classes that a section lists for a side; none if it leaves them to be found.
+
+    Raises:
+        UserError: what it lists is none.
+    """
+    given = section.source_classes if side == "source" else section.target_classes
+    return () if given is None else read_classes(given, f"data.{side}_classes")
