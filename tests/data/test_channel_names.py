@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from transfigure.data import images
@@ -19,6 +20,7 @@ from transfigure.errors import UserError
 from transfigure.evaluation.evaluate import evaluate
 from transfigure.networks.model_file import read_config
 from transfigure.recipe import Recipe
+from transfigure.training.preview import Previews
 from transfigure.training.trainer import train
 
 SIZE = 16
@@ -103,6 +105,16 @@ def test_percentiles_are_found_once_said_stored_and_kept_on_resume(tmp_path: Pat
     images.write(folder / "0_DAPI.png", np.full((SIZE, SIZE, 1), 9, np.uint16))  # other values now, and the run keeps its range
     train(chosen.updated({"training.epochs": 2}), run, resume=True, quiet=True)
     assert yaml.safe_load((run / "recipe.yaml").read_text())["data"]["target_range"] == [low, high]
+
+
+def test_previews_for_trackers_are_bytes_with_every_channel_below_and_said(tmp_path: Path) -> None:
+    data = open_data(resolve_data(recipe(pairs(tmp_path / "data")).data), quiet=True)
+    previews = Previews(data, 1, tmp_path / "samples", torch.device("cpu"))
+    fakes, _ = previews.draw(torch.nn.Conv2d(1, 2, 1), 0)
+    ((name, strip),) = previews.strips(fakes)
+    assert strip.dtype == np.uint8 and strip.shape == (3 * SIZE + 4, 3 * SIZE + 4, 3), "a library takes floats from 0 to 1 for black"
+    assert strip.max() == 255
+    assert name.endswith("(target: DAPI green, MAP2 magenta; below: DAPI, MAP2)")
 
 
 def test_a_stored_range_goes_with_its_percentiles_and_its_data() -> None:

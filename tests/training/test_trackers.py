@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import tomllib
@@ -226,7 +227,8 @@ def test_the_recipe_of_a_resumed_run_is_not_sent_again(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "mlflow", library)
     for seen in (None, 12):
         RunLog(tmp_path / "log.jsonl", trackers=("mlflow",), recipe=tiny_recipe(), images=seen).close()
-    assert library.calls == ["start_run", "log_params", "end_run", "start_run", "end_run"]
+    calls = [call for call, _ in itertools.groupby(library.calls)]  # so many parameters at a time
+    assert calls == ["start_run", "log_params", "end_run", "start_run", "end_run"]
     assert json.loads((tmp_path / trackers.FILE).read_text()) == {"mlflow": "one"}
 
 

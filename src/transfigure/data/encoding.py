@@ -46,6 +46,11 @@ class Encoding(ABC):
         return ()
 
     @property
+    def file_names(self) -> tuple[str, ...]:
+        """What the channels of files are called; empty if they have no names, or are others than those that the networks see."""
+        return self.names if self.is_linear else ()
+
+    @property
     def rule(self) -> Literal["nearest"] | None:
         """How pictures must be resized; None where the recipe may choose."""
         return None

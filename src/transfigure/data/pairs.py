@@ -163,12 +163,12 @@ class Shaped(Protocol):
         ...
 
 
-def describe(array: Shaped) -> str:
-    """``512x256, 8-bit RGB``: width, height, type and channels for a message."""
+def describe(array: Shaped, named: bool = False) -> str:
+    """``512x256, 8-bit RGB``: width, height, type and channels for a message; ``named`` ones are not red, green and blue."""
     height, width, channels = array.shape
     depth = DEPTHS.get(array.dtype.name, array.dtype.name)
     colours = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels} channels")
-    return f"{width}x{height}, {depth} {colours}"
+    return f"{width}x{height}, {depth} {f'{channels} channels' if named and channels > 1 else colours}"
 
 
 @dataclass(frozen=True)

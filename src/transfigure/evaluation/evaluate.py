@@ -118,6 +118,7 @@ def evaluate(
             for collection in (generated, *bounds.values()):
                 collection.skip(lambda metric: metric.pairs, NO_PAIRS)
         kind = kind_of(translator.config.target, found.section)
+        about.channel_names = names_of(translator.config.source.file_names, kind.names)
         for collection in (generated, *bounds.values()):
             collection.skip_colour(kind.why_no_colour)
         domain = translator.config.target
@@ -197,6 +198,11 @@ def scores_of_classes(metric: FCNScore, about: Facts, images: int) -> list[Chann
         row = Row("iou", "IoU", "", "higher", value, ends[0], ends[1], images, known, checkpoint=where, of=metric.name)
         found.append(ChannelScores(name, [row]))
     return found
+
+
+def names_of(source: Sequence[str], target: Sequence[str]) -> dict[str, list[str]]:
+    """The names of channels as an evaluation's file has them: of the sides that have any."""
+    return {side: list(names) for side, names in (("source", source), ("target", target)) if names}
 
 
 def kind_of(domain: Domain, section: Data) -> ChannelKind:

@@ -47,7 +47,7 @@ from ..wording import counted, said_once
 from .by_channel import ChannelCollection
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
 from .counted import Counted
-from .evaluate import BATCH, PALETTE_IMAGES, batch_key, stride
+from .evaluate import BATCH, PALETTE_IMAGES, batch_key, names_of, stride
 from .result import Evaluation, prepare_place, save_panels, spread
 from .schema import OF_FILES, SOURCE_COPIED, Facts
 
@@ -267,6 +267,7 @@ def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, 
         known = labels if len(labels) == len(chunk) else None
         if by_channel is None:
             kind = reading.kinds[TARGETS]
+            about.channel_names = names_of(reading.kinds[SOURCES].names if SOURCES in reading.kinds else (), kind.names)
             _refuse_another_order(reading.kinds[GENERATED].names, kind.names)
             for collection in (generated, copied):
                 collection.skip_colour(kind.why_no_colour)

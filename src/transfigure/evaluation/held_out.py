@@ -117,7 +117,7 @@ def held_out(
         notes.append(f"{len(pairs):,} of {counted(sum(map(len, records.values())), 'pair')} {scored} scored: the {name} split")
     dataset = _plain_dataset(section, translator, pairs, paired)
     notes += _conversions(dataset)
-    of_source, of_target = translator.config.source.names, translator.config.target.names
+    of_source, of_target = translator.config.source.file_names, translator.config.target.file_names
     dataset.watches = _watch(section, "source", of_source), _watch(section, "target", of_target)
     dataset.together = PairWatch(dataset.geometry)
     training = _plain_dataset(section, translator, records["train"], paired) if records["train"] else None

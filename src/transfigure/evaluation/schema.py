@@ -152,6 +152,7 @@ class Facts:
         target_images: where two sets without correspondence were compared, how many images the set of targets has; 0 if nobody knows.
         mask: the folder of the masks that say what counts, or what else says it; empty if everything counts.
         counted: the share of the scored images' pixels that counts; None without a mask.
+        channel_names: what the channels of ``source`` and ``target`` are called, where they have names.
         ranked_by: the metric that says which images are best: SSIM, or else the first that scores single images; None if none does.
         worst, best: names of images, the very worst and the very best first.
         notes: what looked wrong with the images or how they were read, a sentence each; the scores are to be read with them.
@@ -172,6 +173,7 @@ class Facts:
     target_images: int | None = None
     mask: str = ""
     counted: float | None = None
+    channel_names: dict[str, list[str]] = field(default_factory=dict)
     ranked_by: str | None = None
     worst: list[str] = field(default_factory=list)
     best: list[str] = field(default_factory=list)
@@ -189,6 +191,7 @@ class Facts:
         """By the file's keys, in its order; those that say nothing are absent."""
         optional = {"paired": True, "inference": {}, "value_range": "", "options": {}, "target_images": None, "notes": [], "seconds": None}
         optional |= {"mask": "", "counted": None}
+        optional["channel_names"] = {}
         values = {key: value for key, value in vars(self).items() if key != "more" and not (key in optional and value == optional[key])}
         return values | self.more
 
@@ -205,6 +208,7 @@ class Facts:
             options=_mapping(known["options"]),
             counted=finite(known["counted"]),
             target_images=None if known["target_images"] is None else _whole(known["target_images"]) or 0,
+            channel_names={side: _names(names) for side, names in _mapping(known["channel_names"]).items()},
             ranked_by=_text(known["ranked_by"]) or None,
             worst=_names(known["worst"]),
             best=_names(known["best"]),

@@ -170,12 +170,15 @@ def draw_panel(evidence: Evidence) -> Array | None:
     rows = []
     for files in evidence.panel:
         try:
-            arrays = [images.read(file, "drop") for file in files]
+            opened = [images.examine(file, "drop") for file in files]
         except (UserError, Missing, OSError):
             continue
-        between = limits(arrays[-1])
-        alike = [array for array in arrays if array.dtype == arrays[-1].dtype]
-        pictures = [_fitting(shown(array, between if any(array is one for one in alike) else None)) for array in arrays]
+        target, of_target = opened[-1]
+        between = limits(target, of_target.channel_names)
+        pictures = []
+        for array, facts in opened:
+            alike = array.dtype == target.dtype and array.shape[2] == target.shape[2]
+            pictures.append(_fitting(shown(array, between if alike else None, facts.channel_names)))
         rows.append(strip([np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture for picture in pictures]))
     if not rows:
         return None

@@ -80,6 +80,11 @@ class Domain:
         classes = encoding.classes if isinstance(encoding, LabelMaps) else ()
         return cls(encoding.channels, dtype, value_range, () if classes else encoding.names, encoding.name, classes)
 
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """What the channels of its files are called; empty if they have no names, or are others than those of the networks."""
+        return self.names if self.encoding == "values" else ()
+
     def to_encoding(self) -> Encoding:
         """Between the numbers of files and what the generator sees; files of another type than ``dtype`` keep their own full range."""
         return make_encoding(self.encoding, self.channels, self.dtype, self.value_range, self.names, self.classes, of_dtype_only=True)

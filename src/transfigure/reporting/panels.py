@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..data import images
-from ..data.display import Limits, limits, shown
+from ..data.display import Between, described, limits, parts, shown
+from ..data.pixels import Array
 from ..errors import TransfigureError
 
 PAPER, INK = (255, 255, 255), (70, 70, 74)
@@ -23,13 +24,20 @@ SMALL = 128  # pictures up to this many pixels wide are enlarged with hard edges
 
 @dataclass(frozen=True)
 class PagePicture:
-    """An image ready for a page. ``problem`` says why there is none; then ``uri`` is empty."""
+    """An image ready for a page. ``problem`` says why there is none; then ``uri`` is empty.
+
+    Attributes:
+        look: of many channels, what is to be seen of them, such as ``slice 7 of 13``.
+        channels: of a composite, each channel by itself, with its name.
+    """
 
     uri: str
     width: int
     height: int
     alt: str
     problem: str = ""
+    look: str = ""
+    channels: tuple[tuple[str, PagePicture], ...] = ()
 
     @property
     def small(self) -> bool:
@@ -54,29 +62,63 @@ def data_uri(image: NDArray[np.uint8], quality: int = 92) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
 
 
-def limits_of(path: Path | None) -> Limits | None:
+def opened(path: Path, names: Sequence[str] = ()) -> tuple[Array, tuple[str, ...]]:
+    """A picture file, and what its channels are called: by those who know better than the file, or else by itself.
+
+    Raises:
+        TransfigureError, OSError, ValueError: it cannot be read.
+    """
+    array, facts = images.examine(path, alpha="drop")
+    known = (tuple(names), facts.channel_names)
+    return array, next((some for some in known if len(some) == array.shape[2]), ())
+
+
+def limits_of(path: Path | None, names: Sequence[str] = ()) -> Between:
     """The display limits of a file; None if it is 8-bit, absent or unreadable."""
     try:
-        return limits(images.read(path, alpha="drop")) if path else None
+        return limits(*opened(path, names)) if path else None
     except (TransfigureError, OSError, ValueError):
         return None
 
 
-def picture_of(path: Path | None, between: Limits | None, side: int) -> NDArray[np.uint8] | None:
+def picture_of(path: Path | None, between: Between, side: int, names: Sequence[str] = ()) -> NDArray[np.uint8] | None:
     """A file as uint8 ``[H, W, 3]``, a large one shrunk to ``side`` pixels; None if it is absent or unreadable.
 
     Args:
         path: the file.
         between: the values that become black and white; by default its own :func:`display.limits`.
         side: of the longer side, at most.
+        names: of its channels, if the file need not say them.
     """
     if path is None:
         return None
     try:
-        image = shown(images.read(path, alpha="drop"), between)
+        array, names = opened(path, names)
     except (TransfigureError, OSError, ValueError):
         return None
-    return shrunk(image, side)
+    return shrunk(shown(array, between, names), side)
+
+
+def channels_of(path: Path | None, between: Between, side: int, names: Sequence[str] = ()) -> list[tuple[str, NDArray[np.uint8]]]:
+    """The channels of a composite, each by itself, as :func:`picture_of` gives them all; none of other pictures."""
+    if path is None:
+        return []
+    try:
+        array, names = opened(path, names)
+    except (TransfigureError, OSError, ValueError):
+        return []
+    return [(name, shrunk(picture, side)) for name, picture in parts(array, between, names)]
+
+
+def look_of(path: Path | None, names: Sequence[str] = ()) -> str:
+    """What is to be seen of a file's many channels; empty of a photo, and if it is absent or unreadable."""
+    if path is None:
+        return ""
+    try:
+        array, names = opened(path, names)
+    except (TransfigureError, OSError, ValueError):
+        return ""
+    return described(array.shape[2], names, array.dtype.name)
 
 
 def shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -93,10 +135,14 @@ class Album:
         side: longest side in pixels; larger pictures are shrunk.
         quality: of the JPEGs, out of 100.
         target: what a target is called below its picture.
+        names: of the channels of ``source`` and ``target`` pictures, where they are known; else files may say them.
     """
 
-    def __init__(self, side: int = 512, quality: int = 92, target: str = "target") -> None:
+    def __init__(
+        self, side: int = 512, quality: int = 92, target: str = "target", names: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self.side, self.quality, self.target = side, quality, target
+        self.names = dict(names or {})
         self.weight = 0
         self.stretched = False
 
@@ -105,27 +151,41 @@ class Album:
         shared = self.limits_of(files.get("target"))
         called = {"target": self.target}
         return [
-            (called.get(side, side), self.picture(file, f"{name}: {side}", None if side == "source" else shared))
+            (called.get(side, side), self.picture(file, f"{name}: {side}", None if side == "source" else shared, side, whole=True))
             for side, file in files.items()
         ]
 
-    def limits_of(self, path: Path | None) -> Limits | None:
-        """The display limits of a file; None if it is 8-bit, absent or unreadable."""
-        return limits_of(path)
+    def limits_of(self, path: Path | None) -> Between:
+        """The display limits of a target's file; None if it is 8-bit, absent or unreadable."""
+        return limits_of(path, self.names.get("target", ()))
 
-    def picture(self, path: Path | None, alt: str, between: Limits | None = None) -> PagePicture:
-        """One file as a picture; a missing or damaged one becomes a picture with a problem in words."""
+    def picture(self, path: Path | None, alt: str, between: Between = None, side: str = "target", whole: bool = False) -> PagePicture:
+        """One file as a picture; a missing or damaged one becomes a picture with a problem in words.
+
+        Args:
+            path: the file.
+            alt: what it is.
+            between: the values that become black and white; by default its own.
+            side: ``source``, or anything else for a target and what is generated for it: whose channels have the names.
+            whole: with each channel of a composite by itself.
+        """
         if path is None:
             return PagePicture("", 0, 0, alt, "no file")
         try:
-            raw = images.read(path, alpha="drop")
+            raw, names = opened(path, self.names.get("source" if side == "source" else "target", ()))
         except (TransfigureError, OSError, ValueError):
             return PagePicture("", 0, 0, alt, f"{path.name} could not be read")
-        self.stretched = self.stretched or limits(raw) is not None
-        image = shown(raw, between)
+        self.stretched = self.stretched or limits(raw, names) is not None
+        look = described(raw.shape[2], names, raw.dtype.name)
+        single = parts(raw, between, names) if whole else []
+        channels = [(name, self._encoded(part, f"{alt}, {name}", self.side // 2)) for name, part in single]
+        picture = self._encoded(shown(raw, between, names), f"{alt} ({look})" if look else alt, self.side)
+        return replace(picture, look=look, channels=tuple(channels))
+
+    def _encoded(self, image: NDArray[np.uint8], alt: str, side: int) -> PagePicture:
         height, width = image.shape[:2]
-        if max(height, width) > self.side:
-            scale = self.side / max(height, width)
+        if max(height, width) > side:
+            scale = side / max(height, width)
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             image = np.atleast_3d(np.asarray(_pillow(image).resize(size, Image.Resampling.LANCZOS)))
         uri = data_uri(image, self.quality)

@@ -153,6 +153,12 @@ class Sample:
     moments: list[tuple[int, Path]]
 
 
+def channel_names(said: object) -> dict[str, list[str]]:
+    """The names of the channels of ``source`` and ``target``, from what the log's start line says of them; nothing if they have none."""
+    logged = mapping(said)
+    return {side: [str(name) for name in names] for side, names in logged.items() if isinstance(names, list)}
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """Everything a report can be made from.
@@ -173,6 +179,11 @@ class RunFiles:
     notes: list[str]
     alone: bool = False
     examined: dict[str, Points] = field(default_factory=dict)
+
+    @property
+    def channel_names(self) -> dict[str, list[str]]:
+        """What the channels of ``source`` and ``target`` pictures are called, where that is known."""
+        return (self.evaluation.about.channel_names if self.evaluation else {}) or channel_names(self.log.fact("channel_names"))
 
     @property
     def diagnosis(self) -> Diagnosis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from ..data import images
 from ..data.batch import Pair
-from ..data.display import limits, shown, strip
+from ..data.display import described, limits, parts, rows, shown, strip
 from ..data.open import OpenedData
 from ..data.pixels import Array
 from ..errors import UserError
@@ -72,14 +73,20 @@ class Previews:
             fakes: as :meth:`draw` gave them.
 
         Returns:
-            The name of each example, and uint8 ``[H, W, 1 or 3]``.
+            The name of each example and what is seen of many channels, and uint8 ``[H, W, 1 or 3]``; of a composite every channel has a
+            line below it.
         """
         found = []
         for pair, fake in zip(self._pairs, fakes):
             source = self._source(pair)
             target, generated = (self._target(image, pair) for image in (pair.target, fake))
-            between = limits(target)
-            found.append((pair.name, strip([shown(source), shown(generated, between), shown(target, between)])))
+            of_source, of_target = self._data.source.file_names, self._data.target.file_names
+            between = limits(target, of_target)
+            lines = [[shown(source, names=of_source), shown(generated, between, of_target), shown(target, between, of_target)]]
+            channels = parts(target, between, of_target)
+            for (_, one), (_, other) in zip(parts(generated, between, of_target), channels):
+                lines.append([np.full((*source.shape[:2], 1), 255, np.uint8), one, other])
+            found.append((_called(pair.name, source, target, (of_source, of_target)), rows([strip(line) for line in lines])))
         return found
 
     def _source(self, pair: Pair) -> Array:
@@ -95,3 +102,12 @@ class Previews:
         dtype = array.dtype.name
         plain = (array.shape[2] in (1, 3) and dtype == "uint8") or (array.shape[2] == 1 and dtype == "uint16")
         images.write(self._folder / f"{name}.{'png' if plain else 'tif'}", array)
+
+
+def _called(name: str, source: Array, target: Array, names: tuple[Sequence[str], Sequence[str]]) -> str:
+    """The example's name, with what is seen of sides with many channels."""
+    looks = [described(array.shape[2], of_side, array.dtype.name) for array, of_side in zip((source, target), names)]
+    said = "; ".join(f"{side}: {look}" for side, look in zip(("source", "target"), looks) if look)
+    channels = [title for title, _ in parts(target[:1, :1], None, names[1])]
+    below = f"; below: {', '.join(channels)}" if channels else ""
+    return f"{name} ({said}{below})" if said else name

@@ -411,6 +411,9 @@ class Trainer:
         if changed and self.engine.leads:
             self.run_directory.keep_recipe(self.recipe)
         facts: dict[str, Any] = {**self._pairing(), **({"changed": changed} if changed else {})}
+        names = {"source": list(self.data.source.file_names), "target": list(self.data.target.file_names)}
+        if any(names.values()):
+            facts["channel_names"] = names
         if saved is None and self.began_with is not None:
             facts["started_from"] = self.began_with.record
         self._write("start" if saved is None else "resume", pairs=len(self.data.train), parameters=self._sizes(), **facts)

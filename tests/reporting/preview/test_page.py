@@ -147,16 +147,20 @@ def test_labels_that_are_mixed_are_counted(tmp_path: Path) -> None:
     assert pair.target.colours is None and words.remarks(pair.target) == [], "nothing is resized"
 
 
-def test_many_channels_are_counted_and_three_are_shown(tmp_path: Path) -> None:
+def test_many_channels_are_counted_and_shown_as_a_composite_with_each_beside_it(tmp_path: Path) -> None:
     pytest.importorskip("tifffile")
     images.write(tmp_path / "A" / "0.tif", gradient(40, 40, 5, "uint16"))
     images.write(tmp_path / "B" / "0.tif", gradient(40, 40, 2, "uint16"))
     found = previewed(tmp_path)
     (pair,) = found.pairs
     assert (pair.source.channels, pair.target.channels) == (5, 2)
-    assert [side.draws[0].picture.shape[2] for side in pair.sides] == [3, 1]
+    assert [side.draws[0].picture.shape[2] for side in pair.sides] == [3, 3]
+    assert [name for name, _ in pair.target.single] == ["channel 1", "channel 2"] and len(pair.source.single) == 5
     told = dict(words.facts(found))
-    assert "5 channels (the first three are shown as red, green and blue)" in told["sources"] and "(the first is shown)" in told["targets"]
+    assert "5 channels (shown: channel 1 red, channel 2 green, channel 3 blue, " in told["sources"]
+    assert "2 channels (shown: channel 1 green, channel 2 magenta)" in told["targets"]
+    page = read(write_preview(found, tmp_path / "preview.html"))
+    assert page.text.count("channel 5") > 1
     assert "16-bit 5 channels" in words.about(pair.source)
 
 

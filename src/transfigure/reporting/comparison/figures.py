@@ -18,7 +18,7 @@ from ..figure_files import TARGETS, headed, standing, write_figures
 from ..panels import picture_of
 from . import overlays
 from .overlays import Shown
-from .page import readable, same_images
+from .page import names_of, readable, same_images
 
 SIDE = 512
 """Pixels of a test image's longest side."""
@@ -65,12 +65,15 @@ def panel_sheet(shown: Sequence[Shown]) -> NDArray[np.uint8] | None:
 
     Small pictures are enlarged with hard edges, large ones shrunk to SIDE; one that cannot be read is a grey field.
     """
-    same, rows = same_images(shown), []
+    same, names = same_images(shown), names_of(shown)
+    of_source, of_target = (names.get(side, ()) for side in ("source", "target"))
+    rows = []
     for name in same.names:
         source, target = (same.ends[end][name] for end in ("source", "target"))
-        between = panels.limits_of(target)
-        row = [picture_of(found[name].files.get("generated"), between, SIDE) for *_, found in same.chosen]
-        row = [*([picture_of(source, None, SIDE)] if same.sourced else []), *row, picture_of(target, between, SIDE)]
+        between = panels.limits_of(target, of_target)
+        row = [picture_of(found[name].files.get("generated"), between, SIDE, of_target) for *_, found in same.chosen]
+        first = [picture_of(source, None, SIDE, of_source)] if same.sourced else []
+        row = [*first, *row, picture_of(target, between, SIDE, of_target)]
         height, width = next((picture.shape[:2] for picture in row if picture is not None), (64, 64))
         rows.append([np.full((height, width, 3), 225, np.uint8) if picture is None else picture for picture in row])
     return headed(panels.sheet(rows), same.columns) if rows else None

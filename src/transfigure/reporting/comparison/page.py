@@ -190,17 +190,28 @@ def same_images(shown: Sequence[Shown]) -> SameImages:
 
 
 def _gallery(shown: list[Shown], side: int, quality: int) -> ImageSheet:
-    album, same = Album(side, quality), same_images(shown)
+    album, same = Album(side, quality, names=names_of(shown)), same_images(shown)
     rows = []
     for name in same.names:
         source, target = (same.ends[end][name] for end in ("source", "target"))
         between = album.limits_of(target)
-        pictures = [album.picture(source, f"{name}: source")] if same.sourced else []
+        pictures = [album.picture(source, f"{name}: source", side="source")] if same.sourced else []
         pictures += [
-            album.picture(panels[name].files.get("generated"), f"{name}: {variant.name}", between) for variant, _, panels in same.chosen
+            album.picture(panels[name].files.get("generated"), f"{name}: {variant.name}", between, whole=True)
+            for variant, _, panels in same.chosen
         ]
-        rows.append(PanelRow(name, [*pictures, album.picture(target, f"{name}: target", between)]))
+        pictures.append(album.picture(target, f"{name}: target", between, whole=True))
+        look = next((picture.look for picture in pictures[::-1] if picture.look), "")
+        rows.append(PanelRow(f"{name} ({look})" if look else name, pictures))
+        for channel in dict.fromkeys(channel for picture in pictures for channel, _ in picture.channels):
+            single = [dict(picture.channels).get(channel, PagePicture("", 0, 0, "", "–")) for picture in pictures]
+            rows.append(PanelRow(channel, single))
     return ImageSheet(same.columns, rows, album.stretched, album.weight)
+
+
+def names_of(shown: Sequence[Shown]) -> dict[str, list[str]]:
+    """What the channels of the pictures are called, by the first run that knows."""
+    return next((names for variant in shown for _, files in variant.runs if (names := files.channel_names)), {})
 
 
 def _first(files: list[Path | None]) -> Path | None:

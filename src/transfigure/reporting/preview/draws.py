@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ...data.channels import titles
 from ...data.check.left_out import LeftOut
-from ...data.display import limits, shown
+from ...data.display import described, limits, look, parts, shown
 from ...data.open import OpenedData
 from ...data.pairs import Picture, describe
 from ...data.pixels import Array
 from ...data.transforms import Crop
-from ...data.value_range import NATURAL_RANGE, Range, with_data
+from ...data.value_range import NATURAL_RANGE, Range
 from ...progress import track
 from ...recipe import Data
 from ..charts import COLOURS, HUES
@@ -70,10 +71,12 @@ class PairSide:
         channels: that the networks get.
         held: the smallest and the largest value of the file.
         seen: the same of what the networks get, over the draws.
+        look: of many channels, what is to be seen of them.
         colours: how many the file has, and how many once it is resized; None of deep pictures, and where nothing is resized.
         whole: uint8 ``[H, W, 3]`` with the frames of the crops.
         draws: what the epochs see.
         evaluated: the same without chance; None where another picture is it.
+        single: the channels of a composite, each by itself, as in ``evaluated`` or else the first of ``draws``.
     """
 
     role: Role
@@ -84,10 +87,12 @@ class PairSide:
     channels: int
     held: Range
     seen: Range
+    look: str
     colours: tuple[int, int] | None
     whole: NDArray[np.uint8]
     draws: list[Draw]
     evaluated: NDArray[np.uint8] | None
+    single: list[tuple[str, NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True)
@@ -213,23 +218,27 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
         lone = data.unpaired and role == "target"  # each draw is of another file, and the first one's is shown whole
         resized = taken[0][1][at]
         prepared = resized.shape[:2]
+        names = _names(data, role)
+        evaluated = None if lone else (plain.source, plain.target)[at]
         sides.append(
             PairSide(
                 role,
                 label(pictures[0], data.section),
-                describe(whole[at]),
+                describe(whole[at], bool(names)),
                 whole[at].shape[:2],
                 prepared,
                 train.channels[at],
                 (float(whole[at].min()), float(whole[at].max())),
                 (min(float(one.min()) for one in seen), max(float(one.max()) for one in seen)),
+                described(whole[at].shape[2], names),
                 None if prepared == whole[at].shape[:2] else _colours(whole[at], resized),
-                framed(whole[at], places[:1] if lone else places, train.geometry.crop_size, prepared, facts[at].no_data),
+                framed(whole[at], places[:1] if lone else places, train.geometry.crop_size, prepared, facts[at].no_data, names),
                 [
-                    Draw(epoch + 1, _as_seen(tensor), place.flipped, label(picture, data.section))
+                    Draw(epoch + 1, _as_seen(tensor, names), place.flipped, label(picture, data.section))
                     for epoch, (tensor, place, picture) in enumerate(zip(seen, places, pictures))
                 ],
-                None if lone else _as_seen((plain.source, plain.target)[at]),
+                None if evaluated is None else _as_seen(evaluated, names),
+                parts(_bytes(seen[0] if evaluated is None else evaluated), names=names),
             )
         )
     mirrored = sum(train.crops(epoch, index, source.shape[:2], target.shape[:2])[0].flipped for epoch in range(counted))
@@ -246,13 +255,31 @@ def _colours(*pictures: Array) -> tuple[int, int] | None:
     return before, after
 
 
-def _as_seen(tensor: Tensor) -> NDArray[np.uint8]:
+def _names(data: OpenedData, role: Role) -> list[str]:
+    """What the channels of a side are called; nothing for photos, which are shown as such."""
+    encoding = data.source if role == "source" else data.target
+    if not encoding.is_linear or look(encoding.channels, encoding.names, encoding.dtype) in ("grey", "colour"):
+        return []
+    return titles(encoding.channels, encoding.names)
+
+
+def _as_seen(tensor: Tensor, names: Sequence[str] = ()) -> NDArray[np.uint8]:
     """What the networks get, ``[C, H, W]`` in [-1, 1], as it can be seen: -1 is black, and 1 is white."""
-    return shown(((tensor + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+    return shown(_bytes(tensor), names=names)
+
+
+def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
+    values: NDArray[np.uint8] = ((tensor + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    return values
 
 
 def framed(
-    array: Array, crops: Sequence[Crop], crop_size: int, prepared: tuple[int, int], no_data: float | None = None
+    array: Array,
+    crops: Sequence[Crop],
+    crop_size: int,
+    prepared: tuple[int, int],
+    no_data: float | None = None,
+    names: Sequence[str] = (),
 ) -> NDArray[np.uint8]:
     """A whole picture with the frame of each crop, in the colour of its epoch; a crop of all of it has none.
 
@@ -262,14 +289,15 @@ def framed(
         crop_size: their height and width.
         prepared: height and width of the prepared picture.
         no_data: the value that the file declares to mean "nothing here": what is shown as black and white does not depend on it.
+        names: of the channels.
 
     Returns:
         uint8 ``[H, W, 3]``.
     """
     step = max(1, max(array.shape[:2]) // (2 * WHOLE))
     thinned = array[::step, ::step]
-    data = thinned if no_data is None else with_data(thinned, no_data).reshape(-1, 1)
-    image = shown(thinned, limits(data))
+    plain = no_data is None or thinned.dtype == np.uint8
+    image = shown(thinned, limits(thinned if plain else np.where(thinned == no_data, np.nan, thinned.astype(np.float64)), names), names)
     picture = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)))
     picture.thumbnail((WHOLE, WHOLE), Image.Resampling.LANCZOS)
     if max(picture.size) < LEAST:

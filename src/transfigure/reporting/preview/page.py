@@ -140,6 +140,7 @@ def _shelf(found: Preview, longest: int, quality: int) -> Shelf:
                 pictures.append(CaptionedPicture(caption, remark, draw.colour, picture(draw.picture, f"{draw.file}, {caption}")))
             if side.evaluated is not None:
                 pictures.append(CaptionedPicture("when evaluated", "", "", picture(side.evaluated, f"{side.file}, when evaluated")))
+            pictures += [CaptionedPicture(name, "", "", picture(channel, f"{side.file}, {name}")) for name, channel in side.single]
             low, high = side.seen
             used = (high - low) / 2
             about = words.about(side)

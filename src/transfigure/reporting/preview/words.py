@@ -102,7 +102,8 @@ def facts(found: Preview) -> Iterator[tuple[str, str]]:
         (section.source_resize, section.target_resize),
     ):
         low, high = given or NATURAL_RANGE[dtype]
-        seen = {1: "grey", 2: "the first is shown", 3: "colour"}.get(channels, "the first three are shown as red, green and blue")
+        look = next((getattr(pair, role).look for pair in found.pairs), "")
+        seen = f"shown: {look}" if look else "grey" if channels == 1 else "colour"
         ends = f"{number(low)} to {number(high)} ({'given' if given else 'of this type'}) become −1 to 1"
         yield f"{role}s", f"{dtype}, {counted(channels, 'channel')} ({seen}); {ends}; resized by {rule}"
     yield "transparency", section.alpha
@@ -120,7 +121,8 @@ def about(side: PairSide) -> str:
     """A picture's size, type and values, and what the networks get of these."""
     low, high = (f"{value:+.2f}".replace("-", "−") for value in side.seen)
     held = f"values {number(side.held[0])} to {number(side.held[1])}"
-    return f"{side.about.replace('x', _TIMES, 1)}; {held}; the networks get {low} to {high}"
+    look = f"; shown: {side.look}" if side.look else ""
+    return f"{side.about.replace('x', _TIMES, 1)}; {held}; the networks get {low} to {high}{look}"
 
 
 def resized(side: PairSide) -> str:

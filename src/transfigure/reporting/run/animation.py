@@ -6,7 +6,7 @@ An animated WebP: whole colours, and a tenth of a GIF's bytes. Every frame says 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -59,12 +59,13 @@ class Animation:
         return data_uri(self.still, 88)
 
 
-def animation(samples: Sequence[Sample], target: str = "target") -> Animation | None:
+def animation(samples: Sequence[Sample], target: str = "target", names: Mapping[str, Sequence[str]] | None = None) -> Animation | None:
     """The examples over time; None where there are fewer than two moments to be seen, or Pillow has no WebP.
 
     Args:
         samples: of the run.
         target: what a target is called.
+        names: of the channels of ``source`` and ``target``, where they are known.
     """
     moving = [sample for sample in samples if len(sample.moments) > 1][:EXAMPLES]
     every = sorted({seen for sample in moving for seen, _ in sample.moments})
@@ -72,7 +73,7 @@ def animation(samples: Sequence[Sample], target: str = "target") -> Animation | 
         return None
     chosen = spread(every, FRAMES)
     for side, quality in LEVELS:
-        frames = _frames(moving, chosen, every[-1], side, target)
+        frames = _frames(moving, chosen, every[-1], side, (target, names or {}))
         encoded = _encoded(frames, quality)
         if len(encoded) <= BUDGET:
             break
@@ -89,14 +90,17 @@ def spread(moments: Sequence[M], most: int) -> list[M]:
     return [moments[at] for at in sorted({round(last * (step / (most - 1)) ** 1.6) for step in range(most)})]
 
 
-def _frames(samples: Sequence[Sample], moments: Sequence[int], last: int, side: int, target: str) -> list[Image.Image]:
-    between = [limits_of(sample.target) for sample in samples]
-    sources = [picture_of(sample.source, None, side) for sample in samples]
-    targets = [picture_of(sample.target, limit, side) for sample, limit in zip(samples, between)]
+def _frames(
+    samples: Sequence[Sample], moments: Sequence[int], last: int, side: int, called: tuple[str, Mapping[str, Sequence[str]]]
+) -> list[Image.Image]:
+    target, (of_source, of_target) = called[0], (called[1].get(which, ()) for which in ("source", "target"))
+    between = [limits_of(sample.target, of_target) for sample in samples]
+    sources = [picture_of(sample.source, None, side, of_source) for sample in samples]
+    targets = [picture_of(sample.target, limit, side, of_target) for sample, limit in zip(samples, between)]
     pictures = []
     for seen in moments:
         files = [dict(sample.moments).get(seen) for sample in samples]
-        generated = [picture_of(file, limit, side) for file, limit in zip(files, between)]
+        generated = [picture_of(file, limit, side, of_target) for file, limit in zip(files, between)]
         rows = [("source", sources), (f"after {seen:,} images", generated), (target, targets)]
         pictures.append(composed(rows, side=side))
     size = max(one.shape[1] for one in pictures), max(one.shape[0] for one in pictures)  # words may need a line more

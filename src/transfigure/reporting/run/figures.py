@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..charts import FAINT, Chart, LineStyle
 from ..figure_files import composed, standing, write_figures
 from ..formatting import capital
-from ..panels import limits_of, picture_of
+from ..panels import channels_of, limits_of, look_of, picture_of
 from ..run_files import RunFiles
 from .animation import animation, spread
 from .page import curves, histograms, note_of, panels_of, role_of, target_name
@@ -38,7 +38,7 @@ def figures(files: RunFiles, folder: str | Path, overwrite: bool = False) -> lis
     Raises:
         UserError: the place cannot be written, or another's file is there.
     """
-    moving = animation(files.samples, target_name(files))
+    moving = animation(files.samples, target_name(files), files.channel_names)
     return write_figures(
         Path(folder),
         _charts(files),
@@ -65,13 +65,23 @@ def _legend(figure: Chart) -> list[tuple[str, LineStyle]]:
 
 def _panels(files: RunFiles) -> NDArray[np.uint8] | None:
     """The evaluated pairs, a row each: what it is, and its source, generated and target picture."""
-    rows, named = [], target_name(files)
+    rows: list[tuple[str, list[NDArray[np.uint8] | None]]] = []
+    named, names = target_name(files), files.channel_names
     panels = panels_of(files)
     sides = [side for side in ("source", "generated", "target") if any(panel.files.get(side) for panel in panels)]
     for panel in panels:
-        between = limits_of(panel.files.get("target"))
-        pictures = [picture_of(panel.files.get(side), None if side == "source" else between, SIDE) for side in sides]
-        rows.append((f"{capital(role_of(panel))}: {note_of(panel, files.evaluation)}", pictures))
+        between = limits_of(panel.files.get("target"), names.get("target", ()))
+        limits = {"generated": between, "target": between}
+        of_side = {side: names.get("source" if side == "source" else "target", ()) for side in sides}
+        pictures = [picture_of(panel.files.get(side), limits.get(side), SIDE, of_side[side]) for side in sides]
+        looks = dict.fromkeys(look for side in sides if (look := look_of(panel.files.get(side), of_side[side])))
+        heading = "; ".join([f"{capital(role_of(panel))}: {note_of(panel, files.evaluation)}", *looks])
+        rows.append((heading, pictures))
+        single = {side: dict(channels_of(panel.files.get(side), limits.get(side), SIDE, of_side[side])) for side in sides}
+        for channel in dict.fromkeys(channel for found in single.values() for channel in found):
+            known = [single[side].get(channel) for side in sides]
+            empty = np.full_like(next(one for one in known if one is not None), 255)
+            rows.append((channel, [empty if one is None else one for one in known]))
     return composed(rows, [(named if side == "target" else side, "") for side in sides]) if rows and sides else None
 
 
@@ -82,8 +92,9 @@ def _examples(files: RunFiles) -> NDArray[np.uint8] | None:
     if not every:
         return None
     chosen, rows = spread(every, MOMENTS), []
+    of_source, of_target = (files.channel_names.get(side, ()) for side in ("source", "target"))
     for sample in moving:
-        between, found = limits_of(sample.target), dict(sample.moments)
-        generated = [picture_of(found.get(seen), between, SIDE // 2) for seen in chosen]
-        rows.append(("", [picture_of(sample.source, None, SIDE // 2), *generated, picture_of(sample.target, between, SIDE // 2)]))
+        between, found = limits_of(sample.target, of_target), dict(sample.moments)
+        shown = [picture_of(file, between, SIDE // 2, of_target) for file in (*map(found.get, chosen), sample.target)]
+        rows.append(("", [picture_of(sample.source, None, SIDE // 2, of_source), *shown]))
     return composed(rows, [("source", ""), *((f"{seen:,} images", "") for seen in chosen), (target_name(files), "")])

@@ -185,7 +185,7 @@ def render(files: RunFiles) -> str:
 
 def _gallery(files: RunFiles, side: int, quality: int) -> Gallery:
     target = target_name(files)
-    album, moments = Album(side, quality, target), Album(min(side, 320), quality, target)
+    album, moments = (Album(longest, quality, target, files.channel_names) for longest in (side, min(side, 320)))
     strips = [_strip(moments, sample) for sample in files.samples[:STRIPS]]
     rows = [_row(album, panel, files.evaluation) for panel in panels_of(files)]
     hero = rows.pop(0) if rows else _latest(album, files.samples)
@@ -193,7 +193,7 @@ def _gallery(files: RunFiles, side: int, quality: int) -> Gallery:
 
 
 def _moving(files: RunFiles) -> Moving | None:
-    found = animation(files.samples, target_name(files))
+    found = animation(files.samples, target_name(files), files.channel_names)
     if found is None:
         return None
     encoded = base64.b64encode(found.encoded).decode("ascii")
@@ -242,7 +242,7 @@ def _latest(album: Album, samples: list[Sample]) -> PictureRow | None:
 def _strip(album: Album, sample: Sample) -> Strip:
     name = f"fixed example {sample.index}"
     between = album.limits_of(sample.target)
-    pictures = [("source", album.picture(sample.source, f"{name}: source"))]
+    pictures = [("source", album.picture(sample.source, f"{name}: source", side="source"))]
     for seen, path in spread(sample.moments, MOMENTS):
         pictures.append((f"{seen:,}", album.picture(path, f"{name} after {seen:,} images", between)))
     return Strip(name, [*pictures, (album.target, album.picture(sample.target, f"{name}: target", between))])

@@ -19,7 +19,7 @@ from ...wording import called
 from ..charts import Chart
 from ..formatting import plain
 from ..panels import Album, PagePicture
-from ..run_files import Points, Sample, points_of, samples
+from ..run_files import Points, Sample, channel_names, points_of, samples
 from ..scores import mapping
 from ..shell import fill, fragment
 from . import lines
@@ -98,13 +98,17 @@ class Watched:
         except OSError:
             key = (file, 0)
         if key not in self.drawn:
-            album, side = Album(SIDE), name.rpartition("-")[2]
+            album, side = Album(SIDE, names=self._names()), name.rpartition("-")[2]
             between = None if side == "source" else album.limits_of(self.examples[int(name.split("-")[1])].get("target"))
-            picture = album.picture(file, name.replace("-", " "), between)
+            picture = album.picture(file, name.replace("-", " "), between, side)
             if len(self.drawn) >= 8 * EXAMPLES:
                 self.drawn.clear()
             self.drawn[key] = picture
         return self.drawn[key]
+
+    def _names(self) -> dict[str, list[str]]:
+        started = [*self.log.of("start"), *self.log.of("resume")]
+        return channel_names(started[-1].get("channel_names")) if started else {}
 
     def state(self, live: bool) -> dict[str, Any]:
         """What the page's templates name.
