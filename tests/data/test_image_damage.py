@@ -103,7 +103,9 @@ GOOD = {
 
 def stack() -> bytes:
     stream = io.BytesIO()
-    tifffile.imwrite(stream, gradient(6, 5, 4, "uint16").transpose(2, 0, 1), photometric="minisblack", compression="zlib")
+    tifffile.imwrite(
+        stream, gradient(6, 5, 4, "uint16").transpose(2, 0, 1), photometric="minisblack", compression="zlib", metadata={"axes": "CYX"}
+    )
     return stream.getvalue()
 
 

@@ -43,12 +43,12 @@ def test_palette_files_of_any_depth_give_their_indices(tmp_path: Path, bits: int
     assert np.array_equal(images.read(tmp_path / "map.png"), COLOURED), "as ever where nobody asks for indices"
 
 
-@pytest.mark.parametrize(("bits", "stretched"), [(2, 85), (4, 17), (1, 255)])
+@pytest.mark.parametrize(("bits", "stretched"), [(2, 1), (4, 1), (1, 255)])
 def test_grey_files_of_few_bits_are_not_stretched(tmp_path: Path, bits: int, stretched: int) -> None:
     path, values = tmp_path / "map.png", MAP % 2**bits
     path.write_bytes(grey_png(values, bits))
     assert np.array_equal(images.examine(path, palette="index")[0][..., 0], values)
-    assert np.array_equal(images.read(path)[..., 0], values * stretched), "what a viewer shows"
+    assert np.array_equal(images.read(path)[..., 0], values * stretched), "of one bit what a viewer shows"
 
 
 def grey_png(values: NDArray[np.uint8], bits: int) -> bytes:

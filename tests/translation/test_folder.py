@@ -177,10 +177,10 @@ def test_a_missing_package_stops_only_the_files_that_need_it(tmp_path: Path, mon
     source = write_images(tmp_path / "in", "a.png", "b.png", "c.png")
     examine = images.examine
 
-    def without_tifffile(path: Path, *how: Any) -> Any:
+    def without_tifffile(path: Path, *how: Any, **more: Any) -> Any:
         if path.name == "a.png":
             raise Missing.extra("tifffile", "science", f"reading {path}")
-        return examine(path, *how)
+        return examine(path, *how, **more)
 
     monkeypatch.setattr(images, "examine", without_tifffile)
     with pytest.raises(Missing, match="tifffile") as caught:

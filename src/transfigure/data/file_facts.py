@@ -34,6 +34,7 @@ class FileFacts:
         page_axis: what the file says that its pages are, ``Z``, ``T`` or ``C``; empty if it says nothing.
         channel_names: what the file calls its channels (OME, ImageJ); empty if it names none.
         axes: what the dimensions of the file are, in its own order, such as ``CYX`` or ``ZYX``; empty if it does not say.
+        bits: how many bits of each value mean something, where the file says that they are fewer than its type has; else 0.
     """
 
     format: str = ""
@@ -47,10 +48,11 @@ class FileFacts:
     lossy: str = ""
     channel_names: tuple[str, ...] = ()
     axes: str = ""
+    bits: int = 0
 
 
 NO_FACTS = FileFacts()
-_PAGES = {"Z": "z-slices", "T": "time points", "C": "channels"}
+AXES_IN_WORDS = {"Z": "z-slices", "T": "time points", "C": "channels", "S": "samples"}
 _TURNED = {
     1: "none",
     2: "mirrored",
@@ -81,7 +83,18 @@ def differ_in_orientation(facts: tuple[FileFacts, FileFacts], shape: tuple[int, 
 
 def describe_pages(facts: FileFacts) -> str:
     """``5 pages (z-slices)``."""
-    return f"{facts.pages} pages{f' ({_PAGES[facts.page_axis]})' if facts.page_axis in _PAGES else ''}"
+    return pages_in_words(facts.pages, facts.page_axis)
+
+
+def pages_in_words(count: int, axis: str) -> str:
+    """``5 pages (z-slices)``.
+
+    Args:
+        count: how many there are.
+        axis: what a file says that they are, such as ``Z``; empty if it says nothing.
+    """
+    kinds = " of ".join(AXES_IN_WORDS.get(one, f"axis {one}") for one in reversed(axis))
+    return f"{count} pages{f' ({kinds})' if kinds else ''}"
 
 
 def clipped_no_data(facts: FileFacts) -> str:

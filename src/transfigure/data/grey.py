@@ -27,7 +27,7 @@ def channels_of(pictures: Iterable[Picture]) -> dict[str, int]:
 def header_channels(file: Path) -> int:
     """As the file's header says; 0 where it cannot be read, which is said when its pixels are."""
     try:
-        return images.size_of(file).channels
+        return images.size_of(file, pages="channels").channels
     except (UserError, Missing):
         return 0
 

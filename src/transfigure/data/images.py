@@ -28,17 +28,19 @@ from .._version import __version__
 from ..errors import TransfigureError, UserError
 from ..progress import without_warnings
 from ..stored import brief
-from .file_facts import FileFacts, Orientation
+from .file_facts import FileFacts, Orientation, PageUse
 from .files import write_atomically
 from .formats import metadata, pnm, scientific
 from .formats.claims import check_bytes, check_memory
 from .formats.headers import Header, plain_header
 from .formats.metadata import Metadata
+from .formats.ome import of_description
+from .formats.scientific import ASKED, Pages
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 from .value_range import NATURAL_RANGE, TYPES
 
-__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "metadata_of", "read", "resize",
-           "size_of", "software", "split_halves", "to_array", "to_tensor", "write"]  # fmt: skip
+__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "metadata_of", "pages_of", "read",
+           "resize", "size_of", "software", "split_halves", "to_array", "to_tensor", "write"]  # fmt: skip
 
 Alpha = Literal["refuse", "white", "black", "drop", "keep"]
 PaletteUse = Literal["colours", "index"]
@@ -129,6 +131,8 @@ _SAVE: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_adobe_deflate"},
     "BMP": {},
 }
+_PILLOW_TIFF = ("uint8", "uint16", "float32")
+"""Types of which Pillow writes grey TIFF."""
 _WEBP_CHUNKS = 16
 """The picture is one of the first, after its colour profile."""
 WITH_PALETTE = ("PNG", "TIFF", "BMP")
@@ -136,30 +140,36 @@ WITH_PALETTE = ("PNG", "TIFF", "BMP")
 _ON_ITS_SIDE = (5, 6, 7, 8)
 """Orientation tags that exchange rows and columns."""
 _ORIENTATION, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 258, 262, 338, 339
+_COMPRESSION, _SUBFILE, _SUB_IMAGES, _DESCRIPTION = 259, 254, 330, 270
+_BY_PILLOW = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
+"""Compressions of TIFF that Pillow decodes wherever it is installed: none, of facsimiles, LZW, JPEG, deflate and PackBits."""
 
 _SIGNED = 2
 
 
-def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "apply") -> Array:
+def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "apply", pages: PageUse | tuple[int, ...] = "ask") -> Array:
     """Decode an image file.
 
-    Palettes and CMYK become RGB, 1-bit images 8-bit grey. 16-bit images stay 16-bit. In a TIFF of many channels, the channels are
-    samples, planes or pages.
+    Palettes and CMYK become RGB, 1-bit images 8-bit grey; other numbers stay what they are in the file, those of 2 and 4 bits too. The
+    channels of a TIFF are its samples or planes, what it names channels, and pages as ``pages`` says.
 
     Args:
         path: a PNG, JPEG, WebP, TIFF, BMP, GIF (each of one frame) or PNM (PBM, PGM, PPM, PFM) file, whatever its suffix.
         alpha: what to do with transparency: ``refuse`` files that have any (alpha that is opaque everywhere is dropped),
             lay the image on ``white`` or ``black``, ``drop`` the alpha channel, or ``keep`` it as the last of 4 channels.
         orientation: ``apply`` the file's orientation tag (EXIF 2.3, tag 0x0112), or ``ignore`` it and give the pixels as they are stored.
+        pages: what pages are which the file does not call channels (z-slices, time points, pages without a name): ``ask`` refuses a file
+            that has several, ``channels`` makes all of them channels, and numbers (from 0) read those pages alone, as channels in this
+            order. ``images`` and ``depth`` are for who asks for pages one by one (:func:`pages_of`), and refuse several.
 
     Returns:
         ``[H, W, C]`` of one of the types of :data:`.value_range.NATURAL_RANGE`.
 
     Raises:
-        UserError: not there, not an image, damaged, too large, transparent, or not finite.
+        UserError: not there, not an image, damaged, too large, transparent, of several pages, or not finite.
         Missing: the extra ``science`` is needed for this file.
     """
-    return examine(path, alpha, orientation)[0]
+    return examine(path, alpha, orientation, pages=pages)[0]
 
 
 def examine(
@@ -168,17 +178,17 @@ def examine(
     orientation: Orientation = "apply",
     flag: str = "--alpha",
     palette: PaletteUse = "colours",
+    pages: PageUse | tuple[int, ...] = "ask",
 ) -> tuple[Array, FileFacts]:
     """As :func:`read`, and what the file says of itself beside the pixels.
 
     Args:
-        path, alpha, orientation: as of :func:`read`.
-        flag: what a refusal of transparency names.
+        path, alpha, orientation, pages: as of :func:`read`.
+        flag: what a refusal of transparency names; one of pages names its neighbour, ``--pages`` or ``--data.pages``.
         palette: ``colours`` for what a viewer shows; ``index`` for the numbers that label maps store: palette images become
-            ``[H, W, 1]`` of their indices, and grey images of 1, 2 or 4 bits are not stretched to 8. Transparency that is not refused is
-            dropped then.
+            ``[H, W, 1]`` of their indices, and grey images of one bit hold 0 and 1. Transparency that is not refused is dropped then.
     """
-    path = Path(path)
+    path, wanted = Path(path), Pages(pages, flag.replace("alpha", "pages"))
     with _opened(path) as (stream, kind):
         image = _pillow(stream, kind, path)
         turned = None  # the orientation that Pillow has applied: it does so to TIFFs alone
@@ -188,21 +198,24 @@ def examine(
             pixels, transparent, tag = pnm.read_pnm(stream, path), False, 1
             facts = FileFacts(kind, pixels.dtype.name)
         elif image is None:
-            pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_layout(path, found))
-            transparent, tag = layout.transparent, layout.orientation
-            facts = FileFacts(kind, layout.stored, tag, no_data=layout.no_data, pages=layout.pages, page_axis=layout.page_axis)
+            pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_layout(path, found), wanted)
+            transparent, tag, facts = layout.transparent, layout.orientation, layout.facts(kind)
         else:
             _check_size(path, image.width, image.height)
             check_bytes(path, stream, kind, image.width, image.height)
             check_memory(path, image.width, image.height, 4.0 * len(image.getbands()) * (1 if image.mode in _BYTES else 4))
             turned = int(image.tag_v2.get(_ORIENTATION, 1)) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+            few = 0
             if kind == "PNG" and scientific.is_deep_png(_head(stream)):
                 pixels, transparent = scientific.read_png(stream, path)
             else:
-                pixels, transparent = _decoded(image) if palette == "colours" else _numbers(image, _head(stream))
+                few = _few_bits(image)
+                pixels, transparent = _decoded(image, few) if palette == "colours" else _numbers(image, few)
             # After decoding: a PNG may bring its EXIF last.
             tag = Image.Image.getexif(image).get(_ORIENTATION, 1) if turned is None else turned
-            facts = _facts_of(image, kind, pixels.dtype, tag)
+            facts = replace(_facts_of(image, kind, pixels.dtype, tag), bits=few or _significant_bits(image, stream, kind))
+            if isinstance(image, TiffImagePlugin.TiffImageFile):
+                facts = replace(facts, channel_names=_described_names(image, pixels.shape[2] - transparent))
             if kind == "WEBP" and _is_lossy_webp(stream):
                 facts = replace(facts, lossy="lossy WebP")
         if orientation == "apply" and turned is None:
@@ -223,35 +236,59 @@ def examine(
         facts = replace(facts, no_data_share=float((pixels == facts.no_data).mean()))
     if transparent and palette == "index" and pixels.shape[2] == 2:
         alpha = "refuse" if alpha == "refuse" else "drop"
-    return (_without_alpha(pixels, alpha, path, flag) if transparent else pixels), facts
+    pixels = _without_alpha(pixels, alpha, path, flag) if transparent else pixels
+    if image is not None or kind == "PNM":  # of a single page, which may be wanted several times
+        times = len(wanted.chosen(path, 1, "") or (0,))
+        pixels, facts = (np.concatenate([pixels] * times, axis=2), replace(facts, pages=times)) if times > 1 else (pixels, facts)
+    return pixels, facts
 
 
-def size_of(path: str | Path, orientation: Orientation = "apply") -> Header:
-    """What an image file holds, from its header alone: no pixel is decoded, and no size limit applies.
-
-    Args:
-        path: the file.
-        orientation: whether its orientation tag is applied, as in :func:`read`.
+def pages_of(path: str | Path) -> int:
+    """How many pages a file has that it does not call channels, from its header: 1 for an image alone.
 
     Raises:
         UserError: not there, not an image, or its header is damaged.
         Missing: the extra ``science`` is needed for this file.
     """
+    path = Path(path)
+    with _opened(path) as (stream, kind):
+        several = kind == "TIFF" and _pillow(stream, kind, path) is None
+        return scientific.tiff_pages(stream, path) if several else 1
+
+
+def size_of(path: str | Path, orientation: Orientation = "apply", pages: PageUse | tuple[int, ...] = "ask") -> Header:
+    """What an image file holds, from its header alone: no pixel is decoded, and no size limit applies.
+
+    Args:
+        path: the file.
+        orientation: whether its orientation tag is applied, as in :func:`read`.
+        pages: what its pages are, as in :func:`read`.
+
+    Raises:
+        UserError: not there, not an image, its header is damaged, or nobody has said what its pages are.
+        Missing: the extra ``science`` is needed for this file.
+    """
     if (plain := plain_header(path)) is not None and not _is_camera_raw(path):
         header, tag = plain
         turned = orientation == "apply" and tag in _ON_ITS_SIDE
-        return replace(header, width=header.height, height=header.width) if turned else header
-    return _size_of(Path(path), orientation)
+        header = replace(header, width=header.height, height=header.width) if turned else header
+        return _repeated(header, Path(path), Pages(pages)) if isinstance(pages, tuple) else header
+    return _size_of(Path(path), orientation, Pages(pages))
 
 
-def _size_of(path: Path, orientation: Orientation) -> Header:
+def _repeated(header: Header, path: Path, pages: Pages) -> Header:
+    """The header of an image of a single page that is wanted several times."""
+    return replace(header, channels=header.channels * len(pages.chosen(path, 1, "") or (0,)))
+
+
+def _size_of(path: Path, orientation: Orientation, pages: Pages = ASKED) -> Header:
     """As :func:`size_of`, by the plugins that read whole images."""
     with _opened(path) as (stream, kind):
         image = _pillow(stream, kind, path)
         if kind == "PNM":
             layout = pnm.pnm_layout(stream)
         elif image is None:
-            layout = scientific.tiff_layout(stream, path)
+            layout = scientific.tiff_layout(stream, path, pages)
         else:
             deep = kind == "PNG" and scientific.is_deep_png(_head(stream))
             dtype = "uint16" if deep or image.mode.startswith("I") else "float32" if image.mode == "F" else "uint8"
@@ -268,7 +305,8 @@ def _size_of(path: Path, orientation: Orientation) -> Header:
         width, height = layout.width, layout.height
         if orientation == "apply" and layout.orientation in _ON_ITS_SIDE:
             width, height = height, width
-        return Header(width, height, layout.channels - layout.transparent, layout.dtype, kind, layout.transparent)
+        header = Header(width, height, layout.channels - layout.transparent, layout.dtype, kind, layout.transparent)
+        return _repeated(header, path, pages) if image is not None or kind == "PNM" else header
 
 
 def check_claim(path: str | Path) -> None:
@@ -290,7 +328,8 @@ def write(path: str | Path, array: Array, about: Metadata | None = None) -> None
 
     PNG, WebP (lossless), TIFF and BMP give back exactly what was written, JPEG (quality 95, full colour resolution) nearly.
     Four channels of uint8, or of uint16 in a PNG, are RGB and alpha; a 16-bit or float TIFF calls them just channels. WebP
-    knows only colour: a grey image comes back with three equal channels.
+    knows only colour: a grey image comes back with three equal channels. A TIFF of channels that are no colours, or that have names, is an
+    OME-TIFF: a page for each channel, with its name and the size of a pixel where they are known.
 
     Args:
         path: ends in png, jpg, jpeg, jfif, jpe, webp, tif, tiff or bmp; folders above it are created.
@@ -485,6 +524,8 @@ def _shown_whole(image: TiffImagePlugin.TiffImageFile) -> bool:
         and 0 not in extra
         and not inverted
         and not large
+        and tags.get(_COMPRESSION, 1) in _BY_PILLOW
+        and not (tags.get(_SUBFILE, 0) & 1 and _SUB_IMAGES in tags)
     )
 
 
@@ -496,10 +537,17 @@ def _mode(image: Image.Image) -> str:
     return ("L" if grey else "RGB") + ("A" if image.has_transparency_data else "")
 
 
-def _decoded(image: Image.Image) -> tuple[Array, bool]:
-    """The array of an image that Pillow can show whole, and whether its last channel is alpha."""
+def _decoded(image: Image.Image, bits: int = 0) -> tuple[Array, bool]:
+    """The array of an image that Pillow can show whole, and whether its last channel is alpha.
+
+    Args:
+        image: decoded or not.
+        bits: how many its values have in a file, if they are 2 or 4 and wanted as they are there.
+    """
     image.load()
     mode = _mode(image)
+    if bits and image.mode == "L":
+        return _unstretched(image, bits)
     pixels = np.array(image if image.mode == mode else image.convert(mode))
     pixels = pixels.reshape(image.height, image.width, -1)
     if mode.startswith("I"):
@@ -511,21 +559,52 @@ def _decoded(image: Image.Image) -> tuple[Array, bool]:
     return pixels, mode.endswith("A")
 
 
-def _numbers(image: Image.Image, head: bytes) -> tuple[Array, bool]:
-    """As :func:`_decoded`, by the numbers that a palette image, or a grey one of few bits, stores."""
+def _numbers(image: Image.Image, bits: int = 0) -> tuple[Array, bool]:
+    """As :func:`_decoded`, by the numbers that a palette image, or a grey one of a single bit, stores."""
     if image.mode == "P":
         image.load()
         indices = np.array(image)[..., None]
         if not image.has_transparency_data:
             return indices, False
         return np.concatenate([indices, np.array(image.convert("RGBA"))[..., 3:]], axis=2), True
-    pixels, transparent = _decoded(image)
-    bits = head[24] if head.startswith(b"\x89PNG") else 1 if image.mode == "1" else 8
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        bits = image.tag_v2.get(_BITS, (1,))[0]
-    if bits < 8 and pixels.shape[2] == 1:  # Pillow stretches them to 0..255
-        pixels = pixels // (255 // (2**bits - 1))
+    pixels, transparent = _decoded(image, bits)
+    if image.mode == "1" and pixels.shape[2] == 1:
+        pixels = pixels // np.uint8(255)
     return pixels, transparent
+
+
+def _few_bits(image: Image.Image) -> int:
+    """2 or 4, where a grey image that is not decoded yet has values of so many bits; else 0."""
+    tiles = getattr(image, "tile", None) or []
+    modes = {str(tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0]) for tile in tiles}
+    found = {int(mode[2]) for mode in modes if mode[:3] in ("L;2", "L;4")}
+    return found.pop() if len(found) == 1 and len(modes) == 1 else 0
+
+
+def _unstretched(image: Image.Image, bits: int) -> tuple[Array, bool]:
+    """A grey image of 2 or 4 bits with the values that it holds, which may be classes: Pillow stretches them to 255."""
+    pixels = (np.array(image)[..., None] // np.uint8(255 // ((1 << bits) - 1))).astype(np.uint8)
+    clear = image.info.get("transparency")
+    if not isinstance(clear, int):
+        return pixels, False
+    return np.concatenate([pixels, np.where(pixels == clear, 0, 255).astype(np.uint8)], axis=2), True
+
+
+def _significant_bits(image: ImageFile, stream: BinaryIO, kind: str) -> int:
+    """How many bits of each value mean something, where the file says that they are fewer than its type has; else 0."""
+    if kind == "PNG":
+        return metadata.significant_bits_of_png(stream)
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I;16"):
+        (bits,) = set(image.tag_v2.get(_BITS, (16,)))
+        return int(bits) if bits < 16 else 0
+    return 0
+
+
+def _described_names(image: TiffImagePlugin.TiffImageFile, channels: int) -> tuple[str, ...]:
+    """What the description of a TIFF that Pillow reads calls its channels; empty if it names none, or not each."""
+    text = str(image.tag_v2.get(_DESCRIPTION, ""))  # in Latin-1, as Pillow reads all
+    names = of_description(text.encode("latin-1", "replace").decode("utf-8", "replace")).names
+    return names if len(names) == channels else ()
 
 
 def _facts_of(image: ImageFile, kind: str, dtype: np.dtype[Any], tag: object) -> FileFacts:
@@ -587,11 +666,19 @@ def with_palette(indices: Array, palette: Sequence[tuple[int, tuple[int, int, in
 
 
 def _encoded(array: Array, kind: str, path: Path, about: Metadata) -> bytes:
-    channels, software = array.shape[2], metadata.to_be_sealed(f"{SOFTWARE} {about.maker}".rstrip())
+    height, width, channels = array.shape
+    software = metadata.to_be_sealed(f"{SOFTWARE} {about.maker}".rstrip())
+    if about.channel_names and len(about.channel_names) != channels:
+        raise ValueError(f"{len(about.channel_names)} names for {channels} channels")
+    by_channel = kind == "TIFF" and (channels not in (1, 3, 4) or (channels > 1 and bool(about.channel_names)))
+    by_channel |= kind == "TIFF" and channels > 1 and array.dtype != np.uint8 and (array.dtype != np.uint16 or channels != 3)
+    if kind == "TIFF":
+        layers = (channels, height, width) if by_channel else (1, height, width)
+        about = about.described(layers, 1 if by_channel else channels, array.dtype.name, SOFTWARE)
     if array.dtype == np.uint16 and channels > 1 and kind == "PNG":
         encoded = scientific.encode_png(array, path)
-    elif (array.dtype != np.uint8 and (channels > 1 or array.dtype.name not in ("uint16", "float32"))) or channels not in (1, 3, 4):
-        encoded = scientific.encode_tiff(array, path)
+    elif by_channel or (kind == "TIFF" and (array.dtype.name not in _PILLOW_TIFF or (channels > 1 and array.dtype != np.uint8))):
+        encoded = scientific.encode_tiff(array, path, by_channel)
     else:
         stream = io.BytesIO()
         options = _SAVE[kind] | metadata.save_options(kind, about, software)
@@ -683,7 +770,7 @@ def from_pillow(image: Image.Image, alpha: Alpha = "refuse", palette: PaletteUse
     try:
         if image.mode == "I" and ((ends := np.array(image.getextrema())) != ends.astype(np.uint16)).any():
             raise UserError(f"{name} holds integers from {ends[0]} to {ends[1]}: 16 bits hold 0 to 65535")
-        pixels, transparent = _decoded(image) if palette == "colours" else _numbers(image, b"")
+        pixels, transparent = _decoded(image) if palette == "colours" else _numbers(image)
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(f"{name} cannot be decoded ({_reason(error)}): save or convert it again") from error
     return _without_alpha(pixels, alpha, name) if transparent else pixels

@@ -241,7 +241,7 @@ def _sizes(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
     sizes = {}
     for file in files:
         with contextlib.suppress(UserError):
-            header = size_of(file)
+            header = size_of(file, pages="channels")
             sizes[file] = header.width, header.height
     return sizes
 

@@ -123,7 +123,7 @@ def _as_written(file: Path, software: str) -> bool:
     if metadata.is_sealed(file.read_bytes(), software):
         return True
     try:
-        images.read(file, "keep")
+        images.read(file, "keep", pages="channels")
     except UserError:
         return True
     except Missing:

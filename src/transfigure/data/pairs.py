@@ -97,7 +97,7 @@ class FilePicture:
         return images.split_halves(whole, self.paths[0])[self.half == "right"], facts
 
     def _whole(self, alpha: Alpha, flag: str = "--data.alpha") -> tuple[Array, FileFacts]:
-        found = [images.examine(path, alpha, self.orientation, flag, self.palette) for path in self.paths]
+        found = [images.examine(path, alpha, self.orientation, flag, self.palette, "channels") for path in self.paths]
         first, facts = found[0]
         if len(found) == 1:
             return first, facts

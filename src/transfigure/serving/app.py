@@ -350,7 +350,7 @@ class Service:
     def _values(self, file: Path) -> int:
         """Of the image when it is decoded."""
         try:
-            header = images.size_of(file)
+            header = images.size_of(file, pages="channels")
         except (UserError, Missing):  # what is wrong with the file is said when it is read
             return 0
         if header.width * header.height > self.limits.pixels:

@@ -627,7 +627,7 @@ class Translator:
     def _check_file(self, source: Path, options: FileOptions) -> None:
         """The same from a file's header, before anything is decoded; what is wrong with the file is said when it is read."""
         try:
-            header = images.size_of(source, self._orientation(options))
+            header = images.size_of(source, self._orientation(options), "channels")
         except (UserError, Missing):
             return
         try:
@@ -814,7 +814,7 @@ class Translator:
 def _is_double(file: Path, orientation: Orientation) -> bool:
     """Whether an image has the shape of a square side-by-side pair; what cannot be read is said when it is translated."""
     try:
-        size = images.size_of(file, orientation)
+        size = images.size_of(file, orientation, "channels")
     except (UserError, Missing):
         return False
     return size.width == 2 * size.height
@@ -828,7 +828,7 @@ def _is_done(files: Sequence[Path], output: Path, maker: str, half: str | None, 
         software = images.software(output) or ""
         if unsealed(software).split(" ")[-1] != maker or not is_sealed(output.read_bytes(), software):
             return False
-        size, generated = images.size_of(files[0], orientation), images.size_of(output)
+        size, generated = images.size_of(files[0], orientation, "channels"), images.size_of(output, pages="channels")
     except (OSError, UserError, Missing):
         return False
     return (generated.height, generated.width) == (size.height, size.width // 2 if half is not None else size.width)

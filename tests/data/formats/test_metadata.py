@@ -55,7 +55,8 @@ def geotiff(file: Path, channels: int = 3, dtype: str = "uint8", nodata: str = "
         geo = {code: (kind, (nodata if code == 42113 else value)) for code, (kind, value) in GEO.items()}
         extra = [(code, kind, 0 if kind == 2 else len(value), value, True) for code, (kind, value) in geo.items()]
         pages = array.transpose(2, 0, 1) if channels > 1 else array[..., 0]
-        tifffile.imwrite(file, pages, photometric="minisblack", extratags=extra, byteorder=">" if big_endian else "<", metadata=None)
+        order: dict[str, Any] = {"byteorder": ">" if big_endian else "<", "planarconfig": "separate" if channels > 1 else None}
+        tifffile.imwrite(file, pages, photometric="minisblack", extratags=extra, metadata=None, **order)
         return file
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[274] = orientation

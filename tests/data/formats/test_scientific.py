@@ -43,8 +43,14 @@ class TestManyChannels:
         for name, save in cases.items():
             path = tmp_path / "x.tif"
             save(path)
-            np.testing.assert_array_equal(read(path), array, err_msg=name)
-            assert size_of(path) == Header(10, 12, 5, dtype, "TIFF"), name
+            asked = name in ("nameless pages", "nameless planes", "nameless channels last", "big", "imagej")
+            for pages in ("channels", "channels" if asked else "ask"):
+                np.testing.assert_array_equal(read(path, pages=pages), array, err_msg=name)
+                assert size_of(path, pages=pages) == Header(10, 12, 5, dtype, "TIFF"), name
+            assert images.pages_of(path) == (5 if asked else 1)
+            if asked:
+                with pytest.raises(UserError, match=r"x\.tif holds 5 pages.*choose --pages channels .*, images .* or depth"):
+                    read(path)
 
     def test_four_bands_that_are_not_alpha(self, tmp_path: Path) -> None:
         array = gradient(6, 5, 4)
@@ -88,7 +94,7 @@ class TestManyChannels:
         with tifffile.TiffWriter(tmp_path / "x.tif") as tiff:
             tiff.write(np.zeros((4, 5), np.uint8))
             tiff.write(np.zeros((6, 7), np.uint8))
-        with pytest.raises(UserError, match=r"holds 2 images of different kinds \(5 x 4, 7 x 6\)"):
+        with pytest.raises(UserError, match=r"holds 2 images of different kinds \(5 x 4, 8-bit; 7 x 6, 8-bit\)"):
             read(tmp_path / "x.tif")
 
     def test_a_preview_is_passed_over(self, tmp_path: Path) -> None:
@@ -123,7 +129,7 @@ class TestManyChannels:
             return plain_open(file, *args, **options)
 
         monkeypatch.setattr(builtins, "open", noting)
-        assert read(tmp_path / "x.tif").shape == (4, 4, 2)
+        assert read(tmp_path / "x.tif", pages="channels").shape == (4, 4, 2)
         assert not [name for name in opened if "secret" in name]
 
 

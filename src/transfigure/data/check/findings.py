@@ -472,7 +472,7 @@ def _picture_by_header(picture: FilePicture, alpha: Alpha) -> PictureFacts | Non
     if len(picture.files) != 1 or picture.palette == "index":  # a palette file's header speaks of colours
         return None
     try:
-        header = size_of(picture.files[0], picture.orientation)
+        header = size_of(picture.files[0], picture.orientation, "channels")
         if header.width * header.height > _CLAIM:
             check_claim(picture.paths[0])
     except (UserError, Missing):
@@ -499,10 +499,10 @@ def _amiss(record: Record, geometry: Geometry) -> bool:
     if not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
         return False
     try:
-        header = size_of(a.files[0], a.orientation)
+        header = size_of(a.files[0], a.orientation, "channels")
         if a.half:  # b is the other half of this file
             return header.width % 2 == 1
-        other = size_of(b.files[0], b.orientation)
+        other = size_of(b.files[0], b.orientation, "channels")
     except (UserError, Missing):
         return True
     return geometry.paired and not geometry.fit and (header.width, header.height) != (other.width, other.height)

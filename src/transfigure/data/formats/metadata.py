@@ -14,13 +14,16 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, BinaryIO, Literal
 
 from ..value_range import NATURAL_RANGE
+from . import ome
+from .ome import PixelSize
 
 Keep = Literal["keep", "drop"]
+_NOTHING: dict[str, Any] = {"icc": b"", "pixel_size": None}
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8, 18: 8}
 """Bytes of one value by TIFF type; rationals are pairs of four bytes."""
@@ -33,8 +36,13 @@ _GEOREFERENCE = (33550, 33920, 33922, 34264, 34735, 34736, 34737, 50844, _NODATA
 _OF_THE_SOURCE = (37500, 40961, 40965)
 """Tags of EXIF that are of no use elsewhere: the maker's own note, which holds positions in its file, the colour space and a pointer."""
 
+_PALETTE = 3
+"""The colour type of a PNG whose values are places in its palette."""
 _MOST_TAGS, _LARGEST_TAG, _LARGEST_ICC, _LARGEST_EXIF = 512, 1 << 20, 4 << 20, 60_000
+_DESCRIPTION = 270
+_LARGEST_DESCRIPTION = 16 << 20
 _PER_METRE = 1 / 0.0254
+_MICROMETRES_PER_INCH = 25400.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,9 @@ class Metadata:
         maker: a word that is added to the software's name, such as which model made a picture.
         palette: of an image of palette indices, the colours of those that mean something; empty for every other image.
         texts: a PNG holds texts, which are never kept; those that programs write of themselves (software, dates) do not count.
+        pixel_size: how far apart pixels are, where the file says it in a unit (OME-XML, ImageJ).
+        channel_names: of the image that is written; those of a file that is read are among its facts.
+        description: the text in which a TIFF says these.
     """
 
     icc: bytes = b""
@@ -76,9 +87,31 @@ class Metadata:
     maker: str = ""
     texts: bool = False
     palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
+    pixel_size: PixelSize | None = None
+    channel_names: tuple[str, ...] = ()
+    description: bytes = b""
+
+    def described(self, shape: tuple[int, int, int], samples: int, dtype: str, software: str) -> Metadata:
+        """With the description and the resolution that a TIFF says the names of channels and the size of a pixel in.
+
+        Args:
+            shape: pages, height, width.
+            samples: channels of a page; of several, three or four, which are colours.
+            dtype: of its numbers.
+            software: that writes it.
+        """
+        if shape[0] == 1 and not self.channel_names and self.pixel_size is None:
+            return self
+        text = ome.description(shape, samples, dtype, self.channel_names, self.pixel_size, software)
+        described = replace(self, description=text.encode())
+        if self.pixel_size is None:
+            return described
+        return replace(described, resolution=_per_centimetre(self.pixel_size))
 
     def dpi(self) -> tuple[float, float] | None:
         """Pixels per inch; None if they are not known."""
+        if self.pixel_size is not None:
+            return _MICROMETRES_PER_INCH / self.pixel_size.x, _MICROMETRES_PER_INCH / self.pixel_size.y
         unit = self.resolution.get(_RESOLUTION_UNIT)
         per_inch = {2: 1.0, 3: 2.54}.get(int.from_bytes(unit.data[:2], "little") if unit else 2)
         sides = [_fraction(self.resolution.get(code)) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
@@ -98,7 +131,7 @@ class Metadata:
         def drop(what: str, reason: str, *names: str) -> None:
             if any(kept[name] for name in names):
                 lost.append(f"{what} of the source {'is' if what.startswith('the ') else 'are'} not kept: {reason}")
-                kept.update({name: b"" if name == "icc" else {} for name in names})
+                kept.update({name: _NOTHING.get(name, {}) for name in names})
 
         if self.texts:
             lost.append("texts of the source (comment, author, title and the like) are not kept: they may speak of its pixels")
@@ -114,6 +147,10 @@ class Metadata:
             kept["georeference"] = {code: tag for code, tag in kept["georeference"].items() if code != _NODATA}
         if self.icc and self.icc[16:20] != {1: b"GRAY", 3: b"RGB ", 4: b"RGB "}.get(channels):
             drop("the colour profile", f"it is not for images of {channels} channel{'s' * (channels > 1)}", "icc")
+        if self.pixel_size is not None and not same_grid:
+            drop("the size of a pixel", "the output has other rows and columns", "pixel_size")
+        elif kind in ("JPEG", "WEBP", "BMP"):
+            drop("the size of a pixel", f"a {kind} file has no place for it (tif and png have)", "pixel_size")
         if kind == "BMP":
             drop("the colour profile", "a BMP file has no place for it", "icc")
             drop("EXIF data (date, camera, position)", "a BMP file has no place for them", "camera", "exif", "gps")
@@ -146,6 +183,19 @@ def of_png(stream: BinaryIO) -> Metadata:
     return of_blocks(icc, exif, texts=texts, **found)
 
 
+def significant_bits_of_png(stream: BinaryIO) -> int:
+    """How many bits of each value mean something by the chunk sBIT, where that is fewer than the file has; else 0."""
+    depth = 0
+    for kind, data in _chunks(stream):
+        if kind == b"IHDR":
+            depth = data[8] if len(data) > 9 and data[9] != _PALETTE else 8
+        elif kind == b"sBIT" and data:
+            return max(data) if 0 < max(data) < depth else 0
+        elif kind == b"IDAT":
+            break
+    return 0
+
+
 def of_blocks(icc: bytes, exif: bytes, **more: Any) -> Metadata:
     """From a colour profile and a block of EXIF data."""
     found = of_tiff(io.BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else Metadata()
@@ -164,7 +214,10 @@ def of_tiff(stream: BinaryIO) -> Metadata:
         return {code: tags[code] for code in codes if code in tags and tags[code].data}
 
     icc = tags.get(_ICC)
+    text = tags[_DESCRIPTION].data.rstrip(b"\0").decode("utf-8", "replace") if _DESCRIPTION in tags else ""
+    per_unit = [float(_fraction(tags.get(code))) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
     return Metadata(
+        pixel_size=ome.of_description(text, (per_unit[0], per_unit[1])).pixel_size,
         icc=icc.data if icc is not None else b"",
         camera=some(*_CAMERA),
         exif={code: tag for code, tag in sub["exif"].items() if code not in _OF_THE_SOURCE and tag.data},
@@ -182,6 +235,15 @@ def resolution(x: float, y: float) -> Tags:
         return {}
     tags = [Tag(_RATIONAL, 1, struct.pack("<II", side.numerator, side.denominator)) for side in sides]
     return {_X_RESOLUTION: tags[0], _Y_RESOLUTION: tags[1], _RESOLUTION_UNIT: Tag(_SHORT, 1, b"\2\0")}
+
+
+def _per_centimetre(size: PixelSize) -> Tags:
+    """The tags of a resolution, as TIFF's readers know it, of pixels of this size."""
+    sides = [Fraction(10_000 / side).limit_denominator(1_000_000) for side in (size.x, size.y)]
+    if not all(0 < side.numerator < 1 << 32 for side in sides):
+        return {}
+    tags = [Tag(_RATIONAL, 1, struct.pack("<II", side.numerator, side.denominator)) for side in sides]
+    return {_X_RESOLUTION: tags[0], _Y_RESOLUTION: tags[1], _RESOLUTION_UNIT: Tag(_SHORT, 1, b"\3\0")}
 
 
 def software_of_png(stream: BinaryIO) -> str:
@@ -286,7 +348,7 @@ def _directory(stream: BinaryIO) -> tuple[Tags, Any]:
         tags: Tags = {}
         for code, kind, values, inline in struct.iter_unpack(f"{order}{entry}", entries[: len(entries) // size * size]):
             length = _SIZES.get(kind, 0) * values
-            if not 0 < length <= (_LARGEST_ICC if code == _ICC else _LARGEST_TAG):
+            if not 0 < length <= {_ICC: _LARGEST_ICC, _DESCRIPTION: _LARGEST_DESCRIPTION}.get(code, _LARGEST_TAG):
                 continue
             data = inline[:length]
             if length > len(inline):
@@ -370,7 +432,14 @@ def into_tiff(tiff: bytes, metadata: Metadata, software: str) -> bytes:
     entries = {struct.unpack("<H", one[:2])[0]: one for one in (tiff[first + 2 + 12 * at : first + 14 + 12 * at] for at in range(count))}
     following = tiff[first + 2 + 12 * count : first + 6 + 12 * count]
     tiff += b"\0" * (len(tiff) % 2)
-    tags = {**metadata.camera, **metadata.resolution, **metadata.georeference, _SOFTWARE: _ascii(software.encode("latin-1", "replace"))}
+    described = {_DESCRIPTION: _ascii(metadata.description)} if metadata.description else {}
+    tags = {
+        **described,
+        **metadata.camera,
+        **metadata.resolution,
+        **metadata.georeference,
+        _SOFTWARE: _ascii(software.encode("latin-1", "replace")),
+    }
     if metadata.icc:
         tags[_ICC] = Tag(_UNDEFINED, len(metadata.icc), metadata.icc)
     for code, inner in ((_EXIF, metadata.exif), (_GPS, metadata.gps)):

@@ -5,13 +5,15 @@ Both packages come with the extra ``science``. Only `images` calls this file; ar
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import logging
 import math
+import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +23,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Missing, UserError
-from ..value_range import NATURAL_RANGE, TYPES
+from ..file_facts import AXES_IN_WORDS, FileFacts, PageUse, pages_in_words
+from ..value_range import DEPTHS, NATURAL_RANGE, TYPES
+from . import ome
 
 _GREY_OR_COLOUR = (0, 1, 2)  # TIFF 6.0, PhotometricInterpretation: white is zero, black is zero, RGB
-_WHITE_IS_ZERO = 0
+_WHITE_IS_ZERO, _YCBCR = 0, 6
+_JPEGS = (6, 7)
+_NAMED = frozenset("ZTCSRPAHEVLM")
+"""Axes that a file names, of those that tifffile knows; ``Q`` and ``I`` are nameless."""
+_BESIDE = frozenset({"thumbnail", "label", "macro", "map"})
+"""Images that slide scanners put beside the one that is meant, by their names in tifffile."""
+_GDAL_METADATA = 42112
+_BIG = (1 << 32) - (1 << 25)
+"""Bytes of pixels from which a TIFF counts its places in 64 bits."""
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2  # TIFF 6.0, ExtraSamples
 _ORIENTATION = 274
 GDAL_NO_DATA = 42113
@@ -44,8 +56,12 @@ class Layout:
         orientation: the EXIF/TIFF code, 1 to 8.
         stored: the type of the numbers in the file.
         pages: how many pages became the channels.
-        page_axis: what they are called, ``Z``, ``T`` or ``C``; empty if they have no name.
+        page_axis: what they are called, such as ``Z`` or ``TZ``; empty if they have no name.
         no_data: the value that is declared to mean "nothing here"; None if none is.
+        names: of the channels, by the file; empty if it names none.
+        axes: what its dimensions are, in its own order; empty if it does not say.
+        bits: how many bits of each value mean something; 0 for all of them.
+        lossy: the compression that has lost something, if one has.
     """
 
     height: int
@@ -58,6 +74,25 @@ class Layout:
     pages: int = 1
     page_axis: str = ""
     no_data: float | None = None
+    names: tuple[str, ...] = ()
+    axes: str = ""
+    bits: int = 0
+    lossy: str = ""
+
+    def facts(self, kind: str) -> FileFacts:
+        """What a file of this kind says of itself."""
+        return FileFacts(
+            kind,
+            self.stored,
+            self.orientation,
+            no_data=self.no_data,
+            pages=self.pages,
+            page_axis=self.page_axis,
+            lossy=self.lossy,
+            channel_names=self.names,
+            axes=self.axes,
+            bits=self.bits,
+        )
 
 
 # --- PNG with 16 bits per sample and 2 to 4 samples ---------------------------------------------------------------------
@@ -119,81 +154,278 @@ def _pypng(purpose: str) -> Any:
 # --- TIFF ---------------------------------------------------------------------------------------------------------------
 
 
-def tiff_layout(stream: BinaryIO, path: Path) -> Layout:
+@dataclass(frozen=True)
+class Pages:
+    """What of a file with several pages is wanted, and what a message calls it.
+
+    Attributes:
+        use: ``ask`` refuses a file with pages whose meaning it does not say, ``channels`` makes them all channels; numbers choose some.
+        flag: where the choice is made.
+    """
+
+    use: PageUse | tuple[int, ...] = "ask"
+    flag: str = "--pages"
+
+    def chosen(self, path: Path, count: int, axis: str) -> tuple[int, ...] | None:
+        """The numbers of the pages that are wanted; None for all.
+
+        Args:
+            path: the file.
+            count: how many it has.
+            axis: what it says that they are; empty if it does not say it.
+
+        Raises:
+            UserError: they are not there, or nobody has said what they are.
+        """
+        if isinstance(self.use, tuple):
+            if missing := [number for number in self.use if not 0 <= number < count]:
+                has = f"{count} pages, numbered from 0" if count > 1 else "a single page, number 0"
+                raise UserError(f"{path} has {has}: there is no page {missing[0]}")
+            if not self.use:
+                raise UserError(f"no page of {path} is asked for: name the numbers of those that are wanted, from 0")
+            return self.use if count > 1 or len(self.use) > 1 else None
+        if count == 1 or self.use == "channels":
+            return None
+        if self.use == "ask":
+            unsaid = "" if axis else ", and does not say what they are"
+            raise UserError(
+                f"{path} holds {pages_in_words(count, axis)}{unsaid}: choose {self.flag} channels (the channels of one image), "
+                "images (each an image of its own) or depth (the slices of one volume)"
+            )
+        raise UserError(f"{path} holds {pages_in_words(count, axis)}, which are not one image: name the page that is meant")
+
+
+ASKED = Pages()
+"""What is meant by pages has to be said."""
+
+
+def tiff_pages(stream: BinaryIO, path: Path) -> int:
+    """How many pages a TIFF has that are not channels."""
+    with _main_image(stream, path) as (_, series):
+        return _Axes.of(series).pages
+
+
+def tiff_layout(stream: BinaryIO, path: Path, pages: Pages) -> Layout:
     """What a TIFF holds, from its tags alone."""
-    with _main_image(stream, path) as (series, _):
-        return _layout(series, path)
+    with _main_image(stream, path) as (tiff, series):
+        axes = _Axes.of(series)
+        return _layout(tiff, series, axes, pages.chosen(path, axes.pages, axes.page_axis), path)
 
 
-def read_tiff(stream: BinaryIO, path: Path, check: Callable[[Layout], None]) -> tuple[NDArray[Any], Layout]:
+def read_tiff(stream: BinaryIO, path: Path, check: Callable[[Layout], None], pages: Pages) -> tuple[NDArray[Any], Layout]:
     """A TIFF of any number of channels: its array, and its layout, which ``check`` sees before anything is decoded.
 
-    Channels are the samples of a pixel, or the planes or pages of equal size: whatever is neither height nor width.
+    Channels are what the file calls so, the samples of a pixel, and those of its pages that are wanted.
     Numbers stay what they are in the file, and true and false become 255 and 0.
     """
-    with _main_image(stream, path) as (series, order):
-        layout = _layout(series, path)
+    with _main_image(stream, path) as (tiff, series):
+        axes = _Axes.of(series)
+        chosen = pages.chosen(path, axes.pages, axes.page_axis)
+        layout = _layout(tiff, series, axes, chosen, path)
         check(layout)
-        if len(series.keyframe.dataoffsets) < math.prod(series.keyframe.chunked):  # tifffile would fill the rest with black
-            raise ValueError("part of its pixels is missing")
-        shape = series.get_shape(squeeze=False)
-        pixels = _decoded(series, path).reshape(shape).transpose(order).reshape(layout.height, layout.width, layout.channels)
+        pixels = axes.image(_decoded(series, axes, chosen, path)).reshape(layout.height, layout.width, layout.channels)
         white_is_zero = series.keyframe.photometric == _WHITE_IS_ZERO
         associated = layout.transparent and series.keyframe.extrasamples[-1] == _ASSOCIATED_ALPHA
+        bits = series.keyframe.bitspersample
     pixels = plain_dtype(pixels)
     if white_is_zero and pixels.dtype.kind == "u":
-        pixels = np.iinfo(pixels.dtype).max - pixels
+        top = (1 << bits) - 1 if isinstance(bits, int) and 1 < bits < 8 * pixels.itemsize else np.iinfo(pixels.dtype).max
+        pixels = np.array(top, pixels.dtype) - pixels
     if associated:
         pixels = _unmultiplied(pixels)
     return pixels, layout
 
 
-def _decoded(series: Any, path: Path) -> NDArray[Any]:
-    """The values of a series, as stored.
+@dataclass(frozen=True)
+class _Axes:
+    """Which dimension of a series is what.
+
+    Attributes:
+        names: a letter for each, as tifffile gives them.
+        shape: its size.
+        paged: positions of those that are pages: neither of the plane nor channels.
+        channels: positions of those that are channels.
+        plane: positions of height and width.
+        named: whether the file says what each is.
+    """
+
+    names: str
+    shape: tuple[int, ...]
+    paged: tuple[int, ...]
+    channels: tuple[int, ...]
+    plane: tuple[int, int]
+    named: bool
+
+    @classmethod
+    def of(cls, series: Any) -> _Axes:
+        names, shape = series.get_axes(squeeze=False), tuple(series.get_shape(squeeze=False))
+        channels = [at for at, name in enumerate(names) if name in "CS"]
+        plane = names.index("Y"), names.index("X")
+        if names == "QYX" and shape[2] < min(shape[:2]):
+            # A nameless [H, W, C] array saved by tifffile: it became H pages of W x C pixels. The smallest side is C.
+            names, plane = "YXQ", (0, 1)
+        paged = [at for at in range(len(names)) if at not in plane and at not in channels]
+        named = all(names[at] in _NAMED for at in paged if shape[at] > 1)
+        return cls(names, shape, tuple(paged), tuple(channels), plane, named)
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return math.prod(self.shape[at] for at in self.paged)
+
+    @property
+    def page_axis(self) -> str:
+        """What the file says that they are, such as ``Z`` or ``TZ``; empty if it does not."""
+        return "".join(self.names[at] for at in self.paged if self.shape[at] > 1) if self.named else ""
+
+    @property
+    def words(self) -> str:
+        """All dimensions of more than one value, in the file's order; empty if it does not say what they are."""
+        return "".join(name for name, size in zip(self.names, self.shape) if size > 1 or name in "YX") if self.named else ""
+
+    def image(self, planes: NDArray[Any]) -> NDArray[Any]:
+        """``[H, W, ...]`` of the whole array, or of its pages one behind the other in front of the other dimensions."""
+        if planes.ndim == len(self.names):
+            return planes.transpose(*self.plane, *(at for at in range(planes.ndim) if at not in self.plane))
+        left = [at for at in range(len(self.names)) if at not in self.paged]
+        place = {at: 1 + number for number, at in enumerate(left)}
+        return planes.transpose(*(place[at] for at in self.plane), 0, *(place[at] for at in left if at not in self.plane))
+
+
+def _decoded(series: Any, axes: _Axes, chosen: tuple[int, ...] | None, path: Path) -> NDArray[Any]:
+    """The values of a series, as stored: all of them, or the pages that are chosen, ``[pages, ...]``.
 
     Raises:
         Missing: they are compressed in a way that needs another package.
+        ValueError: part of them is missing.
     """
     try:
-        pixels: NDArray[Any] = series.asarray(maxworkers=1)
+        if chosen is None:
+            _check_pages(series, series.pages)
+            pixels: NDArray[Any] = series.asarray(maxworkers=1)
+            return pixels.reshape(axes.shape)
+        return _some_pages(series, axes, chosen)
     except (ValueError, ImportError) as error:
         asked = isinstance(error, ImportError) or "imagecodecs" in str(error)  # for zstd it asks for a module of Python 3.14
         if not asked or importlib.util.find_spec("imagecodecs") is not None:
             raise
         kind = getattr(series.keyframe.compression, "name", series.keyframe.compression)
         raise Missing.extra("imagecodecs", "science", f"reading {path}, a TIFF compressed as {kind},") from error
-    return pixels
 
 
-def encode_tiff(pixels: NDArray[Any], path: Path) -> bytes:
-    """A TIFF that `read_tiff` gives back exactly: 16-bit RGB as such, everything else as one page per channel (axes CYX)."""
+def _check_pages(series: Any, pages: Iterable[Any]) -> None:
+    """See that all is there: tifffile would fill the rest with black."""
+    segments = math.prod(series.keyframe.chunked)
+    for page in pages:
+        if page is None:
+            raise ValueError("some of its pages are missing")
+        if len(page.dataoffsets) < segments:
+            raise ValueError("part of its pixels is missing")
+
+
+def _some_pages(series: Any, axes: _Axes, chosen: Sequence[int]) -> NDArray[Any]:
+    """Some pages of a series, ``[pages, *(the other dimensions)]``: nothing else of it is read where each is stored by itself."""
+    shape, paged = axes.shape, axes.paged
+    others = [shape[at] for at in range(len(shape)) if at not in paged]
+    stored = _leading(series, axes)
+    if stored is None:  # pages and pixels are mixed in the file
+        _check_pages(series, series.pages)
+        whole: NDArray[Any] = np.moveaxis(series.asarray(maxworkers=1).reshape(shape), paged, range(len(paged))).reshape(-1, *others)
+        some: NDArray[Any] = whole[[*chosen]]
+        return some
+    count = math.prod(shape[:stored])
+    numbers = np.moveaxis(np.arange(count).reshape(shape[:stored]), paged, range(len(paged))).reshape(axes.pages, -1)[[*chosen]]
+    planes = np.stack([_plane(series, int(number), count) for number in numbers.ravel()])
+    return planes.reshape(len(chosen), *others)
+
+
+def _leading(series: Any, axes: _Axes) -> int | None:
+    """How many of the first dimensions count what is stored one behind the other, each by itself, if all pages are among them."""
+    contiguous = series.dataoffset is not None
+    for many in range(max(axes.paged, default=-1) + 1, min(axes.plane) + 1):
+        count = math.prod(axes.shape[:many])
+        if contiguous or (count == len(series.pages) and series.keyframe.size * count == math.prod(axes.shape)):
+            return many
+    return None
+
+
+def _plane(series: Any, number: int, count: int) -> NDArray[Any]:
+    """One of so many equal parts of a series."""
+    if series.dataoffset is None:
+        page = series.pages[number]
+        _check_pages(series, [page])
+        decoded: NDArray[Any] = page.asarray(maxworkers=1)
+        return decoded.ravel()
+    size, file = series.size // count, series.keyframe.parent.filehandle
+    start = series.dataoffset + number * size * series.dtype.itemsize
+    values: NDArray[Any] = file.read_array(series.keyframe.parent.byteorder + series.dtype.char, size, start)
+    return values
+
+
+def encode_tiff(pixels: NDArray[Any], path: Path, by_channel: bool) -> bytes:
+    """A TIFF that :func:`read_tiff` gives back exactly, compressed without loss.
+
+    Args:
+        pixels: ``[H, W, C]``.
+        path: where it is going to be.
+        by_channel: a page for each channel; else the image is grey or RGB. Nothing is left for tifffile to guess, which takes three or four
+            layers for colours, and the last of several short sides for samples.
+    """
     tifffile = _tifffile(f"writing {path}, a TIFF of {pixels.shape[2]} channels of {pixels.dtype},")
     stream = io.BytesIO()
-    if pixels.dtype == np.uint16 and pixels.shape[2] == 3:
-        tifffile.imwrite(stream, pixels, photometric="rgb", compression="zlib", metadata={"axes": "YXS"})
-    else:
-        pages = np.ascontiguousarray(pixels.transpose(2, 0, 1))
-        # With its labels on, tifffile would fold a stack of one-pixel-wide pages into a single page.
-        labels = {"axes": "CYX"} if pages.shape[2] > 1 else None
-        tifffile.imwrite(stream, pages, photometric="minisblack", compression="zlib", metadata=labels)
+    pages = [pixels[..., channel] for channel in range(pixels.shape[2])] if by_channel or pixels.shape[2] == 1 else [pixels]
+    colour = "minisblack" if pages[0].ndim == 2 else "rgb"
+    with tifffile.TiffWriter(stream, bigtiff=pixels.nbytes > _BIG) as tiff:
+        for page in pages:
+            tiff.write(np.ascontiguousarray(page), photometric=colour, compression="zlib", metadata=None, contiguous=False)
     return stream.getvalue()
 
 
 @contextmanager
-def _main_image(stream: BinaryIO, path: Path) -> Iterator[tuple[Any, list[int]]]:
-    """The one image of a TIFF, previews aside, and the order that brings its axes to height, width, channels."""
+def _main_image(stream: BinaryIO, path: Path) -> Iterator[tuple[Any, Any]]:
+    """A TIFF, and the one image in it, previews aside."""
     tifffile = _tifffile(f"reading {path}, a TIFF that is not plain 8-bit colour or 16-bit grey,")
-    stream.seek(0)
-    # A name without a folder and these flags off: the metadata of some microscopes' files make tifffile open their neighbours.
-    closed = {"_multifile": False, "is_ome": False, "is_mmstack": False, "is_ndtiff": False}
-    with tifffile.TiffFile(stream, name="image.tif", **closed) as tiff:
-        images = [series for series in tiff.series if not series.keyframe.is_reduced]
-        if not images or _more_pages(tiff):
+    with contextlib.ExitStack() as opened:
+
+        def opening(**flags: Any) -> Any:
+            # A name without a folder and these flags off: the metadata of some microscopes' files make tifffile open their neighbours.
+            stream.seek(0)
+            closed = {"_multifile": False, "is_mmstack": False, "is_ndtiff": False}
+            return opened.enter_context(tifffile.TiffFile(stream, name="image.tif", **closed, **flags))
+
+        tiff = opening(is_ome=False)
+        if not len(tiff.pages) or _more_pages(tiff):
             raise ValueError("some of its pages are missing")
+        text = tiff.pages[0].description
+        if ome.is_ome(text) and ome.is_about(text, len(tiff.pages)):
+            tiff = opening()
+        images = [one for one in tiff.series if not one.keyframe.is_reduced and one.name.lower() not in _BESIDE]
+        if not images:
+            raise ValueError("it holds no image, or only a reduced copy of one")
         if len(images) > 1:
-            sizes = ", ".join(f"{one.keyframe.imagewidth} x {one.keyframe.imagelength}" for one in images[:4])
-            raise UserError(f"{path} holds {len(images)} images of different kinds ({sizes}): save each as a file of its own")
-        yield images[0], _order(images[0])
+            kinds = "; ".join(map(_in_words, images[:4])) + ("; ..." if len(images) > 4 else "")
+            raise UserError(f"{path} holds {len(images)} images of different kinds ({kinds}): save each as a file of its own")
+        _check_size(images[0])
+        yield tiff, images[0]
+
+
+def _check_size(series: Any) -> None:
+    """See that a series has the pixels that its description speaks of."""
+    wanted = math.prod(series.get_shape(squeeze=False))
+    there = len(series.pages) * series.keyframe.size
+    if wanted > there and series.dataoffset is not None:  # pages one behind the other, of which the first alone has tags
+        there = (series.keyframe.parent.filehandle.size - series.dataoffset) // series.dtype.itemsize
+    if wanted > there:
+        raise ValueError("part of its pixels is missing")
+
+
+def _in_words(series: Any) -> str:
+    """``512 x 384, 16-bit, 3 channels``: the size and kind of one of several images in a file."""
+    axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
+    sizes = dict(zip(axes, shape))
+    parts = [f"{sizes.pop('X')} x {sizes.pop('Y')}", DEPTHS.get(series.dtype.name, series.dtype.name)]
+    parts += [f"{size} {AXES_IN_WORDS.get(axis, 'pages')}" for axis, size in sizes.items() if size > 1]
+    return (f"{series.name}: " if series.name and not re.fullmatch(r"(Image|Series)? ?\d*", series.name) else "") + ", ".join(parts)
 
 
 def _more_pages(tiff: Any) -> bool:
@@ -206,45 +438,54 @@ def _more_pages(tiff: Any) -> bool:
     return bool(following)
 
 
-def _order(series: Any) -> list[int]:
-    axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
-    if axes == "QYX" and shape[2] < min(shape[:2]):
-        # A nameless [H, W, C] array saved by tifffile: it became H pages of W x C pixels. The smallest side is C.
-        axes = "YXQ"
-    image = [axes.index("Y"), axes.index("X")]
-    return image + [i for i in range(len(axes)) if i not in image]
-
-
-def _layout(series: Any, path: Path) -> Layout:
-    page, shape = series.keyframe, series.get_shape(squeeze=False)
-    if page.photometric not in _GREY_OR_COLOUR:
+def _layout(tiff: Any, series: Any, axes: _Axes, chosen: tuple[int, ...] | None, path: Path) -> Layout:
+    page, shape = series.keyframe, axes.shape
+    as_rgb = page.photometric == _YCBCR and page.compression in _JPEGS  # which its decoder turns into RGB
+    if page.photometric not in _GREY_OR_COLOUR and not as_rgb:
         kind = getattr(page.photometric, "name", page.photometric)
         raise UserError(f"{path} stores its colours as {kind}, which cannot be read at this depth: convert it to grey or RGB")
-    height, width, *others = (shape[axis] for axis in _order(series))
+    height, width = (shape[at] for at in axes.plane)
+    pages = axes.pages if chosen is None else len(chosen)
+    each = math.prod(shape[at] for at in axes.channels)
     extra = tuple(page.extrasamples)
-    samples_only = series.get_axes(squeeze=False)[-1] == "S" and len([n for n in others if n > 1]) == 1
-    transparent = samples_only and others[-1] in (2, 4) and extra[-1:] in ((_ASSOCIATED_ALPHA,), (_UNASSOCIATED_ALPHA,))
-    transparent &= series.dtype.kind != "i"
+    samples_only = axes.names[-1] == "S" and pages * each == shape[-1] and shape[-1] in (2, 4)
+    transparent = samples_only and extra[-1:] in ((_ASSOCIATED_ALPHA,), (_UNASSOCIATED_ALPHA,)) and series.dtype.kind != "i"
     tag = page.tags.get(_ORIENTATION)
     dtype = plain_type(series.dtype, path)
-    channels = math.prod(others)
-    axes = series.get_axes(squeeze=False)
-    named = next((axis for axis in "ZTC" if axis in axes and shape[axes.index(axis)] > 1), "")
-    rows = "Q" in axes and _order(series)[0] == axes.index("Q")  # then its pages are the rows of one picture
-    pages = 1 if rows else channels // (shape[axes.index("S")] if "S" in axes else 1)
     no_data = page.tags.get(GDAL_NO_DATA)
+    bits = page.bitspersample
     return Layout(
         height,
         width,
-        channels,
+        pages * each,
         dtype,
         transparent,
         int(tag.value) if tag is not None else 1,
         series.dtype.name,
         pages,
-        named,
+        axes.page_axis,
         no_data_of(None if no_data is None else no_data.value),
+        _names_of(tiff, axes, each) if pages == 1 else (),
+        axes.words,
+        bits if isinstance(bits, int) and 1 < bits < 8 * series.dtype.itemsize and series.dtype.kind == "u" else 0,
+        "JPEG" if page.compression in _JPEGS else "",
     )
+
+
+def _names_of(tiff: Any, axes: _Axes, channels: int) -> tuple[str, ...]:
+    """What a file calls its channels; empty if it names none, or not each."""
+    named = [at for at in axes.channels if axes.shape[at] > 1]
+    first = tiff.pages[0]
+    names: tuple[str, ...] = ()
+    if tiff.is_imagej:
+        labels = (tiff.imagej_metadata or {}).get("Labels")
+        names = ome.imagej_names(labels, math.prod(axes.shape[at] for at in (*axes.paged, *axes.channels)), channels)
+        names = names if channels > 1 and axes.names.endswith("CYXS") else ()
+    elif (metadata := first.tags.get(_GDAL_METADATA)) is not None:
+        names = ome.gdal_names(str(metadata.value), channels)
+    if not names and (len(named) <= 1 or axes.names[named[0]] == "C"):
+        names = ome.of_description(first.description).names
+    return names if len(names) == channels else ()
 
 
 def no_data_of(text: object) -> float | None:
