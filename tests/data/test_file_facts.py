@@ -164,7 +164,9 @@ def test_c11_pages_that_become_channels_are_said(
     for number in range(3):
         stack(tmp_path / "A" / f"{number}.tif", pages, axes, number)
         images.write(tmp_path / "B" / f"{number}.png", noise_image(16, 16, seed=number))
-    open_data(data(tmp_path))
+    with pytest.raises(UserError, match=f"holds {pages} pages.*choose --data.pages channels"):
+        open_data(data(tmp_path), quiet=True)
+    open_data(data(tmp_path, pages="channels"))
     (note,) = notes(capsys, "pages")
     assert f"3 of 3 source pictures are {words}, such as {tmp_path / 'A' / '0.tif'}" in note
 
@@ -180,15 +182,15 @@ def test_c11_named_channels_and_samples_are_no_surprise(tmp_path: Path, capsys: 
 def test_c11_another_number_of_pages_is_refused_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stack(tmp_path / "x.tif", 5, "ZYX")
     with pytest.raises(UserError, match=r"x\.tif holds 5 pages \(z-slices\), read as 5 channels, and this model takes 3"):
-        copying().translate_file(tmp_path / "x.tif", tmp_path / "y.png")
+        copying().translate_file(tmp_path / "x.tif", tmp_path / "y.png", pages="channels")
     stack(tmp_path / "three.tif", 3, "ZYX")
-    copying().translate_file(tmp_path / "three.tif", tmp_path / "y.png")
+    copying().translate_file(tmp_path / "three.tif", tmp_path / "y.png", pages="channels")
     assert "3 pages (z-slices), which become red, green and blue" in capsys.readouterr().err
     for number in range(3):
         stack(tmp_path / "data" / "A" / f"{number}.tif", 5 if number == 1 else 3, "ZYX", number)
         images.write(tmp_path / "data" / "B" / f"{number}.png", noise_image(16, 16, seed=number))
     with pytest.raises(UserError, match=r"1\.tif has 5 channels \(5 pages \(z-slices\) of one TIFF\) but most source pictures have 3"):
-        open_data(data(tmp_path / "data"), quiet=True)
+        open_data(data(tmp_path / "data", pages="channels"), quiet=True)
 
 
 # ---- no-data values --------------------------------------------------------------------------------------------------------

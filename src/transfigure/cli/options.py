@@ -120,6 +120,15 @@ def add_ignore_orientation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ignore-orientation", action="store_true", help="read files as they are stored, not turned by an orientation tag")
 
 
+def add_pages(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """``--pages``."""
+    parser.add_argument(
+        "--pages",
+        choices=["ask", "channels", "images", "depth"],
+        help=f"what the pages of a file are: channels of one image, images of their own, or the slices of one volume{default}",
+    )
+
+
 def orientation(options: argparse.Namespace) -> Orientation:
     """``--ignore-orientation`` as a way of reading."""
     return "ignore" if options.ignore_orientation else "apply"

@@ -102,7 +102,7 @@ class Cache:
         if not all(isinstance(picture, FilePicture) for picture in pictures):
             return None
         files = [one for one in pictures if isinstance(one, FilePicture)]
-        how = [(len(one.files), one.half, one.orientation, *(["index"] if one.palette == "index" else [])) for one in files]
+        how = [(len(one.files), one.half, one.orientation, one.pages, *(["index"] if one.palette == "index" else [])) for one in files]
         return file_key(itertools.chain(*(one.files for one in files)), *how, self.alpha, preparation(self.geometry), before=self._opened)
 
     def keep(self, indices: Sequence[int], records: Sequence[Record]) -> None:

@@ -7,27 +7,30 @@ from pathlib import Path
 
 from ..errors import Missing, UserError
 from . import images
+from .file_facts import PageUse
 from .pairing import listed
-from .pairs import Picture
+from .pairs import FilePicture, Picture
 
 
 def channels_of(pictures: Iterable[Picture]) -> dict[str, int]:
     """The channels that the files of pictures have by their headers; drawn and stacked pictures are left out."""
-    known: dict[Path, int] = {}
+    known: dict[tuple[Path, bool], int] = {}
     found = {}
     for picture in pictures:
-        if len(picture.paths) == 1:
+        pages = picture.pages if isinstance(picture, FilePicture) else "channels"
+        if len(picture.paths) == 1 and not (isinstance(pages, tuple) and len(pages) > 1):
             path = picture.paths[0]
-            if path not in known:
-                known[path] = header_channels(path)
-            found[picture.label] = known[path]
+            key = path, isinstance(pages, tuple)  # all pages of a file are alike
+            if key not in known:
+                known[key] = header_channels(path, pages)
+            found[picture.label] = known[key]
     return found
 
 
-def header_channels(file: Path) -> int:
-    """As the file's header says; 0 where it cannot be read, which is said when its pixels are."""
+def header_channels(file: Path, pages: PageUse | tuple[int, ...] = "channels") -> int:
+    """As the file's header says of these pages; 0 where it cannot be read, which is said when its pixels are."""
     try:
-        return images.size_of(file, pages="channels").channels
+        return images.size_of(file, pages=pages).channels
     except (UserError, Missing):
         return 0
 

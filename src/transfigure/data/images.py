@@ -34,13 +34,13 @@ from .formats import metadata, pnm, scientific
 from .formats.claims import check_bytes, check_memory
 from .formats.headers import Header, plain_header
 from .formats.metadata import Metadata
-from .formats.ome import of_description
+from .formats.ome import Slices, of_description
 from .formats.scientific import ASKED, Pages
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 from .value_range import NATURAL_RANGE, TYPES
 
 __all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "metadata_of", "pages_of", "read",
-           "resize", "size_of", "software", "split_halves", "to_array", "to_tensor", "write"]  # fmt: skip
+           "resize", "size_of", "software", "split_halves", "to_array", "to_tensor", "write", "write_pages"]  # fmt: skip
 
 Alpha = Literal["refuse", "white", "black", "drop", "keep"]
 PaletteUse = Literal["colours", "index"]
@@ -344,6 +344,31 @@ def write(path: str | Path, array: Array, about: Metadata | None = None) -> None
     write_atomically(Path(path), encode(path, array, about))
 
 
+def write_pages(path: str | Path, pages: Sequence[Array], about: Metadata | None = None, axis: str = "Z") -> None:
+    """Write several images as the slices of one file, which :func:`pages_of` counts; it appears whole or not at all.
+
+    Args:
+        path: ends in tif or tiff; folders above it are created.
+        pages: ``[H, W, C]`` each, of one shape and type.
+        about: what else the file says.
+        axis: what they are: ``Z`` slices, or ``T`` times.
+
+    Raises:
+        UserError: the format holds one image, or none of this kind, or the place cannot be written.
+        RunFailure: the disk is full.
+        Missing: the extra ``science`` is needed.
+    """
+    path = Path(path)
+    if len(pages) == 1:
+        write(path, pages[0], about)
+        return
+    if len({(page.shape, page.dtype) for page in pages}) != 1:
+        raise UserError(f"{path} cannot be written from {len(pages)} pages that differ in size or type: bring them to one")
+    if check_format(path, pages[0].shape[2], pages[0].dtype.name) != "TIFF":
+        raise UserError(f"{path} would have {len(pages)} pages: write a .tif file, which holds them")
+    write_atomically(path, _encoded(pages, "TIFF", path, about or Metadata(), axis if axis in ("Z", "T") else "Z"))
+
+
 def encode(path: str | Path, array: Array, about: Metadata | None = None) -> bytes:
     """The bytes that :func:`write` would write to a file of this name.
 
@@ -356,7 +381,7 @@ def encode(path: str | Path, array: Array, about: Metadata | None = None) -> byt
         raise UserError(f"{path} cannot be written from an array of shape {array.shape}: an image is [height, width, channels]")
     kind = check_format(path, array.shape[2], array.dtype.name)
     try:
-        return _encoded(array, kind, path, about or Metadata())
+        return _encoded([array], kind, path, about or Metadata())
     except TransfigureError:
         raise
     except Exception as error:  # e.g. sides beyond what the format can say
@@ -665,7 +690,8 @@ def with_palette(indices: Array, palette: Sequence[tuple[int, tuple[int, int, in
     return image
 
 
-def _encoded(array: Array, kind: str, path: Path, about: Metadata) -> bytes:
+def _encoded(pages: Sequence[Array], kind: str, path: Path, about: Metadata, axis: str = "Z") -> bytes:
+    array = pages[0]
     height, width, channels = array.shape
     software = metadata.to_be_sealed(f"{SOFTWARE} {about.maker}".rstrip())
     if about.channel_names and len(about.channel_names) != channels:
@@ -674,11 +700,15 @@ def _encoded(array: Array, kind: str, path: Path, about: Metadata) -> bytes:
     by_channel |= kind == "TIFF" and channels > 1 and array.dtype != np.uint8 and (array.dtype != np.uint16 or channels != 3)
     if kind == "TIFF":
         layers = (channels, height, width) if by_channel else (1, height, width)
-        about = about.described(layers, 1 if by_channel else channels, array.dtype.name, SOFTWARE)
+        about = about.described(layers, 1 if by_channel else channels, array.dtype.name, SOFTWARE, Slices(len(pages), axis))
     if array.dtype == np.uint16 and channels > 1 and kind == "PNG":
         encoded = scientific.encode_png(array, path)
-    elif by_channel or (kind == "TIFF" and (array.dtype.name not in _PILLOW_TIFF or (channels > 1 and array.dtype != np.uint8))):
-        encoded = scientific.encode_tiff(array, path, by_channel)
+    elif (
+        by_channel
+        or len(pages) > 1
+        or (kind == "TIFF" and (array.dtype.name not in _PILLOW_TIFF or (channels > 1 and array.dtype != np.uint8)))
+    ):
+        encoded = scientific.encode_tiff(pages, path, by_channel)
     else:
         stream = io.BytesIO()
         options = _SAVE[kind] | metadata.save_options(kind, about, software)

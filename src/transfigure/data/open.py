@@ -29,11 +29,12 @@ from .encodings import encoding_of
 from .file_patterns import FilePattern
 from .files import home_path, real_path
 from .layouts import folders_read, recognise
+from .pages import PageReading, by_page
 from .pairing import listed
 from .pairs import SPLITS, Collection, FilePicture, Record, directed
 from .percentiles import with_ranges
 from .prepared import PreparedStore, cache_folder
-from .splits import Division, StoredSplit, divide
+from .splits import Division, StoredSplit, divide, finder
 from .transforms import Geometry
 from .value_range import Range
 
@@ -207,6 +208,7 @@ def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bo
     fractions = section.val_fraction, section.test_fraction, section.split_seed
     with without_collecting():
         collection = open_collection(section.kind, section.path, **section.options)
+        by_page(collection, PageReading(section.pages, section.depth_neighbours), section.direction == "AtoB", finder(section.group))
         division = divide(collection, *fractions, group=section.group, rule=section.split_rule, stored=stored, elsewhere=elsewhere)
     records = division.splits
     if section.orientation == "ignore":

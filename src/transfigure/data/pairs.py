@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import UserError
 from . import images
-from .file_facts import NO_FACTS, FileFacts, Orientation
+from .file_facts import NO_FACTS, FileFacts, Orientation, PageUse
 from .images import Alpha, PaletteUse
 from .pixels import Array
 from .value_range import DEPTHS
@@ -57,6 +57,8 @@ class FilePicture:
         orientation: whether the files' orientation tags are applied.
         palette: whether a palette image is read as its colours, or as its indices: see :func:`.images.examine`.
         names: what each of the files is called, where something says it: a pattern's alternatives and numbers.
+        pages: what their pages are; numbers, counted from 0, are those that are read, as channels in this order, and the one in the
+            middle is what the picture shows.
     """
 
     files: tuple[str | Path, ...]
@@ -64,6 +66,7 @@ class FilePicture:
     orientation: Orientation = "apply"
     names: tuple[str, ...] = ()
     palette: PaletteUse = "colours"
+    pages: PageUse | tuple[int, ...] = "channels"
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -72,9 +75,10 @@ class FilePicture:
 
     @property
     def label(self) -> str:
-        """The first file, and how many more or which half."""
+        """The first file, its page, and how many more or which half."""
         more = f" (and {len(self.files) - 1} more)" if len(self.files) > 1 else ""
-        return f"{self.files[0]}{more}{f' ({self.half} half)' if self.half else ''}"
+        page = f"[{self.pages[len(self.pages) // 2]}]" if isinstance(self.pages, tuple) else ""
+        return f"{self.files[0]}{page}{more}{f' ({self.half} half)' if self.half else ''}"
 
     def read(self, alpha: Alpha = "refuse") -> Array:
         """The pixels, ``[H, W, C]`` in the file's own type.
@@ -97,7 +101,7 @@ class FilePicture:
         return images.split_halves(whole, self.paths[0])[self.half == "right"], facts
 
     def _whole(self, alpha: Alpha, flag: str = "--data.alpha") -> tuple[Array, FileFacts]:
-        found = [images.examine(path, alpha, self.orientation, flag, self.palette, "channels") for path in self.paths]
+        found = [self._file(path, alpha, flag) for path in self.paths]
         first, facts = found[0]
         if len(found) == 1:
             return first, facts
@@ -114,6 +118,17 @@ class FilePicture:
             facts = replace(facts, stored="uint16")
         names = channel_names(self.names, [(layer.shape[2], of_file.channel_names) for layer, of_file in found])
         return np.concatenate(layers, axis=2), replace(facts, channel_names=names)
+
+    def _file(self, path: Path, alpha: Alpha, flag: str) -> tuple[Array, FileFacts]:
+        array, facts = images.examine(path, alpha, self.orientation, flag, palette=self.palette, pages=self.pages)
+        if not isinstance(self.pages, tuple) or len(self.pages) == 1:
+            return array, facts
+        if facts.pages == 1:  # a file of one page is its own neighbour
+            array = np.concatenate([array] * len(self.pages), axis=2)
+        middle = len(self.pages) // 2
+        steps = [f"slice {at - middle:+d}" if at != middle else "slice" for at in range(len(self.pages))]
+        names = tuple(steps) if array.shape[2] == len(steps) else ()
+        return array, replace(facts, pages=1, channel_names=names)
 
 
 def channel_names(files: Sequence[str], channels: Sequence[tuple[int, tuple[str, ...]]]) -> tuple[str, ...]:
@@ -142,6 +157,11 @@ def channel_names(files: Sequence[str], channels: Sequence[tuple[int, tuple[str,
 
 
 _COLOURS = ("red", "green", "blue")
+
+
+def are_halves(a: FilePicture, b: FilePicture) -> bool:
+    """Whether two pictures are the halves of one, to be decoded once."""
+    return a.files == b.files and bool(a.half and b.half) and (a.pages, a.palette) == (b.pages, b.palette)
 
 
 def examined(picture: Picture, alpha: Alpha = "refuse") -> tuple[Array, FileFacts]:
@@ -213,8 +233,7 @@ class Record:
     def examine(self, alpha: Alpha = "refuse") -> tuple[tuple[Array, Array], tuple[FileFacts, FileFacts]]:
         """As :meth:`load`, and what the file of each says of itself."""
         a, b = self.a, self.b
-        together = isinstance(a, FilePicture) and isinstance(b, FilePicture) and a.files == b.files and a.palette == b.palette
-        if together and isinstance(a, FilePicture) and isinstance(b, FilePicture) and a.half and b.half:
+        if isinstance(a, FilePicture) and isinstance(b, FilePicture) and are_halves(a, b):
             whole, facts = a._whole(alpha)
             halves = images.split_halves(whole, a.paths[0])
             return (halves[a.half == "right"], halves[b.half == "right"]), (facts, facts)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import UserError
@@ -12,6 +13,7 @@ from .file_patterns import FilePattern
 from .files import home_path
 from .folder import find_images, is_place
 from .layouts import MANIFEST_SUFFIXES, listed_pictures
+from .pages import PageReading
 from .pairs import FilePicture
 
 
@@ -51,6 +53,27 @@ class FoundPictures:
         """The name of a picture without the suffix of its file."""
         name = self.names[index]
         return Path(name).with_suffix("").as_posix() if self.suffixes else name
+
+
+def page_by_page(found: FoundPictures, reading: PageReading, source: bool = False) -> FoundPictures:
+    """The pictures as pages are to be read: each page of a file a picture of its own, called ``name[0]`` and so on, where that is meant.
+
+    Args:
+        found: the pictures.
+        reading: what pages are.
+        source: they are what is translated, so that a slice of a volume brings its neighbours.
+
+    Raises:
+        UserError: files that are stacked have different numbers of pages.
+    """
+    if not reading.are_pictures:
+        return replace(found, pictures=[replace(picture, pages=reading.use) for picture in found.pictures])
+    pages = [reading.pages(picture, source) for picture in found.pictures]
+    if all(len(some) == 1 for some in pages):
+        return replace(found, pictures=[some[0] for some in pages])
+    stems = map(found.stem, range(len(found.names)))
+    names = [[f"{stem}[{page}]" for page in range(len(some))] if len(some) > 1 else [stem] for stem, some in zip(stems, pages)]
+    return replace(found, names=[*itertools.chain(*names)], pictures=[*itertools.chain(*pages)], suffixes=False, is_one=False)
 
 
 def is_list(place: str | Path) -> bool:

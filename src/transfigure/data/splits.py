@@ -237,7 +237,7 @@ def _by_rank(keys: Sequence[str], val_fraction: float, test_fraction: float, see
 
 def _groups(items: Sequence[Named], group: str | None, notes: list[str]) -> dict[str, str]:
     """What each name is drawn by: its group, or itself."""
-    find = _finder(group)
+    find = finder(group)
     found = {item.name: item.group or find(item.name) for item in items}
     alone = [name for name, key in found.items() if key is None]
     if alone and len(alone) < len(items) and group is not None:
@@ -253,7 +253,12 @@ def _groups(items: Sequence[Named], group: str | None, notes: list[str]) -> dict
     return {name: name if key is None else f"group {key}" for name, key in found.items()}
 
 
-def _finder(group: str | None) -> Callable[[str], str | None]:
+def finder(group: str | None) -> Callable[[str], str | None]:
+    """What tells the group of a name, see :func:`divide`; None of a name that belongs to none.
+
+    Raises:
+        UserError: the pattern is no regular expression.
+    """
     if group is None:
         return lambda name: None
     if group == "parent":
@@ -272,7 +277,7 @@ def _finder(group: str | None) -> Callable[[str], str | None]:
 
 def _groups_in_two_splits(splits: dict[str, list[Record]], group: str | None) -> list[str]:
     """Of data that came divided: groups of which a part is trained on and a part is held out."""
-    find = _finder(group)
+    find = finder(group)
     keys = {part: {key for record in records if (key := record.group or find(record.name))} for part, records in splits.items()}
     shared = sorted(keys["train"] & (keys["val"] | keys["test"]), key=natural_key)
     if not shared:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Unpack
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from ..data.check.findings import SHOWN
 from ..data.file_facts import (
     FileFacts,
     Orientation,
+    PageUse,
     PictureWatch,
     clipped_no_data,
     describe_orientation,
@@ -31,9 +32,10 @@ from ..data.files import real_path
 from ..data.folder import merged
 from ..data.grey import are_mixed, grey_among_colour, header_channels
 from ..data.masks import Mask, check_size, read_mask
+from ..data.pages import PageReading
 from ..data.pairing import listed, match
 from ..data.pairs import FilePicture
-from ..data.pictures import FoundPictures, find_pictures
+from ..data.pictures import FoundPictures, find_pictures, page_by_page
 from ..data.pixels import Array, convert_channels, match_channels, to_tensor
 from ..data.value_range import SCORES, Watch, folder_flag, if_of_type, limits, notes_together, number, outside, suggested_for
 from ..errors import Missing, Skipped, UserError
@@ -131,13 +133,19 @@ class FileReading:
         return notes
 
 
-class FolderKeywords(EvaluationKeywords, total=False):
-    """The fields of :class:`FileReading` and of :class:`.collection.MetricOptions` as keywords, and ``overwrite``."""
+class ReadingKeywords(TypedDict, total=False):
+    """How files are read: fields of :class:`FileReading`, and what their pages are."""
 
-    channel_names: Sequence[str] | None
     value_range: tuple[float, float] | None
     alpha: images.Alpha
     orientation: Orientation
+    pages: PageUse
+
+
+class FolderKeywords(EvaluationKeywords, ReadingKeywords, total=False):
+    """The fields of :class:`FileReading` and of :class:`.collection.MetricOptions` as keywords, and ``overwrite``."""
+
+    channel_names: Sequence[str] | None
     mask: str | Path | None
 
 
@@ -165,7 +173,8 @@ def evaluate_folders(
         metrics: as for :func:`.evaluate.evaluate`.
         out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
         quiet: no progress and no notes.
-        keywords: ``value_range``, ``alpha``, ``orientation`` and ``channel_names``, see :class:`FileReading`;
+        keywords: ``value_range``, ``alpha``, ``orientation`` and ``channel_names``, see :class:`FileReading`; ``pages``, what the pages of
+            a file are: ``channels``, ``images`` or ``depth`` (each page is compared with its own), or ``ask``, which refuses several;
             ``mask``, a folder of masks of the names of
             the generated images, where what is not 0 counts (see :attr:`.metrics.metric.Metric.takes_mask`);
             ``overwrite``, to replace files in ``out`` that this tool did not write; and ``require``, ``options``, ``segmenter``,
@@ -180,6 +189,7 @@ def evaluate_folders(
     reading = FileReading(keywords.pop("value_range", None), keywords.pop("alpha", "refuse"), keywords.pop("orientation", "apply"))
     if (named := keywords.pop("channel_names", None)) is not None:
         reading = replace(reading, channel_names=tuple(named))
+    pages = PageReading(keywords.pop("pages", "ask"))
     overwrite, mask = keywords.pop("overwrite", False), keywords.pop("mask", None)
     wanted = MetricOptions.of(metrics, keywords)
     choice = wanted.choose()
@@ -197,7 +207,7 @@ def evaluate_folders(
             for flag, given in (("labels", labels), ("mask", mask), ("segmenter", wanted.segmenter), ("palette", wanted.palette)):
                 if given is not None:
                     raise UserError(f"--{flag} needs pairs: leave it out, or leave out --unpaired and give --target a folder")
-            found = _list({"generated": generated, "source": source, **({} if stored else {"target": target})}, quiet)
+            found = _list({"generated": generated, "source": source, **({} if stored else {"target": target})}, pages, quiet)
             sets = _Sets(
                 found["generated"],
                 Statistics.load(Path(target)) if stored else found["target"].pictures,
@@ -209,7 +219,7 @@ def evaluate_folders(
             result = _compare_sets(choice, sets, about, reading, quiet)
         else:
             photos = wanted.segmenter is not None or choice.generates_photos
-            found = _list({"generated": generated, "target": target, "source": source, "labels": labels, "mask": mask}, quiet)
+            found = _list({"generated": generated, "target": target, "source": source, "labels": labels, "mask": mask}, pages, quiet)
             _refuse_the_same(found)
             files = _matched(found, photos, quiet)
             reading = _with_grey(reading, found, quiet)
@@ -394,14 +404,14 @@ def _matched(found: Mapping[str, FoundPictures], photos: bool, quiet: bool) -> l
     ]
 
 
-def _list(places: Mapping[str, str | Path | None], quiet: bool) -> dict[str, FoundPictures]:
+def _list(places: Mapping[str, str | Path | None], pages: PageReading, quiet: bool) -> dict[str, FoundPictures]:
     """The images of each place that is given; what was passed over is said once for each."""
     found = {what: find_pictures(place, _COLUMNS.get(what, (what,)), single=True) for what, place in places.items() if place is not None}
     if "mask" in found and found["mask"].are_stacks:
         raise UserError(f"{found['mask'].place} names several files as one mask: a mask is one file")
     for note in merged(note for one in found.values() for note in one.notes if not quiet):
         say(f"note: {note}")
-    return found
+    return {what: page_by_page(one, pages) for what, one in found.items()}
 
 
 def _refuse_the_same(listing: Mapping[str, FoundPictures]) -> None:
@@ -477,7 +487,7 @@ def _with_grey(reading: FileReading, listing: Mapping[str, FoundPictures], quiet
     grey: list[FilePicture] = []
     for what, found in listing.items():
         single = [] if what in ("labels", "mask") or found.are_stacks else found.pictures
-        channels = {picture: header_channels(picture.paths[0]) for picture in single}
+        channels = {picture: header_channels(picture.paths[0], picture.pages) for picture in single}
         if are_mixed(channels.values()):
             grey += [picture for picture, count in channels.items() if count == 1]
         for note in [] if quiet else grey_among_colour(dict(zip(found.names, channels.values())), f"images in {found.place}"):
@@ -565,10 +575,8 @@ def statistics_of(
     resize: Literal["tf1", "clean"] | None = None,
     *,
     weights: Mapping[str, str | Path] | None = None,
-    value_range: tuple[float, float] | None = None,
-    alpha: images.Alpha = "refuse",
-    orientation: Orientation = "apply",
     quiet: bool = False,
+    **keywords: Unpack[ReadingKeywords],
 ) -> Statistics:
     """Feature statistics of a folder of images, to be saved and compared with again and again.
 
@@ -577,8 +585,8 @@ def statistics_of(
         features: ``inception`` for FID, KID and PRDC, or ``random`` for ``random_frechet``.
         resize: how Inception is fed; None is ``tf1``.
         weights: files of feature networks, by name.
-        value_range, alpha, orientation: see :class:`FileReading`.
         quiet: no progress and no notes.
+        keywords: ``value_range``, ``alpha`` and ``orientation``, see :class:`FileReading`; and ``pages``, as for :func:`evaluate_folders`.
 
     Raises:
         UserError: no images, or some that cannot be read or have no features.
@@ -586,8 +594,9 @@ def statistics_of(
     """
     if features == "random" and resize is not None:
         raise UserError(f"--resize {resize} is Inception's: the random network sees images at their own size, so leave it out")
-    found = _list({"folder": folder}, quiet)
-    reading = _with_grey(FileReading(value_range, alpha, orientation, effect=LOOKS), found, quiet)
+    found = _list({"folder": folder}, PageReading(keywords.get("pages", "ask")), quiet)
+    how = keywords.get("value_range"), keywords.get("alpha", "refuse"), keywords.get("orientation", "apply")
+    reading = _with_grey(FileReading(*how, effect=LOOKS), found, quiet)
     with weight_files.explicit(weights or {}):
         extractor = inception(resize or "tf1") if features == "inception" else random_network()
         try:

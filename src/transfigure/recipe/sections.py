@@ -100,6 +100,14 @@ class Data(Named):
         "how much is read before the first update: all pixels (``full``); all headers, and of a large set the pixels of a few pairs, the "
         "rest while training runs (``sample``); or all headers alone (``headers``).",
     )
+    pages: Literal["ask", "channels", "images", "depth"] = key(
+        "ask",
+        "what the pages of a file (of a TIFF: z-slices, time points, ...) are: the ``channels`` of one picture; ``images`` of their own; "
+        "the slices of one volume, each translated with its neighbours (``depth``); or to be said where a file has several (``ask``).",
+    )
+    depth_neighbours: Annotated[int, Ge(0), Le(32)] = key(
+        1, "for ``pages: depth``: how many slices on each side are further channels of the source; at the ends the last one is repeated."
+    )
     alpha: Literal["refuse", "white", "black", "drop", "keep"] = key(
         "refuse",
         "what to do with transparency: refuse it, composite on white or black, drop it, or keep it as a channel.",
@@ -176,9 +184,9 @@ class Data(Named):
 
     @classmethod
     def _read(cls, given: Any) -> dict[str, Any]:
-        """A section that says all that version 0.1.0 knew, and nothing of ``split_rule``, was written by it for a run."""
-        if isinstance(given, Mapping) and "split_rule" not in given and given.keys() >= _COMPLETE:
-            given = {**given, "split_rule": "rank"}
+        """A section that says all that version 0.1.0 knew was written for a run: what it does not say was done as it was done then."""
+        if isinstance(given, Mapping) and given.keys() >= _COMPLETE:
+            given = {**({"split_rule": "rank"} if "split_rule" not in given else {}), **AS_BEFORE, **given}
         return super()._read(given)
 
     def _check(self) -> None:
@@ -223,6 +231,8 @@ class Data(Named):
         return listed
 
 
+AS_BEFORE = {"pages": "channels"}
+"""What runs did that say nothing of a key which has another default since."""
 _COMPLETE = {"val_fraction", "test_fraction", "split_seed", "limit", "unpaired", "cache_gb", "workers", "direction", "alpha"}
 
 

@@ -65,7 +65,7 @@ def _channels(picture: FilePicture) -> int | None:
     total = 0
     for file in picture.paths:
         try:
-            header = images.size_of(file, picture.orientation, "channels")
+            header = images.size_of(file, picture.orientation)
         except (UserError, Missing):
             return None
         if header.transparent:

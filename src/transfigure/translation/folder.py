@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal, NoReturn, TypedDict
 
-from ..data.file_facts import Orientation
+from ..data.file_facts import Orientation, PageUse
 from ..data.files import real_path
 from ..data.folder import composed
 from ..data.formats.metadata import Keep
@@ -32,6 +32,8 @@ class FileOptions:
             ``drop`` it.
         overwrite: replace an output that is there already and that this tool did not write.
         orientation: whether files are turned upright by their orientation tag; None does as the model's training did.
+        pages: what the pages of a file are: the ``channels`` of one image; or each is translated (``images``, ``depth``) and the output has
+            as many; ``ask`` refuses a file that has several. None is as the model was trained, and asks where that is not known.
     """
 
     alpha: Alpha = "refuse"
@@ -39,6 +41,7 @@ class FileOptions:
     metadata: Keep = "keep"
     overwrite: bool = False
     orientation: Orientation | None = None
+    pages: PageUse | None = None
 
 
 class FileKeywords(TypedDict, total=False):
@@ -49,6 +52,7 @@ class FileKeywords(TypedDict, total=False):
     metadata: Keep
     overwrite: bool
     orientation: Orientation | None
+    pages: PageUse | None
 
 
 class Written(list[Path]):

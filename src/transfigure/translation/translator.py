@@ -7,11 +7,11 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, get_args, overload
 
 import numpy as np
 import torch
@@ -21,11 +21,12 @@ from torch import Tensor
 
 from .. import memory
 from ..data import images
-from ..data.file_facts import FileFacts, Orientation, PictureWatch, describe_pages
+from ..data.file_facts import FileFacts, Orientation, PageUse, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.formats.metadata import Metadata, is_sealed, unsealed
 from ..data.label_maps import ColourWatch, LabelMaps
 from ..data.ownership import check_outputs
+from ..data.pages import PageReading, page_count
 from ..data.pairing import listed
 from ..data.pairs import FilePicture
 from ..data.pictures import as_one, find_pictures
@@ -49,6 +50,8 @@ from .pipeline import overlapped
 if TYPE_CHECKING:
     from .export import Exported, ExportKeywords
 
+_OF_PAGES = (".tif", ".tiff")
+"""Suffixes of files that hold several pages."""
 _NOISE = 2
 """Raised when the noise of a seed becomes another."""
 _SCALE = "scale its values as those of the training images were, and replace what is no-data"
@@ -77,12 +80,14 @@ class ReadImage:
         whole: all of it.
         array: what is translated of it.
         facts: what it says of itself.
+        others: the further pages, each an image of its own, which are read when it is their turn.
     """
 
     file: FileToTranslate
     whole: NDArray[Any]
     array: NDArray[Any]
     facts: FileFacts
+    others: tuple[FilePicture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,19 @@ class TranslatedImage:
 
     tensor: Tensor
     source: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class TranslatedPages:
+    """What becomes of a file.
+
+    Attributes:
+        images: of each page; most files have one.
+        axis: what the pages are.
+    """
+
+    images: list[TranslatedImage]
+    axis: str = ""
 
 
 @dataclass(repr=False)
@@ -519,10 +537,10 @@ class Translator:
         check_outputs([output], options.overwrite)
         refuse_single_files(self.config, [picture], picture.label)
         options = self.choose_half(picture.paths[:1], options)
+        self._check_pages({output: picture}, options)
         watch, file = self._watch(), FileToTranslate(picture, output)
         with self._naming(file):
-            read = self._read(file, options)
-            made = self._output(self.translate_tensor(self._prepared(read, watch)[None])[0], read)
+            (made,) = self._translated([self._read(file, options)], options, watch)
             self._write(file, made, options, self._maker(options, picture))
         self._say_of(watch)
 
@@ -539,10 +557,51 @@ class Translator:
     def _read(self, file: FileToTranslate, options: FileOptions) -> ReadImage:
         with self._naming(file):
             self._check_file(file.source, options)
-            picture = replace(file.picture, orientation=self._orientation(options), palette=self._palette_use)
-            array, facts = picture.examine(options.alpha, "--alpha")
-            half = images.split_halves(array, file.source)[options.half == "right"] if options.half is not None else array
-            return ReadImage(file, array, half, facts)
+            reading, picture = (
+                self._page_reading(options),
+                replace(file.picture, orientation=self._orientation(options), palette=self._palette_use),
+            )
+            pages = reading.pages(picture, source=True) if reading.are_pictures else [replace(picture, pages=reading.use)]
+            return replace(self._read_page(replace(file, picture=pages[0]), options), others=tuple(pages[1:]))
+
+    def _read_page(self, file: FileToTranslate, options: FileOptions) -> ReadImage:
+        array, facts = file.picture.examine(options.alpha, "--alpha")
+        half = images.split_halves(array, file.source)[options.half == "right"] if options.half is not None else array
+        return ReadImage(file, array, half, facts)
+
+    def _page_reading(self, options: FileOptions) -> PageReading:
+        """What becomes of pages: as is asked for, or as in the training. Who learnt from slices with their neighbours gets them here."""
+        known: Any = self._trained.get("pages")
+        trained: PageUse = known if known in get_args(PageUse) else "channels" if self._trained else "ask"
+        use = options.pages or trained
+        neighbours = self._trained.get("depth_neighbours", 1)
+        if trained == "depth" and use in ("images", "depth") and isinstance(neighbours, int):
+            return PageReading("depth", neighbours)
+        return PageReading(use, 0)
+
+    def _check_pages(self, outputs: Mapping[Path, FilePicture], options: FileOptions) -> None:
+        """Refuse outputs that cannot hold as many pages as their pictures have, where each is going to be one of the output.
+
+        Raises:
+            UserError: a picture has several, and the output's format holds one.
+        """
+        flat = {output: one for output, one in outputs.items() if output.suffix.lower() not in _OF_PAGES}
+        for output, picture in flat.items() if self._page_reading(options).are_pictures else ():
+            if (count := page_count(picture) or 1) > 1:
+                raise UserError(
+                    f"{picture.label} has {count} pages, and {output.name} would have as many: write a .tif file, which holds them"
+                )
+
+    def _translated(self, files: Sequence[ReadImage], options: FileOptions, watch: PictureWatch) -> list[TranslatedPages]:
+        """What becomes of each file, page by page."""
+        tensors = self.translate_tensor(torch.stack([self._prepared(file, watch) for file in files]))
+        outputs = [TranslatedPages([self._output(tensor, file)], file.facts.page_axis) for tensor, file in zip(tensors, files)]
+        for file, pages in zip(files, outputs):
+            for picture in file.others:
+                with self._naming(file.file):
+                    read = self._read_page(replace(file.file, picture=picture), options)
+                pages.images.append(self._output(self.translate_tensor(self._prepared(read, watch)[None])[0], read))
+        return outputs
 
     def _prepared(self, read: ReadImage, watch: PictureWatch) -> Tensor:
         source, array, facts = read.file.picture.label, read.array, read.facts
@@ -561,7 +620,7 @@ class Translator:
             if facts.pages > 1 and facts.page_axis != "C" and array.shape[2] != channels and {array.shape[2], channels} != {1, 3}:
                 raise UserError(
                     f"{source} holds {describe_pages(facts)}, read as {array.shape[2]} channels, and this model takes {channels}: "
-                    "save each page as a file of its own"
+                    "see --pages"
                 )
             return self.to_tensor(array)
 
@@ -569,10 +628,11 @@ class Translator:
         """What is kept of an image until its output is written."""
         return TranslatedImage(output, read.array if self.config.target.to_encoding().needs_source else None)
 
-    def _write(self, file: FileToTranslate, output: TranslatedImage, options: FileOptions, maker: str) -> None:
+    def _write(self, file: FileToTranslate, output: TranslatedPages, options: FileOptions, maker: str) -> None:
         with self._naming(file):
             about = replace(self._metadata(file.source, file.output, options), maker=maker)
-            images.write(file.output, self._to_array(output.tensor, output.source), about)
+            arrays = [self._to_array(page.tensor, page.source) for page in output.images]
+            images.write_pages(file.output, arrays, about, output.axis)
 
     def encoded(self, source: Path, output: Tensor, name: str, options: FileOptions | None = None) -> bytes:
         """The bytes that :meth:`translate_file` writes, of what :meth:`translate_tensor` made of :meth:`read_tensor`.
@@ -637,9 +697,13 @@ class Translator:
             raise
 
     def _orientation(self, options: FileOptions) -> Orientation:
-        trained = (self.config.recipe or {}).get("data") or {}
-        ignored = isinstance(trained, dict) and trained.get("orientation") == "ignore"
-        return options.orientation or ("ignore" if ignored else "apply")
+        return options.orientation or ("ignore" if self._trained.get("orientation") == "ignore" else "apply")
+
+    @property
+    def _trained(self) -> dict[str, Any]:
+        """The data section of its recipe; empty if it does not say what it was trained on."""
+        data = (self.config.recipe or {}).get("data")
+        return data if isinstance(data, dict) else {}
 
     def _watch(self) -> PictureWatch:
         """Over the files that are translated: what does not look as what the model was trained on."""
@@ -719,7 +783,8 @@ class Translator:
         for note in [] if quiet or self.quiet else found.notes:
             say(f"note: {note}")
         refuse_single_files(self.config, found.pictures, found.place)
-        outputs = plan_outputs(found, output, format or self.usual_format(quiet), self.check_output)
+        outputs = plan_outputs(found, output, format or self._format_for(found.pictures, options, quiet), self.check_output)
+        self._check_pages(outputs, options)
         check_outputs(outputs, options.overwrite, below=output)
         options = self.choose_half(found.files, options)
         check_writable_folder(output)
@@ -740,9 +805,9 @@ class Translator:
         results = overlapped(
             [FileToTranslate(picture, file) for file, picture in outputs.items()],
             read=lambda file: translator._read(file, options),
-            run=lambda files: translator._translated(files, watch),
+            run=lambda files: translator._translated(files, options, watch),
             write=lambda file, output: translator._write(file, output, options, maker_of[file.picture]),
-            kind=lambda file: file.array.shape,
+            kind=lambda file: (file.array.shape, file.others),
             batch=batch if translator.engine.exact_batches else 1,
             errors=(UserError, Missing),
         )
@@ -759,22 +824,19 @@ class Translator:
             raise_failures(failed, found.folder, written)
         return written
 
-    def _translated(self, files: Sequence[ReadImage], watch: PictureWatch) -> list[TranslatedImage]:
-        outputs = self.translate_tensor(torch.stack([self._prepared(file, watch) for file in files]))
-        return [self._output(output, file) for output, file in zip(outputs, files)]
-
     @property
     def _columns(self) -> tuple[str, ...]:
         """Where its sources stand in a manifest: in the second column, if it was trained on a manifest from B to A."""
-        data = (self.config.recipe or {}).get("data")
-        data = data if isinstance(data, dict) else {}
-        return ("target", "source") if data.get("kind") == "manifest" and data.get("direction") == "BtoA" else ("source",)
+        swapped = self._trained.get("kind") == "manifest" and self._trained.get("direction") == "BtoA"
+        return ("target", "source") if swapped else ("source",)
 
     def _maker(self, options: FileOptions, picture: FilePicture | None = None) -> str:
         """A word that is the same for outputs of the same weights, run in the same way; and of the same files where several are one."""
         engine = [self.engine.name, self.engine.precision, _NOISE]
         several = [[path.name for path in picture.paths]] if picture is not None and len(picture.files) > 1 else []
-        read = options.alpha, options.half, self._orientation(options)
+        read: tuple[Any, ...] = options.alpha, options.half, self._orientation(options)
+        if (reading := self._page_reading(options)).are_pictures:
+            read = *read, reading.use, reading.neighbours
         how = json.dumps([asdict(self.inference), *read, self._weights(), engine, *several])
         return f"model-{hashlib.sha256(how.encode()).hexdigest()[:12]}"
 
@@ -794,6 +856,15 @@ class Translator:
         """Another list as soon as one of the weights was replaced or written to."""
         state = sorted(self.generator.state_dict().items())
         return [(name, tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for name, tensor in state]
+
+    def _format_for(self, pictures: Sequence[FilePicture], options: FileOptions, quiet: bool) -> str:
+        """The usual format, or one that holds several pages where a picture has them; that is said."""
+        usual = self.usual_format(quiet)
+        if usual == "tif" or not self._page_reading(options).are_pictures or all((page_count(picture) or 1) == 1 for picture in pictures):
+            return usual
+        if not (quiet or self.quiet):
+            say(f"note: the images are written as tif: some have several pages, which a {usual} does not hold")
+        return "tif"
 
     def usual_format(self, quiet: bool = False) -> str:
         """``png``, or ``tif`` where a PNG cannot hold what the model makes, or has no place for its channels' names; that is said."""

@@ -16,6 +16,7 @@ from ..options import (
     add_json,
     add_model,
     add_overwrite,
+    add_pages,
     add_plugins,
     add_quiet,
     add_split,
@@ -42,6 +43,7 @@ OF_FOLDERS = {
     "unpaired": _IN_DATA,
     "alpha": "for a model use --data.alpha",
     "channel_names": "for a model use --data.target_channel_names",
+    "pages": "for a model use --data.pages",
     "ignore-orientation": "for a model use --data.orientation ignore",
 }
 """Flags of two folders, and what a model has in their place."""
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", metavar="DIR", help="a folder of masks by the images' names: only what is not 0 there is scored")
     parser.add_argument("--unpaired", action="store_true", help="the folders are two sets: compare distributions only")
     add_alpha(parser, "in the folders")
+    add_pages(parser, " (in the folders)")
     add_ignore_orientation(parser)
     parser.add_argument(
         "--channel_names",
@@ -160,6 +163,7 @@ def _folders(options: argparse.Namespace, overrides: dict[str, Any], common: dic
         value_range=value_range(options),
         alpha=options.alpha,
         orientation=orientation(options),
+        pages=options.pages or "ask",
         mask=options.mask,
         channel_names=split_names(options.channel_names) or None,
         **common,

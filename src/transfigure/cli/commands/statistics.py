@@ -13,6 +13,7 @@ from ..options import (
     add_alpha,
     add_ignore_orientation,
     add_overwrite,
+    add_pages,
     add_quiet,
     add_value_range,
     add_weights,
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resize", choices=["tf1", "clean"], help="how Inception is fed (default: tf1)")
     add_value_range(parser)
     add_alpha(parser)
+    add_pages(parser)
     add_ignore_orientation(parser)
     add_weights(parser)
     add_overwrite(parser)
@@ -59,6 +61,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         value_range=value_range(options),
         alpha=options.alpha,
         orientation=orientation(options),
+        pages=options.pages or "ask",
         quiet=options.quiet,
     )
     found.save(Path(options.out), options.overwrite)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import RunFailure, UserError
 from ...progress import print_result, say
-from ..options import add_alpha, add_ignore_orientation, add_model, add_overwrite, add_plugins, add_quiet, after, open_model
+from ..options import add_alpha, add_ignore_orientation, add_model, add_overwrite, add_pages, add_plugins, add_quiet, after, open_model
 
 if TYPE_CHECKING:
     from ...translation.folder import FileKeywords
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
     parser.add_argument("--half", choices=["left", "right", "none"], help="translate this half of side-by-side files; none: whole images")
     add_alpha(parser)
+    add_pages(parser, " (default: as the model was trained)")
     add_ignore_orientation(parser)
     parser.add_argument(
         "--metadata",
@@ -71,6 +72,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if not os.path.lexists(source) and not is_pictures(options.input):
         raise UserError(f"{source} does not exist: give an image or a folder of images")
     how: FileKeywords = {"half": options.half, "alpha": options.alpha, "metadata": options.metadata, "overwrite": options.overwrite}
+    if options.pages is not None:
+        how["pages"] = options.pages
     if options.ignore_orientation:
         how["orientation"] = "ignore"
     into_folder = output.is_dir() or options.output.endswith(("/", os.sep))

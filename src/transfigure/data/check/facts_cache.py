@@ -58,7 +58,7 @@ class FactsCache:
         if self._file is None or not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
             return None
         files = a.files if a.half else (*a.files, *b.files)
-        kind = len(a.files), a.half, a.orientation, a.names, a.palette, b.half, b.orientation, b.names, b.palette
+        kind = a.half, b.half, *((len(one.files), one.orientation, one.names, one.palette, one.pages) for one in (a, b))
         if (how := self._described.get(kind)) is None:
             how = self._described[kind] = repr((kind, self._how))
         found = file_key(files, how, before=self._began)

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -27,7 +27,7 @@ from ..file_facts import (
 from ..grey import grey_among_colour
 from ..images import Alpha, Header, check_claim, size_of
 from ..pairing import listed
-from ..pairs import Direction, FilePicture, Picture, Record, Shaped, describe, directed
+from ..pairs import Direction, FilePicture, Picture, Record, Shaped, are_halves, describe, directed
 from ..pixels import Array
 from ..transforms import Geometry
 from ..value_range import DEPTHS, FEW, Range, Values, Watch, leaves, measured, suggested_by, train_flag
@@ -448,7 +448,7 @@ def by_header(record: Record, geometry: Geometry, alpha: Alpha) -> PairFacts | N
     if not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
         return None
     source = _picture_by_header(a, alpha)
-    target = source if source is not None and a.half and a.files == b.files else _picture_by_header(b, alpha)
+    target = source if source is not None and are_halves(a, b) else _picture_by_header(b, alpha)
     if source is None or target is None or min(*source.shape[:2], *target.shape[:2]) < 2:
         return None
     if geometry.paired and source.shape[:2] != target.shape[:2] and not geometry.fit:
@@ -472,13 +472,15 @@ def _picture_by_header(picture: FilePicture, alpha: Alpha) -> PictureFacts | Non
     if len(picture.files) != 1 or picture.palette == "index":  # a palette file's header speaks of colours
         return None
     try:
-        header = size_of(picture.files[0], picture.orientation, "channels")
+        header = size_of(picture.files[0], picture.orientation, picture.pages)
         if header.width * header.height > _CLAIM:
             check_claim(picture.paths[0])
     except (UserError, Missing):
         return None
     if picture.half and header.width % 2:
         return None
+    if isinstance(picture.pages, tuple) and len(picture.pages) > 1 and not any(picture.pages):  # a file of one page, which is repeated
+        header = replace(header, channels=header.channels * len(picture.pages))
     return _facts_of(header, picture.half is not None, alpha == "keep")
 
 
@@ -499,10 +501,10 @@ def _amiss(record: Record, geometry: Geometry) -> bool:
     if not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
         return False
     try:
-        header = size_of(a.files[0], a.orientation, "channels")
-        if a.half:  # b is the other half of this file
+        header = size_of(a.files[0], a.orientation, a.pages)
+        if are_halves(a, b):  # b is the other half of this file
             return header.width % 2 == 1
-        other = size_of(b.files[0], b.orientation, "channels")
+        other = size_of(b.files[0], b.orientation, b.pages)
     except (UserError, Missing):
         return True
     return geometry.paired and not geometry.fit and (header.width, header.height) != (other.width, other.height)

@@ -91,7 +91,7 @@ class Metadata:
     channel_names: tuple[str, ...] = ()
     description: bytes = b""
 
-    def described(self, shape: tuple[int, int, int], samples: int, dtype: str, software: str) -> Metadata:
+    def described(self, shape: tuple[int, int, int], samples: int, dtype: str, software: str, slices: ome.Slices = ome.ONE) -> Metadata:
         """With the description and the resolution that a TIFF says the names of channels and the size of a pixel in.
 
         Args:
@@ -99,10 +99,11 @@ class Metadata:
             samples: channels of a page; of several, three or four, which are colours.
             dtype: of its numbers.
             software: that writes it.
+            slices: how many such images the file holds.
         """
-        if shape[0] == 1 and not self.channel_names and self.pixel_size is None:
+        if slices.count == 1 and shape[0] == 1 and not self.channel_names and self.pixel_size is None:
             return self
-        text = ome.description(shape, samples, dtype, self.channel_names, self.pixel_size, software)
+        text = ome.description(shape, samples, dtype, self.channel_names, self.pixel_size, software, slices)
         described = replace(self, description=text.encode())
         if self.pixel_size is None:
             return described

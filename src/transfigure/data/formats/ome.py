@@ -213,7 +213,35 @@ def gdal_names(text: str, channels: int) -> tuple[str, ...]:
     return _names([named.get(band, "") for band in range(channels)])
 
 
-def description(shape: tuple[int, int, int], samples: int, dtype: str, names: Sequence[str], size: PixelSize | None, creator: str) -> str:
+@dataclass(frozen=True)
+class Slices:
+    """Images that follow one another in a file.
+
+    Attributes:
+        count: how many there are.
+        axis: along what: ``Z`` or ``T``.
+    """
+
+    count: int = 1
+    axis: str = "Z"
+
+    def size(self, axis: str) -> int:
+        """How many there are along one axis."""
+        return self.count if axis == self.axis else 1
+
+
+ONE = Slices()
+
+
+def description(
+    shape: tuple[int, int, int],
+    samples: int,
+    dtype: str,
+    names: Sequence[str],
+    size: PixelSize | None,
+    creator: str,
+    slices: Slices = ONE,
+) -> str:
     """The description of an image whose channels are pages, one after the other, or colours; always the same for the same image.
 
     It is OME-XML, or in tifffile's way for the one type that OME does not know.
@@ -225,24 +253,28 @@ def description(shape: tuple[int, int, int], samples: int, dtype: str, names: Se
         names: of the channels that are pages; empty for none.
         size: of a pixel.
         creator: the software that writes it.
+        slices: how many such images there are, one after the other.
     """
     pages, height, width = shape
     sides = [] if size is None else [("X", size.x), ("Y", size.y)] + ([("Z", size.z)] if size.z is not None else [])
     if dtype not in TYPES:
-        layout = {"shape": [*shape], "axes": "CYX"} if samples == 1 else {"shape": [height, width, samples], "axes": "YXS"}
+        layout: dict[str, Any] = {"shape": [*shape], "axes": "CYX"} if samples == 1 else {"shape": [height, width, samples], "axes": "YXS"}
+        if slices.count > 1:
+            layout = {"shape": [slices.count, *layout["shape"]], "axes": f"{slices.axis}{layout['axes']}"}
         named = {"Channel": {"Name": [*names]}} if names else {}
         return json.dumps({**layout, **named, **{f"PhysicalSize{axis}": side for axis, side in sides}})
-    identity = uuid.uuid5(uuid.NAMESPACE_URL, repr((shape, samples, dtype, tuple(names), size)))
+    identity = uuid.uuid5(uuid.NAMESPACE_URL, repr((shape, samples, dtype, tuple(names), size, *(() if slices == ONE else (slices,)))))
     physical = "".join(f' PhysicalSize{axis}="{side!r}" PhysicalSize{axis}Unit="µm"' for axis, side in sides)
     channels = "".join(
         f'<Channel ID="Channel:0:{at}"{f" Name={_quoted(name)}" if name else ""} SamplesPerPixel="{samples}"/>'
         for at, name in enumerate(list(names) or [""] * pages)
     )
+    sizes = f'SizeX="{width}" SizeY="{height}" SizeC="{pages * samples}" SizeZ="{slices.size("Z")}" SizeT="{slices.size("T")}"'
     return (
         f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{_SCHEMA}" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
         f'xsi:schemaLocation="{_SCHEMA} {_SCHEMA}/ome.xsd" UUID="urn:uuid:{identity}" Creator={_quoted(creator)}>'
-        f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="{TYPES[dtype]}" SizeX="{width}" SizeY="{height}" '
-        f'SizeC="{pages * samples}" SizeZ="1" SizeT="1"{physical}>{channels}<TiffData IFD="0" PlaneCount="{pages}"/></Pixels></Image></OME>'
+        f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="{TYPES[dtype]}" {sizes}{physical}>{channels}'
+        f'<TiffData IFD="0" PlaneCount="{pages * slices.count}"/></Pixels></Image></OME>'
     )
 
 

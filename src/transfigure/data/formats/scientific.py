@@ -362,20 +362,22 @@ def _plane(series: Any, number: int, count: int) -> NDArray[Any]:
     return values
 
 
-def encode_tiff(pixels: NDArray[Any], path: Path, by_channel: bool) -> bytes:
+def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool) -> bytes:
     """A TIFF that :func:`read_tiff` gives back exactly, compressed without loss.
 
     Args:
-        pixels: ``[H, W, C]``.
+        images: ``[H, W, C]`` each; several are the slices of one volume.
         path: where it is going to be.
         by_channel: a page for each channel; else the image is grey or RGB. Nothing is left for tifffile to guess, which takes three or four
             layers for colours, and the last of several short sides for samples.
     """
-    tifffile = _tifffile(f"writing {path}, a TIFF of {pixels.shape[2]} channels of {pixels.dtype},")
+    channels = images[0].shape[2]
+    tifffile = _tifffile(f"writing {path}, a TIFF of {channels} channels of {images[0].dtype},")
     stream = io.BytesIO()
-    pages = [pixels[..., channel] for channel in range(pixels.shape[2])] if by_channel or pixels.shape[2] == 1 else [pixels]
-    colour = "minisblack" if pages[0].ndim == 2 else "rgb"
-    with tifffile.TiffWriter(stream, bigtiff=pixels.nbytes > _BIG) as tiff:
+    flat = by_channel or channels == 1
+    pages = [pixels[..., channel] for pixels in images for channel in range(channels)] if flat else [*images]
+    colour = "minisblack" if flat else "rgb"
+    with tifffile.TiffWriter(stream, bigtiff=sum(pixels.nbytes for pixels in images) > _BIG) as tiff:
         for page in pages:
             tiff.write(np.ascontiguousarray(page), photometric=colour, compression="zlib", metadata=None, contiguous=False)
     return stream.getvalue()
