@@ -203,26 +203,37 @@ def satellite(path: Path, nothing: float, seed: int) -> None:
     tifffile.imwrite(path, array, extratags=[(42113, "s", 0, f"{nothing:g}", True)])
 
 
-def test_c13_a_tagged_no_data_value_is_said_to_be_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_c13_a_tagged_no_data_value_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         satellite(tmp_path / "A" / f"{number}.tif", -9999, number)
         images.write(tmp_path / "B" / f"{number}.png", noise_image(16, 16, seed=number))
     open_data(data(tmp_path, source_range=(0, 1)))
     said = capsys.readouterr().err
-    assert f"3 of 3 source pictures declare -9999 as their no-data value, such as {tmp_path / 'A' / '0.tif'} (25 % of their values" in said
+    assert f"-9999 means no data in 3 of 3 source pictures, such as {tmp_path / 'A' / '0.tif'} (25 % of their values are that)" in said
     assert "lie outside of the range" not in said, "that is what the first note says"
     translator = tiny_translator(tiny_config(source=Domain(1, "float32", (0.0, 1.0))))
     translator.translate_folder(tmp_path / "A", tmp_path / "out")
-    assert "3 of 3 images declare -9999 as their no-data value" in capsys.readouterr().err
+    assert "-9999 means no data in 3 of 3 images" in capsys.readouterr().err
     statistics_of(tmp_path / "A", "random", value_range=(0, 1))
-    assert "3 of 3 images declare -9999 as their no-data value" in capsys.readouterr().err
+    assert "-9999 means no data in 3 of 3 images" in capsys.readouterr().err
 
 
-def test_c13_nan_is_refused_with_how_many(tmp_path: Path) -> None:
+def test_c13_nan_is_no_data_where_the_file_or_its_reader_says_so(tmp_path: Path) -> None:
     satellite(tmp_path / "x.tif", np.nan, 0)
-    expected = r"x\.tif holds 64 values that are not finite \(NaN or infinity\) \(its no-data value\), of 256"
-    with pytest.raises(UserError, match=expected):
+    refused = r"x\.tif holds 64 values that are not finite \(NaN or infinity\), of 256"
+    with pytest.raises(UserError, match=refused):
         images.read(tmp_path / "x.tif")
+    array, facts = images.examine(tmp_path / "x.tif")
+    assert np.isnan(array[:4]).all() and np.isfinite(array[4:]).all() and facts.no_data_share == 0.25
+    satellite(tmp_path / "plain.tif", np.nan, 0)
+    images.write(tmp_path / "plain.tif", array)
+    with pytest.raises(UserError, match=r"of 256: replace them, or say that NaN means no data \(--data\.nodata nan\), or leave"):
+        images.examine(tmp_path / "plain.tif", flag="--data.alpha")
+    assert np.isnan(images.examine(tmp_path / "plain.tif", no_data="nan")[1].no_data)
+    array[0] = np.inf
+    images.write(tmp_path / "plain.tif", array)
+    with pytest.raises(UserError, match="holds 16 values that are not finite"):
+        images.examine(tmp_path / "plain.tif", no_data="nan")
 
 
 # ---- types of numbers ------------------------------------------------------------------------------------------------------
@@ -318,15 +329,20 @@ def test_c13_no_range_that_is_named_holds_the_no_data_value(tmp_path: Path, low:
         values = np.where(values == -9999, -9999, values + low).astype(np.float32)
         tifffile.imwrite(tmp_path / "A" / f"{number}.tif", values, extratags=[(42113, "s", 0, "-9999", True)])
         images.write(tmp_path / "B" / f"{number}.png", noise_image(16, 16, seed=number))
-    beside = r"0\.tif holds its no-data value -9999 beside values from .*, where 0 to 1 is expected: "
-    with pytest.raises(UserError, match=beside + r"give the range, such as --data\.source_range '\[(0, 1|-2.*, -2.*)\]' \(no-data is"):
-        open_data(data(tmp_path), quiet=True)
-    with pytest.raises(UserError, match=beside + "give the value range, such as --value_range (0 1|-2.* -2.*) .no-data is clipped to it"):
-        statistics_of(tmp_path / "A", "random", quiet=True)
     translator = tiny_translator(tiny_config(source=Domain(1, "float32")))
-    with pytest.raises(UserError, match=beside + "scale its values as those of the training images were") as caught:
+    if low == 0:  # the data lie between 0 and 1, and no-data needs no range
+        open_data(data(tmp_path), quiet=True)
+        statistics_of(tmp_path / "A", "random", quiet=True)
         translator.translate_file(tmp_path / "A" / "0.tif", tmp_path / "out.tif")
-    assert "give" not in str(caught.value), "translate has no flag for a range"
+    else:
+        beside = r"0\.tif holds values from -2.* to -2.* beside its no-data value -9999 where 0 to 1 is expected: "
+        with pytest.raises(UserError, match=beside + r"give the range, such as --data\.source_range '\[-2.*, -2.*\]'"):
+            open_data(data(tmp_path), quiet=True)
+        with pytest.raises(UserError, match=beside + "give the value range, such as --value_range -2.* -2.*"):
+            statistics_of(tmp_path / "A", "random", quiet=True)
+        with pytest.raises(UserError, match=beside + "scale its values as those of the training images were") as caught:
+            translator.translate_file(tmp_path / "A" / "0.tif", tmp_path / "out.tif")
+        assert "give" not in str(caught.value), "translate has no flag for a range"
     capsys.readouterr()
     open_data(data(tmp_path, source_range=(-100, 100)))
     assert "-9999]" not in (said := capsys.readouterr().err) and "use only the values" in said and "[-9999" not in said

@@ -70,6 +70,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             scene = draw_scene(0, index)
             pair = np.concatenate([render(scene, "day", 32), render(scene, "labels", 32)], axis=1)
             images.write(tmp_path / "datasets" / "facades" / split / f"{index}.png", pair)
+            images.write(tmp_path / "datasets" / "masks" / split / f"{index}.png", np.eye(32, dtype=np.uint8)[..., None])
     for index, name in enumerate(NAMES):
         size = 24 + 9 * index
         images.write(tmp_path / "labels" / f"{name}.png", render(draw_scene(1, index), "labels", size))

@@ -7,6 +7,7 @@ Nothing here keeps a random state. The order of an epoch depends on ``(seed, epo
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import signal
 import time
@@ -29,11 +30,12 @@ from .check.findings import Kind, PairWatch, sizes_apart, too_small, unfit
 from .encoding import Encoding, LinearValues
 from .file_facts import NO_FACTS, PictureWatch
 from .images import Alpha
+from .masks import Counts, read_counts
 from .pairs import Direction, FilePicture, Record, directed
 from .pixels import Array
 from .prepared import PreparedStore, amount, file_key, preparation
 from .transforms import Crop, Geometry
-from .value_range import outside
+from .value_range import Range, outside
 
 Arrays = tuple[Array, Array]
 Index = tuple[int, int]
@@ -41,6 +43,27 @@ Index = tuple[int, int]
 _NO_FILES = NO_FACTS, NO_FACTS
 _PARTNERS = 2
 """Sets the random stream of an epoch's partners apart from its order (1) and from any pair's jitter (0)."""
+
+
+class Prepared(tuple[Array, Array]):
+    """A prepared pair, source and target ``[H, W, C]``.
+
+    Attributes:
+        mask: what counts, uint8 ``[H, W, 1]``, 1 counts; None if everything does.
+    """
+
+    mask: Array | None
+
+    def __new__(cls, source: Array, target: Array, mask: Array | None = None) -> Prepared:
+        """Both pictures, and the mask beside them."""
+        made = super().__new__(cls, (source, target))
+        made.mask = mask
+        return made
+
+    @property
+    def size(self) -> int:
+        """Bytes of all three."""
+        return sum(array.nbytes for array in self) + (0 if self.mask is None else self.mask.nbytes)
 
 
 class Cache:
@@ -56,6 +79,7 @@ class Cache:
         records: the pairs, sources first: needed for the store only.
         alpha: how they are read.
         quiet: nothing is said.
+        ranges: of sources and targets: what is black, which stands where there is no data.
     """
 
     def __init__(
@@ -66,13 +90,15 @@ class Cache:
         records: Sequence[Record] = (),
         alpha: Alpha = "refuse",
         quiet: bool = False,
+        ranges: tuple[Range | None, Range | None] = (None, None),
     ) -> None:
+        self.ranges = ranges
         self.geometry = geometry
         self.max_bytes = max_bytes
         self.store, self.records, self.alpha, self.quiet = store, records, alpha, quiet
         self.bytes = 0
         self.full = False
-        self._arrays: dict[int, Arrays] = {}
+        self._arrays: dict[int, Prepared] = {}
         self._keys: dict[int, bytes | None] = {}
         self._opened = time.time()
 
@@ -84,12 +110,29 @@ class Cache:
         """A worker that is spawned starts empty: sending it gigabytes takes longer than decoding."""
         return {**self.__dict__, "_arrays": {}, "bytes": 0, "full": False}
 
-    def get(self, index: int) -> Arrays | None:
+    def get(self, index: int) -> Prepared | None:
         """The prepared pair, if it is kept."""
         arrays = self._arrays.get(index)
         if arrays is None and self.store is not None and (key := self.key(index)) is not None:
-            return self.store.get(key)
+            return self._stored(self.store, key)
         return arrays
+
+    def _stored(self, store: PreparedStore, key: bytes) -> Prepared | None:
+        """A pair that the store keeps: by itself, or with its mask as another entry."""
+        if (plain := store.get(key)) is not None:
+            return Prepared(*plain)
+        pair, mask = (store.get(one) for one in self._masked_keys(key))
+        return None if pair is None or mask is None else Prepared(*pair, mask[0])
+
+    def _masked_keys(self, key: bytes) -> tuple[bytes, bytes]:
+        """What a pair of which not everything counts, and its mask, are known by; what is black is part of its pixels."""
+        return tuple(hashlib.blake2b(key + repr((what, self.ranges)).encode(), digest_size=16).digest() for what in ("pair", "mask"))  # type: ignore[return-value]
+
+    def all_keys(self) -> Iterator[bytes | None]:
+        """All that the pairs may be known by in the store."""
+        for index in range(len(self.records)):
+            if (key := self.key(index)) is not None:
+                yield from (key, *self._masked_keys(key))
 
     def key(self, index: int) -> bytes | None:
         """What a pair is known by in the store, as its files were when it was first asked for; None if it is not to be kept there."""
@@ -102,7 +145,13 @@ class Cache:
         if not all(isinstance(picture, FilePicture) for picture in pictures):
             return None
         files = [one for one in pictures if isinstance(one, FilePicture)]
-        how = [(len(one.files), one.half, one.orientation, one.pages, *(["index"] if one.palette == "index" else [])) for one in files]
+        how: list[tuple[object, ...]] = [
+            (len(one.files), one.half, one.orientation, one.pages, one.no_data, *(["index"] if one.palette == "index" else []))
+            for one in files
+        ]
+        if (mask := self.records[index].mask) is not None:
+            files.append(mask)
+            how.append(("mask", mask.orientation, mask.pages))
         return file_key(itertools.chain(*(one.files for one in files)), *how, self.alpha, preparation(self.geometry), before=self._opened)
 
     def keep(self, indices: Sequence[int], records: Sequence[Record]) -> None:
@@ -115,42 +164,56 @@ class Cache:
         self._arrays = {new: self._arrays[old] for new, old in enumerate(indices) if old in self._arrays}
         self._keys = {new: self._keys[old] for new, old in enumerate(indices) if old in self._keys}
         self.records = records
-        self.bytes = sum(array.nbytes for arrays in self._arrays.values() for array in arrays)
+        self.bytes = sum(arrays.size for arrays in self._arrays.values())
         self.full = False
 
-    def put(self, index: int, source: Array, target: Array) -> Arrays:
+    def put(self, index: int, source: Array, target: Array, counts: Counts | None = None) -> Prepared:
         """Prepare a decoded pair, keep it if it fits, and return it.
 
         Args:
             index: which record it is.
-            source: ``[H, W, C]`` as decoded.
-            target: ``[H, W, C']`` as decoded.
+            source: ``[H, W, C]`` as decoded, with black where nothing is.
+            target: ``[H, W, C']`` as decoded, the same.
+            counts: what counts in them; None if everything does.
         """
         key = None if self.store is None else self.key(index)
-        if self.store is not None and key is not None and (kept := self.store.get(key)) is not None:
+        if self.store is not None and key is not None and (kept := self._stored(self.store, key)) is not None:
             return kept
-        prepared = self.geometry.prepare(source, target)
-        size = sum(array.nbytes for array in prepared)
+        prepared = prepare(self.geometry, source, target, counts)
+        size = prepared.size
         worker = get_worker_info()
         if self.store is not None and key is not None and key == self._key_now(index):
-            if self.store.put(key, *prepared):
+            if self._store(self.store, key, prepared):
                 return prepared
             if self.store.is_full:
                 self._say_full(len(self.store), self.store.size)
                 return prepared
         if self.bytes + size <= self.max_bytes // (worker.num_workers if worker else 1):
-            prepared = _planar(prepared[0]), _planar(prepared[1])
+            prepared = Prepared(_planar(prepared[0]), _planar(prepared[1]), prepared.mask)
             self.bytes += size * (index not in self._arrays)
             self._arrays[index] = prepared
         elif self.max_bytes > 0:
             self._say_full(len(self), self.bytes)
         return prepared
 
+    def _store(self, store: PreparedStore, key: bytes, prepared: Prepared) -> bool:
+        """Keep a pair on disk, with its mask; whether it is kept."""
+        if prepared.mask is None:
+            return store.put(key, *prepared)
+        pair, mask = self._masked_keys(key)
+        return store.put(mask, prepared.mask, prepared.mask[:1, :1]) and store.put(pair, *prepared)
+
     def _say_full(self, pairs: int, size: int) -> None:
         worker = get_worker_info()
         if not self.full and not self.quiet and (worker is None or worker.id == 0):
             say(f"note: the picture cache is full after {counted(pairs, 'pair')} ({amount(size)}): the others are decoded in every epoch")
         self.full = True
+
+
+def prepare(geometry: Geometry, source: Array, target: Array, counts: Counts | None = None) -> Prepared:
+    """Both pictures of a pair resized, and its mask with them."""
+    pictures = geometry.prepare(source, target)
+    return Prepared(*pictures, None if counts is None else counts.prepared(geometry, pictures[1].shape))
 
 
 def _planar(array: Array) -> Array:
@@ -261,12 +324,12 @@ class PairDataset(Dataset[Pair]):
             raise TypeError("a training pair is jittered by its epoch: index it with (epoch, index)")
         else:
             epoch, index = 0, int(key)
-        used, (source, target) = self.usable(index)
+        used, prepared = self.usable(index)
         if self.training and not self.geometry.paired:
-            target = self.usable(self.partner(epoch, index))[1][1]
-        return self._tensors(epoch, index, (source, target), used)
+            prepared = Prepared(prepared[0], self.usable(self.partner(epoch, index))[1][1])
+        return self._tensors(epoch, index, prepared, used)
 
-    def usable(self, index: int) -> tuple[int, Arrays]:
+    def usable(self, index: int) -> tuple[int, Prepared]:
         """The prepared pair of this place, or of the next one that is of use; and which it is."""
         if not self.replaces:
             return index, self._prepared(index)
@@ -283,15 +346,20 @@ class PairDataset(Dataset[Pair]):
         with contextlib.suppress(UserError):
             self.usable(index)
 
-    def _prepared(self, index: int) -> Arrays:
+    def _prepared(self, index: int) -> Prepared:
         arrays = self.cache.get(index)
         if arrays is None:
-            return self.cache.put(index, *self._loaded(index))
+            pictures, counts = self._read(index)
+            return self.cache.put(index, *pictures, counts)
         if self.usual is not None and (reasons := unfit(self.records[index], arrays, _NO_FILES, self.usual)):
             raise UserError(reasons[0])
         return arrays
 
     def _loaded(self, index: int) -> Arrays:
+        return self._read(index)[0]
+
+    def _read(self, index: int) -> tuple[Arrays, Counts | None]:
+        """A pair as its files hold it, with black where nothing is, and what counts."""
         record = self.records[index]
         arrays, facts = record.examine(self.alpha)
         if problem := sizes_apart(record, arrays, facts, self.geometry):
@@ -311,7 +379,7 @@ class PairDataset(Dataset[Pair]):
                 watch.look(picture.label, array, one)
         if self.together is not None:
             self.together.look(record, arrays, facts)
-        return arrays
+        return read_counts(record, arrays, facts, self.ranges)
 
     def notes(self) -> list[str]:
         """What looks wrong with the pictures read so far, where they are watched."""
@@ -331,8 +399,8 @@ class PairDataset(Dataset[Pair]):
         Raises:
             UserError: its files cannot be used.
         """
-        arrays = self._loaded(index)
-        prepared = self.geometry.prepare(*arrays)
+        arrays, counts = self._read(index)
+        prepared = prepare(self.geometry, *arrays, counts)
         pair = self._tensors(0, index, prepared)
         if self.geometry.load_size is not None:
             return pair, arrays
@@ -346,7 +414,7 @@ class PairDataset(Dataset[Pair]):
         crop = self.geometry.draw(rng, *source)
         return crop, crop if self.geometry.paired else self.geometry.draw(rng, *target)
 
-    def _tensors(self, epoch: int, index: int, arrays: Arrays, used: int | None = None) -> Pair:
+    def _tensors(self, epoch: int, index: int, arrays: Prepared, used: int | None = None) -> Pair:
         record = self.records[index if used is None else used]
         crops = self.crops(epoch, index, arrays[0].shape[:2], arrays[1].shape[:2])
         source, target = (
@@ -354,7 +422,10 @@ class PairDataset(Dataset[Pair]):
             encoding.encode(self.geometry.apply(array, crop), picture.label)
             for array, crop, encoding, picture in zip(arrays, crops, self.encodings, (record.a, record.b))
         )
-        return Pair(source, target, record.name)
+        mask = None
+        if arrays.mask is not None:
+            mask = torch.from_numpy(self.geometry.apply(arrays.mask, crops[1]).transpose(2, 0, 1) != 0)
+        return Pair(source, target, record.name, mask)
 
 
 class PairSampler(Sampler[Index]):

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from .value_range import Watch, number, share
 
 Orientation = Literal["apply", "ignore"]
+NoData = float | Literal["tag", "nan", "none"]
+"""What means "nothing here" in a file: the value that it declares, NaN, a number, or no value."""
 
 PageUse = Literal["ask", "channels", "images", "depth"]
 """What the pages of a file are: the channels of one image, images of their own, or the slices of one volume; ``ask`` refuses where
@@ -27,7 +29,8 @@ class FileFacts:
         stored: the type of the numbers in the file, such as ``int16``.
         orientation: the EXIF/TIFF code that was applied, 1 to 8; 1 where the file's tag is ignored.
         palette: of a palette image, the colours of the indices that its pixels use.
-        no_data: the value that the file declares to mean "nothing here" (tag 42113 of GDAL); None if it declares none.
+        no_data: the value that means "nothing here": the one that the file declares (tag 42113 of GDAL), or the one that a reader was told;
+            None if there is none.
         no_data_share: the share of its values that have it.
         pages: how many pages of the file became the channels.
         lossy: the compression that has lost something of the image, ``JPEG`` or ``lossy WebP``; empty if none has.
@@ -97,9 +100,11 @@ def pages_in_words(count: int, axis: str) -> str:
     return f"{count} pages{f' ({kinds})' if kinds else ''}"
 
 
-def clipped_no_data(facts: FileFacts) -> str:
-    """What a range does to a file's no-data value, to go after the range; empty if the file declares none."""
-    return "" if facts.no_data is None else " (no-data is clipped to it)"
+def no_data_in(facts: FileFacts, told: NoData) -> float | None:
+    """The value that means "nothing here" in a file, by what its reader is told."""
+    if told == "tag":
+        return facts.no_data
+    return None if told == "none" else math.nan if told == "nan" else float(told)
 
 
 class FactsWatch:
@@ -166,8 +171,8 @@ class FactsWatch:
             marked = sum(one.no_data_share for _, one in self._no_data) / len(self._no_data)
             value = "NaN" if math.isnan(facts.no_data) else number(facts.no_data)
             notes.append(
-                f"{len(self._no_data)} of {self.count} {self.what} declare {value} as their no-data value, such as {label} "
-                f"({share(marked)} of their values are that): it is treated as data here, and clipped to the range"
+                f"{value} means no data in {len(self._no_data)} of {self.count} {self.what}, such as {label} ({share(marked)} of their "
+                "values are that): there is black in its place, and it counts in no loss and no score"
             )
         return notes
 

@@ -28,7 +28,7 @@ from .._version import __version__
 from ..errors import TransfigureError, UserError
 from ..progress import without_warnings
 from ..stored import brief
-from .file_facts import FileFacts, Orientation, PageUse
+from .file_facts import FileFacts, NoData, Orientation, PageUse, no_data_in
 from .files import write_atomically
 from .formats import metadata, pnm, scientific
 from .formats.claims import check_bytes, check_memory
@@ -169,7 +169,8 @@ def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "
         UserError: not there, not an image, damaged, too large, transparent, of several pages, or not finite.
         Missing: the extra ``science`` is needed for this file.
     """
-    return examine(path, alpha, orientation, pages=pages)[0]
+    # which of the values are none, the caller would not know
+    return examine(path, alpha, orientation, pages=pages, no_data="none")[0]
 
 
 def examine(
@@ -179,6 +180,7 @@ def examine(
     flag: str = "--alpha",
     palette: PaletteUse = "colours",
     pages: PageUse | tuple[int, ...] = "ask",
+    no_data: NoData = "tag",
 ) -> tuple[Array, FileFacts]:
     """As :func:`read`, and what the file says of itself beside the pixels.
 
@@ -187,6 +189,7 @@ def examine(
         flag: what a refusal of transparency names; one of pages names its neighbour, ``--pages`` or ``--data.pages``.
         palette: ``colours`` for what a viewer shows; ``index`` for the numbers that label maps store: palette images become
             ``[H, W, 1]`` of their indices, and grey images of one bit hold 0 and 1. Transparency that is not refused is dropped then.
+        no_data: the value that means "nothing here", which may be NaN and goes into the facts; infinity is always refused.
     """
     path, wanted = Path(path), Pages(pages, flag.replace("alpha", "pages"))
     with _opened(path) as (stream, kind):
@@ -224,16 +227,19 @@ def examine(
             pixels = upright(pixels, {6: 8, 8: 6}.get(turned, turned))  # the way back
         if 0 in pixels.shape:
             raise ValueError("it holds no pixels")
-    if pixels.dtype.kind == "f" and (broken := int((~np.isfinite(pixels)).sum())):
-        declared = " (its no-data value)" if facts.no_data is not None and math.isnan(facts.no_data) else ""
+    facts = replace(facts, no_data=no_data_in(facts, no_data))
+    may_be_nan = facts.no_data is not None and math.isnan(facts.no_data)
+    if pixels.dtype.kind == "f" and (broken := int((np.isinf(pixels) if may_be_nan else ~np.isfinite(pixels)).sum())):
+        nan_too = flag == "--data.alpha" and bool(np.isnan(pixels).any()) and not may_be_nan
+        way_out = ", or say that NaN means no data (--data.nodata nan)" if nan_too else ""
         raise UserError(
-            f"{path} holds {broken} values that are not finite (NaN or infinity){declared}, of {pixels.size}: "
-            "replace them, or leave this file out"
+            f"{path} holds {broken} values that are not finite (NaN or infinity), of {pixels.size}: "
+            f"replace them{way_out}, or leave this file out"
         )
     if orientation == "ignore":
         facts = replace(facts, orientation=1)
     if facts.no_data is not None:
-        facts = replace(facts, no_data_share=float((pixels == facts.no_data).mean()))
+        facts = replace(facts, no_data_share=float((np.isnan(pixels) if may_be_nan else pixels == facts.no_data).mean()))
     if transparent and palette == "index" and pixels.shape[2] == 2:
         alpha = "refuse" if alpha == "refuse" else "drop"
     pixels = _without_alpha(pixels, alpha, path, flag) if transparent else pixels

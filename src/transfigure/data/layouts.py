@@ -8,7 +8,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -139,7 +139,7 @@ def two_folders(path: Path | None, a: str = "A", b: str = "B") -> Collection:
 
 @register("dataset", "manifest")
 def manifest(path: Path | None) -> Collection:
-    """Pairs listed in a CSV, TSV or JSONL file: the columns source and target, and optionally split, group and name.
+    """Pairs listed in a CSV, TSV or JSONL file: the columns source and target, and optionally split, group, name and mask.
 
     A path is relative to the manifest. Several files for one side, as a JSON list or separated by ``;``, are stacked as channels.
 
@@ -195,6 +195,52 @@ def unpaired(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     for name in both:
         domains[name] = _singles(sides[0][name], notes), _singles(sides[1][name], notes)
     return Collection(notes=merged(notes), domains=domains)
+
+
+def mask_folders(inside: Path | None, mask: str) -> dict[str, Path]:
+    """The folder of masks for each split, or for ``all``: in the data folder, or else at its path; empty if there is none."""
+    if found := _side_folders(inside, mask):
+        return found
+    place = home_path(mask)
+    return (_split_folders(place) or {"all": place}) if place.is_dir() else {}
+
+
+def with_masks(collection: Collection, path: str | Path | None, mask: str, unpaired: bool = False) -> None:
+    """Give each pair of a data set its mask, by its name.
+
+    Args:
+        collection: the pairs; their masks are set in place.
+        path: the data set, in which the folder of masks may lie.
+        mask: that folder: a name (``mask`` is also found as ``trainmask`` or ``mask/train``), or a path.
+        unpaired: the pairs are not to be used as such.
+
+    Raises:
+        UserError: the data has no pairs, there is no such folder, or a pair has no mask.
+    """
+    if collection.unpaired or unpaired:
+        raise UserError("data.mask says what of a pair counts, and in unpaired data there are no pairs: leave it out")
+    inside = None if path is None else Path(path)
+    if inside is not None and inside.is_file():
+        inside = inside.parent
+    folders = mask_folders(inside, mask)
+    if not folders:
+        where = f"in {inside} or " if inside is not None else ""
+        raise UserError(f"data.mask is {mask}, and there is no such folder {where}in the working directory: give a folder of masks")
+    for split, records in collection.splits.items():
+        if not records:
+            continue
+        if (folder := folders.get(split) or folders.get("all")) is None:
+            raise UserError(f"the {split} pairs have no masks ({mask} has {', '.join(folders)}): add a folder of them, named {split}")
+        found = _images_in(folder, collection.notes)
+        pairing = match([f"{record.name}.png" for record in records], found.names, ("the pairs", folder))
+        masks = {a: found.files[b] for a, b, _ in pairing.pairs}
+        if lonely := [record.name for index, record in enumerate(records) if index not in masks]:
+            raise UserError(
+                f"{counted(len(lonely), 'pair')} of {len(records)} {'has' if len(lonely) == 1 else 'have'} no mask of the same name in "
+                f"{folder}: {listed(lonely)}; one of which everything counts is white"
+            )
+        records[:] = [replace(record, mask=FilePicture((str(masks[index]),))) for index, record in enumerate(records)]
+    collection.notes[:] = merged(collection.notes)
 
 
 def recognise(path: Path) -> str:
@@ -599,7 +645,9 @@ def _read_manifest(file: Path, way_out: str = "") -> Collection:
     columns = _columns(file, rows[0][1])
     look = _Lookup(file.parent)
     sides = [(number, row, tuple(_paths(file, number, row, column, look) for column in columns)) for number, row in rows]
+    masks = [_mask(file, number, row, look) if "mask" not in columns else None for number, row in rows]
     missing = [f"{path} (line {number})" for number, _, pair in sides for paths in pair for path in paths if not _is_file(path)]
+    missing += [f"{mask} (line {number})" for (number, _), mask in zip(rows, masks) if mask is not None and not _is_file(mask)]
     if missing:
         raise UserError(
             f"{file} names {len(missing)} {'file that does' if len(missing) == 1 else 'files that do'} not exist: {listed(missing)}; "
@@ -616,8 +664,9 @@ def _read_manifest(file: Path, way_out: str = "") -> Collection:
     names = _names(parts, [_text(row, "name") for _, row, _ in sides], [pair[0][0] for _, _, pair in sides])
     splits: dict[str, list[Record]] = {}
     groups = [_text(row, "group") for _, row, _ in sides]
-    for part, name, group, (_, _, (a, b)) in zip(parts, names, groups, sides):
-        splits.setdefault(part, []).append(Record(name, FilePicture(tuple(map(str, a))), FilePicture(tuple(map(str, b))), group or None))
+    for part, name, group, mask, (_, _, (a, b)) in zip(parts, names, groups, masks, sides):
+        pictures = FilePicture(tuple(map(str, a))), FilePicture(tuple(map(str, b)))
+        splits.setdefault(part, []).append(Record(name, *pictures, group or None, None if mask is None else FilePicture((str(mask),))))
     return Collection(splits)
 
 
@@ -731,6 +780,16 @@ def _paths(file: Path, number: int, row: dict[str, Any], column: str, look: _Loo
     if any("\0" in item for item in items):
         raise UserError(f"{file} line {number} has a null character in {column}: write a path")
     return tuple(look(item.strip()) for item in items)
+
+
+def _mask(file: Path, number: int, row: dict[str, Any], look: _Lookup) -> Path | None:
+    """The file in the column ``mask``; None where the line has none, so that everything counts."""
+    written = row.get("mask")
+    if written is None or (isinstance(written, str) and not written.strip()):
+        return None
+    if not isinstance(written, str) or "\0" in written:
+        raise UserError(f"{file} line {number} has no file name for mask: write one path, or leave it empty where everything counts")
+    return look(written.strip())
 
 
 def _text(row: dict[str, Any], column: str) -> str:

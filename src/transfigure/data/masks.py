@@ -6,6 +6,7 @@ A mask is bool ``[H, W]``: True counts. What does not count reaches neither a lo
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,20 +15,23 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from . import images
-from .file_facts import Orientation
-from .pixels import Array, resize
+from .file_facts import FileFacts, Orientation, PageUse
+from .pairs import FilePicture, Picture, Record
+from .pixels import Array, bicubic, resize
+from .transforms import Geometry, Rule
+from .value_range import Range, limits
 
 Mask: TypeAlias = NDArray[np.bool_]
 """``[H, W]``, True counts."""
 
 
-def read_mask(file: str | Path, orientation: Orientation = "apply") -> Mask:
-    """A file as a mask: what is not 0, in any channel, counts.
+def read_mask(file: str | Path, orientation: Orientation = "apply", pages: PageUse | tuple[int, ...] = "channels") -> Mask:
+    """A file, or one of its pages, as a mask: what is not 0, in any channel, counts.
 
     Raises:
         UserError: it cannot be read, or was compressed in a way that changes values.
     """
-    array, facts = images.examine(file, "refuse", orientation)
+    array, facts = images.examine(file, "refuse", orientation, pages=pages)
     if facts.lossy:
         raise UserError(f"{file} is a {facts.lossy} file, whose zeros are no zeros any more: a mask must be lossless, so save it as PNG")
     found: Mask = (array != 0).any(2)
@@ -70,9 +74,25 @@ def is_no_data(array: NDArray[Any], no_data: float) -> NDArray[np.bool_]:
     return found
 
 
-def filled(array: Array, mask: Mask, value: float) -> Array:
-    """The picture with another value where the mask is False."""
-    return np.where(mask[..., None], array, np.asarray(value).astype(array.dtype))
+def filled(array: Array, mask: Mask, given: Range | None) -> Array:
+    """The picture with black where the mask is False: the low end of its range, or of its type's.
+
+    Args:
+        array: ``[H, W, C]``.
+        mask: where it stays as it is.
+        given: the range that the picture is read with; None for the full one of its type.
+    """
+    low = limits(array.dtype, given)[0]
+    if array.dtype.kind != "f":
+        kind = np.iinfo(array.dtype)
+        low = min(max(round(low), kind.min), kind.max)
+    return np.where(mask[..., None], array, np.asarray(low, array.dtype))
+
+
+def without_no_data(array: Array, no_data: float | None, given: Range | None = None) -> tuple[Array, Mask | None]:
+    """A picture with black where nothing is, and where data is; None if that is everywhere. As :func:`filled` and :func:`data_of`."""
+    data = data_of(array, no_data)
+    return (array, None) if data is None else (filled(array, data, given), data)
 
 
 def both(one: Mask | None, other: Mask | None) -> Mask | None:
@@ -80,7 +100,95 @@ def both(one: Mask | None, other: Mask | None) -> Mask | None:
     return other if one is None else one if other is None else one & other
 
 
-def resized(mask: Mask, height: int, width: int) -> Mask:
-    """The mask at another size, by nearest neighbour."""
-    found: Mask = resize(mask[..., None].view(np.uint8), height, width, "nearest")[..., 0] != 0
-    return found
+def resized(mask: Mask, height: int, width: int, rule: Rule = "nearest") -> Mask:
+    """The mask at another size.
+
+    Args:
+        mask: ``[H, W]``.
+        height, width: pixels.
+        rule: ``nearest`` takes the pixel under each new pixel's centre; ``bicubic`` lets a pixel count only if nothing that does not has a
+            part in it when a picture is resized so.
+    """
+    if mask.shape == (height, width):
+        return mask
+    if rule == "nearest":
+        found: Mask = resize(mask[..., None].view(np.uint8), height, width, "nearest")[..., 0] != 0
+        return found
+    import torch
+
+    empty = bicubic(torch.from_numpy(~mask).float()[None, None], height, width)[0, 0]
+    pure: Mask = (empty.abs() < _NO_PART).numpy()
+    return pure
+
+
+_NO_PART = 1e-4
+"""Of a resized pixel, that rounding may leave of one without a part in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What counts in a pair as its files hold it; None where everything does.
+
+    Attributes:
+        source: where the source holds data.
+        target: where the target does.
+        given: what a mask says, of the size of one of the two.
+    """
+
+    source: Mask | None = None
+    target: Mask | None = None
+    given: Mask | None = None
+
+    def prepared(self, geometry: Geometry, shape: tuple[int, ...]) -> Array | None:
+        """The mask of the prepared pair, uint8 ``[H, W, 1]``, 1 counts; None if everything does, or where they are no pair.
+
+        Args:
+            geometry: how the pair was prepared.
+            shape: of its prepared pictures, height and width first.
+        """
+        if not geometry.paired:
+            return None
+        rules: tuple[Rule, Rule, Rule] = (geometry.source_rule, geometry.target_rule, "nearest")
+        found: Mask | None = None
+        for mask, rule in zip((self.source, self.target, self.given), rules):
+            found = both(found, None if mask is None else resized(mask, shape[0], shape[1], rule))
+        return None if found is None else found[..., None].astype(np.uint8)
+
+
+def _black(picture: Picture, array: Array, no_data: float | None, given: Range | None) -> Range | None:
+    """The range of which the low end stands where nothing is: of label maps, which have no black, a class that the picture holds."""
+    if no_data is None or not isinstance(picture, FilePicture) or picture.palette != "index":
+        return given
+    data = data_of(array, no_data)
+    if data is None or not data.any():
+        return given
+    value = float(array[data][0].min())
+    return value, value + 1
+
+
+def read_counts(
+    record: Record, arrays: tuple[Array, Array], facts: tuple[FileFacts, FileFacts], ranges: tuple[Range | None, Range | None]
+) -> tuple[tuple[Array, Array], Counts | None]:
+    """The pictures of a pair with black where nothing is, and what counts in them; None if everything does.
+
+    Args:
+        record: the pair, its source first.
+        arrays: both pictures, as decoded.
+        facts: what their files say.
+        ranges: of sources and of targets.
+
+    Raises:
+        UserError: its mask cannot be read, or has another size.
+    """
+    (source, has_source), (target, has_target) = (
+        without_no_data(array, of_one.no_data, _black(picture, array, of_one.no_data, given))
+        for picture, array, of_one, given in zip((record.a, record.b), arrays, facts, ranges)
+    )
+    given = None
+    if record.mask is not None:
+        given = read_mask(record.mask.paths[0], record.mask.orientation, record.mask.pages)
+        if given.shape != source.shape[:2]:
+            check_size(given, record.mask.label, target.shape, record.b.label)
+    if has_source is None and has_target is None and given is None:
+        return (source, target), None
+    return (source, target), Counts(has_source, has_target, given)

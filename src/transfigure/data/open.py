@@ -28,7 +28,7 @@ from .encoding import Encoding
 from .encodings import encoding_of
 from .file_patterns import FilePattern
 from .files import home_path, real_path
-from .layouts import folders_read, recognise
+from .layouts import folders_read, mask_folders, recognise, with_masks
 from .pages import PageReading, by_page
 from .pairing import listed
 from .pairs import SPLITS, Collection, FilePicture, Record, directed
@@ -90,11 +90,23 @@ class OpenedData:
 
 
 def resolve_data(section: Data) -> Data:
-    """The data section with its kind recognised, its path absolute and its options complete.
+    """The data section with its kind recognised, its paths absolute and its options complete.
 
     Raises:
         UserError: no path, or a folder that looks like no kind of pairs.
     """
+    resolved = _resolved(section)
+    if resolved.mask is None:
+        return resolved
+    inside = None if resolved.path is None else Path(resolved.path)
+    places = mask_folders(inside.parent if inside is not None and inside.is_file() else inside, resolved.mask)
+    elsewhere = home_path(resolved.mask)
+    return (
+        resolved.replaced(mask=str(real_path(elsewhere))) if any(place.is_relative_to(elsewhere) for place in places.values()) else resolved
+    )
+
+
+def _resolved(section: Data) -> Data:
     if section.path in drawn_worlds() and section.kind == "auto" and "data.kind" in data_at(section.path):
         section = section.replaced(kind=section.path, path=None)
     if section.kind in drawn_worlds():
@@ -208,6 +220,8 @@ def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bo
     fractions = section.val_fraction, section.test_fraction, section.split_seed
     with without_collecting():
         collection = open_collection(section.kind, section.path, **section.options)
+        if section.mask is not None:
+            with_masks(collection, section.path, section.mask, section.unpaired)
         by_page(collection, PageReading(section.pages, section.depth_neighbours), section.direction == "AtoB", finder(section.group))
         division = divide(collection, *fractions, group=section.group, rule=section.split_rule, stored=stored, elsewhere=elsewhere)
     records = division.splits
@@ -217,6 +231,8 @@ def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bo
     if any(labels):
         a, b = labels if section.direction == "AtoB" else labels[::-1]
         records = division.splits = {name: [record.with_indices(a, b) for record in part] for name, part in records.items()}
+    if section.nodata != "tag":
+        records = division.splits = {name: [record.with_no_data(section.nodata) for record in part] for name, part in records.items()}
     if section.limit is not None and section.limit < len(records["train"]):
         chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
         records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]
@@ -350,11 +366,11 @@ def caches(section: Data, geometry: Geometry, train: Sequence[Record], val: Sequ
     folder = cache_folder(section, geometry, quiet)
     store = None if folder is None else PreparedStore(folder, budget, quiet)
     both = (
-        Cache(geometry, budget, store, directed(train, section.direction), section.alpha, quiet),
-        Cache(geometry.evaluation(), budget, store, directed(val, section.direction), section.alpha, quiet),
+        Cache(geometry, budget, store, directed(train, section.direction), section.alpha, quiet, _ranges(section)),
+        Cache(geometry.evaluation(), budget, store, directed(val, section.direction), section.alpha, quiet, _ranges(section)),
     )
     if store is not None:
-        store.begin_anew_if_stale(cache.key(index) for cache in both for index in range(len(cache.records)))
+        store.begin_anew_if_stale(key for cache in both for key in cache.all_keys())
     return both
 
 

@@ -117,7 +117,10 @@ def _pages_of_record(record: Record, reading: PageReading, source_is_a: bool, gr
     if len(a) == 1:
         return [replace(record, a=a[0], b=b[0])]
     group = record.group or group_of(record.name) or record.name
-    return [replace(record, name=f"{record.name}[{page}]", a=a[page], b=b[page], group=group) for page in range(len(a))]
+    masks = [record.mask] * len(a)
+    if record.mask is not None and page_count(record.mask) == len(a):  # else one mask is for all of them
+        masks = [replace(record.mask, pages=(page,)) for page in range(len(a))]
+    return [replace(record, name=f"{record.name}[{page}]", a=a[page], b=b[page], group=group, mask=masks[page]) for page in range(len(a))]
 
 
 def _pages_of_single(single: Single, reading: PageReading, source: bool, group_of: GroupOf) -> Sequence[Single]:

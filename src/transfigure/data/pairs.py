@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import UserError
 from . import images
-from .file_facts import NO_FACTS, FileFacts, Orientation, PageUse
+from .file_facts import NO_FACTS, FileFacts, NoData, Orientation, PageUse
 from .images import Alpha, PaletteUse
 from .pixels import Array
 from .value_range import DEPTHS
@@ -59,6 +59,7 @@ class FilePicture:
         names: what each of the files is called, where something says it: a pattern's alternatives and numbers.
         pages: what their pages are; numbers, counted from 0, are those that are read, as channels in this order, and the one in the
             middle is what the picture shows.
+        no_data: what means "nothing here" in the files.
     """
 
     files: tuple[str | Path, ...]
@@ -67,6 +68,7 @@ class FilePicture:
     names: tuple[str, ...] = ()
     palette: PaletteUse = "colours"
     pages: PageUse | tuple[int, ...] = "channels"
+    no_data: NoData = "tag"
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -105,6 +107,15 @@ class FilePicture:
         first, facts = found[0]
         if len(found) == 1:
             return first, facts
+        declared = {str(one.no_data): one for _, one in found if one.no_data is not None}
+        if len(declared) > 1:
+            raise UserError(
+                f"{self.label} are channels of one picture and declare {' and '.join(declared)} as their no-data values: one must hold for "
+                "all, so give it with --data.nodata"
+            )
+        if declared:
+            share = sum(one.no_data_share for _, one in found) / len(found)
+            facts = replace(facts, no_data=next(iter(declared.values())).no_data, no_data_share=share)
         layers = [layer for layer, _ in found]
         deep = {layer.dtype.name for layer in layers} == {"uint8", "uint16"}
         for path, layer in zip(self.paths, layers):
@@ -120,7 +131,7 @@ class FilePicture:
         return np.concatenate(layers, axis=2), replace(facts, channel_names=names)
 
     def _file(self, path: Path, alpha: Alpha, flag: str) -> tuple[Array, FileFacts]:
-        array, facts = images.examine(path, alpha, self.orientation, flag, palette=self.palette, pages=self.pages)
+        array, facts = images.examine(path, alpha, self.orientation, flag, palette=self.palette, pages=self.pages, no_data=self.no_data)
         if not isinstance(self.pages, tuple) or len(self.pages) == 1:
             return array, facts
         if facts.pages == 1:  # a file of one page is its own neighbour
@@ -200,20 +211,27 @@ class Record:
         a: the left half, the first folder's file or the ``source`` column.
         b: the right half, the second folder's file or the ``target`` column.
         group: what it is a part of, from a manifest's ``group`` column: the parts of one thing stay in one split.
+        mask: the file that says what counts; None if everything does.
     """
 
     name: str
     a: Picture
     b: Picture
     group: str | None = None
+    mask: FilePicture | None = None
 
     def swapped(self) -> Record:
         """The same pair the other way round."""
-        return Record(self.name, self.b, self.a, self.group)
+        return Record(self.name, self.b, self.a, self.group, self.mask)
 
     def as_stored(self) -> Record:
         """The same pair, its files read without regard to their orientation tags."""
         a, b = (replace(one, orientation="ignore") if isinstance(one, FilePicture) else one for one in (self.a, self.b))
+        return replace(self, a=a, b=b, mask=None if self.mask is None else replace(self.mask, orientation="ignore"))
+
+    def with_no_data(self, no_data: NoData) -> Record:
+        """The same pair, where this means "nothing here" in its files."""
+        a, b = (replace(one, no_data=no_data) if isinstance(one, FilePicture) else one for one in (self.a, self.b))
         return replace(self, a=a, b=b)
 
     def with_indices(self, a: bool, b: bool) -> Record:
@@ -223,7 +241,7 @@ class Record:
         return replace(self, a=first, b=second)
 
     def load(self, alpha: Alpha = "refuse") -> tuple[Array, Array]:
-        """Both pictures pixels, ``[H, W, C]`` each; a side-by-side file is decoded once.
+        """Both pictures' pixels, ``[H, W, C]`` each; a side-by-side file is decoded once.
 
         Raises:
             UserError: a file cannot be used.

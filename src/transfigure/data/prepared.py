@@ -67,7 +67,7 @@ from .value_range import NATURAL_RANGE
 if sys.platform != "win32":
     import fcntl
 
-_VERSION = 2
+_VERSION = 3
 """Of the way files are decoded and resized: whoever changes a pixel of it counts this up, and all that was kept is prepared anew."""
 _FORMAT = "transfigure cache 1"
 _ABOUT, _DATA, _INDEX, FACTS = "about.json", "pairs.data", "pairs.index", "facts.jsonl"

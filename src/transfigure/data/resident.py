@@ -71,6 +71,8 @@ class ResidentLoader:
         found = [limits(dtype, given) for dtype, given in zip(self._dtypes, dataset.ranges)]
         self._scales = [(low, torch.tensor((high - low) / 2, dtype=torch.float32, device=device)) for low, high in found]
         self._here = bytearray(len(dataset))
+        self._masks: Tensor | None = None  # of all pairs, from the first on of which not everything counts
+        self._masked: set[int] = set()
 
     def epoch(self, sampler: Iterable[Index]) -> Iterator[Batch]:
         """The batches of one epoch (or of what is left of it), in the sampler's order, on the device.
@@ -99,7 +101,7 @@ class ResidentLoader:
         names = tuple(data.records[index].name for index in sources)
         source_places = self._sent(sources, [crop for crop, _ in crops])
         target_places = source_places if data.geometry.paired else self._sent(targets, [crop for _, crop in crops])
-        return Batch(self._cut(0, source_places), self._cut(1, target_places), names)
+        return Batch(self._cut(0, source_places), self._cut(1, target_places), names, mask=self._mask(sources, target_places))
 
     def _upload(self, index: int) -> int:
         """Which pair stands in this place, uploaded; -1 if it is not as the others, whatever was said of it."""
@@ -111,12 +113,25 @@ class ResidentLoader:
                 return -1
             for picture, array, channels in zip(self._pictures, arrays, self.dataset.channels):
                 picture[used].copy_(_bytes(pixels.convert_channels(array, channels)))
+            if arrays.mask is not None and self.dataset.geometry.paired:
+                if self._masks is None:
+                    self._masks = torch.ones(len(self.dataset), *arrays.mask.shape[:2], dtype=torch.uint8, device=self.device)
+                self._masks[used].copy_(_bytes(arrays.mask)[0])
+                self._masked.add(used)
             self._here[used] = True
         return used
 
     def _fits(self, arrays: Arrays) -> bool:
         side = self._pictures[0].shape[-1]
         return all(array.shape[:2] == (side, side) and array.dtype.name == dtype for array, dtype in zip(arrays, self._dtypes))
+
+    def _mask(self, indices: Sequence[int], places: Tensor) -> Tensor | None:
+        """What counts in a batch; None if everything does."""
+        if self._masks is None or self._masked.isdisjoint(indices):
+            return None
+        size = self.dataset.geometry.crop_size
+        number, rows, columns = places[:, 0, None, None, None], places[:, None, 1 : 1 + size, None], places[:, None, None, 1 + size :]
+        return self._masks[number, rows, columns] != 0
 
     def _sent(self, indices: Sequence[int], crops: Sequence[Crop]) -> Tensor:
         """For each picture of a batch its number, its rows and its columns, on the device: ``[N, 1 + 2 * crop_size]``."""

@@ -6,6 +6,7 @@ files that happen to be there. What the pixels show is *said*: a range of which 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,21 +106,20 @@ def outside(array: NDArray[Any], given: Range | None = None, no_data: float | No
 
 def leaves(values: Values, dtype: str, given: Range | None = None, no_data: float | None = None) -> str:
     """As :func:`outside`, from what was measured of an image of this type."""
-    if given is not None or not dtype.startswith("float") or (values.low >= -TOLERANCE and values.high <= 1 + TOLERANCE):
+    if given is not None or not dtype.startswith("float") or not values.data:
         return ""
-    if values.data == values.count or no_data is None:
-        return f"holds values from {number(values.low)} to {number(values.high)} where 0 to 1 is expected"
-    if not values.data:
-        return f"holds nothing but its no-data value {number(no_data)} where 0 to 1 is expected"
-    low, high = number(values.data_low), number(values.data_high)
-    return f"holds its no-data value {number(no_data)} beside values from {low} to {high}, where 0 to 1 is expected"
+    low, high = (values.low, values.high) if no_data is None else (values.data_low, values.data_high)
+    if low >= -TOLERANCE and high <= 1 + TOLERANCE:
+        return ""
+    beside = "" if values.data == values.count or no_data is None else f" beside its no-data value {number(no_data)}"
+    return f"holds values from {number(low)} to {number(high)}{beside} where 0 to 1 is expected"
 
 
 def with_data(array: NDArray[Any], no_data: float | None) -> NDArray[Any]:
-    """The values of an image without those that its file declares to mean "nothing here", which no range has to hold."""
+    """The values of an image without those that mean "nothing here", which no range has to hold."""
     if no_data is None:
         return array
-    measured: NDArray[Any] = array[array != no_data]
+    measured: NDArray[Any] = array[~np.isnan(array) if math.isnan(no_data) else array != no_data]
     return measured
 
 
@@ -200,8 +200,10 @@ def measured(array: NDArray[Any], given: Range | None = None, no_data: float | N
     if no_data is not None:
         array = with_data(array, no_data)
         if not (data := array.size):
-            return Values(count, low, high, 0)
+            return Values(count, np.inf, -np.inf, 0) if math.isnan(no_data) else Values(count, low, high, 0)
         data_low, data_high = float(array.min()), float(array.max())
+        if math.isnan(no_data):
+            low, high = data_low, data_high
     below = above = 0
     levels: tuple[int, ...] = ()
     if given is not None:

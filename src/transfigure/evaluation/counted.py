@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
-from ..data.masks import Mask
+import numpy as np
+from numpy.typing import ArrayLike
+
 from ..data.pairing import listed
 from ..errors import UserError
 from ..wording import counted
 from .schema import Facts
 
-
-class Masked(Protocol):
-    """An image that may have a mask."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
-
-    @property
-    def mask(self) -> Mask | None:
-        """What counts; None if everything does."""
-        ...
-
-
-M = TypeVar("M", bound=Masked)
+T = TypeVar("T")
 
 
 class Counted:
@@ -41,18 +28,22 @@ class Counted:
         self._shares: list[float] = []
         self._any = False
 
-    def those_that_count(self, items: Iterable[M]) -> Iterator[M]:
-        """All but those whose mask is empty, in their order."""
+    def those_that_count(self, items: Iterable[T], named: Callable[[T], tuple[str, ArrayLike | None]]) -> Iterator[T]:
+        """All but those whose mask is empty, in their order.
+
+        Args:
+            items: the images.
+            named: of one of them its name, and its mask, where what is not 0 counts; None if everything does.
+        """
         for item in items:
-            if item.mask is None:
-                self._shares.append(1.0)
-            elif item.mask.any():
-                self._any = True
-                self._shares.append(float(item.mask.mean()))
+            name, mask = named(item)
+            share = 1.0 if mask is None else float(np.asarray(mask).mean())
+            self._any = self._any or mask is not None
+            if share:
+                self._shares.append(share)
+                yield item
             else:
-                self.empty.append(item.name)
-                continue
-            yield item
+                self.empty.append(name)
 
     def say_in(self, about: Facts) -> None:
         """Write the share that counts, and a note of what was left out, into the facts.
@@ -66,4 +57,5 @@ class Counted:
             verb = "has" if len(self.empty) == 1 else "have"
             about.notes.append(f"{counted(len(self.empty), 'image')} {verb} nothing that counts and no score: {listed(self.empty)}")
         if self._any:
+            about.mask = about.mask or "where there is data"
             about.counted = sum(self._shares) / len(self._shares)

@@ -16,7 +16,7 @@ from typing import Any, Literal, Unpack
 import torch
 from torch import Tensor
 
-from ..data.batch import chunks
+from ..data.batch import chunks, stacked_masks
 from ..data.channels import ChannelKind, resolve_names
 from ..data.dataset import PairDataset
 from ..data.label_maps import LabelMaps
@@ -33,6 +33,7 @@ from ..recipe import Data
 from ..translation.translator import Translator
 from .by_channel import ChannelCollection
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
+from .counted import Counted
 from .held_out import HeldOut, held_out, read
 from .result import Evaluation, prepare_place, save_panels, spread
 from .schema import MEAN_TARGET, SIDES, SOURCE_COPIED, ChannelScores, Facts, Row
@@ -110,6 +111,7 @@ def evaluate(
         model=str(translator.origin or "in memory"),
         inference=dataclasses.asdict(translator.inference),
         options=choice.option_values(),
+        mask=found.section.mask or "",
     )
     with weight_files.explicit(wanted.weights or {}):
         generated = MetricCollection(choice)
@@ -138,7 +140,9 @@ def evaluate(
         examples: dict[str, Pictures] = {}
         names: list[str] = []
         progress = track(read(found.pairs), len(found.pairs), "evaluate", quiet=quiet)
-        for chunk in chunks(progress, BATCH, lambda item: (item[0].source.shape, batch_key(item[0].target))):
+        that_count = Counted()
+        scored = that_count.those_that_count(progress, lambda item: (item[0].name, item[0].mask))
+        for chunk in chunks(scored, BATCH, lambda item: (item[0].source.shape, batch_key(item[0].target), item[0].mask is None)):
             pairs, files = zip(*chunk, strict=True)
             source, target = torch.stack([pair.source for pair in pairs]), torch.stack([pair.target for pair in pairs])
             outputs = translator.translate_tensor(source)
@@ -153,19 +157,22 @@ def evaluate(
             means = None if mean is None else torch.stack([as_written(mean, domain, one) for one in source])
             source = torch.stack([found.pairs.encodings[0].picture(one) for one in source])
             new = None if first_seen is None else first_seen[:, len(names) : len(names) + len(pairs)]
-            context = MetricContext(source, samples, labels, (generated_levels, target_levels))
+            mask = stacked_masks([pair.mask for pair in pairs], target.shape[2:])
+            of_bound = MetricContext(source, mask=mask)
+            context = MetricContext(source, samples, labels, (generated_levels, target_levels), mask)
             generated.update(fake, target, batch_names, context, new)
             by_channel.update(fake, target, batch_names, context)
             copied = match_channels(source, target.shape[1])
             if copied is not None:
-                bounds[SOURCE_COPIED].update(copied, target, batch_names, MetricContext(source), new)
-                channel_bounds[SOURCE_COPIED].update(copied, target, batch_names)
+                bounds[SOURCE_COPIED].update(copied, target, batch_names, of_bound, new)
+                channel_bounds[SOURCE_COPIED].update(copied, target, batch_names, of_bound)
             if means is not None:
-                bounds[MEAN_TARGET].update(means, target, batch_names, MetricContext(source), new)
-                channel_bounds[MEAN_TARGET].update(means, target, batch_names)
+                bounds[MEAN_TARGET].update(means, target, batch_names, of_bound, new)
+                channel_bounds[MEAN_TARGET].update(means, target, batch_names, of_bound)
             names += batch_names
             examples |= {pair.name: (pair.source, outputs[at], pair.target) for at, pair in enumerate(pairs) if pair.name in chosen}
-        about.notes = found.pairs.notes()
+        that_count.say_in(about)
+        about.notes += found.pairs.notes()
         for note in [] if quiet else about.notes:
             say(f"note: {note}")
         rows = generated.rows(bounds, about, quiet)
@@ -268,14 +275,17 @@ def _samples(translator: Translator, source: Tensor, first: Tensor) -> Tensor:
 
 
 def _mean_target(found: HeldOut, quiet: bool) -> Tensor | None:
-    """The mean of the training targets as the networks see them: the best constant output by L2."""
+    """The mean of the training targets as the networks see them, of each pixel over those where it counts: the best constant by L2."""
     if found.training is None:
         return None
     step = stride(len(found.training), BOUND_IMAGES)
-    total, count = torch.zeros(()).double(), 0
+    total, count = torch.zeros(()).double(), torch.zeros(()).double()
     for pair, _ in track(read(found.training, step), len(range(0, len(found.training), step)), "mean target", quiet=quiet):
-        total, count = total + pair.target, count + 1
-    return (total / count).float()
+        if pair.mask is None:
+            total, count = total + pair.target, count + 1
+        else:
+            total, count = total + torch.where(pair.mask, pair.target, 0), count + pair.mask
+    return (total / count.clamp_min(1)).float()
 
 
 def _pictures_of(examples: dict[str, Pictures], pairs: PairDataset, translator: Translator) -> Callable[[str], dict[str, Array]]:

@@ -20,10 +20,10 @@ from ..data.channels import ChannelKind
 from ..data.check.findings import SHOWN
 from ..data.file_facts import (
     FileFacts,
+    NoData,
     Orientation,
     PageUse,
     PictureWatch,
-    clipped_no_data,
     describe_orientation,
     differ_in_orientation,
     lossy_against_lossless,
@@ -31,7 +31,7 @@ from ..data.file_facts import (
 from ..data.files import real_path
 from ..data.folder import merged
 from ..data.grey import are_mixed, grey_among_colour, header_channels
-from ..data.masks import Mask, check_size, read_mask
+from ..data.masks import Mask, both, check_size, read_mask, without_no_data
 from ..data.pages import PageReading
 from ..data.pairing import listed, match
 from ..data.pairs import FilePicture
@@ -78,6 +78,7 @@ class FileReading:
         turned: pairs of which one image alone was turned by its orientation tag.
         channel_names: what the channels of the images that are compared are called; None is what their files say.
         kinds: of what is read, by what it is, what the first file holds.
+        no_data: what means "nothing here" in the files.
     """
 
     value_range: tuple[float, float] | None = None
@@ -89,18 +90,20 @@ class FileReading:
     turned: list[str] = field(default_factory=list)
     channel_names: tuple[str, ...] | None = None
     kinds: dict[str, ChannelKind] = field(default_factory=dict)
+    no_data: NoData = "tag"
 
     def array(self, picture: FilePicture, what: str = "") -> Array:
-        """A picture's own values, ``[H, W, C]``; watched as one of ``what``, such as ``targets``."""
-        return self.examine(picture, what)[0]
+        """A picture's own values, ``[H, W, C]``, with black where nothing is; watched as one of ``what``, such as ``targets``."""
+        array, facts = self.examine(picture, what)
+        return without_no_data(array, facts.no_data, self.value_range)[0]
 
     def examine(self, picture: FilePicture, what: str = "") -> tuple[Array, FileFacts]:
-        """As :meth:`array`, and what its file says of itself."""
-        array, facts = replace(picture, orientation=self.orientation).examine(self.alpha, "--alpha")
+        """A picture's own values as they are, and what its file says of itself."""
+        array, facts = replace(picture, orientation=self.orientation, no_data=self.no_data).examine(self.alpha, "--alpha")
         file = picture.label
         if what and (reason := outside(array, self.value_range, facts.no_data)):
             flag = folder_flag(suggested_for(array, facts.no_data))
-            raise UserError(f"{file} {reason}: give the value range, such as {flag}{clipped_no_data(facts)}")
+            raise UserError(f"{file} {reason}: give the value range, such as {flag}")
         if what:
             watch = self.watches.setdefault(what, PictureWatch(Watch(what, self.value_range, folder_flag, effect=self.effect)))
             watch.look(file, array, facts)
@@ -140,6 +143,7 @@ class ReadingKeywords(TypedDict, total=False):
     alpha: images.Alpha
     orientation: Orientation
     pages: PageUse
+    no_data: NoData
 
 
 class FolderKeywords(EvaluationKeywords, ReadingKeywords, total=False):
@@ -173,10 +177,10 @@ def evaluate_folders(
         metrics: as for :func:`.evaluate.evaluate`.
         out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
         quiet: no progress and no notes.
-        keywords: ``value_range``, ``alpha``, ``orientation`` and ``channel_names``, see :class:`FileReading`; ``pages``, what the pages of
-            a file are: ``channels``, ``images`` or ``depth`` (each page is compared with its own), or ``ask``, which refuses several;
-            ``mask``, a folder of masks of the names of
-            the generated images, where what is not 0 counts (see :attr:`.metrics.metric.Metric.takes_mask`);
+        keywords: ``value_range``, ``alpha``, ``orientation``, ``no_data`` and ``channel_names``, see :class:`FileReading`; ``pages``, what
+            the pages of a file are: ``channels``, ``images`` or ``depth`` (each page is compared with its own), or ``ask``, which refuses
+            several; ``mask``, a folder of masks of the names of the generated images, where what is not 0 counts (see
+            :attr:`.metrics.metric.Metric.takes_mask`);
             ``overwrite``, to replace files in ``out`` that this tool did not write; and ``require``, ``options``, ``segmenter``,
             ``palette`` and ``weights``, see
             :class:`.collection.MetricOptions`.
@@ -187,6 +191,7 @@ def evaluate_folders(
     """
     started = time.monotonic()
     reading = FileReading(keywords.pop("value_range", None), keywords.pop("alpha", "refuse"), keywords.pop("orientation", "apply"))
+    reading = replace(reading, no_data=keywords.pop("no_data", "tag"))
     if (named := keywords.pop("channel_names", None)) is not None:
         reading = replace(reading, channel_names=tuple(named))
     pages = PageReading(keywords.pop("pages", "ask"))
@@ -266,7 +271,7 @@ def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, 
     by_channel: tuple[ChannelCollection, ChannelCollection] | None = None
     read = _each(files, lambda one: _read(one, reading), "pairs", "evaluate", quiet)
     scored, seen = [], Counted()
-    for chunk in chunks(seen.those_that_count(read), BATCH, _Pictures.key):
+    for chunk in chunks(seen.those_that_count(read, lambda one: (one.name, one.mask)), BATCH, _Pictures.key):
         names = [one.name for one in chunk]
         scored += names
         mask = None if chunk[0].mask is None else torch.stack([torch.from_numpy(one.mask)[None] for one in chunk])
@@ -367,6 +372,9 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
             f"{files.generated.label} is {generated.dtype} but {files.target.label} is {target.dtype}: one value range cannot be right "
             "for both, so save them with one depth, or leave the range out"
         )
+    target, has_target = without_no_data(target, of_target.no_data, value_range)
+    generated, has_generated = without_no_data(generated, of_generated.no_data, value_range)
+    mask = both(has_target, has_generated)
     image = to_tensor(target, value_range, files.target.label)
     source = reading.array(files.source, SOURCES) if files.source is not None else None
     copied = None
@@ -379,10 +387,10 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
     if files.labels is not None:
         known = decoded.get(files.labels)
         labels = known if known is not None else reading.array(files.labels)
-    mask = None
     if files.mask is not None:
-        mask = read_mask(files.mask.paths[0], reading.orientation)
-        check_size(mask, files.mask.label, target.shape, files.target.label)
+        told = read_mask(files.mask.paths[0], reading.orientation, files.mask.pages)
+        check_size(told, files.mask.label, target.shape, files.target.label)
+        mask = both(mask, told)
     black_and_white = limits(generated.dtype, value_range), limits(target.dtype, value_range)
     return _Pictures(files.name, to_tensor(generated, value_range, files.generated.label), image, copied, labels, black_and_white, mask)
 

@@ -17,7 +17,7 @@ from ..data.encodings import SIDES, kind_of_side
 from ..data.file_facts import PictureWatch
 from ..data.files import real_path
 from ..data.grey import are_mixed, channels_of, grey_among_colour
-from ..data.layouts import recognise
+from ..data.layouts import mask_folders, recognise
 from ..data.open import find_records, geometry_of, refuse_inside, resolve_data, usable
 from ..data.pairing import listed
 from ..data.splits import PAIRS, SPLITS_FILE, StoredSplit
@@ -234,6 +234,8 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
         place = real_path(data)
         if str(place) != recipe.data.path:
             overrides = {"data.kind": overrides.get("data.kind") or _kind_at(place, recipe.data), "data.path": str(place), **overrides}
+            if recipe.data.mask is not None and not mask_folders(place if place.is_dir() else place.parent, Path(recipe.data.mask).name):
+                overrides = {"data.mask": None, **overrides}  # those of the training are of other pairs
     if "data.crop_size" in overrides:  # who names a crop wants squares of that size
         overrides = {"data.evaluation_size": None, **overrides}
     for key in overrides:

@@ -26,6 +26,7 @@ from ..data.dataset import Cache
 from ..data.file_facts import PictureWatch
 from ..data.files import check_writable_folder, home_path
 from ..data.grey import channels_of, grey_among_colour
+from ..data.masks import without_no_data
 from ..data.open import find_records, no_training_pairs, resolve_data, usable
 from ..data.ownership import check_outputs
 from ..data.pairs import Record
@@ -195,6 +196,7 @@ class _Examples:
         """The photo ``[H, W, 3]`` and its class map ``[H', W', 1]``, as files hold them."""
         record = self.records[index]
         pictures, facts = record.examine(self.alpha)
+        pictures = tuple(without_no_data(array, of_one.no_data)[0] for array, of_one in zip(pictures, facts))  # type: ignore[assignment]
         if problem := sizes_apart(record, pictures, facts, self.geometry):
             raise UserError(problem)
         photo, labels = (record.a, record.b)[1 - self.side], (record.a, record.b)[self.side]

@@ -5,6 +5,8 @@ Flags, ``--help`` and the reference page are made from this. A section that name
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -140,6 +142,17 @@ class Data(Named):
         "CSV or text file of them; ``facades`` or ``cityscapes``. null: those that the training files hold.",
     )
     target_classes: str | list[Any] | None = key(None, "the same for targets.")
+    mask: str | None = key(
+        None,
+        "what counts: a folder of masks by the pairs' names (in the data folder, also as trainMask or mask/train, or a path); what is 0 "
+        "there reaches no loss, no discriminator and no score. Null: everything, but for no-data.",
+    )
+    nodata: float | Literal["tag", "nan", "none"] = key(
+        "tag",
+        "the value in files that means that nothing is there: the one that a file declares (``tag``, of GDAL), NaN (``nan``), a number, or "
+        "``none``. It is filled with black for the networks and counts in no loss and no score; where nothing is in the source, a "
+        "translation has nothing either.",
+    )
     val_fraction: Share = key(0.1, "share of pairs held out for validation where there are no split sub-folders.")
     test_fraction: Share = key(0.1, "the same for testing.")
     split_seed: Seed = key(0, "seed of that division.")
@@ -176,6 +189,14 @@ class Data(Named):
             if getattr(self, f"{side}_encoding") == "labels" and (classes is None or isinstance(classes, str)):
                 found[where] = getattr(stored, where)
         return self.replaced(**found) if found else self
+
+    @field_validator("nodata", mode="before")
+    @classmethod
+    def _nodata(cls, given: Any) -> Any:
+        """A flag's text may be a number, and YAML has a NaN."""
+        with contextlib.suppress(TypeError, ValueError):
+            given = float(given) if not isinstance(given, bool) else given
+        return "nan" if isinstance(given, float) and math.isnan(given) else given
 
     @property
     def seen_size(self) -> int:

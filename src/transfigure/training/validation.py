@@ -11,7 +11,7 @@ from torch import nn
 
 from ..data.open import OpenedData
 from ..errors import Skipped, UserError
-from ..metrics.metric import ImageMetric, Metric
+from ..metrics.metric import ImageMetric, Metric, MetricContext
 from ..networks.model_file import Norm
 from ..networks.modes import inference
 from ..progress import say, track
@@ -71,7 +71,7 @@ class Validation:
         """The mean of each metric over the validation pairs, each image translated by itself.
 
         A metric that cannot be computed on them is NaN, which is never the best; the first time, a note says why. So it is with a pair
-        that cannot be read any more: it is left out.
+        that cannot be read any more: it is left out. So is one of which nothing counts.
 
         Args:
             generator: G; its statistics and the random numbers of the training are left as they are.
@@ -79,6 +79,7 @@ class Validation:
         """
         for metric in self._metrics.values():
             metric.reset()
+        scored = 0
         for index in track(range(len(self._pairs)), len(self._pairs), "validate", quiet=quiet):
             try:
                 pair = self._pairs[index]
@@ -87,16 +88,20 @@ class Validation:
                     say(f"note: a validation pair is left out: {error}")
                 self._unreadable.add(index)
                 continue
+            if pair.mask is not None and not bool(pair.mask.any()):
+                continue
+            scored += 1
             with inference(generator, self._norm, seed=0):
                 fake = generator(pair.source[None].to(self._device)).float().cpu()
+            context = MetricContext(mask=None if pair.mask is None else pair.mask[None])
             for name, metric in self._metrics.items():
                 if name not in self._skipped:
                     with self._noting(name, quiet):
-                        metric.update(fake, pair.target[None], [pair.name])
+                        metric.update(fake, pair.target[None], [pair.name], context)
         scores: dict[str, float] = {}
         for name, metric in self._metrics.items():
             scores[name] = math.nan
-            if len(self._unreadable) == len(self._pairs):
+            if not scored:
                 continue
             with self._noting(name, quiet):
                 scores |= metric.compute() if name not in self._skipped else {}

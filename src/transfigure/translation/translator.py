@@ -25,6 +25,7 @@ from ..data.file_facts import FileFacts, Orientation, PageUse, PictureWatch, des
 from ..data.files import check_writable_folder
 from ..data.formats.metadata import Metadata, is_sealed, unsealed
 from ..data.label_maps import ColourWatch, LabelMaps
+from ..data.masks import without_no_data
 from ..data.ownership import check_outputs
 from ..data.pages import PageReading, page_count
 from ..data.pairing import listed
@@ -622,7 +623,7 @@ class Translator:
                     f"{source} holds {describe_pages(facts)}, read as {array.shape[2]} channels, and this model takes {channels}: "
                     "see --pages"
                 )
-            return self.to_tensor(array)
+            return self.to_tensor(without_no_data(array, facts.no_data, known)[0])
 
     def _output(self, output: Tensor, read: ReadImage) -> TranslatedImage:
         """What is kept of an image until its output is written."""

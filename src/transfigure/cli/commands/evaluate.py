@@ -32,6 +32,7 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
+    from ...data.file_facts import NoData
     from ...evaluation.result import Evaluation
 
 GROUP = "measure"
@@ -45,6 +46,7 @@ OF_FOLDERS = {
     "channel_names": "for a model use --data.target_channel_names",
     "pages": "for a model use --data.pages",
     "ignore-orientation": "for a model use --data.orientation ignore",
+    "nodata": "for a model use --data.nodata",
 }
 """Flags of two folders, and what a model has in their place."""
 EPILOG = """\
@@ -72,7 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the folder of label maps for the FCN-score (default: the sources, or the targets without --segmenter)",
     )
-    parser.add_argument("--mask", metavar="DIR", help="a folder of masks by the images' names: only what is not 0 there is scored")
+    parser.add_argument(
+        "--mask", metavar="DIR", help="a folder of masks by the names of images or pairs: only what is not 0 there is scored"
+    )
+    parser.add_argument(
+        "--nodata",
+        metavar="VALUE",
+        help="the value that means no data in the folders' files: a number, nan, none (default: what files declare)",
+    )
     parser.add_argument("--unpaired", action="store_true", help="the folders are two sets: compare distributions only")
     add_alpha(parser, "in the folders")
     add_pages(parser, " (in the folders)")
@@ -165,9 +174,20 @@ def _folders(options: argparse.Namespace, overrides: dict[str, Any], common: dic
         orientation=orientation(options),
         pages=options.pages or "ask",
         mask=options.mask,
+        no_data=_no_data(options.nodata),
         channel_names=split_names(options.channel_names) or None,
         **common,
     )
+
+
+def _no_data(word: str | None) -> NoData:
+    """What is written after ``--nodata``."""
+    if word is None or word in ("tag", "nan", "none"):
+        return word or "tag"  # type: ignore[return-value]
+    try:
+        return float(word)
+    except ValueError:
+        raise UserError(f"--nodata {word} is no number: give one, or tag, nan or none") from None
 
 
 def _model(options: argparse.Namespace, overrides: dict[str, Any], common: dict[str, Any]) -> Evaluation:
@@ -180,6 +200,10 @@ def _model(options: argparse.Namespace, overrides: dict[str, Any], common: dict[
             raise UserError(f"--{flag} goes with --generated and --target: {instead}")
     if options.value_range is not None and not options.model.lower().endswith(".onnx"):
         raise UserError("--value_range is for two folders or another's .onnx file: for a model use --data.target_range '[LOW, HIGH]'")
+    if options.mask is not None:
+        from ...data.files import real_path
+
+        overrides = {**overrides, "data.mask": str(real_path(options.mask))}
     translator = open_model(options)
     out = options.out
     whole = Path(options.model) / "evaluation" if out is None and (Path(options.model) / "recipe.yaml").is_file() else None

@@ -27,7 +27,7 @@ from ..value_range import NATURAL_RANGE, Range, Values
 from .findings import PairFacts, PictureFacts, facts_by_header
 
 T = TypeVar("T")
-_VERSION = 1
+_VERSION = 2
 """Of what is said here of a pair; whoever changes what a fact means counts this up."""
 _DIGEST_LETTERS = 16
 """Letters of a line's digest."""
@@ -57,8 +57,9 @@ class FactsCache:
         a, b = record.a, record.b
         if self._file is None or not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
             return None
-        files = a.files if a.half else (*a.files, *b.files)
-        kind = a.half, b.half, *((len(one.files), one.orientation, one.names, one.palette, one.pages) for one in (a, b))
+        files = (*(a.files if a.half else (*a.files, *b.files)), *(record.mask.files if record.mask is not None else ()))
+        sides = [(len(one.files), one.half, one.orientation, one.names, one.palette, one.pages, one.no_data) for one in (a, b)]
+        kind = *sides, None if record.mask is None else record.mask.pages
         if (how := self._described.get(kind)) is None:
             how = self._described[kind] = repr((kind, self._how))
         found = file_key(files, how, before=self._began)

@@ -19,13 +19,13 @@ from ..file_facts import (
     NO_FACTS,
     FactsWatch,
     FileFacts,
-    clipped_no_data,
     describe_orientation,
     describe_pages,
     differ_in_orientation,
 )
 from ..grey import grey_among_colour
 from ..images import Alpha, Header, check_claim, size_of
+from ..masks import Counts, read_counts
 from ..pairing import listed
 from ..pairs import Direction, FilePicture, Picture, Record, Shaped, are_halves, describe, directed
 from ..pixels import Array
@@ -165,6 +165,10 @@ class Use:
     part: Literal["training", "validation", "test"] = "training"
 
 
+Sink = Callable[[int, Array, Array, Counts | None], object]
+"""Takes in a decoded pair: which one it is, its source and target, and what counts in them."""
+
+
 def inspect(
     records: Sequence[Record],
     geometry: Geometry,
@@ -174,7 +178,7 @@ def inspect(
     use: Use = Use(),
     held_out: Sequence[Record] = (),
     progress: Callable[[int, int], None] | None = None,
-    sink: Callable[[int, Array, Array], object] | None = None,
+    sink: Sink | None = None,
 ) -> Findings:
     """Read every training pair and say all that is wrong with them.
 
@@ -187,7 +191,7 @@ def inspect(
         use: what the pictures are for, and in which range.
         held_out: validation and test pairs; a training file among them is warned about.
         progress: called with the number of pairs done and of all pairs.
-        sink: called with the index, source and target of each pair that could be read, so that nothing is decoded twice:
+        sink: called with the index, source and target of each pair that could be read, and what counts, so that nothing is decoded twice:
             give it the ``put`` of the data set's ``Cache``.
     """
     facts: list[PairFacts] = []
@@ -204,7 +208,7 @@ def look(
     geometry: Geometry,
     alpha: Alpha = "refuse",
     ranges: tuple[Range | None, Range | None] = (None, None),
-    sink: Callable[[int, Array, Array], object] | None = None,
+    sink: Sink | None = None,
 ) -> PairFacts:
     """Read one pair, its source first.
 
@@ -225,8 +229,14 @@ def look(
         for array, file, given in zip(arrays, files, ranges)
     )
     facts = PairFacts(source, target)
-    if sink is not None and not problems_of(record, (source, target), geometry, ranges):
-        sink(index, *arrays)
+    if problems_of(record, (source, target), geometry, ranges):
+        return facts
+    try:
+        filled, counts = read_counts(record, arrays, files, ranges)
+    except UserError as error:
+        return PairFacts(unread=(str(error),))
+    if sink is not None:
+        sink(index, *filled, counts)
     return facts
 
 
@@ -376,7 +386,7 @@ def problems_of(
             continue
         if reason := leaves(facts.values, type_name(facts.dtype), given, facts.file.no_data):
             flag = train_flag(side)(suggested_by(facts.values, facts.dtype.name))
-            problems.append(f"{picture.label} {reason}: give the range, such as {flag}{clipped_no_data(facts.file)}")
+            problems.append(f"{picture.label} {reason}: give the range, such as {flag}")
     return problems
 
 

@@ -27,6 +27,7 @@ from ...errors import RunFailure, TransfigureError
 from ...processes import forking, isolated_children, leave_garbage
 from ..files import LOCK
 from ..images import Alpha
+from ..masks import Counts
 from ..pairs import Record
 from ..pixels import Array
 from ..transforms import Geometry
@@ -55,8 +56,8 @@ class Keeps(Protocol):
 
     store: Any
 
-    def put(self, index: int, source: Array, target: Array) -> object:
-        """Keep a decoded pair."""
+    def put(self, index: int, source: Array, target: Array, counts: Counts | None = None) -> object:
+        """Keep a decoded pair, and what counts in it."""
         ...
 
 
