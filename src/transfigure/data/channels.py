@@ -30,8 +30,7 @@ def not_colour(channels: int, names: Sequence[str] = (), dtype: str = "uint8") -
     if are_primaries(names) or (channels == 1 and len(names) <= 1):
         return ""
     if names:
-        named = ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
-        return f"these have the channels {named}"
+        return f"these have the channels {brief_names(names)}"
     if channels != 3:
         return f"these have {channels} channels"
     kind = {"uint16": "16-bit", "float32": "float"}.get(dtype, dtype)
@@ -58,6 +57,11 @@ def resolve_names(side: str, given: Sequence[str] | None, known: Sequence[str], 
             f"{'channel' if channels == 1 else 'channels'}: name each of them, in the order of the files"
         )
     return tuple(given)
+
+
+def brief_names(names: Sequence[str]) -> str:
+    """``DAPI, MAP2, NFH``; of many the first few, and how many more."""
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
 
 
 def titles(channels: int, names: Sequence[str] = ()) -> list[str]:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from .._version import __version__
+from ..data.channels import brief_names
 from ..data.encoding import Encoding
 from ..data.encodings import ENCODINGS, make_encoding
 from ..data.files import to_json_values, write_atomically, write_json, write_text
@@ -90,8 +91,9 @@ class Domain:
         return make_encoding(self.encoding, self.channels, self.dtype, self.value_range, self.names, self.classes, of_dtype_only=True)
 
     def describe(self) -> str:
-        """``3 x uint8``; ``12 classes`` of label maps."""
-        kinds = {"values": f"{self.channels} x {self.dtype}", "labels": f"{self.channels} classes"}
+        """``3 x uint8``, with the names of channels that have some; ``12 classes`` of label maps."""
+        names = f" ({brief_names(self.file_names)})" if self.file_names else ""
+        kinds = {"values": f"{self.channels} x {self.dtype}{names}", "labels": f"{self.channels} classes"}
         return kinds.get(self.encoding, f"{self.encoding} of {self.dtype}")
 
     @property
@@ -539,4 +541,5 @@ def _fine_tuned(started_from: Mapping[str, Any]) -> list[str]:
 
 def _describe(domain: Domain) -> str:
     depth = DEPTHS.get(domain.dtype, domain.dtype)
-    return f"{domain.channels}-channel {depth}" if domain.encoding == "values" else domain.describe()
+    names = f" ({brief_names(domain.file_names)})" if domain.file_names else ""
+    return f"{domain.channels}-channel {depth}{names}" if domain.encoding == "values" else domain.describe()

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import Batch
+from ..data.channels import brief_names
 from ..data.check.left_out import LeftOut, load_left_out, save_left_out
 from ..data.check.processes import cores
 from ..data.dataset import PairSampler
@@ -173,6 +174,8 @@ def opening(trainer: Trainer, resumed: bool = False) -> list[str]:
     sizes = f"{section.crop_size} x {section.crop_size} pixels"
     if section.load_size not in (None, section.crop_size):
         sizes += f", cut from {section.load_size} x {section.load_size}"
+    sides = ((data.source_channels, data.source.file_names), (data.target_channels, data.target.file_names))
+    from_to = " -> ".join(f"{count}{f' ({brief_names(names)})' if names else ''}" for count, names in sides)
     networks = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in trainer._sizes().items() if count)
     threads = torch.get_num_threads()
     device = f"cpu, {counted(threads, 'thread')}" if engine.device.type == "cpu" else str(engine.device)
@@ -187,7 +190,7 @@ def opening(trainer: Trainer, resumed: bool = False) -> list[str]:
     together = f", {training.update_size} to an update" if training.accumulate > 1 else ""
     return [
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
-        f"sizes:   {sizes}; {data.source_channels} -> {data.target_channels} channels, {data.source_dtype} -> {data.target_dtype}",
+        f"sizes:   {sizes}; {from_to} channels, {data.source_dtype} -> {data.target_dtype}",
         f"model:   {networks} parameters; on {device}",
         *([f"start:   {trainer.began_with.words}"] if trainer.began_with is not None and trainer.began_with.words else []),
         f"plan:    {_plan(training)} of {counted(len(data.train), 'image')}, {training.batch_size} at a time{together}",

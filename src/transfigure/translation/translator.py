@@ -711,7 +711,7 @@ class Translator:
         source = self.config.source
         encoding = source.to_encoding()
         self._colours = ColourWatch(encoding, "label maps") if isinstance(encoding, LabelMaps) else None
-        return PictureWatch(Watch("images", source.value_range, effect="look dark to the model", meant=source.dtype))
+        return PictureWatch(Watch("images", source.value_range, effect="look dark to the model", meant=source.dtype), source.file_names)
 
     def _say_of(self, watch: PictureWatch) -> None:
         for note in (*watch.notes(), *([] if self._colours is None else self._colours.notes())):
