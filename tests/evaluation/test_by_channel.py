@@ -11,6 +11,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from tests.evaluation.examples import model_on
+from tests.tiny import tiny_config, tiny_translator
 from transfigure.cli import main
 from transfigure.data import images
 from transfigure.data.channels import not_colour
@@ -132,3 +133,35 @@ def test_a_model_is_compared_with_the_mean_image_channel_by_channel(tmp_path: Pa
         assert all("mean training target" in row.bounds for row in channel.rows)
     easy, hard = (channel.rows[0].bounds["mean training target"] for channel in result.channels)
     assert easy > hard + 3, "the mean image is good where there is little noise"
+
+
+def test_a_model_writes_the_names_of_its_channels_where_a_file_has_a_place_for_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images.write(tmp_path / "in" / "a.png", measured(0, 1))
+    target = Domain(2, "uint16", names=("DAPI", "MAP2"))
+    translator = tiny_translator(tiny_config(source=Domain(1, "uint16"), target=target))
+    assert "2 x uint16 (DAPI, MAP2)" in repr(translator)
+    for metadata in ("keep", "drop"):
+        translator.translate_file(tmp_path / "in" / "a.png", tmp_path / f"{metadata}.tif", metadata=metadata)
+        array, facts = images.examine(tmp_path / f"{metadata}.tif")
+        assert facts.channel_names == ("DAPI", "MAP2") and array.shape == (SIZE, SIZE, 2)
+    assert [file.name for file in translator.translate_folder(tmp_path / "in", tmp_path / "out")] == ["a.tif"]
+    three = tiny_translator(tiny_config(source=Domain(1, "uint16"), target=Domain(3, "uint8", names=("a", "b", "c"))))
+    capsys.readouterr()
+    three.translate_file(tmp_path / "in" / "a.png", tmp_path / "colours.png")
+    assert "a PNG file has no place for the names of the channels (a, b, c): a .tif file has" in capsys.readouterr().err
+
+
+def test_pictures_are_kept_with_the_names_of_their_channels(tmp_path: Path) -> None:
+    kept = {
+        names: images.write_kept(tmp_path / f"{len(names)}.{dtype}", measured(0, channels, dtype), names)
+        for channels, names, dtype in (
+            (3, ("a", "b", "c"), "uint8"),
+            (3, ("red", "green", "blue"), "uint8"),
+            (1, ("a",), "uint16"),
+            (3, (), "uint16"),
+        )
+    }
+    assert [file.suffix for file in kept.values()] == [".tif", ".png", ".png", ".tif"]
+    assert images.examine(kept["a", "b", "c"])[1].channel_names == ("a", "b", "c")

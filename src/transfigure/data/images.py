@@ -25,9 +25,10 @@ from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImage
 from PIL.ImageFile import ImageFile
 
 from .._version import __version__
-from ..errors import TransfigureError, UserError
+from ..errors import Missing, TransfigureError, UserError
 from ..progress import without_warnings
 from ..stored import brief
+from .channels import are_primaries
 from .file_facts import FileFacts, NoData, Orientation, PageUse, no_data_in
 from .files import write_atomically
 from .formats import metadata, pnm, scientific
@@ -373,6 +374,35 @@ def write_pages(path: str | Path, pages: Sequence[Array], about: Metadata | None
     if check_format(path, pages[0].shape[2], pages[0].dtype.name) != "TIFF":
         raise UserError(f"{path} would have {len(pages)} pages: write a .tif file, which holds them")
     write_atomically(path, _encoded(pages, "TIFF", path, about or Metadata(), axis if axis in ("Z", "T") else "Z"))
+
+
+def write_kept(stem: Path, array: Array, names: Sequence[str] = ()) -> Path:
+    """Write an image for later use, as the plainest file that gives it back exactly: a PNG where that can be, else a TIFF.
+
+    Args:
+        stem: where, without a suffix.
+        array: ``[H, W, C]``.
+        names: of the channels, for which a TIFF is needed.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError, RunFailure, Missing: as :func:`write`.
+    """
+    channels, name = array.shape[2], array.dtype.name
+    named = len(names) == channels > 1 and not are_primaries(names)
+    plain = not named and ((channels in (1, 3) and name == "uint8") or (channels == 1 and name == "uint16"))
+    file = stem.with_name(f"{stem.name}.{'png' if plain else 'tif'}")
+    about = Metadata(channel_names=tuple(names)) if len(names) == channels and not plain else None
+    try:
+        write(file, array, about)
+    except Missing:
+        if not (named and channels == 3 and name == "uint8"):
+            raise
+        file = stem.with_name(f"{stem.name}.png")  # without the names is better than not at all
+        write(file, array)
+    return file
 
 
 def encode(path: str | Path, array: Array, about: Metadata | None = None) -> bytes:

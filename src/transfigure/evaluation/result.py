@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from ..data import images
 from ..data.files import check_writable_folder, write_atomically
 from ..data.ownership import check_outputs, digest, is_ours
@@ -160,15 +158,14 @@ def save_panels(
         for side in SIDES:
             if side in pictures:
                 array = pictures[side]
-                plain = (array.dtype == np.uint8 and array.shape[2] in (1, 3)) or (array.dtype == np.uint16 and array.shape[2] == 1)
-                file = Path(PANELS) / f"{number:02d}_{side}.{'png' if plain else 'tif'}"
+                names = result.about.channel_names.get("source" if side == "source" else "target", ())
                 try:
-                    images.write(out / file, array)
+                    file = images.write_kept(out / PANELS / f"{number:02d}_{side}", array, names)
                 except Missing as missing:  # a picture less is no cause to lose the numbers
                     left_out.setdefault(side, str(missing))
                     continue
-                files[side] = file.as_posix()
-                written.add(out / file)
+                files[side] = f"{PANELS}/{file.name}"
+                written.add(file)
         value = result.scores[by][position[name]] if by is not None else None
         result.panels.append(Panel(name, role, value, **files))
     for side, reason in ({} if quiet else left_out).items():

@@ -59,11 +59,12 @@ class Previews:
         for pair in self._pairs:
             with inference(generator, self._norm, seed=0):
                 fakes.append(generator(pair.source[None].to(self._device))[0].float().cpu())
+        of_source, of_target = self._data.source.file_names, self._data.target.file_names
         for index, (pair, fake) in enumerate(zip(self._pairs, fakes)):
             if not any((self._folder / "fixed").glob(f"{index}_target.*")):
-                self._write(f"fixed/{index}_source", self._source(pair))
-                self._write(f"fixed/{index}_target", self._target(pair.target, pair))
-            self._write(f"{seen:08d}/{index}", self._target(fake, pair))
+                images.write_kept(self._folder / "fixed" / f"{index}_source", self._source(pair), of_source)
+                images.write_kept(self._folder / "fixed" / f"{index}_target", self._target(pair.target, pair), of_target)
+            images.write_kept(self._folder / f"{seen:08d}" / str(index), self._target(fake, pair), of_target)
         return torch.stack(fakes), torch.stack([pair.target for pair in self._pairs])
 
     def strips(self, fakes: Tensor) -> list[tuple[str, NDArray[np.uint8]]]:
@@ -97,11 +98,6 @@ class Previews:
         """The same of a target, or of what was generated for it."""
         target = self._data.target
         return target.shown(target.decode(image, self._data.source.decode(pair.source)))
-
-    def _write(self, name: str, array: Array) -> None:
-        dtype = array.dtype.name
-        plain = (array.shape[2] in (1, 3) and dtype == "uint8") or (array.shape[2] == 1 and dtype == "uint16")
-        images.write(self._folder / f"{name}.{'png' if plain else 'tif'}", array)
 
 
 def _called(name: str, source: Array, target: Array, names: tuple[Sequence[str], Sequence[str]]) -> str:

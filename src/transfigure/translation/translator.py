@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .. import memory
 from ..data import images
+from ..data.channels import are_primaries, brief_names
 from ..data.file_facts import FileFacts, Orientation, PageUse, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.formats.metadata import Metadata, is_sealed, unsealed
@@ -720,16 +721,19 @@ class Translator:
     def _metadata(self, source: Path, output: Path, options: FileOptions) -> Metadata:
         """What the output is going to say beside its pixels; what of the source it cannot say is said here, once of each kind."""
         target = self.config.target
-        if options.metadata == "drop":
-            return Metadata(palette=target.palette)
         kind = images.check_format(output, target.file_channels, target.dtype)
+        own = Metadata(palette=target.palette, channel_names=target.file_names if kind == "TIFF" else ())
+        if target.file_names and not own.channel_names and not are_primaries(target.file_names):
+            self._note(f"a {kind} file has no place for the names of the channels ({brief_names(target.file_names)}): a .tif file has")
+        if options.metadata == "drop":
+            return own
         found = images.metadata_of(source)
         if self._orientation(options) == "ignore":  # so the pixels are as they lie in the file
             found = replace(found, orientation=1)
         kept, lost = found.fitting(kind, target.file_channels, target.dtype, same_grid=options.half is None)
         for sentence in lost:
             self._note(sentence)
-        return replace(kept, palette=target.palette)
+        return replace(kept, palette=own.palette, channel_names=own.channel_names)
 
     def check_output(self, output: Path) -> None:
         """Find out before the work whether a file of this name can hold what the model makes.
@@ -869,7 +873,8 @@ class Translator:
 
     def usual_format(self, quiet: bool = False) -> str:
         """``png``, or ``tif`` where a PNG cannot hold what the model makes, or has no place for its channels' names; that is said."""
-        if names := self.config.target.names:
+        names = self.config.target.file_names
+        if names and not are_primaries(names):
             if not quiet:
                 say(f"note: the images are written as tif: a png has no place for the names of the channels ({listed(names, 8)})")
             return "tif"
