@@ -5,6 +5,7 @@ The commands are read from the pages, not copied; only the size of what is train
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 import shlex
@@ -45,6 +46,12 @@ GUIDES = [page for page in sorted((ROOT / "docs" / "how-to").glob("*.md")) if pa
 FOLLOWED = [ROOT / "README.md", ROOT / "docs" / "start.md", ROOT / "docs" / "models.md", *GUIDES]
 FIRST = "transfigure train pix2pix_small datasets/facades --data.direction BtoA --out runs/facades"
 """What a reader has done before a guide that begins with a trained run."""
+OTHERS = {
+    "runs/stain": "transfigure train pix2pix_small --out runs/stain --data.a 'raw/{name}_z{00..12}.png' "
+    "--data.b 'stains/{name}_{DAPI,MAP2,NFH}.png'",
+    "runs/volumes": "transfigure train pix2pix_small volumes/ --out runs/volumes --data.pages depth",
+}
+"""And before one that begins with another run."""
 SMALL = {
     "data.limit": 2,
     "generator.width": 2,
@@ -79,6 +86,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         images.write(tmp_path / "art" / "paintings" / f"{name}.png", render(draw_scene(2, index), "night", size))
         images.write(tmp_path / "their_output" / f"{name}.png", noise_image(size, size, seed=index))
         images.write(tmp_path / "masks" / f"{name}.png", np.pad(np.ones((size - 8, size - 4, 1), np.uint8), ((4, 4), (0, 4), (0, 0))))
+    for name in ("cell1", "cell2", "cell3"):
+        for number in range(13):
+            images.write(tmp_path / "raw" / f"{name}_z{number:02}.png", noise_image(32, 32, 1, "uint16", number))
+        for number, stain in enumerate(("DAPI", "MAP2", "NFH")):
+            images.write(tmp_path / "stains" / f"{name}_{stain}.png", noise_image(32, 32, 1, "uint16", number))
+    for name in ("brain.tif", *(f"{folder}/{number}.tif" for folder in ("volumes/A", "volumes/B", "scans") for number in range(3))):
+        images.write_pages(tmp_path / name, [noise_image(32, 32, 1, seed=number) for number in range(3)])
     theirs = tmp_path / "checkpoints" / "facades_pix2pix"
     theirs.mkdir(parents=True)
     (theirs / "train_opt.txt").write_text(THEIR_OPTIONS)
@@ -130,6 +144,9 @@ def test_a_page_can_be_followed(desk: Path, capsys: pytest.CaptureFixture[str], 
     made = [words for words in typed if words[1] == "train" and "runs/facades" in words and "--from" not in words]
     if any("runs/facades" in words for words in typed) and not made:
         follow(capsys, FIRST)
+    for run, line in OTHERS.items():
+        if any(run in words for words in typed) and not any(run in words for words in typed if words[1] == "train"):
+            follow(capsys, line)
     for block in blocks(page):
         if block.file is not None:
             (desk / block.file).write_text(block.text)
@@ -141,7 +158,8 @@ def test_a_page_can_be_followed(desk: Path, capsys: pytest.CaptureFixture[str], 
         elif block.language == "python" and (page.name == "README.md" or block not in blocks(ROOT / "README.md")):
             names: dict[str, Any] = {}
             exec(compile(block.text, str(page), "exec"), names)
-            _python(names, capsys.readouterr().out)
+            if "photo" in names or page.name == "README.md":
+                _python(names, capsys.readouterr().out)
 
 
 def _typed(page: Path) -> list[str]:
@@ -332,11 +350,17 @@ def _trained(out: Path) -> None:
 def _translate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
     done(capsys, line)
     source, output = (Path(word) for word in [word for word in words if not word.startswith("--")][1:3])
-    if source.is_file():
-        assert images.read(output).shape == images.read(source).shape
+    if "{" in str(source):  # several files are one image
+        assert output.is_file() or len(list(output.iterdir())) == 3
+        return
+    files = {source: output} if source.is_file() else {}
     for file in (path for path in source.rglob("*") if path.is_file()):
-        made = images.read(output / file.relative_to(source).with_suffix(".png"))
-        assert made.shape == images.read(file).shape
+        files[file] = next(output.glob(f"{glob.escape(str(file.relative_to(source).with_suffix('')))}.*"))
+    for file, made in files.items():
+        pages = images.pages_of(file)
+        assert images.pages_of(made) == pages
+        shapes = [[images.read(one, pages=(page,)).shape for page in range(pages)] for one in (made, file)]
+        assert shapes[0] == shapes[1] or (pages > 1 and [shape[:2] for shape in shapes[0]] == [shape[:2] for shape in shapes[1]])
 
 
 def _evaluate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:

@@ -56,7 +56,7 @@ examples:
 
   transfigure evaluate runs/facades
   transfigure evaluate --generated generated/ --target photos/ --metrics ssim,l1 --json
-  transfigure evaluate --generated stained/ --target 'truth/{name}_{DAPI,MAP2,NFH}.png'
+  transfigure evaluate --generated stained/ --target 'stains/{name}_{DAPI,MAP2,NFH}.png'
 """
 
 
