@@ -150,7 +150,7 @@ class TestDamage:
         ("name", "data", "pattern"),
         [
             ("x.png", b"", r"x\.png is empty"),
-            ("x.jpg", b"hello, I am a text", r"x\.jpg is not a PNG, JPEG, WebP, TIFF, BMP, GIF or PNM file: convert"),
+            ("x.jpg", b"hello, I am a text", r"x\.jpg is not a PNG, JPEG, WebP, TIFF, BMP, GIF, PNM, NPY or NPZ file: convert"),
             ("x.png", b"%PDF-1.7\n", "looks like PDF"),
             ("x.png", b"GIF89a" + b"\0" * 30, "damaged or unsupported GIF"),
             ("x.png", b"RIFF\0\0\0\0WAVE", "is not a PNG"),

@@ -129,7 +129,7 @@ UNREADABLE = [
     Bad("0x.jpeg", _header, "is a damaged or unsupported JPEG file", "save or copy it again"),
     Bad("0x.png", _half, "is a damaged or unsupported PNG file", "save or copy it again"),
     Bad("0x.tif", _half, "is a damaged or unsupported TIFF file", "save or copy it again"),
-    Bad("0text.jpg", _text, "is not a PNG, JPEG, WebP, TIFF, BMP, GIF or PNM file", "convert it to PNG, or leave it out"),
+    Bad("0text.jpg", _text, "is not a PNG, JPEG, WebP, TIFF, BMP, GIF, PNM, NPY or NPZ file", "convert it to PNG, or leave it out"),
     Bad("0page.png", _web_page, "it looks like HTML", "convert it to PNG, or leave it out"),
     Bad("0nothing.png", _empty, "is empty (0 bytes)", "copy it again, or leave it out"),
     Bad("0bomb.png", _bomb, "is 30000 x 30000 pixels (900 million): larger than the limit", "crop or tile it"),

@@ -31,7 +31,7 @@ from ..stored import brief
 from .channels import are_primaries
 from .file_facts import FileFacts, NoData, Orientation, PageUse, no_data_in
 from .files import write_atomically
-from .formats import metadata, pnm, scientific
+from .formats import metadata, npy, pnm, scientific
 from .formats.claims import check_bytes, check_memory
 from .formats.headers import Header, plain_header
 from .formats.metadata import Metadata
@@ -71,6 +71,8 @@ _FORMATS = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".bmp": "BMP",
+    ".npy": "NPY",
+    ".npz": "NPZ",
 }
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -82,6 +84,7 @@ _SIGNATURES = {
     b"BM": "BMP",
     b"GIF87a": "GIF",
     b"GIF89a": "GIF",
+    npy.MAGIC: "NPY",
 }
 _FOREIGN = {
     b"\0\0\0\x0cjP  \r\n": "JPEG 2000",
@@ -95,8 +98,7 @@ _FOREIGN = {
     b"<svg": "SVG",
     b"<?xml": "XML",
     b"<!DOCTYPE": "HTML",
-    b"PK\x03\x04": "ZIP",
-    b"\x93NUMPY": "NumPy",
+    npy.ZIP: "ZIP",
 }
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
 """Of the files that begin with a box called ftyp."""
@@ -113,7 +115,8 @@ _CAMERA_RAW = frozenset(
 _ANIMATED = {"GIF": "GIF", "PNG": "PNG", "WEBP": "WebP"}
 """Formats that may hold several frames, of which none is the picture."""
 
-FORMATS = "PNG, JPEG, WebP, TIFF, BMP, GIF or PNM file"
+FORMATS = "PNG, JPEG, WebP, TIFF, BMP, GIF, PNM, NPY or NPZ file"
+_NOT_PILLOW = ("PNM", "NPY", "NPZ")
 
 _ANY = range(1, 1 << 16)
 _HOLDS: dict[str, dict[str, range | tuple[int, ...]]] = {
@@ -121,7 +124,7 @@ _HOLDS: dict[str, dict[str, range | tuple[int, ...]]] = {
     "JPEG": {"uint8": (1, 3)},
     "WEBP": {"uint8": (1, 3, 4)},
     "BMP": {"uint8": (1, 3)},
-    "TIFF": dict.fromkeys(NATURAL_RANGE, _ANY),
+    **dict.fromkeys(("TIFF", "NPY", "NPZ"), dict.fromkeys(NATURAL_RANGE, _ANY)),
 }
 # Runs only, and no search for repetitions: of photos, which hold none, the files are as small, and written in a third to a seventh of the
 # time (Pillow 13 at 256 x 256: 13 ms become 2); flat label maps take a third more, of two kilobytes.
@@ -134,6 +137,8 @@ _SAVE: dict[str, dict[str, Any]] = {
 }
 _PILLOW_TIFF = ("uint8", "uint16", "float32")
 """Types of which Pillow writes grey TIFF."""
+_HEAD = 512
+"""Bytes that tell what a file is."""
 _WEBP_CHUNKS = 16
 """The picture is one of the first, after its colour profile."""
 WITH_PALETTE = ("PNG", "TIFF", "BMP")
@@ -152,10 +157,12 @@ def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "
     """Decode an image file.
 
     Palettes and CMYK become RGB, 1-bit images 8-bit grey; other numbers stay what they are in the file, those of 2 and 4 bits too. The
-    channels of a TIFF are its samples or planes, what it names channels, and pages as ``pages`` says.
+    channels of a TIFF are its samples or planes, what it names channels, and pages as ``pages`` says. An array of NumPy is ``[H, W]`` or
+    ``[H, W, C]``, the last dimension the smallest; else its first is taken for pages.
 
     Args:
-        path: a PNG, JPEG, WebP, TIFF, BMP, GIF (each of one frame) or PNM (PBM, PGM, PPM, PFM) file, whatever its suffix.
+        path: a PNG, JPEG, WebP, TIFF, BMP, GIF (each of one frame), PNM (PBM, PGM, PPM, PFM), NPY or NPZ (of one array) file, whatever its
+            suffix.
         alpha: what to do with transparency: ``refuse`` files that have any (alpha that is opaque everywhere is dropped),
             lay the image on ``white`` or ``black``, ``drop`` the alpha channel, or ``keep`` it as the last of 4 channels.
         orientation: ``apply`` the file's orientation tag (EXIF 2.3, tag 0x0112), or ``ignore`` it and give the pixels as they are stored.
@@ -201,6 +208,9 @@ def examine(
             _check_layout(path, layout)
             pixels, transparent, tag = pnm.read_pnm(stream, path), False, 1
             facts = FileFacts(kind, pixels.dtype.name)
+        elif kind in ("NPY", "NPZ"):
+            pixels, layout = npy.read(stream, kind, path, lambda found: _check_layout(path, found), wanted)
+            transparent, tag, facts = False, 1, layout.facts(kind)
         elif image is None:
             pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_layout(path, found), wanted)
             transparent, tag, facts = layout.transparent, layout.orientation, layout.facts(kind)
@@ -259,6 +269,8 @@ def pages_of(path: str | Path) -> int:
     """
     path = Path(path)
     with _opened(path) as (stream, kind):
+        if kind in ("NPY", "NPZ"):
+            return npy.pages(stream, kind, path)
         several = kind == "TIFF" and _pillow(stream, kind, path) is None
         return scientific.tiff_pages(stream, path) if several else 1
 
@@ -294,6 +306,8 @@ def _size_of(path: Path, orientation: Orientation, pages: Pages = ASKED) -> Head
         image = _pillow(stream, kind, path)
         if kind == "PNM":
             layout = pnm.pnm_layout(stream)
+        elif kind in ("NPY", "NPZ"):
+            layout = npy.layout(stream, kind, path, pages)
         elif image is None:
             layout = scientific.tiff_layout(stream, path, pages)
         else:
@@ -339,8 +353,8 @@ def write(path: str | Path, array: Array, about: Metadata | None = None) -> None
     OME-TIFF: a page for each channel, with its name and the size of a pixel where they are known.
 
     Args:
-        path: ends in png, jpg, jpeg, jfif, jpe, webp, tif, tiff or bmp; folders above it are created.
-        array: ``[H, W, C]``; a PNG holds uint8 and uint16, a TIFF any type.
+        path: ends in png, jpg, jpeg, jfif, jpe, webp, tif, tiff, bmp, npy or npz; folders above it are created.
+        array: ``[H, W, C]``; a PNG holds uint8 and uint16, a TIFF and NumPy's files any type.
         about: what else the file says, as far as its format can; see :meth:`.metadata.Metadata.fitting`.
 
     Raises:
@@ -371,9 +385,9 @@ def write_pages(path: str | Path, pages: Sequence[Array], about: Metadata | None
         return
     if len({(page.shape, page.dtype) for page in pages}) != 1:
         raise UserError(f"{path} cannot be written from {len(pages)} pages that differ in size or type: bring them to one")
-    if check_format(path, pages[0].shape[2], pages[0].dtype.name) != "TIFF":
-        raise UserError(f"{path} would have {len(pages)} pages: write a .tif file, which holds them")
-    write_atomically(path, _encoded(pages, "TIFF", path, about or Metadata(), axis if axis in ("Z", "T") else "Z"))
+    if (kind := check_format(path, pages[0].shape[2], pages[0].dtype.name)) not in ("TIFF", "NPY", "NPZ"):
+        raise UserError(f"{path} would have {len(pages)} pages: write a .tif or .npy file, which holds them")
+    write_atomically(path, _encoded(pages, kind, path, about or Metadata(), axis if axis in ("Z", "T") else "Z"))
 
 
 def write_kept(stem: Path, array: Array, names: Sequence[str] = ()) -> Path:
@@ -492,7 +506,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
 
 def _head(stream: BinaryIO) -> bytes:
     stream.seek(0)
-    head = stream.read(32)
+    head = stream.read(_HEAD)
     stream.seek(0)
     return head
 
@@ -506,8 +520,10 @@ def kind_of(path: str | Path) -> tuple[str, bool]:
     if _is_camera_raw(path):
         return "camera raw", False
     with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each of many files takes longer than the look itself
-        head = stream.read(32)
-        if (kind := _readable(head)) in _ANIMATED:
+        head = stream.read(_HEAD)
+        if (kind := _readable(head)) in ("NPY", "NPZ"):
+            return _array_or_not(stream, kind)
+        if kind in _ANIMATED:
             with contextlib.suppress(Exception):  # a damaged one is said to be so when it is read
                 stream.seek(0)
                 if getattr(_PLUGINS[kind](stream), "is_animated", False):
@@ -515,6 +531,16 @@ def kind_of(path: str | Path) -> tuple[str, bool]:
     if kind:
         return kind, True
     return next((kind for kind in (_foreign(head),) if kind in _FOREIGN_IMAGES), ""), False
+
+
+def _array_or_not(stream: BinaryIO, kind: str) -> tuple[str, bool]:
+    """As :func:`kind_of`, of NumPy's arrays, which are anything at all: those that cannot be an image are none."""
+    try:
+        return (kind, True) if npy.is_image(stream, kind) else ("", False)
+    except UserError:
+        return "NumPy archive of several arrays", False
+    except Exception:  # damaged, which is said when it is read
+        return kind, True
 
 
 def _is_camera_raw(path: str | Path) -> bool:
@@ -528,7 +554,7 @@ def _readable(head: bytes) -> str | None:
             return kind
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    return "PNM" if pnm.is_pnm(head) else None
+    return "PNM" if pnm.is_pnm(head) else "NPZ" if npy.is_npz(head) else None
 
 
 def _foreign(head: bytes) -> str:
@@ -553,7 +579,7 @@ def _sniffed(head: bytes, path: Path) -> str:
 
 def _pillow(stream: BinaryIO, kind: str, path: Path) -> ImageFile | None:
     """The image with its header read, or None for what Pillow would not show whole: a PNM, or a TIFF that is tifffile's to read."""
-    if kind == "PNM":
+    if kind in _NOT_PILLOW:
         return None
     if kind != "TIFF":
         still = _PLUGINS[kind](stream)
@@ -737,7 +763,9 @@ def _encoded(pages: Sequence[Array], kind: str, path: Path, about: Metadata, axi
     if kind == "TIFF":
         layers = (channels, height, width) if by_channel else (1, height, width)
         about = about.described(layers, 1 if by_channel else channels, array.dtype.name, SOFTWARE, Slices(len(pages), axis))
-    if array.dtype == np.uint16 and channels > 1 and kind == "PNG":
+    if kind in ("NPY", "NPZ"):
+        encoded = npy.encode(pages, kind, software.encode("latin-1", "replace"))
+    elif array.dtype == np.uint16 and channels > 1 and kind == "PNG":
         encoded = scientific.encode_png(array, path)
     elif (
         by_channel
@@ -772,6 +800,8 @@ def metadata_of(path: str | Path) -> Metadata:
                 return metadata.of_tiff(stream)
             if kind == "PNG":
                 return metadata.of_png(stream)
+            if kind in _NOT_PILLOW:
+                return Metadata()
             info = _PLUGINS[kind](stream).info
             dpi = info.get("dpi")
             found = metadata.of_blocks(info.get("icc_profile") or b"", info.get("exif") or b"")
@@ -791,6 +821,8 @@ def software(path: str | Path) -> str | None:
                 return metadata.software_of_png(stream)
             if kind == "TIFF":
                 return metadata.software_of_tiff(stream)
+            if kind in ("NPY", "NPZ"):
+                return (npy.comment_of(stream) or None) if kind == "NPZ" else ""
             with without_warnings():
                 exif = _PLUGINS[kind](stream).info.get("exif")
             return metadata.software_of_tiff(io.BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else ""

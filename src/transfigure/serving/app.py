@@ -159,7 +159,7 @@ _FORM = {
 _BODY = {
     "requestBody": {
         "required": True,
-        "description": "the image: a PNG, JPEG, WebP, TIFF (of many channels, too), BMP or PNM file, 8 or 16 bits or float",
+        "description": "the image: a PNG, JPEG, WebP, TIFF (of many channels, too), BMP, PNM or NPY file, of 8, 16 or 32 bits or floats",
         "content": {
             **dict.fromkeys(("image/png", "image/jpeg", "image/tiff", "application/octet-stream"), _BINARY),
             "multipart/form-data": _FORM,

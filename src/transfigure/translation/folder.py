@@ -75,7 +75,7 @@ class Written(list[Path]):
         )
 
 
-FORMATS = ("png", "jpg", "webp", "tif", "bmp", "same")
+FORMATS = ("png", "jpg", "webp", "tif", "bmp", "npy", "npz", "same")
 
 
 def plan_outputs(found: FoundPictures, output: Path, format: str, check: Callable[[Path], None]) -> dict[Path, FilePicture]:

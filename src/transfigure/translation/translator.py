@@ -765,8 +765,8 @@ class Translator:
             source: the folder; sub-folders are kept. Or a pattern of several files that are one image each, such as
                 ``cells/{name}_z{00..12}.png``; or a manifest (``.csv``, ``.tsv``, ``.jsonl``) with a column ``source``.
             output: the folder to write; created if absent, and not inside ``source``.
-            format: of the files written (``png``, ``jpg``, ``webp``, ``tif``, ``bmp``), or ``same`` as each input where that can be
-                written; None is ``png``, or ``tif`` (and a line that says so) for a model whose images a PNG cannot hold.
+            format: of the files written (``png``, ``jpg``, ``webp``, ``tif``, ``bmp``, ``npy``, ``npz``), or ``same`` as each input where
+                that can be written; None is ``png``, or ``tif`` (and a line that says so) for a model whose images a PNG cannot hold.
             quiet: no progress line and no notes.
             on_file: called with every file written.
             skip_existing: leave outputs that are there, whole, no older than their images and made by this model in this way: go on

@@ -23,6 +23,7 @@ from . import ome
 from .ome import PixelSize
 
 Keep = Literal["keep", "drop"]
+_ARRAYS = ("NPY", "NPZ")
 _NOTHING: dict[str, Any] = {"icc": b"", "pixel_size": None}
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8, 18: 8}
@@ -150,11 +151,13 @@ class Metadata:
             drop("the colour profile", f"it is not for images of {channels} channel{'s' * (channels > 1)}", "icc")
         if self.pixel_size is not None and not same_grid:
             drop("the size of a pixel", "the output has other rows and columns", "pixel_size")
-        elif kind in ("JPEG", "WEBP", "BMP"):
+        elif kind in ("JPEG", "WEBP", "BMP", *_ARRAYS):
             drop("the size of a pixel", f"a {kind} file has no place for it (tif and png have)", "pixel_size")
-        if kind == "BMP":
-            drop("the colour profile", "a BMP file has no place for it", "icc")
-            drop("EXIF data (date, camera, position)", "a BMP file has no place for them", "camera", "exif", "gps")
+        if kind in ("BMP", *_ARRAYS):
+            drop("the colour profile", f"a {kind} file has no place for it", "icc")
+            drop("EXIF data (date, camera, position)", f"a {kind} file has no place for them", "camera", "exif", "gps")
+        if kind in _ARRAYS:
+            drop("the resolution", f"a {kind} file has no place for it", "resolution")
         if len(_exif_block(Metadata(**{**kept, "icc": b"", "georeference": {}}), b"")) > _LARGEST_EXIF:
             drop("EXIF data (date, camera, position)", f"they are more than {_LARGEST_EXIF:,} bytes", "exif", "gps", "camera")
         return Metadata(**kept), lost
