@@ -14,7 +14,7 @@ from tests.tiny import noise_image, write_images
 from transfigure.data import images, prepared
 from transfigure.data.batch import collate
 from transfigure.data.dataset import Loader, PairSampler
-from transfigure.data.masks import filled, resized
+from transfigure.data.masks import black, filled, resized
 from transfigure.data.open import OpenedData, open_data, resolve_data
 from transfigure.data.resident import ResidentLoader
 from transfigure.errors import UserError
@@ -195,7 +195,8 @@ def test_nodata_of_a_recipe(tmp_path: Path) -> None:
 
 
 def test_the_small_things() -> None:
-    assert filled(np.full((2, 2, 1), 7, np.int16), np.eye(2, dtype=bool), (-1e6, 3.0))[0, 1, 0] == -32768
+    array = np.full((2, 2, 1), 7, np.int16)
+    assert filled(array, np.eye(2, dtype=bool), black(array, (-1e6, 3.0))).ravel().tolist() == [7, -32768, -32768, 7]
     mask = np.zeros((9, 9), bool)
     mask[3:] = True
     assert resized(mask, 3, 3).any(1).tolist() == [False, True, True]

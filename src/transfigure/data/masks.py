@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,25 +74,73 @@ def is_no_data(array: NDArray[Any], no_data: float) -> NDArray[np.bool_]:
     return found
 
 
-def filled(array: Array, mask: Mask, given: Range | None) -> Array:
-    """The picture with black where the mask is False: the low end of its range, or of its type's.
+def in_model(no_data: float | None) -> float | Literal["nan"] | None:
+    """The value as a model's file has it."""
+    return "nan" if no_data is not None and math.isnan(no_data) else no_data
+
+
+def no_data_for(dtype: str, *wanted: float | Literal["nan"] | None) -> float:
+    """The value that means "nothing here" in files of a type: the first of those wanted that they can hold, else NaN, or 0 of integers."""
+    for value in wanted:
+        if value is not None and holds(dtype, float(value)):
+            return float(value)
+    return math.nan if dtype.startswith("float") else 0.0
+
+
+def holds(dtype: str, value: float) -> bool:
+    """Whether files of a type can hold a value as it is."""
+    if dtype.startswith("float"):
+        return math.isnan(value) or abs(value) <= float(np.finfo(dtype).max)
+    return value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+
+
+def with_no_data(array: Array, data: Mask | None, value: float) -> tuple[Array, int]:
+    """A picture in which a value means "nothing here", and only that.
+
+    Args:
+        array: ``[H, W, C]``.
+        data: where it holds data; None is everywhere.
+        value: what it holds elsewhere. Data that have this value get the nearest other one.
+
+    Returns:
+        The picture, and how many values were moved so.
+    """
+    mistaken = is_no_data(array, value)
+    if data is not None:
+        mistaken &= data[..., None]
+    if moved := int(mistaken.sum()):
+        if array.dtype.kind == "f":
+            other = np.nextafter(array.dtype.type(value), array.dtype.type(0 if value else 1))
+        else:
+            other = array.dtype.type(value + (1 if value < np.iinfo(array.dtype).max else -1))
+        array = np.where(mistaken, other, array)
+    return (array if data is None else filled(array, data, value)), moved
+
+
+def filled(array: Array, mask: Mask, value: float) -> Array:
+    """The picture with a value where the mask is False.
 
     Args:
         array: ``[H, W, C]``.
         mask: where it stays as it is.
-        given: the range that the picture is read with; None for the full one of its type.
+        value: of the picture's type.
     """
+    return np.where(mask[..., None], array, array.dtype.type(value))
+
+
+def black(array: Array, given: Range | None) -> float:
+    """The low end of the range that a picture is read with (None: of its type's), in its own type."""
     low = limits(array.dtype, given)[0]
-    if array.dtype.kind != "f":
-        kind = np.iinfo(array.dtype)
-        low = min(max(round(low), kind.min), kind.max)
-    return np.where(mask[..., None], array, np.asarray(low, array.dtype))
+    if array.dtype.kind == "f":
+        return low
+    kind = np.iinfo(array.dtype)
+    return min(max(round(low), kind.min), kind.max)
 
 
 def without_no_data(array: Array, no_data: float | None, given: Range | None = None) -> tuple[Array, Mask | None]:
     """A picture with black where nothing is, and where data is; None if that is everywhere. As :func:`filled` and :func:`data_of`."""
     data = data_of(array, no_data)
-    return (array, None) if data is None else (filled(array, data, given), data)
+    return (array, None) if data is None else (filled(array, data, black(array, given)), data)
 
 
 def both(one: Mask | None, other: Mask | None) -> Mask | None:
@@ -156,12 +204,16 @@ class Counts:
 
 
 def _black(picture: Picture, array: Array, no_data: float | None, given: Range | None) -> Range | None:
-    """The range of which the low end stands where nothing is: of label maps, which have no black, a class that the picture holds."""
+    """The range of which the low end stands where nothing is."""
     if no_data is None or not isinstance(picture, FilePicture) or picture.palette != "index":
         return given
-    data = data_of(array, no_data)
+    return of_class(array, data_of(array, no_data))
+
+
+def of_class(array: Array, data: Mask | None) -> Range | None:
+    """For label maps, which have no black: a range that begins with a number that the picture holds where it holds data."""
     if data is None or not data.any():
-        return given
+        return None
     value = float(array[data][0].min())
     return value, value + 1
 

@@ -54,6 +54,7 @@ class OpenedData:
         has_pairs: whether a held-out pair's target is what its source should become; else only sets can be compared.
         drawn: the names that were drawn into each split, for the run to keep; None where the data came divided.
         left_out: training and validation pairs that cannot be used and are left out, for the run to list.
+        no_data: of sources and of targets, the value that means "nothing here" in most of the files that have one.
         background_check: what has not been looked at yet, if anything; to be looked at while the training runs.
         notes: what a person should know of the data, as it was said: what was passed over, what looks wrong.
     """
@@ -71,6 +72,7 @@ class OpenedData:
     drawn: StoredSplit | None = None
     left_out: tuple[LeftOut, ...] = ()
     background_check: BackgroundCheck | None = None
+    no_data: tuple[float | None, float | None] = (None, None)
     notes: tuple[str, ...] = ()
 
     @property
@@ -349,6 +351,7 @@ def open_data(
         drawn=opened.division.drawn,
         left_out=tuple(left),
         background_check=rest,
+        no_data=findings.no_data,
         notes=tuple(notes),
     )
 

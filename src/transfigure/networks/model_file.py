@@ -60,6 +60,8 @@ class Domain:
         names: what the channels are called; empty if they have no names, and of label maps, whose classes have them.
         encoding: what the numbers of files mean, see :mod:`.data.encoding`.
         classes: of label maps.
+        no_data: the value that means "nothing here": of sources the one that the training was told, of targets the one that most of them
+            declare; None for none, ``nan`` because JSON has no NaN.
     """
 
     channels: int
@@ -68,6 +70,7 @@ class Domain:
     names: tuple[str, ...] = ()
     encoding: str = "values"
     classes: tuple[LabelClass, ...] = ()
+    no_data: float | Literal["nan"] | None = None
 
     @classmethod
     def of(cls, encoding: Encoding, dtype: str, value_range: tuple[float, float] | None) -> Domain:
@@ -129,7 +132,10 @@ class Domain:
             raise ValueError(f"the names of its {channels} channels are {brief(names)}")
         if encoding not in ENCODINGS:
             raise ValueError(f"its encoding is {brief(encoding)}, which is none of {', '.join(ENCODINGS)}")
-        return cls(channels, dtype, limits, tuple(names), encoding, _classes_of(encoding, values.get("classes", ()), channels))
+        no_data = values.get("no_data")
+        if no_data not in (None, "nan") and (type(no_data) not in (int, float) or not math.isfinite(no_data)):
+            raise ValueError(f"its no-data value is {brief(no_data)}")
+        return cls(channels, dtype, limits, tuple(names), encoding, _classes_of(encoding, values.get("classes", ()), channels), no_data)
 
 
 def _classes_of(encoding: str, values: Any, channels: int) -> tuple[LabelClass, ...]:

@@ -13,7 +13,7 @@ import math
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..data.channels import brief_names
 from ..data.check.left_out import LeftOut, load_left_out, save_left_out
 from ..data.check.processes import cores
 from ..data.dataset import PairSampler
+from ..data.masks import in_model
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
@@ -829,6 +830,9 @@ class Trainer:
             Domain.of(data.source, data.source_dtype, recipe.data.source_range),
             Domain.of(data.target, data.target_dtype, recipe.data.target_range),
         ]
+        told = recipe.data.nodata
+        domains[0] = replace(domains[0], no_data=told if told == "nan" or isinstance(told, float) else None)
+        domains[1] = replace(domains[1], no_data=in_model(data.no_data[1]))
         if swapped:
             domains.reverse()
             recipe = recipe.updated({"data.direction": "BtoA" if recipe.data.direction == "AtoB" else "AtoB"})

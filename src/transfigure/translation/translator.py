@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,17 +23,17 @@ from torch import Tensor
 from .. import memory
 from ..data import images
 from ..data.channels import are_primaries, brief_names
-from ..data.file_facts import FileFacts, Orientation, PageUse, PictureWatch, describe_pages
+from ..data.file_facts import FileFacts, NoData, Orientation, PageUse, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.formats.metadata import Metadata, is_sealed, unsealed
 from ..data.label_maps import ColourWatch, LabelMaps
-from ..data.masks import without_no_data
+from ..data.masks import Mask, black, data_of, filled, holds, no_data_for, of_class, with_no_data
 from ..data.ownership import check_outputs
 from ..data.pages import PageReading, page_count
 from ..data.pairing import listed
 from ..data.pairs import FilePicture
 from ..data.pictures import as_one, find_pictures
-from ..data.value_range import NATURAL_RANGE, TYPES, Watch, if_of_type, outside
+from ..data.value_range import NATURAL_RANGE, TYPES, Range, Watch, if_of_type, number, outside
 from ..errors import Missing, UserError
 from ..interop import hub
 from ..networks.base import Generator
@@ -83,6 +84,7 @@ class ReadImage:
         array: what is translated of it.
         facts: what it says of itself.
         others: the further pages, each an image of its own, which are read when it is their turn.
+        data: where what is translated holds data; None if that is everywhere.
     """
 
     file: FileToTranslate
@@ -90,6 +92,13 @@ class ReadImage:
     array: NDArray[Any]
     facts: FileFacts
     others: tuple[FilePicture, ...] = ()
+    data: Mask | None = None
+
+    def filled(self, given: Range | None, classes: bool = False) -> NDArray[Any]:
+        """What is translated, with black where nothing is: the low end of its range; of label maps, a class that it holds."""
+        if self.data is None:
+            return self.array
+        return filled(self.array, self.data, black(self.array, of_class(self.array, self.data) if classes else given))
 
 
 @dataclass(frozen=True)
@@ -99,10 +108,14 @@ class TranslatedImage:
     Attributes:
         tensor: ``[C, H, W]`` in [-1, 1].
         source: what it was made from, where decoding needs it.
+        data: where that holds data; None if that is everywhere.
+        no_data: what means "nothing here" in it; None if nothing does.
     """
 
     tensor: Tensor
     source: NDArray[Any] | None = None
+    data: Mask | None = None
+    no_data: float | None = None
 
 
 @dataclass(frozen=True)
@@ -561,7 +574,7 @@ class Translator:
             self._check_file(file.source, options)
             reading, picture = (
                 self._page_reading(options),
-                replace(file.picture, orientation=self._orientation(options), palette=self._palette_use),
+                replace(file.picture, orientation=self._orientation(options), palette=self._palette_use, no_data=self._told_no_data),
             )
             pages = reading.pages(picture, source=True) if reading.are_pictures else [replace(picture, pages=reading.use)]
             return replace(self._read_page(replace(file, picture=pages[0]), options), others=tuple(pages[1:]))
@@ -569,7 +582,7 @@ class Translator:
     def _read_page(self, file: FileToTranslate, options: FileOptions) -> ReadImage:
         array, facts = file.picture.examine(options.alpha, "--alpha")
         half = images.split_halves(array, file.source)[options.half == "right"] if options.half is not None else array
-        return ReadImage(file, array, half, facts)
+        return ReadImage(file, array, half, facts, data=data_of(half, facts.no_data))
 
     def _page_reading(self, options: FileOptions) -> PageReading:
         """What becomes of pages: as is asked for, or as in the training. Who learnt from slices with their neighbours gets them here."""
@@ -611,6 +624,7 @@ class Translator:
             if self.config.source.classes:
                 encoding = self.config.source.to_encoding()
                 encoding.check(source, facts)
+                array = read.filled(None, classes=True)
                 if self._colours is not None:
                     self._colours.look(source, array)
                 return encoding.encode(array, source)
@@ -624,16 +638,20 @@ class Translator:
                     f"{source} holds {describe_pages(facts)}, read as {array.shape[2]} channels, and this model takes {channels}: "
                     "see --pages"
                 )
-            return self.to_tensor(without_no_data(array, facts.no_data, known)[0])
+            return self.to_tensor(read.filled(known))
 
     def _output(self, output: Tensor, read: ReadImage) -> TranslatedImage:
         """What is kept of an image until its output is written."""
-        return TranslatedImage(output, read.array if self.config.target.to_encoding().needs_source else None)
+        known = if_of_type(self.config.source.value_range, self.config.source.dtype, read.array.dtype.name)
+        needed = read.filled(known, bool(self.config.source.classes)) if self.config.target.to_encoding().needs_source else None
+        return TranslatedImage(output, needed, read.data, read.facts.no_data)
 
     def _write(self, file: FileToTranslate, output: TranslatedPages, options: FileOptions, maker: str) -> None:
         with self._naming(file):
-            about = replace(self._metadata(file.source, file.output, options), maker=maker)
-            arrays = [self._to_array(page.tensor, page.source) for page in output.images]
+            arrays, value = self._with_no_data(
+                [self._to_array(page.tensor, page.source) for page in output.images], output.images, file.output
+            )
+            about = replace(self._metadata(file.source, file.output, options, value), maker=maker)
             images.write_pages(file.output, arrays, about, output.axis)
 
     def encoded(self, source: Path, output: Tensor, name: str, options: FileOptions | None = None) -> bytes:
@@ -648,12 +666,57 @@ class Translator:
         Raises:
             UserError: the format cannot hold what the model makes.
         """
-        options = options or FileOptions()
-        read = None
-        if self.config.target.to_encoding().needs_source:
-            read = self._read(FileToTranslate(as_one([source]), source), options).array
-        about = replace(self._metadata(source, Path(name), options), maker=self._maker(options))
-        return images.encode(name, self._to_array(output, read), about)
+        options, made = options or FileOptions(), TranslatedImage(output)
+        told = self._told_no_data
+        may_hold_none = told != "none" and (told != "tag" or images.metadata_of(source).declares_no_data())
+        if may_hold_none or self.config.target.to_encoding().needs_source:
+            made = self._output(output, self._read(FileToTranslate(as_one([source]), source), options))
+        (array,), value = self._with_no_data([self._to_array(output, made.source)], [made], Path(name))
+        about = replace(self._metadata(source, Path(name), options, value), maker=self._maker(options))
+        return images.encode(name, array, about)
+
+    @property
+    def _told_no_data(self) -> NoData:
+        """What means "nothing here" in files, as the training was told."""
+        told: Any = self._trained.get("nodata", self.config.source.no_data)
+        return float(told) if type(told) in (int, float) else told if told in ("nan", "none") else "tag"
+
+    def _with_no_data(
+        self, arrays: list[NDArray[Any]], made: Sequence[TranslatedImage], output: Path
+    ) -> tuple[list[NDArray[Any]], float | None]:
+        """Outputs in which nothing is where nothing is in their sources, and the value that says so; None if no value does.
+
+        It is the source's own value, or else that of the training's targets, or else NaN (0 of integers). What is made elsewhere and has
+        that value by chance is moved by the smallest step, if the file says what it means.
+        """
+        target, declared = self.config.target, made[0].no_data
+        holes = any(one.data is not None for one in made)
+        if declared is None:
+            return arrays, None
+        if target.classes or target.encoding != "values":
+            if holes:
+                self._note(
+                    "where the source holds no data, the output is what the model makes of black: its encoding has no value for that"
+                )
+            return arrays, None
+        if not holes and not holds(target.dtype, declared):
+            return arrays, None
+        value = no_data_for(target.dtype, declared, target.no_data)
+        word = "NaN" if math.isnan(value) else number(value)
+        tagged = images.check_format(output, target.file_channels, target.dtype) == "TIFF"
+        if not tagged:
+            if holes:
+                self._note(f"where the source holds no data, the output holds {word}; only a tif file can say that it means no data")
+            holed = [array if one.data is None else filled(array, one.data, value) for array, one in zip(arrays, made)]
+            return holed, None
+        if not holds(target.dtype, declared):
+            self._note(
+                f"{target.dtype} cannot hold {number(declared)}: where the source holds no data, the output holds {word}, and says so"
+            )
+        found = [with_no_data(array, one.data, value) for array, one in zip(arrays, made)]
+        if any(moved for _, moved in found):
+            self._note(f"values of the output that would be {word}, which means no data in it, are one step beside it")
+        return [array for array, _ in found], value
 
     @staticmethod
     @contextmanager
@@ -718,7 +781,7 @@ class Translator:
         for note in (*watch.notes(), *([] if self._colours is None else self._colours.notes())):
             self._note(note)
 
-    def _metadata(self, source: Path, output: Path, options: FileOptions) -> Metadata:
+    def _metadata(self, source: Path, output: Path, options: FileOptions, no_data: float | None = None) -> Metadata:
         """What the output is going to say beside its pixels; what of the source it cannot say is said here, once of each kind."""
         target = self.config.target
         kind = images.check_format(output, target.file_channels, target.dtype)
@@ -726,13 +789,16 @@ class Translator:
         if target.file_names and not own.channel_names and not are_primaries(target.file_names):
             self._note(f"a {kind} file has no place for the names of the channels ({brief_names(target.file_names)}): a .tif file has")
         if options.metadata == "drop":
-            return own
+            return own.with_no_data(no_data)
         found = images.metadata_of(source)
         if self._orientation(options) == "ignore":  # so the pixels are as they lie in the file
             found = replace(found, orientation=1)
+        if no_data is not None:
+            found = found.with_no_data(None)
         kept, lost = found.fitting(kind, target.file_channels, target.dtype, same_grid=options.half is None)
         for sentence in lost:
             self._note(sentence)
+        kept = kept if no_data is None else kept.with_no_data(no_data)
         return replace(kept, palette=own.palette, channel_names=own.channel_names)
 
     def check_output(self, output: Path) -> None:

@@ -62,6 +62,7 @@ class Findings:
         reasons: for every record that cannot be used, by its position, why.
         range_warnings: those of ``warnings`` that are about a side's value range, by side.
         named: of each of ``errors``, what it calls its files.
+        no_data: of sources and of targets, the value that means "nothing here" in most of the files that have one.
     """
 
     errors: list[str] = field(default_factory=list)
@@ -77,6 +78,7 @@ class Findings:
     reasons: dict[int, list[str]] = field(default_factory=dict)
     range_warnings: dict[str, list[str]] = field(default_factory=dict)
     named: dict[str, list[str]] = field(default_factory=dict)
+    no_data: tuple[float | None, float | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +300,7 @@ def findings(
             for domain, picture, of_one in zip(domains, pictures, both):
                 domain[of_one.digest].append(picture.label)
 
+    found.no_data = _usual_no_data(seen[0]), _usual_no_data(seen[1])
     found.source_dtype, found.source_channels = _agree("source", seen[0], bad, found.warnings)
     found.target_dtype, found.target_channels = _agree("target", seen[1], bad, found.warnings)
     found.source_names, found.target_names = (file.channel_names for file in files)
@@ -336,6 +339,12 @@ def findings(
 def type_name(dtype: np.dtype[Any]) -> str:
     """``uint8``: numpy makes the name anew each time, which counts for 200,000 pictures."""
     return dtype.name
+
+
+def _usual_no_data(seen: Sequence[_Seen]) -> float | None:
+    """The no-data value of most of the files that have one."""
+    values = Counter(str(one.facts.file.no_data) for one in seen if one.facts.file.no_data is not None)
+    return float(values.most_common(1)[0][0]) if values else None
 
 
 def raise_if_bad(findings: Findings, skipping: bool = False) -> None:

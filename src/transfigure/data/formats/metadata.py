@@ -119,6 +119,18 @@ class Metadata:
         sides = [_fraction(self.resolution.get(code)) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
         return None if per_inch is None or not all(sides) else (float(sides[0]) * per_inch, float(sides[1]) * per_inch)
 
+    def declares_no_data(self) -> bool:
+        """Whether it says which value means "nothing here"."""
+        return _NODATA in self.georeference
+
+    def with_no_data(self, value: float | None) -> Metadata:
+        """The same with this value for "nothing here", as GDAL writes it; None says nothing of it."""
+        others = {code: tag for code, tag in self.georeference.items() if code != _NODATA}
+        if value is None:
+            return replace(self, georeference=others)
+        text = f"{int(value) if abs(value) < 1e15 and value.is_integer() else repr(value)}\0".encode("ascii")
+        return replace(self, georeference={**others, _NODATA: Tag(_ASCII, len(text), text)})
+
     def fitting(self, kind: str, channels: int, dtype: str, same_grid: bool) -> tuple[Metadata, list[str]]:
         """What of this a file can hold, and what is lost: a sentence each.
 
