@@ -78,7 +78,7 @@ def test_what_exists_is_no_pattern(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("{name}_z{00..03}.png", "the image a of .*/{name}_z{00..03}.png has no .*a_z03.png .3 of its 4 files are there."),
+        ("{name}_z{00..03}.png", "no file matches .*/{name}_z03.png, of which each image .* has one .a, b.: check the numbers and words"),
         ("{name}_z{0..2}.png", "no file matches .*, and .*{name}_z{00..02}.png finds images: write the numbers as they stand"),
         ("{name}_q{00..02}.png", "no file matches .*holds a_z00.png, a_z01.png"),
         ("no/{name}.png", "the folder .*no does not exist"),
@@ -169,9 +169,23 @@ def test_nothing_pairs_and_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no image of raw.*cell0.* has a partner in other.*q.*must be the same on both sides"):
         touch(tmp_path, "other/q_0.png", "other/q_1.png")
         two_folders(tmp_path, "raw/{name}_z{0..2}.png", "other/{name}_{0..1}.png")
+    for n in range(4):
+        (tmp_path / f"raw/cell{n}_z2.png").rename(tmp_path / f"raw/cell{n}-z2.png")
+    with pytest.raises(UserError, match=r"no file matches .*raw/{name}_z2.png, of which each image of .* has one \(cell0, cell1"):
+        find_records(resolve_data(Data.within({"path": str(tmp_path), "a": "raw/{name}_z{0..2}.png", "b": "masks"})))
+
+
+def test_an_image_that_lacks_a_file_is_refused_or_left_out(tmp_path: Path) -> None:
+    cells(tmp_path, 6)
     (tmp_path / "raw/cell2_z1.png").unlink()
-    with pytest.raises(UserError, match=r"the image cell2 .* has no .*cell2_z1.png .2 of its 3 files are there"):
-        two_folders(tmp_path, "raw/{name}_z{0..2}.png", "masks")
+    given = {"path": str(tmp_path), "a": "raw/{name}_z{0..2}.png", "b": "masks", "load_size": 8, "crop_size": 4}
+    given |= {"source_range": [0, 1000], "val_fraction": 0, "test_fraction": 0}
+    with pytest.raises(UserError, match=r"the image cell2 .* has no .*cell2_z1.png .2 of its 3 files are there.*--data.on_error skip"):
+        open_data(resolve_data(Data.within(given)), quiet=True)
+    opened = open_data(resolve_data(Data.within({**given, "on_error": "skip"})), quiet=True)
+    assert len(opened.train) == 5
+    (left,) = opened.left_out
+    assert left.name == "cell2" and "cell2_z1.png does not exist" in left.reason
 
 
 def test_a_section_of_patterns_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

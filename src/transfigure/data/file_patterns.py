@@ -157,13 +157,30 @@ class FilePattern:
         Raises:
             UserError: no file matches, a folder cannot be read, or images lack files: which, and of what image.
         """
+        found, lacking = self.find_all()
+        if lacking:
+            raise UserError(lacking)
+        return found
+
+    def find_all(self) -> tuple[list[FileStack], str]:
+        """Every image, in natural order, also those that lack files; and the sentence about these, empty if there are none.
+
+        Raises:
+            UserError: no file matches, or a folder cannot be read.
+        """
         found = self._find()
         if not found:
             raise UserError(self._nothing())
         lacking = {name: [at for at, file in enumerate(files) if file is None] for name, files in found.items()}
-        if lacking := {name: gone for name, gone in lacking.items() if gone}:
-            raise UserError(self._lacking(found, lacking))
-        return [FileStack(name, tuple(file for file in found[name] if file is not None)) for name in sorted(found, key=natural_key)]
+        lacking = {name: gone for name, gone in lacking.items() if gone}
+        members = self._members
+
+        def path(name: str, at: int) -> str:
+            part, member = members[at]
+            return found[name][at] or os.path.join(part.folder, member.fill(name))  # noqa: PTH118
+
+        stacks = [FileStack(name, tuple(path(name, at) for at in range(len(members)))) for name in sorted(found, key=natural_key)]
+        return stacks, self._lacking(found, lacking) if lacking else ""
 
     @property
     def _members(self) -> list[tuple[_Part, _Member]]:
@@ -212,6 +229,16 @@ class FilePattern:
         if (other := self._with_other_zeros()) is not None:
             return f"{self.text} finds only parts of images, and {other} whole ones: write the numbers as they stand in the names"
         members = self._members
+        common = set(range(len(members))).intersection(*lacking.values())
+        if common and len(lacking) == len(found) and self.has_name:
+            part, member = members[min(common)]
+            nowhere = os.path.join(part.folder, member.path)  # noqa: PTH118
+            more = f" and {len(common) - 1} more" if len(common) > 1 else ""
+            shown = listed(sorted(found, key=natural_key))
+            return (
+                f"no file matches {nowhere}{more}, of which each image of {self.text} has one ({shown}): check the numbers and words in "
+                "the braces"
+            )
         name = min(lacking, key=natural_key)
         gone = [str(Path(part.folder, member.fill(name))) for part, member in (members[at] for at in lacking[name])]
         have = len(members) - len(gone)

@@ -483,18 +483,24 @@ class _Side:
                 found.append((name, part.parent if part.is_file() else part))
         return found
 
-    def images(self, name: str, notes: list[str]) -> list[tuple[str, FilePicture]]:
+    def images(self, name: str, found: Collection) -> list[tuple[str, FilePicture]]:
         """The images of a split: what each is called, and where it is read from.
 
+        Args:
+            name: of the split.
+            found: what is being found, to whose notes what was passed over is added, and to whose lacks the images that lack files.
+
         Raises:
-            UserError: a pattern finds none, or images that lack files; or there are no images in a folder.
+            UserError: a pattern finds none, or there are no images in a folder.
         """
         part = self.parts[name]
         if isinstance(part, FilePattern):
-            return [(one.name, FilePicture(one.files, names=part.names)) for one in part.find()]
+            stacks, lacking = part.find_all()
+            found.lacking += [lacking] if lacking else []
+            return [(one.name, FilePicture(one.files, names=part.names)) for one in stacks]
         if part.is_file():
             return [(part.stem, FilePicture((str(part),)))]
-        return [(one.name, one.picture) for one in _singles(part, notes) if isinstance(one.picture, FilePicture)]
+        return [(one.name, one.picture) for one in _singles(part, found.notes) if isinstance(one.picture, FilePicture)]
 
     def is_one(self, name: str) -> bool:
         """Whether it is one image by what was written, so that names tell nothing."""
@@ -522,10 +528,10 @@ def _sides_of_patterns(path: Path | None, a: str, b: str) -> tuple[_Side, _Side,
 
 def _pairs_of_patterns(path: Path | None, a: str, b: str) -> Collection:
     first, second, both = _sides_of_patterns(path, a, b)
-    notes: list[str] = []
-    splits: dict[str, list[Record]] = {}
+    collection = Collection()
+    splits, notes = collection.splits, collection.notes
     for name in both:
-        sides = first.images(name, notes), second.images(name, notes)
+        sides = first.images(name, collection), second.images(name, collection)
         if first.is_one(name) and second.is_one(name):
             (one, source), (other, target) = sides[0][0], sides[1][0]
             splits[name] = [Record(_shared_name(one, other), source, target)]
@@ -540,17 +546,18 @@ def _pairs_of_patterns(path: Path | None, a: str, b: str) -> Collection:
             )
         splits[name] = [Record(called, sides[0][i][1], sides[1][j][1]) for i, j, called in paired.pairs]
         notes += paired.notes(*places)
-    return Collection(splits, merged(notes))
+    notes[:] = merged(notes)
+    return collection
 
 
 def _domains_of_patterns(path: Path | None, a: str, b: str) -> Collection:
     first, second, both = _sides_of_patterns(path, a, b)
-    notes: list[str] = []
-    domains = {}
+    collection = Collection()
     for name in both:
-        sides = [[Single(called, picture) for called, picture in side.images(name, notes)] for side in (first, second)]
-        domains[name] = sides[0], sides[1]
-    return Collection(notes=merged(notes), domains=domains)
+        sides = [[Single(called, picture) for called, picture in side.images(name, collection)] for side in (first, second)]
+        collection.domains[name] = sides[0], sides[1]
+    collection.notes[:] = merged(collection.notes)
+    return collection
 
 
 def _shared_name(a: str, b: str) -> str:

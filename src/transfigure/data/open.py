@@ -222,6 +222,8 @@ def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bo
     fractions = section.val_fraction, section.test_fraction, section.split_seed
     with without_collecting():
         collection = open_collection(section.kind, section.path, **section.options)
+        if collection.lacking and section.on_error != "skip":  # else they are left out as what cannot be read
+            raise UserError(f"{collection.lacking[0]}; --data.on_error skip leaves such images out")
         if section.mask is not None:
             with_masks(collection, section.path, section.mask, section.unpaired)
         by_page(collection, PageReading(section.pages, section.depth_neighbours), section.direction == "AtoB", finder(section.group))

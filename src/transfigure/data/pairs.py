@@ -293,11 +293,13 @@ class Collection:
         splits: records by ``train``, ``val`` and ``test``, or all of them under ``all`` when the data is not divided.
         notes: what a person should know about how the pairs were found: files without a partner, folders not used.
         domains: the pictures of A and of B by the same names, where there are no pairs.
+        lacking: a sentence for each side on which images lack files that a pattern names.
     """
 
     splits: dict[str, list[Record]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     domains: dict[str, tuple[list[Single], list[Single]]] = field(default_factory=dict)
+    lacking: list[str] = field(default_factory=list)
 
     @property
     def unpaired(self) -> bool:
