@@ -308,9 +308,9 @@ def _train(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> N
     assert str(out / "report.html") in said
     _trained(out)
     typed = Recipe.load(words[0], {"data.kind": world or "auto", **_overrides(words), **small})
-    found_out = {"data.kind", "data.path", "data.size", "data.a", "data.b", "data.source_classes", "data.target_classes"} | (
-        {"training.precision"} if typed.training.precision == "auto" else set()
-    )
+    found_out = {"data.kind", "data.path", "data.size", "data.a", "data.b", "data.mask", "data.source_classes", "data.target_classes"}
+    found_out |= {f"data.{side}_range" for side in ("source", "target") if f"--data.{side}_percentiles" in words}
+    found_out |= {"training.precision"} if typed.training.precision == "auto" else set()
     differing = Recipe.load(out / "recipe.yaml").differences(typed).keys() - found_out
     assert differing == set(), "the run's recipe is what was typed"
 
