@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from .encoding import Encoding, LinearValues
+from .lab import Chroma, Lightness
 from .label_classes import LabelClass, read_classes
 from .label_maps import LabelMaps
 from .value_range import Range
@@ -13,7 +14,7 @@ from .value_range import Range
 if TYPE_CHECKING:
     from ..recipe import Data
 
-ENCODINGS = ("values", "labels")
+ENCODINGS = ("values", "labels", "L", "ab")
 """By the names that recipes and models use."""
 Side = Literal["source", "target"]
 SIDES: tuple[Side, Side] = ("source", "target")
@@ -51,6 +52,8 @@ def make_encoding(
     """
     if kind == "labels":
         return LabelMaps(tuple(classes), dtype)
+    if kind in ("L", "ab"):
+        return (Lightness if kind == "L" else Chroma)(dtype, value_range)
     return LinearValues(channels, dtype, value_range, names, of_dtype_only)
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from ..errors import UserError
 from ..registry import register
@@ -243,6 +243,38 @@ def with_masks(collection: Collection, path: str | Path | None, mask: str, unpai
     collection.notes[:] = merged(collection.notes)
 
 
+@register("dataset", "photos")
+def photos(path: Path | None, half: Literal["left", "right"] | None = None) -> Collection:
+    """Any photos, each of which is both sides of a pair: for what is learnt from a part of a picture, as colour from lightness.
+
+    In one folder, or in train, val and test sub-folders.
+
+    Args:
+        path: the folder.
+        half: only this half of each image, of side-by-side pairs one of whose halves is the photo.
+
+    Raises:
+        UserError: the folder is missing or holds no images.
+    """
+    folder = _existing_folder(path, "photos")
+    notes: list[str] = []
+    splits: dict[str, list[Record]] = {}
+    for name, part in (_split_folders(folder) or {"all": folder}).items():
+        found = _images_in(part, notes)
+        records = [Record(name, picture := FilePicture((file,), half), picture) for file, name in zip(found.places, _names_of(found))]
+        splits |= {name: records} if records else {}
+    if not splits:
+        raise UserError(f"{notes[-1]}: data kind 'photos' needs a folder with images")
+    return Collection(splits, merged(notes))
+
+
+def _names_of(found: Found) -> list[str]:
+    """Names without their suffixes where these tell nothing apart."""
+    stems = [os.path.splitext(name)[0] for name in found.names]  # noqa: PTH122 - with_suffix would refuse some names
+    times = Counter(stems)
+    return [name if times[stem] > 1 else stem for name, stem in zip(found.names, stems)]
+
+
 def recognise(path: Path) -> str:
     """Which kind of data set a folder or a file is, without decoding an image.
 
@@ -375,7 +407,7 @@ def folders_read(kind: str, path: Path | None, a: str = "A", b: str = "B") -> li
     if kind in ("two_folders", "unpaired"):
         words = _words_for(path, a, b)
         return [folder for word in words for folder in _side_folders(path, word).values()]
-    if kind == "side_by_side" and path is not None:
+    if kind in ("side_by_side", "photos") and path is not None:
         return list(_split_folders(path).values()) or [path]
     return [path] if path is not None and path.is_dir() and kind not in ("manifest", "auto") else []
 

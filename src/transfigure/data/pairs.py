@@ -255,7 +255,8 @@ class Record:
             whole, facts = a._whole(alpha)
             halves = images.split_halves(whole, a.paths[0])
             return (halves[a.half == "right"], halves[b.half == "right"]), (facts, facts)
-        (first, of_a), (second, of_b) = examined(a, alpha), examined(b, alpha)
+        (first, of_a) = examined(a, alpha)
+        (second, of_b) = (first, of_a) if a == b else examined(b, alpha)
         return (first, second), (of_a, of_b)
 
 

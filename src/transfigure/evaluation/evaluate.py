@@ -218,6 +218,8 @@ def kind_of(domain: Domain, section: Data) -> ChannelKind:
     Names in the data section go before those of the model.
     """
     names = resolve_names("target", section.target_channel_names, domain.names, domain.channels)
+    if domain.encoding == "ab":  # with the source's lightness it is a photo
+        return ChannelKind(3, domain.dtype)
     return ChannelKind(domain.channels, domain.dtype, names) if domain.encoding == "values" else ChannelKind(1)
 
 

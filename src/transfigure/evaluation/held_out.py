@@ -305,7 +305,9 @@ def _conversions(dataset: PairDataset) -> list[str]:
     """What is done to pictures that do not have the model's channels, according to their headers."""
     notes = []
     sides = [[record.a for record in dataset.records], [record.b for record in dataset.records]]
-    for side, pictures, channels in zip(("source", "target"), sides, dataset.channels):
+    for side, pictures, channels, encoding in zip(SIDES, sides, dataset.channels, dataset.encodings):
+        if not encoding.is_linear:
+            continue
         have = channels_of(pictures)
         if are_mixed(have.values()) and channels == 3:
             notes += grey_among_colour(have, f"{side} pictures")

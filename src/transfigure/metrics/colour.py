@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..bounds import PositiveInt
+from ..data.lab import CHROMA_REACH, PRIMARIES, WHITE
 from ..errors import UserError
 from ..features.extractors import in_colour
 from ..registry import register
@@ -20,14 +21,7 @@ from .direction import Better
 from .interval import jackknife_interval
 from .metric import TARGET_ITSELF, AccumulatedMetric, Interval, MetricContext
 
-_PRIMARIES = torch.tensor([[0.64, 0.33], [0.30, 0.60], [0.15, 0.06]], dtype=torch.float64)
-"""x and y of red, green and blue (IEC 61966-2-1, table 1)."""
-
-_WHITE = torch.tensor([0.95047, 1.0, 1.08883], dtype=torch.float64)
-"""X, Y and Z of D65 for the 2 degree observer (CIE 15)."""
-
-_CHROMA_REACH = 110.0
-"""sRGB's own colours reach from -86 to 98 in a and from -108 to 94 in b."""
+_PRIMARIES, _WHITE = torch.tensor(PRIMARIES, dtype=torch.float64), torch.tensor(WHITE, dtype=torch.float64)
 
 
 def _linear_to_xyz() -> Tensor:
@@ -102,7 +96,7 @@ class LabHistogram(AccumulatedMetric):
         if bins < 1:
             raise UserError(f"bins is {bins}: a histogram needs at least 1")
         self._width = 100 / bins
-        chroma = 2 * math.ceil(_CHROMA_REACH / (2 * self._width) - 0.5) + 1
+        chroma = 2 * math.ceil(CHROMA_REACH / (2 * self._width) - 0.5) + 1
         self._bins = [bins, chroma, chroma]
         self._coloured = False
 

@@ -57,7 +57,7 @@ class Domain:
         channels: number of channels that the generator sees or makes.
         dtype: ``uint8``, ``int16``, ``float32``, ...: the type of the files it was trained on, and what is written.
         value_range: the values that are -1 and 1 inside; None is the type's full range.
-        names: what the channels are called; empty if they have no names, and of label maps, whose classes have them.
+        names: what the channels are called; empty if they have no names of their own.
         encoding: what the numbers of files mean, see :mod:`.data.encoding`.
         classes: of label maps.
         no_data: the value that means "nothing here": of sources the one that the training was told, of targets the one that most of them
@@ -82,7 +82,7 @@ class Domain:
             value_range: the values that are -1 and 1 inside; None is the type's full range.
         """
         classes = encoding.classes if isinstance(encoding, LabelMaps) else ()
-        return cls(encoding.channels, dtype, value_range, () if classes else encoding.names, encoding.name, classes)
+        return cls(encoding.channels, dtype, value_range, encoding.names if encoding.name == "values" else (), encoding.name, classes)
 
     @property
     def file_names(self) -> tuple[str, ...]:
@@ -94,10 +94,10 @@ class Domain:
         return make_encoding(self.encoding, self.channels, self.dtype, self.value_range, self.names, self.classes, of_dtype_only=True)
 
     def describe(self) -> str:
-        """``3 x uint8``, with the names of channels that have some; ``12 classes`` of label maps."""
+        """``3 x uint8``, with the names of channels that have some; ``12 classes`` of label maps; ``L of uint8 photos``."""
         names = f" ({brief_names(self.file_names)})" if self.file_names else ""
         kinds = {"values": f"{self.channels} x {self.dtype}{names}", "labels": f"{self.channels} classes"}
-        return kinds.get(self.encoding, f"{self.encoding} of {self.dtype}")
+        return kinds.get(self.encoding, f"{self.encoding} of {self.dtype} photos")
 
     @property
     def file_channels(self) -> int:

@@ -128,13 +128,15 @@ class Data(Named):
     target_channel_names: list[str] | None = key(
         None, "the same for targets; [red, green, blue] says of three channels that they are the colours of a photo."
     )
-    source_encoding: Literal["values", "labels"] = key(
+    source_encoding: Literal["values", "labels", "L"] = key(
         "values",
-        "what the numbers of source files mean to the networks: ``values`` on a line from black to white, or ``labels``, of which each "
-        "class is a channel (palette images, numbers of classes, or colours).",
+        "what the numbers of source files mean to the networks: ``values`` on a line from black to white; ``labels``, of which each "
+        "class is a channel (palette images, numbers of classes, or colours); or ``L``, the lightness of photos.",
     )
-    target_encoding: Literal["values", "labels"] = key(
-        "values", "the same for targets; generated labels are written as exactly such files."
+    target_encoding: Literal["values", "labels", "L", "ab"] = key(
+        "values",
+        "the same for targets; generated ``labels`` are written as exactly such files, and ``ab``, the colour of photos (CIE Lab), with "
+        "the lightness of the source.",
     )
     source_classes: str | list[Any] | None = key(
         None,
@@ -222,6 +224,9 @@ class Data(Named):
             raise refusal((), message, "together")
         if self.val_fraction + self.test_fraction >= 1:
             message = "data.val_fraction and data.test_fraction leave nothing to train on: their sum must stay below 1"
+            raise refusal((), message, "together")
+        if self.target_encoding == "ab" and self.source_encoding != "L":
+            message = "data.target_encoding ab is the colour that belongs to a lightness: set data.source_encoding L, too"
             raise refusal((), message, "together")
         for key, limits in {"source_range": self.source_range, "target_range": self.target_range}.items():
             if limits is not None and not limits[0] < limits[1]:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UserError
 from ..metrics.palettes import Palette
-from ..networks.model_file import Inference, Noise, describe_checkpoint
+from ..networks.model_file import Domain, Inference, Noise, describe_checkpoint
 from ..translation.folder import FileOptions
 from ..translation.translator import Translator
 
@@ -23,6 +25,13 @@ _MODES = 64
 """Seeds whose translators are kept ready."""
 _USUAL_SIZE = 256
 _MOST_CLASSES = 64
+
+
+def blank(source: Domain, height: int, width: int) -> NDArray[Any]:
+    """A picture of one value, as files of a model's sources hold it: black, or all of the first class."""
+    if source.encoding == "values":
+        return np.zeros((height, width, source.channels), np.dtype(source.dtype))
+    return source.to_encoding().decode(torch.full((source.channels, height, width), -1.0))
 
 
 @dataclass(frozen=True)
@@ -110,14 +119,14 @@ class ServedModel:
         """Do once what is done once, so that the first request need not wait for it."""
         height, width = self.size
         source = self.translator.config.source
-        self.translator.translate_array(np.zeros((height, width, source.channels), np.dtype(source.dtype)))
+        self.translator.translate_array(blank(source, height, width))
         self.about()
 
     @cached_property
     def is_noisy(self) -> bool:
         """Whether the seed changes its pictures."""
         how = replace(self.translator.inference, noise="dropout")
-        image = np.zeros((*self.size, self.translator.config.source.channels), np.dtype(self.translator.config.source.dtype))
+        image = blank(self.translator.config.source, *self.size)
         try:
             first, second = (self.translator.running(replace(how, seed=seed)).translate_array(image) for seed in (0, 1))
         except UserError:  # an exported file without noise

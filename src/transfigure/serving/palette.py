@@ -13,7 +13,7 @@ from ..data.open import find_records, resolve_data
 from ..data.pairs import Record, directed
 from ..errors import TransfigureError, UserError
 from ..evaluation.evaluate import PALETTE_IMAGES, stride
-from ..metrics.palettes import Palette, learn_palette, load_palette
+from ..metrics.palettes import Palette, learn_palette, load_palette, palette_of
 from ..networks.model_file import ModelConfig
 from ..progress import say
 from ..recipe import Data, drawn_worlds
@@ -44,6 +44,9 @@ def palette_for(config: ModelConfig, given: str | None = None) -> Palette | None
                 f"the palette {palette.name} knows its classes by number only, and cannot be drawn with: give its classes colours"
             )
         return palette
+    if given is None and config.source.classes:
+        own = palette_of(config.source.classes)
+        return None if own.colours is None else own
     data = (config.recipe or {}).get("data") or {}
     if given is None and data.get("kind") in drawn_worlds():
         name = _of_world(data)

@@ -97,7 +97,7 @@ class Previews:
     def _target(self, image: Tensor, pair: Pair) -> Array:
         """The same of a target, or of what was generated for it."""
         target = self._data.target
-        return target.shown(target.decode(image, self._data.source.decode(pair.source)))
+        return target.shown(target.decode(image, pair.source))
 
 
 def _called(name: str, source: Array, target: Array, names: tuple[Sequence[str], Sequence[str]]) -> str:

@@ -51,6 +51,7 @@ class Validation:
 
     def __init__(self, data: OpenedData, best_metric: str, device: torch.device, wanted: bool = True, norm: Norm = "batch") -> None:
         self._pairs, self._device, self._norm = data.val, device, norm
+        self._target = data.target
         self.possible = wanted and len(data.val) > 0
         self.lower_is_better = False
         self._metrics: dict[str, Metric] = {}
@@ -93,11 +94,13 @@ class Validation:
             scored += 1
             with inference(generator, self._norm, seed=0):
                 fake = generator(pair.source[None].to(self._device)).float().cpu()
-            context = MetricContext(mask=None if pair.mask is None else pair.mask[None])
+            target, context = pair.target[None], MetricContext(mask=None if pair.mask is None else pair.mask[None])
+            if self._target.needs_source:  # what is scored is the picture that is made with it
+                fake, target = (self._target.scored(self._target.decode(one[0], pair.source))[None] for one in (fake, target))
             for name, metric in self._metrics.items():
                 if name not in self._skipped:
                     with self._noting(name, quiet):
-                        metric.update(fake, pair.target[None], [pair.name], context)
+                        metric.update(fake, target, [pair.name], context)
         scores: dict[str, float] = {}
         for name, metric in self._metrics.items():
             scores[name] = math.nan

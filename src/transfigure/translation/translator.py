@@ -500,7 +500,7 @@ class Translator:
     def _mention(self, image: NDArray[Any], source: Domain) -> None:
         """Say, once for every kind, what is done to images that are not as the model was trained on."""
         have, notes = image.shape[2], []
-        if {have, source.channels} == {1, 3}:
+        if source.encoding == "values" and {have, source.channels} == {1, 3}:
             notes.append(
                 "grey images go to this colour model as three equal channels"
                 if have == 1

@@ -60,7 +60,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files whose pixels are read from now on, in this process."""
     seen: list[str] = []
     examine = images.examine
-    monkeypatch.setattr(images, "examine", lambda path, *how: (seen.append(Path(path).name), examine(path, *how))[1])
+    monkeypatch.setattr(images, "examine", lambda path, *how, **more: (seen.append(Path(path).name), examine(path, *how, **more))[1])
     return seen
 
 

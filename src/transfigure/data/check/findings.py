@@ -699,7 +699,8 @@ def _check_palettes(side: str, seen: Sequence[_Seen], bicubic: bool, bad: dict[i
     if indexed and bicubic:
         warnings.append(
             f"{len(indexed)} of {len(seen)} {side} pictures are palette images of few colours, such as {indexed[0].label}: bicubic "
-            f"resizing invents colours between them; if they are label maps, set --data.{side}_resize nearest"
+            f"resizing invents colours between them; if they are label maps, set --data.{side}_resize nearest, or "
+            f"--data.{side}_encoding labels"
         )
     for at, reason in differing_palettes([(one.label, one.file.palette) for one in indexed]).items():
         bad[indexed[at].at].append(reason)

@@ -118,17 +118,18 @@ def examine(translator: Translator, pairs: PairDataset, limit: int = PICTURES, q
     domain = translator.config.target
     powers: dict[str, list[Tensor]] = {"generated": [], "target": []}
     counts: dict[str, list[dict[str, Tensor]]] = {"generated": [], "target": []}
-    frequency = torch.empty(0)
+    frequency, coloured = torch.empty(0), domain.encoding == "ab" or (domain.encoding == "values" and domain.channels == 3)
     for pair, _ in track(read(chosen), len(chosen), "pictures", quiet=quiet):
-        fake = as_written(translator.translate_tensor(pair.source[None])[0], domain)
-        for side, image in (("generated", fake), ("target", pair.target)):
+        fake = as_written(translator.translate_tensor(pair.source[None])[0], domain, pair.source)
+        target = pair.target if domain.encoding == "values" else as_written(pair.target, domain, pair.source)
+        for side, image in (("generated", fake), ("target", target)):
             frequency, power = radial_spectrum(image[None])
             powers[side].append(power)
-            if domain.channels == 3:
+            if coloured:
                 counts[side].append(lab_histograms(image[None]))
     spectrum = {side: torch.stack(found).mean(0).tolist() for side, found in powers.items()}
     lab = None
-    if domain.channels == 3:
+    if coloured:
         lab = {
             channel: {"edges": edges.tolist(), **{side: _shares([each[channel] for each in found]) for side, found in counts.items()}}
             for channel, edges in lab_edges().items()

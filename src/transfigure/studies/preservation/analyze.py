@@ -176,6 +176,14 @@ def analyze(
     for one in (translator, other):
         if one is not None and one.is_exported:
             raise UserError(f"{one.origin} is an exported file, whose inside cannot be looked at: give the run or model it was made from")
+    config = translator.config
+    if odd := [
+        f"{side}s as {one.encoding}" for side, one in (("source", config.source), ("target", config.target)) if one.encoding != "values"
+    ]:
+        raise UserError(
+            f"this model has {' and '.join(odd)}, and an analysis compares the values of sources and outputs: score it with  "
+            "transfigure evaluate"
+        )
     found = held_out(translator, data, split, overrides or {}, quiet)
     if found.training is None:
         raise UserError(f"{found.section.path or 'the data'} has no training images: an analysis compares with both domains' own images")
@@ -285,7 +293,8 @@ def domains_of(dataset: PairDataset, limit: int, what: str = "read", quiet: bool
 def _outputs(translator: Translator, sources: Tensor, what: str, quiet: bool) -> Tensor:
     outputs: list[Tensor] = []
     for chunk in chunks(track(sources, len(sources), what, "image", quiet=quiet), 8, lambda source: source.shape):
-        outputs += [as_written(image, translator.config.target) for image in translator.translate_tensor(torch.stack(chunk))]
+        made = zip(translator.translate_tensor(torch.stack(chunk)), chunk)
+        outputs += [as_written(image, translator.config.target, source) for image, source in made]
     return torch.stack(outputs)
 
 
