@@ -180,7 +180,7 @@ class Data(Named):
     )
 
     def with_found(self, stored: Data) -> Data:
-        """The same with what a run found in its data, if it was asked for the same and this section does not say it."""
+        """The same with what a run knows of its data, where this section leaves it open: ranges that it found, and what pages are."""
         found = {
             where: getattr(stored, where)
             for what, where in _FOUND.items()
@@ -190,6 +190,8 @@ class Data(Named):
             classes = getattr(self, where := f"{side}_classes")
             if getattr(self, f"{side}_encoding") == "labels" and (classes is None or isinstance(classes, str)):
                 found[where] = getattr(stored, where)
+        if self.pages == "ask":
+            found["pages"] = stored.pages
         return self.replaced(**found) if found else self
 
     @field_validator("nodata", mode="before")
