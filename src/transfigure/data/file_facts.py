@@ -193,7 +193,7 @@ class PictureWatch:
         """Take in a picture ``[H, W, C]`` in its file's own type; one that comes again is passed over."""
         if label not in self._known:
             self._known.add(label)
-            self.values.look(array, no_data=facts.no_data)
+            self.values.look(array, no_data=facts.no_data, bits=facts.bits)
             self.files.look(label, facts, array.shape[2])
 
     def notes(self) -> list[str]:

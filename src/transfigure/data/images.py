@@ -772,7 +772,7 @@ def _encoded(pages: Sequence[Array], kind: str, path: Path, about: Metadata, axi
         or len(pages) > 1
         or (kind == "TIFF" and (array.dtype.name not in _PILLOW_TIFF or (channels > 1 and array.dtype != np.uint8)))
     ):
-        encoded = scientific.encode_tiff(pages, path, by_channel)
+        encoded = scientific.encode_tiff(pages, path, by_channel, about.description)
     else:
         stream = io.BytesIO()
         options = _SAVE[kind] | metadata.save_options(kind, about, software)

@@ -137,8 +137,10 @@ SCORES = "look dark, so that PSNR, SSIM and L1 come out far too good"
 """What comes of a range that is hardly used, where images are scored."""
 
 
-def suggested(dtype: str, low: float, high: float) -> Range:
-    """A range to name in a note: a camera's 10, 12 or 14 bits for deep integers, else the values that there are."""
+def suggested(dtype: str, low: float, high: float, bits: int = 0) -> Range:
+    """A range to name in a note: that of the bits that files say to use, a camera's 10, 12 or 14 for deep integers, else the values."""
+    if bits and 0 <= low <= high < 2**bits:
+        return 0.0, float(2**bits - 1)
     if dtype not in ("uint8", "int8") and "int" in dtype and 0 <= low < USED * high:
         return 0.0, float(2 ** max(1, int(high).bit_length()) - 1)
     return (min(low, 0.0) if low < USED * high else low), high
@@ -228,6 +230,7 @@ class _Values:
     values: int = 0
     below: int = 0
     above: int = 0
+    bits: set[int] = field(default_factory=set)
     present: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(256, bool))
 
 
@@ -275,15 +278,22 @@ class Watch:
         self.what, self.given, self.flag, self.effect, self.labels, self.meant = what, given, flag, effect, labels, meant
         self._seen: dict[str, _Values] = {}
 
-    def look(self, array: NDArray[Any], no_data: float | None = None) -> None:
-        """Take in one picture, ``[H, W, C]`` in its file's own type. No-data values do not count."""
-        self.take(array.dtype.name, measured(array, self._given(array.dtype.name), no_data))
+    def look(self, array: NDArray[Any], no_data: float | None = None, bits: int = 0) -> None:
+        """Take in one picture, ``[H, W, C]`` in its file's own type; ``bits`` as in :meth:`take`. No-data values do not count."""
+        self.take(array.dtype.name, measured(array, self._given(array.dtype.name), no_data), bits)
 
-    def take(self, name: str, values: Values) -> None:
-        """Take in what was :func:`measured` of a picture of this type, with the range that is given here."""
+    def take(self, name: str, values: Values, bits: int = 0) -> None:
+        """Take in what was :func:`measured` of a picture of this type, with the range that is given here.
+
+        Args:
+            name: the type.
+            values: what was measured.
+            bits: how many of each value its file says to use; 0 if it says nothing.
+        """
         if not values.data:
             return
         seen = self._seen.setdefault(name, _Values())
+        seen.bits.add(bits)
         seen.low, seen.high = min(seen.low, values.data_low), max(seen.high, values.data_high)
         seen.images += 1
         if self._given(name) is not None:
@@ -298,8 +308,13 @@ class Watch:
         return [
             note
             for name, seen in self._seen.items()
-            for note in _together(self.findings(name), self.flag, suggested(name, seen.low, seen.high))
+            for note in _together(self.findings(name), self.flag, suggested(name, seen.low, seen.high, self.bits(name)))
         ]
+
+    def bits(self, name: str) -> int:
+        """How many bits of each value all files of a type say to use, where they agree; else 0."""
+        found = self._seen[name].bits if name in self._seen else set()
+        return next(iter(found)) if len(found) == 1 else 0
 
     def extremes(self) -> dict[str, Range]:
         """The smallest and the largest value of each type that was seen."""
@@ -333,7 +348,11 @@ class Watch:
         if 0 < used < USED * (high - low) or (seen.low == seen.high and 0 < seen.high < USED * high):
             whole = f"the range {number(low)} to {number(high)}" if given is not None else number(high)
             dark = seen.low < low + USED * (high - low)
-            fact = f"the {depth} {self.what} use only the values {found} of {whole}"
+            bits = self.bits(name) if given is None else 0
+            said = (
+                f" (their files say that {bits} bits are used)" if bits and high == NATURAL_RANGE[name][1] and seen.high < 2**bits else ""
+            )
+            fact = f"the {depth} {self.what} use only the values {found} of {whole}{said}"
             yield Finding(name, fact, self.effect if dark else "have little contrast", self._classes(name, seen))
         elif given is None and name == "uint8" and (top := _labels_beside_255(seen.present)):
             yield Finding(
@@ -370,7 +389,8 @@ def notes_together(watches: Sequence[Watch], beside: Sequence[Watch] = ()) -> li
         elif watches[0].given is None and high - low >= USED * (natural[1] - natural[0]):
             notes += _together(findings, None, natural, ", and the others do not: save all with one range")
         else:
-            notes += _together(findings, flag, suggested(name, low, high))
+            bits = {watch.bits(name) for watch, one in zip(watches, ends) if name in one}
+            notes += _together(findings, flag, suggested(name, low, high, bits.pop() if len(bits) == 1 else 0))
     return notes
 
 

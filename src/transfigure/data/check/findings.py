@@ -289,7 +289,7 @@ def findings(
             if paired or picture.label not in known:  # the smaller domain comes round again
                 side.append(_Seen(index, picture, of_one))
                 if of_one.values is not None and not _is_label_map(picture):
-                    watch.take(type_name(of_one.dtype), of_one.values)
+                    watch.take(type_name(of_one.dtype), of_one.values, of_one.file.bits)
                     file.look(picture.label, of_one.file, of_one.shape[2])
                 known.add(picture.label)
         if not one.of_pixels:

@@ -161,9 +161,9 @@ class Metadata:
             kept["georeference"] = {code: tag for code, tag in kept["georeference"].items() if code != _NODATA}
         if self.icc and self.icc[16:20] != {1: b"GRAY", 3: b"RGB ", 4: b"RGB "}.get(channels):
             drop("the colour profile", f"it is not for images of {channels} channel{'s' * (channels > 1)}", "icc")
-        if self.pixel_size is not None and not same_grid:
-            drop("the size of a pixel", "the output has other rows and columns", "pixel_size")
-        elif kind in ("JPEG", "WEBP", "BMP", *_ARRAYS):
+        if self.pixel_size is not None and self.orientation > 4:  # rows became columns
+            kept["pixel_size"] = PixelSize(self.pixel_size.y, self.pixel_size.x, self.pixel_size.z)
+        if kind in ("JPEG", "WEBP", "BMP", *_ARRAYS):
             drop("the size of a pixel", f"a {kind} file has no place for it (tif and png have)", "pixel_size")
         if kind in ("BMP", *_ARRAYS):
             drop("the colour profile", f"a {kind} file has no place for it", "icc")
@@ -439,7 +439,7 @@ def into_png(png: bytes, metadata: Metadata, software: str) -> bytes:
 def into_tiff(tiff: bytes, metadata: Metadata, software: str) -> bytes:
     """A TIFF file with these among the tags of its first image: a new directory at its end takes the place of the first.
 
-    A file of more than 4 GB (BigTIFF) is left as it is.
+    A file of more than 4 GB (BigTIFF) is left as it is, with the description that it was written with.
     """
     if tiff[:4] != b"II*\0":
         return tiff

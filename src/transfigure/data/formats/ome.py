@@ -28,9 +28,10 @@ TYPES = {
 """OME's words for the types of numbers that it knows; it has none for floats of 16 bits."""
 _MICROMETRES = {
     **{"m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0},
-    **{"micrometer": 1.0, "micrometre": 1.0, "\\u00b5m": 1.0, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "\u212b": 1e-4},
+    **{"micrometer": 1.0, "micrometre": 1.0, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "\u212b": 1e-4},
     **{"in": 25400.0, "inch": 25400.0, "ft": 304800.0, "km": 1e9},
 }
+_ESCAPED_MU = re.compile(r"\\+u00b5", re.IGNORECASE)
 _IMAGEJ = re.compile(r"^(\w+)=(.*?)\s*$", re.MULTILINE)
 
 
@@ -178,7 +179,7 @@ def imagej_values(text: str) -> dict[str, str]:
 
 def _imagej_size(text: str, resolution: tuple[float, float] | None) -> PixelSize | None:
     values = imagej_values(text)
-    factor = _MICROMETRES.get(values.get("unit", "").strip())
+    factor = _MICROMETRES.get(_ESCAPED_MU.sub("µ", values.get("unit", "").strip()))
     if factor is None or resolution is None or not all(resolution):
         return None
     spacing = float(values["spacing"]) * factor if "spacing" in values else None

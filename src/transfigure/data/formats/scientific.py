@@ -362,7 +362,7 @@ def _plane(series: Any, number: int, count: int) -> NDArray[Any]:
     return values
 
 
-def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool) -> bytes:
+def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool, description: bytes = b"") -> bytes:
     """A TIFF that :func:`read_tiff` gives back exactly, compressed without loss.
 
     Args:
@@ -370,6 +370,7 @@ def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool) ->
         path: where it is going to be.
         by_channel: a page for each channel; else the image is grey or RGB. Nothing is left for tifffile to guess, which takes three or four
             layers for colours, and the last of several short sides for samples.
+        description: of a file of more than 4 GB, whose tags cannot be changed any more.
     """
     channels = images[0].shape[2]
     tifffile = _tifffile(f"writing {path}, a TIFF of {channels} channels of {images[0].dtype},")
@@ -377,9 +378,12 @@ def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool) ->
     flat = by_channel or channels == 1
     pages = [pixels[..., channel] for pixels in images for channel in range(channels)] if flat else [*images]
     colour = "minisblack" if flat else "rgb"
-    with tifffile.TiffWriter(stream, bigtiff=sum(pixels.nbytes for pixels in images) > _BIG) as tiff:
-        for page in pages:
-            tiff.write(np.ascontiguousarray(page), photometric=colour, compression="zlib", metadata=None, contiguous=False)
+    big = sum(pixels.nbytes for pixels in images) > _BIG
+    with tifffile.TiffWriter(stream, bigtiff=big) as tiff:
+        for number, page in enumerate(pages):
+            text = description if big and number == 0 else None
+            options = {"compression": "zlib", "metadata": None, "contiguous": False, "description": text or None}
+            tiff.write(np.ascontiguousarray(page), photometric=colour, **options)
     return stream.getvalue()
 
 
