@@ -46,6 +46,9 @@ def middle(array: np.ndarray) -> list[int]:
 def test_the_default_asks(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"brain0.tif holds 3 pages \(z-slices\): choose --data.pages channels .* images .* or depth"):
         open_data(section(volumes(tmp_path)), quiet=True)
+    with pytest.raises(UserError) as refusal:
+        find_records(section(tmp_path))
+    assert "\n" not in str(refusal.value), "one sentence for all files, before any is read"
 
 
 def test_channels(tmp_path: Path) -> None:

@@ -96,10 +96,23 @@ def test_a_run_is_evaluated_on_its_patterns_and_on_others(tmp_path: Path) -> Non
     assert evaluate(on(here, **absolute), metrics=["l1"], overrides=overrides, quiet=True).about.data.startswith(str(there))
 
 
+def test_the_slice_itself_is_what_copying_the_source_gives(tmp_path: Path) -> None:
+    """Not a mixture of it and its neighbours."""
+    for n in range(4):
+        pages = [values(5 * n + z, 1) for z in range(3)]
+        images.write_pages(tmp_path / f"A/{n}.tif", pages)
+        images.write_pages(tmp_path / f"B/{n}.tif", pages)
+    translator = tiny_translator(tiny_config(source=Domain(3, "uint16"), target=Domain(1, "uint16")))
+    section = {"kind": "two_folders", "path": str(tmp_path), "load_size": None, "crop_size": 16, "pages": "depth"}
+    object.__setattr__(translator.config, "recipe", {"data": {**section, "val_fraction": 0, "test_fraction": 0.5}})
+    found = evaluate(translator, metrics=["l1"], quiet=True)
+    assert found.rows[0].bounds["source copied"] == pytest.approx(0, abs=1e-6)
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = stacks(tmp_path)
     words = ["evaluate", "--generated", f"{here}/made", "--target", f"{here}/truth/{TARGET}", "--metrics", "l1,psnr"]
     assert main(words) == 0 and "NFH" in capsys.readouterr().out
     assert main([*words[:4], f"{here}/truth/{{name}}_{{DAPI,MAP2}}.png"]) == 2
-    assert "has no" in capsys.readouterr().err
+    assert "no file matches" in capsys.readouterr().err
     assert main(["statistics", f"{here}/truth/{TARGET}", "--features", "random", "--out", str(tmp_path / "s.npz")]) == 0

@@ -324,7 +324,7 @@ def test_a_picture_that_cannot_be_written_costs_no_numbers(
     target, source = write_images(tmp_path / "target", *names), write_images(tmp_path / "source", *names, channels=5)
     write = images.write
 
-    def poor(path: Path, array: Any) -> None:
+    def poor(path: Path, array: Any, *_: Any) -> None:
         if array.shape[2] == 5:
             raise Missing.extra("tifffile", "science", f"writing {path}")
         write(path, array)

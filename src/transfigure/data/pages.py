@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import Missing, UserError
@@ -69,6 +69,21 @@ def page_count(picture: FilePicture) -> int | None:
     return counts[0]
 
 
+def refuse_unsaid(pictures: Iterable[Picture | None], flag: str = "--alpha") -> None:
+    """Refuse pictures whose files have several pages, before any is read, where nobody has said what these are.
+
+    Args:
+        pictures: a few, such as the first of each side: all of a kind are mostly alike.
+        flag: of transparency, whose neighbour is that of pages.
+
+    Raises:
+        UserError: one has several, which it does not call channels.
+    """
+    for picture in pictures:
+        if isinstance(picture, FilePicture) and (page_count(picture) or 1) > 1:
+            replace(picture, pages="ask").examine("keep", flag)
+
+
 def by_page(collection: Collection, reading: PageReading, source_is_a: bool, group_of: GroupOf) -> None:
     """Make a record, or a picture of a domain, of each page of those in a data set, in place. Pages of one file stay in one split.
 
@@ -83,6 +98,10 @@ def by_page(collection: Collection, reading: PageReading, source_is_a: bool, gro
     """
     if not reading.are_pictures:
         use = reading.use
+        if use == "ask":
+            some = [record for records in collection.splits.values() for record in records[:1]]
+            single = [singles[0] for sides in collection.domains.values() for singles in sides if singles]
+            refuse_unsaid([*(side for record in some for side in (record.a, record.b)), *(one.picture for one in single)], "--data.alpha")
         for records in collection.splits.values():
             records[:] = [replace(record, a=_all(record.a, use), b=_all(record.b, use)) for record in records]
         for sides in collection.domains.values():

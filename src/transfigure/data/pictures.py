@@ -13,7 +13,7 @@ from .file_patterns import FilePattern
 from .files import home_path
 from .folder import find_images, is_place
 from .layouts import MANIFEST_SUFFIXES, listed_pictures
-from .pages import PageReading
+from .pages import PageReading, refuse_unsaid
 from .pairs import FilePicture
 
 
@@ -66,6 +66,8 @@ def page_by_page(found: FoundPictures, reading: PageReading, source: bool = Fals
     Raises:
         UserError: files that are stacked have different numbers of pages.
     """
+    if reading.use == "ask":
+        refuse_unsaid(found.pictures[:1])
     if not reading.are_pictures:
         return replace(found, pictures=[replace(picture, pages=reading.use) for picture in found.pictures])
     pages = [reading.pages(picture, source) for picture in found.pictures]

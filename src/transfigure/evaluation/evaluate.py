@@ -162,7 +162,7 @@ def evaluate(
             context = MetricContext(source, samples, labels, (generated_levels, target_levels), mask)
             generated.update(fake, target, batch_names, context, new)
             by_channel.update(fake, target, batch_names, context)
-            copied = match_channels(source, target.shape[1])
+            copied = match_channels(_own_slice(source, found.section), target.shape[1])
             if copied is not None:
                 bounds[SOURCE_COPIED].update(copied, target, batch_names, of_bound, new)
                 channel_bounds[SOURCE_COPIED].update(copied, target, batch_names, of_bound)
@@ -230,6 +230,14 @@ def first_times(found: HeldOut) -> Tensor:
         first = {label: index for index, label in reversed(list(enumerate(labels)))}
         times.append([first[label] == index for index, label in enumerate(labels)])
     return torch.tensor(times)
+
+
+def _own_slice(source: Tensor, section: Data) -> Tensor:
+    """Sources without the neighbours that come with slices of a volume: what copying them would give."""
+    if section.pages != "depth":
+        return source
+    each = source.shape[1] // (2 * section.depth_neighbours + 1)
+    return source[:, section.depth_neighbours * each :][:, :each]
 
 
 def _label_maps(found: HeldOut, photos: bool) -> Iterator[Any]:

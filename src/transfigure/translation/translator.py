@@ -29,7 +29,7 @@ from ..data.formats.metadata import Metadata, is_sealed, unsealed
 from ..data.label_maps import ColourWatch, LabelMaps
 from ..data.masks import Mask, black, data_of, filled, holds, no_data_for, of_class, with_no_data
 from ..data.ownership import check_outputs
-from ..data.pages import PageReading, page_count
+from ..data.pages import PageReading, page_count, refuse_unsaid
 from ..data.pairing import listed
 from ..data.pairs import FilePicture
 from ..data.pictures import as_one, find_pictures
@@ -854,6 +854,8 @@ class Translator:
         for note in [] if quiet or self.quiet else found.notes:
             say(f"note: {note}")
         refuse_single_files(self.config, found.pictures, found.place)
+        if self._page_reading(options).use == "ask":
+            refuse_unsaid(found.pictures[:1])
         outputs = plan_outputs(found, output, format or self._format_for(found.pictures, options, quiet), self.check_output)
         self._check_pages(outputs, options)
         check_outputs(outputs, options.overwrite, below=output)
