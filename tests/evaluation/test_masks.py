@@ -46,7 +46,7 @@ def test_scores_are_those_of_the_part_that_counts(folders: tuple[Path, Path, Pat
         wanted = scores if metric != "ssim" else [scores[0], result.scores["ssim"][1]]  # in the small one a window of 3 fits, of 5 high
         assert result.scores[metric] == pytest.approx(wanted, rel=1e-4), metric
     assert {row.metric: row.skipped for row in result.rows if row.skipped} == dict.fromkeys(
-        ["ms_ssim", "random_kid"], "it scores whole pictures, and here a mask says what counts"
+        ["ms_ssim", "random_kid"], "it scores whole pictures, and not everything counts in these"
     )
     assert result.about.notes[0] == "1 image has nothing that counts and no score: c"
     assert result.about.counted == pytest.approx((24 * 32 + 5 * 4) / 2 / (40 * 48))
@@ -97,3 +97,61 @@ def test_a_deep_container_is_scored_on_the_range_that_is_used(tmp_path: Path, dt
         assert "give the value range" in str(refused)
     else:
         assert any("--value_range 0 4095" in note for note in loose.about.notes), "without a range there is a note"
+
+
+@pytest.mark.parametrize("value", [-9999.0, np.nan])
+def test_folders_with_no_data_are_scored_where_both_hold_some(tmp_path: Path, value: float) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    rng = np.random.default_rng(0)
+    pictures = {name: rng.random((24, 24), np.float32) for name in ("generated", "target")}
+    for name, empty in (("generated", slice(0, 4)), ("target", slice(20, 24))):
+        (tmp_path / name).mkdir()
+        holed = pictures[name].copy()
+        holed[empty] = value
+        tifffile.imwrite(tmp_path / name / "a.tif", holed, extratags=[(42113, "s", 0, f"{value:g}", True)])
+    result = evaluate_folders(tmp_path / "generated", tmp_path / "target", metrics=["l1"], quiet=True, out=tmp_path / "out")
+    wanted = np.abs(pictures["generated"] - pictures["target"])[4:20].mean()
+    assert result.scores["l1"] == pytest.approx([wanted], abs=1e-6)
+    assert (result.about.mask, result.about.counted) == ("where there is data", pytest.approx(16 / 24))
+    shown = images.read(tmp_path / "out" / "panels" / "00_generated.tif")
+    assert np.allclose(shown[4:20], pictures["generated"][4:20, :, None]) and len(np.unique(shown[:4])) == 2, "stripes where nothing counts"
+    untagged = [tmp_path / "plain" / side for side in ("generated", "target")]
+    for folder in untagged:
+        folder.mkdir(parents=True)
+        holed = pictures[folder.name].copy()
+        holed[:4] = value
+        tifffile.imwrite(folder / "a.tif", holed)
+    told = evaluate_folders(*untagged, metrics=["l1"], quiet=True, no_data="nan" if np.isnan(value) else value)
+    assert told.scores["l1"] == pytest.approx([np.abs(pictures["generated"] - pictures["target"])[4:].mean()], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_model_is_scored_inside_its_masks(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        source = rng.random((32, 32), np.float32)
+        target, mask = source * 0.5, np.zeros((32, 32, 1), np.uint8)
+        source[:6], target[28:], mask[:, 4:] = -9999, np.nan, 1
+        for side, array, tag in (("A", source, "-9999"), ("B", target, "nan")):
+            (tmp_path / "data" / side).mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(tmp_path / "data" / side / f"{number}.tif", array, extratags=[(42113, "s", 0, tag, True)])
+        images.write(tmp_path / "data" / "mask" / f"{number}.png", mask)
+    small = "--generator.width 2 --generator.depth 4 --discriminator.width 2 --discriminator.receptive_field 16 --training.epochs 1"
+    size = "--data.load_size null --data.crop_size 32 --data.mask mask --training.accelerator cpu --training.preview_count 1"
+    run = str(tmp_path / "run")
+    assert main(["train", "pix2pix", str(tmp_path / "data"), "--out", run, "--quiet", *small.split(), *size.split()]) == 0
+    assert main(["evaluate", run, "--quiet"]) == 0
+    stored = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
+    assert stored["mask"] == "mask" and stored["counted"] == pytest.approx(22 * 28 / 32**2)
+    assert {row["metric"] for row in stored["rows"] if not row["skipped"]} >= {"l1", "psnr", "ssim", "pearson", "detail"}
+    copied = next(row for row in stored["rows"] if row["metric"] == "pearson")["bounds"]["source copied"]
+    assert copied == pytest.approx(1, abs=1e-4), "where both hold data, a source is its target but for a factor"
+    assert len(np.unique(images.read(next((tmp_path / "run" / "samples").glob("0*/0.tif")))[:6])) == 2
+    assert main(["translate", run, str(tmp_path / "data" / "A"), str(tmp_path / "out"), "--quiet"]) == 0
+    made = tifffile.imread(tmp_path / "out" / "0.tif")
+    assert (made[:6] == -9999).all() and made[6:].min() >= 0
+    config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert config["target"]["no_data"] == "nan" and config["source"]["no_data"] is None
+    assert main(["preview", run, "--out", str(tmp_path / "page.html"), "--quiet"]) == 0
+    assert "targets have stripes where nothing does" in (tmp_path / "page.html").read_text(encoding="utf-8")

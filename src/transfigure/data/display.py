@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ Between = Limits | tuple[Limits, ...] | None
 Picture8 = NDArray[np.uint8]
 GAP = 2
 """Pixels of white between the pictures of a strip."""
+STRIPE = 4
+"""Pixels of a stripe where nothing counts."""
 MOST = 7
 """Channels of a composite: more colours than that cannot be told apart."""
 COLOURS = {
@@ -39,6 +41,23 @@ COLOURS = {
 }
 """Of a composite's channels, in their order; two channels are green and magenta, which add up to white."""
 _COUNTED = re.compile(r"(?:z *)?([+-]?\d+)?", re.IGNORECASE)
+
+
+def hatched(array: NDArray[Any], counts: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """A generated picture with stripes where nothing counts: what is made there means nothing.
+
+    Args:
+        array: ``[H, W, C]`` of any type.
+        counts: ``[H, W]``, True counts; None if everything does.
+    """
+    if counts is None:
+        return array
+    inside = array[counts] if counts.any() else array.reshape(-1, array.shape[2])
+    low, high = inside.min().astype(np.float64), inside.max().astype(np.float64)
+    rows, columns = np.indices(counts.shape)
+    stripes = np.where((rows + columns) // STRIPE % 2, low, low + (high - low) / 4).astype(array.dtype)
+    found: NDArray[Any] = np.where(counts[..., None], array, stripes[..., None])
+    return found
 
 
 def are_slices(names: Sequence[str]) -> bool:

@@ -113,10 +113,14 @@ class FactsWatch:
     Args:
         what: what the pictures are called in a note.
         expected: what the model that they are for calls their channels; empty if it has no names for them.
+
+    Attributes:
+        of_no_data: what becomes of no-data, in a note.
     """
 
     def __init__(self, what: str, expected: tuple[str, ...] = ()) -> None:
         self.what, self.expected, self.count = what, expected, 0
+        self.of_no_data = "there is black in its place, and it counts in no loss and no score"
         self._named: dict[tuple[str, ...], list[str]] = {}
         self._pages: dict[str, list[str]] = {}
         self._no_data: list[tuple[str, FileFacts]] = []
@@ -172,7 +176,7 @@ class FactsWatch:
             value = "NaN" if math.isnan(facts.no_data) else number(facts.no_data)
             notes.append(
                 f"{value} means no data in {len(self._no_data)} of {self.count} {self.what}, such as {label} ({share(marked)} of their "
-                "values are that): there is black in its place, and it counts in no loss and no score"
+                f"values are that): {self.of_no_data}"
             )
         return notes
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..data.batch import chunks, stacked_masks
 from ..data.channels import ChannelKind, resolve_names
 from ..data.dataset import PairDataset
+from ..data.display import hatched
 from ..data.label_maps import LabelMaps
 from ..data.open import place_of, refuse_inside
 from ..data.pixels import Array, match_channels
@@ -38,7 +39,7 @@ from .held_out import HeldOut, held_out, read
 from .result import Evaluation, prepare_place, save_panels, spread
 from .schema import MEAN_TARGET, SIDES, SOURCE_COPIED, ChannelScores, Facts, Row
 
-Pictures = tuple[Tensor, Tensor, Tensor]
+Pictures = tuple[Tensor, Tensor, Tensor, Tensor | None]
 OF_CLASSES = "the targets are label maps, whose numbers and colours are names of classes: see the FCN-score"
 NO_PAIRS = "it compares with the target of each source, and in unpaired data no target belongs to a source"
 BATCH, LARGE = 8, 3 * 512 * 512
@@ -170,7 +171,9 @@ def evaluate(
                 bounds[MEAN_TARGET].update(means, target, batch_names, of_bound, new)
                 channel_bounds[MEAN_TARGET].update(means, target, batch_names, of_bound)
             names += batch_names
-            examples |= {pair.name: (pair.source, outputs[at], pair.target) for at, pair in enumerate(pairs) if pair.name in chosen}
+            examples |= {
+                pair.name: (pair.source, outputs[at], pair.target, pair.mask) for at, pair in enumerate(pairs) if pair.name in chosen
+            }
         that_count.say_in(about)
         about.notes += found.pairs.notes()
         for note in [] if quiet else about.notes:
@@ -308,8 +311,10 @@ def _pictures_of(examples: dict[str, Pictures], pairs: PairDataset, translator: 
             images = examples[name]
         else:
             pair = pairs[position[name]]
-            images = pair.source, translator.translate_tensor(pair.source[None])[0], pair.target
-        sides = zip(SIDES, images, (source, target, target))
-        return {side: encoding.shown(encoding.decode(picture, images[0])) for side, picture, encoding in sides}
+            images = pair.source, translator.translate_tensor(pair.source[None])[0], pair.target, pair.mask
+        sides = zip(SIDES, images[:3], (source, target, target))
+        found = {side: encoding.shown(encoding.decode(picture, images[0])) for side, picture, encoding in sides}
+        mask = images[3]
+        return {**found, "generated": hatched(found["generated"], None if mask is None else mask[0].numpy())}
 
     return pictures_of

@@ -18,6 +18,7 @@ from ..data import images
 from ..data.batch import chunks
 from ..data.channels import ChannelKind
 from ..data.check.findings import SHOWN
+from ..data.display import hatched
 from ..data.file_facts import (
     FileFacts,
     NoData,
@@ -31,7 +32,7 @@ from ..data.file_facts import (
 from ..data.files import real_path
 from ..data.folder import merged
 from ..data.grey import are_mixed, grey_among_colour, header_channels
-from ..data.masks import Mask, both, check_size, read_mask, without_no_data
+from ..data.masks import Mask, both, check_size, data_of, read_mask, without_no_data
 from ..data.pages import PageReading
 from ..data.pairing import listed, match
 from ..data.pairs import FilePicture
@@ -326,7 +327,8 @@ def _pictures_of(files: Sequence[_Files], reading: FileReading) -> Callable[[str
     def pictures_of(name: str) -> dict[str, Array]:
         one = by_name[name]
         sides = {"source": one.source, "generated": one.generated, "target": one.target}
-        return {side: reading.array(picture) for side, picture in sides.items() if picture is not None}
+        found = {side: reading.array(picture) for side, picture in sides.items() if picture is not None}
+        return {**found, "generated": hatched(found["generated"], _counts_in(one, reading))}
 
     return pictures_of
 
@@ -387,12 +389,24 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
     if files.labels is not None:
         known = decoded.get(files.labels)
         labels = known if known is not None else reading.array(files.labels)
-    if files.mask is not None:
-        told = read_mask(files.mask.paths[0], reading.orientation, files.mask.pages)
-        check_size(told, files.mask.label, target.shape, files.target.label)
-        mask = both(mask, told)
+    mask = _told(files, reading, target, mask)
     black_and_white = limits(generated.dtype, value_range), limits(target.dtype, value_range)
     return _Pictures(files.name, to_tensor(generated, value_range, files.generated.label), image, copied, labels, black_and_white, mask)
+
+
+def _told(files: _Files, reading: FileReading, target: Array, data: Mask | None) -> Mask | None:
+    """What counts by the mask that is given, if one is, of what holds data."""
+    if files.mask is None:
+        return data
+    told = read_mask(files.mask.paths[0], reading.orientation, files.mask.pages)
+    check_size(told, files.mask.label, target.shape, files.target.label)
+    return both(data, told)
+
+
+def _counts_in(files: _Files, reading: FileReading) -> Mask | None:
+    """What counts in a pair that could be read before."""
+    (generated, of_generated), (target, of_target) = reading.examine(files.generated), reading.examine(files.target)
+    return _told(files, reading, target, both(data_of(target, of_target.no_data), data_of(generated, of_generated.no_data)))
 
 
 def _matched(found: Mapping[str, FoundPictures], photos: bool, quiet: bool) -> list[_Files]:

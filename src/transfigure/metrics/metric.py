@@ -47,7 +47,7 @@ class MetricContext:
 
 
 NO_CONTEXT = MetricContext()
-WHOLE_PICTURES = "it scores whole pictures, and here a mask says what counts"
+WHOLE_PICTURES = "it scores whole pictures, and not everything counts in these"
 
 
 class Metric(ABC):

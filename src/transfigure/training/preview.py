@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..data import images
 from ..data.batch import Pair
-from ..data.display import described, limits, parts, rows, shown, strip
+from ..data.display import described, hatched, limits, parts, rows, shown, strip
 from ..data.open import OpenedData
 from ..data.pixels import Array
 from ..errors import UserError
@@ -51,7 +51,7 @@ class Previews:
             seen: images seen so far, the name of the folder.
 
         Returns:
-            Generated images and targets, ``[N, C, H, W]`` in [-1, 1], on the CPU.
+            Generated images and targets, ``[N, C, H, W]`` in [-1, 1], on the CPU; equal where nothing counts.
         """
         if not self._pairs:
             return torch.empty(0), torch.empty(0)
@@ -64,7 +64,8 @@ class Previews:
             if not any((self._folder / "fixed").glob(f"{index}_target.*")):
                 images.write_kept(self._folder / "fixed" / f"{index}_source", self._source(pair), of_source)
                 images.write_kept(self._folder / "fixed" / f"{index}_target", self._target(pair.target, pair), of_target)
-            images.write_kept(self._folder / f"{seen:08d}" / str(index), self._target(fake, pair), of_target)
+            images.write_kept(self._folder / f"{seen:08d}" / str(index), self._generated(fake, pair), of_target)
+        fakes = [fake if pair.mask is None else torch.where(pair.mask, fake, pair.target) for fake, pair in zip(fakes, self._pairs)]
         return torch.stack(fakes), torch.stack([pair.target for pair in self._pairs])
 
     def strips(self, fakes: Tensor) -> list[tuple[str, NDArray[np.uint8]]]:
@@ -80,7 +81,7 @@ class Previews:
         found = []
         for pair, fake in zip(self._pairs, fakes):
             source = self._source(pair)
-            target, generated = (self._target(image, pair) for image in (pair.target, fake))
+            target, generated = self._target(pair.target, pair), self._generated(fake, pair)
             of_source, of_target = self._data.source.file_names, self._data.target.file_names
             between = limits(target, of_target)
             lines = [[shown(source, names=of_source), shown(generated, between, of_target), shown(target, between, of_target)]]
@@ -95,9 +96,13 @@ class Previews:
         return self._data.source.shown(self._data.source.decode(pair.source))
 
     def _target(self, image: Tensor, pair: Pair) -> Array:
-        """The same of a target, or of what was generated for it."""
+        """The same of a target."""
         target = self._data.target
         return target.shown(target.decode(image, pair.source))
+
+    def _generated(self, fake: Tensor, pair: Pair) -> Array:
+        """The same of what was generated for it, with stripes where nothing counts."""
+        return hatched(self._target(fake, pair), None if pair.mask is None else pair.mask[0].numpy())
 
 
 def _called(name: str, source: Array, target: Array, names: tuple[Sequence[str], Sequence[str]]) -> str:

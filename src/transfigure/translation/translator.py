@@ -775,7 +775,9 @@ class Translator:
         source = self.config.source
         encoding = source.to_encoding()
         self._colours = ColourWatch(encoding, "label maps") if isinstance(encoding, LabelMaps) else None
-        return PictureWatch(Watch("images", source.value_range, effect="look dark to the model", meant=source.dtype), source.file_names)
+        watch = PictureWatch(Watch("images", source.value_range, effect="look dark to the model", meant=source.dtype), source.file_names)
+        watch.files.of_no_data = "the model is given black in its place, and what it makes there is no data either"
+        return watch
 
     def _say_of(self, watch: PictureWatch) -> None:
         for note in (*watch.notes(), *([] if self._colours is None else self._colours.notes())):

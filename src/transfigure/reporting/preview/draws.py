@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ...data.batch import Pair
 from ...data.channels import titles
 from ...data.check.left_out import LeftOut
-from ...data.display import described, limits, look, parts, shown
+from ...data.display import described, hatched, limits, look, parts, shown
+from ...data.masks import is_no_data
 from ...data.open import OpenedData
 from ...data.pairs import Picture, describe
 from ...data.pixels import Array
 from ...data.transforms import Crop
-from ...data.value_range import NATURAL_RANGE, Range
+from ...data.value_range import NATURAL_RANGE, Range, with_data
 from ...progress import track
 from ...recipe import Data
 from ..charts import COLOURS, HUES
@@ -104,6 +106,7 @@ class PairDraws:
         source, target: its sides.
         share: of the source that a crop shows.
         mirrored: in how many of ``counted`` epochs the source is mirrored.
+        masked: whether not everything of it counts.
     """
 
     name: str
@@ -112,6 +115,7 @@ class PairDraws:
     share: float
     mirrored: int
     counted: int
+    masked: bool = False
 
     @property
     def sides(self) -> tuple[PairSide, PairSide]:
@@ -228,22 +232,36 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
                 whole[at].shape[:2],
                 prepared,
                 train.channels[at],
-                (float(whole[at].min()), float(whole[at].max())),
+                _extremes(whole[at], facts[at].no_data),
                 (min(float(one.min()) for one in seen), max(float(one.max()) for one in seen)),
                 described(whole[at].shape[2], names),
                 None if prepared == whole[at].shape[:2] else _colours(whole[at], resized),
                 framed(whole[at], places[:1] if lone else places, train.geometry.crop_size, prepared, facts[at].no_data, names),
                 [
-                    Draw(epoch + 1, _as_seen(tensor, names), place.flipped, label(picture, data.section))
-                    for epoch, (tensor, place, picture) in enumerate(zip(seen, places, pictures))
+                    Draw(epoch + 1, striped(_as_seen(tensor, names), pair, role), place.flipped, label(picture, data.section))
+                    for epoch, (tensor, place, picture, pair) in enumerate(zip(seen, places, pictures, tensors))
                 ],
-                None if evaluated is None else _as_seen(evaluated, names),
+                None if evaluated is None else striped(_as_seen(evaluated, names), plain, role),
                 parts(_bytes(seen[0] if evaluated is None else evaluated), names=names),
             )
         )
     mirrored = sum(train.crops(epoch, index, source.shape[:2], target.shape[:2])[0].flipped for epoch in range(counted))
     share = train.geometry.crop_size**2 / (source.shape[0] * source.shape[1])
-    return PairDraws(record.name, sides[0], sides[1], share, mirrored, counted)
+    return PairDraws(
+        record.name, sides[0], sides[1], share, mirrored, counted, plain.mask is not None or any(pair.mask is not None for pair in tensors)
+    )
+
+
+def striped(seen: NDArray[np.uint8], pair: Pair, role: Role) -> NDArray[np.uint8]:
+    """A target as it can be seen, with stripes where nothing counts; a source as it is."""
+    return hatched(seen, None if pair.mask is None or role == "source" else pair.mask[0].numpy())
+
+
+def _extremes(array: Array, no_data: float | None) -> tuple[float, float]:
+    """The smallest and the largest value that is data; of a picture without any, those of all."""
+    data = with_data(array, no_data)
+    data = data if data.size else np.nan_to_num(array)
+    return float(data.min()), float(data.max())
 
 
 def _colours(*pictures: Array) -> tuple[int, int] | None:
@@ -296,8 +314,13 @@ def framed(
     """
     step = max(1, max(array.shape[:2]) // (2 * WHOLE))
     thinned = array[::step, ::step]
-    plain = no_data is None or thinned.dtype == np.uint8
-    image = shown(thinned, limits(thinned if plain else np.where(thinned == no_data, np.nan, thinned.astype(np.float64)), names), names)
+    data = thinned
+    if no_data is not None and thinned.dtype != np.uint8:
+        data = np.where(is_no_data(thinned, no_data), np.nan, thinned.astype(np.float64))
+    between = limits(data, names)
+    if np.isnan(thinned).any():
+        thinned = np.where(np.isnan(thinned), _extremes(thinned, no_data)[0], thinned).astype(thinned.dtype)  # black
+    image = shown(thinned, between, names)
     picture = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)))
     picture.thumbnail((WHOLE, WHOLE), Image.Resampling.LANCZOS)
     if max(picture.size) < LEAST:

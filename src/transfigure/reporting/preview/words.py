@@ -90,6 +90,9 @@ def _values(found: Preview) -> str:
 def facts(found: Preview) -> Iterator[tuple[str, str]]:
     """What else decides what training sees, as name and value."""
     section = found.section
+    if any(pair.masked for pair in found.pairs):
+        by = f"the masks in {section.mask}" if section.mask else "a mask, or where source and target hold data"
+        yield "what counts", f"{by}; targets have stripes where nothing does"
     yield "data", f"{section.path or section.kind} ({section.kind})"
     yield "recipe", found.recipe
     train, val, test = found.counts
