@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input", metavar="INPUT", help="an image or a folder of images; '{name}_z{00..12}.png' for files that are one image; or a manifest"
     )
     parser.add_argument("output", metavar="OUTPUT", help="the image or the folder to write")
-    parser.add_argument("--format", choices=["png", "jpg", "webp", "tif", "bmp", "same"], help="of what is written (default: png)")
+    parser.add_argument(
+        "--format",
+        choices=["png", "jpg", "webp", "tif", "bmp", "npy", "npz", "same"],
+        help="of what is written (default: png, or tif where a png cannot hold it)",
+    )
     parser.add_argument("--half", choices=["left", "right", "none"], help="translate this half of side-by-side files; none: whole images")
     add_alpha(parser)
     add_pages(parser, " (default: as the model was trained)")
