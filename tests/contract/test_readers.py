@@ -149,6 +149,7 @@ ARGUMENTS = {
     ("evaluate", "target"): "evaluate folders as targets",
     ("evaluate", "source"): "evaluate folders as sources",
     ("evaluate", "labels"): "evaluate folders as labels",
+    ("evaluate", "mask"): "evaluate folders as labels",  # listed and paired as those are, and a JPEG is refused
     ("statistics", "folder"): "statistics",
     ("segmenter", "data"): "segmenter",
     ("analyze", "data"): "analyze",
@@ -159,6 +160,8 @@ WRITTEN = {"out", "output", "pictures", "dry_run"}
 """Names of arguments that are written."""
 NO_IMAGES = {
     ("compare", "runs"): "runs, or an ablation",
+    ("evaluate", "nodata"): "a value",
+    ("evaluate", "channel_names"): "names",
     ("import", "epoch"): "of a folder of the reference's checkpoints",
     ("import", "source"): "a network of the reference, or the folder of its training",
 }
