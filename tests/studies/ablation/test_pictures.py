@@ -210,7 +210,7 @@ def test_generated_pictures_are_those_of_the_files(tmp_path: Path) -> None:
     assert found != pytest.approx(radial_spectrum(raw)[1].tolist(), rel=1e-9)
 
 
-@pytest.mark.parametrize("domain", [Domain(1), Domain(4, "uint16")], ids=str)
+@pytest.mark.parametrize("domain", [Domain(1), Domain(4, "uint16"), Domain(3, names=("DAPI", "MAP2", "NFH"))], ids=str)
 def test_what_is_not_in_colour_has_a_spectrum_only(tmp_path: Path, domain: Domain) -> None:
     config = tiny_config(source=domain, target=domain, recipe=recipe_of(two_folders(tmp_path, 2, domain)))
     found = examine(tiny_translator(config), pairs_of(tiny_translator(config)), quiet=True)

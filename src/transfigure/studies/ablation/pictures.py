@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...data.channels import not_colour
 from ...data.dataset import PairDataset
 from ...data.files import write_json
 from ...errors import UserError
@@ -118,7 +119,8 @@ def examine(translator: Translator, pairs: PairDataset, limit: int = PICTURES, q
     domain = translator.config.target
     powers: dict[str, list[Tensor]] = {"generated": [], "target": []}
     counts: dict[str, list[dict[str, Tensor]]] = {"generated": [], "target": []}
-    frequency, coloured = torch.empty(0), domain.encoding == "ab" or (domain.encoding == "values" and domain.channels == 3)
+    photos = domain.encoding == "values" and domain.channels == 3 and not not_colour(3, domain.names, domain.dtype)
+    frequency, coloured = torch.empty(0), domain.encoding == "ab" or photos
     for pair, _ in track(read(chosen), len(chosen), "pictures", quiet=quiet):
         fake = as_written(translator.translate_tensor(pair.source[None])[0], domain, pair.source)
         target = pair.target if domain.encoding == "values" else as_written(pair.target, domain, pair.source)
