@@ -422,9 +422,9 @@ def test_each_picture_is_decoded_once(tmp_path: Path, monkeypatch: pytest.Monkey
     asked: list[Path] = []
     examine = images.examine
 
-    def counted(path: Path, *how: Any) -> Any:
+    def counted(path: Path, *how: Any, **more: Any) -> Any:
         asked.append(path)
-        return examine(path, *how)
+        return examine(path, *how, **more)
 
     monkeypatch.setattr(images, "examine", counted)
     evaluate(translator, quiet=True)

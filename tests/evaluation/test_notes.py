@@ -203,9 +203,3 @@ def test_c08_an_orientation_tag_on_one_side_is_noted(tmp_path: Path) -> None:
     assert note.startswith("1 pair of generated image and target has") and "6 (turned by 90 degrees clockwise) in" in note
     assert note.endswith("--ignore-orientation if not")
     assert not evaluate_folders(tmp_path / "made", tmp_path / "target", metrics=["l1"], orientation="ignore", quiet=True).about.notes
-
-
-def test_c22_an_unknown_mask_flag_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    target = camera(tmp_path / "target")
-    assert main(["evaluate", "--generated", str(target), "--target", str(target), "--mask", str(target)]) == 2
-    assert "--mask" in capsys.readouterr().err

@@ -23,7 +23,8 @@ ROW = Row("precision", "Precision", "", "higher", 0.5, 0.25, 0.75, 12, {"source 
 SKIPPED = Row("fid", "FID", "", "lower", None, None, None, 0, skipped="the weights are not here", of="fid")
 FACTS = Facts(
     "test", "facades", "middle 32 x 32", False, "last", "runs/a", {"noise": "dropout"}, "0 to 4095", {"fid.resize": "clean"}, 7, "m", 0.5
-)
+)  # fmt: skip
+FACTS.channel_names = {"target": ["DAPI", "MAP2"]}
 PANELS = [Panel("a", "best", 0.9, "panels/00_source.png", "panels/00_generated.png", "panels/00_target.png"), Panel("b", target="t.png")]
 
 
