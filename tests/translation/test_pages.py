@@ -60,6 +60,13 @@ def test_slices_come_with_their_neighbours(tmp_path: Path) -> None:
     assert (images.read(tmp_path / "flat_out.png") == translator.translate_array(np.stack([values[0]] * 3, axis=2))).all()
 
 
+def test_one_image_is_not_the_first_page_of_a_volume(tmp_path: Path) -> None:
+    """What a server reads."""
+    volume(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=r"a.tif has 4 pages, each an image of its own, and one is taken here"):
+        model(trained={"pages": "images"}).read_tensor(tmp_path / "a.tif")
+
+
 def test_channels_as_before(tmp_path: Path) -> None:
     """Runs of versions that knew of no pages have taken them for channels, and still do."""
     values = volume(tmp_path / "a.tif")

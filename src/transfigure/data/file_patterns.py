@@ -192,15 +192,19 @@ class FilePattern:
         members = self._members
         found: dict[str, list[str | None]] = {}
         # Those that say most come first: of {name}{,_mask}.png the file a_mask.png is a mask, and no image called a_mask.
-        for at in sorted(range(len(members)), key=lambda at: -members[at][1].literal):
+        order = sorted(range(len(members)), key=lambda at: -members[at][1].literal)
+        for index, at in enumerate(order):
             part, member = members[at]
-            known = {} if not self.has_name else {name: file for name in found if (file := listings.take(part.folder, member.fill(name)))}
-            if self.has_name:
-                known |= dict(listings.matching(part.folder, member.path))
-            elif (file := listings.take(part.folder, member.path)) is not None:
-                known[self.stem] = file
-            for name, file in known.items():
-                found.setdefault(name, [None] * len(members))[at] = file
+            if not self.has_name:
+                if (file := listings.take(part.folder, member.path)) is not None:
+                    found.setdefault(self.stem, [None] * len(members))[at] = file
+                continue
+            for name, file in list(listings.matching(part.folder, member.path)):
+                files = found.setdefault(name, [None] * len(members))
+                files[at] = file
+                for other in order[index + 1 :]:  # so that few files are left to be looked at by the other members
+                    if files[other] is None:
+                        files[other] = listings.take(members[other][0].folder, members[other][1].fill(name))
         return found
 
     def _nothing(self) -> str:

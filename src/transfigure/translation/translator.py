@@ -563,11 +563,15 @@ class Translator:
         """An image file as the generator sees it, ``[C, H, W]`` in [-1, 1].
 
         Raises:
-            UserError: it cannot be read, or does not fit the model.
+            UserError: it cannot be read, does not fit the model, or is a volume.
         """
         wanted = FileToTranslate(as_one([file]), file)
         with self._naming(wanted):
-            return self._prepared(self._read(wanted, options or FileOptions()), self._watch())
+            read = self._read(wanted, options or FileOptions())
+            if read.others:
+                pages = 1 + len(read.others)
+                raise UserError(f"{file} has {pages} pages, each an image of its own, and one is taken here: save it by itself")
+            return self._prepared(read, self._watch())
 
     def _read(self, file: FileToTranslate, options: FileOptions) -> ReadImage:
         with self._naming(file):
