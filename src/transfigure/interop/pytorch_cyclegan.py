@@ -437,7 +437,12 @@ def write_reference(generator: Generator, config: ModelConfig, file: str | Path,
     dropped = own is not None and own == theirs
     if own and not dropped and config.inference.noise == "dropout":
         notes.append("the reference drops out other layers than this model: it makes the same pictures only without dropout")
-    if config.source.value_range or config.target.value_range or {config.source.dtype, config.target.dtype} != {"uint8"}:
+    if {config.source.encoding, config.target.encoding} != {"values"}:
+        notes.append(
+            f"the reference knows values only: it needs the numbers that this model's encodings make of files ({config.source.encoding} "
+            f"and {config.target.encoding}), and gives such numbers"
+        )
+    elif config.source.value_range or config.target.value_range or {config.source.dtype, config.target.dtype} != {"uint8"}:
         notes.append("the reference knows 8-bit images only, 0 to 255: give it others scaled as this model takes them")
     found = RecognisedNetwork("generator", config.generator, {**options, "dropout": 0.5 if dropped else 0.0})
     names = {"unet": _unet_names, "resnet": _resnet_names}[config.generator](found)

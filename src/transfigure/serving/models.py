@@ -34,6 +34,11 @@ def blank(source: Domain, height: int, width: int) -> NDArray[Any]:
     return source.to_encoding().decode(torch.full((source.channels, height, width), -1.0))
 
 
+def channels_to_send(source: Domain) -> int:
+    """Of a picture that a client draws: label maps whose classes have colours may come in these, whatever their files hold."""
+    return 3 if source.classes and all(one.colour is not None for one in source.classes) else source.file_channels
+
+
 @dataclass(frozen=True)
 class PreparedImage:
     """A sent image, ready for the network.
@@ -142,8 +147,8 @@ class ServedModel:
                 word for word in (str((config.recipe or {}).get("name") or ""), describe_checkpoint(config.checkpoint)) if word
             ),
             "engine": self.translator.engine.describe(),
-            "source": asdict(config.source),
-            "target": asdict(config.target),
+            "source": {**asdict(config.source), "channels": channels_to_send(config.source)},
+            "target": {**asdict(config.target), "channels": config.target.file_channels},
             "size": list(self.size),
             "palette": None if self.palette is None else _drawable(self.palette),
             "noise": self.is_noisy,
