@@ -19,6 +19,7 @@ from ...data.batch import Pair
 from ...data.channels import titles
 from ...data.check.left_out import LeftOut
 from ...data.display import described, hatched, limits, look, parts, shown
+from ...data.encoding import Encoding
 from ...data.masks import is_no_data
 from ...data.open import OpenedData
 from ...data.pairs import Picture, describe
@@ -224,6 +225,9 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
         prepared = resized.shape[:2]
         names = _names(data, role)
         evaluated = None if lone else (plain.source, plain.target)[at]
+        encoding = (data.source, data.target)[at]
+        images = [_bytes(one, encoding, pair.source) for one, pair in zip(seen, tensors)]
+        unjittered = None if evaluated is None else _bytes(evaluated, encoding, plain.source)
         sides.append(
             PairSide(
                 role,
@@ -236,13 +240,15 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
                 (min(float(one.min()) for one in seen), max(float(one.max()) for one in seen)),
                 described(whole[at].shape[2], names),
                 None if prepared == whole[at].shape[:2] else _colours(whole[at], resized),
-                framed(whole[at], places[:1] if lone else places, train.geometry.crop_size, prepared, facts[at].no_data, names),
+                framed(
+                    encoding.shown(whole[at]), places[:1] if lone else places, train.geometry.crop_size, prepared, facts[at].no_data, names
+                ),
                 [
-                    Draw(epoch + 1, striped(_as_seen(tensor, names), pair, role), place.flipped, label(picture, data.section))
-                    for epoch, (tensor, place, picture, pair) in enumerate(zip(seen, places, pictures, tensors))
+                    Draw(epoch + 1, striped(shown(image, names=names), pair, role), place.flipped, label(picture, data.section))
+                    for epoch, (image, place, picture, pair) in enumerate(zip(images, places, pictures, tensors))
                 ],
-                None if evaluated is None else striped(_as_seen(evaluated, names), plain, role),
-                parts(_bytes(seen[0] if evaluated is None else evaluated), names=names),
+                None if unjittered is None else striped(shown(unjittered, names=names), plain, role),
+                parts(images[0] if unjittered is None else unjittered, names=names),
             )
         )
     mirrored = sum(train.crops(epoch, index, source.shape[:2], target.shape[:2])[0].flipped for epoch in range(counted))
@@ -281,12 +287,10 @@ def _names(data: OpenedData, role: Role) -> list[str]:
     return titles(encoding.channels, encoding.names)
 
 
-def _as_seen(tensor: Tensor, names: Sequence[str] = ()) -> NDArray[np.uint8]:
-    """What the networks get, ``[C, H, W]`` in [-1, 1], as it can be seen: -1 is black, and 1 is white."""
-    return shown(_bytes(tensor), names=names)
-
-
-def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
+def _bytes(tensor: Tensor, encoding: Encoding, source: Tensor) -> NDArray[np.uint8]:
+    """What the networks get, ``[C, H, W]`` in [-1, 1], in 8 bits: -1 is black, and 1 is white; of other encodings what they stand for."""
+    if not encoding.is_linear:
+        return shown(encoding.shown(encoding.decode(tensor, source)))
     values: NDArray[np.uint8] = ((tensor + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     return values
 

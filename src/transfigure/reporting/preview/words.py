@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from ...data.encodings import SIDES, kind_of_side
 from ...data.value_range import NATURAL_RANGE, USED, number
 from ...recipe import drawn_worlds
 from ...wording import counted
@@ -81,7 +82,19 @@ def _mirrored(found: Preview) -> str:
     return f"About half of the draws are mirrored left to right: {percent(share)} of those of the pairs below in {epochs}."
 
 
+_MEANINGS = {
+    "labels": "label maps: {channels} classes, each a channel that is 1 where a pixel is of it, and −1 elsewhere",
+    "L": "photos, whose lightness (CIE Lab) becomes −1 to 1",
+    "ab": "photos, whose colour (a and b of CIE Lab, −110 to 110) becomes −1 to 1",
+}
+
+
 def _values(found: Preview) -> str:
+    kinds = [kind_of_side(found.section, side) for side in SIDES]
+    if kinds != ["values", "values"]:
+        words = [f"{side}s are {'values' if kind == 'values' else _MEANINGS[kind]}" for side, kind in zip(SIDES, kinds)]
+        text = "; ".join(word.format(channels=channels) for word, channels in zip(words, found.channels))
+        return f"{text[0].upper()}{text[1:]}."
     source, target = (f"{number(low)} to {number(high)}" for low, high in found.ranges)
     which = f"The values {source} of the files" if source == target else f"The values {source} of sources and {target} of targets"
     return f"{which} become −1 to 1."
@@ -98,7 +111,7 @@ def facts(found: Preview) -> Iterator[tuple[str, str]]:
     train, val, test = found.counts
     yield "pairs", f"{train:,} to train on, {val:,} to validate, {test:,} to test"
     for role, dtype, channels, given, rule in zip(
-        ("source", "target"),
+        SIDES,
         found.dtypes,
         found.channels,
         (section.source_range, section.target_range),
@@ -108,6 +121,10 @@ def facts(found: Preview) -> Iterator[tuple[str, str]]:
         look = next((getattr(pair, role).look for pair in found.pairs), "")
         seen = f"shown: {look}" if look else "grey" if channels == 1 else "colour"
         ends = f"{number(low)} to {number(high)} ({'given' if given else 'of this type'}) become −1 to 1"
+        kind = kind_of_side(section, role)
+        if kind != "values":
+            yield f"{role}s", f"{dtype}, {_MEANINGS[kind].format(channels=channels)}; resized by {'nearest' if kind == 'labels' else rule}"
+            continue
         yield f"{role}s", f"{dtype}, {counted(channels, 'channel')} ({seen}); {ends}; resized by {rule}"
     yield "transparency", section.alpha
     yield "orientation tags", "applied" if section.orientation == "apply" else "ignored"
