@@ -135,6 +135,14 @@ def test_places_on_this_machine_are_not_shared(tmp_path: Path) -> None:
     assert translator.config.recipe["data"]["path"] == "/home/alice/patients/facades"  # our own copy knows it
 
 
+def test_of_patterns_the_last_names_are_left() -> None:
+    """Each of those that a semicolon joins: how files are named is worth knowing, where they lie is not."""
+    translator = tiny_translator()
+    translator.config = replace(translator.config, recipe={"data": {"a": "/home/ada/{name}_z{0..2}.png;/home/ada/masks/{name}.png"}})
+    shared = without_paths(translator.config).recipe
+    assert shared is not None and shared["data"]["a"] == "{name}_z{0..2}.png;{name}.png"
+
+
 def test_a_card_that_somebody_edited_goes_along(run: Path, tmp_path: Path) -> None:
     Translator.load(run).save_pretrained(tmp_path / "shared")
     card = tmp_path / "shared" / CARD

@@ -21,10 +21,12 @@ from PIL import Image
 
 from ..data import images
 from ..data.display import GAP, limits, shown, strip
+from ..data.file_patterns import JOINED
 from ..data.files import write_text
 from ..errors import Missing, UserError, printable
 from ..integrity import Damaged, read_header
 from ..networks.model_file import CARD, CONFIG, INVENTS, WEIGHTS, ModelConfig, card, describe_checkpoint, facts_table, what_it_does
+from ..recipe import BRACES
 from ..registry import plugin_files
 from ..stored import read_json, read_log
 from .hub import PANEL, PREFIX, base_of
@@ -227,6 +229,8 @@ def _relative(value: Any) -> Any:
 
 
 def _last(place: str) -> str:
+    if JOINED in place and BRACES.search(place):  # patterns of files that are one image
+        return JOINED.join(map(_last, place.split(JOINED)))
     return PureWindowsPath(place).name or place if re.search(r"[/\\]", place) else place
 
 
