@@ -138,7 +138,13 @@ def test_what_may_still_change_has_no_key(tmp_path: Path, monkeypatch: pytest.Mo
 
 def picture(seed: int, kind: str = "uint8", height: int = 5, width: int = 7, channels: int = 3) -> Array:
     rng = np.random.default_rng(seed)
-    return rng.random((height, width, channels), np.float32) if kind == "float32" else rng.integers(0, 256, (height, width, channels), kind)
+    if kind.startswith("float"):
+        return rng.random((height, width, channels), np.float32).astype(kind)
+    return (
+        rng.integers(0, 256, (height, width, channels), kind)
+        if kind.startswith("uint")
+        else rng.integers(-99, 99, (height, width, channels), kind)
+    )
 
 
 def name(number: int) -> bytes:
@@ -172,7 +178,13 @@ def there(store: PreparedStore, number: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("kinds", [("uint8", "uint8"), ("uint8", "float32"), ("uint16", "uint8"), ("float32", "uint16")])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        *(("uint8", "uint8"), ("uint8", "float32"), ("uint16", "uint8"), ("float32", "uint16")),
+        *(("int8", "int16"), ("uint32", "int32"), ("float16", "float64")),
+    ],
+)
 def test_a_pair_is_read_as_it_was_kept(folder: Path, kinds: tuple[str, str]) -> None:
     source, target = picture(1, kinds[0]), picture(2, kinds[1], 3, 11, 1)
     assert store_in(folder).put(name(1), source, target)

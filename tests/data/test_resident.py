@@ -35,10 +35,9 @@ def written(folder: Path, dtype: str, channels: tuple[int, int], count: int = 7)
     for number in range(count):
         sides = []
         for side, wide in zip("ab", channels):
-            path = folder / f"{number}_{side}.{'tif' if dtype == 'float32' else 'png'}"
-            values = (
-                rng.random((10, 11, wide)) if dtype == "float32" else rng.integers(0, np.iinfo(dtype).max, (10, 11, wide), endpoint=True)
-            )
+            path = folder / f"{number}_{side}.{'png' if dtype.startswith('uint') else 'tif'}"
+            ends = (0, 0) if dtype.startswith("float") else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+            values = rng.random((10, 11, wide)) if ends == (0, 0) else rng.integers(*ends, (10, 11, wide), endpoint=True)
             images.write(path, values.astype(dtype))
             sides.append(FilePicture((str(path),)))
         found.append(Record(str(number), *sides))
@@ -58,7 +57,10 @@ def epochs(batches: ResidentLoader | ReadAhead | Loader, count: int, size: int =
 
 @pytest.mark.parametrize(
     ("dtype", "given"),
-    [("uint8", None), ("uint8", (3, 200)), ("uint16", None), ("uint16", (100, 40_000)), ("float32", None), ("float32", (-1.0, 2.5))],
+    [
+        *(("uint8", None), ("uint8", (3, 200)), ("uint16", None), ("uint16", (100, 40_000)), ("float32", None), ("float32", (-1.0, 2.5))),
+        *(("int8", None), ("int16", None), ("int16", (-1024, 3071)), ("float16", None), ("float16", (0.0, 0.5))),
+    ],
 )
 def test_pairs_on_the_device_are_the_pairs(tmp_path: Path, dtype: str, given: tuple[float, float] | None) -> None:
     """Every type, with a range of its own or not, values above 32,767 among them; three epochs of jitter; bit for bit."""
@@ -69,6 +71,11 @@ def test_pairs_on_the_device_are_the_pairs(tmp_path: Path, dtype: str, given: tu
     found = list(epochs(ResidentLoader(data[1], 3, CPU), 3))
     assert len(found) == 9 and all(map(same, found, expected))
     assert {batch.source.dtype for batch in found} == {torch.float32}
+
+
+def test_types_that_are_converted_in_64_bits_are_left_to_the_other_loader(tmp_path: Path) -> None:
+    records = written(tmp_path, "int32", (1, 1))
+    assert bytes_of(dataset(records, "int32", channels=(1, 1))) is None
 
 
 def test_without_pairs_each_source_meets_the_same_other_target(tmp_path: Path) -> None:
