@@ -35,7 +35,7 @@ from .formats import metadata, npy, pnm, scientific
 from .formats.claims import check_bytes, check_memory
 from .formats.headers import Header, plain_header
 from .formats.metadata import Metadata
-from .formats.ome import Slices, of_description
+from .formats.ome import Slices, names_other_axes, of_description
 from .formats.scientific import ASKED, Pages
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 from .value_range import NATURAL_RANGE, TYPES
@@ -613,6 +613,7 @@ def _shown_whole(image: TiffImagePlugin.TiffImageFile) -> bool:
         and not large
         and tags.get(_COMPRESSION, 1) in _BY_PILLOW
         and not (tags.get(_SUBFILE, 0) & 1 and _SUB_IMAGES in tags)
+        and not names_other_axes(str(tags.get(_DESCRIPTION, "")))
     )
 
 

@@ -346,7 +346,7 @@ class Watch:
                 return
         used = min(seen.high, high) - max(seen.low, low)
         if 0 < used < USED * (high - low) or (seen.low == seen.high and 0 < seen.high < USED * high):
-            whole = f"the range {number(low)} to {number(high)}" if given is not None else number(high)
+            whole = number(high) if given is None and low == 0 else f"the range {number(low)} to {number(high)}"
             dark = seen.low < low + USED * (high - low)
             bits = self.bits(name) if given is None else 0
             said = (

@@ -39,6 +39,7 @@ from ..interop import hub
 from ..networks.base import Generator
 from ..networks.model_file import Domain, Inference, ModelConfig, check_folder, describe_checkpoint, save_model
 from ..progress import say, track
+from ..wording import counted
 from .devices import PRECISIONS, Precision
 from .engines.base import GraphEngine, InferenceEngine
 from .engines.torch import TorchEngine
@@ -957,7 +958,7 @@ class Translator:
         except UserError:
             target = self.config.target
             if not quiet:
-                say(f"note: the images are written as tif: a png cannot hold {target.file_channels} channels of {target.dtype}")
+                say(f"note: the images are written as tif: a png cannot hold {counted(target.file_channels, 'channel')} of {target.dtype}")
             return "tif"
         return "png"
 

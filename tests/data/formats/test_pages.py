@@ -40,16 +40,17 @@ WRITERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("axes", ["ZYX", "TYX", "ZCYX", "CZYX", "TZCYX", "CYX"])
 @pytest.mark.parametrize("slices", [3, 4, 5])
-def test_axes_that_a_file_names(tmp_path: Path, writer: str, axes: str, slices: int) -> None:
+def test_axes_that_a_file_names(tmp_path: Path, writer: str, axes: str, slices: int, dtype: str) -> None:
     """Three or four slices look like colours to the writer; what the file names is believed all the same."""
     if writer == "imagej" and axes == "CZYX":
         pytest.skip("ImageJ has its own order")
     sizes = {"T": 2, "Z": slices, "C": 3, "Y": 20, "X": 17}
     sizes["C"] = slices if axes == "CYX" else 3
-    array = noise(*(sizes[axis] for axis in axes))
+    array = noise(*(sizes[axis] for axis in axes), dtype=dtype)
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, array, metadata={"axes": axes}, **WRITERS[writer])
     paged = [axis for axis in axes if axis in "TZ"]

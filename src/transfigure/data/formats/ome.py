@@ -129,6 +129,15 @@ def of_description(text: str, resolution: tuple[float, float] | None = None) -> 
     return Description()
 
 
+def names_other_axes(text: str) -> bool:
+    """Whether tifffile's own description says that what lies in a file as colours, or as one page, is something else."""
+    try:
+        axes = json.loads(text).get("axes", "") if text.startswith("{") else ""
+    except (ValueError, AttributeError):
+        return False
+    return not set(str(axes).upper()) <= set("YXS")
+
+
 def of_ome(text: str) -> Description:
     """The channels' names and the pixel size of the first image of an OME-XML.
 
