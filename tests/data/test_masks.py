@@ -113,6 +113,23 @@ def test_masks_lie_in_folders_of_splits_or_elsewhere_or_in_a_column(pairs: Path,
         opened(tmp_path / "pairs.csv")
 
 
+def test_masks_by_a_pattern_of_one_file_or_several(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        mask = images.read(pairs / "mask" / name)
+        images.write(pairs / "two" / name.replace(".", "_top."), np.where(np.arange(24)[:, None, None] < 12, mask, 1))
+        images.write(pairs / "two" / name.replace(".", "_low."), np.where(np.arange(24)[:, None, None] < 12, 1, mask))
+    (tmp_path / "elsewhere").mkdir()
+    for name in NAMES:
+        (tmp_path / "elsewhere" / f"is_{name}").write_bytes((pairs / "mask" / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    for mask in ("mask/{name}.png", "two/{name}_{top,low}.png", "elsewhere/is_{name}.png"):
+        data = opened(pairs, mask=mask)
+        assert agrees(data.train_plain[1].mask, data.train_plain[1].target), mask
+        assert data.section.mask == (mask if "elsewhere" not in mask else str(tmp_path / mask))
+    with pytest.raises(UserError, match=r"no file matches .*mask/\{name\}_x\.png"):
+        opened(pairs, mask="mask/{name}_x.png")
+
+
 def test_masks_that_cannot_be_meant_are_refused(pairs: Path) -> None:
     with pytest.raises(UserError, match=r"there is no such folder in .*data or in the working directory"):
         opened(pairs, mask="masks")

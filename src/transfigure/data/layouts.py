@@ -197,12 +197,24 @@ def unpaired(path: Path | None, a: str = "A", b: str = "B") -> Collection:
     return Collection(notes=merged(notes), domains=domains)
 
 
-def mask_folders(inside: Path | None, mask: str) -> dict[str, Path]:
-    """The folder of masks for each split, or for ``all``: in the data folder, or else at its path; empty if there is none."""
-    if found := _side_folders(inside, mask):
-        return found
+def masks_at(inside: Path | None, mask: str) -> tuple[_Side | None, bool]:
+    """Where masks are, and whether that is not in the data folder.
+
+    Args:
+        inside: the data folder, or that of the manifest.
+        mask: a folder by its name in there (also as ``trainmask`` or ``mask/train``), or by its path; or a pattern.
+
+    Raises:
+        UserError: a pattern finds nothing.
+    """
+    if FilePattern.read(mask, inside) is not None:
+        elsewhere = FilePattern.read(mask)
+        if elsewhere is not None and elsewhere.is_there():
+            return _Side(mask, {"all": elsewhere}), True
+        return _Side.read(inside, mask), False
     place = home_path(mask)
-    return (_split_folders(place) or {"all": place}) if place.is_dir() else {}
+    found = _side_folders(inside, mask) or ((_split_folders(place) or {"all": place}) if place.is_dir() else {})
+    return (_Side(mask, dict(found)) if found else None), any(folder.is_relative_to(place) for folder in found.values())
 
 
 def with_masks(collection: Collection, path: str | Path | None, mask: str, unpaired: bool = False) -> None:
@@ -211,7 +223,7 @@ def with_masks(collection: Collection, path: str | Path | None, mask: str, unpai
     Args:
         collection: the pairs; their masks are set in place.
         path: the data set, in which the folder of masks may lie.
-        mask: that folder: a name (``mask`` is also found as ``trainmask`` or ``mask/train``), or a path.
+        mask: see :func:`masks_at`.
         unpaired: the pairs are not to be used as such.
 
     Raises:
@@ -222,24 +234,26 @@ def with_masks(collection: Collection, path: str | Path | None, mask: str, unpai
     inside = None if path is None else Path(path)
     if inside is not None and inside.is_file():
         inside = inside.parent
-    folders = mask_folders(inside, mask)
-    if not folders:
+    side, _ = masks_at(inside, mask)
+    if side is None:
         where = f"in {inside} or " if inside is not None else ""
         raise UserError(f"data.mask is {mask}, and there is no such folder {where}in the working directory: give a folder of masks")
     for split, records in collection.splits.items():
+        part = split if split in side.parts else "all"
         if not records:
             continue
-        if (folder := folders.get(split) or folders.get("all")) is None:
-            raise UserError(f"the {split} pairs have no masks ({mask} has {', '.join(folders)}): add a folder of them, named {split}")
-        found = _images_in(folder, collection.notes)
-        pairing = match([f"{record.name}.png" for record in records], found.names, ("the pairs", folder))
-        masks = {a: found.files[b] for a, b, _ in pairing.pairs}
+        if part not in side.parts:
+            raise UserError(f"the {split} pairs have no masks ({mask} has {', '.join(side.parts)}): add a folder of them, named {split}")
+        found = side.images(part, collection)
+        where = str(side.parts[part]) if isinstance(side.parts[part], Path) else mask
+        pairing = match([f"{record.name}.png" for record in records], [f"{name}.png" for name, _ in found], ("the pairs", where))
+        masks = {a: found[b][1] for a, b, _ in pairing.pairs}
         if lonely := [record.name for index, record in enumerate(records) if index not in masks]:
             raise UserError(
                 f"{counted(len(lonely), 'pair')} of {len(records)} {'has' if len(lonely) == 1 else 'have'} no mask of the same name in "
-                f"{folder}: {listed(lonely)}; one of which everything counts is white"
+                f"{where}: {listed(lonely)}; give a white one where everything counts"
             )
-        records[:] = [replace(record, mask=FilePicture((str(masks[index]),))) for index, record in enumerate(records)]
+        records[:] = [replace(record, mask=masks[index]) for index, record in enumerate(records)]
     collection.notes[:] = merged(collection.notes)
 
 

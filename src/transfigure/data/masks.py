@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from . import images
-from .file_facts import FileFacts, Orientation, PageUse
+from .file_facts import FileFacts
 from .pairs import FilePicture, Picture, Record
 from .pixels import Array, bicubic, resize
 from .transforms import Geometry, Rule
@@ -25,16 +25,24 @@ Mask: TypeAlias = NDArray[np.bool_]
 """``[H, W]``, True counts."""
 
 
-def read_mask(file: str | Path, orientation: Orientation = "apply", pages: PageUse | tuple[int, ...] = "channels") -> Mask:
-    """A file, or one of its pages, as a mask: what is not 0, in any channel, counts.
+def read_mask(picture: FilePicture) -> Mask:
+    """A file, or one of its pages, as a mask: what is not 0, in any channel, counts; of several files, what counts in all of them.
 
     Raises:
-        UserError: it cannot be read, or was compressed in a way that changes values.
+        UserError: one cannot be read, was compressed in a way that changes values, or has another size than the first.
     """
-    array, facts = images.examine(file, "refuse", orientation, pages=pages)
-    if facts.lossy:
-        raise UserError(f"{file} is a {facts.lossy} file, whose zeros are no zeros any more: a mask must be lossless, so save it as PNG")
-    found: Mask = (array != 0).any(2)
+    found: Mask | None = None
+    for path in picture.paths:
+        array, facts = images.examine(path, "refuse", picture.orientation, pages=picture.pages)
+        if facts.lossy:
+            raise UserError(
+                f"{path} is a {facts.lossy} file, whose zeros are no zeros any more: a mask must be lossless, so save it as PNG"
+            )
+        mask: Mask = (array != 0).any(axis=2)
+        if found is not None:
+            check_size(mask, path, found.shape, picture.label)
+        found = both(found, mask)
+    assert found is not None
     return found
 
 
@@ -238,7 +246,7 @@ def read_counts(
     )
     given = None
     if record.mask is not None:
-        given = read_mask(record.mask.paths[0], record.mask.orientation, record.mask.pages)
+        given = read_mask(record.mask)
         if given.shape != source.shape[:2]:
             check_size(given, record.mask.label, target.shape, record.b.label)
     if has_source is None and has_target is None and given is None:

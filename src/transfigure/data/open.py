@@ -28,7 +28,7 @@ from .encoding import Encoding
 from .encodings import encoding_of
 from .file_patterns import FilePattern
 from .files import home_path, real_path
-from .layouts import folders_read, mask_folders, recognise, with_masks
+from .layouts import folders_read, masks_at, recognise, with_masks
 from .pages import PageReading, by_page
 from .pairing import listed
 from .pairs import SPLITS, Collection, FilePicture, Record, directed
@@ -101,11 +101,8 @@ def resolve_data(section: Data) -> Data:
     if resolved.mask is None:
         return resolved
     inside = None if resolved.path is None else Path(resolved.path)
-    places = mask_folders(inside.parent if inside is not None and inside.is_file() else inside, resolved.mask)
-    elsewhere = home_path(resolved.mask)
-    return (
-        resolved.replaced(mask=str(real_path(elsewhere))) if any(place.is_relative_to(elsewhere) for place in places.values()) else resolved
-    )
+    side, elsewhere = masks_at(inside.parent if inside is not None and inside.is_file() else inside, resolved.mask)
+    return resolved.replaced(mask=absolute(resolved.mask)) if side is not None and elsewhere else resolved
 
 
 def _resolved(section: Data) -> Data:

@@ -398,7 +398,7 @@ def _told(files: _Files, reading: FileReading, target: Array, data: Mask | None)
     """What counts by the mask that is given, if one is, of what holds data."""
     if files.mask is None:
         return data
-    told = read_mask(files.mask.paths[0], reading.orientation, files.mask.pages)
+    told = read_mask(replace(files.mask, orientation=reading.orientation))
     check_size(told, files.mask.label, target.shape, files.target.label)
     return both(data, told)
 

@@ -17,7 +17,7 @@ from ..data.encodings import SIDES, kind_of_side
 from ..data.file_facts import PictureWatch
 from ..data.files import real_path
 from ..data.grey import are_mixed, channels_of, grey_among_colour
-from ..data.layouts import mask_folders, recognise
+from ..data.layouts import masks_at, recognise
 from ..data.open import find_records, geometry_of, refuse_inside, resolve_data, usable
 from ..data.pairing import listed
 from ..data.splits import PAIRS, SPLITS_FILE, StoredSplit
@@ -234,7 +234,7 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
         place = real_path(data)
         if str(place) != recipe.data.path:
             overrides = {"data.kind": overrides.get("data.kind") or _kind_at(place, recipe.data), "data.path": str(place), **overrides}
-            if recipe.data.mask is not None and not mask_folders(place if place.is_dir() else place.parent, Path(recipe.data.mask).name):
+            if recipe.data.mask is not None and not _has_masks(place if place.is_dir() else place.parent, recipe.data.mask):
                 overrides = {"data.mask": None, **overrides}  # those of the training are of other pairs
     if "data.crop_size" in overrides:  # who names a crop wants squares of that size
         overrides = {"data.evaluation_size": None, **overrides}
@@ -242,6 +242,15 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
         if key in ("data.source_percentiles", "data.target_percentiles"):
             raise UserError(f"{key} is found in training: to evaluate with another range give --{key.replace('percentiles', 'range')}")
     return recipe.updated(overrides).data.with_found(recipe.data) if overrides else recipe.data
+
+
+def _has_masks(place: Path, mask: str) -> bool:
+    """Whether other data have masks of their own where the training's had theirs."""
+    try:
+        side, elsewhere = masks_at(place, mask)
+    except UserError:
+        return False
+    return side is not None and not elsewhere
 
 
 def _kind_at(place: Path, section: Data) -> str:

@@ -146,8 +146,8 @@ class Data(Named):
     target_classes: str | list[Any] | None = key(None, "the same for targets.")
     mask: str | None = key(
         None,
-        "what counts: a folder of masks by the pairs' names (in the data folder, also as trainMask or mask/train, or a path); what is 0 "
-        "there reaches no loss, no discriminator and no score. Null: everything, but for no-data.",
+        "what counts: a folder of masks by the pairs' names (in the data folder, also as trainMask or mask/train, or a path), or a pattern "
+        "such as masks/{name}_mask.png; what is 0 there reaches no loss, no discriminator and no score. Null: everything, but for no-data.",
     )
     nodata: float | Literal["tag", "nan", "none"] = key(
         "tag",

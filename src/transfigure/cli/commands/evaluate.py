@@ -201,9 +201,9 @@ def _model(options: argparse.Namespace, overrides: dict[str, Any], common: dict[
     if options.value_range is not None and not options.model.lower().endswith(".onnx"):
         raise UserError("--value_range is for two folders or another's .onnx file: for a model use --data.target_range '[LOW, HIGH]'")
     if options.mask is not None:
-        from ...data.files import real_path
+        from ...data.open import absolute
 
-        overrides = {**overrides, "data.mask": str(real_path(options.mask))}
+        overrides = {**overrides, "data.mask": absolute(options.mask)}
     translator = open_model(options)
     out = options.out
     whole = Path(options.model) / "evaluation" if out is None and (Path(options.model) / "recipe.yaml").is_file() else None
