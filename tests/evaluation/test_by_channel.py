@@ -19,9 +19,11 @@ from transfigure.errors import Missing, UserError
 from transfigure.evaluation.evaluate import evaluate
 from transfigure.evaluation.folders import evaluate_folders
 from transfigure.evaluation.result import Evaluation
-from transfigure.evaluation.schema import EvaluationRecord
+from transfigure.evaluation.schema import ChannelScores, EvaluationRecord, Facts, Row
 from transfigure.networks.model_file import Domain
 from transfigure.reporting.run.page import report
+from transfigure.reporting.run.table import channel_table, channels_said
+from transfigure.reporting.scores import EvaluationView, Score
 
 SIZE = 32
 
@@ -165,3 +167,28 @@ def test_pictures_are_kept_with_the_names_of_their_channels(tmp_path: Path) -> N
     }
     assert [file.suffix for file in kept.values()] == [".tif", ".png", ".png", ".tif"]
     assert images.examine(kept["a", "b", "c"])[1].channel_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [None, 3, "DAPI", [3, None], [{"name": 7, "rows": [4, {"metric": ["x"]}]}], {"name": "a"}, [{"name": "a", "rows": {"b": 1}}]],
+)
+def test_what_is_damaged_in_the_file_is_left_out(tmp_path: Path, channels: object) -> None:
+    folder = tmp_path / "scores"
+    evaluate_folders(*folders(tmp_path), metrics=["psnr"], out=folder, quiet=True)
+    values_of_file = json.loads((folder / "evaluation.json").read_text())
+    (folder / "evaluation.json").write_text(json.dumps({**values_of_file, "channels": channels, "channel_names": {"target": 3}}))
+    assert all(row.value is None for channel in EvaluationRecord.read(folder).channels for row in channel.rows)
+    assert "All" not in report(folder).read_text().partition("Channel by channel")[2][:300]
+
+
+def test_the_page_counts_how_many_channels_are_at_least_as_good_as_their_mean_image() -> None:
+    def row(metric: str, value: float, mean: float) -> Row:
+        return Row(metric, metric.upper(), "", "higher", value, None, None, 3, {"mean training target": mean})
+
+    channels = [ChannelScores("a", [row("psnr", 20, 18), row("ssim", 0.4, 0.5)]), ChannelScores("b", [row("psnr", 30, 30)])]
+    scores = [(one.name, [Score(**vars(each)) for each in one.rows]) for one in channels]
+    view = EvaluationView(Facts(), [], [], {}, scores)
+    assert "2 of 3 scores are at least as good as those of the mean training target." in channels_said(view)
+    beaten = [line.beaten for line in channel_table(view).lines]
+    assert beaten == [[], ["mean training target"], []]
