@@ -45,6 +45,7 @@ def test_the_recipe_needs_a_folder_only(run: Path) -> None:
     assert (config.source.encoding, config.source.channels, config.target.encoding, config.target.channels) == ("L", 1, "ab", 2)
     assert config.target.file_channels == 3 and config.source.names == () == config.target.names
     assert "L of uint8 photos -> ab of uint8 photos" in repr(Translator.load(run))
+    assert "turns a grey or colour 8-bit image into a colour 8-bit image" in (run / "model" / "README.md").read_text()
     fixed = images.read(run / "samples" / "fixed" / "0_target.png")
     assert fixed.shape == (SIDE, SIDE, 3) and images.read(run / "samples" / "fixed" / "0_source.png").shape == (SIDE, SIDE, 1)
     made = images.read(next((run / "samples").glob("0*/0.png")))
@@ -99,6 +100,8 @@ def test_half_of_pairs_side_by_side_are_photos_too(tmp_path: Path) -> None:
     assert np.abs(target.astype(int) - render(draw_scene(0, 0), "day", SIDE)).max() <= 1
 
 
-def test_colour_without_lightness_is_refused() -> None:
+def test_what_does_not_go_together_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.source_classes lists classes, and data\.source_encoding is values"):
+        Recipe.load("pix2pix", {"data.path": "x", "data.source_classes": [0, 1]})
     with pytest.raises(UserError, match=r"set data\.source_encoding L, too"):
         Recipe.load("pix2pix", {"data.path": "x", "data.target_encoding": "ab"})

@@ -26,7 +26,7 @@ from ..data.pixels import Array, match_channels
 from ..data.value_range import limits
 from ..features import weights as weight_files
 from ..metrics.metric import TARGET_ITSELF, MetricContext
-from ..metrics.palettes import palette_of
+from ..metrics.palettes import IGNORE, palette_of
 from ..metrics.segmentation import FCNScore
 from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
@@ -193,7 +193,11 @@ def evaluate(
 
 def _for_labels(choice: MetricChoice, target: Domain) -> MetricChoice:
     """The same, where label maps are generated, with their own classes for the FCN-score, if nobody asks for others."""
-    if not target.classes or "fcn_score" not in choice.metrics or choice.options.get("fcn_score", {}).keys() & {"segmenter", "palette"}:
+    if (
+        not 2 <= len(target.classes) < IGNORE + 1
+        or "fcn_score" not in choice.metrics
+        or choice.options.get("fcn_score", {}).keys() & {"segmenter", "palette"}
+    ):
         return choice
     choice = choice.with_option("fcn_score", "palette", palette_of(target.classes))
     return choice if "absent" in choice.options["fcn_score"] else choice.with_option("fcn_score", "absent", "skip")

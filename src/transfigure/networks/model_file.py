@@ -548,4 +548,5 @@ def _fine_tuned(started_from: Mapping[str, Any]) -> list[str]:
 def _describe(domain: Domain) -> str:
     depth = DEPTHS.get(domain.dtype, domain.dtype)
     names = f" ({brief_names(domain.file_names)})" if domain.file_names else ""
-    return f"{domain.channels}-channel {depth}{names}" if domain.encoding == "values" else domain.describe()
+    kinds = {"labels": f"label ({domain.channels} classes)", "L": f"grey or colour {depth}", "ab": f"colour {depth}"}
+    return kinds.get(domain.encoding, f"{domain.channels}-channel {depth}{names}")

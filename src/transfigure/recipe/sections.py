@@ -227,6 +227,13 @@ class Data(Named):
         if self.val_fraction + self.test_fraction >= 1:
             message = "data.val_fraction and data.test_fraction leave nothing to train on: their sum must stay below 1"
             raise refusal((), message, "together")
+        for side, encoding, classes in (
+            ("source", self.source_encoding, self.source_classes),
+            ("target", self.target_encoding, self.target_classes),
+        ):
+            if classes is not None and encoding != "labels":
+                message = f"lists classes, and data.{side}_encoding is {encoding}: set that to labels, too, or leave the classes out"
+                raise refusal((f"{side}_classes",), message)
         if self.target_encoding == "ab" and self.source_encoding != "L":
             message = "data.target_encoding ab is the colour that belongs to a lightness: set data.source_encoding L, too"
             raise refusal((), message, "together")

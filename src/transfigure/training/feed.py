@@ -49,6 +49,8 @@ def feed(dataset: PairDataset, section: Data, update_size: int, device: torch.de
         wanted, free = bytes_of(dataset), memory.available_on(device)
         if wanted is None:
             words = "pairs are read anew for each batch, since they differ in size or type (--data.load_size gives them one size)"
+            if not all(encoding.is_linear for encoding in dataset.encodings):
+                words = "pairs are read anew for each batch: label maps and Lab are made of them on the CPU"
         elif section.on_device == "auto" and free is not None and wanted > SHARE * free:
             words = f"pairs are read anew for each batch: all of them take {memory.words(wanted)}, a third of what is free on the device "
             words += f"is {memory.words(int(SHARE * free))}"
