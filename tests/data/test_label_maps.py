@@ -242,6 +242,8 @@ def test_classes_are_found_among_noisy_colours() -> None:
     assert looked(np.clip(smooth, 0, 255).astype(np.uint8)).found() == tuple(sorted(BY_COLOUR, key=lambda one: one.colour or ()))
     with pytest.raises(UserError, match="no classes are to be found"):
         looked(random.integers(0, 256, (64, 64, 3), np.uint8)).found()
+    with pytest.raises(UserError, match="as those of photographs"):
+        looked(random.integers(0, 256, (16, 16, 3), np.uint8)).found()
 
 
 def test_label_maps_of_two_kinds_are_refused_with_both_names() -> None:

@@ -333,7 +333,7 @@ class ClassWatch:
         colours = self._colours[0]
         if self.is_noisy:
             flat = self._flat[0]
-            if self._equal < _EXACT * self._calm or len(flat) > MOST_CLASSES:  # else edges alone were smoothed
+            if self._equal < _EXACT * self._calm or not 2 <= len(flat) <= MOST_CLASSES:  # else edges alone were smoothed
                 flat, tight = flat_colours(*self._flat, MOST_CLASSES)
                 if not 2 <= len(flat) <= MOST_CLASSES or tight <= _TIGHT:
                     raise UserError(
