@@ -350,7 +350,8 @@ def write(path: str | Path, array: Array, about: Metadata | None = None) -> None
     PNG, WebP (lossless), TIFF and BMP give back exactly what was written, JPEG (quality 95, full colour resolution) nearly.
     Four channels of uint8, or of uint16 in a PNG, are RGB and alpha; a 16-bit or float TIFF calls them just channels. WebP
     knows only colour: a grey image comes back with three equal channels. A TIFF of channels that are no colours, or that have names, is an
-    OME-TIFF: a page for each channel, with its name and the size of a pixel where they are known.
+    OME-TIFF: a page for each channel, with its name and the size of a pixel where they are known. One that lies somewhere on the ground has
+    its channels as bands of one page, with their names as GDAL gives them.
 
     Args:
         path: ends in png, jpg, jpeg, jfif, jpe, webp, tif, tiff, bmp, npy or npz; folders above it are created.
@@ -761,7 +762,10 @@ def _encoded(pages: Sequence[Array], kind: str, path: Path, about: Metadata, axi
         raise ValueError(f"{len(about.channel_names)} names for {channels} channels")
     by_channel = kind == "TIFF" and (channels not in (1, 3, 4) or (channels > 1 and bool(about.channel_names)))
     by_channel |= kind == "TIFF" and channels > 1 and array.dtype != np.uint8 and (array.dtype != np.uint16 or channels != 3)
-    if kind == "TIFF":
+    bands = by_channel and len(pages) == 1 and about.is_on_ground
+    if bands:
+        about = about.with_bands()
+    elif kind == "TIFF":
         layers = (channels, height, width) if by_channel else (1, height, width)
         about = about.described(layers, 1 if by_channel else channels, array.dtype.name, SOFTWARE, Slices(len(pages), axis))
     if kind in ("NPY", "NPZ"):
@@ -773,7 +777,7 @@ def _encoded(pages: Sequence[Array], kind: str, path: Path, about: Metadata, axi
         or len(pages) > 1
         or (kind == "TIFF" and (array.dtype.name not in _PILLOW_TIFF or (channels > 1 and array.dtype != np.uint8)))
     ):
-        encoded = scientific.encode_tiff(pages, path, by_channel, about.description)
+        encoded = scientific.encode_tiff(pages, path, by_channel, about.description, bands)
     else:
         stream = io.BytesIO()
         options = _SAVE[kind] | metadata.save_options(kind, about, software)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,25 @@ def test_c09_geotiff_tags_are_kept(tmp_path: Path, channels: int, dtype: str, bi
     tifffile = pytest.importorskip("tifffile")
     with tifffile.TiffFile(output) as tiff:
         assert tiff.pages[0].tags[305].value.startswith("transfigure ")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize(("height", "width"), [(8, 12), (3, 4), (9, 1)])
+def test_channels_on_the_ground_are_bands_of_one_page(tmp_path: Path, dtype: str, height: int, width: int) -> None:
+    """To GDAL the pages of a TIFF are images of their own."""
+    tifffile = pytest.importorskip("tifffile")
+    about = images.metadata_of(geotiff(tmp_path / "in.tif"))
+    names = ("B2 <blue>", "B3", "B4 µ", "B8")
+    array = noise_image(height, width, 4, dtype)
+    for given in ((), names):
+        images.write(tmp_path / "out.tif", array, replace(about, channel_names=given))
+        back, facts = images.examine(tmp_path / "out.tif", "keep")
+        if dtype == "uint8" and not given:
+            continue  # four channels of bytes are RGB and alpha
+        np.testing.assert_array_equal(back, array)
+        assert facts.channel_names == given and of_the_ground(tmp_path / "out.tif") == of_the_ground(tmp_path / "in.tif")
+        with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
+            assert len(tiff.pages) == 1 and tiff.pages[0].samplesperpixel == 4 and tiff.pages[0].planarconfig == 2
 
 
 def test_c09_a_png_has_no_place_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

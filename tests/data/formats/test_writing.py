@@ -39,19 +39,18 @@ class TestTiff:
         """Sides of one pixel, of two to four, and of as many as there are channels: what a bare imwrite takes for something else."""
         path = tmp_path / "x.tif"
         for height, width in ((7, 6), (1, 1), (7, 1), (1, 6), (64, 3), (3, 64), (channels, channels)):
-            for names in ((), NAMES[:channels]):
-                for size in (None, PixelSize(0.325, 0.65, 1.5)):
-                    array = noise(height, width, channels, dtype)
-                    images.write(path, array, Metadata(channel_names=names, pixel_size=size))
-                    back, facts = images.examine(path, "keep")
-                    assert back.dtype == array.dtype
-                    np.testing.assert_array_equal(back, array)
-                    assert facts.channel_names == names and facts.pages == 1
-                    assert images.metadata_of(path).pixel_size == size
-                    assert images.pages_of(path) == 1 and ownership.is_ours(path)
-                    header = images.size_of(path)
-                    assert (header.height, header.width, header.channels + header.transparent) == (height, width, channels)
-                    assert header.dtype == dtype
+            for names, size in (((), None), (NAMES[:channels], PixelSize(0.325, 0.65, 1.5))):
+                array = noise(height, width, channels, dtype)
+                images.write(path, array, Metadata(channel_names=names, pixel_size=size))
+                back, facts = images.examine(path, "keep")
+                assert back.dtype == array.dtype
+                np.testing.assert_array_equal(back, array)
+                assert facts.channel_names == names and facts.pages == 1
+                assert images.metadata_of(path).pixel_size == size
+                assert images.pages_of(path) == 1 and ownership.is_ours(path)
+                header = images.size_of(path)
+                assert (header.height, header.width, header.channels + header.transparent) == (height, width, channels)
+                assert header.dtype == dtype
 
     @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32", "float64", "float16"])
     @pytest.mark.parametrize("channels", [2, 3, 4, 13])

@@ -40,7 +40,7 @@ _OF_THE_SOURCE = (37500, 40961, 40965)
 _PALETTE = 3
 """The colour type of a PNG whose values are places in its palette."""
 _MOST_TAGS, _LARGEST_TAG, _LARGEST_ICC, _LARGEST_EXIF = 512, 1 << 20, 4 << 20, 60_000
-_DESCRIPTION = 270
+_DESCRIPTION, _GDAL_METADATA = 270, 42112
 _LARGEST_DESCRIPTION = 16 << 20
 _PER_METRE = 1 / 0.0254
 _MICROMETRES_PER_INCH = 25400.0
@@ -110,6 +110,19 @@ class Metadata:
             return described
         return replace(described, resolution=_per_centimetre(self.pixel_size))
 
+    @property
+    def is_on_ground(self) -> bool:
+        """Whether it says where on the ground the image lies."""
+        return bool(self.georeference.keys() - {_NODATA})
+
+    def with_bands(self) -> Metadata:
+        """With the names of channels as GDAL says them of bands, and the size of a pixel as a resolution."""
+        tags = self.georeference
+        if self.channel_names:
+            tags = {**tags, _GDAL_METADATA: _ascii(ome.gdal_metadata(self.channel_names).encode())}
+        described = replace(self, georeference=tags)
+        return described if self.pixel_size is None else replace(described, resolution=_per_centimetre(self.pixel_size))
+
     def dpi(self) -> tuple[float, float] | None:
         """Pixels per inch; None if they are not known."""
         if self.pixel_size is not None:
@@ -149,7 +162,7 @@ class Metadata:
 
         if self.texts:
             lost.append("texts of the source (comment, author, title and the like) are not kept: they may speak of its pixels")
-        on_ground, no_data = bool(self.georeference.keys() - {_NODATA}), _NODATA in self.georeference
+        on_ground, no_data = self.is_on_ground, _NODATA in self.georeference
         ground = "georeference and no-data value" if on_ground and no_data else "the no-data value" if no_data else "the georeference"
         if kind != "TIFF":
             drop(ground, f"a {kind} file has no place for {'them' if on_ground and no_data else 'it'} (tif has)", "georeference")

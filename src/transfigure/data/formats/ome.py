@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 _LONGEST = 16 << 20
 """Characters of a description that is looked at."""
@@ -243,6 +243,12 @@ class Slices:
 ONE = Slices()
 
 
+def gdal_metadata(names: Sequence[str]) -> str:
+    """GDAL's metadata of bands with these descriptions."""
+    items = (f'<Item name="DESCRIPTION" sample="{at}" role="description">{escape(_plain(name))}</Item>' for at, name in enumerate(names))
+    return f"<GDALMetadata>{''.join(items)}</GDALMetadata>"
+
+
 def description(
     shape: tuple[int, int, int],
     samples: int,
@@ -289,6 +295,10 @@ def description(
 
 
 def _quoted(text: str) -> str:
-    """A text as the value of an attribute; what XML cannot say is left out."""
-    plain = "".join(letter for letter in text if letter >= " " and letter not in "\ufffe\uffff" and not "\ud800" <= letter <= "\udfff")
-    return quoteattr(plain)
+    """A text as the value of an attribute."""
+    return quoteattr(_plain(text))
+
+
+def _plain(text: str) -> str:
+    """What of a text XML can say."""
+    return "".join(letter for letter in text if letter >= " " and letter not in "\ufffe\uffff" and not "\ud800" <= letter <= "\udfff")

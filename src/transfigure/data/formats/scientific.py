@@ -362,7 +362,7 @@ def _plane(series: Any, number: int, count: int) -> NDArray[Any]:
     return values
 
 
-def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool, description: bytes = b"") -> bytes:
+def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool, description: bytes = b"", bands: bool = False) -> bytes:
     """A TIFF that :func:`read_tiff` gives back exactly, compressed without loss.
 
     Args:
@@ -371,19 +371,22 @@ def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool, de
         by_channel: a page for each channel; else the image is grey or RGB. Nothing is left for tifffile to guess, which takes three or four
             layers for colours, and the last of several short sides for samples.
         description: of a file of more than 4 GB, whose tags cannot be changed any more.
+        bands: the channels of one image are planes of one page, as programs of the ground want them: to GDAL pages are other images.
     """
     channels = images[0].shape[2]
     tifffile = _tifffile(f"writing {path}, a TIFF of {channels} channels of {images[0].dtype},")
     stream = io.BytesIO()
     flat = by_channel or channels == 1
     pages = [pixels[..., channel] for pixels in images for channel in range(channels)] if flat else [*images]
-    colour = "minisblack" if flat else "rgb"
+    colour, planar = "minisblack" if flat else "rgb", None
+    if bands:
+        pages, planar = [images[0].transpose(2, 0, 1)], "separate"
     big = sum(pixels.nbytes for pixels in images) > _BIG
     with tifffile.TiffWriter(stream, bigtiff=big) as tiff:
         for number, page in enumerate(pages):
             text = description if big and number == 0 else None
             options = {"compression": "zlib", "metadata": None, "contiguous": False, "description": text or None}
-            tiff.write(np.ascontiguousarray(page), photometric=colour, **options)
+            tiff.write(np.ascontiguousarray(page), photometric=colour, planarconfig=planar, **options)
     return stream.getvalue()
 
 
