@@ -236,6 +236,14 @@ def test_c13_nan_is_no_data_where_the_file_or_its_reader_says_so(tmp_path: Path)
         images.examine(tmp_path / "plain.tif", no_data="nan")
 
 
+def test_c13_files_that_lack_a_value_that_was_told_are_not_said_to_have_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        satellite(tmp_path / "A" / f"{number}.tif", np.nan, number)
+        images.write(tmp_path / "B" / f"{number}.tif", np.random.default_rng(number).random((16, 16, 1)).astype(np.float32))
+    open_data(data(tmp_path, nodata="nan"))
+    assert len(said := notes(capsys, "means no data")) == 1 and "3 of 3 source pictures" in said[0]
+
+
 # ---- types of numbers ------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from transfigure.data.file_facts import NO_FACTS, FileFacts
 from transfigure.data.formats.metadata import Metadata
 from transfigure.data.label_classes import ClassWatch, LabelClass, read_classes
 from transfigure.data.label_maps import ColourWatch, LabelMaps
+from transfigure.data.open import open_data, resolve_data
 from transfigure.errors import RunFailure, UserError
 from transfigure.networks.model_file import Domain
+from transfigure.recipe import Data
 
 PALETTE = ((0, 0, 0), (255, 0, 0), (0, 255, 0), (10, 20, 250))
 MAP: NDArray[np.uint8] = np.kron(np.array([[0, 1, 2, 3], [3, 2, 1, 0], [1, 1, 0, 2], [2, 3, 3, 0]], np.uint8), np.ones((6, 5), np.uint8))
@@ -273,3 +276,20 @@ def test_classes_that_were_given_take_the_form_of_the_files() -> None:
         looked(MAP[..., None], facts=palette).matched(
             [LabelClass(index=at, colour=(1, 2, 3 + at - 1)) if at else BY_INDEX[0] for at in range(4)]
         )
+
+
+def test_a_value_that_means_no_data_is_no_class(tmp_path: Path) -> None:
+    for at in range(4):
+        labels = np.repeat(np.repeat(np.random.default_rng(at).integers(0, 3, (4, 4, 1), np.uint8), 4, 0), 4, 1)
+        labels[:3] = 255
+        images.write(tmp_path / "B" / f"{at}.png", labels if at else np.full_like(labels, 255))
+        images.write(tmp_path / "A" / f"{at}.png", np.full((16, 16, 1), 9 * at, np.uint8))
+    keys: dict[str, Any] = {"path": str(tmp_path), "load_size": None, "crop_size": 16, "val_fraction": 0.0, "test_fraction": 0.0}
+    keys |= {"target_encoding": "labels", "cache_gb": 0.0}
+    for listed in ({}, {"target_classes": [0, 1, 2]}):
+        found = open_data(resolve_data(Data(**keys, nodata=255, **listed)), quiet=True)
+        assert found.target.names == ("0", "1", "2")
+        masks = [found.train_plain[at].mask for at in range(4)]
+        assert all(mask is not None and not mask[:, :3].any() for mask in masks) and not masks[0].any() and masks[1].any()
+    with pytest.raises(UserError, match=r"the class 255, which .* does not list .* say that it does not count \(--data\.nodata 255\)"):
+        open_data(resolve_data(Data(**keys, target_classes=[0, 1, 2])), quiet=True)

@@ -12,6 +12,7 @@ import pytest
 from tests.tiny import tiny_config, tiny_translator
 from transfigure.cli.main import main
 from transfigure.data import images
+from transfigure.data.label_classes import LabelClass
 from transfigure.errors import UserError
 from transfigure.networks.model_file import Domain
 from transfigure.translation.translator import Translator
@@ -129,3 +130,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert code == 2 and "may be any number of images, and" in said and "name a folder, such as one/" in said
     code, said = translate(f"{source}/cell, 0_z0.png", str(tmp_path / "single"))
     assert code == 2 and f"write {tmp_path}/single.tif for a file, or {tmp_path}/single/ for a folder" in said
+
+
+@pytest.mark.parametrize("classes", [tuple(LabelClass(index=at) for at in range(7)), tuple(LabelClass(index=at) for at in range(3))])
+def test_a_model_of_label_maps_takes_single_files(tmp_path: Path, classes: tuple[LabelClass, ...]) -> None:
+    for n in range(2):
+        images.write(tmp_path / "in" / f"{n}.png", np.random.default_rng(n).integers(0, len(classes), (16, 16, 1), np.uint8))
+    translator = tiny_translator(tiny_config(source=Domain(len(classes), encoding="labels", classes=classes)))
+    assert len(translator.translate_folder(tmp_path / "in", tmp_path / "out", quiet=True)) == 2

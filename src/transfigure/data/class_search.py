@@ -9,9 +9,13 @@ from ..progress import Progress
 from ..recipe import Data
 from ..wording import counted
 from .encodings import SIDES, classes_of, kind_of_side
+from .file_facts import FileFacts
+from .images import Alpha
 from .label_classes import ClassWatch
 from .label_maps import ColourWatch, LabelMaps, classes_in_words
+from .masks import data_of, of_class, without_no_data
 from .pairs import Picture, Record, examined
+from .pixels import Array
 
 
 def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) -> tuple[Data, list[str]]:
@@ -42,7 +46,7 @@ def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) 
             for label, picture in pictures.items():
                 progress.advance()
                 try:
-                    array, facts = examined(picture, section.alpha)
+                    array, facts = _with_classes_alone(picture, section.alpha)
                 except UserError:
                     continue
                 watch.look(label, array, facts)
@@ -54,7 +58,7 @@ def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) 
         if not given and watch.is_noisy:
             colours = ColourWatch(LabelMaps(classes), f"{side} label maps")
             for label, picture in pictures.items():
-                colours.look(label, examined(picture, section.alpha)[0])
+                colours.look(label, _with_classes_alone(picture, section.alpha)[0])
         section = section.replaced(**{f"{side}_classes": [one.to_dict() for one in classes]})
         noisy = " where they are flat, since no colour is exact" if watch.is_noisy else ""
         found = "" if given else f", found there{noisy} (name or choose them with --data.{side}_classes)"
@@ -64,6 +68,19 @@ def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) 
             notes.append(f"{side} label maps are resized by nearest neighbour: data.{side}_resize {asked} is for values")
         notes += [] if colours is None or watch.form != "colours" else colours.notes()
     return section, notes
+
+
+def _with_classes_alone(picture: Picture, alpha: Alpha) -> tuple[Array, FileFacts]:
+    """A label map, and what its file says; where it holds no data it holds one of its classes, as in training.
+
+    Raises:
+        UserError: it cannot be read, or holds no data at all.
+    """
+    array, facts = examined(picture, alpha)
+    data = data_of(array, facts.no_data)
+    if data is not None and not data.any():
+        raise UserError(f"{picture.label} holds no data")
+    return without_no_data(array, facts.no_data, of_class(array, data))[0], facts
 
 
 FORMS_IN_WORDS = {

@@ -138,7 +138,7 @@ class FactsWatch:
         if facts.pages > 1 and facts.page_axis != "C":
             colours = "red, green and blue of one picture" if channels == 3 else f"the {channels} channels of one picture"
             self._pages.setdefault(f"{describe_pages(facts)}, which become {colours}", []).append(label)
-        if facts.no_data is not None:
+        if facts.no_data is not None and facts.no_data_share > 0:
             self._no_data.append((label, facts))
 
     @property

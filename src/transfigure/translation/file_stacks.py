@@ -28,6 +28,8 @@ def refuse_single_files(config: ModelConfig, pictures: Sequence[FilePicture], pl
     Raises:
         UserError: no picture fits; the message says how the files of one are named.
     """
+    if config.source.encoding != "values":  # a class or a lightness is a channel of the networks, and no file
+        return
     wanted, trained = config.source.channels, trained_pattern(config)
     counts = [_channels(picture) for picture in pictures[:_ENOUGH]]
     stacks = any(len(picture.files) > 1 for picture in pictures)

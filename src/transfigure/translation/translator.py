@@ -700,9 +700,7 @@ class Translator:
             return arrays, None
         if target.classes or target.encoding != "values":
             if holes:
-                self._note(
-                    "where the source holds no data, the output is what the model makes of black: its encoding has no value for that"
-                )
+                self._note("where the source holds no data, the output is what the model makes of it: its encoding has no value for that")
             return arrays, None
         if not holes and not holds(target.dtype, declared):
             return arrays, None
@@ -781,7 +779,8 @@ class Translator:
         encoding = source.to_encoding()
         self._colours = ColourWatch(encoding, "label maps") if isinstance(encoding, LabelMaps) else None
         watch = PictureWatch(Watch("images", source.value_range, effect="look dark to the model", meant=source.dtype), source.file_names)
-        watch.files.of_no_data = "the model is given black in its place, and what it makes there is no data either"
+        kept = "" if self.config.target.encoding != "values" else ", and what it makes there is no data either"
+        watch.files.of_no_data = f"the model is given {'one of its classes' if source.classes else 'black'} in its place{kept}"
         return watch
 
     def _say_of(self, watch: PictureWatch) -> None:
