@@ -81,10 +81,12 @@ def test_formats_of_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     volume(tmp_path / "in/a.tif")
     write_images(tmp_path / "in", "b.png", size=(16, 24))
     translator = model()
-    with pytest.raises(UserError, match=r"a.tif has 4 pages, and a.png would have as many: write a .tif file"):
+    with pytest.raises(UserError, match=r"a.tif has 4 pages, and a.png would have as many: write a .tif or .npy file"):
         translator.translate_folder(tmp_path / "in", tmp_path / "out", format="png", pages="images", quiet=True)
     with pytest.raises(UserError, match=r"out.png would have as many"):
         translator.translate_file(tmp_path / "in/a.tif", tmp_path / "out.png", pages="images")
+    translator.translate_file(tmp_path / "in/a.tif", tmp_path / "out.npy", pages="images")
+    assert images.pages_of(tmp_path / "out.npy") == 4
     written = translator.translate_folder(tmp_path / "in", tmp_path / "out", pages="images")
     assert [file.name for file in written] == ["a.tif", "b.tif"] and "some have several pages" in capsys.readouterr().err
     assert translator.translate_folder(tmp_path / "in", tmp_path / "out", pages="images", quiet=True, skip_existing=True) == []

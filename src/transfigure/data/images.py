@@ -135,6 +135,8 @@ _SAVE: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_adobe_deflate"},
     "BMP": {},
 }
+OF_PAGES = ("TIFF", "NPY", "NPZ")
+"""Formats that hold several pages."""
 _PILLOW_TIFF = ("uint8", "uint16", "float32")
 """Types of which Pillow writes grey TIFF."""
 _HEAD = 512
@@ -366,11 +368,16 @@ def write(path: str | Path, array: Array, about: Metadata | None = None) -> None
     write_atomically(Path(path), encode(path, array, about))
 
 
+def can_hold_pages(path: Path) -> bool:
+    """Whether the suffix names a format in which :func:`write_pages` writes several."""
+    return _FORMATS.get(path.suffix.lower()) in OF_PAGES
+
+
 def write_pages(path: str | Path, pages: Sequence[Array], about: Metadata | None = None, axis: str = "Z") -> None:
     """Write several images as the slices of one file, which :func:`pages_of` counts; it appears whole or not at all.
 
     Args:
-        path: ends in tif or tiff; folders above it are created.
+        path: ends in tif, tiff, npy or npz; folders above it are created.
         pages: ``[H, W, C]`` each, of one shape and type.
         about: what else the file says.
         axis: what they are: ``Z`` slices, or ``T`` times.
@@ -386,7 +393,7 @@ def write_pages(path: str | Path, pages: Sequence[Array], about: Metadata | None
         return
     if len({(page.shape, page.dtype) for page in pages}) != 1:
         raise UserError(f"{path} cannot be written from {len(pages)} pages that differ in size or type: bring them to one")
-    if (kind := check_format(path, pages[0].shape[2], pages[0].dtype.name)) not in ("TIFF", "NPY", "NPZ"):
+    if (kind := check_format(path, pages[0].shape[2], pages[0].dtype.name)) not in OF_PAGES:
         raise UserError(f"{path} would have {len(pages)} pages: write a .tif or .npy file, which holds them")
     write_atomically(path, _encoded(pages, kind, path, about or Metadata(), axis if axis in ("Z", "T") else "Z"))
 

@@ -54,8 +54,6 @@ from .pipeline import overlapped
 if TYPE_CHECKING:
     from .export import Exported, ExportKeywords
 
-_OF_PAGES = (".tif", ".tiff")
-"""Suffixes of files that hold several pages."""
 _NOISE = 2
 """Raised when the noise of a seed becomes another."""
 _SCALE = "scale its values as those of the training images were, and replace what is no-data"
@@ -605,11 +603,11 @@ class Translator:
         Raises:
             UserError: a picture has several, and the output's format holds one.
         """
-        flat = {output: one for output, one in outputs.items() if output.suffix.lower() not in _OF_PAGES}
+        flat = {output: one for output, one in outputs.items() if not images.can_hold_pages(output)}
         for output, picture in flat.items() if self._page_reading(options).are_pictures else ():
             if (count := page_count(picture) or 1) > 1:
                 raise UserError(
-                    f"{picture.label} has {count} pages, and {output.name} would have as many: write a .tif file, which holds them"
+                    f"{picture.label} has {count} pages, and {output.name} would have as many: write a .tif or .npy file, which holds them"
                 )
 
     def _translated(self, files: Sequence[ReadImage], options: FileOptions, watch: PictureWatch) -> list[TranslatedPages]:
