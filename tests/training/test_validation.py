@@ -1,4 +1,4 @@
-"""Validation pairs that cannot be read any more once training has begun."""
+"""Validation pairs that cannot be read any more once training has begun, or of which nothing counts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from tests.tiny import noise_image
 from tests.training.runs import log_entries
 from transfigure.data import images
+from transfigure.data.open import open_data, resolve_data
 from transfigure.errors import UserError
 from transfigure.recipe import Recipe
 from transfigure.training import trainer
 from transfigure.training.trainer import train
+from transfigure.training.validation import Validation
 
 
 def recipe(place: Path, epochs: int = 2) -> Recipe:
@@ -66,3 +70,23 @@ def test_c36_what_turns_up_later_is_a_note_and_training_goes_on(
     assert len(values) == 2
     assert all((value is None or math.isnan(value)) == (broken == 3) for value in values)
     assert (run / "model" / "config.json").is_file()
+
+
+def test_pairs_of_which_nothing_counts_have_no_score_and_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split, count in (("train", 2), ("val", 2)):
+        for number in range(count):
+            for side in "AB":
+                images.write(tmp_path / f"{split}{side}" / f"{number}.png", noise_image(16, 16, seed=number + ord(side)))
+            mask = np.zeros((16, 16, 1), np.uint8)
+            mask[:4] = number
+            images.write(tmp_path / f"{split}mask" / f"{number}.png", mask)
+    given = {"path": str(tmp_path), "load_size": 16, "crop_size": 16, "mask": "mask", "cache_gb": 0}
+    tree = {"data": given, "generator": {"name": "unet", "depth": 4}, "objective": {"terms": ["l1"]}}
+    data = open_data(resolve_data(Recipe.from_dict(tree).data), quiet=True)
+    validation = Validation(data, "l1", torch.device("cpu"))
+    first = data.val[1]
+    scores = validation.run(torch.nn.Identity())
+    assert scores["l1"] == pytest.approx((first.source - first.target)[:, :4].abs().mean().item() / 2, rel=1e-5)
+    assert capsys.readouterr().err.count("1 of 2 validation pairs have nothing that counts and no score: 0") == 1
+    validation.run(torch.nn.Identity())
+    assert "nothing that counts" not in capsys.readouterr().err

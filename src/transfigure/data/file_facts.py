@@ -55,6 +55,8 @@ class FileFacts:
 
 
 NO_FACTS = FileFacts()
+BLACK = "there is black in its place"
+"""What becomes of no-data where pictures are seen whole."""
 AXES_IN_WORDS = {"Z": "z-slices", "T": "time points", "C": "channels", "S": "samples"}
 _TURNED = {
     1: "none",
@@ -120,7 +122,7 @@ class FactsWatch:
 
     def __init__(self, what: str, expected: tuple[str, ...] = ()) -> None:
         self.what, self.expected, self.count = what, expected, 0
-        self.of_no_data = "there is black in its place, and it counts in no loss and no score"
+        self.of_no_data = f"{BLACK}, and it counts in no loss and no score"
         self._named: dict[tuple[str, ...], list[str]] = {}
         self._pages: dict[str, list[str]] = {}
         self._no_data: list[tuple[str, FileFacts]] = []

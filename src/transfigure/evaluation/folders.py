@@ -20,6 +20,7 @@ from ..data.channels import ChannelKind
 from ..data.check.findings import SHOWN
 from ..data.display import hatched
 from ..data.file_facts import (
+    BLACK,
     FileFacts,
     NoData,
     Orientation,
@@ -107,6 +108,8 @@ class FileReading:
             raise UserError(f"{file} {reason}: give the value range, such as {flag}")
         if what:
             watch = self.watches.setdefault(what, PictureWatch(Watch(what, self.value_range, folder_flag, effect=self.effect)))
+            if self.effect == LOOKS:  # in sets
+                watch.files.of_no_data = BLACK
             watch.look(file, array, facts)
             self.kinds.setdefault(what, self._kind(file, array, facts))
         return (convert_channels(array, 3) if array.shape[2] == 1 and picture in self.grey else array), facts

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..data.open import OpenedData
+from ..data.pairing import listed
 from ..errors import Skipped, UserError
 from ..metrics.metric import ImageMetric, Metric, MetricContext
 from ..networks.model_file import Norm
@@ -57,6 +58,7 @@ class Validation:
         self._metrics: dict[str, Metric] = {}
         self._skipped: set[str] = set()
         self._unreadable: set[int] = set()
+        self._said_empty = False
         if best_metric not in (fit := fitting(data.has_pairs)) and (data.has_pairs or self.possible):
             reason = (
                 "gives no one number of generated images"
@@ -80,7 +82,7 @@ class Validation:
         """
         for metric in self._metrics.values():
             metric.reset()
-        scored = 0
+        scored, empty = 0, list[str]()
         for index in track(range(len(self._pairs)), len(self._pairs), "validate", quiet=quiet):
             try:
                 pair = self._pairs[index]
@@ -90,6 +92,7 @@ class Validation:
                 self._unreadable.add(index)
                 continue
             if pair.mask is not None and not bool(pair.mask.any()):
+                empty.append(pair.name)
                 continue
             scored += 1
             with inference(generator, self._norm, seed=0):
@@ -101,6 +104,9 @@ class Validation:
                 if name not in self._skipped:
                     with self._noting(name, quiet):
                         metric.update(fake, target, [pair.name], context)
+        if empty and not quiet and not self._said_empty:
+            say(f"note: {len(empty)} of {len(self._pairs)} validation pairs have nothing that counts and no score: {listed(empty)}")
+            self._said_empty = True
         scores: dict[str, float] = {}
         for name, metric in self._metrics.items():
             scores[name] = math.nan

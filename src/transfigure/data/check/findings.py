@@ -16,6 +16,7 @@ import numpy as np
 from ...errors import Missing, UserError
 from ...wording import counted, said_once, that_are
 from ..file_facts import (
+    BLACK,
     NO_FACTS,
     FactsWatch,
     FileFacts,
@@ -270,6 +271,8 @@ def findings(
     labels: tuple[set[str], set[str]] = (set(), set())
     watches = tuple(_watch(side, given, geometry) for side, given in zip(SIDES, use.ranges))
     files = tuple(FactsWatch(f"{side} pictures") for side in SIDES)
+    for watched in files if not paired else ():
+        watched.of_no_data = BLACK
     together = PairWatch(geometry)
     for index, (record, one) in enumerate(zip(directed(records, direction), facts)):
         if one.source is None or one.target is None:
