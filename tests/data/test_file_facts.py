@@ -152,10 +152,10 @@ def stack(path: Path, pages: int, axes: str | None = None, seed: int = 0) -> Non
 @pytest.mark.parametrize(
     ("pages", "axes", "words"),
     [
-        (3, None, "TIFF files of 3 pages, which become red, green and blue of one picture"),
-        (3, "ZYX", "TIFF files of 3 pages (z-slices), which become red, green and blue of one picture"),
-        (5, "TYX", "TIFF files of 5 pages (time points), which become the 5 channels of one picture"),
-        (2, None, "TIFF files of 2 pages, which become the 2 channels of one picture"),
+        (3, None, "files of 3 pages, which become red, green and blue of one picture"),
+        (3, "ZYX", "files of 3 pages (z-slices), which become red, green and blue of one picture"),
+        (5, "TYX", "files of 5 pages (time points), which become the 5 channels of one picture"),
+        (2, None, "files of 2 pages, which become the 2 channels of one picture"),
     ],
 )
 def test_c11_pages_that_become_channels_are_said(

@@ -107,6 +107,15 @@ def picture(path: Path, kind: str = "PNG") -> Path:
     return path
 
 
+def test_archives_of_several_arrays_are_passed_over_with_what_helps(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", photo=np.zeros((4, 4)), mask=np.zeros((4, 4)))
+    with pytest.raises(
+        UserError, match=r"only 2 NumPy archives of several arrays, such as a\.npz \(save the one .* own\): accepted .* npz,"
+    ):
+        find_images(tmp_path)
+
+
 def test_c02_content_decides_where_the_suffix_is_of_no_readable_format(tmp_path: Path) -> None:
     for name, kind in {
         "a.jfif": "JPEG",

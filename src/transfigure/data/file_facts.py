@@ -167,8 +167,8 @@ class FactsWatch:
         """One sentence for each thing that a person may not expect."""
         notes = self._notes_of_names()
         notes += [
-            f"{len(labels)} of {self.count} {self.what} are TIFF files of {words}, such as {labels[0]}: say that pages are images if each "
-            "is a picture of its own"
+            f"{len(labels)} of {self.count} {self.what} are files of {words}, such as {labels[0]}: with pages images each page is a "
+            "picture of its own"
             for words, labels in self._pages.items()
         ]
         if self._no_data:

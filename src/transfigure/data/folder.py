@@ -23,7 +23,7 @@ from .files import natural_key, natural_keys
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 """Files of these are images without being opened; what is in them is found out when they are read."""
-ACCEPTED = "png, jpg, webp, tif, gif, pnm or bmp"
+ACCEPTED = "png, jpg, webp, tif, npy, npz, gif, pnm or bmp"
 
 _NO_DATA_FOLDERS = frozenset(
     {
@@ -57,6 +57,7 @@ _PLURALS = {
     _LINK: "links that cannot be followed",
     _LOOP: "links that lead back",
     _COPY: "previews or backups",
+    images.SEVERAL_ARRAYS: "NumPy archives of several arrays",
 }
 _REPEATED, _REPEATED_SHARE = 100_000, 20
 """Folders that are reached more than once, by links, may bring so many entries, and so many times those that are there once."""
@@ -207,7 +208,7 @@ class _PassedOver:
         return bool(self._counts)
 
     def __str__(self) -> str:
-        plain = (_COPY, _OTHER, _HIDDEN, _UNREADABLE, _LINK, _LOOP, _FOLDER, _OUTPUT)
+        plain = (images.SEVERAL_ARRAYS, _COPY, _OTHER, _HIDDEN, _UNREADABLE, _LINK, _LOOP, _FOLDER, _OUTPUT)
         formats = sorted(kind for kind in self._counts if kind not in plain)
         parts = []
         if formats:
@@ -221,7 +222,8 @@ class _PassedOver:
         for kind in plain:
             if count := self._counts[kind]:
                 words = kind if count == 1 else _PLURALS.get(kind, f"{kind}s")
-                parts.append(f"{count} {words}, such as {self._examples[kind]}")
+                way_out = " (save the one that is the image as a file of its own)" if kind == images.SEVERAL_ARRAYS else ""
+                parts.append(f"{count} {words}, such as {self._examples[kind]}{way_out}")
         return "; ".join(parts)
 
 

@@ -541,12 +541,15 @@ def kind_of(path: str | Path) -> tuple[str, bool]:
     return next((kind for kind in (_foreign(head),) if kind in _FOREIGN_IMAGES), ""), False
 
 
+SEVERAL_ARRAYS = "NumPy archive of several arrays"
+
+
 def _array_or_not(stream: BinaryIO, kind: str) -> tuple[str, bool]:
     """As :func:`kind_of`, of NumPy's arrays, which are anything at all: those that cannot be an image are none."""
     try:
         return (kind, True) if npy.is_image(stream, kind) else ("", False)
     except UserError:
-        return "NumPy archive of several arrays", False
+        return SEVERAL_ARRAYS, False
     except Exception:  # damaged, which is said when it is read
         return kind, True
 
