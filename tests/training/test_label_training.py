@@ -76,6 +76,12 @@ def test_photos_become_label_files_of_the_same_form(tmp_path: Path, capsys: pyte
     assert as_image.mode == written.mode and np.array_equal(np.array(as_image), as_array[..., 0] if channels == 1 else as_array)
     with pytest.raises(UserError, match=r"write a \.png or \.tif file instead"):
         translator.translate_file(data / "A" / "0.png", tmp_path / "out.jpg")
+    if form != "colours":
+        with pytest.raises(UserError, match="a WEBP file holds no numbers of classes"):
+            translator.translate_file(data / "A" / "0.png", tmp_path / "out.webp")
+    for suffix in ("tif", "npy"):
+        translator.translate_file(data / "A" / "0.png", tmp_path / f"out.{suffix}")
+        assert np.array_equal(images.examine(tmp_path / f"out.{suffix}", palette="index")[0], as_array)
     result = evaluate(run, split="train", quiet=True)
     scores = {row.metric: row for row in result.rows}
     assert scores["l1"].value is None and "names of classes" in scores["l1"].skipped

@@ -789,7 +789,8 @@ class Translator:
         """What the output is going to say beside its pixels; what of the source it cannot say is said here, once of each kind."""
         target = self.config.target
         kind = images.check_format(output, target.file_channels, target.dtype)
-        own = Metadata(palette=target.palette, channel_names=target.file_names if kind == "TIFF" else ())
+        palette = target.palette if kind in images.WITH_PALETTE else ()  # an array holds the indices alone
+        own = Metadata(palette=palette, channel_names=target.file_names if kind == "TIFF" else ())
         if target.file_names and not own.channel_names and not are_primaries(target.file_names):
             self._note(f"a {kind} file has no place for the names of the channels ({brief_names(target.file_names)}): a .tif file has")
         if options.metadata == "drop":
@@ -813,7 +814,7 @@ class Translator:
         """
         target = self.config.target
         kind = images.check_format(output, target.file_channels, target.dtype)
-        if target.classes and (kind == "JPEG" or (kind not in images.WITH_PALETTE and target.file_channels == 1)):
+        if target.classes and (kind == "JPEG" or (kind == "WEBP" and target.file_channels == 1)):
             reason = "changes their colours" if kind == "JPEG" else "holds no numbers of classes"
             raise UserError(f"{output}: this model makes label maps, and a {kind} file {reason}: write a .png or .tif file instead")
 
