@@ -14,7 +14,7 @@ from tests.tiny import noise_image, write_images
 from transfigure.data import images, prepared
 from transfigure.data.batch import collate
 from transfigure.data.dataset import Loader, PairSampler
-from transfigure.data.masks import black, filled, resized
+from transfigure.data.masks import black, data_of, filled, of_class, resized, without_no_data
 from transfigure.data.open import OpenedData, open_data, resolve_data
 from transfigure.data.resident import ResidentLoader
 from transfigure.errors import UserError
@@ -156,7 +156,7 @@ def tile(path: Path, seed: int, no_data: float, tagged: bool = True, part: slice
 @pytest.mark.parametrize(
     ("value", "tagged", "told"), [(-9999, True, "tag"), (np.nan, True, "tag"), (np.nan, False, "nan"), (-1, False, -1), (0, True, "tag")]
 )
-def test_no_data_is_black_and_does_not_count(
+def test_c13_no_data_is_black_and_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: float, tagged: bool, told: str | float
 ) -> None:
     monkeypatch.setenv("TRANSFIGURE_CACHE", str(tmp_path / "cache"))
@@ -214,6 +214,10 @@ def test_nodata_of_a_recipe(tmp_path: Path) -> None:
 def test_the_small_things() -> None:
     array = np.full((2, 2, 1), 7, np.int16)
     assert filled(array, np.eye(2, dtype=bool), black(array, (-1e6, 3.0))).ravel().tolist() == [7, -32768, -32768, 7]
+    labels = np.array([[[9, 9, 9], [1, 2, 3]]], np.uint8)
+    assert without_no_data(labels, 9, of_class(labels, data_of(labels, 9)))[0].tolist() == [[[1, 2, 3], [1, 2, 3]]]
+    red = np.array([[[255, 0, 0], [0, 0, 0]]], np.uint8)
+    assert data_of(red, 0).tolist() == [[True, False]] and data_of(red.astype(np.float32), 0).tolist() == [[False, False]]
     mask = np.zeros((9, 9), bool)
     mask[3:] = True
     assert resized(mask, 3, 3).any(1).tolist() == [False, True, True]

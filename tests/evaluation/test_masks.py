@@ -34,7 +34,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
     return generated, tmp_path / "target", tmp_path / "mask"
 
 
-def test_scores_are_those_of_the_part_that_counts(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_c22_scores_are_those_of_the_part_that_counts(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     generated, target, mask = folders
     result = evaluate_folders(generated, target, mask=mask, metrics=["l1", "psnr", "ssim", "pearson", "ms_ssim", "random_kid"], quiet=True)
     for name, (rows, columns) in {"a": (slice(3, 27), slice(8, 40)), "b": (slice(5, 10), slice(5, 9))}.items():
@@ -80,7 +80,7 @@ def test_masks_that_cannot_be_used_are_refused(folders: tuple[Path, Path, Path],
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int32"])
-def test_a_deep_container_is_scored_on_the_range_that_is_used(tmp_path: Path, dtype: str) -> None:
+def test_c53_a_deep_container_is_scored_on_the_range_that_is_used(tmp_path: Path, dtype: str) -> None:
     tifffile = pytest.importorskip("tifffile")
     rng = np.random.default_rng(0)
     target = rng.integers(0, 4095, (32, 32)).astype(dtype)
@@ -100,7 +100,7 @@ def test_a_deep_container_is_scored_on_the_range_that_is_used(tmp_path: Path, dt
 
 
 @pytest.mark.parametrize("value", [-9999.0, np.nan])
-def test_folders_with_no_data_are_scored_where_both_hold_some(tmp_path: Path, value: float) -> None:
+def test_c13_folders_with_no_data_are_scored_where_both_hold_some(tmp_path: Path, value: float) -> None:
     tifffile = pytest.importorskip("tifffile")
     rng = np.random.default_rng(0)
     pictures = {name: rng.random((24, 24), np.float32) for name in ("generated", "target")}

@@ -40,7 +40,7 @@ def tag_of(path: Path) -> str | None:
 
 
 @pytest.mark.parametrize("value", [-9999.0, np.nan])
-def test_the_sources_value_is_restored_with_its_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str], value: float) -> None:
+def test_c13_the_sources_value_is_restored_with_its_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str], value: float) -> None:
     array = tile(tmp_path / "tiles" / "in.tif", value, "float32")
     model(Domain(1, "float32")).translate_file(tmp_path / "tiles" / "in.tif", tmp_path / "out.tif")
     found = tifffile.imread(tmp_path / "out.tif")

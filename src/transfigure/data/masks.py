@@ -64,7 +64,10 @@ def check_size(mask: Mask, file: str | Path, shape: tuple[int, ...], of: str) ->
 
 
 def data_of(array: Array, no_data: float | None) -> Mask | None:
-    """Where every channel of a picture holds data; None if it does everywhere.
+    """Where a picture holds data; None if it does everywhere.
+
+    A pixel must hold data in every channel. Of unsigned integers in any: there the value (0, 255) is one that data have, too, so that pure
+    red is no hole where 0 means no data.
 
     Args:
         array: ``[H, W, C]``.
@@ -72,7 +75,8 @@ def data_of(array: Array, no_data: float | None) -> Mask | None:
     """
     if no_data is None:
         return None
-    data: Mask = np.logical_not(is_no_data(array, no_data).any(axis=2))
+    empty = is_no_data(array, no_data)
+    data: Mask = np.logical_not(empty.all(axis=2) if array.dtype.kind == "u" else empty.any(axis=2))
     return None if data.all() else data
 
 
@@ -125,19 +129,26 @@ def with_no_data(array: Array, data: Mask | None, value: float) -> tuple[Array, 
     return (array if data is None else filled(array, data, value)), moved
 
 
-def filled(array: Array, mask: Mask, value: float) -> Array:
+def filled(array: Array, mask: Mask, value: float | Array) -> Array:
     """The picture with a value where the mask is False.
 
     Args:
         array: ``[H, W, C]``.
         mask: where it stays as it is.
-        value: of the picture's type.
+        value: of the picture's type; one, or one for each channel.
     """
-    return np.where(mask[..., None], array, array.dtype.type(value))
+    return np.where(mask[..., None], array, np.asarray(value, array.dtype))
 
 
-def black(array: Array, given: Range | None) -> float:
-    """The low end of the range that a picture is read with (None: of its type's), in its own type."""
+def black(array: Array, given: Range | Array | None) -> float | Array:
+    """What stands where a picture holds no data.
+
+    Args:
+        array: ``[H, W, C]``.
+        given: the range that it is read with, whose low end is black, in its own type (None: that of its type); or of label maps a class.
+    """
+    if isinstance(given, np.ndarray):
+        return given
     low = limits(array.dtype, given)[0]
     if array.dtype.kind == "f":
         return low
@@ -145,8 +156,8 @@ def black(array: Array, given: Range | None) -> float:
     return min(max(round(low), kind.min), kind.max)
 
 
-def without_no_data(array: Array, no_data: float | None, given: Range | None = None) -> tuple[Array, Mask | None]:
-    """A picture with black where nothing is, and where data is; None if that is everywhere. As :func:`filled` and :func:`data_of`."""
+def without_no_data(array: Array, no_data: float | None, given: Range | Array | None = None) -> tuple[Array, Mask | None]:
+    """A picture with black where nothing is, and where data is; None if that is everywhere. As :func:`black` and :func:`data_of`."""
     data = data_of(array, no_data)
     return (array, None) if data is None else (filled(array, data, black(array, given)), data)
 
@@ -211,19 +222,16 @@ class Counts:
         return None if found is None else found[..., None].astype(np.uint8)
 
 
-def _black(picture: Picture, array: Array, no_data: float | None, given: Range | None) -> Range | None:
-    """The range of which the low end stands where nothing is."""
+def _black(picture: Picture, array: Array, no_data: float | None, given: Range | None) -> Range | Array | None:
+    """What :func:`without_no_data` is given for one side of a pair."""
     if no_data is None or not isinstance(picture, FilePicture) or picture.palette != "index":
         return given
     return of_class(array, data_of(array, no_data))
 
 
-def of_class(array: Array, data: Mask | None) -> Range | None:
-    """For label maps, which have no black: a range that begins with a number that the picture holds where it holds data."""
-    if data is None or not data.any():
-        return None
-    value = float(array[data][0].min())
-    return value, value + 1
+def of_class(array: Array, data: Mask | None) -> Array | None:
+    """For label maps, which have no black: the number or the colour of a pixel that holds data, ``[C]``; None if none does."""
+    return None if data is None or not data.any() else array[data][0]
 
 
 def read_counts(
