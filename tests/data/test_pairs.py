@@ -57,7 +57,7 @@ def test_a_side_by_side_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest
     (record,) = open_collection("side_by_side", tmp_path).splits["all"]
     reads: list[Path] = []
     examine = images.examine
-    monkeypatch.setattr(images, "examine", lambda path, *how: (reads.append(path), examine(path, *how))[1])
+    monkeypatch.setattr(images, "examine", lambda path, *how, **more: (reads.append(path), examine(path, *how, **more))[1])
     assert values(record) == (1, 2)
     assert len(reads) == 1
 

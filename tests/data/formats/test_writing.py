@@ -18,6 +18,7 @@ from transfigure.data import images, ownership
 from transfigure.data.formats import scientific
 from transfigure.data.formats.metadata import Metadata
 from transfigure.data.formats.ome import PixelSize
+from transfigure.data.pixels import upright
 from transfigure.data.value_range import NATURAL_RANGE
 from transfigure.errors import UserError
 from transfigure.networks.model_file import Domain
@@ -253,3 +254,17 @@ def test_values_beyond_bytes_are_written_as_they_are(tmp_path: Path) -> None:
         np.testing.assert_array_equal(images.read(tmp_path / name), array)
     floats = Image.fromarray(array[..., 0].astype(np.float32))
     assert np.array(floats.convert("I;16")).max() == 255
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("channels", "dtype"), [(1, "uint16"), (1, "int16"), (1, "float32"), (3, "uint16"), (5, "uint8")])
+def test_deep_values_are_turned_without_a_change(tmp_path: Path, channels: int, dtype: str, orientation: int) -> None:
+    """Pillow's rotation of 16-bit grey, where it resamples, is noise."""
+    array = (noise(6, 9, channels, "float64") * 2).astype(dtype)
+    stored = upright(array, {6: 8, 8: 6}.get(orientation, orientation))
+    pages = [stored[..., channel] for channel in range(channels)]
+    options: dict[str, Any] = {"metadata": {"axes": "CYX"}} if channels > 1 else {"metadata": None}
+    tag = [(274, 3, 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "x.tif", np.stack(pages) if channels > 1 else pages[0], photometric="minisblack", extratags=tag, **options)
+    np.testing.assert_array_equal(images.read(tmp_path / "x.tif"), array)
+    np.testing.assert_array_equal(images.read(tmp_path / "x.tif", orientation="ignore"), stored)
