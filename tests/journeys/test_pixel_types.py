@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.journeys.commands import TINY, type_in
+from tests.journeys.commands import ROOT, TINY, type_in
 from tests.tiny import copying
 from transfigure.data import images
 from transfigure.errors import UserError
@@ -176,6 +177,26 @@ def test_trained_on_and_scored(folder: Path, capsys: pytest.CaptureFixture[str],
     assert values["l1"] == 0 and values["psnr"] == 100 and values["ssim"] == pytest.approx(1)
     gathered = type_in(capsys, "transfigure statistics B --features random --out ../statistics.npz")
     assert gathered.code == 0, gathered.err
+
+
+def test_the_page_says_what_each_format_holds() -> None:
+    """The table of the page, cell by cell: channels of 1 to 5 that are written and come back; all others are refused."""
+    page = (ROOT / "docs" / "how-to" / "data.md").read_text(encoding="utf-8")
+    head, _, *rows = re.findall(r"^\| *(.*) *\|$", page[page.index("| numbers |") - 1 :].partition("\n\n")[0], re.M)
+    suffixes = [re.findall(r"\.\w+", cell) for cell in head.split("|")[1:]]
+    told = {row.split("|")[0].strip(): [cell.strip() for cell in row.split("|")[1:]] for row in rows}
+    assert told.keys() == set(TYPES) and sum(map(len, suffixes)) == 7
+    for dtype, cells_of in told.items():
+        for names, cell in zip(suffixes, cells_of, strict=True):
+            for suffix in names:
+                held = []
+                for channels in range(1, 6):
+                    try:
+                        images.encode(f"x{suffix}", picture(dtype, channels, 0))
+                        held.append(str(channels))
+                    except UserError:
+                        pass
+                assert cell == ("any" if len(held) == 5 else ", ".join(held) or "-"), (dtype, suffix)
 
 
 def suffix_of(folder: Path) -> str:
