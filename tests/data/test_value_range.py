@@ -11,7 +11,7 @@ import pytest
 from transfigure.data import images
 from transfigure.data.open import open_data, resolve_data
 from transfigure.data.pixels import to_tensor
-from transfigure.data.value_range import Watch, folder_flag, limits, number, train_flag
+from transfigure.data.value_range import Watch, beyond_percentiles, folder_flag, limits, number, train_flag
 from transfigure.errors import UserError
 from transfigure.recipe import Data
 
@@ -140,3 +140,16 @@ def test_limits_and_numbers() -> None:
         "0.1",
     ]
     assert folder_flag((0, 4095)) == "--value_range 0 4095"
+
+
+def test_what_percentiles_leave_out_is_no_surprise() -> None:
+    ramp = np.arange(1000, dtype=np.uint16).reshape(40, 25, 1)
+    for percentiles, given, said in (
+        ([1, 99], (10, 989), False),
+        ([1, 99], (100, 989), True),
+        (None, (10, 989), True),
+        ("1", (0, 900), True),
+    ):
+        watch = Watch("target pictures", given, beyond=beyond_percentiles(percentiles))
+        watch.look(ramp)
+        assert any("are clipped" in note for note in watch.notes()) is said, (percentiles, given)

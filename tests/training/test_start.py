@@ -229,6 +229,38 @@ def test_other_channels_leave_the_outer_layers_anew_and_all_is_listed(
     assert all(torch.equal(value, average[key]) for key, value in taken.items() if not key.startswith("down.0.conv."))
 
 
+LABELS = {"data.target_encoding": "labels"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "note"),
+    [
+        (LABELS, {}, "targets of 3 classes, and these are of 3 x uint8"),
+        (LABELS, {**LABELS, "data.target_classes": "[3, 2, 0]"}, "targets of the classes 0, 2, 3, and these are of the classes 3, 2, 0"),
+        ({"data.source_range": "[0, 100]"}, {}, "sources of the values 0 to 100, and these are of the values 0 to 255"),
+        ({"data.target_channel_names": "x,y,z"}, {"data.target_channel_names": "z,y,x"}, "targets of the channels x, y, z, and these are"),
+        (LABELS, LABELS, ""),
+    ],
+)
+def test_channels_that_meant_something_else_are_said(
+    place: Path, before: dict[str, str], after: dict[str, str], note: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        images.write(place / "data" / "A" / f"{number}.png", rng.integers(0, 255, (32, 32, 1), np.uint8))
+        images.write(place / "data" / "B" / f"{number}.png", rng.choice(np.uint8([0, 2, 3]), (32, 32, 1)))
+        images.write(place / "rgb" / "A" / f"{number}.png", rng.integers(0, 255, (32, 32, 1), np.uint8))
+        images.write(place / "rgb" / "B" / f"{number}.png", rng.integers(0, 255, (32, 32, 3), np.uint8))
+    more = {**SMALL, **STILL, "data.val_fraction": 0, "data.test_fraction": 0, "data.load_size": 32}
+    more = {key: value for key, value in more.items() if key not in ("data.train", "data.val", "data.test")}
+    for run, keys in (("first", before), ("tuned", after)):
+        data = "data" if "data.target_encoding" in keys else "rgb"
+        capsys.readouterr()
+        assert main(["train", "l1", data, *flags({**more, **keys}), "--out", run, *(["--from", "first"] if run == "tuned" else [])]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "was trained on" in line]
+    assert len(said) == bool(note) and all(f"{place / 'first'} was trained on {note}" in line for line in said)
+
+
 # ---- which recipe -------------------------------------------------------------------------------------------------------------
 
 

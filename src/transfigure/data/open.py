@@ -36,7 +36,7 @@ from .percentiles import with_ranges
 from .prepared import PreparedStore, cache_folder
 from .splits import Division, StoredSplit, divide, finder
 from .transforms import Geometry
-from .value_range import Range
+from .value_range import Range, beyond_percentiles
 
 
 @dataclass(frozen=True)
@@ -436,7 +436,8 @@ def _inspect(
     left: list[LeftOut] = []
     late = {(pair.split, pair.name) for pair in left_out if pair.found == "training"}
     memory = FactsCache(None if caches[0].store is None else caches[0].store.folder, section.alpha, ranges)
-    uses = {"train": Use(ranges, "training"), "val": Use(ranges, "validation")}
+    beyond = beyond_percentiles(section.source_percentiles), beyond_percentiles(section.target_percentiles)
+    uses = {"train": Use(ranges, "training", beyond), "val": Use(ranges, "validation", beyond)}
     parts = {
         name: PartToCheck(directed(records[name], section.direction), geometry, section.alpha, ranges, cache)
         for name, cache in zip(("train", "val"), caches)

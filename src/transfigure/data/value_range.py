@@ -253,6 +253,13 @@ class Finding:
     ranged: bool = True
 
 
+def beyond_percentiles(percentiles: object) -> float:
+    """The share of values that lies outside of a range of percentiles, ``[0.1, 99.9]``; 0 of anything else."""
+    if not isinstance(percentiles, list | tuple) or len(percentiles) != 2 or any(type(end) not in (int, float) for end in percentiles):
+        return 0.0
+    return min(1.0, max(0.0, (percentiles[0] + 100 - percentiles[1]) / 100))
+
+
 class Watch:
     """Looks at the values of pictures as they pass by, and says in the end whether their range looks wrong.
 
@@ -263,6 +270,7 @@ class Watch:
         effect: what comes of a range that is hardly used, after "will".
         labels: words to add where the values may be classes of a label map.
         meant: the type that ``given`` speaks of; files of another type are read with their own full range. Empty: any type.
+        beyond: the share of values that is meant to lie outside of ``given``, see :func:`beyond_percentiles`.
     """
 
     def __init__(
@@ -274,7 +282,9 @@ class Watch:
         effect: str = "look dark",
         labels: str = "",
         meant: str = "",
+        beyond: float = 0.0,
     ) -> None:
+        self.clipped = CLIPPED + 1.5 * beyond
         self.what, self.given, self.flag, self.effect, self.labels, self.meant = what, given, flag, effect, labels, meant
         self._seen: dict[str, _Values] = {}
 
@@ -333,7 +343,7 @@ class Watch:
         depth, found = DEPTHS[name], f"{number(seen.low)} to {number(seen.high)}"
         if given is not None:
             clipped = (seen.below + seen.above) / max(1, seen.values)
-            if clipped > CLIPPED:
+            if clipped > self.clipped:
                 parts = [
                     f"{share(count / seen.values)} {colour}" for count, colour in ((seen.below, "black"), (seen.above, "white")) if count
                 ]

@@ -271,8 +271,13 @@ class MetricCollection:
         """Take in target images alone."""
         self.each(lambda metric: metric.update_real(images))
 
-    def skip(self, unfit: Callable[[Metric], bool], reason: str) -> None:
+    def skip(self, unfit: Callable[[Metric], bool], reason: str, of_weights: bool = False) -> None:
         """Leave out every metric that a condition holds for.
+
+        Args:
+            unfit: the condition.
+            reason: why.
+            of_weights: whether it holds for all that need weights: this is said of those that lack them, too, for they would not help.
 
         Raises:
             Missing: one of them is required.
@@ -280,6 +285,7 @@ class MetricCollection:
         for name, metric in list(self.metrics.items()):
             if unfit(metric):
                 self._leave_out(name, Skipped(reason))
+        self.skipped |= {name: reason for name in self.skipped if of_weights and _class_of(name).needs == "weights"}
 
     def skip_colour(self, reason: str) -> None:
         """Leave out every metric that sees red, green and blue: of other channels its value would mean nothing.

@@ -129,7 +129,7 @@ def evaluate(
         linear = encoding.is_linear
         if isinstance(encoding, LabelMaps):
             for collection in (generated, *bounds.values()):
-                collection.skip(lambda metric: metric.needs != "labels", OF_CLASSES)
+                collection.skip(lambda metric: metric.needs != "labels", OF_CLASSES, of_weights=True)
         mean = _mean_target(found, quiet) if bounds[MEAN_TARGET].metrics else None
         titles = kind.scored if found.paired else []
         by_channel = ChannelCollection(choice, titles)

@@ -21,7 +21,7 @@ from ..data.layouts import masks_at, recognise
 from ..data.open import find_records, geometry_of, refuse_inside, resolve_data, usable
 from ..data.pairing import listed
 from ..data.splits import PAIRS, SPLITS_FILE, StoredSplit
-from ..data.value_range import SCORES, Watch, train_flag
+from ..data.value_range import SCORES, Watch, beyond_percentiles, train_flag
 from ..errors import UserError
 from ..recipe import Data, Recipe, data_at, is_file_pattern
 from ..translation.translator import Translator
@@ -305,9 +305,10 @@ def _watch(section: Data, side: Literal["source", "target"], names: tuple[str, .
     was trained on: a range that was chosen then is not to be narrowed by them.
     """
     given = section.source_range if side == "source" else section.target_range
+    beyond = beyond_percentiles(section.source_percentiles if side == "source" else section.target_percentiles)
     effect = SCORES if side == "target" else "look dark"
     advice = None if given is not None else lambda limits: f"{train_flag(side)(limits)}, in training, if its pairs go no further"
-    return PictureWatch(Watch(f"{side} pictures", given, advice, effect=effect), names)
+    return PictureWatch(Watch(f"{side} pictures", given, advice, effect=effect, beyond=beyond), names)
 
 
 def _conversions(dataset: PairDataset) -> list[str]:

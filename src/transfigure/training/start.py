@@ -22,13 +22,16 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..data.encodings import SIDES
 from ..data.files import home_path, real_path
+from ..data.pairing import listed
+from ..data.value_range import Range, limits, number
 from ..errors import UserError
 from ..integrity import sha256_of
 from ..interop import hub
 from ..interop.opening import open_file, open_folder
 from ..interop.pytorch_cyclegan import load_discriminator, read_state, recognise
-from ..networks.model_file import CONFIG, WEIGHTS, ModelConfig, describe_checkpoint, read_config, read_model
+from ..networks.model_file import CONFIG, WEIGHTS, Domain, ModelConfig, describe_checkpoint, read_config, read_model
 from ..networks.shipped import find_shipped, nearest_shipped
 from ..progress import say
 from ..recipe import Recipe, Training, flatten
@@ -282,6 +285,7 @@ class Start:
         channels: of its sources and targets.
         weights: the state of each network, by the name that a training step gives it.
         notes: what could not be read, in sentences.
+        domains: its sources and targets, where it says what they are.
     """
 
     place: str
@@ -290,13 +294,15 @@ class Start:
     channels: tuple[int, int]
     weights: dict[str, Mapping[str, Any]]
     notes: tuple[str, ...] = ()
+    domains: tuple[Domain, Domain] | None = None
 
-    def fill(self, networks: Mapping[str, nn.Module], channels: tuple[int, int]) -> Started:
+    def fill(self, networks: Mapping[str, nn.Module], channels: tuple[int, int], domains: tuple[Domain, Domain] | None = None) -> Started:
         """Put the weights into networks. A layer is taken whole or not at all; what is not taken keeps its random weights.
 
         Args:
             networks: as of :meth:`.steps.base.TrainingStep.networks`.
             channels: of the sources and targets that are trained on.
+            domains: what those are.
 
         Returns:
             What was taken, for people and for the run's files.
@@ -330,6 +336,12 @@ class Start:
         if self.channels != channels and anew:
             then, now = (f"{source} -> {target}" for source, target in (self.channels, channels))
             notes.append(f"{self.place} is for {then} channels and this data has {now}: the layers that meet them begin anew")
+        if self.domains is not None and domains is not None:
+            notes += [
+                f"{self.place} was trained on {side}s of {then}, and these are of {now}: its weights take the one for the other"
+                for side, one, other in zip(SIDES, self.domains, domains)
+                for then, now in _other_meanings(one, other)
+            ]
         for name, reasons in anew.items():
             more = f", and {len(reasons) - _SHOWN} more (log.jsonl has all)" if len(reasons) > _SHOWN else ""
             notes.append(f"of the {name.replace('_', ' ')}, not taken: {', '.join(reasons[:_SHOWN])}{more}")
@@ -338,6 +350,28 @@ class Start:
         record = {"path": self.place, "state": self.state, "files": self.files, "taken": taken}
         words = ", ".join(f"{name.replace('_', ' ')} {what}" for name, what in taken.items())
         return Started({**record, **({"not_taken": anew} if anew else {})}, f"{self.place} ({self.state}): {words}", tuple(notes))
+
+
+def _other_meanings(then: Domain, now: Domain) -> Iterator[tuple[str, str]]:
+    """What as many channels of the networks mean otherwise than they did, in words for both."""
+    if then.channels != now.channels:
+        return
+    if then.encoding != now.encoding:
+        yield then.describe(), now.describe()
+    elif then.encoding == "labels":
+        if [(one.index, one.colour) for one in then.classes] != [(one.index, one.colour) for one in now.classes]:
+            first, second = (listed([*map(str, domain.classes)], 16) for domain in (then, now))
+            yield f"the classes {first}", f"the classes {second}"
+    elif then.encoding == "values":
+        if then.names and now.names and then.names != now.names:
+            yield f"the channels {listed(list(then.names), 16)}", f"the channels {listed(list(now.names), 16)}"
+        if then.value_range != now.value_range:
+            first, second = (f"the values {number(low)} to {number(high)}" for low, high in map(_ends, (then, now)))
+            yield first, second
+
+
+def _ends(domain: Domain) -> Range:
+    return limits(domain.dtype, domain.value_range)
 
 
 @dataclass(frozen=True)
@@ -409,7 +443,8 @@ def _of_model(place: str | Path, folder: Path) -> Start:
     generator, config, _ = read_model(folder)
     channels = config.source.channels, config.target.channels
     files = {WEIGHTS: sha256_of(folder / WEIGHTS)}
-    return Start(str(place), describe_checkpoint(config.checkpoint), files, channels, {"generator": generator.state_dict()})
+    weights = {"generator": generator.state_dict()}
+    return Start(str(place), describe_checkpoint(config.checkpoint), files, channels, weights, (), (config.source, config.target))
 
 
 def _of_file(place: str | Path, path: Path) -> Start:
@@ -424,7 +459,7 @@ def _of_file(place: str | Path, path: Path) -> Start:
         else:
             weights[name], files[file.name] = other.state_dict(), sha256_of(file)
     channels = config.source.channels, config.target.channels
-    return Start(str(place), f"from {', '.join(files)}", files, channels, weights, tuple(notes))
+    return Start(str(place), f"from {', '.join(files)}", files, channels, weights, tuple(notes), (config.source, config.target))
 
 
 def _of_run(place: str | Path, run: RunDirectory) -> Start:
@@ -436,4 +471,8 @@ def _of_run(place: str | Path, run: RunDirectory) -> Start:
         state += ", the average of its generator"
     source, target = saved["data"]["channels"]
     file = run.checkpoint.relative_to(run.path).as_posix()
-    return Start(str(place), state, {file: sha256_of(run.checkpoint)}, (source, target), weights)
+    domains: tuple[Domain, Domain] | None = None
+    with contextlib.suppress(UserError):  # a checkpoint holds all that is needed
+        config = read_config(run.model)
+        domains = config.source, config.target
+    return Start(str(place), state, {file: sha256_of(run.checkpoint)}, (source, target), weights, (), domains)

@@ -349,7 +349,7 @@ class Trainer:
         self.step = build_step(Setup(recipe, (data.source_channels, data.target_channels), engine, unpaired=data.unpaired))
         self.generator = self.step.generator
         channels = data.source_channels, data.target_channels
-        self.began_with: Started | None = None if start is None else start.fill(self.step.networks(), channels)
+        self.began_with: Started | None = None if start is None else start.fill(self.step.networks(), channels, self._domains())
         self.ema = EMA(self.generator, training.ema) if training.ema is not None else None
         self.health = Health(recipe.to_dict(), data.unpaired)
         self.first_weights = self._weights()
@@ -823,18 +823,20 @@ class Trainer:
     def _started_from(self) -> dict[str, Any] | None:
         return None if self.began_with is None else self.began_with.record
 
+    def _domains(self) -> tuple[Domain, Domain]:
+        """What a model says of its sources and targets."""
+        section, data = self.recipe.data, self.data
+        told = section.nodata
+        source = Domain.of(data.source, data.source_dtype, section.source_range)
+        target = Domain.of(data.target, data.target_dtype, section.target_range)
+        no_data = told if told == "nan" or isinstance(told, float) else None
+        return replace(source, no_data=no_data), replace(target, no_data=in_model(data.no_data[1]))
+
     def _model_config(self, checkpoint: dict[str, Any], swapped: bool = False) -> ModelConfig:
         """What a model directory says of the generator being trained, or (``swapped``) of that of the other direction."""
-        recipe, data = self.recipe, self.data
-        domains = [
-            Domain.of(data.source, data.source_dtype, recipe.data.source_range),
-            Domain.of(data.target, data.target_dtype, recipe.data.target_range),
-        ]
-        told = recipe.data.nodata
-        domains[0] = replace(domains[0], no_data=told if told == "nan" or isinstance(told, float) else None)
-        domains[1] = replace(domains[1], no_data=in_model(data.no_data[1]))
+        recipe, domains = self.recipe, self._domains()
         if swapped:
-            domains.reverse()
+            domains = domains[1], domains[0]
             recipe = recipe.updated({"data.direction": "BtoA" if recipe.data.direction == "AtoB" else "AtoB"})
         return ModelConfig(
             generator=recipe.generator.name,

@@ -33,7 +33,7 @@ from ..data.pages import PageReading, page_count, refuse_unsaid
 from ..data.pairing import listed
 from ..data.pairs import FilePicture
 from ..data.pictures import as_one, find_pictures
-from ..data.value_range import NATURAL_RANGE, TYPES, Range, Watch, if_of_type, number, outside
+from ..data.value_range import NATURAL_RANGE, TYPES, Range, Watch, beyond_percentiles, if_of_type, number, outside
 from ..errors import Missing, UserError
 from ..interop import hub
 from ..networks.base import Generator
@@ -776,7 +776,9 @@ class Translator:
         source = self.config.source
         encoding = source.to_encoding()
         self._colours = ColourWatch(encoding, "label maps") if isinstance(encoding, LabelMaps) else None
-        watch = PictureWatch(Watch("images", source.value_range, effect="look dark to the model", meant=source.dtype), source.file_names)
+        beyond = beyond_percentiles(self._trained.get("source_percentiles"))
+        values = Watch("images", source.value_range, effect="look dark to the model", meant=source.dtype, beyond=beyond)
+        watch = PictureWatch(values, source.file_names)
         kept = "" if self.config.target.encoding != "values" else ", and what it makes there is no data either"
         watch.files.of_no_data = f"the model is given {'one of its classes' if source.classes else 'black'} in its place{kept}"
         return watch

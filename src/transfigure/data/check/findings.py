@@ -162,10 +162,12 @@ class Use:
     Attributes:
         ranges: the values of sources and of targets that are black and white; None for the full range of their type.
         part: which part of the data they are; too few pictures to train on are no fault of others.
+        beyond: the share of values of each side that is meant to lie outside of its range.
     """
 
     ranges: tuple[Range | None, Range | None] = (None, None)
     part: Literal["training", "validation", "test"] = "training"
+    beyond: tuple[float, float] = (0.0, 0.0)
 
 
 Sink = Callable[[int, Array, Array, Counts | None], object]
@@ -269,7 +271,7 @@ def findings(
     contents: dict[tuple[bytes, bytes], list[str]] = defaultdict(list)
     domains: tuple[dict[bytes, list[str]], dict[bytes, list[str]]] = (defaultdict(list), defaultdict(list))
     labels: tuple[set[str], set[str]] = (set(), set())
-    watches = tuple(_watch(side, given, geometry) for side, given in zip(SIDES, use.ranges))
+    watches = tuple(_watch(side, given, geometry, beyond) for side, given, beyond in zip(SIDES, use.ranges, use.beyond))
     files = tuple(FactsWatch(f"{side} pictures") for side in SIDES)
     for watched in files if not paired else ():
         watched.of_no_data = BLACK
@@ -552,11 +554,11 @@ def _size(array: Shaped) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"
 
 
-def _watch(side: str, given: Range | None, geometry: Geometry) -> Watch:
+def _watch(side: str, given: Range | None, geometry: Geometry, beyond: float) -> Watch:
     """The watch over the values of a side, which says what it finds in the words of ``train``."""
     rule = geometry.source_rule if side == "source" else geometry.target_rule
     labels = f" (for masks and class indices also --data.{side}_resize nearest, which mixes no two classes)" if rule == "bicubic" else ""
-    return Watch(f"{side} pictures", given, train_flag(side), labels=labels)
+    return Watch(f"{side} pictures", given, train_flag(side), labels=labels, beyond=beyond)
 
 
 def _digest(array: Array) -> bytes:
