@@ -248,7 +248,7 @@ def test_channels_that_meant_something_else_are_said(
     rng = np.random.default_rng(0)
     for number in range(3):
         images.write(place / "data" / "A" / f"{number}.png", rng.integers(0, 255, (32, 32, 1), np.uint8))
-        images.write(place / "data" / "B" / f"{number}.png", rng.choice(np.uint8([0, 2, 3]), (32, 32, 1)))
+        images.write(place / "data" / "B" / f"{number}.png", rng.choice(np.array([0, 2, 3], np.uint8), (32, 32, 1)))
         images.write(place / "rgb" / "A" / f"{number}.png", rng.integers(0, 255, (32, 32, 1), np.uint8))
         images.write(place / "rgb" / "B" / f"{number}.png", rng.integers(0, 255, (32, 32, 3), np.uint8))
     more = {**SMALL, **STILL, "data.val_fraction": 0, "data.test_fraction": 0, "data.load_size": 32}

@@ -443,7 +443,7 @@ def _of_model(place: str | Path, folder: Path) -> Start:
     generator, config, _ = read_model(folder)
     channels = config.source.channels, config.target.channels
     files = {WEIGHTS: sha256_of(folder / WEIGHTS)}
-    weights = {"generator": generator.state_dict()}
+    weights: dict[str, Mapping[str, Any]] = {"generator": generator.state_dict()}
     return Start(str(place), describe_checkpoint(config.checkpoint), files, channels, weights, (), (config.source, config.target))
 
 
