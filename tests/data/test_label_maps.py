@@ -293,3 +293,8 @@ def test_a_value_that_means_no_data_is_no_class(tmp_path: Path) -> None:
         assert all(mask is not None and not mask[:, :3].any() for mask in masks) and not masks[0].any() and masks[1].any()
     with pytest.raises(UserError, match=r"the class 255, which .* does not list .* say that it does not count \(--data\.nodata 255\)"):
         open_data(resolve_data(Data(**keys, target_classes=[0, 1, 2])), quiet=True)
+
+
+def test_an_index_of_a_palette_that_means_no_data_is_no_class() -> None:
+    palette = FileFacts(palette=tuple((index, bytes(colour)) for index, colour in enumerate(PALETTE)), no_data=3.0)
+    assert looked(np.minimum(MAP, 2)[..., None], facts=palette).found() == BY_INDEX[:3]

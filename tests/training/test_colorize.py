@@ -71,6 +71,12 @@ def test_an_output_has_the_lightness_size_and_depth_of_its_input(run: Path, tmp_
         assert np.array_equal(np.array(translator(Image.open(tmp_path / "in.png"))), made)
 
 
+def test_a_photo_of_floats_is_said_to_lose_its_depth(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images.write(tmp_path / "in.tif", np.random.default_rng(0).random((20, 20, 1)).astype(np.float32))
+    Translator.load(run).translate_file(tmp_path / "in.tif", tmp_path / "out.tif")
+    assert "photos of float32 are written as uint8" in capsys.readouterr().err and images.read(tmp_path / "out.tif").dtype == np.uint8
+
+
 def test_scores_are_those_of_the_photos_that_are_written(run: Path, folder: Path, tmp_path: Path) -> None:
     result = evaluate(run, split="train", metrics=["l1", "psnr", "lab_histogram"], out=tmp_path / "scores", quiet=True)
     scores = {row.metric: row for row in result.rows}

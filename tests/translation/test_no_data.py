@@ -10,8 +10,9 @@ import pytest
 import tifffile
 import torch
 
-from tests.tiny import copying
+from tests.tiny import copying, tiny_config, tiny_translator
 from transfigure.data import images
+from transfigure.data.label_classes import LabelClass
 from transfigure.data.masks import no_data_for, with_no_data
 from transfigure.networks.model_file import Domain, ModelConfig
 from transfigure.translation.translator import Translator
@@ -115,3 +116,13 @@ def test_the_value_of_an_output() -> None:
     moved, count = with_no_data(array, np.array([[True, False]]), 255)
     assert moved.ravel().tolist() == [254, 255] and count == 1
     assert torch.equal(torch.from_numpy(with_no_data(array, None, 9)[0]), torch.from_numpy(array))
+
+
+def test_classes_are_not_called_no_data_by_the_source_s_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tile(tmp_path / "in.tif", 0, "uint8", high=255)
+    classes = tuple(LabelClass(index=at) for at in range(3))
+    translator = tiny_translator(tiny_config(source=Domain(1), target=Domain(3, encoding="labels", classes=classes)))
+    translator.translate_file(tmp_path / "in.tif", tmp_path / "out.tif")
+    assert tag_of(tmp_path / "in.tif") == "0" and tag_of(tmp_path / "out.tif") is None
+    said = capsys.readouterr().err
+    assert "the no-data value of the source is not kept: in the output it would be a class" in said and "no data either" not in said

@@ -274,6 +274,8 @@ class ClassWatch:
             )
         if form == "palette":
             for index, colour in facts.palette:
+                if index == facts.no_data:
+                    continue
                 red, green, blue = colour
                 known, where = self._palette.setdefault(index, ((red, green, blue), label))
                 if known != (red, green, blue):

@@ -421,7 +421,8 @@ class Translator:
         self._mention(image, source)
         if reason := outside(image, limits):
             raise UserError(f"this float image {reason}: {_SCALE}")
-        return source.to_encoding().encode(image, "this label map" if source.classes else "this float image")
+        what = "label map" if source.classes else "float image" if image.dtype.kind == "f" else "image"
+        return source.to_encoding().encode(image, f"this {what}")
 
     def _to_array(self, output: Tensor, source: NDArray[Any] | None = None) -> NDArray[Any]:
         return self.config.target.to_encoding().decode(output, source)
@@ -647,6 +648,8 @@ class Translator:
         """What is kept of an image until its output is written."""
         known = if_of_type(self.config.source.value_range, self.config.source.dtype, read.array.dtype.name)
         needed = read.filled(known, bool(self.config.source.classes)) if self.config.target.to_encoding().needs_source else None
+        if needed is not None and needed.dtype.name not in ("uint8", "uint16"):
+            self._note(f"photos of {needed.dtype.name} are written as {self.config.target.dtype}: coloured ones have 8 or 16 bits")
         return TranslatedImage(output, needed, read.data, read.facts.no_data)
 
     def _write(self, file: FileToTranslate, output: TranslatedPages, options: FileOptions, maker: str) -> None:
@@ -800,7 +803,9 @@ class Translator:
         found = images.metadata_of(source)
         if self._orientation(options) == "ignore":  # so the pixels are as they lie in the file
             found = replace(found, orientation=1)
-        if no_data is not None:
+        if no_data is not None or target.encoding != "values":
+            if no_data is None and found.declares_no_data():
+                self._note("the no-data value of the source is not kept: in the output it would be a class or a colour")
             found = found.with_no_data(None)
         kept, lost = found.fitting(kind, target.file_channels, target.dtype, same_grid=options.half is None)
         for sentence in lost:

@@ -110,6 +110,11 @@ def test_which_side_is_which(streets: Path, tmp_path: Path) -> None:
     assert words.other_way(previewed(streets, pairs=1, direction="BtoA")) == "--data.direction AtoB"
 
 
+def test_photos_are_both_sides(tmp_path: Path) -> None:
+    write_pairs(tmp_path)
+    assert "Each of the files here is source and target. " in said(tmp_path / "B", kind="photos", source_encoding="L", target_encoding="ab")
+
+
 def test_how_much_a_crop_shows_and_how_often_it_is_mirrored(streets: Path) -> None:
     text = said(streets, crop_size=24)
     assert "left at its size, and a square of 24 × 24 is cut out" in text.replace("\xa0", " ") and "25 % of it." in text.replace(

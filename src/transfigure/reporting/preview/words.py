@@ -49,11 +49,13 @@ def _sides(found: Preview) -> str:
         source, target = (f"the column {'source' if side == 'A' else 'target'} of the manifest" for side in (first, second))
     else:
         source, target = found.where["source"], found.where["target"]
-    sides = f"The source is {source}, the target {target}"
+    sides = f"The source is {source}, the target {target} (direction {section.direction})"
+    if section.kind == "photos":
+        sides = f"Each of {source} is source and target"
     held = [f"{count:,} to {verb}" for count, verb in zip(found.counts[1:], ("validate", "test")) if count]
     return "".join(
         (
-            f"{sides} (direction {section.direction}). ",
+            f"{sides}. ",
             f"There {'is' if found.counts[0] == 1 else 'are'} {', '.join([f'{_amount(found)} to train on', *held])}.",
             " They were divided by their names." if found.drawn and held else "",
             " Each source is given another target in every epoch: nothing says which belongs to it." if found.unpaired else "",
