@@ -189,7 +189,7 @@ def test_c11_another_number_of_pages_is_refused_with_the_reason(tmp_path: Path, 
     for number in range(3):
         stack(tmp_path / "data" / "A" / f"{number}.tif", 5 if number == 1 else 3, "ZYX", number)
         images.write(tmp_path / "data" / "B" / f"{number}.png", noise_image(16, 16, seed=number))
-    with pytest.raises(UserError, match=r"1\.tif has 5 channels \(5 pages \(z-slices\) of one TIFF\) but most source pictures have 3"):
+    with pytest.raises(UserError, match=r"1\.tif has 5 channels \(5 pages \(z-slices\) of one file\) but most source pictures have 3"):
         open_data(data(tmp_path / "data", pages="channels"), quiet=True)
 
 

@@ -41,7 +41,7 @@ def test_c01_masks_of_few_small_values_are_noted_with_the_flags(
     assert note == (
         f"note: the 8-bit target pictures use only the values {values} of 255 and will look dark: give the range that should become black "
         f"and white, --data.target_range '[0, {classes - 1}]' (for masks and class indices also --data.target_resize nearest, which mixes "
-        "no two classes)"
+        "no two classes, or only --data.target_encoding labels)"
     )
     assert said(capsys, place, target_range=(0, classes - 1), target_resize="nearest") == []
 

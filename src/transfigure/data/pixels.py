@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RunFailure, UserError
+from ..wording import counted
 from .value_range import DOUBLE, NATURAL_RANGE, limits, number, outside
 
 if TYPE_CHECKING:
@@ -163,8 +164,8 @@ def convert_channels(array: Array, channels: int) -> Array:
             "(numpy: array.transpose(1, 2, 0))"
         )
     raise UserError(
-        f"an image of {have} channels cannot be turned into {channels}: only grey (1) and colour (3) convert into each other; "
-        f"set the number of channels to {have}, or prepare files with {channels}"
+        f"an image of {counted(have, 'channel')} cannot be turned into {channels}: only grey (1) and colour (3) convert into each other, "
+        f"so prepare files of {channels}"
     )
 
 

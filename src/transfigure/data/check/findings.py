@@ -557,7 +557,11 @@ def _size(array: Shaped) -> str:
 def _watch(side: str, given: Range | None, geometry: Geometry, beyond: float) -> Watch:
     """The watch over the values of a side, which says what it finds in the words of ``train``."""
     rule = geometry.source_rule if side == "source" else geometry.target_rule
-    labels = f" (for masks and class indices also --data.{side}_resize nearest, which mixes no two classes)" if rule == "bicubic" else ""
+    labels = (
+        f" (for masks and class indices also --data.{side}_resize nearest, which mixes no two classes, or only --data.{side}_encoding labels)"
+        if rule == "bicubic"
+        else ""
+    )
     return Watch(f"{side} pictures", given, train_flag(side), labels=labels, beyond=beyond)
 
 
@@ -597,8 +601,8 @@ def _unlike(side: str, label: str, picture: Shaped, file: FileFacts, usual: Kind
             "their values do not compare, so save all with one depth"
         )
     if picture.shape[2] != channels and (picture.shape[2], channels) != (1, 3):
-        pages = f" ({describe_pages(file)} of one TIFF)" if file.pages > 1 else ""
-        reasons.append(f"{label} has {picture.shape[2]} channels{pages} but most {side} pictures have {channels}")
+        pages = f" ({describe_pages(file)} of one file)" if file.pages > 1 else ""
+        reasons.append(f"{label} has {counted(picture.shape[2], 'channel')}{pages} but most {side} pictures have {channels}")
     return reasons
 
 
