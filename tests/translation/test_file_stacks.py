@@ -138,3 +138,18 @@ def test_a_model_of_label_maps_takes_single_files(tmp_path: Path, classes: tuple
         images.write(tmp_path / "in" / f"{n}.png", np.random.default_rng(n).integers(0, len(classes), (16, 16, 1), np.uint8))
     translator = tiny_translator(tiny_config(source=Domain(len(classes), encoding="labels", classes=classes)))
     assert len(translator.translate_folder(tmp_path / "in", tmp_path / "out", quiet=True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "files", "fits"), [(2, 2, True), (1, 2, False), (3, 2, False), (3, 3, True), (2, 3, False), (5, 3, False)]
+)
+def test_stacks_of_a_list_are_taken_where_their_channels_fit(tmp_path: Path, wanted: int, files: int, fits: bool) -> None:
+    slices(tmp_path / "in")
+    stack = ";".join(f"in/cell, 0_z{at}.png" for at in range(files))
+    (tmp_path / "list.csv").write_text(f'source\n"{stack}"\n')
+    translator = tiny_translator(tiny_config(source=Domain(wanted, "uint16")))
+    if fits:
+        assert len(translator.translate_folder(tmp_path / "list.csv", tmp_path / "out", quiet=True)) == 1
+    else:
+        with pytest.raises(UserError, match=rf"takes images of {wanted} channel.* of {files}: name the files"):
+            translator.translate_folder(tmp_path / "list.csv", tmp_path / "out", quiet=True)

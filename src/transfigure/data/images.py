@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import math
 import os
 import zlib
@@ -42,6 +43,8 @@ from .value_range import NATURAL_RANGE, TYPES
 
 __all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "metadata_of", "pages_of", "read",
            "resize", "size_of", "software", "split_halves", "to_array", "to_tensor", "write", "write_pages"]  # fmt: skip
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow cannot decode is read in another way, or said in our sentence
 
 Alpha = Literal["refuse", "white", "black", "drop", "keep"]
 PaletteUse = Literal["colours", "index"]

@@ -35,7 +35,7 @@ def refuse_single_files(config: ModelConfig, pictures: Sequence[FilePicture], pl
     stacks = any(len(picture.files) > 1 for picture in pictures)
     if not counts or None in counts or not (trained is not None or stacks or set(counts) == {1}):
         return
-    own = {wanted} if trained is not None and len(trained.names) > 1 else {wanted, 4 - wanted} - {2}
+    own = {wanted} if wanted not in (1, 3) or (trained is not None and len(trained.names) > 1) else {1, 3}  # grey and colour convert
     if any(count in own for count in counts):
         return
     have = listed([str(count) for count in sorted({count for count in counts if count is not None})])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,3 +223,11 @@ class TestMissingExtra:
         write(tmp_path / f"x.{suffix}", array)
         np.testing.assert_array_equal(read(tmp_path / f"x.{suffix}"), array)
         assert size_of(tmp_path / f"x.{suffix}") == Header(4, 3, channels, dtype, "PNG" if suffix == "png" else "TIFF")
+
+
+def test_pillow_s_asides_are_not_printed(tmp_path: Path) -> None:
+    """It says of each file with more than four samples a pixel that it cannot decode it; we can."""
+    tifffile.imwrite(tmp_path / "bands.tif", np.zeros((8, 8, 13), np.uint16), photometric="minisblack", planarconfig="contig")
+    program = f"from transfigure.data import images; print(images.read({str(tmp_path / 'bands.tif')!r}).shape)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("(8, 8, 13)\n", "")

@@ -558,7 +558,8 @@ def _watch(side: str, given: Range | None, geometry: Geometry, beyond: float) ->
     """The watch over the values of a side, which says what it finds in the words of ``train``."""
     rule = geometry.source_rule if side == "source" else geometry.target_rule
     labels = (
-        f" (for masks and class indices also --data.{side}_resize nearest, which mixes no two classes, or only --data.{side}_encoding labels)"
+        f" (for masks and class indices also --data.{side}_resize nearest, which mixes no two classes, "
+        f"or only --data.{side}_encoding labels)"
         if rule == "bicubic"
         else ""
     )
