@@ -257,7 +257,8 @@ def beyond_percentiles(percentiles: object) -> float:
     """The share of values that lies outside of a range of percentiles, ``[0.1, 99.9]``; 0 of anything else."""
     if not isinstance(percentiles, list | tuple) or len(percentiles) != 2 or any(type(end) not in (int, float) for end in percentiles):
         return 0.0
-    return min(1.0, max(0.0, (percentiles[0] + 100 - percentiles[1]) / 100))
+    low, high = map(float, percentiles)
+    return min(1.0, max(0.0, (low + 100 - high) / 100))
 
 
 class Watch:
