@@ -223,3 +223,11 @@ def test_the_small_things() -> None:
     assert resized(mask, 3, 3).any(1).tolist() == [False, True, True]
     assert resized(mask, 3, 3, "bicubic").any(1).tolist() == [False] * 3, "the cubic kernel reaches 6 pixels"
     assert resized(np.ones((9, 9), bool), 4, 4, "bicubic").all()
+
+
+def test_training_pairs_of_which_nothing_counts_are_noted(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in NAMES[:2]:
+        images.write(pairs / "mask" / name, np.zeros((24, 24, 1), np.uint8))
+    for _ in range(2):  # the second time from what is remembered of the pairs
+        open_data(section(pairs, mask="mask", val_fraction=0, test_fraction=0))
+        assert "note: 2 training pairs have nothing that counts, and nothing to teach: 0, 1" in capsys.readouterr().err

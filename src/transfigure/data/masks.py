@@ -206,6 +206,11 @@ class Counts:
     target: Mask | None = None
     given: Mask | None = None
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether one of them alone says already that nothing counts."""
+        return any(one is not None and not one.any() for one in (self.source, self.target, self.given))
+
     def prepared(self, geometry: Geometry, shape: tuple[int, ...]) -> Array | None:
         """The mask of the prepared pair, uint8 ``[H, W, 1]``, 1 counts; None if everything does, or where they are no pair.
 

@@ -158,18 +158,25 @@ class TestNames:
         tifffile.imwrite(tmp_path / "x.tif", noise(5, 20, 17), extratags=[tag], **options)
         assert images.examine(tmp_path / "x.tif")[1].channel_names == ("B2", "B3", "B4", "B5", "B6")
         tifffile.imwrite(tmp_path / "y.tif", noise(5, 20, 17), extratags=[(42112, 2, 0, xml.format(0, "B2"), True)], **options)
-        assert images.examine(tmp_path / "y.tif")[1].channel_names == ()  # one of five
+        assert images.examine(tmp_path / "y.tif")[1].channel_names == ("B2", *(f"channel {number}" for number in range(2, 6)))
 
     @pytest.mark.parametrize(
-        "names", [["a", "a", "b"], ["a", "", "b"], ["a", "b"], "abc", [["a"], "b", "c"]], ids=["twice", "empty", "few", "text", "list"]
+        ("names", "expected"),
+        [
+            (["a", "a", "b"], ("a 1", "a 2", "b")),
+            (["a", "", "b"], ("a", "channel 2", "b")),
+            (["", "", ""], ()),
+            (["a", "b"], ()),
+            ("abc", ()),
+        ],
+        ids=["twice", "empty", "all empty", "few", "text"],
     )
-    def test_names_that_do_not_name_each_channel_are_none(self, tmp_path: Path, names: Any) -> None:
+    def test_names_that_do_not_name_each_channel(self, tmp_path: Path, names: Any, expected: tuple[str, ...]) -> None:
+        """What is missing or comes twice is numbered; what fits no channel is passed over."""
         tifffile.imwrite(
             tmp_path / "x.tif", noise(3, 20, 17), photometric="minisblack", metadata={"axes": "CYX", "Channel": {"Name": names}}
         )
-        assert len(images.examine(tmp_path / "x.tif")[1].channel_names) in (0, 3)
-        if names != [["a"], "b", "c"]:
-            assert images.examine(tmp_path / "x.tif")[1].channel_names == ()
+        assert images.examine(tmp_path / "x.tif")[1].channel_names == expected
 
 
 class TestSeveralImages:

@@ -27,7 +27,7 @@ from ..value_range import NATURAL_RANGE, Range, Values
 from .findings import PairFacts, PictureFacts, facts_by_header
 
 T = TypeVar("T")
-_VERSION = 2
+_VERSION = 3
 """Of what is said here of a pair; whoever changes what a fact means counts this up."""
 _DIGEST_LETTERS = 16
 """Letters of a line's digest."""
@@ -73,8 +73,8 @@ class FactsCache:
         """The facts of a pair, if they are remembered."""
         value = self._value(key)
         with contextlib.suppress(ValueError, TypeError, IndexError, KeyError):
-            if isinstance(value, list) and len(value) == 2:
-                return PairFacts(_picture(value[0]), _picture(value[1]))
+            if isinstance(value, list) and len(value) in (2, 3):
+                return PairFacts(_picture(value[0]), _picture(value[1]), is_empty=value[2:] == [True])
         return None
 
     def get_names(self, key: str | None) -> list[str] | None:
@@ -103,7 +103,7 @@ class FactsCache:
     def put(self, key: str | None, facts: PairFacts) -> None:
         """Keep the facts of a pair whose pixels were read."""
         if key is not None and facts.pictures is not None and all(picture.values is not None for picture in facts.pictures):
-            self._keep(key, [_plain(picture) for picture in facts.pictures])
+            self._keep(key, [*map(_plain, facts.pictures), *([True] if facts.is_empty else [])])
 
     def put_names(self, key: str | None, names: Sequence[str]) -> None:
         """Keep a list of names."""

@@ -114,11 +114,13 @@ class PairFacts:
         source: None if either picture cannot be read.
         target: the same.
         unread: why they cannot be read.
+        is_empty: whether nothing of it counts, by its mask or for lack of data.
     """
 
     source: PictureFacts | None = None
     target: PictureFacts | None = None
     unread: tuple[str, ...] = ()
+    is_empty: bool = False
 
     @property
     def pictures(self) -> tuple[PictureFacts, PictureFacts] | None:
@@ -242,7 +244,7 @@ def look(
         return PairFacts(unread=(str(error),))
     if sink is not None:
         sink(index, *filled, counts)
-    return facts
+    return replace(facts, is_empty=True) if counts is not None and counts.is_nothing else facts
 
 
 def findings(
@@ -319,6 +321,11 @@ def findings(
         found.warnings += file.notes()
         _check_palettes(side, pictures_seen, rule == "bicubic" and geometry.load_size is not None, bad, found.warnings)
     found.warnings += together.notes()
+    if empty := [record.name for record, one in zip(records, facts) if one.is_empty]:
+        have = "has" if len(empty) == 1 else "have"
+        found.warnings.append(
+            f"{counted(len(empty), f'{use.part} pair')} {have} nothing that counts, and nothing to teach: {listed(empty)}"
+        )
     repeated = [names for names in contents.values() if len(names) > 1]
     if not paired:
         found.warnings += _domain_warnings(records, domains, use.part)

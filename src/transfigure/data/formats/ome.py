@@ -165,8 +165,13 @@ def _all(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:
-    """Names that tell channels apart; nothing if one is missing or comes twice."""
-    return tuple(names) if names and all(names) and len(set(names)) == len(names) else ()
+    """Names that tell channels apart: one that is missing or comes twice gets the number of its channel; nothing if all are missing."""
+    if not any(names):
+        return ()
+    found = tuple(
+        name if name and names.count(name) == 1 else f"{name or 'channel'} {number}" for number, name in enumerate(names, start=1)
+    )
+    return found if len(set(found)) == len(found) else ()
 
 
 def _of_shaped(text: str) -> Description:
