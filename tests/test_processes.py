@@ -58,7 +58,7 @@ def test_every_verb_is_ended_with_a_sentence(
 
     monkeypatch.setattr(Parser, "read", lambda self, words: argparse.Namespace(help=False))
     monkeypatch.setattr(Command, "run", run)
-    assert main([verb]) == 128 + number
+    assert main(verb.split()) == 128 + number
     assert done == ["cleaned up"]
     captured = capsys.readouterr()
     assert captured.out == ""

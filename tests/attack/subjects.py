@@ -59,8 +59,9 @@ class Subject:
 
     @property
     def verb(self) -> str:
-        """The command's name; empty for a call."""
-        return self.command.partition(" ")[0]
+        """The command's name, which may be two words; empty for a call."""
+        words = self.command.split()
+        return " ".join(words[:2] if commands.verbs().get(words[0] if words else "") else words[:1])
 
 
 # ---- what a state holds ----------------------------------------------------------------------------------------------------------
@@ -299,6 +300,7 @@ def _data() -> list[Subject]:
         Subject(
             "previewed pairs", f"preview l1 pairs --out page.html {SMALL}", "pairs/train?/*.png", "pairs", "page.html", "labels/*", weight=3
         ),
+        Subject("checked pairs", "data check pairs --quiet", "pairs/*/*.png", "pairs", "", "labels/*"),
         Subject(
             "prepared pairs",
             "",

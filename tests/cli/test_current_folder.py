@@ -77,7 +77,7 @@ def walk(place: Path, entry: str, words: list[str], out: Path, **environment: st
     assert done.returncode == 0, done.stderr
 
 
-WALK = {verb: [verb, "--help"] for verb in names()} | VERBS | {"demo": ["demo", "--help"]}
+WALK = {verb: [*verb.split(), "--help"] for verb in names()} | VERBS | {"demo": ["demo", "--help"]}
 """The demo is a training of a minute; its parts are walked. Of a verb that nobody has written a line for, its help is."""
 
 

@@ -25,12 +25,12 @@ AT_ONCE = [
     [],
     ["--help"],
     ["--version"],
-    *([name, "--help"] for name in commands.names() if commands.load(name).more_help is None),
+    *([*name.split(), "--help"] for name in commands.names() if commands.load(name).more_help is None),
     ["tran"],
 ]
 """What must not wait for a recipe either, nor for what reads one."""
 LIGHT = [
-    *([command.name, "--help"] for command in commands.commands() if command.more_help is not None),
+    *([*command.name.split(), "--help"] for command in commands.commands() if command.more_help is not None),
     ["train", "pix2pix", "--help"],
     ["train", "pix2pix_tiny", "--generator", "resnet", "-h"],
     ["train", "pix2pix", "folder", "--print_config"],

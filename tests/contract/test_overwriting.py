@@ -154,7 +154,7 @@ def test_no_command_writes_through_a_link(line: str, outputs: tuple[str, ...], p
 def usage(line: str) -> str:
     from transfigure.cli.parser import command_parser
 
-    return command_parser(commands.load(line.split(maxsplit=1)[0])).format_help()
+    return command_parser(commands.load(next(name for name in commands.names() if f"{line} ".startswith(f"{name} ")))).format_help()
 
 
 # ---- the package ----------------------------------------------------------------------------------------------------------

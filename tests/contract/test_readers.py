@@ -142,6 +142,7 @@ READERS = {
 ARGUMENTS = {
     ("train", "data"): "train, two folders",
     ("preview", "data"): "train, two folders",  # it opens them as a training does
+    ("data check", "data"): "train, two folders",  # it finds pairs by find_records and reads them by the look of the training
     ("ablate", "data"): "train, two folders",  # its cells are trainings, and it asks find_records as they do
     ("translate", "input"): "translate",
     ("evaluate", "data"): "evaluate with a model",

@@ -27,7 +27,7 @@ from tests.journeys.commands import ROOT, blocks, done, links, refused, shell_li
 from tests.studies.quick import quick_classifier
 from tests.tiny import noise_image, turning_around
 from transfigure import registry
-from transfigure.cli.commands import names
+from transfigure.cli.commands import verbs
 from transfigure.data import images
 from transfigure.features import download
 from transfigure.features.published import CATALOGUE
@@ -170,7 +170,7 @@ def _typed(page: Path) -> list[str]:
 def test_the_pages_were_read() -> None:
     """Not vacuously true: the pages that are followed use all commands that are looked at closely, and hold all kinds of blocks."""
     typed = {shlex.split(line)[1] for page in FOLLOWED for line in _typed(page) if line.startswith("transfigure ")}
-    assert typed >= {verb for verb in names() if f"_{verb}" in globals()}
+    assert typed >= {verb for verb in verbs() if f"_{verb}" in globals()}
     assert len(typed) >= 12
     assert {block.language for page in PAGES for block in blocks(page)} >= {"bash", "python", "yaml", "json"}
     assert {block.file for page in PAGES for block in blocks(page)} >= {"mine.yaml", "width.yaml"}
@@ -450,6 +450,16 @@ def _weights(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) ->
         patch.setattr(download, "get", lambda name, quiet: asked.append(name))
         done(capsys, line)
     assert asked == words[1:] and set(asked) <= set(CATALOGUE)
+
+
+def _data(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    promise = globals().get(f"_data_{words[0]}")  # what an action owes beside success
+    promise(capsys, line, words[1:]) if promise else done(capsys, line)
+
+
+def _data_check(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    said = done(capsys, line)
+    assert json.loads(said)["counts"]["train"] == 3 if "--json" in words else "(3 train, 1 val, 2 test)" in said
 
 
 def _report(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from ..errors import TransfigureError, UserError, did_you_mean, printable
 from ..processes import Stopped, isolated_children, stopped_by_signals
 from ..progress import open_streams, print_result, say
-from .commands import Command, commands, load, names
-from .parser import Parser, command_parser, program_parser
+from .commands import Command, commands, load, verbs
+from .parser import Parser, actions_help, command_parser, program_parser
 
 SECTIONS = ("name", "data", "generator", "discriminator", "objective", "training")
 
@@ -75,9 +75,20 @@ def _run(arguments: list[str]) -> int:
         parser = program_parser()
         if rest:
             parser.parse_args(rest[:1])  # --help and --version end here
-            raise UserError(f"no command is named before {rest[0]!r}: one of {', '.join(names())}")
+            raise UserError(f"no command is named before {rest[0]!r}: one of {', '.join(verbs())}")
         parser.print_help()
         return 0
+    if actions := verbs().get(rest[0]):
+        if len(rest) == 1 or rest[1] in ("-h", "--help"):
+            print_result(actions_help(rest[0]), lines=True)
+            return 0
+        if rest[1] not in actions:
+            raise UserError(
+                f"{rest[0]} has no action {rest[1]!r}{did_you_mean(rest[1], actions)}: see  transfigure {rest[0]} --help"
+                if not rest[1].startswith("-")
+                else f"no action is named before {rest[1]!r}: one of {', '.join(actions)}"
+            )
+        rest[:2] = [" ".join(rest[:2])]
     command = _command(rest[0])
     parser = command_parser(command)
     for key in overrides:
@@ -114,12 +125,12 @@ def _data_is_no_flag(value: str, parser: Parser) -> str:
 
 
 def _command(word: str) -> Command:
-    if word in names():
+    if word in verbs() or " " in word:
         return load(word)
     for command in commands():
         if word in command.aliases:
             return command
-    raise UserError(f"there is no command {word!r}{did_you_mean(word, names())}")
+    raise UserError(f"there is no command {word!r}{did_you_mean(word, verbs())}")
 
 
 def _belongs_elsewhere(key: str, command: Command) -> str:

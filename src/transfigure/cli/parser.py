@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from .._version import __version__
 from ..errors import UserError
 from ..progress import print_result
-from .commands import GROUPS, Command, commands
+from .commands import GROUPS, Command, commands, file_of, load, verbs
 from .options import unquoted
 
 if TYPE_CHECKING:
@@ -108,6 +108,15 @@ def program_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"transfigure {__version__}")
     return parser
+
+
+def actions_help(verb: str) -> str:
+    """What ``--help`` says of a verb that has actions: what it is for, and each of them."""
+    found = [load(f"{verb} {action}") for action in verbs()[verb]]
+    width = max(len(command.name) for command in found)
+    lines = [f"  {command.name.ljust(width)}  {command.summary}" for command in found]
+    head = f"usage: transfigure {verb} ACTION ...   |   transfigure {verb} ACTION --help"
+    return "\n".join([head, "", (file_of(verb).__doc__ or "").strip(), "", *lines])
 
 
 def command_parser(command: Command) -> Parser:

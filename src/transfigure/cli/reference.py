@@ -23,6 +23,7 @@ An error is one sentence: the file, the value and the way out.
 | 1 | a run could not go on: NaN, a full disk, no memory; what was saved before is intact; or cells of `ablate` failed |
 | 2 | something given cannot be used: a file, a value, a name |
 | 3 | an optional package or a file of weights is missing; the message says how to get it |
+| 4 | a check with `--strict` found something |
 | 130, 143, 129 | stopped by Ctrl-C, SIGTERM or the SIGHUP of a lost terminal (not under `nohup`) |
 
 `train` and `ablate` save their state when they are stopped, and `--resume` goes on; a second Ctrl-C stops at once. The other commands end
@@ -37,7 +38,11 @@ def command_reference() -> str:
     for group in GROUPS:
         entries = [command for command in found if command.group == group]
         if entries:
-            lines += [f"**{group.capitalize()}:** " + ", ".join(f"[`{command.name}`](#{command.name})" for command in entries) + "."]
+            lines += [
+                f"**{group.capitalize()}:** "
+                + ", ".join(f"[`{command.name}`](#{command.name.replace(' ', '-')})" for command in entries)
+                + "."
+            ]
     return "\n\n".join([*lines, *map(_section, found)]) + "\n"
 
 

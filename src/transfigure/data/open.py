@@ -368,8 +368,8 @@ def caches(section: Data, geometry: Geometry, train: Sequence[Record], val: Sequ
     folder = cache_folder(section, geometry, quiet)
     store = None if folder is None else PreparedStore(folder, budget, quiet)
     both = (
-        Cache(geometry, budget, store, directed(train, section.direction), section.alpha, quiet, _ranges(section)),
-        Cache(geometry.evaluation(), budget, store, directed(val, section.direction), section.alpha, quiet, _ranges(section)),
+        Cache(geometry, budget, store, directed(train, section.direction), section.alpha, quiet, ranges_of(section)),
+        Cache(geometry.evaluation(), budget, store, directed(val, section.direction), section.alpha, quiet, ranges_of(section)),
     )
     if store is not None:
         store.begin_anew_if_stale(key for cache in both for key in cache.all_keys())
@@ -387,13 +387,13 @@ def usable(section: Data, records: Sequence[Record], split: str, paired: bool, q
     if not records or (section.on_error != "skip" and not amiss_by_headers(records, geometry_of(section, paired))):
         return list(records), []
     geometry, sources_first = geometry_of(section, paired), directed(records, section.direction)
-    parts = {split: PartToCheck(sources_first, geometry, section.alpha, _ranges(section))}
+    parts = {split: PartToCheck(sources_first, geometry, section.alpha, ranges_of(section))}
     facts: dict[int, PairFacts] = {}
     with Progress(len(records), f"check {split} data", "pair", quiet=quiet) as progress:
         for (_, index), one in check_pairs(parts, [(split, index) for index in range(len(records))], cores()):
             facts[index] = one
             progress.advance()
-    found = findings_of(sources_first, [facts[index] for index in range(len(records))], geometry, use=Use(_ranges(section)))
+    found = findings_of(sources_first, [facts[index] for index in range(len(records))], geometry, use=Use(ranges_of(section)))
     if section.on_error != "skip":
         raise_if_bad(found)
         return list(records), []
@@ -417,7 +417,8 @@ def _of_few(records: dict[str, list[Record]], paired: bool) -> list[str]:
     return notes
 
 
-def _ranges(section: Data) -> tuple[Range | None, Range | None]:
+def ranges_of(section: Data) -> tuple[Range | None, Range | None]:
+    """The values of sources and of targets that are black and white; None for the full range of their type."""
     return section.source_range, section.target_range
 
 
@@ -432,7 +433,7 @@ def _inspect(
     processes: int | None,
 ) -> tuple[Findings, list[LeftOut], BackgroundCheck | None]:
     """What a look at the training and validation pairs finds, and what is left to look at; what is to be left out goes from ``records``."""
-    geometry, ranges = caches[0].geometry, _ranges(section)
+    geometry, ranges = caches[0].geometry, ranges_of(section)
     left: list[LeftOut] = []
     late = {(pair.split, pair.name) for pair in left_out if pair.found == "training"}
     memory = FactsCache(None if caches[0].store is None else caches[0].store.folder, section.alpha, ranges)

@@ -23,6 +23,24 @@ Affix = tuple[str, str]
 """What is taken off the front and the end of every name of a side."""
 
 
+class NoPartnerNote(str):
+    """What is said of files without a partner, with all their names for those who list them.
+
+    Attributes:
+        side: what their side is called: its folder.
+        names: the files, relative to it.
+    """
+
+    side: str
+    names: tuple[str, ...]
+
+    def __new__(cls, sentence: str, side: str, names: Sequence[str]) -> NoPartnerNote:
+        """The sentence, and what it is about."""
+        note = super().__new__(cls, sentence)
+        note.side, note.names = side, tuple(names)
+        return note
+
+
 @dataclass(frozen=True)
 class Pairing:
     """Which names belong together.
@@ -52,7 +70,8 @@ class Pairing:
             if lonely:
                 total = len(self.pairs) + len(lonely)
                 verb = "has" if len(lonely) == 1 else "have"
-                sentences.append(f"{len(lonely)} of {total} files in {side} {verb} no partner in {other}: {listed(lonely)}")
+                sentence = f"{len(lonely)} of {total} files in {side} {verb} no partner in {other}: {listed(lonely)}"
+                sentences.append(NoPartnerNote(sentence, side, lonely))
         return sentences
 
 

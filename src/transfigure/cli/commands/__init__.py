@@ -1,6 +1,8 @@
 """The commands of ``transfigure``, one file each: a file of this folder is a command of its name, and no list names it.
 
-A name that is a word of Python has a ``_`` behind it in the file's name: ``import_.py``.
+A name that is a word of Python has a ``_`` behind it in the file's name: ``import_.py``. A folder of this folder is a verb with several
+actions, one file each, and each is a command of two words: ``data/check.py`` is ``transfigure data check``. The docstring of the folder's
+``__init__.py`` heads ``transfigure data --help``.
 
 A command's file holds:
 
@@ -29,7 +31,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-GROUPS = ("train and translate", "measure", "compare and explain", "look up", "more")
+GROUPS = ("train and translate", "make data ready", "measure", "compare and explain", "look up", "more")
 """The headings of ``transfigure --help``, in their order."""
 
 
@@ -38,7 +40,7 @@ class Command:
     """A command as its file describes it.
 
     Attributes:
-        name: what is typed; the file's name.
+        name: what is typed; the file's name, behind that of its folder if it is an action of a verb.
         description: the file's docstring.
         add_arguments: adds its arguments to a parser.
         group: the heading it stands under.
@@ -74,8 +76,24 @@ class Command:
 
 
 def names() -> list[str]:
-    """Every command's name, from the files of this folder; nothing is imported."""
-    return sorted(module.name.removesuffix("_") for module in pkgutil.iter_modules(__path__))
+    """Every command's name, from the files of this folder and its folders; nothing is imported."""
+    found = []
+    for module in pkgutil.iter_modules(__path__):
+        if module.ispkg:
+            actions = pkgutil.iter_modules([f"{path}/{module.name}" for path in __path__])
+            found += [f"{module.name} {action.name.removesuffix('_')}" for action in actions]
+        else:
+            found.append(module.name.removesuffix("_"))
+    return sorted(found)
+
+
+def verbs() -> dict[str, list[str]]:
+    """The first words of all commands, each with the actions that may follow it; none for most."""
+    found: dict[str, list[str]] = {}
+    for name in names():
+        verb, *action = name.split()
+        found.setdefault(verb, []).extend(action)
+    return found
 
 
 def load(name: str) -> Command:
@@ -94,5 +112,6 @@ def commands() -> list[Command]:
 
 
 def file_of(name: str) -> Any:
-    """A command's file, imported."""
-    return importlib.import_module(f"{__name__}.{name}{'_' if keyword.iskeyword(name) else ''}")
+    """A command's file, imported; the folder of a verb with actions."""
+    words = [f"{word}_" if keyword.iskeyword(word) else word for word in name.split()]
+    return importlib.import_module(".".join([__name__, *words]))

@@ -62,6 +62,7 @@ class Findings:
         unusable: how many of them have an error.
         reasons: for every record that cannot be used, by its position, why.
         range_warnings: those of ``warnings`` that are about a side's value range, by side.
+        of_single_pictures: those of ``warnings`` that are about pictures of one value, and about pairs that are there twice.
         named: of each of ``errors``, what it calls its files.
         no_data: of sources and of targets, the value that means "nothing here" in most of the files that have one.
     """
@@ -78,6 +79,7 @@ class Findings:
     unusable: int = 0
     reasons: dict[int, list[str]] = field(default_factory=dict)
     range_warnings: dict[str, list[str]] = field(default_factory=dict)
+    of_single_pictures: list[str] = field(default_factory=list)
     named: dict[str, list[str]] = field(default_factory=dict)
     no_data: tuple[float | None, float | None] = (None, None)
 
@@ -312,8 +314,10 @@ def findings(
     found.target_dtype, found.target_channels = _agree("target", seen[1], bad, found.warnings)
     found.source_names, found.target_names = (file.channel_names for file in files)
     _warn_of_shapes(found, seen[0], geometry.crop_size, geometry.load_size)
+    before = len(found.warnings)
     of_pixels = [one for one in seen[0] if one.facts.values], [one for one in seen[1] if one.facts.values]
     _warn_of_flat_pictures(found, of_pixels)
+    found.of_single_pictures += found.warnings[before:]
     for side, watch in zip(SIDES, watches):
         found.range_warnings[side] = watch.notes()
         found.warnings += found.range_warnings[side]
@@ -332,10 +336,14 @@ def findings(
         found.warnings += _sizes_of_domains(seen)
     elif repeated:
         extra = sum(len(names) - 1 for names in repeated)
-        found.warnings.append(f"{extra} {use.part} {_pairs(extra)} the same pixels as another, such as {' and '.join(repeated[0][:2])}")
+        found.of_single_pictures.append(
+            f"{extra} {use.part} {_pairs(extra)} the same pixels as another, such as {' and '.join(repeated[0][:2])}"
+        )
+        found.warnings.append(found.of_single_pictures[-1])
     shared = shared_files(records, held_out)
     if shared:
-        found.warnings.append(shared_note(shared, len(held_out)))
+        found.of_single_pictures.append(shared_note(shared, len(held_out)))
+        found.warnings.append(found.of_single_pictures[-1])
     bad = {index: bad[index] for index in sorted(bad) if bad[index]}
     found.errors = [line for reasons in bad.values() for line in reasons]
     for index in bad:
