@@ -300,6 +300,17 @@ def _data() -> list[Subject]:
         Subject(
             "previewed pairs", f"preview l1 pairs --out page.html {SMALL}", "pairs/train?/*.png", "pairs", "page.html", "labels/*", weight=3
         ),
+        *(
+            Subject(
+                f"packed pairs{suffix}",
+                f"data get edges2shoes --mirror archives/pairs{suffix} --out new --quiet",
+                f"archives/pairs{suffix}",
+                f"archives/pairs{suffix}",
+                "new/*",
+                "labels/*",
+            )
+            for suffix in (".tar.gz", ".zip")
+        ),
         Subject("checked pairs", "data check pairs --quiet", "pairs/*/*.png", "pairs", "", "labels/*"),
         Subject(
             "prepared pairs",

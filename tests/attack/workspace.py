@@ -299,6 +299,20 @@ def _from_elsewhere(place: Path) -> None:
     (place / "cats.pict").write_bytes(exported(variables(depth=3)))
     heads = {f"lin{index}.model.1.weight": torch.rand(1, channels, 1, 1) for index, channels in enumerate((64, 192, 384, 256, 256))}
     torch.save(heads, place / "heads.pth")
+    _archives(place)
     old = Path(__file__).parents[1] / "compat" / "v0_1_0"
     load_probes(old / "probes.safetensors").save(place / "probes.safetensors")
     shutil.copytree(old / "vector", place / "vector", ignore=shutil.ignore_patterns("*.npy", "analysis", "samples"))
+
+
+def _archives(place: Path) -> None:
+    """Pairs as public data sets come, in both kinds of archives."""
+    import tarfile
+    import zipfile
+
+    (place / "archives").mkdir()
+    with tarfile.open(place / "archives" / "pairs.tar.gz", "w:gz") as tar, zipfile.ZipFile(place / "archives" / "pairs.zip", "w") as packed:
+        for file in sorted((place / "labelled").rglob("*.png")):
+            name = f"edges2shoes/{file.relative_to(place / 'labelled').as_posix()}"
+            tar.add(file, name)
+            packed.write(file, name, zipfile.ZIP_DEFLATED)

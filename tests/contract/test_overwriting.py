@@ -27,6 +27,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
         "analyze run --images 2 --out out": ("out/analysis.json", "out/analysis.html", "out/factors.png"),
     },
     "compare": {"compare run2 run3 --out out/page.html --pictures out/figures": (), "compare run2 run3": ()},
+    "data get": {"data get edges2shoes --mirror nowhere.tar.gz --out out --quiet": ("out/notes.txt", "out/.hidden")},
     "demo": {"demo --out out": ("out/report.html", "out/notes.txt", "out/recipe.yaml", "out/.hidden")},
     "doctor": {},
     "evaluate": {
@@ -188,6 +189,8 @@ OF_THEIR_OWN = {
     "interop/zoo.py": "beside a file that it has just downloaded",
     "interop/model_card.py": "Translator.save_pretrained asks",
     "networks/segmenter.py": "train_segmenter asks",
+    "preparation/public/get.py": "in a folder of its own beside a place that must be free",
+    "preparation/public/unpack.py": "in an empty folder, and only new files",
     "features/download.py": "a file that is there is checked, never replaced",
     "evaluation/schema.py": "prepare_place asks",
     "studies/ablation/ablation.py": "in an ablation, which is a new folder",

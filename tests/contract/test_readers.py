@@ -160,6 +160,7 @@ ARGUMENTS = {
 WRITTEN = {"out", "output", "pictures", "dry_run"}
 """Names of arguments that are written."""
 NO_IMAGES = {
+    ("data get", "mirror"): "the place of an archive",
     ("compare", "runs"): "runs, or an ablation",
     ("evaluate", "nodata"): "a value",
     ("evaluate", "channel_names"): "names",
@@ -303,6 +304,7 @@ OUR_OWN = {
     "evaluation/result.py:save_panels": "panels of an earlier evaluation",
     "features/download.py:_sweep": "unfinished downloads",
     "networks/shipped.py:shipped_models": "shipped models",
+    "preparation/public/get.py": "what it has just unpacked, and whether its place is free",
     "recipe/tree.py:shipped": "shipped recipes",
     "registry.py:_registering": "the package's own source",
     "reporting/run/page.py:_contents": "sizes of a run's files",

@@ -283,8 +283,8 @@ def test_an_endless_response_ends(server: Behaviour, cache: Path, monkeypatch: p
     change(monkeypatch, size=1000)
     server.length = False
     stored: list[int] = []
-    real = download._store
-    monkeypatch.setattr(download, "_store", lambda *arguments: stored.append(real(*arguments)) or stored[-1])
+    real = download._Transfer._store
+    monkeypatch.setattr(download._Transfer, "_store", lambda *arguments: stored.append(real(*arguments)) or stored[-1])
     fails("is not the published file")
     assert stored[0] <= 1000 + download._CHUNK
     assert list(cache.iterdir()) == []

@@ -11,9 +11,11 @@ import re
 import shlex
 import signal
 import socket
+import tarfile
 import tomllib
 import urllib.request
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from transfigure.cli.commands import verbs
 from transfigure.data import images
 from transfigure.features import download
 from transfigure.features.published import CATALOGUE
+from transfigure.preparation.public.catalogue import DATASETS, dataset_called
 from transfigure.recipe import Recipe, drawn_worlds, shipped, tree
 from transfigure.studies.ablation.grid import Grid
 from transfigure.studies.preservation import analyze, measures
@@ -455,6 +458,27 @@ def _weights(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) ->
 def _data(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
     promise = globals().get(f"_data_{words[0]}")  # what an action owes beside success
     promise(capsys, line, words[1:]) if promise else done(capsys, line)
+
+
+def _data_get(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    if "--list" in words:
+        assert "pix2pix/maps" in done(capsys, line)
+        return
+    dataset = dataset_called(words[0])
+
+    def pack(folder: Path) -> Path:
+        folder.mkdir(exist_ok=True)
+        with tarfile.open(folder / dataset.file, "w:gz") as archive:
+            archive.add("datasets/facades", dataset.name)
+        return folder / dataset.file
+
+    if "--mirror" in words:
+        pack(Path(_value(words, "--mirror")))
+    with pytest.MonkeyPatch.context() as patch:  # the desk has no network, and facades for every name
+        patch.setitem(DATASETS, dataset.full_name, replace(dataset, size=0, sha256=None))
+        patch.setattr(download, "fetch", lambda entry, *, folder, **_: pack(folder))
+        place = Path(done(capsys, line).strip())
+    assert sorted(item.name for item in place.iterdir()) == ["SOURCE.json", "test", "train", "val"]
 
 
 def _data_check(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
