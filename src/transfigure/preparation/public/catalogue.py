@@ -172,7 +172,7 @@ _ALL = (
     PublicDataset(
         "cyclegan",
         "horse2zebra",
-        "A: 939 photographs of horses, B: 1,177 of zebras (as the paper counts them)",
+        "A: 939 photographs of horses, B: 1,177 of zebras (as its authors count them)",
         _IMAGENET,
         (CYCLEGAN,),
         116_867_962,

@@ -213,7 +213,7 @@ def _fetch(order: _Order, address: str, work: Path) -> Path:
     terms = download.Terms(
         largest=LARGEST,
         attempts=ATTEMPTS,
-        plain_http=address != dataset.url,
+        plain_http=address != dataset.url and urllib.parse.urlsplit(address).scheme == "http",
         marks=True,
         way_out="get the archive by other means and name it with --mirror FILE, or say another hash with --sha256",
         elsewhere="choose a folder on another disk with --out",
