@@ -33,6 +33,18 @@ def available_on(device: torch.device) -> int | None:
     return available()
 
 
+def used() -> int:
+    """Bytes that this process holds in memory; where the system does not say, the most that it has held, or 0."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(ImportError, OSError):
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    return 0
+
+
 def words(size: float) -> str:
     """``3.2 GB``, ``48 MB``."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6)):,} MB"

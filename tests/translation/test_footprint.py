@@ -52,9 +52,9 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_image_too_large_for_the_memory_is_refused_undecoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (4000, 3000)).save(tmp_path / "large.png")
     monkeypatch.setattr(images, "read", lambda *_, **__: pytest.fail("it was decoded"))
-    translator = tiny_translator(tiny_config("resnet", RESNET, size_multiple=4))
+    translator = tiny_translator(tiny_config("resnet", RESNET, size_multiple=4)).set_tiles(tile="none")
     with pytest.raises(
-        UserError, match=r"large.png: 4000 x 3000 pixels take about [\d.]+ GB of memory in this model, and 900 MB are free: cut"
+        UserError, match=r"large.png: 4000 x 3000 pixels take about [\d.]+ GB of memory in this model, and 900 MB are free: let"
     ):
         translator.translate_file(tmp_path / "large.png", tmp_path / "out.png")
 
@@ -63,7 +63,7 @@ def test_an_image_too_large_for_the_memory_is_refused_undecoded(tmp_path: Path, 
 def test_the_padded_size_counts(tmp_path: Path) -> None:
     """One column of 1,562,500 pixels is padded to 64."""
     Image.new("L", (1, 1_562_500)).save(tmp_path / "line.png")
-    translator = tiny_translator(tiny_config(options={"width": 4, "depth": 6}, source=1, target=1, size_multiple=64))
+    translator = tiny_translator(tiny_config(options={"width": 4, "depth": 6}, source=1, target=1, size_multiple=64)).set_tiles(tile="none")
     with pytest.raises(UserError, match=r"1 x 1562500 pixels \(inside 64 x 1562560\) take about"):
         translator.translate_file(tmp_path / "line.png", tmp_path / "out.png")
 

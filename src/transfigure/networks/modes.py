@@ -27,7 +27,7 @@ def inference(
     norm: Literal["batch", "running"] = "batch",
     noise: Literal["dropout", "none"] = "dropout",
     seed: int | None = None,
-    given: Sequence[Tensor] | None = None,
+    given: Sequence[Tensor] | NoiseStream | None = None,
 ) -> Iterator[NoiseStream]:
     """Run ``module`` without gradients in a stated mode, and leave it, its buffers and the global random numbers as they were.
 
@@ -42,7 +42,8 @@ def inference(
             turns both off.
         seed: of the noise, which is the same on every device (see :mod:`.noise`). ``None`` draws from (and so moves) torch's global random
             numbers, anew for every image of a batch.
-        given: the noise itself, a map ``[1, C, H, W]`` for each layer that makes noise, in their order; ``seed`` is not looked at.
+        given: the noise itself, a map ``[1, C, H, W]`` for each layer that makes noise, in their order, or what draws it; ``seed`` is not
+            looked at.
 
     Yields:
         The noise of the passes within.
@@ -52,18 +53,18 @@ def inference(
     """
     if norm not in ("batch", "running") or noise not in ("dropout", "none"):
         raise ValueError(f"inference(norm={norm!r}, noise={noise!r}): norm is 'batch' or 'running', noise is 'dropout' or 'none'")
-    stream = NoiseStream(seed or 0, given)
+    stream = given if isinstance(given, NoiseStream) else NoiseStream(seed or 0, given)
     with _one_at_a_time, ExitStack() as undo:
         undo.enter_context(torch.no_grad())
         for layer in module.modules():
             makes_noise = noise == "dropout" and isinstance(layer, _DropoutNd | NoiseInjection)
             _set(layer, "training", makes_noise, undo)
             if makes_noise and (seed is not None or given is not None):
-                _replace_forward(layer, functools.partial(_with_noise, layer, stream), undo)
+                replace_forward(layer, functools.partial(_with_noise, layer, stream), undo)
             gathered = isinstance(layer, _NormBase) and layer.track_running_stats
             # a batch norm without running statistics takes those of the batch in either mode; instance norm is of each image already
             if (norm == "batch" and gathered) or (isinstance(layer, _BatchNorm) and layer.running_mean is None):
-                _replace_forward(layer, functools.partial(_with_own_statistics, layer), undo)
+                replace_forward(layer, functools.partial(_with_own_statistics, layer), undo)
         yield stream
 
 
@@ -88,7 +89,8 @@ def _with_own_statistics(layer: nn.Module, x: Tensor) -> Tensor:
     return F.instance_norm(x, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)  # type: ignore[arg-type]
 
 
-def _replace_forward(layer: nn.Module, forward: Callable[[Tensor], Tensor], undo: ExitStack) -> None:
+def replace_forward(layer: nn.Module, forward: Callable[[Tensor], Tensor], undo: ExitStack) -> None:
+    """Let a layer compute something else until ``undo`` is closed."""
     before = layer.__dict__.get("forward")
     undo.callback(layer.__dict__.pop, "forward") if before is None else undo.callback(layer.__dict__.__setitem__, "forward", before)
     layer.__dict__["forward"] = forward

@@ -7,6 +7,7 @@ The stream is numpy's (``numpy.random.default_rng(seed)``): it is the same on al
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -62,6 +63,52 @@ class NoiseStream:
         """The next map: an array that was drawn, or what was given."""
         self.maps.append(wanted)
         return wanted.draw(self._stream) if self._given is None else self._given[len(self.maps) - 1]
+
+
+class TiledNoise(NoiseStream):
+    """The noise of one tile of a large image, the same wherever two tiles overlap, and whatever the tiles.
+
+    Each layer's map of the whole image is made of squares of ``SQUARE`` positions, whose values follow from the seed, the layer and the
+    place; of these a tile takes what it covers. It is another draw of the same noise than that of the image in one pass.
+
+    Args:
+        seed: of all of it.
+        top: first row of the tile, in pixels of the image.
+        left: first column, likewise.
+        height: of the tile in pixels.
+        width: likewise.
+    """
+
+    SQUARE = 64
+
+    def __init__(self, seed: int, top: int, left: int, height: int, width: int) -> None:
+        super().__init__(seed)
+        self._seed, self._corner, self._sides = seed, (top, left), (height, width)
+
+    def next(self, wanted: NoiseMap) -> NDArray[np.float32]:  # noqa: D102
+        layer, (channels, height, width) = len(self.maps), wanted.shape
+        self.maps.append(wanted)
+        if height == width == 1:  # whole channels: the same for all of the image
+            return wanted.draw(np.random.default_rng((self._seed, layer)))
+        top, left = (corner * inner // side for corner, inner, side in zip(self._corner, (height, width), self._sides))
+        found, size = np.empty((1, channels, height, width), np.float32), self.SQUARE
+        square = NoiseMap(wanted.kind, wanted.probability, (channels, size, size))
+        for row, column in itertools.product(_squares(top, height, size), _squares(left, width, size)):
+            drawn = square.draw(np.random.default_rng((self._seed, layer, row, column)))
+            rows, inside = _common(row * size, size, top, height)
+            columns, across = _common(column * size, size, left, width)
+            found[:, :, rows, columns] = drawn[:, :, inside, across]
+        return found
+
+
+def _squares(start: int, length: int, size: int) -> range:
+    return range(start // size, -(-(start + length) // size))
+
+
+def _common(place: int, size: int, start: int, length: int) -> tuple[slice, slice]:
+    """What a square and a tile share: in the tile, and in the square."""
+    first, last = max(place, start), min(place + size, start + length)
+    return slice(first - start, last - start), slice(first - place, last - place)
 
 
 def draw_all(maps: Sequence[NoiseMap], seed: int) -> list[NDArray[np.float32]]:

@@ -24,6 +24,9 @@ With both, on one core: a U-Net of width 64 at 2048 x 2048 took 1.39 GB beside i
 0.94 where 0.94 were.
 """
 
+HELD = 16.0
+"""Of these, what an image takes that is translated in tiles: nothing of its size is padded, cropped or held by the engine."""
+
 
 class _Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that live at one time."""
@@ -73,11 +76,23 @@ class Footprint:
             width: likewise.
             shown: height and width of the image itself, if they are others.
         """
+        own = height * width if shown is None else shown[0] * shown[1]
+        return 0 if max(height * width, own) <= SMALL else self.least(height, width, shown)
+
+    def least(self, height: int, width: int, shown: tuple[int, int] | None = None) -> int:
+        """The same for small images, too."""
         pixels, own = height * width, height * width if shown is None else shown[0] * shown[1]
-        if max(pixels, own) <= SMALL:
-            return 0
-        channels = self.generator.source_channels + self.generator.target_channels
-        return int(WORKSPACE * self.per_pixel * pixels + PER_CHANNEL * channels * max(pixels, own))
+        return int(WORKSPACE * self.per_pixel * pixels + PER_CHANNEL * self._channels * max(pixels, own))
+
+    def in_tiles(self, tile_height: int, tile_width: int, height: int, width: int) -> int:
+        """Bytes that the translation takes in tiles: one in the network, two rows of them joined, and the image with its output."""
+        tile = WORKSPACE * self.per_pixel * tile_height * tile_width + PER_CHANNEL * self._channels * tile_height * tile_width
+        joined = 3 * 4 * self.generator.target_channels * tile_height * width
+        return int(tile + joined + HELD * self._channels * height * width)
+
+    @property
+    def _channels(self) -> int:
+        return self.generator.source_channels + self.generator.target_channels
 
     @property
     def per_pixel(self) -> float:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from .. import memory
 from ..data import images
 from ..data.channels import are_primaries, brief_names
 from ..data.file_facts import FileFacts, NoData, Orientation, PageUse, PictureWatch, describe_pages
@@ -50,6 +49,7 @@ from .footprint import Footprint
 from .network import TrainedNetwork, fits, run
 from .opening import HowToRun, open_any
 from .pipeline import overlapped
+from .tiling import Tiler, Tiling, TilingKeywords
 
 if TYPE_CHECKING:
     from .export import Exported, ExportKeywords
@@ -144,6 +144,7 @@ class Translator:
         origin: the file or folder it was loaded from.
         quiet: do not say, once, that images were converted to what the model takes.
         engine: what runs the generator.
+        tiling: when and how large images are translated in tiles, see :meth:`set_tiles`.
     """
 
     generator: Generator
@@ -152,6 +153,7 @@ class Translator:
     origin: Path | None = None
     quiet: bool = False
     engine: InferenceEngine = field(default=None)  # type: ignore[assignment]  # torch, unless it is given
+    tiling: Tiling = field(default_factory=Tiling)
     _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     _colours: ColourWatch | None = field(default=None, init=False, repr=False, compare=False)
     _footprint: Footprint = field(init=False, repr=False, compare=False)
@@ -431,22 +433,29 @@ class Translator:
         """Translate ``[N, C, H, W]`` in [-1, 1], one image at a time, so that no image's result depends on its neighbours.
 
         Height and width are padded by reflection to what the generator can take, and the output is cropped back. A generator of one
-        size only (whose bottleneck is a vector) is given the whole image at that size, and its output is resized back.
+        size only (whose bottleneck is a vector) is given the whole image at that size, and its output is resized back. What does not fit
+        the memory in one pass is translated in tiles, and that is said (see :meth:`set_tiles`).
 
         Raises:
             UserError: the wrong number of channels, or an image too large for the memory.
         """
         if source.ndim != 4 or source.shape[1] != self.config.source.channels:
             raise UserError(f"this model takes [N, {self.config.source.channels}, H, W]: it cannot translate {list(source.shape)}")
-        self.check_memory(*source.shape[-2:])
         height, width = source.shape[-2:]
+        plan = (tiler := self._tiler).plan(height, width)
         try:
-            outputs = run(self.engine, self.generator, self.config.size_multiple, source, self.inference)
+            if plan is None:
+                outputs = run(self.engine, self.generator, self.config.size_multiple, source, self.inference)
+            else:
+                self._note(plan.note)
+                made = [tiler.run(image, plan, self.quiet) for image in source]
+                outputs = made[0][None] if len(made) == 1 else torch.stack(made)
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
                 raise
+            smaller = "smaller tiles" if plan is not None else "tiles (such as --tile 512)"
             raise UserError(
-                f"{width} x {height} pixels need more memory than there is: cut the image into parts, or choose another device"
+                f"{width} x {height} pixels need more memory than there is: translate it in {smaller}, or choose another device"
             ) from error
         if not fits(self.generator, height, width):
             only = self.generator.only_size
@@ -476,26 +485,31 @@ class Translator:
         return export(self.network, Path(out), **keywords)
 
     def check_memory(self, height: int, width: int) -> None:
-        """Find out before the work whether an image of this size can be translated in the memory there is.
+        """Find out before the work whether an image of this size can be translated in the memory there is, whole or in tiles.
 
         Raises:
             UserError: it cannot; the message says how much it would take and how much is free.
         """
-        sides = [
-            -(-max(side, self.generator.smallest_input) // self.config.size_multiple) * self.config.size_multiple
-            for side in (height, width)
-        ]
-        inside = (self.generator.only_size,) * 2 if self.generator.only_size else (sides[0], sides[1])
-        if (wanted := self._footprint.of(*inside, shown=(height, width))) == 0:
-            return
-        device = next((parameter.device for parameter in self.generator.parameters()), torch.device("cpu"))
-        if (free := memory.available_on(device)) is not None and wanted > free:
-            padded = "" if inside == (height, width) or self.generator.only_size else f" (inside {inside[1]} x {inside[0]})"
-            raise UserError(
-                f"{width} x {height} pixels{padded} take about {memory.words(wanted)} of memory in this model, and "
-                f"{memory.words(free)} are free: "
-                "cut the image into parts or make it smaller, choose another device, or close other programs"
-            )
+        self._tiler.plan(height, width)
+
+    @property
+    def _tiler(self) -> Tiler:
+        return Tiler(self.engine, self.generator, self.config.size_multiple, self.inference, self._footprint, self.tiling)
+
+    def set_tiles(self, **tiling: Unpack[TilingKeywords]) -> Translator:
+        """Choose when and how images are translated in tiles; what is not given is as it is without this call.
+
+        Args:
+            tiling: ``tile``, ``overlap``, ``max_memory`` and ``statistics``, see :class:`.tiling.Tiling`.
+
+        Returns:
+            This translator.
+
+        Raises:
+            UserError: a value that means nothing.
+        """
+        self.tiling = Tiling(**tiling)
+        return self
 
     def _mention(self, image: NDArray[Any], source: Domain) -> None:
         """Say, once for every kind, what is done to images that are not as the model was trained on."""
@@ -922,7 +936,8 @@ class Translator:
         read: tuple[Any, ...] = options.alpha, options.half, self._orientation(options)
         if (reading := self._page_reading(options)).are_pictures:
             read = *read, reading.use, reading.neighbours
-        how = json.dumps([asdict(self.inference), *read, self._weights(), engine, *several])
+        tiles = [] if self.tiling == Tiling() else [asdict(self.tiling)]
+        how = json.dumps([asdict(self.inference), *read, self._weights(), engine, *several, *tiles])
         return f"model-{hashlib.sha256(how.encode()).hexdigest()[:12]}"
 
     def _weights(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from ...networks.base import Generator
 from ...networks.graphs import CudaGraphs, Graphs
 from ...networks.model_file import Inference
 from ...networks.modes import inference
-from ...networks.noise import NoiseMap, draw_all
+from ...networks.noise import NoiseMap, NoiseStream, draw_all
 from ...registry import register
 from .base import InferenceEngine
 
@@ -67,6 +68,29 @@ class TorchEngine(InferenceEngine):
         else:
             output = self._through(graphs, generator, image, how, (weight.data_ptr(), weight.dtype))
         return output.to("cpu", torch.float32, copy=True)  # the next replay overwrites it
+
+    def within(
+        self,
+        image: Tensor,
+        how: Inference,
+        noise: NoiseStream,
+        around: Callable[[Generator], AbstractContextManager[None]] | None = None,
+    ) -> Tensor:
+        """A part of an image, ``[1, C, H, W]``, with noise and surroundings of its own; an empty tensor if they end the pass early.
+
+        Args:
+            image: in [-1, 1].
+            how: statistics and noise.
+            noise: what draws it.
+            around: is given the generator, and entered for the pass.
+        """
+        weight = next(self.generator.parameters(), torch.empty(0))
+        output: Tensor = torch.empty(1, 0)
+        surroundings = nullcontext() if around is None else around(self.generator)
+        with inference(self.generator, norm=how.norm, noise=how.noise, given=noise), surroundings:
+            output = self.generator(image.to(weight.device, weight.dtype))
+        first: Tensor = output[0]
+        return first.to("cpu", torch.float32)
 
     def _graphs_for(self, generator: Generator, device: torch.device) -> Graphs | None:
         if device.type != "cuda" or type(generator).__module__.partition(".")[0] != __package__.partition(".")[0]:

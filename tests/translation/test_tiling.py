@@ -1,0 +1,193 @@
+"""Large images in tiles: the same picture as in one pass where that can be, and said where not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.tiny import tiny_config, tiny_translator
+from transfigure import memory
+from transfigure.errors import UserError
+from transfigure.networks.model_file import Inference
+from transfigure.networks.noise import NoiseMap, TiledNoise
+from transfigure.translation.tiles import Span
+from transfigure.translation.tiling import Tiling, TilingKeywords, parse_size
+from transfigure.translation.translator import Translator
+
+MULTIPLES = {"unet": 8, "encoder_decoder": 8, "resnet": 4, "quarter": 8}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "unet": {"width": 4, "depth": 3, "dropout": 0.0},
+    "encoder_decoder": {"width": 4, "depth": 3, "dropout": 0.0},
+    "resnet": {"width": 4, "blocks": 2},
+    "quarter": {"width": 4, "depth": 3, "detail": 4},
+}
+
+
+def translator(name: str = "resnet", mode: Literal["batch", "running"] = "batch", **options: Any) -> Translator:
+    """A network whose differences show: weights are larger than at the start of a training."""
+    made = tiny_translator(tiny_config(name, OPTIONS[name] | options, size_multiple=MULTIPLES[name]))
+    made.inference, made.quiet = Inference(mode, "dropout", 0), False
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for layer in made.generator.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.normal_(layer.bias, 0, 0.1)
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.running_mean = torch.randn_like(layer.weight) * 0.1
+                layer.running_var = torch.rand_like(layer.weight) + 0.5
+    return made
+
+
+def image(height: int, width: int) -> Tensor:
+    """Brighter on the right: tiles differ in their statistics."""
+    random = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    return (random + torch.linspace(-1, 1, width)).clamp(0, 2) - 1
+
+
+def difference(made: Translator, x: Tensor, **tiling: Any) -> float:
+    whole = made.set_tiles(tile="none").translate_tensor(x)
+    tiled = made.set_tiles(**tiling).translate_tensor(x)
+    assert tiled.shape == whole.shape
+    return float((tiled - whole).abs().max() / whole.std())
+
+
+@pytest.mark.parametrize("name", [*OPTIONS])
+@pytest.mark.parametrize("options", [{"norm": "none"}, {"norm": "batch"}, {"norm": "none", "upsampling": "bilinear"}])
+def test_without_statistics_of_the_image_tiles_are_the_whole(
+    name: str, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = translator(name, "running", **options)
+    tile = 288 if name == "quarter" else 160  # a quarter of it is less than some see, so the overlap is given
+    assert difference(made, image(331, 342), tile=tile, overlap=152 if name == "quarter" else 104) < 1e-4
+    assert "the same picture as in one pass, but for rounding" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [*OPTIONS])
+def test_a_smaller_overlap_is_approximate_and_that_is_said(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    made = translator(name, norm="none")
+    assert difference(made, image(160, 160), tile=64, overlap=8) > 1e-4
+    assert re.search(r"approximate: one pixel depends on \d+ pixels", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("unet", {}),
+        ("unet", {"norm": "instance"}),
+        ("resnet", {}),
+        ("resnet", {"norm": "batch"}),
+        ("encoder_decoder", {"bottleneck_norm": True}),
+    ],
+)
+def test_exact_statistics_are_those_of_the_whole(name: str, options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    made, x = translator(name, **options), image(205, 222)
+    far, nearer, none = (difference(made, x, tile=120, overlap=96, statistics=way) for way in ("tile", "global", "exact"))
+    assert none < 1e-3 < nearer < far
+    error = capsys.readouterr().err
+    for words in (
+        "its own statistics",
+        "approximately, from squares all over it",
+        r"layer by layer, in \d+ passes; the same picture as in one pass",
+    ):
+        assert re.search(words, error)
+
+
+def test_dropout_goes_on_from_tile_to_tile() -> None:
+    made = translator("unet", dropout=0.5, norm="none")
+    x = image(160, 160)
+    small, large = (made.set_tiles(tile=tile, overlap=48).translate_tensor(x) for tile in (96, 128))
+    assert float((small - large).abs().max() / large.std()) < 1e-4
+    assert not torch.equal(small, replaced(made, 1).set_tiles(tile=96, overlap=48).translate_tensor(x))
+
+
+def replaced(made: Translator, seed: int) -> Translator:
+    return made.running(Inference("batch", "dropout", seed))
+
+
+def test_noise_of_a_tile_is_cut_from_that_of_all() -> None:
+    wanted = NoiseMap("dropout", 0.5, (2, 50, 60))
+    whole = TiledNoise(3, 0, 0, 100, 120).next(wanted)
+    part = TiledNoise(3, 20, 40, 60, 70).next(NoiseMap("dropout", 0.5, (2, 30, 35)))
+    assert (part == whole[:, :, 10:40, 20:55]).all()
+    assert {0.0, 2.0} == {*whole.flatten().tolist()}
+    channels = NoiseMap("dropout", 0.5, (9, 1, 1))
+    assert (TiledNoise(3, 0, 0, 8, 8).next(channels) == TiledNoise(3, 64, 8, 8, 8).next(channels)).all()
+
+
+def test_an_image_that_fits_goes_through_whole_and_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    made, x = translator(), image(70, 90)
+    assert torch.equal(made.set_tiles(tile="none").translate_tensor(x), made.set_tiles().translate_tensor(x))
+    assert torch.equal(made.set_tiles(tile=96).translate_tensor(x), made.set_tiles().translate_tensor(x))
+    assert capsys.readouterr().err == ""
+
+
+def test_what_does_not_fit_the_memory_is_translated_in_tiles_that_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = translator(norm="none")
+    monkeypatch.setattr(memory, "used", lambda: 100_000_000)
+    assert made._footprint.per_pixel > 0
+    sizes: list[torch.Size] = []
+    with made.generator.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[-2:])):
+        made.set_tiles(max_memory=150_000_000).translate_tensor(image(500, 700))
+    assert len({*sizes}) == 1 and 100 < sizes[0][0] < 500
+    assert made._footprint.in_tiles(sizes[0][0], sizes[0][1], 500, 700) <= 50_000_000 < made._footprint.least(500, 700)
+    assert re.search(
+        r"700 x 500 pixels are translated in \d+ tiles of (\d+) x \1 that overlap by \d+, where one pass takes about",
+        capsys.readouterr().err,
+    )
+
+
+@pytest.mark.parametrize(
+    ("tiling", "message"),
+    [
+        ({"max_memory": 50_000_000}, "the program itself takes all of the 50 MB that it may"),
+        ({"max_memory": 102_000_000}, "in its smallest tiles, and 2 MB are free by --max-memory: make it smaller"),
+        ({"tile": "none", "max_memory": 110_000_000}, "let it be translated in tiles"),
+        ({"tile": 256, "max_memory": 110_000_000}, "in tiles of 256 take about"),
+        ({"tile": 64, "overlap": 61}, "cannot overlap by 61: .* at most 60"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence(tiling: TilingKeywords, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "used", lambda: 100_000_000)
+    with pytest.raises(UserError, match=message):
+        translator().set_tiles(**tiling).translate_tensor(image(500, 700))
+
+
+@pytest.mark.parametrize("tiling", [{"tile": 0}, {"tile": "all"}, {"overlap": -1}, {"max_memory": 0}, {"statistics": "own"}])
+def test_values_that_mean_nothing(tiling: Any) -> None:
+    with pytest.raises(UserError, match=r"give|choose"):
+        Tiling(**tiling)
+
+
+def test_amounts_of_memory() -> None:
+    assert [parse_size(text) for text in ("2GB", "1.5 g", "800 MiB", "64k")] == [2 * 10**9, 1_500_000_000, 800_000_000, 64_000]
+    for text in ("", "GB", "12", "-1GB", "nanGB", "many"):
+        with pytest.raises(UserError, match="no amount of memory"):
+            parse_size(text)
+
+
+def test_a_model_of_one_size_has_no_tiles() -> None:
+    made = tiny_translator(tiny_config("unet", {"width": 4, "depth": 4, "bottleneck": "vector"}, size_multiple=16))
+    with pytest.raises(UserError, match="takes 16 x 16 pixels only"):
+        made.set_tiles(tile=32).translate_tensor(image(70, 70))
+
+
+def test_the_parts_whose_statistics_count_cover_a_map_once() -> None:
+    from transfigure.translation.tiles import TileGrid
+    from transfigure.translation.tiling import _scaled
+
+    grid = TileGrid.of(96, 96, 48, 20, 8)
+    for scale in (1, 2, 4, 8):
+        seen = torch.zeros(96 // scale)
+        for column in grid.columns:
+            _, part = grid.core(Span(0, 48), column)
+            at = _scaled(part, column, 48 // scale)
+            seen[column.start // scale + at.start : column.start // scale + at.stop] += 1
+        assert (seen == 1).all()
