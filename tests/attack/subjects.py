@@ -311,7 +311,7 @@ def _data() -> list[Subject]:
             )
             for suffix in (".tar.gz", ".zip")
         ),
-        Subject("checked pairs", "data check pairs --quiet", "pairs/*/*.png", "pairs", "", "labels/*"),
+        Subject("checked pairs", "data check pairs --out page.html --quiet", "pairs/*/*.png", "pairs", "page.html", "labels/*"),
         Subject(
             "prepared pairs",
             "",

@@ -28,6 +28,10 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "compare": {"compare run2 run3 --out out/page.html --pictures out/figures": (), "compare run2 run3": ()},
     "data get": {"data get edges2shoes --mirror nowhere.tar.gz --out out --quiet": ("out/notes.txt", "out/.hidden")},
+    "data check": {
+        "data check synthetic --data.train 2 --data.val 0 --data.test 0 --quiet": ("check.html",),
+        "data check synthetic --data.train 2 --data.val 0 --data.test 0 --quiet --out out/page.html": (),
+    },
     "demo": {"demo --out out": ("out/report.html", "out/notes.txt", "out/recipe.yaml", "out/.hidden")},
     "doctor": {},
     "evaluate": {

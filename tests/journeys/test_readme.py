@@ -25,7 +25,7 @@ import torch
 import yaml
 
 from tests.interop.reference_layouts import reference_unet
-from tests.journeys.commands import ROOT, blocks, done, links, refused, shell_lines
+from tests.journeys.commands import ROOT, blocks, done, links, refused, shell_lines, type_in
 from tests.studies.quick import quick_classifier
 from tests.tiny import noise_image, turning_around
 from transfigure import registry
@@ -482,8 +482,15 @@ def _data_get(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -
 
 
 def _data_check(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    if "--json" in words:
+        result = type_in(capsys, line)  # the desk's splits show the same scenes
+        found = json.loads(result.out)
+        assert found["counts"] == {"train": 3, "val": 1, "test": 2} and "leaks" in {problem["kind"] for problem in found["problems"]}
+        assert result.code == (4 if "--strict" in words else 0)
+        return
     said = done(capsys, line)
-    assert json.loads(said)["counts"]["train"] == 3 if "--json" in words else "(3 train, 1 val, 2 test)" in said
+    page = Path(_value(words, "--out")) if "--out" in words else Path("check.html")
+    assert "(3 train, 1 val, 2 test)" in said and f"page: {page}" in said and "What the pictures hold" in page.read_text()
 
 
 def _report(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:

@@ -15,8 +15,9 @@ from transfigure.data import images
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Twelve sound pairs in two splits."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve sound pairs in two splits, in the working folder."""
+    monkeypatch.chdir(tmp_path)
     for number in range(12):
         split = "train" if number < 8 else "test"
         for side, seed in (("A", number), ("B", 100 + number)):

@@ -1,0 +1,1 @@
+"""What is wrong with a data set, on one page: each problem with the pictures that it is about."""
