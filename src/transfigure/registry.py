@@ -38,7 +38,7 @@ from .progress import say
 T = TypeVar("T", bound=Callable[..., Any])
 
 REQUIRED = inspect.Parameter.empty
-KINDS = ("dataset", "generator", "discriminator", "adversarial", "loss", "step", "metric", "engine")
+KINDS = ("dataset", "generator", "discriminator", "adversarial", "loss", "step", "metric", "engine", "preparation")
 """What can be registered, in the order of ``transfigure list``. Recipes are files in ``recipes/`` and join it from there."""
 
 

@@ -312,6 +312,12 @@ def _data() -> list[Subject]:
             for suffix in (".tar.gz", ".zip")
         ),
         Subject("checked pairs", "data check pairs --out page.html --quiet", "pairs/*/*.png", "pairs", "page.html", "labels/*"),
+        Subject("photos", "data prepare pairs/trainB holes --out new --quiet", "pairs/trainB/*.png", "pairs", "new/*", "labels/*"),
+        Subject(
+            "two sides", "data combine pairs/trainA pairs/trainB --out new --quiet", "pairs/train?/*.png", "pairs", "new/*", "labels/*"
+        ),
+        Subject("halves", "data split labelled --out new --quiet", "labelled/*/*.png", "labelled", "new/*", "labels/*"),
+        Subject("large images", "data tile pairs/trainA --out new --size 8 --quiet", "pairs/trainA/*.png", "pairs", "new/*", "labels/*"),
         Subject(
             "prepared pairs",
             "",

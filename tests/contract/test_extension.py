@@ -174,6 +174,11 @@ ADDITIONS = [
         tested=4,
     ),
     Addition(
+        *("preparation", "posterized", "preparation/pairs/posterized.py", "preparation.py"),
+        help=("data prepare --help", "posterized"),
+        tested=4,
+    ),
+    Addition(
         *("command", "gallery", "cli/commands/gallery.py", ""),
         help=("--help", "gallery write a page of all images in a folder"),
         tested=7,

@@ -32,6 +32,10 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
         "data check synthetic --data.train 2 --data.val 0 --data.test 0 --quiet": ("check.html",),
         "data check synthetic --data.train 2 --data.val 0 --data.test 0 --quiet --out out/page.html": (),
     },
+    "data combine": {"data combine in in_again --out out --quiet": ()},
+    "data prepare": {"data prepare in holes --out out --quiet": ()},
+    "data split": {"data split in --out out --quiet": ()},
+    "data tile": {"data tile in in_again --out out --size 16 --quiet": ()},
     "demo": {"demo --out out": ("out/report.html", "out/notes.txt", "out/recipe.yaml", "out/.hidden")},
     "doctor": {},
     "evaluate": {

@@ -26,6 +26,7 @@ import yaml
 
 from tests.interop.reference_layouts import reference_unet
 from tests.journeys.commands import ROOT, blocks, done, links, refused, shell_lines, type_in
+from tests.preparation.edge_networks import write_network
 from tests.studies.quick import quick_classifier
 from tests.tiny import noise_image, turning_around
 from transfigure import registry
@@ -101,7 +102,11 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (theirs / "train_opt.txt").write_text(THEIR_OPTIONS)
     for place in (tmp_path, theirs):
         torch.save(reference_unet(3, 3, 2, 5, "batch"), place / "latest_net_G.pth")
+    for index, folder in enumerate(("brightfield", "stained")):
+        for name in ("well1", "well2", "well3"):
+            images.write(tmp_path / "wells" / folder / f"{name}.tif", noise_image(330, 300, 1, "uint16", index))
     turning_around(tmp_path / "style.onnx")
+    write_network(tmp_path / "hed.onnx", [0.3, 0.3, 0.3])
     small = {
         "extends": str(shipped()["demo"]),
         **{key: value for key, value in SMALL.items() if key != "data.limit"},
@@ -491,6 +496,15 @@ def _data_check(capsys: pytest.CaptureFixture[str], line: str, words: list[str])
     said = done(capsys, line)
     page = Path(_value(words, "--out")) if "--out" in words else Path("check.html")
     assert "(3 train, 1 val, 2 test)" in said and f"page: {page}" in said and "What the pictures hold" in page.read_text()
+
+
+def _data_prepare(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    counted = done(capsys, line)
+    assert counted.startswith(f"{_value(words, '--out')}: 3 {'images' if '--layout' in words else 'pairs'}")
+
+
+def _data_tile(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:
+    assert re.search(r" patches \(train \d+(, val \d+)?, test \d+\)", done(capsys, line))
 
 
 def _report(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -> None:

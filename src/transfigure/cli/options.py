@@ -12,6 +12,7 @@ from ..registry import names
 
 if TYPE_CHECKING:
     from ..data.file_facts import Orientation
+    from ..preparation.destination import SplitOptions
     from ..translation.translator import Translator
 
 DATA = "a folder of images, a manifest, or a drawn world such as synthetic"
@@ -103,6 +104,21 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_split(parser: argparse.ArgumentParser) -> None:
     """``--split``."""
     parser.add_argument("--split", choices=["train", "val", "test"], help="default: test, else val")
+
+
+def add_division(parser: argparse.ArgumentParser) -> None:
+    """``--val``, ``--test``, ``--group`` and ``--seed``; :func:`division` reads them."""
+    parser.add_argument("--val", type=float, default=0.0, metavar="SHARE", help="share for validation (default: not divided)")
+    parser.add_argument("--test", type=float, default=0.0, metavar="SHARE", help="share for test (default: not divided)")
+    parser.add_argument("--group", metavar="PATTERN", help="what keeps names together: parent, or a pattern such as '^(.*)_'")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+
+
+def division(options: argparse.Namespace) -> SplitOptions:
+    """What :func:`add_division` added."""
+    from ..preparation import destination
+
+    return destination.SplitOptions(options.val, options.test, options.group, options.seed)
 
 
 def add_alpha(parser: argparse.ArgumentParser, where: str = "") -> None:

@@ -17,6 +17,7 @@ FEATURES = {
     "tifffile": ("science", "TIFF with many channels or 16-bit colour"),
     "png": ("science", "16-bit colour PNG"),
     "imagecodecs": ("science", "TIFF of many channels compressed by LZW, JPEG, JPEG 2000 and other means"),
+    "skimage": ("prepare", "edges of photos, by Canny"),
     "onnx": ("export", "exporting to ONNX, and translating with an exported file"),
     "onnxscript": ("export", "exporting to ONNX"),
     "onnxruntime": ("export", "translating by onnxruntime, and the FCN-score with a segmenter in an ONNX file"),
@@ -37,6 +38,7 @@ FEATURES = {
 
 DISTRIBUTIONS = {
     "png": "pypng",
+    "skimage": "scikit-image",
     "python_multipart": "python-multipart",
     "prometheus_client": "prometheus-client",
     "mlflow": "mlflow-skinny",
