@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.tiny import tiny_config, tiny_translator
+from tests.tiny import tiny_config, tiny_translator, write_images
 from transfigure import memory
+from transfigure.cli.main import main
+from transfigure.data import images
 from transfigure.errors import UserError
 from transfigure.networks.model_file import Inference
 from transfigure.networks.noise import NoiseMap, TiledNoise
+from transfigure.translation.engines.base import InferenceEngine
 from transfigure.translation.tiles import Span
 from transfigure.translation.tiling import Tiling, TilingKeywords, parse_size
 from transfigure.translation.translator import Translator
@@ -191,3 +195,45 @@ def test_the_parts_whose_statistics_count_cover_a_map_once() -> None:
             at = _scaled(part, column, 48 // scale)
             seen[column.start // scale + at.start : column.start // scale + at.stop] += 1
         assert (seen == 1).all()
+
+
+def test_files_go_in_the_tiles_that_were_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = translator("unet", norm="none")
+    made.save(tmp_path / "model")
+    (source,) = write_images(tmp_path / "in", "a.png", size=(90, 130)).iterdir()
+    asked = ["--tile", "64", "--overlap", "48", "--max-memory", "900GB"]
+    assert main(["translate", str(tmp_path / "model"), str(source), str(tmp_path / "tiled.png"), *asked]) == 0
+    assert "130 x 90 pixels are translated in 18 tiles of 64 x 64 that overlap by 48; the same picture" in capsys.readouterr().err
+    assert main(["translate", str(tmp_path / "model"), str(source), str(tmp_path / "whole.png"), "--tile", "none"]) == 0
+    assert capsys.readouterr().err == ""
+    tiled, whole = (images.read(tmp_path / f"{name}.png").astype(int) for name in ("tiled", "whole"))
+    assert abs(tiled - whole).max() <= 1 and whole.std() > 10
+    assert main(["translate", str(tmp_path / "model"), str(source), str(tmp_path / "no.png"), "--tile", "64x64"]) == 2
+    assert "--tile is '64x64': give auto, none, or pixels a side" in capsys.readouterr().err
+
+
+def test_what_was_made_in_other_tiles_is_made_again(tmp_path: Path) -> None:
+    write_images(tmp_path / "in", "a.png", size=(90, 130))
+    made = translator("unet")
+    made.quiet = True
+    ways: list[TilingKeywords] = [{}, {}, {"tile": 64}, {"tile": 64}, {"tile": 64, "statistics": "exact"}]
+    skipped = [len(made.set_tiles(**way).translate_folder(tmp_path / "in", tmp_path / "out", skip_existing=True).skipped) for way in ways]
+    assert skipped == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("tiling", "noise"), [({"tile": 64, "statistics": "exact"}, "none"), ({"tile": 64}, "dropout")])
+def test_other_engines_say_what_they_cannot(tiling: TilingKeywords, noise: Literal["dropout", "none"]) -> None:
+    made = translator("unet", dropout=0.5)
+    made.inference = Inference("batch", noise, 0)
+
+    class Another(InferenceEngine):
+        name = "another"
+
+        def __call__(self, images: Tensor, how: Inference) -> Tensor:
+            return images
+
+    made.engine = Another()
+    with pytest.raises(UserError, match=r"the engine another (gives every tile its own statistics|would give every tile the same noise)"):
+        made.set_tiles(**tiling).translate_tensor(image(100, 100))
+    made.inference = Inference("batch", "none", 0)
+    assert torch.equal(made.set_tiles(tile=64).translate_tensor(image(100, 90)), image(100, 90))

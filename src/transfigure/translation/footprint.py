@@ -24,7 +24,7 @@ With both, on one core: a U-Net of width 64 at 2048 x 2048 took 1.39 GB beside i
 0.94 where 0.94 were.
 """
 
-HELD = 16.0
+HELD = 10.0
 """Of these, what an image takes that is translated in tiles: nothing of its size is padded, cropped or held by the engine."""
 
 

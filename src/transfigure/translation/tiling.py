@@ -30,8 +30,8 @@ from .tiles import Span, TileGrid, reach, reflected
 TileStatistics = Literal["tile", "global", "exact"]
 LARGEST = 2048
 """Pixels a side of the tiles that are chosen: larger ones are no faster, and progress would be told too seldom."""
-SAMPLES = 8
-"""Tiles' worth of pixels, at most, whose statistics stand for those of all, with ``global``; a quarter of the image, if that is less."""
+SAMPLES = 16
+"""Tiles' worth of pixels, at most, whose statistics stand for those of all, with ``global``; half as many as there are, if that is less."""
 USUAL: TileStatistics = "global"
 """Where a norm takes the statistics of the image at hand: tiles then agree, at hardly any cost (benchmarks/tiles.py)."""
 
@@ -204,7 +204,7 @@ class Tiler:
         of_whole = enough and (not layers or statistics == "exact")
         # Where tiles agree, what they share needs no fading, and all of it may be surroundings; elsewhere half of it fades.
         grid = TileGrid.of(*sides, tile, overlap, multiple, overlap - 2 * seen if of_whole and seen is not None else overlap // 2)
-        extra = {"tile": 0, "global": min(SAMPLES, max(2, len(grid) // 4)), "exact": layers * len(grid)}[statistics] if layers else 0
+        extra = {"tile": 0, "global": min(SAMPLES, -(-len(grid) // 2)), "exact": layers * len(grid)}[statistics] if layers else 0
         return TilePlan(grid, height, width, statistics, extra, self._note(grid, (height, width), reason, of_whole))
 
     def _statistics(self) -> tuple[TileStatistics, int]:
@@ -312,7 +312,7 @@ class Tiler:
         """Gather the statistics of squares that lie all over the image: each time as many as a tile has pixels, normalised together."""
         grid, multiple = plan.grid, self.multiple
         tile = len(grid.rows[0]) * len(grid.columns[0])
-        # Half of a square's side sees nothing of its rim, if the network does not see too far for that.
+        # The middle of a square sees nothing of its rim, if the network does not see too far for that.
         far = math.isqrt(tile) // 2 if self.generator.receptive_field is None else 4 * reach(self.generator.receptive_field, multiple)
         side = max(self._smallest(), min(far, math.isqrt(tile) // 2) // multiple * multiple)
         height, width = min(side, len(grid.rows[0])), min(side, len(grid.columns[0]))
@@ -323,7 +323,7 @@ class Tiler:
         tops, lefts = _spread(grid.height, height, down, multiple), _spread(grid.width, width, max(1, count // down), multiple)
         places = [(top, left) for top in tops for left in lefts]
         groups = [places[start :: plan.extra] for start in range(plan.extra)]
-        rim = side // 4
+        rim = side // 8
 
         def part(x: Tensor) -> Tensor:
             rows, columns = (_scaled(Span(rim, size - rim), Span(0, size), inner) for size, inner in zip((height, width), x.shape[-2:]))
