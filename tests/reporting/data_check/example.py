@@ -90,4 +90,4 @@ def checked(folder: Path, options: CheckOptions | None = None) -> CheckedData:
 
 def write(folder: Path) -> Path:
     """The page of all faults."""
-    return write_page(checked(write_faults(folder / "streets")), folder / "check.html", palette())
+    return write_page(checked(write_faults(folder / "streets")), folder / "check.html")

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from transfigure.cli import main
-from transfigure.data.check.whole import KINDS, CheckedData, CheckOptions
+from transfigure.data import images
+from transfigure.data.check.whole import KINDS, CheckedData, CheckOptions, check_data
 from transfigure.errors import UserError
+from transfigure.recipe import Recipe
 from transfigure.reporting.data_check.page import PICTURED, render, write_page
+from transfigure.worlds.facades.dataset import draw_scene
+from transfigure.worlds.facades.dataset import render as render_scene
 
 from ..browser import DARK, browser, visit
 from ..reading import check_self_contained, read
-from .example import checked, palette, write_faults
+from .example import checked, write_faults
 
 EXPECTED = {
     "unpaired": {"alone.png"},
@@ -54,7 +58,7 @@ def test_every_fault_is_found_and_nothing_else(found: CheckedData) -> None:
 
 
 def test_the_page_shows_them(found: CheckedData, tmp_path: Path) -> None:
-    page = read(write_page(found, tmp_path / "check.html", palette()))
+    page = read(write_page(found, tmp_path / "check.html"))
     check_self_contained(page)
     for kind, names in EXPECTED.items():
         assert KINDS[kind] in page.text and all(name in page.source for name in names), kind
@@ -100,9 +104,33 @@ def test_a_page_is_no_data(faults: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "lies inside the data" in capsys.readouterr().err
 
 
+def test_two_domains_are_looked_at_each_by_itself(tmp_path: Path) -> None:
+    """Without pairs nothing is shifted, and a picture is compared with those of its own domain."""
+    for number in range(12):
+        for side, at, kind in (("A", number, "day"), ("B", 50 + number, "night")):
+            images.write(tmp_path / f"d/train{side}/{at}.png", render_scene(draw_scene(0, at), kind, 64))
+    for name in ("trainA/again.png", "testA/0.png"):
+        images.write(tmp_path / "d" / name, render_scene(draw_scene(0, 4), "day", 64))
+    images.write(tmp_path / "d/testB/0.png", render_scene(draw_scene(0, 70), "night", 64))
+    section = Recipe.load("pix2pix", {"data.path": str(tmp_path / "d"), "data.unpaired": True}).data
+    found = check_data(section, CheckOptions(ignored=("remark",), quiet=True))
+    (leak,) = found.problems
+    assert not found.paired and leak.kind == "leaks"
+    assert [caption for caption, _ in leak.items[0].pictures] == ["train/4.png", "train/again.png", "test/0.png"]
+    assert "test/0.png" in render(found)
+
+
+def test_label_encodings_are_a_palette(faults: Path) -> None:
+    section = Recipe.load("pix2pix", {"data.path": str(faults), "data.source_encoding": "labels"}).data
+    found = check_data(section, CheckOptions(quiet=True))
+    (problem,) = (problem for problem in found.problems if problem.kind == "palette")
+    assert {item.name for item in problem.items} == {"blended"} and found.palettes[0] is not None and found.palettes[1] is None
+    assert "outside the palette" in render(found)
+
+
 @browser
 def test_it_fits_a_phone_and_shows_every_picture(found: CheckedData, tmp_path: Path) -> None:
-    page = write_page(found, tmp_path / "check.html", palette())
+    page = write_page(found, tmp_path / "check.html")
     for options in (("--window-size=1200,900",), ("--window-size=500,900", DARK)):
         said = visit(page, tmp_path / "profile", *options)
         assert said["overflow"] == 0 and said["troubles"] == [] and said["opened"] and min(said["decoded"]) > 0 and min(said["shown"]) > 40

@@ -19,7 +19,7 @@ from ..class_search import with_classes
 from ..encodings import SIDES, classes_of, kind_of_side
 from ..open import find_records, geometry_of, place_of, ranges_of, resolve_data
 from ..pairing import NoPartnerNote, listed
-from ..pairs import SPLITS, Picture, Record, describe, directed
+from ..pairs import SPLITS, FilePicture, Picture, Record, describe, directed
 from ..value_range import number
 from .findings import PairFacts, PictureFacts, Use, findings
 from .likeness import alike, correlation, groups
@@ -41,7 +41,7 @@ class ProblemItem:
         files: what it is read from.
         detail: what is wrong with this one; empty where the problem's sentence says it all.
         numbers: what was measured.
-        records: the pairs to show; none for a file without one, which is shown by itself.
+        pictures: to show, with what each is called.
     """
 
     split: str
@@ -49,7 +49,7 @@ class ProblemItem:
     files: tuple[str, ...]
     detail: str = ""
     numbers: dict[str, float] = field(default_factory=dict)
-    records: tuple[Record, ...] = ()
+    pictures: tuple[tuple[str, Picture], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ class CheckedData:
         shift: the shift that all pairs share; None where they do not tell.
         ignored: kinds that were not to be said.
         section: the data section, resolved.
+        palettes: of sources and of targets, what label maps may hold; None where they are none.
     """
 
     place: str
@@ -141,6 +142,7 @@ class CheckedData:
     shift: Shift | None
     ignored: tuple[str, ...]
     section: Data
+    palettes: tuple[KnownColours | None, KnownColours | None] = (None, None)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for machines."""
@@ -224,7 +226,7 @@ def check_data(section: Data, options: CheckOptions = CheckOptions()) -> Checked
     notes: list[str] = []
     for note in opened.notes:
         if isinstance(note, NoPartnerNote):
-            problems.append(DataProblem("unpaired", note, tuple(ProblemItem("", name, (f"{note.side}/{name}",)) for name in note.names)))
+            problems.append(DataProblem("unpaired", note, tuple(_lonely(note, name) for name in note.names)))
         else:
             notes.append(note)
     records = {name: directed(opened.splits[name], section.direction) for name in SPLITS if opened.splits[name]}
@@ -256,8 +258,13 @@ def check_data(section: Data, options: CheckOptions = CheckOptions()) -> Checked
     counts = {name: len(part) for name, part in records.items()}
     sides = whole.sides(list(records))
     return CheckedData(
-        place_of(section), section.kind, opened.paired, counts, problems, notes, sides, shift, tuple(options.ignored), section
+        place_of(section), section.kind, opened.paired, counts, problems, notes, sides, shift, tuple(options.ignored), section, palettes
     )
+
+
+def _lonely(note: NoPartnerNote, name: str) -> ProblemItem:
+    file = f"{note.side}/{name}"
+    return ProblemItem("", name, (file,), pictures=((name, FilePicture((file,))),))
 
 
 def _palettes(
@@ -301,11 +308,11 @@ class _SeenPair:
 
     def item(self, detail: str = "", **numbers: float) -> ProblemItem:
         """As the item of a problem."""
-        return ProblemItem(self.split, self.record.name, _files(self.record), detail, numbers, (self.record,))
+        return ProblemItem(self.split, self.record.name, _files(self.pictures), detail, numbers, tuple(zip(SIDES, self.pictures)))
 
 
-def _files(*records: Record) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(path) for record in records for picture in (record.a, record.b) for path in picture.paths))
+def _files(pictures: Iterable[Picture]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(path) for picture in pictures for path in picture.paths))
 
 
 class _Whole:
@@ -362,8 +369,9 @@ class _Whole:
         sentences = []
         if moved:
             worst, at = moved[0]
+            verb = "is" if len(moved) == 1 else "are"
             sentences.append(
-                f"{len(moved)} of {counted(told, 'pair')} that tell are shifted, most of all {worst.record.name}: {in_words(at)}"
+                f"{len(moved):,} of {counted(told, 'pair')} that tell {verb} shifted, most of all {worst.record.name}: {in_words(at)}"
             )
         if together and shift is not None:
             sentences.append(
@@ -429,14 +437,20 @@ class _Whole:
             sides = {side for at in group if (side := entries[at][1]) is not None}
             names = [f"{one.split}/{self._called(entries[at])}" for at, one in zip(group, members)]
             splits = "+".join(dict.fromkeys(one.split for one in members))
+            shown = [
+                (f"{name} of {one.record.name}" if self.paired else called, picture)
+                for called, at, one in zip(names, group, members)
+                for name, side, picture in zip(SIDES, (0, 1), one.pictures)
+                if entries[at][1] in (None, side)
+            ]
             items[within].append(
                 ProblemItem(
                     splits,
                     " = ".join(names[:2]) if len(names) < 3 else f"{names[0]} = {names[1]} and {len(names) - 2} more",
-                    _files(*(one.record for one in members)),
+                    _files(picture for _, picture in shown),
                     f"{SIDES[min(sides)]}s: {', '.join(names)}" if sides else ", ".join(names),
                     {"members": len(names)},
-                    tuple(one.record for one in members[:4]),
+                    tuple(shown[:8]),
                 )
             )
             extra[within] += len(group) - 1
@@ -495,7 +509,7 @@ class _Whole:
                 ]
                 yield DataProblem(
                     "palette",
-                    f"{len(items)} of {counted(len(pictures), f'{SIDES[side]} picture')} hold colours outside the palette, most of all "
+                    f"{_of_all(len(items), len(pictures), side, ('holds', 'hold'))} colours outside the palette, most of all "
                     f"{items[0].name}: {items[0].detail}",
                     tuple(items),
                 )
@@ -518,8 +532,7 @@ class _Whole:
                     kinds = [f"{what} ({count:,})" for what, count in number_of.most_common()]
                     yield DataProblem(
                         kind,
-                        f"{len(others):,} of {counted(len(found), f'{SIDES[side]} picture')} are not {usual} as most ({most:,}) are: "
-                        f"{listed(kinds[1:], 4)}",
+                        f"{_of_all(len(others), len(found), side, ('is', 'are'))} not {usual}, as {most:,} are: {listed(kinds[1:], 4)}",
                         tuple(one.item(f"its {SIDES[side]} is {what}") for one, what in others),
                     )
 
@@ -538,9 +551,9 @@ class _Whole:
                 ]
                 yield DataProblem(
                     "clipping",
-                    f"{len(found):,} of {counted(len(pictures), f'{SIDES[side]} picture')} have more than {_percent(WORTH_A_LOOK)} of "
-                    f"their values at their largest one: over-exposed, or cut off when they were scaled; most of all {items[0].name}: "
-                    f"{items[0].detail}",
+                    f"{_of_all(len(found), len(pictures), side, ('has', 'have'))} more than "
+                    f"{_percent(WORTH_A_LOOK)} of all values at the largest one: over-exposed, or "
+                    f"cut off when they were scaled; most of all {items[0].name}: {items[0].detail}",
                     tuple(items),
                 )
 
@@ -575,6 +588,11 @@ def _kind(facts: PictureFacts) -> str:
 
 def _size(facts: PictureFacts) -> str:
     return f"{facts.shape[1]}x{facts.shape[0]}"
+
+
+def _of_all(count: int, total: int, side: int, verbs: tuple[str, str]) -> str:
+    """``2 of 40 source pictures hold``."""
+    return f"{count:,} of {counted(total, f'{SIDES[side]} picture')} {verbs[count != 1]}"
 
 
 def _percent(share: float) -> str:

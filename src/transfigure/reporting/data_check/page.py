@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from ...data.check.measures import KnownColours, foreign_places
 from ...data.check.registration import Shift, edges_of
-from ...data.check.whole import KINDS, CheckedData, DataProblem, ProblemItem
+from ...data.check.whole import KINDS, CheckedData, DataProblem, ProblemItem, SideInNumbers
 from ...data.display import shown
 from ...data.encodings import SIDES
 from ...data.files import write_text
 from ...data.ownership import check_outputs
-from ...data.pairs import FilePicture, Picture
+from ...data.pairs import Picture
 from ...data.pixels import Array
 from ...data.value_range import number
 from ...errors import TransfigureError, UserError
@@ -35,6 +35,7 @@ NAMED = 200
 _DETAIL = 160
 """Side of the middle of a shifted pair whose edges are laid over each other."""
 _MARK = (255, 0, 200)
+Palettes = tuple[KnownColours | None, KnownColours | None]
 _READ = (TransfigureError, OSError, ValueError)
 
 
@@ -94,13 +95,12 @@ def check_page(out: str | Path, overwrite: bool | None = False) -> Path:
     return path
 
 
-def write_page(found: CheckedData, out: str | Path, palette: KnownColours | None = None, overwrite: bool = False) -> Path:
+def write_page(found: CheckedData, out: str | Path, overwrite: bool = False) -> Path:
     """Write the page.
 
     Args:
         found: what was found.
         out: a file that ends in ``.html``.
-        palette: the colours that label maps may hold, to mark the others.
         overwrite: replace a file that is there already and that this tool did not write.
 
     Returns:
@@ -110,14 +110,14 @@ def write_page(found: CheckedData, out: str | Path, palette: KnownColours | None
         UserError: it may not be written.
     """
     path = check_page(out, overwrite)
-    write_text(path, render(found, palette))
+    write_text(path, render(found))
     return path
 
 
-def render(found: CheckedData, palette: KnownColours | None = None) -> str:
+def render(found: CheckedData) -> str:
     """The page as text."""
     thumbnails = {
-        (at, place): list(_thumbnails(problem, item, palette))
+        (at, place): list(_thumbnails(problem, item, found.palettes))
         for at, problem in enumerate(found.problems)
         for place, item in enumerate(problem.items[:PICTURED])
     }
@@ -147,11 +147,8 @@ def _shift_words(shift: Shift | None) -> str:
     return f"All pairs taken together, targets lie on their sources (their edges agree by {shift.agreement:.2f} on average)."
 
 
-def _row(one: object) -> dict[str, str]:
+def _row(one: SideInNumbers) -> dict[str, str]:
     """A line of the table of values."""
-    from ...data.check.whole import SideInNumbers
-
-    assert isinstance(one, SideInNumbers)
 
     def several(values: tuple[tuple[str, int], ...]) -> str:
         if len(values) == 1:
@@ -174,32 +171,22 @@ def _row(one: object) -> dict[str, str]:
 # ---- pictures ------------------------------------------------------------------------------------------------------------------
 
 
-def _thumbnails(problem: DataProblem, item: ProblemItem, palette: KnownColours | None) -> Iterator[_Thumbnail]:
+def _thumbnails(problem: DataProblem, item: ProblemItem, palettes: Palettes) -> Iterator[_Thumbnail]:
     """What is shown of an item."""
-    if not item.records:
-        for file in item.files[:1]:
-            yield _seen(PurePath(file).name, FilePicture((file,)))
+    for caption, picture in item.pictures:
+        yield _seen(caption, picture)
+    if tuple(caption for caption, _ in item.pictures) != SIDES:
         return
-    several = len(item.records) > 1
-    for record in item.records:
-        pictures = record.a, record.b
-        for side, picture in zip(SIDES, pictures):
-            yield _seen(f"{side} of {record.name}" if several else side, picture)
-    if several:
-        return
-    record = item.records[0]
     try:
-        source, target = record.a.read("drop"), record.b.read("drop")
+        source, target = (picture.read("drop") for _, picture in item.pictures)
     except _READ:
         return
+    array, palette = (target, palettes[1]) if "its target" in item.detail else (source, palettes[0])
     if problem.kind == "misaligned":
         yield from _overlays(source, target, round(item.numbers["right"]), round(item.numbers["down"]))
     if problem.kind == "palette" and palette is not None:
-        marks = [(array, foreign_places(array, palette)) for array in (source, target)]
-        array, places = min(marks, key=lambda each: float(each[1].mean()))
-        yield _marked("outside the palette", array, places)
+        yield _marked("outside the palette", array, foreign_places(array, palette))
     if problem.kind == "clipping":
-        array = target if "its target" in item.detail else source
         yield _marked("at the largest value", array, (array == array.max()).any(axis=2))
 
 

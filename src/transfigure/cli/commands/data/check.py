@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     palette = None if options.palette is None else _palette(options.palette)
     sizes_given = bool({"data.load_size", "data.crop_size"} & overrides.keys())
     found = check_data(recipe.data, CheckOptions(sizes_given, palette, tuple(ignored), options.quiet))
-    page = None if out is None else write_page(found, out, palette, options.overwrite)
+    page = None if out is None else write_page(found, out, options.overwrite)
     if options.json:
         print_result(json.dumps(found.as_json(), indent=2, ensure_ascii=False), lines=True)
     else:
