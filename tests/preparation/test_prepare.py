@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfigure import registry
 from transfigure.data import images
 from transfigure.data.layouts import two_folders, with_masks
 from transfigure.data.pixels import convert_channels
@@ -231,7 +230,3 @@ def test_options_are_checked_by_their_types() -> None:
         with pytest.raises(UserError, match=words):
             preparation(name, options)
     assert preparation("downscaled", {"factor": "2", "back": "false"}).keeps_size is False
-
-
-def test_every_preparation_is_tested() -> None:
-    assert registry.names("preparation") == sorted([*PHOTO_KINDS, "soft_edges", "indices", "colours"])
