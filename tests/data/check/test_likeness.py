@@ -60,3 +60,12 @@ def test_small_pictures_and_broken_floats_have_a_likeness() -> None:
 def test_groups_are_what_is_connected() -> None:
     assert groups(7, [(0, 3), (3, 5), (2, 6)]) == [[0, 3, 5], [2, 6]]
     assert groups(3, []) == []
+
+
+def test_thousands_of_nearly_one_hash_end_soon_and_stay_connected() -> None:
+    """As label maps of one background have."""
+    one = likeness(grey(STREETS[0]))
+    assert one is not None
+    pairs = alike([one] * 1500)
+    assert len(pairs) < 1500 * 40
+    assert groups(1500, pairs) == [list(range(1500))]

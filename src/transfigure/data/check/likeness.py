@@ -20,6 +20,8 @@ SMALL = 32
 _LOW = 8
 _BITS = 7
 """Bits of 64 that may differ. Of eight bytes one is then equal, by which candidates are found."""
+_CANDIDATES = 32
+"""How many near hashes of one picture are looked at: thousands of label maps may have nearly one."""
 _ALIKE = 0.97
 """Correlation of two small grey pictures that show the same."""
 _FLAT = 0.004
@@ -109,12 +111,14 @@ def alike(pictures: Sequence[Likeness | None]) -> list[tuple[int, int]]:
 
 
 def _near(hashes: NDArray[np.uint64], group: NDArray[np.int64]) -> Iterable[tuple[int, list[int]]]:
-    """For each of a group, those after it whose hashes are near."""
+    """For each of a group, those after it whose hashes are nearest, if they are near."""
     for at in range(len(group) - 1):
         rest = group[at + 1 :]
         apart = _count_bits(hashes[rest] ^ hashes[group[at]])
-        if near := rest[apart <= _BITS].tolist():
-            yield int(group[at]), near
+        near = np.flatnonzero(apart <= _BITS)
+        if len(near):
+            nearest = near[np.argsort(apart[near], kind="stable")[:_CANDIDATES]]
+            yield int(group[at]), rest[nearest].tolist()
 
 
 def _count_bits(values: NDArray[np.uint64]) -> NDArray[np.int64]:
