@@ -120,7 +120,7 @@ class PartToMeasure(PartToCheck):
         source, target = decoded or self._again(record)
         measures = tuple(measure(array, palette) for array, palette in zip((source, target), self.palettes))
         shift = shift_between(source, target) if self.paired else None
-        return MeasuredPair(facts.source, facts.target, facts.unread, measures, shift)
+        return MeasuredPair(facts.source, facts.target, facts.unread, facts.is_empty, measures, shift)
 
     def _again(self, record: Record) -> tuple[Array, Array]:
         """The pixels of a pair that can be read and not be used."""
