@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TransfigureError, UserError
+from ..progress import print_result, say
 from ..registry import names
 
 if TYPE_CHECKING:
     from ..data.file_facts import Orientation
-    from ..preparation.destination import SplitOptions
+    from ..preparation.destination import PreparedFolder, SplitOptions
     from ..translation.translator import Translator
 
 DATA = "a folder of images, a manifest, or a drawn world such as synthetic"
@@ -112,6 +113,22 @@ def add_division(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test", type=float, default=0.0, metavar="SHARE", help="share for test (default: not divided)")
     parser.add_argument("--group", metavar="PATTERN", help="what keeps names together: parent, or a pattern such as '^(.*)_'")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+
+
+def add_prepared_folder(parser: argparse.ArgumentParser) -> None:
+    """``--out``, how it is divided, and how files are read and written, for what makes data ready."""
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+    add_division(parser)
+    add_alpha(parser)
+    add_overwrite(parser)
+    add_quiet(parser)
+
+
+def print_prepared(prepared: PreparedFolder, options: argparse.Namespace, *names: str) -> None:
+    """What was noted, and how many of what (``pair``; ``patch``, ``patches``) were written."""
+    for note in [] if options.quiet else prepared.notes:
+        say(f"note: {note}")
+    print_result(prepared.words(*names))
 
 
 def division(options: argparse.Namespace) -> SplitOptions:

@@ -205,11 +205,4 @@ def rows(lines: Sequence[Picture8]) -> Picture8:
     Returns:
         uint8 ``[H, W, 1 or 3]``.
     """
-    channels = max(line.shape[2] for line in lines)
-    wide = max(line.shape[1] for line in lines)
-    paper = np.full((sum(line.shape[0] + GAP for line in lines) - GAP, wide, channels), 255, np.uint8)
-    top = 0
-    for line in lines:
-        paper[top : top + line.shape[0], : line.shape[1]] = line
-        top += line.shape[0] + GAP
-    return paper
+    return np.ascontiguousarray(strip([line.swapaxes(0, 1) for line in lines]).swapaxes(0, 1))

@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ....progress import print_result, say
 from ....registry import names
-from ...options import add_alpha, add_division, add_overwrite, add_plugins, add_quiet, division
+from ...options import add_plugins, add_prepared_folder, division, print_prepared
 
 GROUP = "make data ready"
 RECIPE_FLAGS = ("preparation.",)
@@ -29,18 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The photos, what is made of them, and where."""
     parser.add_argument("photos", metavar="DIR", help="the folder of photos, or of train, val and test folders with them")
     parser.add_argument("preparation", metavar="NAME", help=f"what is made: {', '.join(names('preparation'))}, or a plugin's")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
     parser.add_argument(
         "--layout",
         choices=["two_folders", "side_by_side", "source"],
         default="two_folders",
         help="A and B, double-width files, or what was made alone (default: %(default)s)",
     )
-    add_division(parser)
-    add_alpha(parser)
-    add_overwrite(parser)
+    add_prepared_folder(parser)
     add_plugins(parser)
-    add_quiet(parser)
 
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
@@ -53,7 +48,5 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     made_by = preparation(options.preparation, {key.partition(".")[2]: value for key, value in overrides.items()})
     how = PrepareOptions(options.layout, division(options), options.alpha, options.overwrite, options.quiet)
     prepared = prepare(options.photos, options.out, made_by, how)
-    for note in [] if options.quiet else prepared.notes:
-        say(f"note: {note}")
-    print_result(prepared.words("pair" if options.layout != "source" else "image"))
+    print_prepared(prepared, options, "pair" if options.layout != "source" else "image")
     return 0

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ....progress import print_result, say
-from ...options import add_alpha, add_division, add_overwrite, add_quiet, division
+from ...options import add_prepared_folder, division, print_prepared
 
 GROUP = "make data ready"
 EPILOG = """\
@@ -19,11 +18,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The folder of double-width files, and the one to write."""
     parser.add_argument("pairs", metavar="DIR", help="the folder of double-width files, or of train, val and test folders with them")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
-    add_division(parser)
-    add_alpha(parser)
-    add_overwrite(parser)
-    add_quiet(parser)
+    add_prepared_folder(parser)
 
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
@@ -35,7 +30,5 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
 
     how = RewriteOptions(division(options), options.alpha, options.overwrite, options.quiet)
     prepared = split(options.pairs, options.out, how)
-    for note in [] if options.quiet else prepared.notes:
-        say(f"note: {note}")
-    print_result(prepared.words("pair"))
+    print_prepared(prepared, options, "pair")
     return 0

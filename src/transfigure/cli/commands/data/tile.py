@@ -11,8 +11,7 @@ import re
 from typing import Any
 
 from ....errors import UserError
-from ....progress import print_result, say
-from ...options import add_alpha, add_division, add_overwrite, add_quiet, division
+from ...options import add_prepared_folder, division, print_prepared
 
 GROUP = "make data ready"
 EPILOG = """\
@@ -27,7 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The images, the patches, and how they are divided."""
     parser.add_argument("a", metavar="DIR", help="the folder of large images, or the first side of pairs")
     parser.add_argument("b", metavar="B", nargs="?", help="the folder of the second side of pairs, cut at the same places")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
     parser.add_argument("--size", type=int, default=256, metavar="PIXELS", help="side of a patch (default: %(default)s)")
     parser.add_argument("--stride", type=int, metavar="PIXELS", help="from one patch to the next, at most the size (default: the size)")
     parser.add_argument("--by", choices=["image", "region"], default="image", help="what is divided (default: %(default)s)")
@@ -35,10 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--margin", type=int, metavar="PIXELS", help="left out between regions of different splits (default: a quarter of the size)"
     )
-    add_division(parser)
-    add_alpha(parser)
-    add_overwrite(parser)
-    add_quiet(parser)
+    add_prepared_folder(parser)
 
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
@@ -62,7 +57,5 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         quiet=options.quiet,
     )
     prepared = tile(options.a, options.out, options.b, how)
-    for note in [] if options.quiet else prepared.notes:
-        say(f"note: {note}")
-    print_result(prepared.words("patch", "patches"))
+    print_prepared(prepared, options, "patch", "patches")
     return 0
