@@ -364,7 +364,8 @@ class Watch:
                 f" (their files say that {bits} bits are used)" if bits and high == NATURAL_RANGE[name][1] and seen.high < 2**bits else ""
             )
             fact = f"the {depth} {self.what} use only the values {found} of {whole}{said}"
-            yield Finding(name, fact, self.effect if dark else "have little contrast", self._classes(name, seen))
+            effect = self.effect if dark else self.effect.replace("look dark", "have little contrast", 1)
+            yield Finding(name, fact, effect, self._classes(name, seen))
         elif given is None and name == "uint8" and (top := _labels_beside_255(seen.present)):
             yield Finding(
                 name,
