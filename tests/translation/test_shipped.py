@@ -58,7 +58,8 @@ def test_a_shipped_model_is_small_whole_and_says_nothing_of_where_it_was_made(na
     assert config["recipe"]["data"]["path"] is None and '"/' not in json.dumps(config)
     trained = Recipe.from_dict(config["recipe"])
     told = Recipe.load(name, {"training.precision": trained.training.precision, "data.size": trained.data.options["size"]})
-    assert trained.differences(told) == {}, "the recipe of its name is the one that it was trained by"
+    differing = trained.differences(told).keys() - {"data.pages"}  # of which recipes said nothing then; a drawn world has none
+    assert differing == set(), "the recipe of its name is the one that it was trained by"
 
 
 def test_it_is_opened_by_its_name() -> None:
