@@ -392,24 +392,24 @@ def _read(files: _Files, reading: FileReading) -> _Pictures:
     if files.labels is not None:
         known = decoded.get(files.labels)
         labels = known if known is not None else reading.array(files.labels)
-    mask = _told(files, reading, target, mask)
+    mask = _masked(files, reading, target, mask)
     black_and_white = limits(generated.dtype, value_range), limits(target.dtype, value_range)
     return _Pictures(files.name, to_tensor(generated, value_range, files.generated.label), image, copied, labels, black_and_white, mask)
 
 
-def _told(files: _Files, reading: FileReading, target: Array, data: Mask | None) -> Mask | None:
+def _masked(files: _Files, reading: FileReading, target: Array, data: Mask | None) -> Mask | None:
     """What counts by the mask that is given, if one is, of what holds data."""
     if files.mask is None:
         return data
-    told = read_mask(replace(files.mask, orientation=reading.orientation))
-    check_size(told, files.mask.label, target.shape, files.target.label)
-    return both(data, told)
+    given = read_mask(replace(files.mask, orientation=reading.orientation))
+    check_size(given, files.mask.label, target.shape, files.target.label)
+    return both(data, given)
 
 
 def _counts_in(files: _Files, reading: FileReading) -> Mask | None:
     """What counts in a pair that could be read before."""
     (generated, of_generated), (target, of_target) = reading.examine(files.generated), reading.examine(files.target)
-    return _told(files, reading, target, both(data_of(target, of_target.no_data), data_of(generated, of_generated.no_data)))
+    return _masked(files, reading, target, both(data_of(target, of_target.no_data), data_of(generated, of_generated.no_data)))
 
 
 def _matched(found: Mapping[str, FoundPictures], photos: bool, quiet: bool) -> list[_Files]:

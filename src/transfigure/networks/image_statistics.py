@@ -90,7 +90,7 @@ class ImageStatistics:
         """Of the first so many turns; they are normalised with these."""
         self._found: dict[int, Moments] = {}
 
-    def settle(self) -> int:
+    def merge(self) -> int:
         """What has been gathered is known from now on; of how many turns that was."""
         found = len(self._found)
         self.known += [self._found[turn] for turn in sorted(self._found)]

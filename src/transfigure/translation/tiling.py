@@ -305,7 +305,7 @@ class Tiler:
             for row, column in plan.grid.tiles():
                 self._by_torch(self._tile(image, plan, row, column), row, column, found, plan.grid.core(row, column))
                 progress.advance()
-            found.settle()
+            found.merge()
         return found
 
     def _sample(self, image: Tensor, plan: TilePlan, found: ImageStatistics, progress: Progress) -> None:
@@ -335,7 +335,7 @@ class Tiler:
                 noise = TiledNoise(self.how.seed, 0, 0, height, width)
                 self.torch.within(torch.cat(squares), self.how, noise, lambda network: found.gathering(network, part, one=False))
             progress.advance()
-        found.settle()
+        found.merge()
 
     @property
     def torch(self) -> TorchEngine:

@@ -592,7 +592,7 @@ class Translator:
             self._check_file(file.source, options)
             reading, picture = (
                 self._page_reading(options),
-                replace(file.picture, orientation=self._orientation(options), palette=self._palette_use, no_data=self._told_no_data),
+                replace(file.picture, orientation=self._orientation(options), palette=self._palette_use, no_data=self._trained_no_data),
             )
             pages = reading.pages(picture, source=True) if reading.are_pictures else [replace(picture, pages=reading.use)]
             return replace(self._read_page(replace(file, picture=pages[0]), options), others=tuple(pages[1:]))
@@ -687,8 +687,8 @@ class Translator:
             UserError: the format cannot hold what the model makes.
         """
         options, made = options or FileOptions(), TranslatedImage(output)
-        told = self._told_no_data
-        may_hold_none = told != "none" and (told != "tag" or images.metadata_of(source).declares_no_data())
+        known = self._trained_no_data
+        may_hold_none = known != "none" and (known != "tag" or images.metadata_of(source).declares_no_data())
         if may_hold_none or self.config.target.to_encoding().needs_source:
             made = self._output(output, self._read(FileToTranslate(as_one([source]), source), options))
         (array,), value = self._with_no_data([self._to_array(output, made.source)], [made], Path(name))
@@ -696,10 +696,10 @@ class Translator:
         return images.encode(name, array, about)
 
     @property
-    def _told_no_data(self) -> NoData:
+    def _trained_no_data(self) -> NoData:
         """What means "nothing here" in files, as the training was told."""
-        told: Any = self._trained.get("nodata", self.config.source.no_data)
-        return float(told) if type(told) in (int, float) else told if told in ("nan", "none") else "tag"
+        given: Any = self._trained.get("nodata", self.config.source.no_data)
+        return float(given) if type(given) in (int, float) else given if given in ("nan", "none") else "tag"
 
     def _with_no_data(
         self, arrays: list[NDArray[Any]], made: Sequence[TranslatedImage], output: Path
