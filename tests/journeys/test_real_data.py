@@ -13,6 +13,7 @@ import pytest
 
 from tests.journeys.commands import done
 from transfigure.data import images
+from transfigure.data.lab import lab_of_file
 from transfigure.networks.model_file import Domain
 from transfigure.translation.translator import Translator
 
@@ -126,3 +127,48 @@ def test_thirteen_channels_to_three_of_16_bits(capsys: pytest.CaptureFixture[str
     assert scores("run") == (1, {"mean training target"})
     done(capsys, "transfigure report run")
     assert Path("run/report.html").is_file()
+
+
+def test_slices_of_a_well_become_named_stains(capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    """13 files of 16 bits with commas in their names to three channels, and the same 13 files translated."""
+    tifffile = pytest.importorskip("tifffile")
+    start = f"{data / 'isl_16bit'}/{{name}},tile_computation-STITCHED"
+    slices = f"{start},z_depth-{{0..12}},channel-PHASE_CONTRAST,is_mask-false.png"
+    stains = f"{start},depth_computation-MAXPROJECT,channel-{{DAPI,MAP2,NFH}}_CONFOCAL,is_mask-false.png"
+    own = SMALL.replace("--data.load_size 72", "--data.load_size null")
+    done(capsys, f"transfigure train pix2pix_small --data.a '{slices}' --data.b '{stains}' --out run {own}")
+    source, target = config_of("run")
+    assert (source.channels, source.dtype, target.dtype, target.names) == (13, "uint16", "uint16", ("DAPI", "MAP2", "NFH"))
+    done(capsys, f"transfigure translate run '{slices}' stained --quiet")
+    (output,) = Path("stained").iterdir()
+    with tifffile.TiffFile(output) as tiff:
+        assert (tiff.series[0].axes, tiff.series[0].shape, tiff.series[0].dtype) == ("CYX", (3, 1024, 1024), np.uint16)
+
+
+def test_photos_get_their_colours_back(capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    """Photos of buildings, colourised: an output has the lightness of its input."""
+    windows = data / "facade_windows"
+    done(capsys, f"transfigure train colorize {windows} --data.half left --out run {SMALL}")
+    photo = images.split_halves(images.read(windows / "test" / "1.jpg"), windows)[0]
+    images.write("grey.png", images.convert_channels(photo, 1))
+    done(capsys, "transfigure translate run grey.png colour.png --quiet")
+    coloured = images.read("colour.png")
+    assert coloured.shape == photo.shape
+    lightness = [lab_of_file(one, part="L") for one in (images.read("grey.png"), coloured)]
+    assert np.abs(lightness[0] - lightness[1]).max() < 1.5
+
+
+def test_labels_of_jpeg_are_classes(capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    """The twelve colours of facades, blurred by JPEG, each pixel the nearest one; and back to exactly those colours."""
+    facades = data / "facades_mini22"
+    classes = "--data.source_encoding labels --data.source_classes facades"
+    done(capsys, f"transfigure train pix2pix_small {facades} --data.direction BtoA {classes} --out run {SMALL}")
+    assert config_of("run")[0].channels == 12
+    done(capsys, f"transfigure translate run {facades / 'testB'} photos --quiet")
+    assert len(list(Path("photos").iterdir())) == 11
+    back = classes.replace("source", "target")
+    done(capsys, f"transfigure train pix2pix_small {facades} {back} --out back {SMALL}")
+    done(capsys, f"transfigure translate back {facades / 'testA'} labels --quiet")
+    known = {one.colour for one in config_of("back")[1].classes}
+    found = {tuple(map(int, colour)) for file in Path("labels").iterdir() for colour in np.unique(images.read(file).reshape(-1, 3), axis=0)}
+    assert len(known) == 12 and found <= known
