@@ -84,12 +84,6 @@ FORMATS: dict[str, tuple[str, Writer, tuple[str, ...], tuple[int, ...]]] = {
 }
 """Of each format: its suffix, who writes it, and the types and numbers of channels that it can hold at all."""
 CELLS = [(kind, dtype, channels) for kind, (_, _, types, counts) in FORMATS.items() for dtype in types for channels in counts]
-TRAINED = [
-    (kind, dtype, channels)
-    for kind, dtype, channels in CELLS
-    if (dtype, channels) in (("uint8", 3), ("int16", 5)) or (kind, channels) == ("NPY", 3)
-]
-"""Every type in one format, one type in every format: a training of each cell would take minutes."""
 
 
 def picture(dtype: str, channels: int, seed: int) -> NDArray[Any]:
@@ -159,7 +153,7 @@ def test_translated_in_its_own_type(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", TRAINED, indirect=True, ids=lambda cell: "-".join(map(str, cell)))
+@cells
 def test_trained_on_and_scored(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A training takes them, its model writes their type, and a folder scored against itself is perfect."""
     monkeypatch.chdir(folder)

@@ -33,7 +33,7 @@ LARGEST = 2048
 SAMPLES = 16
 """Tiles' worth of pixels, at most, whose statistics stand for those of all, with ``global``; half as many as there are, if that is less."""
 USUAL: TileStatistics = "global"
-"""Where a norm takes the statistics of the image at hand: tiles then agree, at hardly any cost (benchmarks/tiles.py)."""
+"""Where a norm takes the statistics of the image at hand: tiles then agree, at the cost of a few more (benchmarks/tiles.py)."""
 
 
 @dataclass(frozen=True)
