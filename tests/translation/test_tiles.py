@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfigure.translation.tiles import Span, TileGrid, reflected, spans
+from transfigure.translation.tiles import Span, TileGrid, evenly, reflected, spans
 
 
 def image(height: int, width: int) -> Tensor:
@@ -35,6 +35,23 @@ def test_spans_cover_all_and_share_enough(multiple: int) -> None:
             assert all(span.start % multiple == 0 and len(span) == min(size, tile) for span in found)
             for first, second in itertools.pairwise(found):
                 assert first.start < second.start <= first.stop - overlap
+
+
+@pytest.mark.parametrize("multiple", [1, 4])
+def test_tiles_of_even_sides_are_as_few_and_none_is_larger(multiple: int) -> None:
+    for size, tile in itertools.product(range(multiple, 60, multiple), range(multiple, 30, multiple)):
+        for overlap in range(tile - multiple + 1):
+            side, usual = evenly(size, tile, overlap, multiple), spans(size, tile, overlap, multiple)
+            even = spans(size, side, overlap, multiple)
+            assert side <= tile and side % multiple == 0 and len(even) == len(usual)
+            if len(even) > 1:  # one step of the grid less would need another tile
+                less = side - multiple
+                assert less < overlap + multiple or len(spans(size, less, overlap, multiple)) > len(usual)
+
+
+def test_two_tiles_of_an_image_share_what_they_must() -> None:
+    grid = TileGrid.of(4096, 992, 2048, 128, 32, at_most=True)
+    assert grid.rows == (Span(0, 1472), Span(1344, 2816), Span(2624, 4096)) and grid.columns == (Span(0, 992),)
 
 
 def test_cores_cover_the_image_once() -> None:

@@ -50,6 +50,15 @@ def spans(size: int, tile: int, overlap: int, multiple: int = 1) -> tuple[Span, 
     return tuple(Span(start, start + tile) for start in starts)
 
 
+def evenly(size: int, tile: int, overlap: int, multiple: int = 1) -> int:
+    """The least side of tiles that are as few as those of :func:`spans`: the last then shares no more than the others, or hardly."""
+    count = len(spans(size, tile, overlap, multiple))
+    if count == 1:
+        return tile
+    shared = -(-overlap // multiple) * multiple
+    return min(tile, -(-(size + (count - 1) * shared) // (count * multiple)) * multiple)
+
+
 @dataclass(frozen=True)
 class TileGrid:
     """The tiles of an image, and where one fades into the next.
@@ -66,13 +75,18 @@ class TileGrid:
     feather: int = 0
 
     @classmethod
-    def of(cls, height: int, width: int, tile: int, overlap: int, multiple: int = 1, feather: int | None = None) -> TileGrid:
+    def of(
+        cls, height: int, width: int, tile: int, overlap: int, multiple: int = 1, feather: int | None = None, at_most: bool = False
+    ) -> TileGrid:
         """Tiles of ``tile`` x ``tile`` pixels, or as high or wide as the image where that is less, see :func:`spans`.
 
-        Without ``feather`` all of the overlap fades.
+        Without ``feather`` all of the overlap fades. With ``at_most`` the tiles may be smaller, where they are no more for it.
         """
         fading = overlap if feather is None else min(feather, overlap)
-        return cls(spans(height, tile, overlap, multiple), spans(width, tile, overlap, multiple), fading)
+        rows, columns = (
+            spans(size, evenly(size, tile, overlap, multiple) if at_most else tile, overlap, multiple) for size in (height, width)
+        )
+        return cls(rows, columns, fading)
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
