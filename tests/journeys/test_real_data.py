@@ -13,7 +13,7 @@ import pytest
 
 from tests.journeys.commands import done
 from transfigure.data import images
-from transfigure.data.lab import lab_of_file
+from transfigure.data.encodings.lab import lab_of_file
 from transfigure.networks.model_file import Domain
 from transfigure.translation.translator import Translator
 

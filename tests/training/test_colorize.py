@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transfigure.data import images
-from transfigure.data.lab import lab_of_file
+from transfigure.data.encodings.lab import lab_of_file
 from transfigure.errors import UserError
 from transfigure.evaluation.evaluate import evaluate
 from transfigure.recipe import Recipe

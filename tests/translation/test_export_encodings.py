@@ -9,8 +9,8 @@ import pytest
 
 from tests.tiny import noise_image, tiny_config, tiny_translator
 from transfigure.data import images
+from transfigure.data.encodings.label_classes import LabelClass
 from transfigure.data.formats.metadata import Metadata
-from transfigure.data.label_classes import LabelClass
 from transfigure.networks.model_file import Domain
 from transfigure.translation.translator import Translator
 

@@ -12,7 +12,7 @@ import pytest
 from tests.tiny import tiny_config, tiny_translator
 from transfigure.cli.main import main
 from transfigure.data import images
-from transfigure.data.label_classes import LabelClass
+from transfigure.data.encodings.label_classes import LabelClass
 from transfigure.errors import UserError
 from transfigure.networks.model_file import Domain
 from transfigure.translation.translator import Translator

@@ -12,7 +12,7 @@ import torch
 
 from tests.tiny import copying, tiny_config, tiny_translator
 from transfigure.data import images
-from transfigure.data.label_classes import LabelClass
+from transfigure.data.encodings.label_classes import LabelClass
 from transfigure.data.masks import no_data_for, with_no_data
 from transfigure.networks.model_file import Domain, ModelConfig
 from transfigure.translation.translator import Translator

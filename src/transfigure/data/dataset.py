@@ -27,7 +27,7 @@ from ..progress import say
 from ..wording import counted
 from .batch import Batch, Pair, collate
 from .check.findings import Kind, PairWatch, sizes_apart, too_small, unfit
-from .encoding import Encoding, LinearValues
+from .encodings.base import Encoding, LinearValues
 from .file_facts import NO_FACTS, PictureWatch
 from .images import Alpha
 from .masks import Counts, read_counts

@@ -22,10 +22,10 @@ from .check.findings import findings as findings_of
 from .check.inspection import BackgroundCheck, Inspection
 from .check.left_out import LeftOut, is_left_out, left_out_in_training, of_left_out, pictures_in, remaining, without
 from .check.processes import PartToCheck, check_pairs, cores
-from .class_search import with_classes
 from .dataset import Cache, PairDataset, PairFormat
-from .encoding import Encoding
-from .encodings import encoding_of
+from .encodings.base import Encoding
+from .encodings.by_name import encoding_of
+from .encodings.class_search import with_classes
 from .file_patterns import FilePattern
 from .files import home_path, real_path
 from .layouts import folders_read, masks_at, recognise, with_masks

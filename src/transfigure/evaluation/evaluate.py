@@ -20,7 +20,7 @@ from ..data.batch import chunks, stacked_masks
 from ..data.channels import ChannelKind, resolve_names
 from ..data.dataset import PairDataset
 from ..data.display import hatched
-from ..data.label_maps import LabelMaps
+from ..data.encodings.label_maps import LabelMaps
 from ..data.open import place_of, refuse_inside
 from ..data.pixels import Array, match_channels
 from ..data.value_range import limits

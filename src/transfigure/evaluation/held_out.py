@@ -12,8 +12,8 @@ from ..data.batch import Pair
 from ..data.check.findings import PairWatch, Use, inspect, raise_if_bad
 from ..data.check.left_out import LEFT_OUT_FILE, load_left_out, of_left_out, pictures_in, remaining
 from ..data.dataset import Arrays, Cache, PairDataset, PairFormat
-from ..data.encoding import Encoding, LinearValues
-from ..data.encodings import SIDES, kind_of_side
+from ..data.encodings.base import Encoding, LinearValues
+from ..data.encodings.by_name import SIDES, kind_of_side
 from ..data.file_facts import PictureWatch
 from ..data.files import real_path
 from ..data.grey import are_mixed, channels_of, grey_among_colour

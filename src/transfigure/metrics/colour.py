@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..bounds import PositiveInt
-from ..data.lab import CHROMA_REACH, PRIMARIES, WHITE
+from ..data.encodings.lab import CHROMA_REACH, PRIMARIES, WHITE
 from ..errors import UserError
 from ..features.extractors import in_colour
 from ..registry import register

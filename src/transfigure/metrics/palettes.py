@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.files import home_path
-from ..data.label_classes import LabelClass
-from ..data.label_colours import (
+from ..data.encodings.label_classes import LabelClass
+from ..data.encodings.label_colours import (
     CITYSCAPES,
     CITYSCAPES_IGNORED,
     FACADES,
@@ -28,6 +27,7 @@ from ..data.label_colours import (
     nearest_colour,
     sum_counts,
 )
+from ..data.files import home_path
 from ..errors import UserError, did_you_mean
 from ..stored import read_json
 

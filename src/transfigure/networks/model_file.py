@@ -22,11 +22,11 @@ from torch import Tensor
 
 from .._version import __version__
 from ..data.channels import brief_names
-from ..data.encoding import Encoding
-from ..data.encodings import ENCODINGS, make_encoding
+from ..data.encodings.base import Encoding
+from ..data.encodings.by_name import ENCODINGS, make_encoding
+from ..data.encodings.label_classes import LARGEST_INDEX, LabelClass, check_classes
+from ..data.encodings.label_maps import LabelMaps
 from ..data.files import to_json_values, write_atomically, write_json, write_text
-from ..data.label_classes import LARGEST_INDEX, LabelClass, check_classes
-from ..data.label_maps import LabelMaps
 from ..data.ownership import check_outputs
 from ..data.value_range import DEPTHS, NATURAL_RANGE
 from ..errors import UserError, printable
@@ -58,7 +58,7 @@ class Domain:
         dtype: ``uint8``, ``int16``, ``float32``, ...: the type of the files it was trained on, and what is written.
         value_range: the values that are -1 and 1 inside; None is the type's full range.
         names: what the channels are called; empty if they have no names of their own.
-        encoding: what the numbers of files mean, see :mod:`.data.encoding`.
+        encoding: what the numbers of files mean, see :mod:`.data.encodings.base`.
         classes: of label maps.
         no_data: the value that means "nothing here": of sources the one that the training was told, of targets the one that most of them
             declare; None for none, ``nan`` because JSON has no NaN.

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..data.encodings import SIDES
+from ..data.encodings.by_name import SIDES
 from ..data.files import home_path, real_path
 from ..data.pairing import listed
 from ..data.value_range import Range, limits, number

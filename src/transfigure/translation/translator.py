@@ -22,10 +22,10 @@ from torch import Tensor
 
 from ..data import images
 from ..data.channels import are_primaries, brief_names
+from ..data.encodings.label_maps import ColourWatch, LabelMaps
 from ..data.file_facts import FileFacts, NoData, Orientation, PageUse, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
 from ..data.formats.metadata import Metadata, is_sealed, unsealed
-from ..data.label_maps import ColourWatch, LabelMaps
 from ..data.masks import Mask, black, data_of, filled, holds, no_data_for, of_class, with_no_data
 from ..data.ownership import check_outputs
 from ..data.pages import PageReading, page_count, refuse_unsaid

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..label_classes import LabelClass
-from ..label_colours import calm, codes_of, count_colours, eight_bit, flat_colours, nearest_colour
+from ..encodings.label_classes import LabelClass
+from ..encodings.label_colours import calm, codes_of, count_colours, eight_bit, flat_colours, nearest_colour
 from ..masks import Counts
 from ..pairs import Record
 from ..pixels import Array

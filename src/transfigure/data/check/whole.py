@@ -15,8 +15,8 @@ from ...memory import without_collecting
 from ...progress import Progress
 from ...recipe.sections import Data
 from ...wording import counted
-from ..class_search import with_classes
-from ..encodings import SIDES, classes_of, kind_of_side
+from ..encodings.by_name import SIDES, classes_of, kind_of_side
+from ..encodings.class_search import with_classes
 from ..open import find_records, geometry_of, place_of, ranges_of, resolve_data
 from ..pairing import NoPartnerNote, listed
 from ..pairs import SPLITS, FilePicture, Picture, Record, describe, directed

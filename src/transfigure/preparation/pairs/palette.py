@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...data.label_colours import codes_of, eight_bit
+from ...data.encodings.label_colours import codes_of, eight_bit
 from ...data.pixels import Array
 from ...errors import UserError
 from ...metrics.palettes import IGNORE, Palette, load_palette

@@ -13,7 +13,7 @@ from ...data.check.measures import KnownColours, foreign_places
 from ...data.check.registration import Shift, edges_of
 from ...data.check.whole import KINDS, CheckedData, DataProblem, ProblemItem, SideInNumbers
 from ...data.display import shown
-from ...data.encodings import SIDES
+from ...data.encodings.by_name import SIDES
 from ...data.files import write_text
 from ...data.ownership import check_outputs
 from ...data.pairs import Picture

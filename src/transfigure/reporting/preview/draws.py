@@ -19,7 +19,7 @@ from ...data.batch import Pair
 from ...data.channels import titles
 from ...data.check.left_out import LeftOut
 from ...data.display import described, hatched, limits, look, parts, shown
-from ...data.encoding import Encoding
+from ...data.encodings.base import Encoding
 from ...data.masks import is_no_data
 from ...data.open import OpenedData
 from ...data.pairs import Picture, describe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from ...data.encodings import SIDES, kind_of_side
+from ...data.encodings.by_name import SIDES, kind_of_side
 from ...data.value_range import NATURAL_RANGE, USED, number
 from ...recipe import drawn_worlds
 from ...wording import counted

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import UserError
-from ..progress import Progress
-from ..recipe import Data
-from ..wording import counted
-from .encodings import SIDES, classes_of, kind_of_side
-from .file_facts import FileFacts
-from .images import Alpha
+from ...errors import UserError
+from ...progress import Progress
+from ...recipe import Data
+from ...wording import counted
+from ..file_facts import FileFacts
+from ..images import Alpha
+from ..masks import data_of, of_class, without_no_data
+from ..pairs import Picture, Record, examined
+from ..pixels import Array
+from .by_name import SIDES, classes_of, kind_of_side
 from .label_classes import ClassWatch
 from .label_maps import ColourWatch, LabelMaps, classes_in_words
-from .masks import data_of, of_class, without_no_data
-from .pairs import Picture, Record, examined
-from .pixels import Array
 
 
 def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) -> tuple[Data, list[str]]:

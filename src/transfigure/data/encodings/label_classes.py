@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import UserError, did_you_mean
-from ..stored import brief, load_json
-from .file_facts import FileFacts
-from .files import home_path
+from ...errors import UserError, did_you_mean
+from ...stored import brief, load_json
+from ..file_facts import FileFacts
+from ..files import home_path
+from ..pairing import listed
+from ..pixels import Array
+from ..value_range import FEW
 from .label_colours import CITYSCAPES, FACADES, ColourCounts, calm, codes_of, count_colours, flat_colours, from_codes, sum_counts
-from .pairing import listed
-from .pixels import Array
-from .value_range import FEW
 
 Form = Literal["palette", "numbers", "colours"]
 """What files hold: indices into a palette of theirs, plain numbers, or red, green and blue."""

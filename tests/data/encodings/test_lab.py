@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from transfigure.data.lab import CHROMA_REACH, Chroma, Lightness, lab_of_file, lab_to_rgb, rgb_to_lab
+from transfigure.data.encodings.lab import CHROMA_REACH, Chroma, Lightness, lab_of_file, lab_to_rgb, rgb_to_lab
 from transfigure.errors import RunFailure, UserError
 from transfigure.metrics.colour import rgb_to_lab as by_metric
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
-from ..wording import counted
-from .encoding import Encoding
-from .file_facts import FileFacts
+from ...errors import UserError
+from ...wording import counted
+from ..file_facts import FileFacts
+from ..pairing import listed
+from ..pixels import Array, check_finite, to_tensor
+from ..value_range import limits, share
+from .base import Encoding
 from .label_classes import LARGEST_INDEX, Form, LabelClass, form_of
 from .label_colours import codes_of, from_codes, nearest_colour
-from .pairing import listed
-from .pixels import Array, check_finite, to_tensor
-from .value_range import limits, share
 
 if TYPE_CHECKING:
     from torch import Tensor

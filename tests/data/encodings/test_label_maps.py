@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transfigure.data import images
+from transfigure.data.encodings.label_classes import ClassWatch, LabelClass, read_classes
+from transfigure.data.encodings.label_maps import ColourWatch, LabelMaps
 from transfigure.data.file_facts import NO_FACTS, FileFacts
 from transfigure.data.formats.metadata import Metadata
-from transfigure.data.label_classes import ClassWatch, LabelClass, read_classes
-from transfigure.data.label_maps import ColourWatch, LabelMaps
 from transfigure.data.open import open_data, resolve_data
 from transfigure.errors import RunFailure, UserError
 from transfigure.networks.model_file import Domain

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from transfigure.data.encoding import LinearValues
-from transfigure.data.encodings import encoding_of
+from transfigure.data.encodings.base import LinearValues
+from transfigure.data.encodings.by_name import encoding_of
 from transfigure.data.pixels import to_array, to_tensor
 from transfigure.networks.model_file import Domain
 from transfigure.recipe import Data

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
-from .encoding import Encoding
-from .pixels import Array, check_finite, to_tensor
-from .value_range import Range, if_of_type, limits, outside
+from ...errors import UserError
+from ..pixels import Array, check_finite, to_tensor
+from ..value_range import Range, if_of_type, limits, outside
+from .base import Encoding
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .file_facts import FileFacts
-from .pixels import Array, convert_channels, to_array, to_tensor
-from .value_range import Range, if_of_type
+from ..file_facts import FileFacts
+from ..pixels import Array, convert_channels, to_array, to_tensor
+from ..value_range import Range, if_of_type
 
 if TYPE_CHECKING:
     from torch import Tensor

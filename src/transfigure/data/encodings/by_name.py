@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from .encoding import Encoding, LinearValues
+from ..value_range import Range
+from .base import Encoding, LinearValues
 from .lab import Chroma, Lightness
 from .label_classes import LabelClass, read_classes
 from .label_maps import LabelMaps
-from .value_range import Range
 
 if TYPE_CHECKING:
-    from ..recipe import Data
+    from ...recipe import Data
 
 ENCODINGS = ("values", "labels", "L", "ab")
 """By the names that recipes and models use."""
@@ -47,7 +47,7 @@ def make_encoding(
 
     Args:
         kind: one of :data:`ENCODINGS`.
-        channels, dtype, value_range, names, of_dtype_only: see :class:`.encoding.LinearValues`.
+        channels, dtype, value_range, names, of_dtype_only: see :class:`.base.LinearValues`.
         classes: of label maps.
     """
     if kind == "labels":
