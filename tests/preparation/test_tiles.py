@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from transfigure.data import images
 from transfigure.data.layouts import photos, two_folders
+from transfigure.data.regions import Box
 from transfigure.errors import UserError
 from transfigure.preparation.destination import SplitOptions
-from transfigure.preparation.tiles import Box, TileOptions, region_grid, tile, usable, windows
+from transfigure.preparation.tiles import TileOptions, tile, windows
 
 Pixels = np.ndarray[Any, Any]
 RANK = {"train": 0, "val": 1, "test": 2}
@@ -43,33 +44,6 @@ def test_windows_cover_and_stay_inside(box: tuple[int, int, int, int], size: int
     inside[part.top : part.bottom, part.left : part.right] = True
     assert np.array_equal(seen > 0, inside) if min(box[2:]) >= size else not found
     assert len(set(found)) == len(found)
-
-
-@settings(max_examples=300)
-@given(data=st.data(), rows=st.integers(1, 4), columns=st.integers(1, 4), margin=st.integers(0, 6))
-def test_no_usable_pixel_is_within_the_margin_of_what_is_held_out_more(data: st.DataObject, rows: int, columns: int, margin: int) -> None:
-    height, width = (data.draw(st.integers(max(margin, 1) * count, max(margin, 1) * count + 30)) for count in (rows, columns))
-    grid = region_grid(height, width, rows, columns)
-    covered = np.zeros((height, width), int)
-    for box in grid.values():
-        covered[box.top : box.bottom, box.left : box.right] += 1
-    assert (covered == 1).all(), "the regions are a partition"
-    splits = {at: data.draw(st.sampled_from(sorted(RANK))) for at in grid}
-    used = {name: np.zeros((height, width), bool) for name in RANK}
-    whole = {name: np.zeros((height, width), bool) for name in RANK}
-    for at, box in grid.items():
-        part = usable(grid, splits, at, margin)
-        used[splits[at]][max(part.top, 0) : max(part.bottom, 0), max(part.left, 0) : max(part.right, 0)] = True
-        whole[splits[at]][box.top : box.bottom, box.left : box.right] = True
-    for name, rank in RANK.items():
-        assert not (used[name] & ~whole[name]).any()
-        above = np.zeros((height, width), bool)
-        for other, others in RANK.items():
-            if others > rank:
-                for row, column in np.argwhere(whole[other]):
-                    above[max(0, row - margin) : row + margin + 1, max(0, column - margin) : column + margin + 1] = True
-        assert not (used[name] & above).any()
-    assert np.array_equal(used["test"], whole["test"]), "what is tested is tested whole"
 
 
 def patches(folder: Path, side: str = "") -> dict[str, dict[str, Pixels]]:

@@ -146,12 +146,20 @@ class Cache:
             return None
         files = [one for one in pictures if isinstance(one, FilePicture)]
         how: list[tuple[object, ...]] = [
-            (len(one.files), one.half, one.orientation, one.pages, one.no_data, *(["index"] if one.palette == "index" else []))
+            (
+                len(one.files),
+                one.half,
+                one.orientation,
+                one.pages,
+                one.no_data,
+                *(["index"] if one.palette == "index" else []),
+                *_region(one),
+            )
             for one in files
         ]
         if (mask := self.records[index].mask) is not None:
             files.append(mask)
-            how.append(("mask", mask.orientation, mask.pages))
+            how.append(("mask", mask.orientation, mask.pages, *_region(mask)))
         return file_key(itertools.chain(*(one.files for one in files)), *how, self.alpha, preparation(self.geometry), before=self._opened)
 
     def keep(self, indices: Sequence[int], records: Sequence[Record]) -> None:
@@ -214,6 +222,11 @@ def prepare(geometry: Geometry, source: Array, target: Array, counts: Counts | N
     """Both pictures of a pair resized, and its mask with them."""
     pictures = geometry.prepare(source, target)
     return Prepared(*pictures, None if counts is None else counts.prepared(geometry, pictures[1].shape))
+
+
+def _region(picture: FilePicture) -> tuple[object, ...]:
+    """What a key says of a picture's region: nothing of a whole one, whose key stays what it was."""
+    return () if picture.region is None else (("region", *picture.region),)
 
 
 def _planar(array: Array) -> Array:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from . import images
 from .file_facts import FileFacts
-from .pairs import FilePicture, Picture, Record
+from .pairs import FilePicture, Picture, Record, cut
 from .pixels import Array, bicubic, resize
 from .transforms import Geometry, Rule
 from .value_range import Range, limits
@@ -26,7 +26,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 
 def read_mask(picture: FilePicture) -> Mask:
-    """A file, or one of its pages, as a mask: what is not 0, in any channel, counts; of several files, what counts in all of them.
+    """A file, a page or a region of it, as a mask: what is not 0, in any channel, counts; of several files, what counts in all of them.
 
     Raises:
         UserError: one cannot be read, was compressed in a way that changes values, or has another size than the first.
@@ -43,7 +43,7 @@ def read_mask(picture: FilePicture) -> Mask:
             check_size(mask, path, found.shape, picture.label)
         found = both(found, mask)
     assert found is not None
-    return found
+    return found if picture.region is None else cut(found, picture.region, picture.label)
 
 
 def check_size(mask: Mask, file: str | Path, shape: tuple[int, ...], of: str) -> None:

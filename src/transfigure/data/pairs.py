@@ -6,6 +6,7 @@ makes A the source, ``BtoA`` makes B the source. The kinds of data set that find
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from . import images
 from .file_facts import NO_FACTS, FileFacts, NoData, Orientation, PageUse
 from .images import Alpha, PaletteUse
 from .pixels import Array
+from .regions import Box
 from .value_range import DEPTHS
 
 Direction = Literal["AtoB", "BtoA"]
@@ -60,6 +62,7 @@ class FilePicture:
         pages: what their pages are; numbers, counted from 0, are those that are read, as channels in this order, and the one in the
             middle is what the picture shows.
         no_data: what means "nothing here" in the files.
+        region: the part of it that is the picture, after everything else that is said here; None for all of it.
     """
 
     files: tuple[str | Path, ...]
@@ -69,6 +72,7 @@ class FilePicture:
     palette: PaletteUse = "colours"
     pages: PageUse | tuple[int, ...] = "channels"
     no_data: NoData = "tag"
+    region: Box | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -77,10 +81,11 @@ class FilePicture:
 
     @property
     def label(self) -> str:
-        """The first file, its page, and how many more or which half."""
+        """The first file, its page, how many more or which half, and its region."""
         more = f" (and {len(self.files) - 1} more)" if len(self.files) > 1 else ""
         page = f"[{self.pages[len(self.pages) // 2]}]" if isinstance(self.pages, tuple) else ""
-        return f"{self.files[0]}{page}{more}{f' ({self.half} half)' if self.half else ''}"
+        region = f"[{self.region}]" if self.region is not None else ""
+        return f"{self.files[0]}{page}{more}{f' ({self.half} half)' if self.half else ''}{region}"
 
     def read(self, alpha: Alpha = "refuse") -> Array:
         """The pixels, ``[H, W, C]`` in the file's own type.
@@ -98,9 +103,18 @@ class FilePicture:
             flag: what a refusal of transparency names.
         """
         whole, facts = self._whole(alpha, flag)
-        if self.half is None:
+        return self._part(whole, facts)
+
+    def _part(self, whole: Array, facts: FileFacts) -> tuple[Array, FileFacts]:
+        """Its half and its region of what the files hold."""
+        if self.half is not None:
+            whole = images.split_halves(whole, self.paths[0])[self.half == "right"]
+        if self.region is None:
             return whole, facts
-        return images.split_halves(whole, self.paths[0])[self.half == "right"], facts
+        part = cut(whole, self.region, self.label)
+        if facts.no_data is not None:
+            facts = replace(facts, no_data_share=float((np.isnan(part) if math.isnan(facts.no_data) else part == facts.no_data).mean()))
+        return part, facts
 
     def _whole(self, alpha: Alpha, flag: str = "--data.alpha") -> tuple[Array, FileFacts]:
         found = [self._file(path, alpha, flag) for path in self.paths]
@@ -168,6 +182,26 @@ def channel_names(files: Sequence[str], channels: Sequence[tuple[int, tuple[str,
 
 
 _COLOURS = ("red", "green", "blue")
+
+
+def cut(array: Array, region: Box, label: str) -> Array:
+    """A region of an image, as an array of its own: a view would keep the whole image in memory.
+
+    Args:
+        array: ``[H, W, ...]``.
+        region: what is taken.
+        label: what a message calls it.
+
+    Raises:
+        UserError: the image is smaller than that.
+    """
+    height, width = array.shape[:2]
+    if region.bottom > height or region.right > width:
+        raise UserError(
+            f"{label} is a region of an image that has {width}x{height} pixels now: it was changed after it was divided into regions, so "
+            "start anew"
+        )
+    return array[region.top : region.bottom, region.left : region.right].copy()
 
 
 def are_halves(a: FilePicture, b: FilePicture) -> bool:
@@ -253,8 +287,8 @@ class Record:
         a, b = self.a, self.b
         if isinstance(a, FilePicture) and isinstance(b, FilePicture) and are_halves(a, b):
             whole, facts = a._whole(alpha)
-            halves = images.split_halves(whole, a.paths[0])
-            return (halves[a.half == "right"], halves[b.half == "right"]), (facts, facts)
+            (left, of_left), (right, of_right) = a._part(whole, facts), b._part(whole, facts)
+            return (left, right), (of_left, of_right)
         (first, of_a) = examined(a, alpha)
         (second, of_b) = (first, of_a) if a == b else examined(b, alpha)
         return (first, second), (of_a, of_b)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from ..data.images import Alpha, size_of
 from ..data.layouts import photos, two_folders
 from ..data.pairs import Collection, FilePicture, Picture, Record
+from ..data.regions import Box, region_grid, usable
 from ..data.splits import divide
 from ..errors import UserError
 from ..progress import track
@@ -19,15 +20,6 @@ from .destination import Destination, PreparedFolder, SplitOptions, divided, pre
 
 _RANK = {"train": 0, "val": 1, "test": 2}
 """Of two neighbours in different splits, the one that is less held out gives the margin."""
-
-
-class Box(NamedTuple):
-    """Rows ``top`` to ``bottom`` and columns ``left`` to ``right`` of an image, the last of each not included."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
 
 
 @dataclass(frozen=True)
@@ -108,37 +100,6 @@ def tile(a: str | Path, out: str | Path, b: str | Path | None = None, options: T
 def margin_of(options: TileOptions) -> int:
     """The margin in pixels."""
     return options.size // 4 if options.margin is None else options.margin
-
-
-def region_grid(height: int, width: int, rows: int, columns: int) -> dict[tuple[int, int], Box]:
-    """An image in rows and columns of regions that differ by a pixel at most and cover it."""
-    down = [height * at // rows for at in range(rows + 1)]
-    across = [width * at // columns for at in range(columns + 1)]
-    return {
-        (row, column): Box(down[row], across[column], down[row + 1], across[column + 1]) for row in range(rows) for column in range(columns)
-    }
-
-
-def usable(grid: Mapping[tuple[int, int], Box], splits: Mapping[tuple[int, int], str], at: tuple[int, int], margin: int) -> Box:
-    """The part of a region that keeps the margin to every region that is held out more than itself.
-
-    Args:
-        grid: the regions of an image, none narrower than the margin.
-        splits: the split of each.
-        at: row and column of the region.
-        margin: in pixels.
-    """
-
-    def yields(down: int, across: int) -> bool:
-        other = splits.get((at[0] + down, at[1] + across))
-        return other is not None and _RANK[other] > _RANK[splits[at]]
-
-    up, low, west, east = yields(-1, 0), yields(1, 0), yields(0, -1), yields(0, 1)
-    # A neighbour at a corner is far enough if the margin is kept on either side of that corner.
-    west = west or (yields(-1, -1) and not up) or (yields(1, -1) and not low)
-    east = east or (yields(-1, 1) and not up) or (yields(1, 1) and not low)
-    box = grid[at]
-    return Box(box.top + margin * up, box.left + margin * west, box.bottom - margin * low, box.right - margin * east)
 
 
 def windows(box: Box, size: int, stride: int) -> Iterator[Box]:

@@ -58,8 +58,8 @@ class FactsCache:
         if self._file is None or not (isinstance(a, FilePicture) and isinstance(b, FilePicture)):
             return None
         files = (*(a.files if a.half else (*a.files, *b.files)), *(record.mask.files if record.mask is not None else ()))
-        sides = [(len(one.files), one.half, one.orientation, one.names, one.palette, one.pages, one.no_data) for one in (a, b)]
-        kind = *sides, None if record.mask is None else record.mask.pages
+        sides = [(len(one.files), one.half, one.orientation, one.names, one.palette, one.pages, one.no_data, one.region) for one in (a, b)]
+        kind = *sides, None if record.mask is None else (record.mask.pages, record.mask.region)
         if (how := self._described.get(kind)) is None:
             how = self._described[kind] = repr((kind, self._how))
         found = file_key(files, how, before=self._began)

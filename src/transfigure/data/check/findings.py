@@ -520,6 +520,10 @@ def _picture_by_header(picture: FilePicture, alpha: Alpha) -> PictureFacts | Non
         return None
     if isinstance(picture.pages, tuple) and len(picture.pages) > 1 and not any(picture.pages):  # a file of one page, which is repeated
         header = replace(header, channels=header.channels * len(picture.pages))
+    if (region := picture.region) is not None:
+        if region.bottom > header.height or region.right > header.width // (1 + (picture.half is not None)):
+            return None
+        return _facts_of(replace(header, height=region.height, width=region.width), False, alpha == "keep")
     return _facts_of(header, picture.half is not None, alpha == "keep")
 
 
