@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Protocol
 
 import numpy as np
 from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
@@ -32,7 +32,7 @@ from ..stored import brief
 from .channels import are_primaries
 from .file_facts import FileFacts, NoData, Orientation, PageUse, no_data_in
 from .files import write_atomically
-from .formats import metadata, npy, pnm, scientific
+from .formats import metadata, npy, pnm, scientific, windowed_tiff
 from .formats.claims import check_bytes, check_memory
 from .formats.headers import Header, plain_header
 from .formats.metadata import Metadata
@@ -40,9 +40,11 @@ from .formats.ome import Slices, names_other_axes, of_description
 from .formats.scientific import ASKED, Pages
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
 from .value_range import NATURAL_RANGE, TYPES
+from .windows import WindowedImage
 
-__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "metadata_of", "pages_of", "read",
-           "resize", "size_of", "software", "split_halves", "to_array", "to_tensor", "write", "write_pages"]  # fmt: skip
+__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "metadata_of",
+           "open_windows", "pages_of", "read", "resize", "size_of", "software", "split_halves", "to_array", "to_tensor",
+           "write", "write_pages"]  # fmt: skip
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow cannot decode is read in another way, or said in our sentence
 
@@ -245,13 +247,7 @@ def examine(
             raise ValueError("it holds no pixels")
     facts = replace(facts, no_data=no_data_in(facts, no_data))
     may_be_nan = facts.no_data is not None and math.isnan(facts.no_data)
-    if pixels.dtype.kind == "f" and (broken := int((np.isinf(pixels) if may_be_nan else ~np.isfinite(pixels)).sum())):
-        nan_too = flag == "--data.alpha" and bool(np.isnan(pixels).any()) and not may_be_nan
-        way_out = ", or say that NaN means no data (--data.nodata nan)" if nan_too else ""
-        raise UserError(
-            f"{path} holds {broken} values that are not finite (NaN or infinity), of {pixels.size}: "
-            f"replace them{way_out}, or leave this file out"
-        )
+    _check_finite(pixels, path, may_be_nan, flag)
     if orientation == "ignore":
         facts = replace(facts, orientation=1)
     if facts.no_data is not None:
@@ -263,6 +259,132 @@ def examine(
         times = len(wanted.chosen(path, 1, "") or (0,))
         pixels, facts = (np.concatenate([pixels] * times, axis=2), replace(facts, pages=times)) if times > 1 else (pixels, facts)
     return pixels, facts
+
+
+def _check_finite(pixels: Array, path: Path, may_be_nan: bool, flag: str) -> None:
+    if pixels.dtype.kind == "f" and (broken := int((np.isinf(pixels) if may_be_nan else ~np.isfinite(pixels)).sum())):
+        nan_too = flag == "--data.alpha" and bool(np.isnan(pixels).any()) and not may_be_nan
+        way_out = ", or say that NaN means no data (--data.nodata nan)" if nan_too else ""
+        raise UserError(
+            f"{path} holds {broken} values that are not finite (NaN or infinity), of {pixels.size}: "
+            f"replace them{way_out}, or leave this file out"
+        )
+
+
+def open_windows(
+    path: str | Path,
+    alpha: Alpha = "refuse",
+    orientation: Orientation = "apply",
+    flag: str = "--alpha",
+    palette: PaletteUse = "colours",
+    pages: PageUse | tuple[int, ...] = "ask",
+    no_data: NoData = "tag",
+    *,
+    level: int = 0,
+) -> WindowedImage | None:
+    """An image file of which any rectangle can be read without the rest, for images that are larger than the memory.
+
+    The limit of pixels does not hold here, as nothing as large is held; the file must have the bytes for what it claims to be.
+
+    Args:
+        path, alpha, orientation, flag, palette, pages, no_data: as of :func:`examine`.
+        level: of a pyramid, 0 for the full size.
+
+    Returns:
+        None where the format, or the layout of this file, gives no rectangles: it has to be decoded whole.
+
+    Raises:
+        UserError: not there, not an image, damaged, or of several pages whose meaning nobody has said.
+        Missing: the extra ``science`` is needed for this file.
+    """
+    path, wanted = Path(path), Pages(pages, flag.replace("alpha", "pages"))
+    if level:
+        return None
+    with _opened(path) as (stream, kind):
+        image = _pillow(stream, kind, path)
+        if kind == "NPY":
+            raw: windowed_tiff.WindowedTiff | npy.WindowedNpy = npy.WindowedNpy(path, wanted)
+        elif kind != "TIFF" or (image is not None and not _has_plain_samples(image, palette, pages)):
+            return None
+        else:
+            try:
+                raw = windowed_tiff.WindowedTiff(path, wanted)
+            except Missing:
+                if image is None:
+                    raise
+                return None  # Pillow reads it, whole
+            raw.check_claim()
+        if not raw.has_windows:
+            raw.close()
+            return None
+        return _Windows.of(path, kind, raw, image, (alpha, orientation, flag, no_data))
+
+
+def _has_plain_samples(image: ImageFile, palette: PaletteUse, pages: PageUse | tuple[int, ...]) -> bool:
+    """Whether tifffile gives the numbers that Pillow gives of a TIFF: no colours to look up, no bits to spread, no page several times."""
+    extra = image.tag_v2.get(_EXTRA_SAMPLES, ()) if isinstance(image, TiffImagePlugin.TiffImageFile) else ()
+    modes = ("L", "LA", "RGB", "RGBA", "F")
+    plain = (image.mode in modes or image.mode.startswith("I;16")) and not _few_bits(image) and 1 not in extra
+    return plain and not (isinstance(pages, tuple) and len(pages) > 1) and not (palette == "index" and image.mode == "1")
+
+
+class _Raw(Protocol):
+    """Rectangles of a file as its format's reader gives them."""
+
+    layout: scientific.Layout
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> Array: ...
+    def close(self) -> None: ...
+
+
+class _Windows:
+    """Rectangles of a file as :func:`examine` gives the whole: upright, finite, without alpha; see :class:`.windows.WindowedImage`."""
+
+    def __init__(self, path: Path, raw: _Raw, facts: FileFacts, alpha: Alpha, tag: int, flag: str) -> None:
+        self.path, self.facts, self._raw, self._alpha, self._tag, self._flag = path, facts, raw, alpha, tag, flag
+        layout = raw.layout
+        self.height, self.width, self.dtype = layout.height, layout.width, layout.dtype
+        grey = layout.transparent and layout.channels == 2
+        self.channels = (
+            layout.channels if not layout.transparent else 4 if alpha == "keep" and grey else layout.channels - (alpha != "keep")
+        )
+
+    @classmethod
+    def of(cls, path: Path, kind: str, raw: _Raw, image: ImageFile | None, how: tuple[Alpha, Orientation, str, NoData]) -> _Windows | None:
+        """None where its rows are columns upright."""
+        alpha, orientation, flag, no_data = how
+        layout = raw.layout
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            facts = _facts_of(image, kind, np.dtype(layout.dtype), layout.orientation)
+            facts = replace(
+                facts,
+                bits=_significant_bits(image, None, kind),
+                channel_names=_described_names(image, layout.channels - layout.transparent),
+            )
+        else:
+            facts = layout.facts(kind)
+        facts = replace(facts, no_data=no_data_in(facts, no_data))
+        if orientation == "ignore":
+            facts = replace(facts, orientation=1)
+        if facts.orientation in _ON_ITS_SIDE or 0 in (layout.height, layout.width, layout.channels):
+            raw.close()
+            return None
+        return cls(path, raw, facts, alpha, facts.orientation, flag)
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> Array:
+        if not (0 <= top < bottom <= self.height and 0 <= left < right <= self.width):
+            raise ValueError(f"rows {top} to {bottom} and columns {left} to {right} of {self.width} x {self.height} pixels")
+        if self._tag in (3, 4):
+            top, bottom = self.height - bottom, self.height - top
+        if self._tag in (2, 3):
+            left, right = self.width - right, self.width - left
+        with _worded(self.path, self.facts.format):
+            pixels = upright(self._raw.read(top, left, bottom, right), self._tag)
+        _check_finite(pixels, self.path, self.facts.no_data is not None and math.isnan(self.facts.no_data), self._flag)
+        return _without_alpha(pixels, self._alpha, self.path, self._flag) if self._raw.layout.transparent else pixels
+
+    def close(self) -> None:
+        self._raw.close()
 
 
 def pages_of(path: str | Path) -> int:
@@ -500,11 +622,18 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"cannot read {path}: {reason.lower()}; check its name and permissions") from error
-    with stream, without_warnings():  # a decoder's asides on damaged bytes; what matters is raised
-        kind = "image"
-        try:
-            kind = _sniffed(_head(stream), path)
+    with stream, _worded(path, "image"):
+        kind = _sniffed(_head(stream), path)
+        with _worded(path, kind):
             yield stream, kind
+
+
+@contextmanager
+def _worded(path: Path, kind: str) -> Iterator[None]:
+    """Whatever goes wrong while a file of this kind is decoded becomes a sentence."""
+    with without_warnings():  # a decoder's asides on damaged bytes; what matters is raised
+        try:
+            yield
         except TransfigureError:
             raise
         except MemoryError as error:
@@ -615,11 +744,13 @@ def _shown_whole(image: TiffImagePlugin.TiffImageFile) -> bool:
     tags = image.tag_v2
     bits, extra = tags.get(_BITS, (1,)), tags.get(_EXTRA_SAMPLES, ())
     inverted = image.mode.startswith("I") and tags.get(_PHOTOMETRIC) == 0
+    # of libtiff, which decodes compressed floats into this machine's byte order, Pillow takes them to be in that of the file
+    swapped = tags.prefix == b"MM" and tags.get(_COMPRESSION, 1) != 1
     large = image.width * image.height > (Image.MAX_IMAGE_PIXELS or MAX_PIXELS)  # Pillow would warn, process-wide
     return (
         image.n_frames == 1
         and image.mode != "I"
-        and (image.mode != "F" or bits == (32,))
+        and (image.mode != "F" or (bits == (32,) and not swapped))
         and _SIGNED not in tags.get(_SAMPLE_FORMAT, ())
         and (len(bits) == 1 or (len(bits) <= 4 and max(bits) <= 8))
         and 0 not in extra
@@ -692,9 +823,9 @@ def _unstretched(image: Image.Image, bits: int) -> tuple[Array, bool]:
     return np.concatenate([pixels, np.where(pixels == clear, 0, 255).astype(np.uint8)], axis=2), True
 
 
-def _significant_bits(image: ImageFile, stream: BinaryIO, kind: str) -> int:
+def _significant_bits(image: ImageFile, stream: BinaryIO | None, kind: str) -> int:
     """How many bits of each value mean something, where the file says that they are fewer than its type has; else 0."""
-    if kind == "PNG":
+    if kind == "PNG" and stream is not None:
         return metadata.significant_bits_of_png(stream)
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I;16"):
         (bits,) = set(image.tag_v2.get(_BITS, (16,)))

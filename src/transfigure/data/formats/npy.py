@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,6 +98,49 @@ def read(stream: BinaryIO, kind: str, path: Path, check: Callable[[Layout], None
         check(found)
         pixels = _pixels(array, header, chosen)
     return plain_dtype(pixels).reshape(found.height, found.width, found.channels), found
+
+
+class WindowedNpy:
+    """Any rectangle of an array of NumPy, as :func:`read` gives all of it; no more is read than its rows.
+
+    Args:
+        path: the file.
+        wanted: what of its pages is wanted.
+
+    Attributes:
+        layout: what it holds.
+        has_windows: whether rectangles can be read of it: not where its columns are what lies together.
+
+    Raises:
+        UserError, ValueError: as of :func:`read`.
+    """
+
+    def __init__(self, path: Path, wanted: Pages) -> None:
+        self._lock, self._stream = threading.Lock(), path.open("rb")
+        try:
+            self._header = _header(self._stream, os.fstat(self._stream.fileno()).st_size, path)
+            chosen = _chosen(self._header, path, wanted)
+            self.layout = _layout(self._header, chosen, path)
+        except BaseException:
+            self._stream.close()
+            raise
+        self._pages = range(self._header.pages) if chosen is None else chosen
+        self.has_windows = not self._header.fortran
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> NDArray[Any]:
+        """``[bottom - top, right - left, C]``."""
+        height, width, channels = self._header.each
+        row, parts = width * channels * self._header.dtype.itemsize, []
+        for page in self._pages:
+            with self._lock:
+                self._stream.seek(self._header.start + (page * height + top) * row)
+                values = _numbers(self._stream, self._header.dtype, (bottom - top) * width * channels)
+            parts.append(values.reshape(bottom - top, width, channels)[:, left:right])
+        return plain_dtype(np.concatenate(parts, axis=2))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._stream.close()
 
 
 def encode(pages: Sequence[NDArray[Any]], kind: str, comment: bytes) -> bytes:

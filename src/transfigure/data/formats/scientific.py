@@ -201,15 +201,15 @@ ASKED = Pages()
 
 def tiff_pages(stream: BinaryIO, path: Path) -> int:
     """How many pages a TIFF has that are not channels."""
-    with _main_image(stream, path) as (_, series):
-        return _Axes.of(series).pages
+    with main_image(stream, path) as (_, series):
+        return SeriesAxes.of(series).pages
 
 
 def tiff_layout(stream: BinaryIO, path: Path, pages: Pages) -> Layout:
     """What a TIFF holds, from its tags alone."""
-    with _main_image(stream, path) as (tiff, series):
-        axes = _Axes.of(series)
-        return _layout(tiff, series, axes, pages.chosen(path, axes.pages, axes.page_axis), path)
+    with main_image(stream, path) as (tiff, series):
+        axes = SeriesAxes.of(series)
+        return layout_of(tiff, series, axes, pages.chosen(path, axes.pages, axes.page_axis), path)
 
 
 def read_tiff(stream: BinaryIO, path: Path, check: Callable[[Layout], None], pages: Pages) -> tuple[NDArray[Any], Layout]:
@@ -218,26 +218,36 @@ def read_tiff(stream: BinaryIO, path: Path, check: Callable[[Layout], None], pag
     Channels are what the file calls so, the samples of a pixel, and those of its pages that are wanted.
     Numbers stay what they are in the file, and true and false become 255 and 0.
     """
-    with _main_image(stream, path) as (tiff, series):
-        axes = _Axes.of(series)
+    with main_image(stream, path) as (tiff, series):
+        axes = SeriesAxes.of(series)
         chosen = pages.chosen(path, axes.pages, axes.page_axis)
-        layout = _layout(tiff, series, axes, chosen, path)
+        layout = layout_of(tiff, series, axes, chosen, path)
         check(layout)
         pixels = axes.image(_decoded(series, axes, chosen, path)).reshape(layout.height, layout.width, layout.channels)
-        white_is_zero = series.keyframe.photometric == _WHITE_IS_ZERO
-        associated = layout.transparent and series.keyframe.extrasamples[-1] == _ASSOCIATED_ALPHA
-        bits = series.keyframe.bitspersample
+        page = series.keyframe
+    return finished(pixels, page, layout), layout
+
+
+def finished(pixels: NDArray[Any], page: Any, layout: Layout) -> NDArray[Any]:
+    """What a page's values mean, of all of them or of some: black is zero, and colours are not multiplied by their alpha.
+
+    Args:
+        pixels: ``[H, W, C]``, as stored.
+        page: the page that describes them, as tifffile gives it.
+        layout: of the image.
+    """
+    bits = page.bitspersample
     pixels = plain_dtype(pixels)
-    if white_is_zero and pixels.dtype.kind == "u":
+    if page.photometric == _WHITE_IS_ZERO and pixels.dtype.kind == "u":
         top = (1 << bits) - 1 if isinstance(bits, int) and 1 < bits < 8 * pixels.itemsize else np.iinfo(pixels.dtype).max
         pixels = np.array(top, pixels.dtype) - pixels
-    if associated:
+    if layout.transparent and page.extrasamples[-1] == _ASSOCIATED_ALPHA:
         pixels = _unmultiplied(pixels)
-    return pixels, layout
+    return pixels
 
 
 @dataclass(frozen=True)
-class _Axes:
+class SeriesAxes:
     """Which dimension of a series is what.
 
     Attributes:
@@ -257,7 +267,8 @@ class _Axes:
     named: bool
 
     @classmethod
-    def of(cls, series: Any) -> _Axes:
+    def of(cls, series: Any) -> SeriesAxes:
+        """Of a series of tifffile."""
         names, shape = series.get_axes(squeeze=False), tuple(series.get_shape(squeeze=False))
         channels = [at for at, name in enumerate(names) if name in "CS"]
         plane = names.index("Y"), names.index("X")
@@ -292,7 +303,7 @@ class _Axes:
         return planes.transpose(*(place[at] for at in self.plane), 0, *(place[at] for at in left if at not in self.plane))
 
 
-def _decoded(series: Any, axes: _Axes, chosen: tuple[int, ...] | None, path: Path) -> NDArray[Any]:
+def _decoded(series: Any, axes: SeriesAxes, chosen: tuple[int, ...] | None, path: Path) -> NDArray[Any]:
     """The values of a series, as stored: all of them, or the pages that are chosen, ``[pages, ...]``.
 
     Raises:
@@ -323,7 +334,7 @@ def _check_pages(series: Any, pages: Iterable[Any]) -> None:
             raise ValueError("part of its pixels is missing")
 
 
-def _some_pages(series: Any, axes: _Axes, chosen: Sequence[int]) -> NDArray[Any]:
+def _some_pages(series: Any, axes: SeriesAxes, chosen: Sequence[int]) -> NDArray[Any]:
     """Some pages of a series, ``[pages, *(the other dimensions)]``: nothing else of it is read where each is stored by itself."""
     shape, paged = axes.shape, axes.paged
     others = [shape[at] for at in range(len(shape)) if at not in paged]
@@ -339,7 +350,7 @@ def _some_pages(series: Any, axes: _Axes, chosen: Sequence[int]) -> NDArray[Any]
     return planes.reshape(len(chosen), *others)
 
 
-def _leading(series: Any, axes: _Axes) -> int | None:
+def _leading(series: Any, axes: SeriesAxes) -> int | None:
     """How many of the first dimensions count what is stored one behind the other, each by itself, if all pages are among them."""
     contiguous = series.dataoffset is not None
     for many in range(max(axes.paged, default=-1) + 1, min(axes.plane) + 1):
@@ -391,7 +402,7 @@ def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool, de
 
 
 @contextmanager
-def _main_image(stream: BinaryIO, path: Path) -> Iterator[tuple[Any, Any]]:
+def main_image(stream: BinaryIO, path: Path) -> Iterator[tuple[Any, Any]]:
     """A TIFF, and the one image in it, previews aside."""
     tifffile = _tifffile(f"reading {path}, a TIFF that is not plain 8-bit colour or 16-bit grey,")
     with contextlib.ExitStack() as opened:
@@ -447,7 +458,19 @@ def _more_pages(tiff: Any) -> bool:
     return bool(following)
 
 
-def _layout(tiff: Any, series: Any, axes: _Axes, chosen: tuple[int, ...] | None, path: Path) -> Layout:
+def layout_of(tiff: Any, series: Any, axes: SeriesAxes, chosen: tuple[int, ...] | None, path: Path) -> Layout:
+    """What a series holds.
+
+    Args:
+        tiff: the file, as tifffile gives it.
+        series: its main image.
+        axes: of that.
+        chosen: the pages that are wanted; None for all.
+        path: the file's name.
+
+    Raises:
+        UserError: its colours or its numbers are of a kind that is not read.
+    """
     page, shape = series.keyframe, axes.shape
     as_rgb = page.photometric == _YCBCR and page.compression in _JPEGS  # which its decoder turns into RGB
     if page.photometric not in _GREY_OR_COLOUR and not as_rgb:
@@ -481,7 +504,7 @@ def _layout(tiff: Any, series: Any, axes: _Axes, chosen: tuple[int, ...] | None,
     )
 
 
-def _names_of(tiff: Any, axes: _Axes, channels: int) -> tuple[str, ...]:
+def _names_of(tiff: Any, axes: SeriesAxes, channels: int) -> tuple[str, ...]:
     """What a file calls its channels; empty if it names none, or not each."""
     named = [at for at in axes.channels if axes.shape[at] > 1]
     first = tiff.pages[0]
