@@ -95,3 +95,16 @@ def test_numbers_that_do_not_go_together(size: int, tile: int, overlap: int, mul
 def test_reflection_beyond_the_end() -> None:
     assert reflected(Span(2, 9), 4).tolist() == [2, 3, 2, 1, 0, 1, 2]
     assert reflected(Span(0, 3), 1).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("tile", "overlap", "feather"), [(32, 8, 8), (32, 8, 4), (32, 24, 12), (32, 28, 28), (32, 0, 0), (200, 8, 8)])
+def test_rows_that_are_done_are_left_out_and_the_others_are_the_same(tile: int, overlap: int, feather: int) -> None:
+    grid = TileGrid.of(96, 64, tile, overlap, 4, feather)
+    torch.manual_seed(0)
+    tiles = {(row, column): torch.rand(2, len(row), len(column)) for row, column in grid.tiles()}
+    whole = grid.blend([tiles[place] for place in grid.tiles()])
+    for done in range(0, 97, 5):
+        rest = list(grid.joined(lambda row, column: tiles[row, column], done))
+        assert torch.equal(torch.cat(rest, 1) if rest else whole[:, 96:], whole[:, done:])
+        assert grid.rows[grid.row_at(done)].start <= done
+    assert grid.row_at(grid.rows[-1].stop) == len(grid.rows) - 1

@@ -113,25 +113,35 @@ class TileGrid:
         """The tiles of ``[..., H, W]``."""
         return (image[..., row.start : row.stop, column.start : column.stop] for row, column in self.tiles())
 
-    def joined(self, translate: Callable[[Span, Span], Tensor]) -> Iterator[Tensor]:
+    def row_at(self, done: int) -> int:
+        """The row of tiles to begin with, where so many rows of pixels are done: none before it has a part in the others."""
+        starts = [0, *(at for at in range(1, len(self.rows)) if self._zone(self.rows[at - 1], self.rows[at]).stop <= done)]
+        return starts[-1]
+
+    def joined(self, translate: Callable[[Span, Span], Tensor], done: int = 0) -> Iterator[Tensor]:
         """The image's rows from the top, as soon as no later tile can change them.
 
         Never more than two rows of tiles are held. Tiles that agree come out as they are, to the bit.
 
         Args:
             translate: gives what becomes of a tile, ``[..., h, w]``; called once for each, in the order of reading.
+            done: rows of pixels that are left out, as they are known; the others come out as they would with them, to the bit.
 
         Yields:
             ``[..., n, W]``: the next n rows.
         """
-        held: Tensor | None = None
-        done = 0
-        for index, row in enumerate(self.rows):
+        held, origin = None, 0
+        for index in range(self.row_at(done), len(self.rows)):
+            row = self.rows[index]
             strip = self._strip(row, translate)
-            held = strip if held is None else _faded(held, strip, row.start - done, self._zone(self.rows[index - 1], row, done), dim=-2)
+            if held is None:
+                held, origin = strip, row.start
+            else:
+                held = _faded(held, strip, row.start - origin, self._zone(self.rows[index - 1], row, origin), dim=-2)
             final = self.height if index + 1 == len(self.rows) else self._zone(row, self.rows[index + 1]).start
-            yield held[..., : final - done, :]
-            held, done = held[..., final - done :, :].clone(), final
+            if final > done:
+                yield held[..., max(0, done - origin) : final - origin, :]
+            held, origin, done = held[..., final - origin :, :].clone(), final, max(done, final)
 
     def blend(self, tiles: Sequence[Tensor]) -> Tensor:
         """The image that :meth:`split` took apart, or what became of it."""

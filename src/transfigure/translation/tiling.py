@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypedDict, get_args
@@ -25,7 +25,8 @@ from .engines.torch import TorchEngine
 from .exported_network import ExportedGenerator
 from .footprint import Footprint
 from .network import fits
-from .tiles import Span, TileGrid, reach, reflected
+from .tile_source import RowReader, Rows, TensorSource, TileSource
+from .tiles import Span, TileGrid, reach
 
 TileStatistics = Literal["tile", "global", "exact"]
 LARGEST = 2048
@@ -98,6 +99,19 @@ class TilePlan:
     statistics: TileStatistics
     extra: int
     note: str
+
+
+@dataclass
+class BegunTiles:
+    """What of an image is translated already.
+
+    Attributes:
+        rows: from the top, that are final.
+        statistics: of all tiles, where these are gathered first and have been.
+    """
+
+    rows: int = 0
+    statistics: ImageStatistics | None = None
 
 
 @dataclass(frozen=True)
@@ -257,8 +271,8 @@ class Tiler:
             parts.append("the same picture as in one pass, but for rounding")
         return "; ".join([words, *parts])
 
-    def run(self, image: Tensor, plan: TilePlan, quiet: bool = False) -> Tensor:
-        """``[C, H, W]`` in [-1, 1] -> ``[C', H, W]``."""
+    def run(self, image: Tensor | TileSource, plan: TilePlan, quiet: bool = False) -> Tensor:
+        """``[C, H, W]`` in [-1, 1], or what is made into it tile by tile, -> ``[C', H, W]``."""
         output = torch.empty(self.generator.target_channels, plan.height, plan.width)
         done = 0
         for rows in self.rows(image, plan, quiet):
@@ -266,14 +280,37 @@ class Tiler:
             done += rows.shape[1]
         return output
 
-    def rows(self, image: Tensor, plan: TilePlan, quiet: bool = False) -> Iterator[Tensor]:
-        """The same from the top, some rows at a time, each as soon as it is final."""
-        grid, done = plan.grid, 0
-        with Progress(len(grid) + plan.extra, "translate", "tiles", quiet=quiet) as progress:
-            statistics = self._gathered(image, plan, progress)
+    def rows(
+        self,
+        image: Tensor | TileSource,
+        plan: TilePlan,
+        quiet: bool = False,
+        *,
+        begun: BegunTiles | None = None,
+        look: Callable[[Rows], None] | None = None,
+    ) -> Iterator[Tensor]:
+        """The same from the top, some rows at a time, each as soon as it is final.
+
+        Args:
+            image: all of it, or what reads its rows.
+            plan: its tiles.
+            quiet: no progress.
+            begun: what is done already, in the same tiles; the statistics that are gathered go into it.
+            look: is shown all rows that are read from a file, each once, as the source has them.
+        """
+        source = TensorSource(image) if isinstance(image, Tensor) else image
+        grid, begun = plan.grid, begun or BegunTiles()
+        first, done = grid.row_at(begun.rows), begun.rows
+        known = begun.statistics is not None
+        total, before = len(grid) + plan.extra, first * len(grid.columns) + (plan.extra if known else 0)
+        with Progress(total, "translate", "tiles", before, quiet=quiet) as progress, RowReader(source, grid.rows[first:], look) as reader:
+            statistics = begun.statistics if known or not plan.extra else self._gathered(source, plan, progress)
+            begun.statistics = statistics
 
             def translate(row: Span, column: Span) -> Tensor:
-                tile = self._tile(image, plan, row, column)
+                if column == grid.columns[0]:
+                    reader.go_to(grid.rows.index(row) - first)
+                tile = source.encode(reader.cut(row, column))[None]
                 if statistics is None and not (self._makes_noise() and isinstance(self.engine, TorchEngine)):
                     output = self.engine(tile, self.how)[0]
                 else:
@@ -281,35 +318,31 @@ class Tiler:
                 progress.advance()
                 return output
 
-            for rows in grid.joined(translate):
+            for rows in grid.joined(translate, begun.rows):
                 kept = rows[:, : max(0, plan.height - done), : plan.width]
                 done += rows.shape[1]
                 if kept.shape[1]:
                     yield kept
 
-    def _tile(self, image: Tensor, plan: TilePlan, row: Span, column: Span) -> Tensor:
-        """``[1, C, h, w]``: a tile of the image, which goes on beyond its end as it would in one pass."""
-        if row.stop <= plan.height and column.stop <= plan.width:
-            return image[None, :, row.start : row.stop, column.start : column.stop].contiguous()
-        rows, columns = reflected(row, plan.height), reflected(column, plan.width)
-        return image[:, rows][:, :, columns][None]
-
-    def _gathered(self, image: Tensor, plan: TilePlan, progress: Progress) -> ImageStatistics | None:
-        """The statistics of all tiles; None where each has its own."""
-        if not plan.extra:
-            return None
+    def _gathered(self, source: TileSource, plan: TilePlan, progress: Progress) -> ImageStatistics:
+        """The statistics of all tiles."""
         found = ImageStatistics(self.how.norm)
         if plan.statistics == "global":
-            self._sample(image, plan, found, progress)
+            self._sample(source, plan, found, progress)
             return found
-        for _ in range(plan.extra // len(plan.grid)):
-            for row, column in plan.grid.tiles():
-                self._by_torch(self._tile(image, plan, row, column), row, column, found, plan.grid.core(row, column))
-                progress.advance()
+        grid = plan.grid
+        for _ in range(plan.extra // len(grid)):
+            with RowReader(source, grid.rows) as reader:
+                for index, row in enumerate(grid.rows):
+                    reader.go_to(index)
+                    for column in grid.columns:
+                        tile = source.encode(reader.cut(row, column))[None]
+                        self._by_torch(tile, row, column, found, grid.core(row, column))
+                        progress.advance()
             found.merge()
         return found
 
-    def _sample(self, image: Tensor, plan: TilePlan, found: ImageStatistics, progress: Progress) -> None:
+    def _sample(self, source: TileSource, plan: TilePlan, found: ImageStatistics, progress: Progress) -> None:
         """Gather the statistics of squares that lie all over the image: each time as many as a tile has pixels, normalised together."""
         grid, multiple = plan.grid, self.multiple
         tile = len(grid.rows[0]) * len(grid.columns[0])
@@ -322,19 +355,23 @@ class Tiler:
         # As many rows of squares to columns as the image is high to wide; a square more or less does not matter.
         down = max(1, min(round(math.sqrt(count * grid.height / grid.width)), count))
         tops, lefts = _spread(grid.height, height, down, multiple), _spread(grid.width, width, max(1, count // down), multiple)
-        places = [(top, left) for top in tops for left in lefts]
-        groups = [places[start :: plan.extra] for start in range(plan.extra)]
         rim = side // 8
 
         def part(x: Tensor) -> Tensor:
             rows, columns = (_scaled(Span(rim, size - rim), Span(0, size), inner) for size, inner in zip((height, width), x.shape[-2:]))
             return x[..., rows, columns]
 
-        for group in groups:
-            if group:
-                squares = [self._tile(image, plan, Span(top, top + height), Span(left, left + width)) for top, left in group]
+        squares: list[Rows] = []  # each group is of all over the image, so they are read first, from the top
+        with RowReader(source, [Span(top, top + height) for top in tops]) as reader:
+            for index, top in enumerate(tops):
+                reader.go_to(index)
+                cut = (reader.cut(Span(top, top + height), Span(left, left + width)) for left in lefts)
+                squares += cut if source.is_held else (square.copy() for square in cut)
+        for start in range(plan.extra):
+            if group := squares[start :: plan.extra]:
                 noise = TiledNoise(self.how.seed, 0, 0, height, width)
-                self.torch.within(torch.cat(squares), self.how, noise, lambda network: found.gathering(network, part, one=False))
+                encoded = torch.stack([source.encode(square) for square in group])
+                self.torch.within(encoded, self.how, noise, lambda network: found.gathering(network, part, one=False))
             progress.advance()
         found.merge()
 
