@@ -165,7 +165,7 @@ def geometry_of(section: Data, paired: bool = True) -> Geometry:
         "nearest" if section.target_encoding == "labels" else section.target_resize,
         paired=paired and not section.unpaired,
         fit=section.fit == "resize",
-        evaluation_size=section.evaluation_size,
+        evaluation_size=None if section.evaluation_size == "whole" else section.evaluation_size,
     )
 
 

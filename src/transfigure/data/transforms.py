@@ -47,6 +47,7 @@ class Geometry:
         paired: False where source and target have nothing to do with each other: each keeps its own size.
         fit: a target of another size than its source is brought to it (by ``target_rule``), instead of refused.
         evaluation_size: height and width of what :meth:`evaluation` takes, if not ``crop_size``.
+        whole: nothing is resized (but a target that is to ``fit``), cropped or mirrored: see :meth:`of_whole_images`.
 
     Raises:
         UserError: a size is not positive, or ``load_size`` is smaller than ``crop_size``.
@@ -61,6 +62,7 @@ class Geometry:
     paired: bool = True
     fit: bool = False
     evaluation_size: int | None = None
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if self.crop_size < 1:
@@ -75,9 +77,15 @@ class Geometry:
 
         Native size is kept there because a network trained on native crops has never seen a reduced picture.
         """
+        if self.whole:
+            return self
         size = self.evaluation_size or self.crop_size
         load_size = None if self.load_size is None else size
         return replace(self, load_size=load_size, crop_size=size, evaluation_size=None, flip=False, random=False)
+
+    def of_whole_images(self) -> Geometry:
+        """The same pictures without chance, all of each and at its own size, which may differ from pair to pair."""
+        return replace(self, load_size=None, crop_size=1, evaluation_size=None, flip=False, random=False, whole=True)
 
     def prepare(self, source: Array, target: Array) -> tuple[Array, Array]:
         """Resize both, ``[H, W, C]`` in any type; the results have one height and width (unpaired ones with ``load_size``), at least
@@ -91,10 +99,13 @@ class Geometry:
                 height, width = source.shape[:2]
                 return self.prepare(source, pixels.resize(target, height, width, self.target_rule))
             sizes = " and ".join(f"{array.shape[1]}x{array.shape[0]}" for array in (source, target))
-            raise UserError(f"source and target of a pair are {sizes}: they must have one size, or set load_size to resize both")
+            way_out = "to score whole images (or set fit)" if self.whole else "or set load_size to resize both"
+            raise UserError(f"source and target of a pair are {sizes}: they must have one size{' ' if self.whole else ', '}{way_out}")
         return self._prepared(source, self.source_rule), self._prepared(target, self.target_rule)
 
     def _prepared(self, array: Array, rule: Rule) -> Array:
+        if self.whole:
+            return array
         height, width = array.shape[:2] if self.load_size is None else (self.load_size, self.load_size)
         scale = self.crop_size / min(height, width)
         if scale > 1:
@@ -107,6 +118,8 @@ class Geometry:
         Raises:
             ValueError: the picture is smaller than the crop.
         """
+        if self.whole:
+            return Crop(0, 0, False)
         down, right = height - self.crop_size, width - self.crop_size
         if min(down, right) < 0:
             raise ValueError(f"a {width}x{height} picture is smaller than the crop of {self.crop_size}: prepare it first")
@@ -117,6 +130,8 @@ class Geometry:
         return Crop(int(top), int(left), bool(mirror) and self.flip)
 
     def apply(self, array: Array, crop: Crop) -> Array:
-        """The ``[crop_size, crop_size, C]`` part of a prepared picture, as a view."""
+        """The ``[crop_size, crop_size, C]`` part of a prepared picture, as a view; all of a ``whole`` one."""
+        if self.whole:
+            return array
         part = array[crop.top : crop.top + self.crop_size, crop.left : crop.left + self.crop_size]
         return part[:, ::-1] if crop.flipped else part

@@ -80,10 +80,11 @@ class Data(Named):
         286, "side in pixels that pairs are resized to before cropping (the paper: 286); null keeps the file's size."
     )
     crop_size: PositiveInt = key(256, "side of the square the networks see in training.")
-    evaluation_size: PositiveInt | None = key(
+    evaluation_size: PositiveInt | Literal["whole"] | None = key(
         None,
-        "side of the square that is translated for previews, validation and evaluation, where it is not the crop of training; null is "
-        "``crop_size``.",
+        "side of the square that is translated for previews, validation and ``evaluate``, where it is not the crop of training; ``whole``: "
+        "``evaluate`` scores whole images at their own size, and the others take ``crop_size``. null is ``whole`` where ``load_size`` is null, "
+        "else ``crop_size``.",
     )
     flip: bool = key(True, "mirror half of the training pairs, source and target alike.")
     source_resize: Literal["bicubic", "nearest"] = key("bicubic", "interpolation of sources; use ``nearest`` for label maps.")
@@ -204,8 +205,13 @@ class Data(Named):
 
     @property
     def seen_size(self) -> int:
-        """Side in pixels of the squares that previews, validation and evaluation translate."""
-        return self.evaluation_size or self.crop_size
+        """Side in pixels of the squares that previews and validation translate, and ``evaluate`` where it takes no whole images."""
+        return self.evaluation_size if isinstance(self.evaluation_size, int) else self.crop_size
+
+    @property
+    def scores_whole(self) -> bool:
+        """Whether ``evaluate`` translates and scores whole images at their own size, and not squares of :attr:`seen_size`."""
+        return self.evaluation_size == "whole" or (self.evaluation_size is None and self.load_size is None)
 
     @classmethod
     def _read(cls, given: Any) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Setup:
             depth = "a smaller --generator.depth" if near else f"--generator.depth {max(1, deepest)} is the most for this size"
             raise UserError(f"data.crop_size {crop} is not a multiple of {multiple}, which this {name} needs: {size}{depth}")
         seen = self.recipe.data.evaluation_size
-        if seen is not None and (seen % multiple or seen < generator.smallest_input):
+        if isinstance(seen, int) and (seen % multiple or seen < generator.smallest_input):
             fits = max(multiple, generator.smallest_input, seen // multiple * multiple)
             raise UserError(f"data.evaluation_size {seen} does not fit this {name}, which needs multiples of {multiple}: use {fits}")
         return self._placed(generator, f"the generator {name}")

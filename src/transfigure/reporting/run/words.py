@@ -62,7 +62,8 @@ def title(files: RunFiles) -> list[str]:
     data = part(files.recipe, "data")
     name = files.recipe.get("name")
     where = data.get("path") or data.get("kind")
-    size = data.get("evaluation_size") or data.get("crop_size") or data.get("load_size")
+    evaluated = data.get("evaluation_size")
+    size = (None if evaluated == "whole" else evaluated) or data.get("crop_size") or data.get("load_size")
     pieces = [
         str(name) if name and name != "recipe" else files.folder.resolve().name,
         PurePath(str(where)).stem if where else "",
