@@ -253,4 +253,5 @@ def track(items: Iterable[T], total: int, what: str, unit: str = "img", quiet: b
     with Progress(total, what, unit, quiet=quiet) as progress:
         for item in items:
             yield item
+            del item  # or it is in memory while the next is being made
             progress.advance()

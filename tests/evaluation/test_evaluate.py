@@ -190,8 +190,11 @@ def test_overrides(tmp_path: Path) -> None:
     assert not np.array_equal(translator.generator.seen[0], translator.generator.seen[-1])
     small = evaluate(translator, overrides={"data.load_size": "16", "data.crop_size": "16"}, quiet=True)
     assert small.about["resize"] == "bicubic / bicubic to 16 x 16"
-    middle = evaluate(translator, overrides={"data.load_size": "null"}, quiet=True)
+    whole = evaluate(translator, overrides={"data.load_size": "null"}, quiet=True)
+    assert (whole.about["resize"], whole.about["scored"]) == ("none", "whole images, 40 x 40")
+    middle = evaluate(translator, overrides={"data.load_size": "null", "data.evaluation_size": "32"}, quiet=True)
     assert middle.about["resize"] == "middle 32 x 32"
+    assert middle.about.pixels_scored == "scored: the middle 32 x 32 of images of 40 x 40 (64 % of their pixels)"
     with pytest.raises(UserError, match="directoin"):
         evaluate(translator, overrides={"data.directoin": "BtoA"}, quiet=True)
 
@@ -209,7 +212,8 @@ def test_a_data_section_and_overrides_on_top(tmp_path: Path) -> None:
     translator = tiny_translator()
     given = Data(path=str(two_folders(tmp_path)), load_size=SIZE, crop_size=SIZE)
     assert len(evaluate(translator, given, quiet=True).names) == 4
-    assert evaluate(translator, given, overrides={"data.load_size": None}, quiet=True).about["resize"] == "middle 32 x 32"
+    result = evaluate(translator, given, overrides={"data.load_size": None, "data.crop_size": 16}, quiet=True)
+    assert result.about["resize"] == "middle 16 x 16", "who names a crop wants squares of that size"
 
 
 def test_a_recipe_with_a_loss_that_is_no_longer_there(tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ FACTS = Facts(
     "test", "facades", "middle 32 x 32", False, "last", "runs/a", {"noise": "dropout"}, "0 to 4095", {"fid.resize": "clean"}, 7, "m", 0.5
 )  # fmt: skip
 FACTS.channel_names = {"target": ["DAPI", "MAP2"]}
-PANELS = [Panel("a", "best", 0.9, "panels/00_source.png", "panels/00_generated.png", "panels/00_target.png"), Panel("b", target="t.png")]
+FACTS.scored, FACTS.scored_share = "the middle 32 x 32 of images of 64 x 48", 1 / 3
+PANELS = [
+    Panel("a", "best", 0.9, "panels/00_source.png", "panels/00_generated.png", "panels/00_target.png", "4096 x 4096"),
+    Panel("b", target="t.png"),
+]
 
 
 def old(name: str, folder: Path) -> EvaluationRecord:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 T = TypeVar("T")
 
+BAND = 1 << 22
+"""Values of images, at most, that are worked on together where that takes many times their memory."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -135,13 +138,43 @@ def mean_within(values: Tensor, mask: Tensor | None) -> Tensor:
     return torch.where(mask, values, 0).flatten(1).sum(1) / counted.clamp_min(1)
 
 
+def mean_of_channels(images: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of each channel over the pixels that count, per image.
+
+    Args:
+        images: ``[N, C, H, W]``.
+        mask: bool ``[N, 1, H, W]``, True counts; None if everything does.
+
+    Returns:
+        ``[N, C]``; 0 where nothing counts.
+    """
+    if mask is None:
+        return images.flatten(2).mean(2)
+    counted = mask.flatten(1).sum(1)[:, None]
+    return torch.where(mask, images, 0).flatten(2).sum(2) / counted.clamp_min(1)
+
+
+def row_bands(height: int, values_in_row: int, most: int = 0) -> list[tuple[int, int]]:
+    """Stretches of rows of at most so many values each (:data:`BAND`, if it is not said); all rows are one, where they are so few."""
+    rows = max(1, (most or BAND) // max(1, values_in_row))
+    return [(start, min(start + rows, height)) for start in range(0, height, rows)]
+
+
 def chunks(items: Iterable[T], size: int, kind: Callable[[T], object]) -> Iterator[list[T]]:
-    """Neighbours of one kind (one shape, say), at most ``size`` at a time, in their order."""
+    """Neighbours of one kind (one shape, say), at most ``size`` at a time, in their order; what has the kind None comes alone.
+
+    What comes alone is handed over before the next is asked for, so that no two such things need be in memory.
+    """
     held: list[T] = []
     for item in items:
-        if held and (len(held) == size or kind(item) != kind(held[0])):
+        alone = (of_item := kind(item)) is None
+        if held and (len(held) == size or alone or of_item != kind(held[0])):
             yield held
             held = []
         held.append(item)
+        del item
+        if alone:
+            yield held
+            held = []
     if held:
         yield held

@@ -282,6 +282,7 @@ class PairDataset(Dataset[Pair]):
         watches: over sources and targets, while they are read, if somebody wants to know what is wrong with them; None if not.
         together: the same over pairs.
         unusable: the pairs that have turned out to be of no use, and why, where they are replaced.
+        sizes: height and width of each source as it was read last, by the pair's name, if somebody wants to know; None if not.
 
     Raises:
         ValueError: the cache has another geometry.
@@ -318,6 +319,7 @@ class PairDataset(Dataset[Pair]):
         self._partners: tuple[int, Array] | None = None
         self.watches: tuple[PictureWatch, PictureWatch] | None = None
         self.together: PairWatch | None = None
+        self.sizes: dict[str, tuple[int, int]] | None = None
         if self.cache.geometry != self.geometry:
             raise ValueError(f"the cache was prepared with {self.cache.geometry}, this data set needs {self.geometry}")
 
@@ -392,6 +394,8 @@ class PairDataset(Dataset[Pair]):
                 watch.look(picture.label, array, one)
         if self.together is not None:
             self.together.look(record, arrays, facts)
+        if self.sizes is not None:
+            self.sizes[record.name] = arrays[0].shape[:2]
         return read_counts(record, arrays, facts, self.ranges)
 
     def notes(self) -> list[str]:

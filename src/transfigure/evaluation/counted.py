@@ -44,6 +44,7 @@ class Counted:
                 yield item
             else:
                 self.empty.append(name)
+            del item, mask  # or it is in memory while the next is read
 
     def say_in(self, about: Facts) -> None:
         """Write the share that counts, and a note of what was left out, into the facts.

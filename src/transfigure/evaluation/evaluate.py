@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.batch import chunks, stacked_masks
+from ..data.batch import Pair, chunks, mean_of_channels, stacked_masks
 from ..data.channels import ChannelKind, resolve_names
 from ..data.dataset import PairDataset
 from ..data.display import hatched
@@ -31,15 +34,16 @@ from ..metrics.segmentation import FCNScore
 from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
 from ..recipe import Data
+from ..translation.tiling import Tiling
 from ..translation.translator import Translator
 from .by_channel import ChannelCollection
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
 from .counted import Counted
-from .held_out import HeldOut, held_out, read
-from .result import Evaluation, prepare_place, save_panels, spread
-from .schema import MEAN_TARGET, SIDES, SOURCE_COPIED, ChannelScores, Facts, Row
+from .held_out import HeldOut, held_out, read, scored_before
+from .result import Evaluation, prepare_place, reduced, save_panels, spread
+from .schema import MEAN_TARGET, MIDDLE, SIDES, SOURCE_COPIED, ChannelScores, EvaluationRecord, Facts, Row
+from .sizes import ScoredSizes, size_by_header, words_of
 
-Pictures = tuple[Tensor, Tensor, Tensor, Tensor | None]
 OF_CLASSES = "the targets are label maps, whose numbers and colours are names of classes: see the FCN-score"
 NO_PAIRS = "it compares with the target of each source, and in unpaired data no target belongs to a source"
 BATCH, LARGE = 8, 3 * 512 * 512
@@ -66,7 +70,10 @@ def evaluate(
 ) -> Evaluation:
     """Score a translator on held-out pairs.
 
-    The generated images are rounded to the model's file type first, so that the numbers are those of the files it writes.
+    The generated images are rounded to the model's file type first, so that the numbers are those of the files it writes. Whole images
+    are scored, at their own size, where the model was trained on pixels as they are (``data.load_size`` null); where they were resized for
+    it, so are these. ``data.evaluation_size`` chooses: ``whole``, or the side of a square. One large image is in memory at a time, and it
+    is translated in tiles where that is needed, see :meth:`.translation.translator.Translator.set_tiles`.
 
     Args:
         model: a translator, or a run or model directory.
@@ -95,7 +102,8 @@ def evaluate(
         translator = Translator.load(model, checkpoint=checkpoint)
         if out is None and wanted.metrics is None and not wanted.require and (Path(model) / "recipe.yaml").is_file():
             run, out = Path(model), Path(model) / "evaluation"
-    found = held_out(translator, data, split, overrides or {}, quiet)
+    found = held_out(translator, data, split, overrides or {}, quiet, whole=True)
+    before = scored_before(translator) if found.whole else None
     if not quiet:
         for note in found.notes:
             say(f"note: {note}")
@@ -110,7 +118,7 @@ def evaluate(
         paired=found.paired,
         checkpoint=describe_checkpoint(translator.config.checkpoint),
         model=str(translator.origin or "in memory"),
-        inference=dataclasses.asdict(translator.inference),
+        inference=dataclasses.asdict(translator.inference) | _tiles_of(translator),
         options=choice.option_values(),
         mask=found.section.mask or "",
     )
@@ -138,13 +146,22 @@ def evaluate(
         step = stride(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
         first_seen = None if found.paired else first_times(found)
         chosen = spread([record.name for record in found.pairs.records])
-        examples: dict[str, Pictures] = {}
+        examples: dict[str, dict[str, Array]] = {}
+        shown = _Shown(translator)
         names: list[str] = []
+        scored_as: dict[str, tuple[int, int]] = {}
+        sizes, found.pairs.sizes, tiles = found.sizes(), {}, dict[str, None]()
         progress = track(read(found.pairs), len(found.pairs), "evaluate", quiet=quiet)
         that_count = Counted()
         scored = that_count.those_that_count(progress, lambda item: (item[0].name, item[0].mask))
-        for chunk in chunks(scored, BATCH, lambda item: (item[0].source.shape, batch_key(item[0].target), item[0].mask is None)):
+        for chunk in chunks(scored, BATCH, _key):
             pairs, files = zip(*chunk, strict=True)
+            chunk.clear()
+            for pair in pairs:
+                sizes.take(found.pairs.sizes.pop(pair.name))
+                scored_as[pair.name] = pair.source.shape[1], pair.source.shape[2]
+            if (plan := translator.check_memory(*pairs[0].source.shape[1:])) is not None:
+                tiles[plan.note] = None
             source, target = torch.stack([pair.source for pair in pairs]), torch.stack([pair.target for pair in pairs])
             outputs = translator.translate_tensor(source)
             fake = torch.stack([as_written(image, domain, one) for image, one in zip(outputs, source)])
@@ -155,7 +172,7 @@ def evaluate(
             target_levels = encoding.levels if isinstance(encoding, LabelMaps) else limits(files[0][1].dtype, found.section.target_range)
             sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
             samples = _samples(translator, source[sampled], fake[sampled]) if sampled else None
-            means = None if mean is None else torch.stack([as_written(mean, domain, one) for one in source])
+            means = None if mean is None else torch.stack([mean.as_written(domain, target.shape[2:], one) for one in source])
             source = torch.stack([found.pairs.encodings[0].picture(one) for one in source])
             new = None if first_seen is None else first_seen[:, len(names) : len(names) + len(pairs)]
             mask = stacked_masks([pair.mask for pair in pairs], target.shape[2:])
@@ -172,19 +189,40 @@ def evaluate(
                 channel_bounds[MEAN_TARGET].update(means, target, batch_names, of_bound)
             names += batch_names
             examples |= {
-                pair.name: (pair.source, outputs[at], pair.target, pair.mask) for at, pair in enumerate(pairs) if pair.name in chosen
+                pair.name: shown.of(pair.source, outputs[at], pair.target, pair.mask)
+                for at, pair in enumerate(pairs)
+                if pair.name in chosen
             }
+            del (
+                pairs,
+                files,
+                source,
+                target,
+                outputs,
+                fake,
+                labels,
+                samples,
+                means,
+                mask,
+                of_bound,
+                context,
+                copied,
+            )  # before the next is read
         that_count.say_in(about)
+        sizes.say_in(about)
         about.notes += found.pairs.notes()
+        about.notes += ([] if mean is None else mean.notes()) + _of_other_pixels(before, sizes)
         for note in [] if quiet else about.notes:
             say(f"note: {note}")
+        about.notes += tiles  # the translator has said them
         rows = generated.rows(bounds, about, quiet)
         channels = by_channel.scores(channel_bounds, about)
         if domain.classes and isinstance(counted := generated.metrics.get("fcn_score"), FCNScore):
             channels += scores_of_classes(counted, about, len(names))
     result = Evaluation(rows, about, channels=channels, scores=generated.per_image(), names=names, channel_scores=by_channel.per_image())
+    result.sizes = scored_as
     if out is not None:
-        save_panels(result, Path(out), examples, _pictures_of(examples, found.pairs, translator), quiet)
+        save_panels(result, Path(out), examples, _pictures_of(examples, found.pairs, shown), quiet)
     result.about.seconds = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
@@ -255,8 +293,30 @@ def _label_maps(found: HeldOut, photos: bool) -> Iterator[Any]:
 
 
 def batch_key(image: Tensor) -> object:
-    """Equal for images ``[C, H, W]`` that may go through the metrics together; a large one equals no other."""
-    return image.shape if image.numel() <= LARGE else object()
+    """Equal for images ``[C, H, W]`` that may go through the metrics together; None for a large one, which goes alone."""
+    return image.shape if image.numel() <= LARGE else None
+
+
+def _key(item: tuple[Pair, Any]) -> object:
+    """The same for pairs."""
+    source, target = batch_key(item[0].source), batch_key(item[0].target)
+    return None if source is None or target is None else (source, target, item[0].mask is None)
+
+
+def _tiles_of(translator: Translator) -> dict[str, Any]:
+    """When and how it translates in tiles, as far as somebody has chosen that."""
+    return {} if translator.tiling == Tiling() else {"tiles": dataclasses.asdict(translator.tiling)}
+
+
+def _of_other_pixels(before: EvaluationRecord | None, sizes: ScoredSizes) -> list[str]:
+    """That the run was scored on other pixels by an earlier version, which took the middle of each image, and how to do so again."""
+    side = re.match(MIDDLE + r"(\d+)", "" if before is None or before.about.scored else before.about.resize)
+    if side is None or all(size == (int(side[1]), int(side[1])) for size in sizes.seen):
+        return []
+    return [
+        f"this evaluation is of whole images ({words_of(sizes.seen)}), and the one that the run holds is of the middle "
+        f"{side[1]} x {side[1]} of each: --data.evaluation_size {side[1]} scores those pixels again"
+    ]
 
 
 def stride(n: int, most: int) -> int:
@@ -291,34 +351,87 @@ def _samples(translator: Translator, source: Tensor, first: Tensor) -> Tensor:
     return torch.stack(outputs)
 
 
-def _mean_target(found: HeldOut, quiet: bool) -> Tensor | None:
-    """The mean of the training targets as the networks see them, of each pixel over those where it counts: the best constant by L2."""
+@dataclass
+class _MeanTarget:
+    """The mean of the training targets as the networks see them, over what counts: the best constant by L2.
+
+    Attributes:
+        values: ``[C, 1, 1]``, of each channel over all pixels.
+        image: ``[C, H, W]``, of each pixel over all images; None where images differ in size, so that no pixel belongs to another.
+    """
+
+    values: Tensor
+    image: Tensor | None
+
+    def as_written(self, domain: Domain, size: Sequence[int], source: Tensor) -> Tensor:
+        """The same as the file of a translation of ``source`` would hold it, ``[C, H, W]``."""
+        if self.image is not None:
+            return as_written(self.image, domain, source)
+        if domain.encoding == "values":
+            return as_written(self.values, domain).expand(-1, *size)
+        return as_written(self.values.expand(-1, *size), domain, source)
+
+    def notes(self) -> list[str]:
+        """What it is, if it is not what its name says."""
+        if self.image is not None:
+            return []
+        return ["images differ in size, so the mean training target is the mean value of each channel, the same at every pixel"]
+
+
+def _mean_target(found: HeldOut, quiet: bool) -> _MeanTarget | None:
+    """The mean training target; of each pixel only where all images, of training and those that are scored, have one size."""
     if found.training is None:
         return None
     step = stride(len(found.training), BOUND_IMAGES)
-    total, count = torch.zeros(()).double(), torch.zeros(()).double()
+    # each image counts as much as every other, and its pixels all alike
+    total, count, of_channels, images = torch.zeros(()).double(), torch.zeros(()).double(), torch.zeros(()).double(), 0
+    sizes = {size_by_header(record.a if found.paired else record.b) for record in found.pairs.records} if found.whole else set()
+    alike = len(sizes) <= 1
     for pair, _ in track(read(found.training, step), len(range(0, len(found.training), step)), "mean target", quiet=quiet):
+        alike = alike and (total.ndim == 0 or total.shape == pair.target.shape) and not sizes - {tuple(pair.target.shape[1:]), None}
+        within = mean_of_channels(pair.target[None], None if pair.mask is None else pair.mask[None])
+        if pair.mask is None or pair.mask.any():
+            of_channels, images = of_channels + within[0].double(), images + 1
+        if not alike:
+            continue
         if pair.mask is None:
             total, count = total + pair.target, count + 1
         else:
             total, count = total + torch.where(pair.mask, pair.target, 0), count + pair.mask
-    return (total / count.clamp_min(1)).float()
+    values = (of_channels / max(1, images)).float()[:, None, None]
+    return _MeanTarget(values, (total / count.clamp_min(1)).float() if alike else None)
 
 
-def _pictures_of(examples: dict[str, Pictures], pairs: PairDataset, translator: Translator) -> Callable[[str], dict[str, Array]]:
-    """How to get the pictures of a pair as their files would hold them; those that are no examples are translated again."""
+@dataclass(frozen=True)
+class _Shown:
+    """Pictures of a pair as the files of a translator would hold them, small enough to be kept.
+
+    Attributes:
+        translator: whose.
+    """
+
+    translator: Translator
+
+    def of(self, source: Tensor, output: Tensor, target: Tensor, mask: Tensor | None) -> dict[str, Array]:
+        """A picture for each side, ``[H, W, C]``, striped where nothing counts."""
+        config = self.translator.config
+        domains = zip(SIDES, (source, output, target), (config.source, config.target, config.target))
+        found: dict[str, Array] = {}
+        for side, image, domain in domains:
+            encoding = domain.to_encoding()
+            found[side] = reduced(encoding.shown(encoding.decode(image, source)), bool(domain.classes))
+        counts = None if mask is None else reduced(mask[0].numpy()[..., None].astype(np.uint8), True)[..., 0] != 0
+        return {**found, "generated": hatched(found["generated"], counts)}
+
+
+def _pictures_of(examples: dict[str, dict[str, Array]], pairs: PairDataset, shown: _Shown) -> Callable[[str], dict[str, Array]]:
+    """How to get the pictures of a pair; one that is no example is translated again."""
     position = {record.name: index for index, record in enumerate(pairs.records)}
-    source, target = translator.config.source.to_encoding(), translator.config.target.to_encoding()
 
     def pictures_of(name: str) -> dict[str, Array]:
         if name in examples:
-            images = examples[name]
-        else:
-            pair = pairs[position[name]]
-            images = pair.source, translator.translate_tensor(pair.source[None])[0], pair.target, pair.mask
-        sides = zip(SIDES, images[:3], (source, target, target))
-        found = {side: encoding.shown(encoding.decode(picture, images[0])) for side, picture, encoding in sides}
-        mask = images[3]
-        return {**found, "generated": hatched(found["generated"], None if mask is None else mask[0].numpy())}
+            return examples[name]
+        pair = pairs[position[name]]
+        return shown.of(pair.source, shown.translator.translate_tensor(pair.source[None])[0], pair.target, pair.mask)
 
     return pictures_of

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,8 +53,9 @@ from .by_channel import ChannelCollection
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
 from .counted import Counted
 from .evaluate import BATCH, PALETTE_IMAGES, batch_key, names_of, stride
-from .result import Evaluation, prepare_place, save_panels, spread
+from .result import Evaluation, prepare_place, reduced, save_panels, spread
 from .schema import OF_FILES, SOURCE_COPIED, Facts
+from .sizes import ScoredSizes
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -274,10 +276,14 @@ def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, 
     generated, copied = MetricCollection(choice), MetricCollection(choice, SOURCE_COPIED)
     by_channel: tuple[ChannelCollection, ChannelCollection] | None = None
     read = _each(files, lambda one: _read(one, reading), "pairs", "evaluate", quiet)
-    scored, seen = [], Counted()
+    scored, seen, sizes = list[str](), Counted(), ScoredSizes()
+    scored_as: dict[str, tuple[int, int]] = {}
     for chunk in chunks(seen.those_that_count(read, lambda one: (one.name, one.mask)), BATCH, _Pictures.key):
         names = [one.name for one in chunk]
         scored += names
+        for one in chunk:
+            sizes.take(size := (one.target.shape[1], one.target.shape[2]))
+            scored_as[one.name] = size
         mask = None if chunk[0].mask is None else torch.stack([torch.from_numpy(one.mask)[None] for one in chunk])
         prediction, target = torch.stack([one.generated for one in chunk]), torch.stack([one.target for one in chunk])
         sources = [one.copied for one in chunk if one.copied is not None]
@@ -301,8 +307,11 @@ def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, 
         if source is not None:
             copied.update(source, target, names, MetricContext(mask=mask))
             by_channel[1].update(source, target, names, MetricContext(mask=mask))
+        chunk.clear()
+        del prediction, target, source, sources, labels, known, mask, one  # before the next is read
     about.options = choice.option_values()
     seen.say_in(about)
+    sizes.say_in(about)
     rows = generated.rows({SOURCE_COPIED: copied}, about, quiet)
     assert by_channel is not None
     return Evaluation(
@@ -312,6 +321,7 @@ def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, 
         scores=generated.per_image(),
         names=scored,
         channel_scores=by_channel[0].per_image(),
+        sizes=scored_as,
     )
 
 
@@ -330,8 +340,12 @@ def _pictures_of(files: Sequence[_Files], reading: FileReading) -> Callable[[str
     def pictures_of(name: str) -> dict[str, Array]:
         one = by_name[name]
         sides = {"source": one.source, "generated": one.generated, "target": one.target}
-        found = {side: reading.array(picture) for side, picture in sides.items() if picture is not None}
-        return {**found, "generated": hatched(found["generated"], _counts_in(one, reading))}
+        found = {
+            side: reduced(reading.array(picture), picture.palette == "index") for side, picture in sides.items() if picture is not None
+        }
+        counts = _counts_in(one, reading)
+        small = None if counts is None else reduced(counts[..., None].astype(np.uint8), True)[..., 0] != 0
+        return {**found, "generated": hatched(found["generated"], small)}
 
     return pictures_of
 
@@ -347,8 +361,10 @@ class _Pictures:
     mask: Mask | None
 
     def key(self) -> object:
-        """Equal for pictures that may go through the metrics together."""
-        return batch_key(self.target), None if self.copied is None else self.copied.shape, self.levels, self.mask is None
+        """Equal for pictures that may go through the metrics together; None for large ones, which go alone."""
+        if (shape := batch_key(self.target)) is None:
+            return None
+        return shape, None if self.copied is None else self.copied.shape, self.levels, self.mask is None
 
 
 def _read(files: _Files, reading: FileReading) -> _Pictures:
@@ -556,7 +572,7 @@ class _Sets:
 def _compare_sets(choice: MetricChoice, sets: _Sets, about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
     """Score one set against another by the metrics that need no pairs."""
     generated, copied = MetricCollection(choice), MetricCollection(choice, SOURCE_COPIED)
-    collections = [generated, copied] if sets.source is not None else [generated]
+    collections, sizes = [generated, copied] if sets.source is not None else [generated], ScoredSizes()
     for collection in collections:
         collection.skip(lambda metric: not isinstance(metric, FeatureMetric), NO_CORRESPONDENCE)
     if isinstance(sets.real, Statistics):
@@ -572,10 +588,13 @@ def _compare_sets(choice: MetricChoice, sets: _Sets, about: Facts, reading: File
         about.target_images = len(sets.real)
     for files, collection, what in ((sets.generated.pictures, generated, GENERATED), (sets.source or [], copied, SOURCES)):
         for batch in _batches(files, reading, what, quiet):
+            if what == GENERATED:
+                sizes.take((batch.shape[2], batch.shape[3]), len(batch))
             collection.update_generated(batch)
             if isinstance(sets.real, Statistics):
                 _each_fitting(collection, sets.real, lambda metric: metric.check_width())
         collection.count = len(sets.generated.pictures)
+    sizes.say_in(about)
     about.options = choice.option_values()
     rows = generated.rows({} if sets.source is None else {SOURCE_COPIED: copied}, about, quiet)
     return Evaluation(rows, about, names=[*map(sets.generated.stem, range(len(sets.generated.names)))])

@@ -26,6 +26,8 @@ from ..errors import UserError
 from ..recipe import Data, Recipe, data_at, is_file_pattern
 from ..translation.translator import Translator
 from ..wording import counted
+from .schema import FILE, MIDDLE, EvaluationRecord
+from .sizes import ScoredSizes
 
 _DIVIDING = {"val_fraction", "test_fraction", "split_seed", "group", "kind", "a", "b"}
 """The keys that say how names are divided: another value asks for another split than the run's."""
@@ -42,6 +44,7 @@ class HeldOut:
         training: the training pairs of the same data, for bounds and palettes; None if there are none.
         notes: what a person should know about the choice.
         paired: whether a pair's target is what its source should become; in unpaired data it is any picture of the target domain.
+        whole: whether all of each picture is taken, at its own size; else squares of one size.
     """
 
     section: Data
@@ -50,17 +53,31 @@ class HeldOut:
     training: PairDataset | None
     notes: list[str]
     paired: bool = True
+    whole: bool = False
 
     @property
     def resize(self) -> str:
         """What is done to the pictures' sizes, in words."""
+        if self.whole:
+            return "none"
         size = f"{self.section.seen_size} x {self.section.seen_size}"
         rules = self.pairs.geometry.source_rule, self.pairs.geometry.target_rule
-        return f"{rules[0]} / {rules[1]} to {size}" if self.section.load_size else f"middle {size}"
+        return f"{rules[0]} / {rules[1]} to {size}" if self.section.load_size else f"{MIDDLE}{size}"
+
+    def sizes(self) -> ScoredSizes:
+        """What takes in the sizes of the pictures as they are scored."""
+        if self.whole:
+            return ScoredSizes()
+        return ScoredSizes(resized=self.section.seen_size) if self.section.load_size else ScoredSizes(self.section.seen_size)
 
 
 def held_out(
-    translator: Translator, data: str | Path | Data | None, split: str | None, overrides: dict[str, Any], quiet: bool = True
+    translator: Translator,
+    data: str | Path | Data | None,
+    split: str | None,
+    overrides: dict[str, Any],
+    quiet: bool = True,
+    whole: bool = False,
 ) -> HeldOut:
     """Find the pairs to evaluate a translator on.
 
@@ -70,15 +87,19 @@ def held_out(
         split: ``test`` (default; ``val`` if there is no test split, and it is noted), ``val`` or ``train``.
         overrides: dotted data keys merged into the recipe's.
         quiet: no progress where they are checked.
+        whole: take whole pictures at their own size, if the section says so; else squares in any case, which can be stacked.
 
     Raises:
         UserError: no pairs, or none in that split; or pairs that cannot be used, all of them said together.
     """
     section = resolve_data(_section_for(translator, data, overrides))
+    whole = whole and section.scores_whole
     own = _run_of(translator, section)
     stored = split_of_run(translator, section)
     opened = find_records(section, stored, elsewhere=not own)
     records, notes, paired = opened.splits, opened.notes, opened.paired
+    if not paired and translator.config.target.to_encoding().needs_source:
+        whole = False  # a colour that goes with the lightness of another picture: both must have one size
     if own and stored is None and opened.division.drawn is not None and section.split_rule == "rank":
         notes += _grown_since(own[0], len(records["train"]))
     if gone := [name for names in opened.division.gone.values() for name in names]:
@@ -115,13 +136,13 @@ def held_out(
     elif split is None and data is not None:
         scored = "is" if len(pairs) == 1 else "are"
         notes.append(f"{len(pairs):,} of {counted(sum(map(len, records.values())), 'pair')} {scored} scored: the {name} split")
-    dataset = _plain_dataset(section, translator, pairs, paired)
+    dataset = _plain_dataset(section, translator, pairs, paired, whole)
     notes += _conversions(dataset)
     of_source, of_target = translator.config.source.file_names, translator.config.target.file_names
     dataset.watches = _watch(section, "source", of_source), _watch(section, "target", of_target)
     dataset.together = PairWatch(dataset.geometry)
-    training = _plain_dataset(section, translator, records["train"], paired) if records["train"] else None
-    return HeldOut(section, name, dataset, training, notes, paired)
+    training = _plain_dataset(section, translator, records["train"], paired, whole) if records["train"] else None
+    return HeldOut(section, name, dataset, training, notes, paired, whole)
 
 
 def refuse_among_data(translator: Translator, data: str | Path | Data | None, overrides: dict[str, Any], out: Path) -> None:
@@ -131,6 +152,17 @@ def refuse_among_data(translator: Translator, data: str | Path | Data | None, ov
         UserError: it does.
     """
     refuse_inside(resolve_data(_section_for(translator, data, overrides)), out)
+
+
+def scored_before(translator: Translator) -> EvaluationRecord | None:
+    """The evaluation that the translator's run holds, if it can be read."""
+    for place in _places(translator):
+        if (place / "evaluation" / FILE).is_file():
+            try:
+                return EvaluationRecord.read(place / "evaluation")
+            except UserError:
+                return None
+    return None
 
 
 def split_of_run(translator: Translator, section: Data) -> StoredSplit | None:
@@ -201,6 +233,7 @@ def read(dataset: PairDataset, every: int = 1) -> Iterator[tuple[Pair, Arrays]]:
             named = any(str(path) in str(error) for path in (*record.a.paths, *record.b.paths))
             raise error if named else UserError(f"{record.a.label} and its target: {error}") from error
         yield pair
+        del pair  # or it is in memory while the next is read
 
 
 def raise_for_all(dataset: PairDataset) -> None:
@@ -237,7 +270,7 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
             if recipe.data.mask is not None and not _has_masks(place if place.is_dir() else place.parent, recipe.data.mask):
                 overrides = {"data.mask": None, **overrides}  # those of the training are of other pairs
     if "data.crop_size" in overrides:  # who names a crop wants squares of that size
-        overrides = {"data.evaluation_size": None, **overrides}
+        overrides = {"data.evaluation_size": overrides["data.crop_size"], **overrides}
     for key in overrides:
         if key in ("data.source_percentiles", "data.target_percentiles"):
             raise UserError(f"{key} is found in training: to evaluate with another range give --{key.replace('percentiles', 'range')}")
@@ -271,8 +304,9 @@ def _kind_at(place: Path, section: Data) -> str:
         raise
 
 
-def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any], paired: bool) -> PairDataset:
+def _plain_dataset(section: Data, translator: Translator, records: Sequence[Any], paired: bool, whole: bool) -> PairDataset:
     geometry, encodings = geometry_of(section, paired), _encodings(section, translator)
+    geometry = geometry.of_whole_images() if whole else geometry
     channels = encodings[0].file_channels, encodings[1].file_channels
     ranges = section.source_range, section.target_range
     pair_format = PairFormat(section.direction, *channels, *ranges, section.alpha, encodings=encodings)

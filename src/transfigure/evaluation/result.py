@@ -13,11 +13,14 @@ from pathlib import Path
 from ..data import images
 from ..data.files import check_writable_folder, write_atomically
 from ..data.ownership import check_outputs, digest, is_ours
-from ..data.pixels import Array
+from ..data.pixels import Array, resize
 from ..errors import Missing, printable
 from ..progress import say
 from .schema import FILE, FLOORS, PANELS, PER_IMAGE, SIDES, EvaluationRecord, Panel, Row
+from .sizes import words_of
 
+PANEL_SIDE = 1024
+"""Pixels a side of the pictures that are kept for reports: of larger images smaller ones."""
 MOST_LINES = 60
 """Of the scores of single channels, on a terminal."""
 
@@ -30,11 +33,13 @@ class Evaluation(EvaluationRecord):
         scores: per metric that scores single images, one value per image, in the order of ``names``.
         names: the images.
         channel_scores: the same as ``scores`` for each channel by itself, as ``psnr[DAPI]``.
+        sizes: height and width of what was scored of each image.
     """
 
     scores: dict[str, list[float]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     channel_scores: dict[str, list[float]] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         by = "ssim" if "ssim" in self.scores else next(iter(self.scores), None)
@@ -138,7 +143,8 @@ def save_panels(
         result: its ``panels`` are filled.
         out: the evaluation's folder; the pictures go into ``panels`` there, and those of an earlier evaluation are removed.
         examples: names of images to show besides the ranked ones.
-        pictures_of: for an image's name its ``source`` (where there is one), ``generated`` and ``target``, ``[H, W, C]`` as in files.
+        pictures_of: for an image's name its ``source`` (where there is one), ``generated`` and ``target``, ``[H, W, C]`` as in files; or
+            smaller ones, as :func:`reduced` makes them of what was taken into ``result.sizes``.
         quiet: no note of pictures that no installed package can write.
     """
     by = result.about.ranked_by
@@ -167,12 +173,28 @@ def save_panels(
                 files[side] = f"{PANELS}/{file.name}"
                 written.add(file)
         value = result.scores[by][position[name]] if by is not None else None
-        result.panels.append(Panel(name, role, value, **files))
+        size = result.sizes.get(name)
+        of = words_of([size]) if size is not None and max(size) > PANEL_SIDE else ""
+        result.panels.append(Panel(name, role, value, **files, reduced_from=of))
     for side, reason in ({} if quiet else left_out).items():
         say(f"note: the report will show no {side} pictures: {reason}")
     for stale in (out / PANELS).glob("[0-9][0-9]_*"):  # an earlier evaluation's, and only now that the new ones are there
         if stale not in written and is_ours(stale):
             stale.unlink()
+
+
+def reduced(array: Array, labels: bool = False) -> Array:
+    """A picture no larger than is kept for reports: itself, or a smaller one of the same proportions.
+
+    Args:
+        array: ``[H, W, C]``.
+        labels: whether its values are names of classes, of which there are none in between.
+    """
+    height, width = array.shape[:2]
+    if max(height, width) <= PANEL_SIDE:
+        return array
+    scale = PANEL_SIDE / max(height, width)
+    return resize(array, max(1, round(height * scale)), max(1, round(width * scale)), "nearest" if labels else "bicubic")
 
 
 def spread(names: list[str], count: int = 6) -> list[str]:

@@ -15,11 +15,13 @@ from typing import Any
 
 from ..data.files import to_json_values, write_json
 from ..data.ownership import FILES, KEY, marked
+from ..data.value_range import share
 from ..errors import UserError
 from ..stored import read_json
 
-VERSION = 2
-"""Of the file. One that names no version is of version 1, as 0.1.0 wrote it, where ``target_images`` and ``paired`` have other keys."""
+VERSION = 3
+"""Of the file. One that names no version is of version 1, as 0.1.0 wrote it, where ``target_images`` and ``paired`` have other keys. Up to
+version 2 nothing says which part of images was scored (``scored``) but the words in ``resize``."""
 MOST_ROWS = 2_000
 """Of scores, and of pictures, in one evaluation."""
 _RENAMED = {"against": "target_images", "truth": "paired"}
@@ -29,6 +31,8 @@ SOURCE_COPIED, MEAN_TARGET = "source copied", "mean training target"
 """The bounds: what outputs score that need no translator."""
 FLOORS = (SOURCE_COPIED, MEAN_TARGET)
 SIDES = ("source", "generated", "target")
+MIDDLE = "middle "
+"""How ``resize`` begins where the square in the middle of each image was scored."""
 OF_FILES = "files"
 """The ``checkpoint`` of an evaluation of two folders: nothing is known of a translator."""
 
@@ -93,6 +97,7 @@ class Panel:
         role: ``best``, ``median``, ``worst`` (by ``ranked_by``) or ``example``.
         value: its score by ``ranked_by``; None if nothing ranks single images.
         source, generated, target: picture files, relative to the evaluation's folder; None for one that was not kept.
+        reduced_from: the image's own size, as ``4096 x 4096``, if the files are smaller; empty if they are as large.
     """
 
     name: str
@@ -101,16 +106,19 @@ class Panel:
     source: str | None = None
     generated: str | None = None
     target: str | None = None
+    reduced_from: str = ""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Panel:
         """From an entry of ``panels``; a value of the wrong type counts as absent."""
         files = {side: values[side] for side in SIDES if isinstance(values.get(side), str)}
-        return cls(_text(values.get("name")), _text(values.get("role")) or "example", finite(values.get("value")), **files)
+        of = _text(values.get("reduced_from"))
+        return cls(_text(values.get("name")), _text(values.get("role")) or "example", finite(values.get("value")), **files, reduced_from=of)
 
     def to_dict(self) -> dict[str, Any]:
         """As the file has it: sides that were not kept are absent."""
-        return {key: value for key, value in vars(self).items() if key not in SIDES or value is not None}
+        values = {key: value for key, value in vars(self).items() if key not in SIDES or value is not None}
+        return values if self.reduced_from else {key: value for key, value in values.items() if key != "reduced_from"}
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ class Facts:
     Attributes:
         split: ``train``, ``val`` or ``test``; empty for folders.
         data: where the images come from.
-        resize: what was done to their sizes, in words.
+        resize: what was done to their sizes, in words; ``none`` where whole images were scored at their own size.
         paired: whether a target is what its source should become; in unpaired data it is any image of the target domain.
         checkpoint: which state of the model, and by what it was chosen; :data:`OF_FILES` where folders were compared.
         model: where it was loaded from, or the folder of generated images.
@@ -153,6 +161,8 @@ class Facts:
         mask: the folder of the masks that say what counts, or what else says it; empty if everything counts.
         counted: the share of the scored images' pixels that counts; None without a mask.
         channel_names: what the channels of ``source`` and ``target`` are called, where they have names.
+        scored: which part of the images was scored, and their size: ``whole images, 1024 x 1024``; empty in files up to version 2.
+        scored_share: how much of their pixels that is; None if it is all of them.
         ranked_by: the metric that says which images are best: SSIM, or else the first that scores single images; None if none does.
         worst, best: names of images, the very worst and the very best first.
         notes: what looked wrong with the images or how they were read, a sentence each; the scores are to be read with them.
@@ -174,6 +184,8 @@ class Facts:
     mask: str = ""
     counted: float | None = None
     channel_names: dict[str, list[str]] = field(default_factory=dict)
+    scored: str = ""
+    scored_share: float | None = None
     ranked_by: str | None = None
     worst: list[str] = field(default_factory=list)
     best: list[str] = field(default_factory=list)
@@ -190,23 +202,32 @@ class Facts:
     def to_dict(self) -> dict[str, Any]:
         """By the file's keys, in its order; those that say nothing are absent."""
         optional = {"paired": True, "inference": {}, "value_range": "", "options": {}, "target_images": None, "notes": [], "seconds": None}
-        optional |= {"mask": "", "counted": None}
+        optional |= {"mask": "", "counted": None, "scored": "", "scored_share": None}
         optional["channel_names"] = {}
         values = {key: value for key, value in vars(self).items() if key != "more" and not (key in optional and value == optional[key])}
         return values | self.more
+
+    @property
+    def pixels_scored(self) -> str:
+        """What was scored, in words: ``scored``, with its share of all pixels; or, of an older file, what was done to sizes."""
+        if not self.scored:
+            return f"resize: {self.resize}" if self.resize else ""
+        part = "" if self.scored_share is None else f" ({share(self.scored_share)} of their pixels)"
+        return f"scored: {self.scored}{part}"
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Facts:
         """From all keys of the file but its rows and panels; a value of the wrong type counts as absent."""
         values = {_RENAMED.get(key, key): value for key, value in values.items()}
         known = {key: values.pop(key, None) for key in vars(cls()) if key != "more"}
-        texts = {key: _text(known[key]) for key in ("split", "data", "resize", "checkpoint", "model", "value_range", "mask")}
+        texts = {key: _text(known[key]) for key in ("split", "data", "resize", "scored", "checkpoint", "model", "value_range", "mask")}
         return cls(
             **texts,
             paired=known["paired"] is not False,
             inference=_mapping(known["inference"]),
             options=_mapping(known["options"]),
             counted=finite(known["counted"]),
+            scored_share=finite(known["scored_share"]),
             target_images=None if known["target_images"] is None else _whole(known["target_images"]) or 0,
             channel_names={side: _names(names) for side, names in _mapping(known["channel_names"]).items()},
             ranked_by=_text(known["ranked_by"]) or None,

@@ -92,6 +92,7 @@ class Evidence:
         inference = values.get("inference")
         how = inference if isinstance(inference, dict) else {}
         about = ", ".join(f"{key} {how[key]}" for key in ("norm", "noise", "seed") if key in how)
+        about += f", on {scored}" if about and (scored := str(values.get("scored") or "")[:120]) else ""
         rows = values.get("rows")
         scores = [score for row in (rows if isinstance(rows, list) else [])[:MOST_METRICS] if (score := _score(row)) is not None]
         return cls(_pairs(run), str(values.get("split") or ""), scores, about, _panel(run, values) or _samples(run / "samples"))

@@ -8,12 +8,14 @@ mid-grey image unlike itself a shade brighter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..bounds import PositiveFloat, PositiveInt
-from ..data.batch import Batch, mean_within
+from ..data.batch import Batch, mean_within, row_bands
 from ..errors import UserError
 from ..registry import register
 from .pixel import compared
@@ -55,7 +57,7 @@ def ssim(x: Tensor, y: Tensor, window: int = WINDOW, sigma: float = SIGMA) -> Te
 
     Source: Wang et al. 2004, "Image quality assessment", equation 13, with population variances.
     """
-    return ssim_map(x, y, window, sigma).flatten(1).mean(1)
+    return _mean_of(x, y, window, sigma, _product)
 
 
 def ssim_within(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ def ssim_within(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
         for window in range(_fitting(WINDOW, min(x.shape[-2:])), 0, -2):
             inside = F.max_pool2d((~counts).to(x.dtype), window, stride=1) == 0
             if window == 1 or bool(inside.any()):
-                indices.append(mean_within(ssim_map(one, other, window), inside))
+                indices.append(_mean_of(one, other, window, SIGMA, _product, None if inside.all() else inside))
                 break
     return torch.cat(indices)
 
@@ -105,9 +107,9 @@ def ms_ssim(x: Tensor, y: Tensor, floor: float = 0.0) -> Tensor:
     weights = _scale_weights(min(x.shape[-2:]))
     product = torch.ones((), dtype=x.dtype, device=x.device)
     for scale, weight in enumerate(weights, start=1):
-        luminance, structure = _luminance_and_structure(x, y, WINDOW, SIGMA)
-        index = structure if scale < len(weights) else luminance * structure
-        product = product * index.flatten(1).mean(1).clamp_min(floor) ** weight
+        last = scale == len(weights)
+        index = _mean_of(x, y, WINDOW, SIGMA, _product if last else (lambda _, structure: structure))
+        product = product * index.clamp_min(floor) ** weight
         if scale < len(weights):
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     return product
@@ -160,10 +162,49 @@ def ms_ssim_loss(batch: Batch) -> Tensor:
     return (1 - ms_ssim(*compared(batch), floor=1e-4)).mean()
 
 
-def _luminance_and_structure(x: Tensor, y: Tensor, window: int, sigma: float) -> tuple[Tensor, Tensor]:
-    """Wang et al. 2004, equations 6 and, with C3 = C2 / 2, 9 times 10."""
+def _product(luminance: Tensor, structure: Tensor) -> Tensor:
+    """SSIM of the two, at every place."""
+    return luminance * structure
+
+
+def _mean_of(
+    x: Tensor, y: Tensor, window: int, sigma: float, index: Callable[[Tensor, Tensor], Tensor], inside: Tensor | None = None
+) -> Tensor:
+    """The mean of an index of luminance and structure over channels and places, per image; in bands of rows where images are large.
+
+    Args:
+        x: ``[N, C, H, W]``.
+        y: the same shape.
+        window: side of the window.
+        sigma: of it.
+        index: what is averaged, of luminance and structure.
+        inside: the places that count, bool ``[N, 1, H', W']``; None if all do.
+    """
+    _check(x, y)
+    window = _fitting(window, min(x.shape[-2:]))
+    places = x.shape[-2] - window + 1
+    bands = row_bands(places, x[:, :, 0].numel())
+    if len(bands) == 1:
+        return mean_within(index(*_luminance_and_structure(x, y, window, sigma)), inside)
+    total, count = x.new_zeros(len(x), dtype=torch.float64), 0 if inside is None else inside.flatten(1).sum(1) * x.shape[1]
+    for start, stop in bands:
+        rows = slice(start, stop + window - 1)
+        values = index(*_luminance_and_structure(x[..., rows, :], y[..., rows, :], window, sigma))
+        if inside is not None:
+            values = torch.where(inside[..., start:stop, :], values, 0)
+        total = total + values.flatten(1).sum(1, dtype=torch.float64)
+        count = count + (values[0].numel() if inside is None else 0)
+    return (total / count).to(x.dtype)
+
+
+def _check(x: Tensor, y: Tensor) -> None:
     if x.shape != y.shape or x.ndim != 4:
         raise ValueError(f"SSIM compares images [N, C, H, W] of one shape: got {tuple(x.shape)} and {tuple(y.shape)}")
+
+
+def _luminance_and_structure(x: Tensor, y: Tensor, window: int, sigma: float) -> tuple[Tensor, Tensor]:
+    """Wang et al. 2004, equations 6 and, with C3 = C2 / 2, 9 times 10."""
+    _check(x, y)
     kernel = _gaussian(_fitting(window, min(x.shape[-2:])), sigma, x)
     with torch.autocast(x.device.type, enabled=False):  # E[x^2] - E[x]^2 cancels: half precision would leave nothing
         mx, my, mxx, myy, mxy = _blur(torch.cat([x, y, x * x, y * y, x * y], dim=1), kernel).chunk(5, dim=1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..bounds import PositiveInt
+from ..data.batch import row_bands
 from ..data.encodings.lab import CHROMA_REACH, PRIMARIES, WHITE
 from ..errors import UserError
 from ..features.extractors import in_colour
@@ -60,6 +61,13 @@ def rgb_to_lab(images: Tensor) -> Tensor:
     edge = 6 / 29
     x, y, z = torch.where(xyz > edge**3, xyz ** (1 / 3), xyz / (3 * edge**2) + 4 / 29).unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+
+
+def _overlap(p: Tensor, q: Tensor) -> float:
+    """Of two histograms, each as shares of its own sum; where both have one sum, without a rounding."""
+    if p.sum() == q.sum():
+        return float(torch.minimum(p, q).sum() / p.sum())
+    return float(torch.minimum(p / p.sum(), q / q.sum()).sum())
 
 
 @register("metric", "lab_histogram")
@@ -112,7 +120,7 @@ class LabHistogram(AccumulatedMetric):
 
     def compute_from(self, total: Tensor) -> dict[str, float]:
         """The overlap of each channel; a and b only if there was a colour image."""
-        overlaps = [(torch.minimum(p, q).sum() / p.sum()).item() for p, q in self.by_channel(total)]
+        overlaps = [_overlap(p, q) for p, q in self.by_channel(total)]
         return dict(zip(self.values, overlaps if self._coloured else overlaps[:1], strict=False))
 
     def by_channel(self, state: Tensor) -> tuple[Tensor, ...]:
@@ -149,6 +157,11 @@ class LabHistogram(AccumulatedMetric):
         Raises:
             ValueError: not three channels.
         """
+        bands = row_bands(images.shape[-2], images[..., :1, :].numel())
+        parts = [self._counts(images[..., start:stop, :], None if mask is None else mask[..., start:stop, :]) for start, stop in bands]
+        return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+
+    def _counts(self, images: Tensor, mask: Tensor | None) -> Tensor:
         lab = rgb_to_lab(images)
         lightness, a, b = lab.unbind(1)
         grey = self._bins[1] // 2

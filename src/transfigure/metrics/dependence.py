@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.batch import row_bands
 from ..errors import Skipped
 from ..registry import register
 from .direction import Better
@@ -155,7 +156,7 @@ class Diversity(Metric):
         Raises:
             ValueError: the shapes do not fit each other, or there is but one sample.
         """
-        check_images(prediction, target, names)
+        check_images(prediction, target, names, of_one_size=False)
         self.check_mask(prediction, context)
         samples = context.samples
         if samples is not None:
@@ -166,7 +167,7 @@ class Diversity(Metric):
                     f"got {tuple(samples.shape)} and {tuple(prediction.shape)}"
                 )
             with torch.no_grad():
-                self.scores += [mean_difference(image).mean().item() / 2 for image in at_least_float32(samples).unbind(1)]
+                self.scores += [_mean_of_differences(image) / 2 for image in at_least_float32(samples).unbind(1)]
         self._seen += len(prediction)
 
     def compute(self) -> dict[str, float]:
@@ -198,6 +199,15 @@ class Diversity(Metric):
             raise ValueError(f"{self.label} has seen no images: call update(prediction, target, context=...) first")
         if not self.scores:
             raise Skipped("no second sample was drawn: diversity needs a model that takes noise, and is not defined for folders of images")
+
+
+def _mean_of_differences(samples: Tensor) -> float:
+    """The mean of :func:`mean_difference` over all places of ``[S, C, H, W]``, in bands of rows where that is large."""
+    bands = row_bands(samples.shape[2], samples[:, :, 0].numel())
+    if len(bands) == 1:
+        return mean_difference(samples).mean().item()
+    sums = [mean_difference(samples[:, :, start:stop]).sum().item() for start, stop in bands]
+    return math.fsum(sums) / samples[0].numel()
 
 
 def mean_difference(values: Tensor) -> Tensor:

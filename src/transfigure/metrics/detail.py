@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.batch import mean_within
+from ..data.batch import mean_within, row_bands
 from ..errors import Skipped
 from ..registry import register
 from .direction import Better
@@ -44,14 +44,32 @@ def high_frequency_energy(images: Tensor, mask: Tensor | None = None) -> Tensor:
     if images.ndim != 4 or images.numel() == 0:
         raise ValueError(f"fine detail is of images [N, C, H, W] with at least one pixel: got {tuple(images.shape)}")
     x = at_least_float32(images)
-    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    across, down = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:], padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
-    energy = (x - (across + down) / 4).square()  # two pairs, not four in a row: exactly 0 for a constant
     if mask is not None:
-        outside = F.pad((~mask).to(x.dtype), (1, 1, 1, 1), mode="replicate")
+        outside = _with_rim((~mask).to(x.dtype), 0, x.shape[2])
         touched = outside[..., 1:-1, :-2] + outside[..., 1:-1, 2:] + outside[..., :-2, 1:-1] + outside[..., 2:, 1:-1]
         mask = mask & (touched == 0)
-    return mean_within(energy, mask)
+    bands = row_bands(x.shape[2], x[:, :, 0].numel())
+    if len(bands) == 1:
+        return mean_within(_energy(x, 0, x.shape[2]), mask)
+    counted = x[0].numel() if mask is None else (mask.flatten(1).sum(1) * x.shape[1]).clamp_min(1)
+    total = x.new_zeros(len(x), dtype=torch.float64)
+    for start, stop in bands:
+        energy = _energy(x, start, stop)
+        total += (energy if mask is None else torch.where(mask[..., start:stop, :], energy, 0)).flatten(1).sum(1, dtype=torch.float64)
+    return (total / counted).to(x.dtype)
+
+
+def _energy(x: Tensor, start: int, stop: int) -> Tensor:
+    """Of every value in some rows."""
+    padded = _with_rim(x, start, stop)
+    across, down = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:], padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+    return (padded[..., 1:-1, 1:-1] - (across + down) / 4).square()  # two pairs, not four in a row: exactly 0 for a constant
+
+
+def _with_rim(x: Tensor, start: int, stop: int) -> Tensor:
+    """Some rows with the one above and the one below, and a column on either side; at borders the last is repeated."""
+    rows = x[..., max(0, start - 1) : min(x.shape[-2], stop + 1), :]
+    return F.pad(rows, (1, 1, int(start == 0), int(stop == x.shape[-2])), mode="replicate")
 
 
 class ShareOfTargets(AccumulatedMetric):

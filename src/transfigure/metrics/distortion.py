@@ -6,12 +6,13 @@ picture often scores best here, so read these together with a perceptual or a di
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..data.batch import mean_within
+from ..data.batch import mean_within, row_bands
 from ..losses import ssim as structural
 from ..registry import register
 from .direction import Better
@@ -170,10 +171,30 @@ def correlation(x: Tensor, y: Tensor) -> Tensor:
 
     Where a channel is constant on either side it is 0, and 1 where both are equal pixel for pixel; NaN where a value is.
     """
-    x, y = x.flatten(2).double(), y.flatten(2).double()
+    x, y = x.flatten(2), y.flatten(2)
+    if len(bands := row_bands(x.shape[2], x[:, :, 0].numel())) > 1:
+        return _correlation_of_parts(x, y, bands)
+    x, y = x.double(), y.double()
     # the mean of equal values may miss them by a rounding, and rounding errors correlate as well as anything
     constant = (x.amax(2) == x.amin(2)) | (y.amax(2) == y.amin(2))
     same = (x == y).all(2)
     x, y = x - x.mean(2, keepdim=True), y - y.mean(2, keepdim=True)
     found = (x * y).sum(2) / ((x * x).sum(2) * (y * y).sum(2)).sqrt()
+    return found.clamp(-1, 1).where(~constant, 0.0).where(~same, 1.0)
+
+
+def _correlation_of_parts(x: Tensor, y: Tensor, parts: Sequence[tuple[int, int]]) -> Tensor:
+    """The same of ``[N, C, P]`` in stretches of P: in float64 no more than one of them is held."""
+
+    def each() -> Iterator[tuple[Tensor, Tensor]]:
+        return ((x[..., start:stop].double(), y[..., start:stop].double()) for start, stop in parts)
+
+    constant = (x.amax(2) == x.amin(2)) | (y.amax(2) == y.amin(2))
+    same = torch.stack([(x[..., start:stop] == y[..., start:stop]).all(2) for start, stop in parts]).all(0)
+    mean_x, mean_y = (torch.stack(sums).sum(0)[..., None] / x.shape[2] for sums in zip(*((a.sum(2), b.sum(2)) for a, b in each())))
+    sums = torch.zeros(3, *x.shape[:2], dtype=torch.float64, device=x.device)
+    for x_part, y_part in each():
+        a, b = x_part - mean_x, y_part - mean_y
+        sums += torch.stack([(a * b).sum(2), (a * a).sum(2), (b * b).sum(2)])
+    found = sums[0] / (sums[1] * sums[2]).sqrt()
     return found.clamp(-1, 1).where(~constant, 0.0).where(~same, 1.0)

@@ -227,7 +227,7 @@ class AccumulatedMetric(Metric):
 
     def update(self, prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, context: MetricContext = NO_CONTEXT) -> None:
         """Keep the state of each image of a batch."""
-        check_images(prediction, target, names)
+        check_images(prediction, target, names, of_one_size=self.pairs)
         self.check_mask(prediction, context)
         with torch.no_grad():
             self.states += self.accumulate(at_least_float32(prediction), at_least_float32(target), context).double().cpu().unbind()
@@ -247,15 +247,22 @@ class AccumulatedMetric(Metric):
         self.states = []
 
 
-def check_images(prediction: Tensor, target: Tensor, names: Sequence[str] | None = None) -> None:
+def check_images(prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, of_one_size: bool = True) -> None:
     """Refuse what a metric cannot compare.
+
+    Args:
+        prediction: float ``[N, C, H, W]``.
+        target: the same shape.
+        names: N of them.
+        of_one_size: else height and width may differ.
 
     Raises:
         ValueError: not two float tensors of one shape ``[N, C, H, W]`` with N names.
     """
-    if prediction.ndim != 4 or prediction.shape != target.shape:
+    compared = slice(4 if of_one_size else 2)
+    if prediction.ndim != 4 or target.ndim != 4 or prediction.shape[compared] != target.shape[compared]:
         raise ValueError(f"a metric compares images [N, C, H, W] of one shape: got {tuple(prediction.shape)} and {tuple(target.shape)}")
-    if prediction.numel() == 0:
+    if 0 in (prediction.numel(), target.numel()):
         raise ValueError(f"a metric needs at least one pixel: got {tuple(prediction.shape)}")
     if not (prediction.is_floating_point() and target.is_floating_point()):
         raise ValueError(f"a metric takes values in [-1, 1]: got {prediction.dtype} and {target.dtype}")

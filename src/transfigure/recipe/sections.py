@@ -82,9 +82,9 @@ class Data(Named):
     crop_size: PositiveInt = key(256, "side of the square the networks see in training.")
     evaluation_size: PositiveInt | Literal["whole"] | None = key(
         None,
-        "side of the square that is translated for previews, validation and ``evaluate``, where it is not the crop of training; ``whole``: "
-        "``evaluate`` scores whole images at their own size, and the others take ``crop_size``. null is ``whole`` where ``load_size`` is null, "
-        "else ``crop_size``.",
+        "side of the square that is translated for previews, validation and ``evaluate``, where it is not the crop of training; "
+        "``whole``: ``evaluate`` scores whole images at their own size, and the others take ``crop_size``. null is ``whole`` where "
+        "``load_size`` is null, else ``crop_size``.",
     )
     flip: bool = key(True, "mirror half of the training pairs, source and target alike.")
     source_resize: Literal["bicubic", "nearest"] = key("bicubic", "interpolation of sources; use ``nearest`` for label maps.")

@@ -53,12 +53,16 @@ class Score(Row):
 
 @dataclass(frozen=True)
 class PanelFiles:
-    """One evaluated pair as picture files, by side (None: the file is not there); a side that nobody promised is absent."""
+    """One evaluated pair as picture files, by side (None: the file is not there); a side that nobody promised is absent.
+
+    ``reduced_from`` is the image's own size, where the files are smaller.
+    """
 
     name: str
     role: str
     value: float | None
     files: dict[str, Path | None]
+    reduced_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,8 @@ def read_json(path: Path, notes: list[str]) -> Entry | None:
 
 def _files_of(folder: Path, panel: Panel) -> PanelFiles:
     names = {side: getattr(panel, side) for side in SIDES if side != "source" or panel.source is not None}
-    return PanelFiles(panel.name, panel.role, panel.value, {side: _inside(folder, name) for side, name in names.items()})
+    files = {side: _inside(folder, name) for side, name in names.items()}
+    return PanelFiles(panel.name, panel.role, panel.value, files, panel.reduced_from)
 
 
 def _inside(folder: Path, name: str | None) -> Path | None:

@@ -49,7 +49,7 @@ from .footprint import Footprint
 from .network import TrainedNetwork, fits, run
 from .opening import HowToRun, open_any
 from .pipeline import overlapped
-from .tiling import Tiler, Tiling, TilingKeywords
+from .tiling import TilePlan, Tiler, Tiling, TilingKeywords
 
 if TYPE_CHECKING:
     from .export import Exported, ExportKeywords
@@ -484,13 +484,16 @@ class Translator:
             raise UserError(f"{self.origin} is an exported file, which is as it is: export the run or model it was made from")
         return export(self.network, Path(out), **keywords)
 
-    def check_memory(self, height: int, width: int) -> None:
+    def check_memory(self, height: int, width: int) -> TilePlan | None:
         """Find out before the work whether an image of this size can be translated in the memory there is, whole or in tiles.
+
+        Returns:
+            The tiles it goes through in; None if it goes through whole.
 
         Raises:
             UserError: it cannot; the message says how much it would take and how much is free.
         """
-        self._tiler.plan(height, width)
+        return self._tiler.plan(height, width)
 
     @property
     def _tiler(self) -> Tiler:

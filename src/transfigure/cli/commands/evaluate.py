@@ -141,7 +141,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     about = result.about
     facts = (
         counted(len(result.names), "image"),
-        *(f"{key}: {fact}" for key in ("split", "data", "resize", "checkpoint") if (fact := getattr(about, key)) and fact != OF_FILES),
+        *(f"{key}: {fact}" for key in ("split", "data", "checkpoint") if (fact := getattr(about, key)) and fact != OF_FILES),
+        *filter(None, [about.pixels_scored]),
     )
     if about.counted is not None:
         facts = (*facts, f"{share(about.counted)} of their pixels count")

@@ -130,10 +130,15 @@ def facts(found: Preview) -> Iterator[tuple[str, str]]:
         yield f"{role}s", f"{dtype}, {counted(channels, 'channel')} ({seen}); {ends}; resized by {rule}"
     yield "transparency", section.alpha
     yield "orientation tags", "applied" if section.orientation == "apply" else "ignored"
-    yield "when validated and tested", f"{_evaluated(found)}, never mirrored"
+    validated = _validated(found)
+    if found.section.scores_whole:
+        yield "when validated", f"{validated}, never mirrored"
+        yield "when tested", "whole pictures, at their own size"
+    else:
+        yield "when validated and tested", f"{validated}, never mirrored"
 
 
-def _evaluated(found: Preview) -> str:
+def _validated(found: Preview) -> str:
     size = found.section.seen_size
     what = "the middle of each picture" if found.section.load_size is None else "the whole of each picture, resized"
     return f"{what}, {size}{_TIMES}{size} pixels"

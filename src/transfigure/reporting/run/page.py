@@ -218,10 +218,10 @@ def role_of(panel: PanelFiles) -> str:
 
 
 def note_of(panel: PanelFiles, evaluation: EvaluationView | None) -> str:
-    """A pair's score and name."""
+    """A pair's score, its name, and its size if it is shown smaller."""
     ranked = evaluation.ranked_by if evaluation else ""
     value = f"{ranked} {plain(panel.value)}".strip() if panel.value is not None else ""
-    return " · ".join(filter(None, (value, panel.name)))
+    return " · ".join(filter(None, (value, panel.name, f"reduced from {panel.reduced_from}" if panel.reduced_from else "")))
 
 
 def _row(album: Album, panel: PanelFiles, evaluation: EvaluationView | None) -> PictureRow:

@@ -136,7 +136,8 @@ def evaluated(evaluation: EvaluationView | None) -> str:
     origin = ("split",) if evaluation.of_files else ("data", "checkpoint", "model")
     pieces = [
         words.amount(evaluation, about.n) if about.n else "",
-        *(f"{'' if key == 'split' else f'{key}: '}{value}" for key in (*origin, "resize") if (value := getattr(about, key))),
+        *(f"{'' if key == 'split' else f'{key}: '}{value}" for key in origin if (value := getattr(about, key))),
+        about.pixels_scored,
         f"what counts: {about.mask}" if about.mask else "",
         f"{share(about.counted)} of their pixels count" if about.counted is not None else "",
         f"took {duration(about.seconds)}" if about.seconds and about.seconds >= 1 else "",

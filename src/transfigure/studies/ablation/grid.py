@@ -151,11 +151,8 @@ class Grid:
                 if not self._may_change(key, timed):
                     equal = "train for the same time on the same pairs" if timed else "see the same images in the same order"
                     raise UserError(f"variation {name!r} changes {key}: all cells {equal}, so set it for all")
-            if recipe.data.seen_size != base.data.seen_size:
-                raise UserError(
-                    f"variation {name!r} is evaluated at {recipe.data.seen_size} pixels, and others at {base.data.seen_size}: "
-                    "set data.evaluation_size for all"
-                )
+            if (one := _evaluated(recipe)) != (other := _evaluated(base)):
+                raise UserError(f"variation {name!r} is evaluated at {one}, and others at {other}: set data.evaluation_size for all")
             if not timed and ("data.limit" in keys or "training.epochs" in keys):
                 seen.add(recipe.training.epochs * (recipe.data.limit or 0))
         if len(seen) > 1:
@@ -221,6 +218,11 @@ def _seeds(given: Any) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise UserError(f"seeds are {given!r}: each once")
     return tuple(seeds)
+
+
+def _evaluated(recipe: Recipe) -> str:
+    """At which size its outputs are scored, in words."""
+    return "their own size" if recipe.data.scores_whole else f"{recipe.data.seen_size} pixels"
 
 
 def _folders(names: Sequence[str]) -> dict[str, str]:
