@@ -342,9 +342,9 @@ def _fine_tune(capsys: pytest.CaptureFixture[str], line: str, words: list[str], 
 
 
 def _overrides(words: list[str]) -> dict[str, str]:
-    flags = [index for index, word in enumerate(words) if word == "--seed" or (word.startswith("--") and "." in word)]
-    given = {words[index].removeprefix("--"): words[index + 1] for index in flags}
-    return {"training.seed" if key == "seed" else key: value for key, value in given.items()}
+    short = {"--seed": "--training.seed", "--split-by": "--data.split_by"}
+    flags = [index for index, word in enumerate(words) if word in short or (word.startswith("--") and "." in word)]
+    return {short.get(words[index], words[index]).removeprefix("--"): words[index + 1] for index in flags}
 
 
 def _trained(out: Path) -> None:
@@ -395,8 +395,9 @@ def _evaluate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -
         place = Path(_value(words, "--out")) if "--out" in words else Path(words[0]) / "evaluation"
         found = json.loads((place / "evaluation.json").read_text())
         rows, bounds = found["rows"], {"source copied", "mean training target", "target itself"}
-        assert found["n"] == 2 and found["split"] == "test"
-        assert len((place / "per_image.csv").read_text().splitlines()) == 3
+        count = 3 if words[0] == "runs/wells" else 2  # a region of each well
+        assert found["n"] == count and found["split"] == "test"
+        assert len((place / "per_image.csv").read_text().splitlines()) == count + 1
     for metric in ("l1", "psnr", "ssim", "ms_ssim"):
         assert next(row for row in rows if row["metric"] == metric)["bounds"].keys() == bounds
     if "--segmenter" in words:

@@ -147,6 +147,10 @@ def _fail(sentence: str, code: int) -> int:
     return code
 
 
+_SHORT = {"split-by": "data.split_by"}
+"""Flags that stand for a recipe's key."""
+
+
 def take_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Separate recipe flags (``--training.epochs 20``, ``--generator=resnet``, ``--data.flip``) from a command's own arguments."""
     rest: list[str] = []
@@ -155,6 +159,7 @@ def take_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]
     while tokens:
         token = tokens.pop(0)
         key, equals, value = token.removeprefix("--").partition("=")
+        key = _SHORT.get(key, key) if token.startswith("--") else key
         if not token.startswith("--") or ("." not in key and key not in SECTIONS):
             rest.append(token)
         elif equals:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,9 +32,10 @@ from .files import home_path, real_path
 from .layouts import folders_read, masks_at, recognise, with_masks
 from .pages import PageReading, by_page
 from .pairing import listed
-from .pairs import SPLITS, Collection, FilePicture, Record, directed
+from .pairs import SPLITS, Collection, FilePicture, Record, Single, directed, region_of
 from .percentiles import with_ranges
 from .prepared import PreparedStore, cache_folder
+from .region_pairs import by_region, is_divided, margin_of
 from .splits import Division, StoredSplit, divide, finder
 from .transforms import Geometry
 from .value_range import Range, beyond_percentiles
@@ -216,15 +218,23 @@ def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bo
     Raises:
         UserError: nothing usable there.
     """
-    fractions = section.val_fraction, section.test_fraction, section.split_seed
     with without_collecting():
         collection = open_collection(section.kind, section.path, **section.options)
         if collection.lacking and section.on_error != "skip":  # else they are left out as what cannot be read
             raise UserError(f"{collection.lacking[0]}; --data.on_error skip leaves such images out")
         if section.mask is not None:
             with_masks(collection, section.path, section.mask, section.unpaired)
+        _check_groups(section, collection)
         by_page(collection, PageReading(section.pages, section.depth_neighbours), section.direction == "AtoB", finder(section.group))
-        division = divide(collection, *fractions, group=section.group, rule=section.split_rule, stored=stored, elsewhere=elsewhere)
+        cut = by_region(collection, section) if section.split_by == "region" and not (elsewhere and is_divided(collection)) else None
+        fractions = (
+            section.val_fraction if section.val_regions is None or cut is None else 0,
+            section.test_fraction if section.test_regions is None or cut is None else 0,
+        )
+        by = section.split_seed
+        division = divide(collection, *fractions, by, group=section.group, rule=section.split_rule, stored=stored, elsewhere=elsewhere)
+        if cut is not None:
+            cut.with_margins(division)
     records = division.splits
     if section.orientation == "ignore":
         records = division.splits = {name: [record.as_stored() for record in part] for name, part in records.items()}
@@ -238,6 +248,30 @@ def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bo
         chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
         records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]
     return FoundRecords(records, [*collection.notes, *division.notes], not collection.unpaired, division)
+
+
+def _check_groups(section: Data, collection: Collection) -> None:
+    """See that what ``data.split_by`` asks for is there: groups, or none.
+
+    Raises:
+        UserError: nothing says what belongs together.
+    """
+    items: list[Record | Single] = [
+        *itertools.chain(*collection.splits.values()),
+        *itertools.chain(*itertools.chain(*collection.domains.values())),
+    ]
+    if section.split_by == "group" and section.group is None and not any(item.group for item in items):
+        raise UserError(
+            f"data.split_by is group, and nothing says what belongs together in {place_of(section)}: give --data.group parent (all files "
+            "of a folder), or a pattern whose first group is the name of the patient, well or scene, such as '^(.*)_'; or write it "
+            "into the column group of a manifest"
+        )
+    if section.split_by == "name":  # pages of one file become a group later, and stay together
+        for records in collection.splits.values():
+            records[:] = [replace(record, group=None) for record in records]
+        for sides in collection.domains.values():
+            for singles in sides:
+                singles[:] = [replace(single, group=None) for single in singles]
 
 
 def no_training_pairs(section: Data, opened: FoundRecords) -> str:
@@ -283,6 +317,8 @@ def open_data(
     for name in ("train", "val"):
         gone = [pair for pair in left_out if pair.split == name and pair.found == "before"]
         records[name] = remaining(records[name], gone, section.path, paired)
+    if section.split_by == "region":
+        section = section.replaced(margin=margin_of(section))
     section = with_ranges(section, records["train"], notes)
     if not resumed:
         section, of_classes = with_classes(section, directed(records["train"], section.direction), quiet)
@@ -292,7 +328,7 @@ def open_data(
     with without_collecting():
         findings, new, rest = _inspect(section, records, paired, (train_cache, val_cache), quiet, left_out, resumed, processes)
     left = [*left_out, *new]
-    notes += _of_few(records, paired)
+    notes += _of_few(section, records, paired)
     if amiss := amiss_by_headers(records["test"], geometry):
         notes.append(
             f"{len(amiss):,} of {counted(len(records['test']), 'test pair')} cannot be used by what their headers say (their pixels are "
@@ -403,10 +439,11 @@ def usable(section: Data, records: Sequence[Record], split: str, paired: bool, q
     return kept, left
 
 
-def _of_few(records: dict[str, list[Record]], paired: bool) -> list[str]:
+def _of_few(section: Data, records: dict[str, list[Record]], paired: bool) -> list[str]:
     """What cannot be hoped for with so few pairs."""
     notes, count = [], len(records["train"])
-    if paired and count < ENOUGH:
+    crops = [one.height * one.width // section.crop_size**2 for record in records["train"] if (one := region_of(record.a)) is not None]
+    if paired and count < ENOUGH and (section.load_size is not None or sum(crops) < ENOUGH):
         few = "is a single training pair: it" if count == 1 else f"are only {count} training pairs: they"
         notes.append(f"there {few} will be memorised")
     if paired and not records["val"]:

@@ -204,6 +204,11 @@ def cut(array: Array, region: Box, label: str) -> Array:
     return array[region.top : region.bottom, region.left : region.right].copy()
 
 
+def region_of(picture: Picture) -> Box | None:
+    """The part of its files that a picture is; None for all of them."""
+    return picture.region if isinstance(picture, FilePicture) else None
+
+
 def are_halves(a: FilePicture, b: FilePicture) -> bool:
     """Whether two pictures are the halves of one, to be decoded once."""
     return a.files == b.files and bool(a.half and b.half) and (a.pages, a.palette) == (b.pages, b.palette)
@@ -329,12 +334,14 @@ class Collection:
         notes: what a person should know about how the pairs were found: files without a partner, folders not used.
         domains: the pictures of A and of B by the same names, where there are no pairs.
         lacking: a sentence for each side on which images lack files that a pattern names.
+        told: of names under ``all``, those of which somebody has said in which split they are.
     """
 
     splits: dict[str, list[Record]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     domains: dict[str, tuple[list[Single], list[Single]]] = field(default_factory=dict)
     lacking: list[str] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)
 
     @property
     def unpaired(self) -> bool:

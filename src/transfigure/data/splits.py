@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..errors import UserError
 from ..wording import counted, that_are
@@ -22,6 +22,7 @@ from .files import natural_key, read_json_with_digest, write_json_with_digest
 from .folder import composed
 from .pairing import listed
 from .pairs import SPLITS, Collection, Record, Single, canonical_split, side_by_chance
+from .regions import Box
 
 Rule = Literal["name", "rank"]
 Named = TypeVar("Named", Record, Single)
@@ -39,18 +40,48 @@ _PIECES = (r"^(.*\d.*?)[_\-. ]+[a-z]*\d+[_\-. ]+[a-z]*\d+$", r"^(.*\d.*?)[_\-. ]
 
 
 @dataclass(frozen=True)
+class StoredRegions:
+    """Where the regions of images lie that were divided.
+
+    Attributes:
+        margin: pixels that were left out beside what is held out.
+        boxes: for ``pairs``, or for the domains ``A`` and ``B``, by name: what is used of each region, without its margin.
+    """
+
+    margin: int
+    boxes: dict[str, dict[str, Box]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"margin": self.margin, **{side: {name: list(box) for name, box in boxes.items()} for side, boxes in self.boxes.items()}}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> StoredRegions:
+        """As :meth:`to_dict` wrote it.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: it did not.
+        """
+        boxes = {side: {name: _box(box) for name, box in values[side].items()} for side in (PAIRS, A, B) if side in values}
+        return cls(int(values["margin"]), boxes)
+
+
+@dataclass(frozen=True)
 class StoredSplit:
     """The names that were drawn into each split, as a run keeps them.
 
     Attributes:
         parts: for ``pairs``, or for the domains ``A`` and ``B``: the names in ``train``, ``val`` and ``test``.
+        regions: where these lie, if they are regions of images.
     """
 
     parts: dict[str, Parts]
+    regions: StoredRegions | None = None
 
     def save(self, file: Path) -> None:
         """Write it as JSON with its digest."""
-        write_json_with_digest(file, {"format": FORMAT, **self.parts})
+        regions = {} if self.regions is None else {"regions": self.regions.to_dict()}
+        write_json_with_digest(file, {"format": FORMAT, **self.parts, **regions})
 
     @classmethod
     def load(cls, file: Path) -> StoredSplit | None:
@@ -65,9 +96,13 @@ class StoredSplit:
         sound = all(
             isinstance(parts, dict) and parts.keys() == set(SPLITS) and all(map(_is_names, parts.values())) for parts in sides.values()
         )
+        damaged = UserError(f"{file} is damaged: it does not hold the names of a run's splits; copy the run again")
         if not sides or not sound or values.get("format") != FORMAT:
-            raise UserError(f"{file} is damaged: it does not hold the names of a run's splits; copy the run again")
-        return cls(sides)
+            raise damaged
+        try:
+            return cls(sides, StoredRegions.from_dict(values["regions"]) if "regions" in values else None)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise damaged from None
 
     def check(self, found: Division, place: str, unused: Callable[[str], bool] = lambda name: False) -> None:
         """Refuse to go on with a training whose pairs are gone.
@@ -121,7 +156,7 @@ def divide(
     A fraction above 0 gets at least one name (or group) where two (val) or three (test) exist; one always stays for training.
 
     Args:
-        collection: what a data set's kind found.
+        collection: what a data set's kind found; names that it says the split of are not drawn.
         val_fraction: share of the names for validation, in [0, 1).
         test_fraction: share of the names for test, in [0, 1); the two together stay below 1.
         seed: another seed draws other names.
@@ -148,8 +183,9 @@ def divide(
         theirs = None if stored is None else stored.parts.get(side)
         known = {name: part for part, names in (theirs or {}).items() for name in names}
         if theirs is None or elsewhere:
-            keys = _draw(groups.values(), val_fraction, test_fraction, seed, rule)
-            chosen = {item.name: known.get(item.name, keys[groups[item.name]]) for item in items}
+            told = collection.told
+            keys = _draw((groups[item.name] for item in items if item.name not in told), val_fraction, test_fraction, seed, rule)
+            chosen = {item.name: known.get(item.name) or told.get(item.name) or keys[groups[item.name]] for item in items}
             if group is None and not any(item.group for item in items):
                 division.notes += _pieces(chosen, side)
         else:
@@ -327,6 +363,13 @@ def _refuse_duplicates(records: Sequence[Record] | Sequence[Single], where: str)
     repeated = [name for name, times in Counter(record.name for record in records).items() if times > 1]
     if repeated:
         raise UserError(f"two pairs of {where} are called {repeated[0]!r}: names must be unique, so rename one")
+
+
+def _box(values: Any) -> Box:
+    box = Box(*values)
+    if not all(isinstance(edge, int) for edge in box) or not (0 <= box.top < box.bottom and 0 <= box.left < box.right):
+        raise ValueError(f"{values} is no rectangle")
+    return box
 
 
 def _is_names(value: object) -> bool:

@@ -20,16 +20,19 @@ from ..data.grey import are_mixed, channels_of, grey_among_colour
 from ..data.layouts import masks_at, recognise
 from ..data.open import find_records, geometry_of, refuse_inside, resolve_data, usable
 from ..data.pairing import listed
+from ..data.pairs import Record, region_of
+from ..data.region_pairs import trained_share
 from ..data.splits import PAIRS, SPLITS_FILE, StoredSplit
 from ..data.value_range import SCORES, Watch, beyond_percentiles, train_flag
 from ..errors import UserError
 from ..recipe import Data, Recipe, data_at, is_file_pattern
+from ..recipe.sections import REGION_KEYS
 from ..translation.translator import Translator
 from ..wording import counted
 from .schema import FILE, MIDDLE, EvaluationRecord
 from .sizes import ScoredSizes
 
-_DIVIDING = {"val_fraction", "test_fraction", "split_seed", "group", "kind", "a", "b"}
+_DIVIDING = {"val_fraction", "test_fraction", "split_seed", "group", "kind", "a", "b", "split_by", *REGION_KEYS}
 """The keys that say how names are divided: another value asks for another split than the run's."""
 
 
@@ -129,6 +132,8 @@ def held_out(
             f"{counted(len(trained), 'pair')} of these {len(pairs)} {verb} a name that this run was trained on (scores too good): "
             f"{listed(trained)}"
         )
+    if split != "train":
+        notes += _trained_pixels(translator, pairs)
     if split is None and name == "val":
         notes.append("there is no test split: these are the val pairs, by which the best checkpoint was chosen")
     elif split is None and name == "train":
@@ -184,8 +189,21 @@ def _split_kept_by(translator: Translator) -> StoredSplit | None:
 def _trained_among(translator: Translator, pairs: Sequence[Any]) -> list[str]:
     """The names of pairs that the translator's run drew for training, where another split than its own was asked for."""
     stored = _split_kept_by(translator)
-    trained = set() if stored is None else set(stored.parts.get(PAIRS, {}).get("train", ()))
+    if stored is None or stored.regions is not None:  # of regions, the pixels tell
+        return []
+    trained = set(stored.parts.get(PAIRS, {}).get("train", ()))
     return [record.name for record in pairs if record.name in trained]
+
+
+def _trained_pixels(translator: Translator, pairs: Sequence[Record]) -> list[str]:
+    """Of a run that was trained on regions of images: what is scored of them, and how much of that it has seen."""
+    stored = _split_kept_by(translator)
+    shares = {record.name: share for record in pairs if (share := trained_share(stored, record.name, region_of(record.a)))}
+    if not shares:
+        return []
+    verb = "holds" if len(shares) == 1 else "hold"
+    some = listed([f"{name} ({100 * share:.0f} % of its pixels)" for name, share in shares.items()])
+    return [f"{len(shares)} of {counted(len(pairs), 'pair')} {verb} pixels that this run was trained on (scores too good): {some}"]
 
 
 def _grown_since(run: Path, pairs: int) -> list[str]:
@@ -269,6 +287,8 @@ def _section_for(translator: Translator, data: str | Path | Data | None, overrid
             overrides = {"data.kind": overrides.get("data.kind") or _kind_at(place, recipe.data), "data.path": str(place), **overrides}
             if recipe.data.mask is not None and not _has_masks(place if place.is_dir() else place.parent, recipe.data.mask):
                 overrides = {"data.mask": None, **overrides}  # those of the training are of other pairs
+    if overrides.get("data.split_by", "region") != "region":  # then nothing is asked about regions any more
+        overrides = {**{f"data.{key}": Data.model_fields[key].default for key in REGION_KEYS}, **overrides}
     if "data.crop_size" in overrides:  # who names a crop wants squares of that size
         overrides = {"data.evaluation_size": overrides["data.crop_size"], **overrides}
     for key in overrides:

@@ -167,6 +167,26 @@ class Data(Named):
         "what stays together in that division: ``parent`` (the folder), or a pattern whose first group names the thing that a file is "
         "a part of, e.g. ``'^(.*)_'``.",
     )
+    split_by: Literal["name", "group", "region"] | None = key(
+        None,
+        "what is divided: ``name``, each file by itself; ``group``, what belongs together (see ``group``, or a manifest's column); or "
+        "``region``, each image into parts, of which some are held out. null: by group where there is one, else by name. "
+        "(``--split-by`` is short for the flag.)",
+    )
+    regions: tuple[PositiveInt, PositiveInt] = key(
+        (2, 2), "for ``split_by: region``: rows and columns that each image is divided into, e.g. [4, 4] (as a flag also 4x4)."
+    )
+    test_regions: list[list[int]] | None = key(
+        None,
+        "the regions of every image that are tested, each by its row and column from 0, e.g. [[1, 1]] (as a flag also 1,1; several: "
+        "0,1;1,1); null draws them by ``test_fraction``.",
+    )
+    val_regions: list[list[int]] | None = key(None, "the same for validation; null draws them by ``val_fraction``.")
+    margin: NonNegativeInt | None = key(
+        None,
+        "pixels beside a region that is held out, on which nothing is trained (validation keeps it to what is tested); null is a quarter "
+        "of ``crop_size``, which is said and stored in the run's recipe.",
+    )
     limit: PositiveInt | None = key(None, "use only this many training pairs (a seeded choice); null uses all.")
     unpaired: bool = key(False, "draw every source's target at random, whatever pairs there are; data without pairs is always read so.")
     cache_gb: NonNegativeFloat = key(
@@ -181,7 +201,7 @@ class Data(Named):
     )
 
     def with_found(self, stored: Data) -> Data:
-        """The same with what a run knows of its data, where this section leaves it open: ranges that it found, and what pages are."""
+        """The same with what a run knows of its data, where this section leaves it open: ranges, a margin, and what pages are."""
         found = {
             where: getattr(stored, where)
             for what, where in _FOUND.items()
@@ -193,6 +213,8 @@ class Data(Named):
                 found[where] = getattr(stored, where)
         if self.pages == "ask":
             found["pages"] = stored.pages
+        if self.margin is None and self.split_by == stored.split_by == "region":
+            found["margin"] = stored.margin
         return self.replaced(**found) if found else self
 
     @field_validator("nodata", mode="before")
@@ -233,6 +255,7 @@ class Data(Named):
         if self.val_fraction + self.test_fraction >= 1:
             message = "data.val_fraction and data.test_fraction leave nothing to train on: their sum must stay below 1"
             raise refusal((), message, "together")
+        self._check_division()
         for side, encoding, classes in (
             ("source", self.source_encoding, self.source_classes),
             ("target", self.target_encoding, self.target_classes),
@@ -248,6 +271,54 @@ class Data(Named):
                 raise refusal((key,), f"cannot be {list(limits)}: the first value must be smaller than the second")
         for side in ("source", "target"):
             self._check_channels(side)
+
+    def _check_division(self) -> None:
+        """Refuse what does not go with the way in which the data is divided."""
+        if self.split_by == "name" and self.group is not None:
+            message = f"data.group {self.group!r} keeps files together, and data.split_by name divides them: leave out one of them"
+            raise refusal((), message, "together")
+        said = [key for key in REGION_KEYS if getattr(self, key) != type(self).model_fields[key].default]
+        if self.split_by != "region":
+            if said:
+                message = f"data.{said[0]} is about regions of images: set data.split_by region, too, or leave it out"
+                raise refusal((), message, "together")
+            return
+        if self.kind in drawn_worlds():
+            raise refusal((), f"data.split_by region divides image files, and {self.kind} draws its pictures: leave it out", "together")
+        rows, columns = self.regions
+        if rows * columns < 2:
+            raise refusal(("regions",), f"cannot be {list(self.regions)}: two regions are the least, such as [1, 2]")
+        held: list[list[int]] = []
+        for key in ("test_regions", "val_regions"):
+            for at in getattr(self, key) or ():
+                if len(at) != 2 or not (0 <= at[0] < rows and 0 <= at[1] < columns):
+                    message = f"cannot be {getattr(self, key)}: each is a row from 0 to {rows - 1} and a column from 0 to {columns - 1}"
+                    raise refusal((key,), f"{message} of data.regions {list(self.regions)}")
+                if at in held:
+                    raise refusal((key,), f"cannot be {getattr(self, key)}: {at} stands twice in what is held out")
+                held.append(at)
+        if len(held) == rows * columns:
+            message = f"data.test_regions and data.val_regions hold out all {len(held)} regions: leave one to train on"
+            raise refusal((), message, "together")
+
+    @field_validator("regions", mode="before")
+    @classmethod
+    def _regions(cls, given: Any) -> Any:
+        """``4x4`` as a flag may have it."""
+        found = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", given) if isinstance(given, str) else None
+        return [int(found.group(1)), int(found.group(2))] if found else given
+
+    @field_validator("test_regions", "val_regions", mode="before")
+    @classmethod
+    def _places(cls, given: Any) -> Any:
+        """``1,1`` and ``0,1;1,1`` as a flag may have them, and a single ``[1, 1]``; words in a list, too."""
+        if isinstance(given, str) and re.fullmatch(r"\s*\d+\s*,\s*\d+\s*(;\s*\d+\s*,\s*\d+\s*)*", given):
+            return [[int(number) for number in place.split(",")] for place in given.split(";")]
+        if isinstance(given, list | tuple) and len(given) == 2 and all(isinstance(one, int) for one in given):
+            return [list(given)]
+        if isinstance(given, list | tuple):
+            return [place for one in given for place in (cls._places(one) if isinstance(one, str) else [one])]
+        return given
 
     def _check_channels(self, side: str) -> None:
         wanted, encoding = getattr(self, f"{side}_percentiles"), getattr(self, f"{side}_encoding")
@@ -272,6 +343,8 @@ class Data(Named):
         return listed
 
 
+REGION_KEYS = ("regions", "test_regions", "val_regions", "margin")
+"""Keys that are about regions of images alone."""
 AS_BEFORE = {"pages": "channels"}
 """What runs did that say nothing of a key which has another default since."""
 _COMPLETE = {"val_fraction", "test_fraction", "split_seed", "limit", "unpaired", "cache_gb", "workers", "direction", "alpha"}

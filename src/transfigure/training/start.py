@@ -35,6 +35,7 @@ from ..networks.model_file import CONFIG, WEIGHTS, Domain, ModelConfig, describe
 from ..networks.shipped import find_shipped, nearest_shipped
 from ..progress import say
 from ..recipe import Recipe, Training, flatten
+from ..recipe.sections import REGION_KEYS
 from ..recipe.tree import parse_overrides
 from ..wording import counted
 from .checkpoint import load_checkpoint
@@ -43,7 +44,7 @@ from .run_directory import RunDirectory
 WHAT = "a run, a model directory, a shipped model, hub:owner/name, or a .pth file of the PyTorch reference implementation"
 _SHOWN = 8
 """So many of the tensors that begin anew are named on the terminal; the log names all."""
-_OF_DATA = ("kind", "path", "limit", "group", "split_rule")
+_OF_DATA = ("kind", "path", "limit", "group", "split_rule", "split_by", *REGION_KEYS)
 """What a recipe says of its own images, and not of others that are trained on in their place."""
 
 

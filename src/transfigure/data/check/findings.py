@@ -28,8 +28,9 @@ from ..grey import grey_among_colour
 from ..images import Alpha, Header, check_claim, size_of
 from ..masks import Counts, read_counts
 from ..pairing import listed
-from ..pairs import Direction, FilePicture, Picture, Record, Shaped, are_halves, describe, directed
+from ..pairs import Direction, FilePicture, Picture, Record, Shaped, are_halves, describe, directed, region_of
 from ..pixels import Array
+from ..regions import Box, overlap
 from ..transforms import Geometry
 from ..value_range import DEPTHS, FEW, Range, Values, Watch, leaves, measured, suggested_by, train_flag
 
@@ -768,7 +769,8 @@ def _pairs(count: int) -> str:
 def shared_files(records: Sequence[Record], held_out: Sequence[Record]) -> list[str]:
     """Names of held-out pairs whose files are all, byte for byte, training files.
 
-    All of them, because two pairs may well share an empty label map. Only files that have the size of another are read.
+    Of regions, those that have pixels in common. All of them, because two pairs may well share an empty label map. Only files that have
+    the size of another are read.
     """
     if not held_out:
         return []
@@ -777,9 +779,21 @@ def shared_files(records: Sequence[Record], held_out: Sequence[Record]) -> list[
         for some in (records, held_out)
     )
     common = {*mine.values()} & {*theirs.values()} - {0}
-    known = {_file_digest(path) for path, size in mine.items() if size in common}
-    copied = {path for path, size in theirs.items() if size in common and _file_digest(path) in known}
-    return [record.name for record in held_out if record.a.paths and copied.issuperset(record.a.paths + record.b.paths)]
+    known = {path: _file_digest(path) for path, size in mine.items() if size in common}
+    copied = {path: digest for path, size in theirs.items() if size in common and (digest := _file_digest(path)) in {*known.values()}}
+    if not copied:
+        return []
+    trained: dict[bytes, list[Box | None]] = defaultdict(list)
+    for picture in (picture for record in records for picture in (record.a, record.b)):
+        for path in picture.paths:
+            if path in known:
+                trained[known[path]].append(region_of(picture))
+
+    def is_trained(picture: Picture) -> bool:
+        region = region_of(picture)
+        return all(path in copied and any(overlap(region, other) for other in trained[copied[path]]) for path in picture.paths)
+
+    return [record.name for record in held_out if record.a.paths and is_trained(record.a) and is_trained(record.b)]
 
 
 def shared_note(shared: Sequence[str], held_out: int) -> str:

@@ -12,6 +12,7 @@ from ...errors import UserError
 from ...wording import counted
 from ..files import read_json_with_digest, write_json_with_digest
 from ..pairs import Record, Single, side_by_chance
+from ..regions import image_of
 
 LEFT_OUT_FILE = "left_out.json"
 """In a run directory."""
@@ -99,9 +100,9 @@ def left_out_in_training(record: Record, reasons: Sequence[str], split: str, pla
 
 def is_left_out(name: str, left: Sequence[LeftOut]) -> bool:
     """Whether a pair, or a picture of a domain, of this name is among what was left out."""
-    files = (file for pair in left for file in pair.files)
+    files = [file for pair in left for file in pair.files]
     return any(pair.name == name for pair in left) or any(
-        f"/{name}" in (f"/{file}"[-len(name) - 1 :], f"/{_stem(file)}"[-len(name) - 1 :]) for file in files
+        f"/{one}" in (f"/{file}"[-len(one) - 1 :], f"/{_stem(file)}"[-len(one) - 1 :]) for file in files for one in {name, image_of(name)}
     )
 
 

@@ -19,7 +19,7 @@ from ..encodings.by_name import SIDES, classes_of, kind_of_side
 from ..encodings.class_search import with_classes
 from ..open import find_records, geometry_of, place_of, ranges_of, resolve_data
 from ..pairing import NoPartnerNote, listed
-from ..pairs import SPLITS, FilePicture, Picture, Record, describe, directed
+from ..pairs import SPLITS, FilePicture, Picture, Record, describe, directed, region_of
 from ..value_range import number
 from .findings import PairFacts, PictureFacts, Use, findings
 from .likeness import alike, correlation, groups
@@ -520,7 +520,8 @@ class _Whole:
         for kind, way in ways:
             known: list[tuple[str, str, str]] = []
             for side in (0, 1):
-                found = [(one, way(facts)) for at, one, _, facts, _ in self.each_picture() if at == side]
+                seen = [(one, way(facts), picture) for at, one, picture, facts, _ in self.each_picture() if at == side]
+                found = [(one, what) for one, what, picture in seen if kind == "mixed_types" or region_of(picture) is None]
                 number_of = Counter(what for _, what in found)
                 if len(number_of) < 2:
                     continue

@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from ...data.encodings.by_name import SIDES, kind_of_side
 from ...data.value_range import NATURAL_RANGE, USED, number
-from ...recipe import drawn_worlds
+from ...recipe import Data, drawn_worlds
 from ...wording import counted
 from ..formatting import percent
 from .draws import Draw, PairDraws, PairSide, Preview
@@ -57,10 +57,16 @@ def _sides(found: Preview) -> str:
         (
             f"{sides}. ",
             f"There {'is' if found.counts[0] == 1 else 'are'} {', '.join([f'{_amount(found)} to train on', *held])}.",
-            " They were divided by their names." if found.drawn and held else "",
+            _division(section) if found.drawn and held else "",
             " Each source is given another target in every epoch: nothing says which belongs to it." if found.unpaired else "",
         )
     )
+
+
+def _division(section: Data) -> str:
+    if section.split_by == "region":
+        return f" They are regions, {section.regions[0]}{_TIMES}{section.regions[1]} of each image."
+    return " They were divided by their names."
 
 
 def _geometry(found: Preview) -> str:
