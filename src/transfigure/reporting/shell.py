@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def _printable(value: Any) -> Any:
     return printable(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+@cache  # to compile the templates of a page takes longer than to fill them in
 def environment(folder: Path) -> Environment:
     """The templates of a page's folder and the shared ones; whatever comes from files is escaped, and made printable."""
     templates = Environment(
