@@ -184,6 +184,7 @@ WRITING = {
 OF_THEIR_OWN = {
     "data/files.py": "the primitives",
     "data/images.py": "the primitive for pictures",
+    "data/row_writer.py": "the primitive for pictures that come row by row",
     "training/checkpoint.py": "in a run, which a training makes or knows",
     "training/log.py": "in a run",
     "data/check/left_out.py": "in a run",
@@ -222,7 +223,7 @@ def writing(file: Path) -> Iterator[str]:
             modes = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
             if (
                 name in WRITING
-                or (of == "images" and name in ("write", "write_kept", "write_pages"))
+                or (of == "images" and name in ("write", "write_kept", "write_pages", "open_rows"))
                 or (name == "open" and any(set("wax+") & set(m) and len(m) < 4 for m in modes))
             ):
                 yield name

@@ -76,7 +76,7 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None]) -> No
             os.fsync(stream.fileno())
         temporary.replace(path)
         temporary = None
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except TransfigureError:
         raise
     except Exception as error:
@@ -294,7 +294,7 @@ def open_to_write(path: Path, mode: Literal["ab", "wb", "a+b", "r+b"]) -> Binary
     return open(path, mode, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name itself reach the disk; Windows and some network drives cannot, and the file is whole there too."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -15,7 +15,7 @@ import logging
 import math
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,9 +36,13 @@ from .formats import metadata, npy, pnm, scientific, windowed_tiff
 from .formats.claims import check_bytes, check_memory
 from .formats.headers import Header, plain_header
 from .formats.metadata import Metadata
-from .formats.ome import Slices, names_other_axes, of_description
+from .formats.ome import ONE, Slices, names_other_axes, of_description
+from .formats.png_rows import PngKind, PngRows
+from .formats.row_file import ImageShape, PlainRows, RowFile
 from .formats.scientific import ASKED, Pages
+from .formats.tiff_rows import Planes, TiffKind, TiffRows
 from .pixels import Array, convert_channels, resize, to_array, to_tensor, upright
+from .row_writer import RowWriter
 from .value_range import NATURAL_RANGE, TYPES
 from .windows import WindowedImage
 
@@ -898,20 +902,28 @@ def with_palette(indices: Array, palette: Sequence[tuple[int, tuple[int, int, in
     return image
 
 
-def _encoded(pages: Sequence[Array], kind: str, path: Path, about: Metadata, axis: str = "Z") -> bytes:
-    array = pages[0]
-    height, width, channels = array.shape
+def _laid_out(shape: ImageShape, kind: str, about: Metadata, slices: Slices = ONE) -> tuple[Planes, Metadata, str]:
+    """Where the channels of a file are, what it says beside its pixels, and the name of its software with a place for the digest."""
+    channels, name = shape.channels, shape.dtype
     software = metadata.to_be_sealed(f"{SOFTWARE} {about.maker}".rstrip())
     if about.channel_names and len(about.channel_names) != channels:
         raise ValueError(f"{len(about.channel_names)} names for {channels} channels")
     by_channel = kind == "TIFF" and (channels not in (1, 3, 4) or (channels > 1 and bool(about.channel_names)))
-    by_channel |= kind == "TIFF" and channels > 1 and array.dtype != np.uint8 and (array.dtype != np.uint16 or channels != 3)
-    bands = by_channel and len(pages) == 1 and about.is_on_ground
-    if bands:
-        about = about.with_bands()
-    elif kind == "TIFF":
-        layers = (channels, height, width) if by_channel else (1, height, width)
-        about = about.described(layers, 1 if by_channel else channels, array.dtype.name, SOFTWARE, Slices(len(pages), axis))
+    by_channel |= kind == "TIFF" and channels > 1 and name != "uint8" and (name != "uint16" or channels != 3)
+    if by_channel and slices.count == 1 and about.is_on_ground:
+        return "bands", about.with_bands(), software
+    if kind == "TIFF":
+        layers = (channels if by_channel else 1, shape.height, shape.width)
+        about = about.described(layers, 1 if by_channel else channels, name, SOFTWARE, slices)
+    return "pages" if by_channel else "samples", about, software
+
+
+def _encoded(pages: Sequence[Array], kind: str, path: Path, about: Metadata, axis: str = "Z") -> bytes:
+    array = pages[0]
+    height, width, channels = array.shape
+    shape = ImageShape(height, width, channels, array.dtype.name)
+    planes, about, software = _laid_out(shape, kind, about, Slices(len(pages), axis))
+    by_channel, bands = planes != "samples", planes == "bands"
     if kind in ("NPY", "NPZ"):
         encoded = npy.encode(pages, kind, software.encode("latin-1", "replace"))
     elif array.dtype == np.uint16 and channels > 1 and kind == "PNG":
@@ -927,13 +939,54 @@ def _encoded(pages: Sequence[Array], kind: str, path: Path, about: Metadata, axi
         options = _SAVE[kind] | metadata.save_options(kind, about, software)
         image = Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array))
         if about.palette:
-            if kind not in WITH_PALETTE or channels != 1 or array.dtype != np.uint8:
-                raise UserError(f"{path}: a {kind} file cannot hold indices of a palette: write a .png or .tif file")
+            _check_palette(path, kind, shape)
             image = with_palette(array, about.palette)
         image.save(stream, kind, **options)
         encoded = stream.getvalue()
     into = {"PNG": metadata.into_png, "TIFF": metadata.into_tiff}.get(kind)
     return metadata.sealed(encoded if into is None else into(encoded, about, software), software)
+
+
+def _check_palette(path: Path, kind: str, shape: ImageShape) -> None:
+    if kind not in WITH_PALETTE or shape.channels != 1 or shape.dtype != "uint8":
+        raise UserError(f"{path}: a {kind} file cannot hold indices of a palette: write a .png or .tif file")
+
+
+def open_rows(path: str | Path, shape: ImageShape, about: Metadata | None = None, key: str = "") -> RowWriter:
+    """As :func:`write`, of an image whose rows come one after the other; it appears whole or not at all.
+
+    TIFF, PNG and NPY files grow as rows come; rows of other formats are kept beside the file and encoded at the end, in one piece.
+
+    Args:
+        path: as of :func:`write`.
+        shape: of the image.
+        about: what else the file says.
+        key: what tells this piece of work from all others. With one, rows that are saved can be gone on with by another process, see
+            :class:`.row_writer.RowWriter`.
+
+    Raises:
+        UserError: the format cannot hold this image, the place cannot be written, or another process is writing it.
+        Missing: the extra ``science`` is needed for this image.
+    """
+    path, about = Path(path), about or Metadata()
+    kind = check_format(path, shape.channels, shape.dtype)
+    if about.palette:
+        _check_palette(path, kind, shape)
+    planes, about, software = _laid_out(shape, kind, about)
+
+    def begin(stream: BinaryIO, begun: Mapping[str, Any] | None) -> RowFile:
+        if kind == "TIFF":
+            return TiffRows(stream, shape, begun, TiffKind(planes, about, software))
+        if kind == "PNG":
+            return PngRows(stream, shape, begun, PngKind(about, software))
+        return PlainRows(stream, shape, begun, npy.head(shape) if kind == "NPY" else b"")
+
+    def encoded(stream: BinaryIO) -> bytes:
+        stream.flush()
+        rows = np.memmap(stream, shape.dtype, "r", shape=(shape.height, shape.width, shape.channels))
+        return _encoded([rows], kind, path, about)
+
+    return RowWriter(path, begin, None if kind in ("TIFF", "PNG", "NPY") else encoded, key)
 
 
 def metadata_of(path: str | Path) -> Metadata:

@@ -120,7 +120,7 @@ def _says_us(software: str) -> bool:
 
 def _as_written(file: Path, software: str) -> bool:
     """Whether a picture that names us is byte for byte as we wrote it, or cut off, as by a copy that was interrupted."""
-    if metadata.is_sealed(file.read_bytes(), software):
+    if metadata.is_sealed_file(file, software):
         return True
     try:
         images.read(file, "keep", pages="channels")

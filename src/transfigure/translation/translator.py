@@ -25,7 +25,7 @@ from ..data.channels import are_primaries, brief_names
 from ..data.encodings.label_maps import ColourWatch, LabelMaps
 from ..data.file_facts import FileFacts, NoData, Orientation, PageUse, PictureWatch, describe_pages
 from ..data.files import check_writable_folder
-from ..data.formats.metadata import Metadata, is_sealed, unsealed
+from ..data.formats.metadata import Metadata, is_sealed_file, unsealed
 from ..data.masks import Mask, black, data_of, filled, holds, no_data_for, of_class, with_no_data
 from ..data.ownership import check_outputs
 from ..data.pages import PageReading, page_count, refuse_unsaid
@@ -1001,7 +1001,7 @@ def _is_done(files: Sequence[Path], output: Path, maker: str, half: str | None, 
         if max(file.stat().st_mtime_ns for file in files) > output.stat().st_mtime_ns:
             return False
         software = images.software(output) or ""
-        if unsealed(software).split(" ")[-1] != maker or not is_sealed(output.read_bytes(), software):
+        if unsealed(software).split(" ")[-1] != maker or not is_sealed_file(output, software):
             return False
         size, generated = images.size_of(files[0], orientation, "channels"), images.size_of(output, pages="channels")
     except (OSError, UserError, Missing):

@@ -84,7 +84,7 @@ class TestTiff:
         assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
 
     def test_a_file_whose_places_need_64_bits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(scientific, "_BIG", 0)
+        monkeypatch.setattr(scientific, "BIG", 0)
         images.write(tmp_path / "x.tif", noise(20, 17, 5), Metadata(channel_names=NAMES[:5]))
         assert (tmp_path / "x.tif").read_bytes()[:4] == b"II+\0"
         found, facts = images.examine(tmp_path / "x.tif")

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from ..value_range import NATURAL_RANGE
@@ -293,6 +294,8 @@ def software_of_tiff(stream: BinaryIO) -> str:
 
 CONTENT = " content:"
 _UNKNOWN = b"0" * 16
+_PIECE = 1 << 22
+"""Bytes of a file that are looked at together."""
 
 
 def to_be_sealed(software: str) -> str:
@@ -308,6 +311,75 @@ def sealed(encoded: bytes, software: str) -> bytes:
     """
     empty = software.encode("latin-1", "replace")
     return _filled(encoded, empty, empty.removesuffix(_UNKNOWN) + _digest(encoded))
+
+
+def seal(stream: BinaryIO, software: str) -> None:
+    """As :func:`sealed`, of a file in a stream, of which little is in memory at a time."""
+    empty = software.encode("latin-1", "replace")
+    if (at := _first(stream, empty)) >= 0:
+        digest = hashlib.sha256()
+        for piece in _pieces(stream, {}):
+            digest.update(piece)
+        full = empty.removesuffix(_UNKNOWN) + digest.hexdigest()[: len(_UNKNOWN)].encode()
+        for place, data in _changes(stream, at, full).items():
+            stream.seek(place)
+            stream.write(data)
+
+
+def is_sealed_file(path: Path, software: str) -> bool:
+    """As :func:`is_sealed`, of a file, of which little is in memory at a time."""
+    _, mark, found = software.rpartition(CONTENT)
+    if not mark or len(found) != len(_UNKNOWN):
+        return False
+    named = software.encode("latin-1", "replace")
+    nameless = named[: -len(_UNKNOWN)] + _UNKNOWN
+    with path.open("rb") as stream:
+        at = _first(stream, named)
+        if at < 0 or 0 <= _first(stream, nameless, at) < at:
+            return False
+        as_it_is, emptied = _changes(stream, at, named), _changes(stream, at, nameless)
+        for place, data in as_it_is.items():
+            stream.seek(place)
+            if stream.read(len(data)) != data:
+                return False
+        digest = hashlib.sha256()
+        for piece in _pieces(stream, emptied):
+            digest.update(piece)
+    return digest.hexdigest()[: len(_UNKNOWN)].encode() == named[-len(_UNKNOWN) :]
+
+
+def _first(stream: BinaryIO, wanted: bytes, before: int | None = None) -> int:
+    """Where these bytes first are in a file, or before a place of it; -1 if they are nowhere."""
+    stream.seek(0)
+    read, rest = 0, b""
+    while piece := stream.read(_PIECE if before is None else max(0, min(_PIECE, before - read))):
+        if (at := (rest + piece).find(wanted)) >= 0:
+            return read - len(rest) + at
+        read, rest = read + len(piece), (rest + piece)[-len(wanted) + 1 :]
+    return -1
+
+
+def _changes(stream: BinaryIO, at: int, name: bytes) -> dict[int, bytes]:
+    """The bytes of a file that are others with this name of its software, by their places: a PNG's checksum follows the name."""
+    stream.seek(0)
+    if not stream.read(4).startswith(b"\x89PNG"):
+        return {at: name}
+    kind = b"tEXtSoftware\0"
+    return {at: name, at + len(name): struct.pack(">I", zlib.crc32(kind + name))}
+
+
+def _pieces(stream: BinaryIO, changes: Mapping[int, bytes]) -> Iterator[bytes]:
+    """A file, a piece at a time, with some of its bytes changed."""
+    stream.seek(0)
+    place = 0
+    while piece := stream.read(_PIECE):
+        changed = bytearray(piece)
+        for at, data in changes.items():
+            first, last = max(at, place), min(at + len(data), place + len(piece))
+            if first < last:
+                changed[first - place : last - place] = data[first - at : last - at]
+        yield bytes(changed)
+        place += len(piece)
 
 
 def is_sealed(encoded: bytes, software: str) -> bool:
@@ -435,8 +507,8 @@ def save_options(kind: str, metadata: Metadata, software: str) -> dict[str, Any]
     return options
 
 
-def into_png(png: bytes, metadata: Metadata, software: str) -> bytes:
-    """A PNG file with these behind its header."""
+def chunks_of(metadata: Metadata, software: str) -> list[tuple[bytes, bytes]]:
+    """What a PNG says of these behind its header: kind and data of each chunk."""
     chunks = [(b"tEXt", b"Software\0" + software.encode("latin-1", "replace"))]
     if metadata.icc:
         chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
@@ -444,9 +516,34 @@ def into_png(png: bytes, metadata: Metadata, software: str) -> bytes:
         chunks.append((b"pHYs", struct.pack(">IIB", *(round(side * _PER_METRE) for side in dpi), 1)))
     if metadata.camera or metadata.exif or metadata.gps:
         chunks.append((b"eXIf", _exif_block(metadata, unsealed(software).encode("latin-1", "replace"))))
-    end = 8 + 25  # signature, and IHDR with its 13 bytes of data
+    return chunks
+
+
+def into_png(png: bytes, metadata: Metadata, software: str) -> bytes:
+    """A PNG file with these behind its header."""
+    chunks, end = chunks_of(metadata, software), 8 + 25  # signature, and IHDR with its 13 bytes of data
     written = b"".join(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
     return png[:end] + written + png[end:]
+
+
+def tags_of(metadata: Metadata, software: str) -> Tags:
+    """What a TIFF says of these among the tags of its first image, without the directories of EXIF data."""
+    described = {_DESCRIPTION: _ascii(metadata.description)} if metadata.description else {}
+    tags = {
+        **described,
+        **metadata.camera,
+        **metadata.resolution,
+        **metadata.georeference,
+        _SOFTWARE: _ascii(software.encode("latin-1", "replace")),
+    }
+    if metadata.icc:
+        tags[_ICC] = Tag(_UNDEFINED, len(metadata.icc), metadata.icc)
+    return tags
+
+
+def directories_of(metadata: Metadata) -> dict[int, Tags]:
+    """The directories of EXIF data, by the tags that say where they are."""
+    return {code: inner for code, inner in ((_EXIF, metadata.exif), (_GPS, metadata.gps)) if inner}
 
 
 def into_tiff(tiff: bytes, metadata: Metadata, software: str) -> bytes:
@@ -461,20 +558,10 @@ def into_tiff(tiff: bytes, metadata: Metadata, software: str) -> bytes:
     entries = {struct.unpack("<H", one[:2])[0]: one for one in (tiff[first + 2 + 12 * at : first + 14 + 12 * at] for at in range(count))}
     following = tiff[first + 2 + 12 * count : first + 6 + 12 * count]
     tiff += b"\0" * (len(tiff) % 2)
-    described = {_DESCRIPTION: _ascii(metadata.description)} if metadata.description else {}
-    tags = {
-        **described,
-        **metadata.camera,
-        **metadata.resolution,
-        **metadata.georeference,
-        _SOFTWARE: _ascii(software.encode("latin-1", "replace")),
-    }
-    if metadata.icc:
-        tags[_ICC] = Tag(_UNDEFINED, len(metadata.icc), metadata.icc)
-    for code, inner in ((_EXIF, metadata.exif), (_GPS, metadata.gps)):
-        if inner:
-            tags[code] = Tag(_LONG, 1, struct.pack("<I", len(tiff)))
-            tiff += _laid_out(inner, len(tiff))
+    tags = tags_of(metadata, software)
+    for code, inner in directories_of(metadata).items():
+        tags[code] = Tag(_LONG, 1, struct.pack("<I", len(tiff)))
+        tiff += _laid_out(inner, len(tiff))
     if len(tiff) > (1 << 32) - (1 << 24):
         return tiff
     return tiff[:4] + struct.pack("<I", len(tiff)) + tiff[8:] + _laid_out(tags, len(tiff), entries, following)

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
-from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic, write_array
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic, write_array, write_array_header_1_0
 from numpy.typing import NDArray
 
 from ...errors import UserError
 from ..value_range import TYPES
+from .row_file import ImageShape
 from .scientific import Layout, Pages, plain_dtype, plain_type
 
 MAGIC = b"\x93NUMPY"
@@ -161,6 +162,14 @@ def encode(pages: Sequence[NDArray[Any]], kind: str, comment: bytes) -> bytes:
         archive.writestr(zipfile.ZipInfo(_MEMBER), stream.getvalue(), zipfile.ZIP_DEFLATED)
         archive.comment = comment
     return packed.getvalue()
+
+
+def head(shape: ImageShape) -> bytes:
+    """What stands before the rows of an image in a file of its array alone."""
+    dimensions = (shape.height, shape.width) if shape.channels == 1 else (shape.height, shape.width, shape.channels)
+    stream = io.BytesIO()
+    write_array_header_1_0(stream, {"descr": np.dtype(shape.dtype).str, "fortran_order": False, "shape": dimensions})
+    return stream.getvalue()
 
 
 def comment_of(stream: BinaryIO) -> str:

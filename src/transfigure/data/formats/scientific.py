@@ -35,7 +35,7 @@ _NAMED = frozenset("ZTCSRPAHEVLM")
 _BESIDE = frozenset({"thumbnail", "label", "macro", "map"})
 """Images that slide scanners put beside the one that is meant, by their names in tifffile."""
 _GDAL_METADATA = 42112
-_BIG = (1 << 32) - (1 << 25)
+BIG = (1 << 32) - (1 << 25)
 """Bytes of pixels from which a TIFF counts its places in 64 bits."""
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2  # TIFF 6.0, ExtraSamples
 _ORIENTATION = 274
@@ -392,7 +392,7 @@ def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool, de
     colour, planar = "minisblack" if flat else "rgb", None
     if bands:
         pages, planar = [images[0].transpose(2, 0, 1)], "separate"
-    big = sum(pixels.nbytes for pixels in images) > _BIG
+    big = sum(pixels.nbytes for pixels in images) > BIG
     with tifffile.TiffWriter(stream, bigtiff=big) as tiff:
         for number, page in enumerate(pages):
             text = description if big and number == 0 else None
