@@ -72,3 +72,26 @@ def test_the_share_of_no_data_is_that_of_the_region(tmp_path: Path) -> None:
     for box, share in ((Box(0, 0, 4, 4), 1.0), (Box(0, 0, 8, 8), 0.25), (Box(4, 4, 8, 8), 0.0)):
         _, facts = FilePicture((str(tmp_path / "scene.tif"),), no_data=-9.0, region=box).examine()
         assert facts.no_data == -9 and facts.no_data_share == share
+
+
+def test_a_region_of_a_tiff_is_read_without_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is what is cut from all of it, in pixels and in what the file says."""
+    pytest.importorskip("tifffile")
+    whole = np.arange(60 * 50).reshape(60, 50, 1).astype(np.uint16)
+    images.write(tmp_path / "a.tif", whole)
+    np.save(tmp_path / "b.npy", whole + np.uint16(1))
+    files, box = tuple(str(tmp_path / name) for name in ("a.tif", "b.npy")), Box(10, 5, 40, 45)
+    all_of_it, facts = FilePicture(files, no_data=555.0).examine()
+    monkeypatch.setattr(images, "examine", None)
+    part, of_part = FilePicture(files, no_data=555.0, region=box).examine()
+    assert np.array_equal(part, all_of_it[10:40, 5:45]) and part.dtype == np.uint16
+    assert of_part.no_data == facts.no_data == 555 and of_part.channel_names == facts.channel_names
+    assert of_part.no_data_share == float((part == 555).mean()) > 0
+
+
+def test_files_of_two_sizes_are_no_channels_of_one_region(tmp_path: Path) -> None:
+    """A region lies in both, and yet they do not lie on each other."""
+    images.write(tmp_path / "a.png", np.zeros((30, 30, 1), np.uint8))
+    images.write(tmp_path / "b.png", np.zeros((30, 40, 1), np.uint8))
+    with pytest.raises(UserError, match=r"b\.png is 40x30, 8-bit grey but .*a\.png is 30x30"):
+        FilePicture((str(tmp_path / "a.png"), str(tmp_path / "b.png")), region=Box(0, 0, 10, 10)).read()

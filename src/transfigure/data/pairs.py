@@ -6,12 +6,13 @@ makes A the source, ``BtoA`` makes B the source. The kinds of data set that find
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -106,18 +107,20 @@ class FilePicture:
         return self._part(whole, facts)
 
     def _part(self, whole: Array, facts: FileFacts) -> tuple[Array, FileFacts]:
-        """Its half and its region of what the files hold."""
-        if self.half is not None:
-            whole = images.split_halves(whole, self.paths[0])[self.half == "right"]
-        if self.region is None:
+        """Its half of what the files hold, and the region of that; without a half, the region alone has been read."""
+        if self.half is None:
             return whole, facts
+        half = images.split_halves(whole, self.paths[0])[self.half == "right"]
+        return (half, facts) if self.region is None else self._cut(half, facts)
+
+    def _cut(self, whole: Array, facts: FileFacts) -> tuple[Array, FileFacts]:
+        assert self.region is not None
         part = cut(whole, self.region, self.label)
-        if facts.no_data is not None:
-            facts = replace(facts, no_data_share=float((np.isnan(part) if math.isnan(facts.no_data) else part == facts.no_data).mean()))
-        return part, facts
+        return part, _with_share(facts, part)
 
     def _whole(self, alpha: Alpha, flag: str = "--data.alpha") -> tuple[Array, FileFacts]:
-        found = [self._file(path, alpha, flag) for path in self.paths]
+        files = [self._file(path, alpha, flag) for path in self.paths]
+        found, sizes = [(array, facts) for array, facts, _ in files], [size for *_, size in files]
         first, facts = found[0]
         if len(found) == 1:
             return first, facts
@@ -132,10 +135,11 @@ class FilePicture:
             facts = replace(facts, no_data=next(iter(declared.values())).no_data, no_data_share=share)
         layers = [layer for layer, _ in found]
         deep = {layer.dtype.name for layer in layers} == {"uint8", "uint16"}
-        for path, layer in zip(self.paths, layers):
-            if layer.shape[:2] != first.shape[:2] or (layer.dtype != first.dtype and not deep):
+        for path, layer, size in zip(self.paths, layers, sizes):
+            if size != sizes[0] or (layer.dtype != first.dtype and not deep):
+                this, other = (_Shape((*of, one.shape[2]), one.dtype) for of, one in ((size, layer), (sizes[0], first)))
                 raise UserError(
-                    f"{path} is {describe(layer)} but {self.paths[0]} is {describe(first)}: files that are stacked as the channels of one "
+                    f"{path} is {describe(this)} but {self.paths[0]} is {describe(other)}: files that are stacked as the channels of one "
                     "picture must have one size and one type (8-bit files may stand beside 16-bit ones): save them alike"
                 )
         if deep:
@@ -144,16 +148,42 @@ class FilePicture:
         names = channel_names(self.names, [(layer.shape[2], of_file.channel_names) for layer, of_file in found])
         return np.concatenate(layers, axis=2), replace(facts, channel_names=names)
 
-    def _file(self, path: Path, alpha: Alpha, flag: str) -> tuple[Array, FileFacts]:
-        array, facts = images.examine(path, alpha, self.orientation, flag, palette=self.palette, pages=self.pages, no_data=self.no_data)
+    def _file(self, path: Path, alpha: Alpha, flag: str) -> tuple[Array, FileFacts, tuple[int, int]]:
+        """One file, of which only the region is read where there is one (not of halves) and its format can do that; and the whole size."""
+        array, facts, (height, width) = self._read(path, alpha, flag)
         if not isinstance(self.pages, tuple) or len(self.pages) == 1:
-            return array, facts
+            return array, facts, (height, width)
         if facts.pages == 1:  # a file of one page is its own neighbour
             array = np.concatenate([array] * len(self.pages), axis=2)
         middle = len(self.pages) // 2
         steps = [f"slice {at - middle:+d}" if at != middle else "slice" for at in range(len(self.pages))]
         names = tuple(steps) if array.shape[2] == len(steps) else ()
-        return array, replace(facts, pages=1, channel_names=names)
+        return array, replace(facts, pages=1, channel_names=names), (height, width)
+
+    def _read(self, path: Path, alpha: Alpha, flag: str) -> tuple[Array, FileFacts, tuple[int, int]]:
+        region = self.region if self.half is None else None
+        if region is not None:
+            windows = images.open_windows(path, alpha, self.orientation, flag, self.palette, self.pages, self.no_data)
+            if windows is not None:
+                with contextlib.closing(windows):
+                    check_region(region, windows.height, windows.width, self.label)
+                    array = windows.read(*region)
+                    return array, _with_share(windows.facts, array), (windows.height, windows.width)
+        array, facts = images.examine(path, alpha, self.orientation, flag, palette=self.palette, pages=self.pages, no_data=self.no_data)
+        size = array.shape[0], array.shape[1]
+        return (array, facts, size) if region is None else (*self._cut(array, facts), size)
+
+
+class _Shape(NamedTuple):
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def _with_share(facts: FileFacts, part: Array) -> FileFacts:
+    """What a file says, with the share of no-data in a part of it."""
+    if facts.no_data is None:
+        return facts
+    return replace(facts, no_data_share=float((np.isnan(part) if math.isnan(facts.no_data) else part == facts.no_data).mean()))
 
 
 def channel_names(files: Sequence[str], channels: Sequence[tuple[int, tuple[str, ...]]]) -> tuple[str, ...]:
@@ -195,13 +225,21 @@ def cut(array: Array, region: Box, label: str) -> Array:
     Raises:
         UserError: the image is smaller than that.
     """
-    height, width = array.shape[:2]
+    check_region(region, *array.shape[:2], label)
+    return array[region.top : region.bottom, region.left : region.right].copy()
+
+
+def check_region(region: Box, height: int, width: int, label: str) -> None:
+    """Refuse a region that an image of this size does not have.
+
+    Raises:
+        UserError: it does not.
+    """
     if region.bottom > height or region.right > width:
         raise UserError(
             f"{label} is a region of an image that has {width}x{height} pixels now: it was changed after it was divided into regions, so "
             "start anew"
         )
-    return array[region.top : region.bottom, region.left : region.right].copy()
 
 
 def region_of(picture: Picture) -> Box | None:
