@@ -116,7 +116,7 @@ def test_what_goes_along(tmp_path: Path) -> None:
         (Metadata(channel_names=names, pixel_size=PixelSize(0.5, 0.25, None), maker="model-0"), 2),
         (Metadata(channel_names=names, georeference={33550: ground}), 2),
         (Metadata(camera=camera, exif=exposure, gps=exposure, icc=b"profile" * 30, resolution=metadata.resolution(300, 300)), 3),
-        (Metadata(palette=((0, (10, 20, 30)), (3, (255, 0, 7)))), 1),
+        (Metadata(palette=((0, (10, 20, 30)), (3, (255, 0, 7)), (5, (1, 2, 3, 9)))), 1),
     ):
         array = picture(channels) % 4 if about.palette else picture(channels)
         for name in ("a.tif", "a.png") if channels != 2 else ("a.tif",):

@@ -15,6 +15,7 @@ from tests.evaluation.examples import model_on
 from tests.tiny import Copy
 from transfigure.data import images
 from transfigure.data.dataset import PairDataset, PairFormat
+from transfigure.data.formats.metadata import Metadata
 from transfigure.data.layouts import two_folders
 from transfigure.data.splits import divide
 from transfigure.data.transforms import Geometry
@@ -148,3 +149,44 @@ def test_label_maps_smaller_than_the_crop_keep_their_colours(tmp_path: Path) -> 
     assert files[0].shape == files[1].shape == (24, 24, 3)
     assert set(np.unique(files[0])) == set(np.unique(files[1])) == {0, 255}
     assert len(pair.source.unique()) > 2  # what the network sees is enlarged smoothly, as the recipe says
+
+
+PALETTE = tuple((index, tuple(np.random.default_rng(index).integers(0, 256, 3).tolist())) for index in range(12))
+
+
+def palette_files(root: Path, made: list[np.ndarray[Any, Any]], target: list[np.ndarray[Any, Any]], other: int | None = None) -> None:
+    """Files of the same palette; the last of the targets has another colour for one of its indices, perhaps."""
+    for at, (one, two) in enumerate(zip(made, target)):
+        changed = [(index, (1, 2, 3) if index == other and at == len(made) - 1 else colour) for index, colour in PALETTE]
+        images.write(root / "made" / f"{at}.png", one, Metadata(palette=PALETTE))
+        images.write(root / "target" / f"{at}.png", two, Metadata(palette=tuple(changed)))
+
+
+def test_folders_of_palette_files_say_themselves_what_their_classes_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = [np.array([0, 3, 11], np.uint8)[numbered(16, at, "uint8")] for at in range(3)]
+    made = [np.where(one == 3, 11, one).astype(np.uint8) for one in target]
+    made[0][0, 0] = 5  # a class that no target has
+    palette_files(tmp_path, made, target)
+    result = evaluate_folders(tmp_path / "made", tmp_path / "target", metrics=["fcn_score", "l1"])
+    assert "label maps of one palette: its 4 indices in use are the classes" in capsys.readouterr().err
+    right = np.mean([(a == b).mean() for a, b in zip(made, target)])
+    assert scores(result, "target itself") == pytest.approx((right, 1))
+    of_classes = next(row.value for row in result.rows if row.metric == "class_accuracy")
+    all_made, all_target = np.stack(made), np.stack(target)
+    assert of_classes == pytest.approx(np.mean([(all_made[all_target == one] == one).mean() for one in (0, 3, 11)]))
+    assert next(row.value for row in result.rows if row.metric == "l1"), "other metrics compare their colours"
+    assert result.about["options"] == {"fcn_score.palette": "of the files", "fcn_score.absent": "skip"}
+
+
+@pytest.mark.parametrize("case", ["another colour", "no palette", "two of one colour"])
+def test_files_whose_classes_cannot_be_known_are_not_guessed_at(tmp_path: Path, case: str) -> None:
+    target = [np.array([0, 3, 11], np.uint8)[numbered(16, at, "uint8")] for at in range(2)]
+    palette_files(tmp_path, target, target, other=3 if case == "another colour" else None)
+    if case == "no palette":
+        images.write(tmp_path / "target" / "1.png", images.read(tmp_path / "target" / "1.png"))
+    if case == "two of one colour":
+        for file in [*(tmp_path / "made").iterdir(), *(tmp_path / "target").iterdir()]:
+            same = tuple((index, (9, 9, 9) if index in (3, 11) else colour) for index, colour in PALETTE)
+            images.write(file, images.examine(file, palette="index")[0], Metadata(palette=same))
+    result = evaluate_folders(tmp_path / "made", tmp_path / "target", metrics=["fcn_score", "l1"], quiet=True)
+    assert next(row.skipped for row in result.rows if row.metric != "l1"), "as before"

@@ -32,6 +32,7 @@ from tests.tiny import noise_image, turning_around
 from transfigure import registry
 from transfigure.cli.commands import verbs
 from transfigure.data import images
+from transfigure.data.formats.metadata import Metadata
 from transfigure.features import download
 from transfigure.features.published import CATALOGUE
 from transfigure.preparation.public.catalogue import DATASETS, dataset_called
@@ -85,6 +86,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for index, name in enumerate(NAMES):
         size = 24 + 9 * index
         images.write(tmp_path / "labels" / f"{name}.png", render(draw_scene(1, index), "labels", size))
+        for number, folder in enumerate(("predicted", "annotations")):
+            indices = (noise_image(size, size, 1, seed=2 * index + number) > 127).astype("uint8")
+            images.write(tmp_path / folder / f"{name}.png", indices, Metadata(palette=((0, (0, 0, 0)), (1, (70, 130, 180)))))
         for folder in ("photos", "art/photos"):
             images.write(tmp_path / folder / f"{name}.png", render(draw_scene(1, index), "day", size))
         images.write(tmp_path / "art" / "paintings" / f"{name}.png", render(draw_scene(2, index), "night", size))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.tiny import noise_image, tiny_config, tiny_translator
 from transfigure.data import images
@@ -20,14 +23,16 @@ from .served import problem, serving
 URL = "/v1/translate"
 CLASSES = tuple(LabelClass(name, index, colour) for index, (name, colour) in enumerate({"sky": (9, 99, 200), "roof": (200, 9, 9)}.items()))
 LABELS = Domain(2, "uint8", encoding="labels", classes=CLASSES)
+WHOLE = replace(LABELS, entries=((9, 99, 200), (200, 9, 9), (7, 7, 7), (8, 8, 8, 0)))
+"""The same with a palette of more colours than classes."""
 PHOTO = Domain(3)
 MAP = np.kron(np.array([[0, 1], [1, 0]], np.uint8), np.ones((10, 17), np.uint8))[..., None]
 
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [(LABELS, PHOTO), (PHOTO, LABELS), (Domain(1, encoding="L"), Domain(2, encoding="ab"))],
-    ids=["from labels", "to labels", "colour"],
+    [(LABELS, PHOTO), (PHOTO, LABELS), (PHOTO, WHOLE), (Domain(1, encoding="L"), Domain(2, encoding="ab"))],
+    ids=["from labels", "to labels", "to a whole palette", "colour"],
 )
 def test_the_answer_is_the_file_that_translate_writes(tmp_path: Path, source: Domain, target: Domain) -> None:
     translator = tiny_translator(tiny_config(source=source, target=target))
@@ -40,8 +45,10 @@ def test_the_answer_is_the_file_that_translate_writes(tmp_path: Path, source: Do
         answer = client.post(URL, content=(tmp_path / "in.png").read_bytes())
         (about,) = client.get("/v1/models").json()["models"]
     assert answer.status_code == 200 and answer.content == (tmp_path / "out.png").read_bytes()
+    if target is WHOLE:
+        assert Image.open(io.BytesIO(answer.content)).getpalette() == [9, 99, 200, 200, 9, 9, 7, 7, 7, 8, 8, 8]
     assert about["source"]["channels"] == (1 if source.encoding == "L" else 3)
-    assert about["target"]["channels"] == (1 if target is LABELS else 3)
+    assert about["target"]["channels"] == (1 if target.classes else 3)
 
 
 def test_what_is_drawn_in_the_colours_of_the_classes_is_taken_and_other_numbers_are_refused(tmp_path: Path) -> None:

@@ -138,3 +138,63 @@ def test_a_run_whose_classes_were_found_is_resumed(tmp_path: Path) -> None:
     before = Translator.load(run).config.target
     train(recipe(data, "target", **{"training.epochs": 2}), run, resume=True, quiet=True)
     assert Translator.load(run).config.target == before and len(before.classes) == 4
+
+
+@pytest.mark.parametrize(("count", "used", "kind"), [(256, (0, 7, 200), "png"), (12, (0, 2, 3, 8, 11), "png"), (256, (1, 2, 255), "tif")])
+def test_generated_label_maps_have_the_whole_palette_of_the_training_files(
+    tmp_path: Path, count: int, used: tuple[int, ...], kind: str
+) -> None:
+    colours = np.random.default_rng(count).integers(0, 256, (count, 3), np.uint8)
+    for at in range(6):
+        indices = np.array(used, np.uint8)[(label_map(at) + at) % len(used)]
+        image = Image.fromarray(indices)
+        image.putpalette(colours.tobytes())
+        (tmp_path / "data" / "B").mkdir(parents=True, exist_ok=True)
+        image.save(tmp_path / "data" / "B" / f"{at}.{kind}", **({"transparency": bytes([255] * 4 + [9, 255, 9])} if kind == "png" else {}))
+        images.write(tmp_path / "data" / "A" / f"{at}.{kind}", np.random.default_rng(at).integers(0, 256, (SIDE, SIDE, 1), np.uint8))
+    run = train(recipe(tmp_path / "data", "target"), tmp_path / "run", quiet=True)
+    translator = Translator.load(run)
+    translator.translate_folder(tmp_path / "data" / "A", tmp_path / "out", format=kind, quiet=True)
+    for file in sorted((tmp_path / "data" / "B").iterdir()):
+        with Image.open(file) as original, Image.open(tmp_path / "out" / file.name) as written:
+            assert written.mode == "P" and {*np.unique(written).tolist()} <= {*used}
+            assert written.getpalette() == original.getpalette() == colours.ravel().tolist()
+            assert written.info.get("transparency") == original.info.get("transparency")
+    as_image = translator(Image.open(tmp_path / "data" / "A" / f"0.{kind}"))
+    assert as_image.getpalette() == colours.ravel().tolist()
+    stored = Recipe.load(run / "recipe.yaml").data
+    assert isinstance(stored.target_palette, list) and len(stored.target_palette) == count
+    train(recipe(tmp_path / "data", "target", **{"training.epochs": 2}), run, resume=True, quiet=True)
+    assert Translator.load(run).config.target == translator.config.target and len(translator.config.target.entries) == count
+
+
+def test_pages_become_pages_of_the_same_palette(tmp_path: Path) -> None:
+    data = pairs(tmp_path / "data", "palette", 6)
+    colours = [*(colour for _, colour in TABLE), (7, 7, 7), (8, 8, 8)]
+    for at in range(6):
+        images.write(data / "B" / f"{at}.png", label_map(at)[..., None], Metadata(palette=tuple(enumerate(colours))))
+    translator = Translator.load(train(recipe(data, "target"), tmp_path / "run", quiet=True))
+    images.write_pages(tmp_path / "volume.tif", [images.read(data / "A" / f"{at}.png")[..., :1] for at in range(3)])
+    translator.translate_file(tmp_path / "volume.tif", tmp_path / "out.tif", pages="images")
+    with Image.open(tmp_path / "out.tif") as written:
+        assert written.n_frames == 3  # type: ignore[attr-defined]
+        for page in range(3):
+            written.seek(page)
+            assert written.mode == "P" and (written.getpalette() or [])[:21] == [part for colour in colours for part in colour] + [0] * 3
+            assert np.asarray(written).max() < 4
+
+
+def test_both_directions_of_two_domains_write_palettes_of_their_own(tmp_path: Path) -> None:
+    for side, colours in (("A", [*PALETTE, (9, 9, 9)]), ("B", [*PALETTE[::-1], (7, 7, 7), (8, 8, 8)])):
+        for at in range(6):
+            images.write(
+                tmp_path / "data" / side / f"{at}{side}.png", label_map(at)[..., None], Metadata(palette=tuple(enumerate(colours)))
+            )
+    keys = {"data.kind": "unpaired", "data.source_encoding": "labels", "data.target_encoding": "labels", "data.crop_size": SIDE}
+    keys |= {"data.load_size": SIDE, "data.cache_gb": 0, "generator.name": "unet", "generator.width": 2, "discriminator.width": 2}
+    keys |= {"discriminator.receptive_field": 16, "training.epochs": 1, "training.preview_count": 1}
+    wanted = Recipe.load("cyclegan", {**keys, "data.path": str(tmp_path / "data")})
+    wanted = wanted.updated({"generator.depth": 4})
+    run = train(wanted, tmp_path / "run", quiet=True)
+    for model, count in ((run / "model", 6), (run / "model_inverse", 5)):
+        assert len(Translator.load(model).config.target.entries) == count

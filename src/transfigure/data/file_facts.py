@@ -29,6 +29,7 @@ class FileFacts:
         stored: the type of the numbers in the file, such as ``int16``.
         orientation: the EXIF/TIFF code that was applied, 1 to 8; 1 where the file's tag is ignored.
         palette: of a palette image, the colours of the indices that its pixels use.
+        entries: of a palette image, all that its palette holds, used or not: red, green, blue and opacity of each index from 0 on.
         no_data: the value that means "nothing here": the one that the file declares (tag 42113 of GDAL), or the one that a reader was told;
             None if there is none.
         no_data_share: the share of its values that have it.
@@ -52,6 +53,7 @@ class FileFacts:
     channel_names: tuple[str, ...] = ()
     axes: str = ""
     bits: int = 0
+    entries: bytes = b""
 
 
 NO_FACTS = FileFacts()

@@ -18,10 +18,12 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
@@ -225,6 +227,9 @@ def examine(
         elif image is None:
             pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_layout(path, found), wanted)
             transparent, tag, facts = layout.transparent, layout.orientation, layout.facts(kind)
+            if layout.entries:
+                facts = _with_entries(facts, pixels, layout.entries)
+                pixels = pixels if palette == "index" else _coloured(pixels, layout.entries, path)
         else:
             _check_size(path, image.width, image.height)
             check_bytes(path, stream, kind, image.width, image.height)
@@ -847,14 +852,51 @@ def _described_names(image: TiffImagePlugin.TiffImageFile, channels: int) -> tup
 def _facts_of(image: ImageFile, kind: str, dtype: np.dtype[Any], tag: object) -> FileFacts:
     """What a file that Pillow has decoded says of itself."""
     no_data = None
-    palette: tuple[tuple[int, bytes], ...] = ()
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         no_data = scientific.no_data_of(image.tag_v2.get(scientific.GDAL_NO_DATA))
-    if image.mode == "P" and (colours := image.getpalette("RGB")) is not None:
-        used = np.flatnonzero(np.bincount(np.asarray(image).ravel(), minlength=256))
-        palette = tuple((int(index), bytes(colours[3 * index : 3 * index + 3])) for index in used)
     lossy = "JPEG" if kind == "JPEG" or image.info.get("compression") == "jpeg" else ""
-    return FileFacts(kind, dtype.name, tag if isinstance(tag, int) and tag in range(1, 9) else 1, palette, no_data, lossy=lossy)
+    facts = FileFacts(kind, dtype.name, tag if isinstance(tag, int) and tag in range(1, 9) else 1, no_data=no_data, lossy=lossy)
+    if image.mode == "P" and (colours := image.getpalette("RGB")) is not None:
+        return _with_entries(facts, np.asarray(image), _entries(bytes(colours), image.info.get("transparency")))
+    return facts
+
+
+@lru_cache(maxsize=64)
+def _entries(colours: bytes, transparency: object) -> bytes:
+    """All that a palette holds, see :attr:`.file_facts.FileFacts.entries`: one object for all files that have it.
+
+    Args:
+        colours: red, green and blue of each index.
+        transparency: as Pillow has it: the opacity of the first indices, or the only index that is not seen.
+    """
+    table = np.full((len(colours) // 3, 4), 255, np.uint8)
+    table[:, :3] = np.frombuffer(colours, np.uint8).reshape(-1, 3)
+    if isinstance(transparency, bytes):
+        opacity = np.frombuffer(transparency[: len(table)], np.uint8)
+        table[: len(opacity), 3] = opacity
+    elif isinstance(transparency, int) and 0 <= transparency < len(table):
+        table[transparency, 3] = 0
+    return table.tobytes()
+
+
+def _with_entries(facts: FileFacts, indices: NDArray[Any], entries: bytes) -> FileFacts:
+    """With a palette, and the colours of the indices that pixels have; an index beyond it is black, as it is to viewers."""
+    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256)).tolist()
+    palette = tuple((index, entries[4 * index : 4 * index + 3] or bytes(3)) for index in used)
+    return replace(facts, palette=palette, entries=entries)
+
+
+def _coloured(indices: Array, entries: bytes, path: Path) -> Array:
+    """The colours of the indices of one page, uint8 ``[H, W, 3]``."""
+    if indices.shape[2] > 1:
+        raise UserError(
+            f"{path} holds {indices.shape[2]} pages of indices into a palette, which are not the channels of one image: name the page that "
+            "is meant"
+        )
+    table = np.zeros((256, 4), np.uint8)
+    table[: len(entries) // 4] = np.frombuffer(entries, np.uint8).reshape(-1, 4)
+    coloured: Array = table[indices[..., 0], :3]
+    return coloured
 
 
 def _is_lossy_webp(stream: BinaryIO) -> bool:
@@ -892,13 +934,13 @@ def _without_alpha(pixels: Array, alpha: Alpha, path: Path, flag: str = "alpha =
     return blended.astype(pixels.dtype)
 
 
-def with_palette(indices: Array, palette: Sequence[tuple[int, tuple[int, int, int]]]) -> Image.Image:
-    """``[H, W, 1]`` of indices as a Pillow image of mode ``P``."""
-    colours = bytearray(3 * (max(index for index, _ in palette) + 1))
-    for index, colour in palette:
-        colours[3 * index : 3 * index + 3] = bytes(colour)
+def with_palette(indices: Array, palette: Sequence[tuple[int, tuple[int, ...]]]) -> Image.Image:
+    """``[H, W, 1]`` of indices as a Pillow image of mode ``P``, see :attr:`.Metadata.palette`."""
+    table = metadata.palette_table(palette)
     image = Image.fromarray(np.ascontiguousarray(indices[:, :, 0])).copy()  # its memory was numpy's
-    image.putpalette(bytes(colours))
+    image.putpalette(table[:, :3].tobytes())
+    if opacities := metadata.opacities(table):
+        image.info["transparency"] = opacities
     return image
 
 
@@ -922,6 +964,8 @@ def _encoded(pages: Sequence[Array], kind: str, path: Path, about: Metadata, axi
     array = pages[0]
     height, width, channels = array.shape
     shape = ImageShape(height, width, channels, array.dtype.name)
+    if about.palette:
+        _check_palette(path, kind, shape)
     planes, about, software = _laid_out(shape, kind, about, Slices(len(pages), axis))
     by_channel, bands = planes != "samples", planes == "bands"
     if kind in ("NPY", "NPZ"):
@@ -933,13 +977,13 @@ def _encoded(pages: Sequence[Array], kind: str, path: Path, about: Metadata, axi
         or len(pages) > 1
         or (kind == "TIFF" and (array.dtype.name not in _PILLOW_TIFF or (channels > 1 and array.dtype != np.uint8)))
     ):
-        encoded = scientific.encode_tiff(pages, path, by_channel, about.description, bands)
+        colours = metadata.palette_table(about.palette)[:, :3] if about.palette else None
+        encoded = scientific.encode_tiff(pages, path, by_channel, about.description, bands, colours)
     else:
         stream = io.BytesIO()
         options = _SAVE[kind] | metadata.save_options(kind, about, software)
         image = Image.fromarray(np.ascontiguousarray(array[..., 0] if channels == 1 else array))
         if about.palette:
-            _check_palette(path, kind, shape)
             image = with_palette(array, about.palette)
         image.save(stream, kind, **options)
         encoded = stream.getvalue()

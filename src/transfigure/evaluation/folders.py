@@ -20,6 +20,7 @@ from ..data.batch import chunks
 from ..data.channels import ChannelKind
 from ..data.check.findings import SHOWN
 from ..data.display import hatched
+from ..data.encodings.label_classes import LabelClass
 from ..data.file_facts import (
     BLACK,
     FileFacts,
@@ -46,8 +47,9 @@ from ..features import weights as weight_files
 from ..features.extractors import inception, random_network
 from ..metrics.distribution import FeatureMetric
 from ..metrics.metric import MetricContext
+from ..metrics.palettes import IGNORE, palette_of
 from ..metrics.statistics import Statistics
-from ..progress import say, track
+from ..progress import Progress, say, track
 from ..wording import counted, said_once
 from .by_channel import ChannelCollection
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
@@ -83,6 +85,7 @@ class FileReading:
         channel_names: what the channels of the images that are compared are called; None is what their files say.
         kinds: of what is read, by what it is, what the first file holds.
         no_data: what means "nothing here" in the files.
+        of_palette: what a person should know of the palette that was found in the files.
     """
 
     value_range: tuple[float, float] | None = None
@@ -95,6 +98,7 @@ class FileReading:
     channel_names: tuple[str, ...] | None = None
     kinds: dict[str, ChannelKind] = field(default_factory=dict)
     no_data: NoData = "tag"
+    of_palette: list[str] = field(default_factory=list)
 
     def array(self, picture: FilePicture, what: str = "") -> Array:
         """A picture's own values, ``[H, W, C]``, with black where nothing is; watched as one of ``what``, such as ``targets``."""
@@ -130,7 +134,7 @@ class FileReading:
         """What looks wrong with all that was read."""
         compared = [watch.values for what, watch in self.watches.items() if what != SOURCES]
         notes = notes_together(compared, [watch.values for what, watch in self.watches.items() if what == SOURCES])
-        notes += [note for watch in self.watches.values() for note in watch.files.notes()]
+        notes += [*self.of_palette, *(note for watch in self.watches.values() for note in watch.files.notes())]
         if GENERATED in self.watches and TARGETS in self.watches:
             notes += lossy_against_lossless(self.watches[GENERATED].files, self.watches[TARGETS].files)
         if self.turned:
@@ -178,7 +182,8 @@ def evaluate_folders(
             ``generated``, ``target``, ``source``), or a single file.
         target: folder of what they should be, paired by name as two-folder data is; or a file of stored statistics (``.npz``).
         source: folder of sources, for the bound of copying them.
-        labels: folder of label maps for the FCN-score, of any size; default: the sources, or without a segmenter the targets.
+        labels: folder of label maps for the FCN-score, of any size; default: the sources, or without a segmenter the targets. Where all
+            are palette images whose indices mean the same, those are its classes.
         unpaired: the folders are two sets without correspondence, of any lengths and sizes: only distributions are compared.
         metrics: as for :func:`.evaluate.evaluate`.
         out: a folder for ``evaluation.json``, ``per_image.csv`` and pictures; ``transfigure report`` makes a page of it.
@@ -237,6 +242,7 @@ def evaluate_folders(
             _prepare(out, found, overwrite)
             some = files[:: stride(len(files), PALETTE_IMAGES)]
             choice = choice.with_segmenter(wanted, lambda _: (reading.array(one.labels) for one in some if one.labels))
+            choice = _with_own_palette(choice, files, reading, quiet)
             result = _compare_pairs(choice, files, about, reading, quiet)
             if out is not None:
                 save_panels(result, Path(out), spread(result.names), _pictures_of(files, reading), quiet)
@@ -443,6 +449,36 @@ def _matched(found: Mapping[str, FoundPictures], photos: bool, quiet: bool) -> l
         )
         for index, picture in enumerate(found["generated"].pictures)
     ]
+
+
+def _with_own_palette(choice: MetricChoice, files: Sequence[_Files], reading: FileReading, quiet: bool) -> MetricChoice:
+    """The same, where all that is compared are label maps of one palette, with the indices that they hold as the classes of the FCN-score.
+
+    Nothing is changed where somebody has said what the classes are, or where files have palettes that contradict each other, as pictures
+    of few colours have: images are compared by their colours.
+    """
+    if "fcn_score" not in choice.metrics or choice.options.get("fcn_score", {}).keys() & {"segmenter", "palette"}:
+        return choice
+    known: dict[int, bytes] = {}
+    with Progress(len(files), "look for palettes", "pair", quiet=quiet) as progress:
+        for one in files:
+            for picture in {one.generated, one.target, one.labels or one.target}:
+                as_indices = replace(picture, palette="index", orientation=reading.orientation, no_data=reading.no_data)
+                try:
+                    palette = as_indices.examine(reading.alpha, "--alpha")[1].palette
+                except (UserError, Missing):  # is said when it is read
+                    return choice
+                if not palette or len(picture.files) > 1 or any(known.setdefault(index, colour) != colour for index, colour in palette):
+                    return choice
+            progress.advance()
+    if not 2 <= len(known) < IGNORE + 1 or len({*known.values()}) < len(known):
+        return choice
+    classes = [LabelClass("", index, (colour[0], colour[1], colour[2])) for index, colour in sorted(known.items())]
+    reading.of_palette.append(
+        f"these are label maps of one palette: its {len(classes)} indices in use are the classes of the FCN-score (--palette names others)"
+    )
+    choice = choice.with_option("fcn_score", "palette", replace(palette_of(classes), name="of the files"))
+    return choice if "absent" in choice.options["fcn_score"] else choice.with_option("fcn_score", "absent", "skip")
 
 
 def _list(places: Mapping[str, str | Path | None], pages: PageReading, quiet: bool) -> dict[str, FoundPictures]:

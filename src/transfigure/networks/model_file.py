@@ -24,7 +24,9 @@ from .._version import __version__
 from ..data.channels import brief_names
 from ..data.encodings.base import Encoding
 from ..data.encodings.by_name import ENCODINGS, make_encoding
+from ..data.encodings.file_palettes import check_entries
 from ..data.encodings.label_classes import LARGEST_INDEX, LabelClass, check_classes
+from ..data.encodings.label_colours import Entry
 from ..data.encodings.label_maps import LabelMaps
 from ..data.files import to_json_values, write_atomically, write_json, write_text
 from ..data.ownership import check_outputs
@@ -60,6 +62,8 @@ class Domain:
         names: what the channels are called; empty if they have no names of their own.
         encoding: what the numbers of files mean, see :mod:`.data.encodings.base`.
         classes: of label maps.
+        entries: of label maps with a palette, all that it holds from index 0 on, see :data:`.label_colours.Entry`; empty if it is known by
+            its classes alone.
         no_data: the value that means "nothing here": of sources the one that the training was told, of targets the one that most of them
             declare; None for none, ``nan`` because JSON has no NaN.
     """
@@ -71,6 +75,7 @@ class Domain:
     encoding: str = "values"
     classes: tuple[LabelClass, ...] = ()
     no_data: float | Literal["nan"] | None = None
+    entries: tuple[Entry, ...] = ()
 
     @classmethod
     def of(cls, encoding: Encoding, dtype: str, value_range: tuple[float, float] | None) -> Domain:
@@ -81,8 +86,9 @@ class Domain:
             dtype: of their files.
             value_range: the values that are -1 and 1 inside; None is the type's full range.
         """
-        classes = encoding.classes if isinstance(encoding, LabelMaps) else ()
-        return cls(encoding.channels, dtype, value_range, encoding.names if encoding.name == "values" else (), encoding.name, classes)
+        classes, entries = (encoding.classes, encoding.entries) if isinstance(encoding, LabelMaps) else ((), ())
+        names = encoding.names if encoding.name == "values" else ()
+        return cls(encoding.channels, dtype, value_range, names, encoding.name, classes, entries=entries)
 
     @property
     def file_names(self) -> tuple[str, ...]:
@@ -91,7 +97,9 @@ class Domain:
 
     def to_encoding(self) -> Encoding:
         """Between the numbers of files and what the generator sees; files of another type than ``dtype`` keep their own full range."""
-        return make_encoding(self.encoding, self.channels, self.dtype, self.value_range, self.names, self.classes, of_dtype_only=True)
+        return make_encoding(
+            self.encoding, self.channels, self.dtype, self.value_range, self.names, self.classes, of_dtype_only=True, entries=self.entries
+        )
 
     def describe(self) -> str:
         """``3 x uint8``, with the names of channels that have some; ``12 classes`` of label maps; ``L of uint8 photos``."""
@@ -105,7 +113,7 @@ class Domain:
         return self.to_encoding().file_channels
 
     @property
-    def palette(self) -> tuple[tuple[int, tuple[int, int, int]], ...]:
+    def palette(self) -> tuple[tuple[int, Entry], ...]:
         """The colours of indices, for files with a palette; empty for other files."""
         encoding = self.to_encoding()
         return encoding.palette if isinstance(encoding, LabelMaps) else ()
@@ -135,7 +143,9 @@ class Domain:
         no_data = values.get("no_data")
         if no_data not in (None, "nan") and (type(no_data) not in (int, float) or not math.isfinite(no_data)):
             raise ValueError(f"its no-data value is {brief(no_data)}")
-        return cls(channels, dtype, limits, tuple(names), encoding, _classes_of(encoding, values.get("classes", ()), channels), no_data)
+        classes = _classes_of(encoding, values.get("classes", ()), channels)
+        entries = check_entries(values.get("entries", ()), classes)
+        return cls(channels, dtype, limits, tuple(names), encoding, classes, no_data, entries)
 
 
 def _classes_of(encoding: str, values: Any, channels: int) -> tuple[LabelClass, ...]:

@@ -145,6 +145,12 @@ class Data(Named):
         "CSV or text file of them; ``facades`` or ``cityscapes``. null: those that the training files hold.",
     )
     target_classes: str | list[Any] | None = key(None, "the same for targets.")
+    source_palette: str | list[Any] | None = key(
+        None,
+        "the palette of source ``labels`` that have one: the colours of its indices from 0 on, used or not, such as '#0080ff' ('#0080ff00' "
+        "is transparent), or an image file that has it. null: that of the training files.",
+    )
+    target_palette: str | list[Any] | None = key(None, "the same for targets: generated label maps are written with exactly this palette.")
     mask: str | None = key(
         None,
         "what counts: a folder of masks by the pairs' names (in the data folder, also as trainMask or mask/train, or a path), or a pattern "
@@ -207,9 +213,10 @@ class Data(Named):
             for what, where in _FOUND.items()
             if getattr(self, where) is None and getattr(self, what) is not None and getattr(self, what) == getattr(stored, what)
         }
-        for side in ("source", "target"):  # classes that are left to be found, or that a file lists
-            classes = getattr(self, where := f"{side}_classes")
-            if getattr(self, f"{side}_encoding") == "labels" and (classes is None or isinstance(classes, str)):
+        for where in ("source_classes", "target_classes", "source_palette", "target_palette"):  # left to be found, or in a file
+            side, _, _ = where.partition("_")
+            given = getattr(self, where)
+            if getattr(self, f"{side}_encoding") == "labels" and (given is None or isinstance(given, str)):
                 found[where] = getattr(stored, where)
         if self.pages == "ask":
             found["pages"] = stored.pages
@@ -256,13 +263,16 @@ class Data(Named):
             message = "data.val_fraction and data.test_fraction leave nothing to train on: their sum must stay below 1"
             raise refusal((), message, "together")
         self._check_division()
-        for side, encoding, classes in (
-            ("source", self.source_encoding, self.source_classes),
-            ("target", self.target_encoding, self.target_classes),
+        for side, encoding, classes, palette in (
+            ("source", self.source_encoding, self.source_classes, self.source_palette),
+            ("target", self.target_encoding, self.target_classes, self.target_palette),
         ):
             if classes is not None and encoding != "labels":
                 message = f"lists classes, and data.{side}_encoding is {encoding}: set that to labels, too, or leave the classes out"
                 raise refusal((f"{side}_classes",), message)
+            if palette is not None and encoding != "labels":
+                message = f"is of label maps, and data.{side}_encoding is {encoding}: set that to labels, too, or leave the palette out"
+                raise refusal((f"{side}_palette",), message)
         if self.target_encoding == "ab" and self.source_encoding != "L":
             message = "data.target_encoding ab is the colour that belongs to a lightness: set data.source_encoding L, too"
             raise refusal((), message, "together")

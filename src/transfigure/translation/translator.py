@@ -812,6 +812,8 @@ class Translator:
         target = self.config.target
         kind = images.check_format(output, target.file_channels, target.dtype)
         palette = target.palette if kind in images.WITH_PALETTE else ()  # an array holds the indices alone
+        if kind != "PNG" and any(colour[3:] for _, colour in target.palette):
+            self._note(f"a {kind} file has no place for the transparency of the palette: a .png file has")
         own = Metadata(palette=palette, channel_names=target.file_names if kind == "TIFF" else ())
         if target.file_names and not own.channel_names and not are_primaries(target.file_names):
             self._note(f"a {kind} file has no place for the names of the channels ({brief_names(target.file_names)}): a .tif file has")

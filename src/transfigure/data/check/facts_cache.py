@@ -174,7 +174,8 @@ def _picture(plain: list[Any]) -> PictureFacts:
     return PictureFacts(_same(shape), np.dtype(_TYPES[dtype]), _same(file), Values(*(*values[:8], tuple(values[8]))), bytes.fromhex(digest))
 
 
-_FILE = tuple(FileFacts.__dataclass_fields__)
+_FILE = tuple(name for name in FileFacts.__dataclass_fields__ if name != "entries")
+"""Whole palettes, a kilobyte each, are of use to the search for classes alone, which reads every file."""
 _TYPES = {name: name for name in NATURAL_RANGE}
 _known: dict[Any, Any] = {}
 

@@ -235,7 +235,7 @@ def look(
     except UserError:
         return PairFacts(unread=tuple(_reasons((record.a, record.b), alpha)))
     source, target = (
-        PictureFacts(array.shape, array.dtype, file, measured(array, given, file.no_data), _digest(array))
+        PictureFacts(array.shape, array.dtype, replace(file, entries=b""), measured(array, given, file.no_data), _digest(array))
         for array, file, given in zip(arrays, files, ranges)
     )
     facts = PairFacts(source, target)

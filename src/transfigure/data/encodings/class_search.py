@@ -13,13 +13,15 @@ from ..images import Alpha
 from ..masks import data_of, of_class, without_no_data
 from ..pairs import Picture, Record, examined
 from ..pixels import Array
-from .by_name import SIDES, classes_of, kind_of_side
+from .by_name import SIDES, classes_of, kind_of_side, palette_of_side
+from .file_palettes import PaletteWatch
 from .label_classes import ClassWatch
+from .label_colours import as_hex
 from .label_maps import ColourWatch, LabelMaps, classes_in_words
 
 
 def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) -> tuple[Data, list[str]]:
-    """A section that lists the classes of its label maps, and what a person should know of them.
+    """A section that lists the classes of its label maps and the colours of their palette, and what a person should know of them.
 
     Every label map of the training set is read for it, once; one that cannot be read is left to the check that follows.
 
@@ -29,7 +31,8 @@ def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) 
         quiet: no progress.
 
     Raises:
-        UserError: no classes are to be found, or files are of several forms, or hold others than the section lists.
+        UserError: no classes are to be found, or files are of several forms, or hold others than the section lists, or another palette
+            than it gives.
     """
     notes: list[str] = []
     for place, side in enumerate(SIDES):
@@ -39,7 +42,7 @@ def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) 
         pictures: dict[str, Picture] = {}
         for record in records:
             pictures.setdefault((one := record.b if place else record.a).label, one)
-        watch, colours = ClassWatch(side), None
+        watch, palettes, colours = ClassWatch(side), PaletteWatch(side, palette_of_side(section, side)), None
         if given:
             colours = ColourWatch(LabelMaps(given), f"{side} label maps") if all(one.colour for one in given) else None
         with Progress(len(pictures), f"classes of {side}s", "picture", quiet=quiet) as progress:
@@ -50,16 +53,23 @@ def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) 
                 except UserError:
                     continue
                 watch.look(label, array, facts)
+                palettes.look(label, facts)
                 if colours is not None:
                     colours.look(label, array)
         if not watch.count:
             continue
-        classes = watch.matched(given) if given else watch.found()
+        if palettes.given and watch.form != "palette":
+            raise UserError(
+                f"data.{side}_palette is given, and the {side} label maps have no palette, but {FORMS_IN_WORDS[watch.form]}: leave it out"
+            )
+        classes = watch.matched(given, palettes.usual) if given else watch.found()
+        entries, of_palette = palettes.chosen(classes) if watch.form == "palette" else ((), [])
         if not given and watch.is_noisy:
             colours = ColourWatch(LabelMaps(classes), f"{side} label maps")
             for label, picture in pictures.items():
                 colours.look(label, _with_classes_alone(picture, section.alpha)[0])
-        section = section.replaced(**{f"{side}_classes": [one.to_dict() for one in classes]})
+        found_here = {"classes": [one.to_dict() for one in classes], "palette": [*map(as_hex, entries)] or None}
+        section = section.replaced(**{f"{side}_{what}": value for what, value in found_here.items()})
         noisy = " where they are flat, since no colour is exact" if watch.is_noisy else ""
         found = "" if given else f", found there{noisy} (name or choose them with --data.{side}_classes)"
         maps = counted(watch.count, f"{side} label map")
@@ -67,6 +77,8 @@ def with_classes(section: Data, records: Sequence[Record], quiet: bool = False) 
         if (asked := section.source_resize if side == "source" else section.target_resize) != "nearest":
             notes.append(f"{side} label maps are resized by nearest neighbour: data.{side}_resize {asked} is for values")
         notes += [] if colours is None or watch.form != "colours" else colours.notes()
+        if side == "target" or section.unpaired or section.kind == "unpaired":  # else no source is ever written
+            notes += of_palette
     return section, notes
 
 

@@ -16,7 +16,7 @@ from ..files import home_path
 from ..pairing import listed
 from ..pixels import Array
 from ..value_range import FEW
-from .label_colours import CITYSCAPES, FACADES, ColourCounts, calm, codes_of, count_colours, flat_colours, from_codes, sum_counts
+from .label_colours import CITYSCAPES, FACADES, ColourCounts, Entry, calm, codes_of, count_colours, flat_colours, from_codes, sum_counts
 
 Form = Literal["palette", "numbers", "colours"]
 """What files hold: indices into a palette of theirs, plain numbers, or red, green and blue."""
@@ -88,6 +88,8 @@ def check_classes(classes: Sequence[LabelClass]) -> None:
         if given and len(given) < len(classes):
             lone = next(one for one, value in zip(classes, values) if value is None)
             raise ValueError(f"{lone.label or 'one of them'} has no {what}, and others have one")
+        if what == "colour" and form_of(classes) == "palette":
+            continue  # their numbers tell them apart: palettes hold a colour twice
         if len({*given}) < len(given):
             twice = next(value for value in given if given.count(value) > 1)
             raise ValueError(f"two of them have the {what} {twice}")
@@ -345,8 +347,12 @@ class ClassWatch:
             colours = from_codes(np.unique(codes_of(flat)))
         return [list(map(int, colour)) for colour in colours]
 
-    def matched(self, given: Sequence[LabelClass]) -> tuple[LabelClass, ...]:
+    def matched(self, given: Sequence[LabelClass], entries: Sequence[Entry] = ()) -> tuple[LabelClass, ...]:
         """Classes that were given, in the form that the files have.
+
+        Args:
+            given: as they were given.
+            entries: the whole palette of files with a palette, for classes that no pixel is of.
 
         Raises:
             UserError: they have no numbers where the files have some, or no colours; or the files' palette says otherwise.
@@ -356,7 +362,14 @@ class ClassWatch:
                 raise UserError(
                     f"data.{self.side}_classes gives numbers, and {self._forms['colours']} holds colours: give the colour of each class"
                 )
-            return tuple(replace(one, index=None) for one in given)
+            try:
+                check_classes(coloured := tuple(replace(one, index=None) for one in given))
+            except ValueError as error:
+                raise UserError(
+                    f"data.{self.side}_classes cannot be told apart in {self._forms['colours']}, which holds colours ({error}): give each "
+                    "class a colour of its own"
+                ) from error
+            return coloured
         if self.form == "numbers":
             if any(one.index is None for one in given):
                 raise UserError(
@@ -364,8 +377,10 @@ class ClassWatch:
                 )
             classes = tuple(replace(one, colour=None) for one in given)
         else:
-            by_colour = {colour: index for index, (colour, _) in self._palette.items()}
-            classes = tuple(self._with_palette(one, by_colour) for one in given)
+            unused = {index: (entry[0], entry[1], entry[2]) for index, entry in enumerate(entries) if index not in self._palette}
+            by_colour = {colour: index for index, colour in reversed(unused.items())}
+            by_colour |= {colour: index for index, (colour, _) in self._palette.items()}
+            classes = tuple(self._with_palette(one, by_colour, unused) for one in given)
         known = {one.index for one in classes}
         places = {index: where for index, (_, where) in self._palette.items()} if self.form == "palette" else self._numbers
         if unknown := [index for index in sorted(places) if index not in known]:
@@ -376,13 +391,15 @@ class ClassWatch:
             )
         return classes
 
-    def _with_palette(self, one: LabelClass, by_colour: Mapping[tuple[int, int, int], int]) -> LabelClass:
+    def _with_palette(
+        self, one: LabelClass, by_colour: Mapping[tuple[int, int, int], int], unused: Mapping[int, tuple[int, int, int]]
+    ) -> LabelClass:
         index = one.index if one.index is not None else by_colour.get(one.colour or (0, 0, 0))
         if index is None:
             raise UserError(f"data.{self.side}_classes lists the colour {one.hex}, which no palette of the files has: give its index, too")
         if index > 255:
             raise UserError(f"data.{self.side}_classes lists the index {index}, and palettes end at 255")
-        colour, where = self._palette.get(index, (one.colour or (0, 0, 0), ""))
+        colour, where = self._palette.get(index, (one.colour or unused.get(index, (0, 0, 0)), ""))
         if one.colour is not None and colour != one.colour:
             raise UserError(
                 f"data.{self.side}_classes says that {index} is {one.hex}, and in the palette of {where} it is "

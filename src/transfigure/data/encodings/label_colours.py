@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...stored import brief
+
 _AT_ONCE = 1 << 18  # colours compared with the palette together: tens of megabytes, not gigabytes
 ColourCounts = tuple[NDArray[np.uint8], NDArray[np.int64]]
+Entry = tuple[int, ...]
+"""An index of a palette: red, green and blue; a fourth number is how opaque it is, where it is not wholly."""
+_HEX = re.compile(r"#?[0-9a-fA-F]{6}([0-9a-fA-F]{2})?")
+
+
+def entries_of(palette: bytes) -> tuple[Entry, ...]:
+    """The entries of :attr:`.file_facts.FileFacts.entries`."""
+    four = [palette[at : at + 4] for at in range(0, len(palette), 4)]
+    return tuple(tuple(one[: 3 if one[3] == 255 else 4]) for one in four)
+
+
+def as_hex(entry: Sequence[int]) -> str:
+    """``#0080ff``, or ``#0080ff00`` of what is not opaque."""
+    return "#" + bytes(entry).hex()
+
+
+def read_entry(value: Any) -> Entry:
+    """The way back, also from a list of numbers.
+
+    Raises:
+        ValueError: it is no colour.
+    """
+    if isinstance(value, str) and _HEX.fullmatch(value):
+        found = tuple(bytes.fromhex(value.removeprefix("#")))
+    elif isinstance(value, list | tuple) and len(value) in (3, 4) and all(type(part) is int and 0 <= part <= 255 for part in value):
+        found = tuple(value)
+    else:
+        raise ValueError(f"{brief(value)} is no colour, such as '#4682b4' or [70, 130, 180]")
+    return found[:3] if found[3:] == (255,) else found
 
 
 def calm(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:

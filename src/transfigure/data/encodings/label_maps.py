@@ -19,7 +19,7 @@ from ..pixels import Array, check_finite, to_tensor
 from ..value_range import limits, share
 from .base import Encoding
 from .label_classes import LARGEST_INDEX, Form, LabelClass, form_of
-from .label_colours import codes_of, from_codes, nearest_colour
+from .label_colours import Entry, codes_of, from_codes, nearest_colour
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,10 +32,12 @@ class LabelMaps(Encoding):
     Attributes:
         classes: in the order of the channels.
         dtype: of the files.
+        entries: of files with a palette, all that it holds from index 0 on; empty if it is known by its classes alone.
     """
 
     classes: tuple[LabelClass, ...]
     dtype: str = "uint8"
+    entries: tuple[Entry, ...] = ()
     name = "labels"
 
     @property
@@ -69,10 +71,12 @@ class LabelMaps(Encoding):
         return self.form != "colours"
 
     @property
-    def palette(self) -> tuple[tuple[int, tuple[int, int, int]], ...]:
+    def palette(self) -> tuple[tuple[int, Entry], ...]:
         """The colours of indices, for files with a palette."""
         if self.form != "palette":
             return ()
+        if self.entries:
+            return tuple(enumerate(self.entries))
         return tuple((one.index, one.colour) for one in self.classes if one.index is not None and one.colour is not None)
 
     def encode(self, array: Array, label: str = "this label map") -> Tensor:
@@ -158,7 +162,7 @@ class LabelMaps(Encoding):
         """
         if self.form != "palette":
             return
-        known = {index: bytes(colour) for index, colour in self.palette}
+        known = {one.index: bytes(one.colour or ()) for one in self.classes}
         for index, colour in facts.palette:
             if index in known and colour != known[index]:
                 raise UserError(

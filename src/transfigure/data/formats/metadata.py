@@ -13,11 +13,14 @@ import hashlib
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..value_range import NATURAL_RANGE
 from . import ome
@@ -72,7 +75,8 @@ class Metadata:
         georeference: GeoTIFF's tags, and GDAL's of the value that stands for no data.
         orientation: of the file; the pixels are upright once they are read, so 1 is what a copy has.
         maker: a word that is added to the software's name, such as which model made a picture.
-        palette: of an image of palette indices, the colours of those that mean something; empty for every other image.
+        palette: of an image of palette indices, the colours of those that mean something, red, green, blue and perhaps opacity; empty for
+            every other image.
         texts: a PNG holds texts, which are never kept; those that programs write of themselves (software, dates) do not count.
         pixel_size: how far apart pixels are, where the file says it in a unit (OME-XML, ImageJ).
         channel_names: of the image that is written; those of a file that is read are among its facts.
@@ -88,7 +92,7 @@ class Metadata:
     orientation: int = 1
     maker: str = ""
     texts: bool = False
-    palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
+    palette: tuple[tuple[int, tuple[int, ...]], ...] = ()
     pixel_size: PixelSize | None = None
     channel_names: tuple[str, ...] = ()
     description: bytes = b""
@@ -187,6 +191,20 @@ class Metadata:
         if len(_exif_block(Metadata(**{**kept, "icc": b"", "georeference": {}}), b"")) > _LARGEST_EXIF:
             drop("EXIF data (date, camera, position)", f"they are more than {_LARGEST_EXIF:,} bytes", "exif", "gps", "camera")
         return Metadata(**kept), lost
+
+
+def palette_table(palette: Sequence[tuple[int, Sequence[int]]]) -> NDArray[np.uint8]:
+    """Red, green, blue and opacity of the indices from 0 on, ``[N, 4]``, of :attr:`Metadata.palette`; those between two are black."""
+    table = np.zeros((max(index for index, _ in palette) + 1, 4), np.uint8)
+    table[:, 3] = 255
+    for index, colour in palette:
+        table[index, : len(colour)] = colour
+    return table
+
+
+def opacities(table: NDArray[np.uint8]) -> bytes:
+    """The content of a PNG's chunk tRNS: how opaque the first indices are; empty if all are wholly."""
+    return table[:, 3].tobytes().rstrip(b"\xff")
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------------

@@ -59,10 +59,10 @@ class PngRows(RowFile):
         parts = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", struct.pack(">IIBBBBB", shape.width, shape.height, bits, colour, 0, 0, 0))]
         parts += [_chunk(name, data) for name, data in metadata.chunks_of(about, self.kind.software)]
         if about.palette:
-            colours = bytearray(3 * (max(index for index, _ in about.palette) + 1))
-            for index, rgb in about.palette:
-                colours[3 * index : 3 * index + 3] = bytes(rgb)
-            parts.append(_chunk(b"PLTE", bytes(colours)))
+            table = metadata.palette_table(about.palette)
+            parts.append(_chunk(b"PLTE", table[:, :3].tobytes()))
+            if opacities := metadata.opacities(table):
+                parts.append(_chunk(b"tRNS", opacities))
         return b"".join([*parts, _chunk(b"IDAT", b"\x78\x01")])
 
     def append(self, rows: NDArray[Any]) -> None:  # noqa: D102

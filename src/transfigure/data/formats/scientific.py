@@ -28,6 +28,7 @@ from ..value_range import DEPTHS, NATURAL_RANGE, TYPES
 from . import ome
 
 _GREY_OR_COLOUR = (0, 1, 2)  # TIFF 6.0, PhotometricInterpretation: white is zero, black is zero, RGB
+_PALETTE = 3
 _WHITE_IS_ZERO, _YCBCR = 0, 6
 _JPEGS = (6, 7)
 _NAMED = frozenset("ZTCSRPAHEVLM")
@@ -62,6 +63,8 @@ class Layout:
         axes: what its dimensions are, in its own order; empty if it does not say.
         bits: how many bits of each value mean something; 0 for all of them.
         lossy: the compression that has lost something, if one has.
+        entries: of indices into a palette, all that this holds, see :attr:`.file_facts.FileFacts.entries`; the channels are then those of
+            its colours.
     """
 
     height: int
@@ -78,6 +81,7 @@ class Layout:
     axes: str = ""
     bits: int = 0
     lossy: str = ""
+    entries: bytes = b""
 
     def facts(self, kind: str) -> FileFacts:
         """What a file of this kind says of itself."""
@@ -216,14 +220,14 @@ def read_tiff(stream: BinaryIO, path: Path, check: Callable[[Layout], None], pag
     """A TIFF of any number of channels: its array, and its layout, which ``check`` sees before anything is decoded.
 
     Channels are what the file calls so, the samples of a pixel, and those of its pages that are wanted.
-    Numbers stay what they are in the file, and true and false become 255 and 0.
+    Numbers stay what they are in the file (indices into a palette, too), and true and false become 255 and 0.
     """
     with main_image(stream, path) as (tiff, series):
         axes = SeriesAxes.of(series)
         chosen = pages.chosen(path, axes.pages, axes.page_axis)
         layout = layout_of(tiff, series, axes, chosen, path)
         check(layout)
-        pixels = axes.image(_decoded(series, axes, chosen, path)).reshape(layout.height, layout.width, layout.channels)
+        pixels = axes.image(_decoded(series, axes, chosen, path)).reshape(layout.height, layout.width, -1)
         page = series.keyframe
     return finished(pixels, page, layout), layout
 
@@ -373,7 +377,14 @@ def _plane(series: Any, number: int, count: int) -> NDArray[Any]:
     return values
 
 
-def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool, description: bytes = b"", bands: bool = False) -> bytes:
+def encode_tiff(
+    images: Sequence[NDArray[Any]],
+    path: Path,
+    by_channel: bool,
+    description: bytes = b"",
+    bands: bool = False,
+    palette: NDArray[np.uint8] | None = None,
+) -> bytes:
     """A TIFF that :func:`read_tiff` gives back exactly, compressed without loss.
 
     Args:
@@ -383,6 +394,7 @@ def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool, de
             layers for colours, and the last of several short sides for samples.
         description: of a file of more than 4 GB, whose tags cannot be changed any more.
         bands: the channels of one image are planes of one page, as programs of the ground want them: to GDAL pages are other images.
+        palette: ``[N, 3]``, the colours of images that hold 8-bit indices.
     """
     channels = images[0].shape[2]
     tifffile = _tifffile(f"writing {path}, a TIFF of {channels} channels of {images[0].dtype},")
@@ -392,12 +404,16 @@ def encode_tiff(images: Sequence[NDArray[Any]], path: Path, by_channel: bool, de
     colour, planar = "minisblack" if flat else "rgb", None
     if bands:
         pages, planar = [images[0].transpose(2, 0, 1)], "separate"
+    table = {}
+    if palette is not None:
+        colour, table = "palette", {"colormap": np.zeros((3, 256), np.uint16)}
+        table["colormap"][:, : len(palette)] = palette.T.astype(np.uint16) * 257
     big = sum(pixels.nbytes for pixels in images) > BIG
     with tifffile.TiffWriter(stream, bigtiff=big) as tiff:
         for number, page in enumerate(pages):
             text = description if big and number == 0 else None
             options = {"compression": "zlib", "metadata": None, "contiguous": False, "description": text or None}
-            tiff.write(np.ascontiguousarray(page), photometric=colour, planarconfig=planar, **options)
+            tiff.write(np.ascontiguousarray(page), photometric=colour, planarconfig=planar, **options, **table)
     return stream.getvalue()
 
 
@@ -473,7 +489,8 @@ def layout_of(tiff: Any, series: Any, axes: SeriesAxes, chosen: tuple[int, ...] 
     """
     page, shape = series.keyframe, axes.shape
     as_rgb = page.photometric == _YCBCR and page.compression in _JPEGS  # which its decoder turns into RGB
-    if page.photometric not in _GREY_OR_COLOUR and not as_rgb:
+    entries = _entries_of(series) if page.photometric == _PALETTE and series.dtype == np.uint8 else b""
+    if page.photometric not in _GREY_OR_COLOUR and not as_rgb and not entries:
         kind = getattr(page.photometric, "name", page.photometric)
         raise UserError(f"{path} stores its colours as {kind}, which cannot be read at this depth: convert it to grey or RGB")
     height, width = (shape[at] for at in axes.plane)
@@ -489,7 +506,7 @@ def layout_of(tiff: Any, series: Any, axes: SeriesAxes, chosen: tuple[int, ...] 
     return Layout(
         height,
         width,
-        pages * each,
+        3 if entries and pages * each == 1 else pages * each,
         dtype,
         transparent,
         int(tag.value) if tag is not None else 1,
@@ -501,7 +518,26 @@ def layout_of(tiff: Any, series: Any, axes: SeriesAxes, chosen: tuple[int, ...] 
         axes.words,
         bits if isinstance(bits, int) and 1 < bits < 8 * series.dtype.itemsize and series.dtype.kind == "u" else 0,
         "JPEG" if page.compression in _JPEGS else "",
+        entries,
     )
+
+
+def _entries_of(series: Any) -> bytes:
+    """The palette of a series, see :attr:`.file_facts.FileFacts.entries`; empty if it has none.
+
+    Raises:
+        ValueError: its pages have several.
+    """
+    found = series.keyframe.colormap
+    if found is None or found.ndim != 2 or found.shape[0] != 3:
+        return b""
+    for page in series.pages:
+        other = getattr(page, "colormap", found)
+        if other is not None and not np.array_equal(other, found):
+            raise ValueError("its pages have several palettes")
+    table = np.full((found.shape[1], 4), 255, np.uint8)
+    table[:, :3] = (found >> 8).astype(np.uint8).T
+    return table.tobytes()
 
 
 def _names_of(tiff: Any, axes: SeriesAxes, channels: int) -> tuple[str, ...]:

@@ -127,8 +127,8 @@ class TiffRows(RowFile):
             tags[339] = _shorts([_KINDS[dtype.kind]] * channels)
         if about.palette:
             colours = np.zeros((3, 256), np.uint16)
-            for index, colour in about.palette:
-                colours[:, index] = np.array(colour, np.uint16) * 257
+            table = metadata.palette_table(about.palette)[:, :3]
+            colours[:, : len(table)] = table.T.astype(np.uint16) * 257
             tags[320] = _shorts(colours.ravel().tolist())
         return tags
 

@@ -65,7 +65,7 @@ class WindowedTiff:
             each = self._separate * self._contiguous
             self._channels = _channels(axes, chosen)
             self._planes = math.prod(axes.shape) // (each * self._height * self._width)
-            self.has_windows = self._can(axes, depth, each)
+            self.has_windows = not self.layout.entries and self._can(axes, depth, each)  # no colours to look up
         except BaseException:
             self._open.close()
             raise
