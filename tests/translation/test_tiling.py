@@ -18,8 +18,9 @@ from transfigure.errors import UserError
 from transfigure.networks.model_file import Inference
 from transfigure.networks.noise import NoiseMap, TiledNoise
 from transfigure.translation.engines.base import InferenceEngine
+from transfigure.translation.engines.torch import TorchEngine
 from transfigure.translation.tiles import Span
-from transfigure.translation.tiling import Tiling, TilingKeywords, parse_size
+from transfigure.translation.tiling import Tiler, Tiling, TilingKeywords, parse_size
 from transfigure.translation.translator import Translator
 
 MULTIPLES = {"unet": 8, "encoder_decoder": 8, "resnet": 4, "quarter": 8}
@@ -59,6 +60,17 @@ def difference(made: Translator, x: Tensor, **tiling: Any) -> float:
     tiled = made.set_tiles(**tiling).translate_tensor(x)
     assert tiled.shape == whole.shape
     return float((tiled - whole).abs().max() / whole.std())
+
+
+def test_tiles_with_the_same_statistics_are_one_pass_with_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No border shows, however far the sampled statistics are from the image's own."""
+    made, x, found = translator("unet", norm="batch"), image(200, 240), []
+    gathered = Tiler._gathered
+    monkeypatch.setattr(Tiler, "_gathered", lambda *given: found.append(gathered(*given)) or found[-1])
+    tiled = made.set_tiles(tile=120, overlap=56, statistics="global").translate_tensor(x)
+    assert isinstance(made.engine, TorchEngine)
+    whole = made.engine.within(x, made.inference, TiledNoise(0, 0, 0, 200, 240), found[0].using)
+    assert float((tiled - whole).abs().max() / whole.std()) < 1e-4
 
 
 @pytest.mark.parametrize("name", [*OPTIONS])

@@ -217,7 +217,8 @@ class Tiler:
         enough = seen is not None and overlap >= 2 * seen
         of_whole = enough and (not layers or statistics == "exact")
         # Where tiles agree, what they share needs no fading, and all of it may be surroundings; elsewhere half of it fades.
-        feather = overlap - 2 * seen if of_whole and seen is not None else overlap // 2
+        agree = enough and (not layers or statistics != "tile")
+        feather = overlap - 2 * seen if agree and seen is not None else overlap // 2
         grid = TileGrid.of(*sides, tile, overlap, multiple, feather, at_most=self.tiling.tile == "auto")
         extra = {"tile": 0, "global": min(SAMPLES, -(-len(grid) // 2)), "exact": layers * len(grid)}[statistics] if layers else 0
         return TilePlan(grid, height, width, statistics, extra, self._note(grid, (height, width), reason, of_whole))
