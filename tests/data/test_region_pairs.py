@@ -281,7 +281,7 @@ def test_domains_without_pairs_are_divided_each_by_itself(tmp_path: Path) -> Non
 def test_what_cannot_be_divided_is_refused_in_a_sentence(keys: Mapping[str, Any], said: str, tmp_path: Path) -> None:
     well(tmp_path, 80, 80)
     with pytest.raises(UserError, match=said):
-        find_records(section(tmp_path, **keys))
+        open_data(section(tmp_path, **keys), quiet=True)
 
 
 def test_divided_data_and_unequal_sizes_are_refused(tmp_path: Path) -> None:

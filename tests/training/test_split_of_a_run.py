@@ -194,3 +194,31 @@ def test_the_split_is_what_divide_says(tmp_path: Path) -> None:
     drawn = divide(open_collection("two_folders", data), 0.2, 0.2, 0).drawn
     assert drawn is not None
     assert json.loads((run / SPLITS_FILE).read_text())["pairs"] == drawn.parts["pairs"]
+
+
+def test_a_run_keeps_the_regions_of_its_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its margin too, whatever would be chosen now; and evaluation knows which pixels it was trained on."""
+    for side in "AB":
+        write_images(tmp_path / "data" / side, "well.png", size=(64, 64))
+    data = {"split_by": "region", "test_regions": [[1, 1]], "val_fraction": 0, "crop_size": 16, "evaluation_size": 32}
+    tree = recipe(tmp_path / "data", epochs=1).to_dict()
+    one = Recipe.from_dict({**tree, "data": {**tree["data"], **data}})
+    longer = Recipe.from_dict({**one.to_dict(), "training": {**tree["training"], "epochs": 2}})
+    run = train(one, tmp_path / "run", quiet=True)
+    whole = train(longer, tmp_path / "whole", quiet=True)
+    assert Recipe.load(run / "recipe.yaml").data.margin == 4 == json.loads((run / SPLITS_FILE).read_text())["regions"]["margin"]
+    train(longer, run, resume=True)
+    assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(run).items())
+
+    assert scored(run)[0] == ["well/r1c1"] and not any("was trained on" in note for note in scored(run)[1])
+    found = held_out(Translator.load(run), None, None, {"data.split_by": "name"})
+    assert [record.name for record in found.pairs.records] == ["well"]
+    share = round(100 * (32 * 28 + 28 * 32 + 32 * 28) / 64**2)
+    assert f"1 of 1 pair holds pixels that this run was trained on (scores too good): well ({share} % of its pixels)" in found.notes
+    other = held_out(
+        Translator.load(run), None, "test", {"data.regions": "4x4", "data.test_regions": "0,0;3,3", "data.evaluation_size": 16}
+    )
+    assert any("1 of 2 pairs holds pixels" in note and "well/r0c0 (100 % of its pixels)" in note for note in other.notes)
+    moved = shutil.move(tmp_path / "data", tmp_path / "moved")
+    there = held_out(Translator.load(run), moved, None, {})
+    assert [record.name for record in there.pairs.records] == ["well/r1c1"], "in data that were moved, too"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -197,12 +197,23 @@ class FoundRecords:
         notes: what a person should know about how they were found and divided.
         paired: whether they are pairs.
         division: how they were divided.
+        too_small: by split, a sentence about a region that is smaller than the crops which are wanted of it.
     """
 
     splits: dict[str, list[Record]]
     notes: list[str]
     paired: bool
     division: Division
+    too_small: dict[str, str] = field(default_factory=dict)
+
+    def refuse_small(self, *parts: str) -> None:
+        """Refuse regions that would have to be enlarged to fit a crop.
+
+        Raises:
+            UserError: one of these splits has one.
+        """
+        if found := next((self.too_small[part] for part in parts if part in self.too_small), None):
+            raise UserError(found)
 
 
 def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bool = False) -> FoundRecords:
@@ -247,7 +258,9 @@ def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bo
     if section.limit is not None and section.limit < len(records["train"]):
         chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
         records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]
-    return FoundRecords(records, [*collection.notes, *division.notes], not collection.unpaired, division)
+    return FoundRecords(
+        records, [*collection.notes, *division.notes], not collection.unpaired, division, {} if cut is None else cut.too_small
+    )
 
 
 def _check_groups(section: Data, collection: Collection) -> None:
@@ -314,6 +327,7 @@ def open_data(
         stored.check(opened.division, str(section.path or section.kind), lambda name: is_left_out(name, left_out))
     if not records["train"]:
         raise UserError(no_training_pairs(section, opened))
+    opened.refuse_small(*SPLITS)
     for name in ("train", "val"):
         gone = [pair for pair in left_out if pair.split == name and pair.found == "before"]
         records[name] = remaining(records[name], gone, section.path, paired)

@@ -225,7 +225,7 @@ def cut(array: Array, region: Box, label: str) -> Array:
     Raises:
         UserError: the image is smaller than that.
     """
-    check_region(region, *array.shape[:2], label)
+    check_region(region, array.shape[0], array.shape[1], label)
     return array[region.top : region.bottom, region.left : region.right].copy()
 
 

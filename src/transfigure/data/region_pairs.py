@@ -30,17 +30,19 @@ class CutImages:
         section: how.
         grids: of each side (``pairs``, or the domains ``A`` and ``B``) each image's regions.
         members: of each side, by name, what each region is.
+        too_small: by split, a sentence about a region of it that is smaller than the crops which are wanted of it.
     """
 
     section: Data
     grids: dict[str, dict[str, dict[Place, Box]]] = field(default_factory=dict)
     members: dict[str, dict[str, Record | Single]] = field(default_factory=dict)
+    too_small: dict[str, str] = field(default_factory=dict)
 
     def with_margins(self, division: Division) -> None:
         """Take from the regions what lies too near to one that is held out more, in place, and remember what is left.
 
         Raises:
-            UserError: what is left of a region is smaller than a crop.
+            UserError: next to nothing is left of a region.
         """
         assert division.drawn is not None
         boxes = {side: self._boxes(side, parts) for side, parts in division.drawn.parts.items()}
@@ -77,19 +79,22 @@ class CutImages:
         wanted = section.crop_size if part == "train" else section.seen_size
         if section.load_size is not None or (part == "test" and section.scores_whole):
             wanted = 2
-        if min(box.height, box.width) >= wanted and min(region.height, region.width) >= margin:
+        left = min(box.height, box.width)
+        if left >= wanted and min(region.height, region.width) >= margin:
             return
         picture = member.a if isinstance(member, Record) else member.picture
-        left = f", of which a margin of {margin} leaves {max(box.width, 0)}x{max(box.height, 0)}" if box != region else ""
-        need = f"a margin of {margin}"
+        of_it = f", of which a margin of {margin} leaves {max(box.width, 0)}x{max(box.height, 0)}" if box != region else ""
+        need, ways = f"a margin of {margin}", ["fewer data.regions", "a smaller data.margin"]
         if min(region.height, region.width) >= margin:
             need = f"a crop of {wanted}" if wanted > 2 else "any picture"
-        ways = ["fewer data.regions", *(["a smaller data.margin"] if left or need.startswith("a margin") else [])]
-        ways += ["smaller crops"] if need.startswith("a crop") else []
-        raise UserError(
-            f"{picture.label} is a {part} region of {region.width}x{region.height} pixels{left}, too small for {need}: give "
+            ways = [*(ways if of_it else ways[:1]), *(["smaller crops"] if wanted > 2 else [])]
+        sentence = (
+            f"{picture.label} is a {part} region of {region.width}x{region.height} pixels{of_it}, too small for {need}: give "
             f"{', '.join(ways[:-1])}{' or ' if ways[1:] else ''}{ways[-1]}"
         )
+        if left < 2 or need.startswith("a margin"):
+            raise UserError(sentence)
+        self.too_small.setdefault(part, sentence)
 
     def _note(self, drawn: StoredSplit) -> str:
         rows, columns = self.section.regions

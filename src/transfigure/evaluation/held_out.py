@@ -126,6 +126,7 @@ def held_out(
     if not pairs:
         have = ", ".join(key for key, value in records.items() if value) or "none"
         raise UserError(f"{section.path or 'the data'} has no {name} pairs (splits with pairs: {have}): choose another with --split")
+    opened.refuse_small(name)
     if name != "train" and (trained := _trained_among(translator, pairs)):
         verb = "has" if len(trained) == 1 else "have"
         notes.append(

@@ -27,6 +27,7 @@ from ..data.check.processes import cores
 from ..data.dataset import PairSampler
 from ..data.masks import in_model
 from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
+from ..data.pairs import region_of
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
 from ..networks.build import outline_of
@@ -861,7 +862,8 @@ def dataset_digest(data: OpenedData) -> str:
     """A digest of the pairs' names in their order: with other names the same positions would mean other pairs."""
     names = "\n".join(record.name for record in data.train.records)
     if not data.has_pairs:  # a record's name is its source's: its target has another
-        names += "\n".join(path.name for record in data.train.records for path in (*record.a.paths, *record.b.paths))
+        pictures = [picture for record in data.train.records for picture in (record.a, record.b)]
+        names += "\n".join(f"{path.name}{region_of(picture) or ''}" for picture in pictures for path in picture.paths)
     try:
         spelt = names.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # a manifest may hold what no file name can be
