@@ -34,12 +34,14 @@ from ..stored import brief
 from .channels import are_primaries
 from .file_facts import FileFacts, NoData, Orientation, PageUse, no_data_in
 from .files import write_atomically
-from .formats import metadata, npy, pnm, scientific, windowed_tiff
+from .formats import metadata, npy, pnm, scientific, slides, windowed_tiff
 from .formats.claims import check_bytes, check_memory
 from .formats.headers import Header, plain_header
 from .formats.metadata import Metadata
 from .formats.ome import ONE, Slices, names_other_axes, of_description
+from .formats.ome import TYPES as TYPES_OF_OME
 from .formats.png_rows import PngKind, PngRows
+from .formats.pyramids import PyramidRows, Reduction
 from .formats.row_file import ImageShape, PlainRows, RowFile
 from .formats.scientific import ASKED, Pages
 from .formats.tiff_rows import Planes, TiffKind, TiffRows
@@ -48,7 +50,7 @@ from .row_writer import RowWriter
 from .value_range import NATURAL_RANGE, TYPES
 from .windows import WindowedImage
 
-__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "metadata_of",
+__all__ = ["Alpha", "Array", "Header", "check_format", "convert_channels", "examine", "from_pillow", "levels_of", "metadata_of",
            "open_windows", "pages_of", "read", "resize", "size_of", "software", "split_halves", "to_array", "to_tensor",
            "write", "write_pages"]  # fmt: skip
 
@@ -158,6 +160,7 @@ WITH_PALETTE = ("PNG", "TIFF", "BMP")
 """Formats that can hold indices into a palette."""
 _ON_ITS_SIDE = (5, 6, 7, 8)
 """Orientation tags that exchange rows and columns."""
+_MOST_LEVELS = 32
 _ORIENTATION, _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 258, 262, 338, 339
 _COMPRESSION, _SUBFILE, _SUB_IMAGES, _DESCRIPTION = 259, 254, 330, 270
 _BY_PILLOW = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
@@ -303,30 +306,57 @@ def open_windows(
         None where the format, or the layout of this file, gives no rectangles: it has to be decoded whole.
 
     Raises:
-        UserError: not there, not an image, damaged, or of several pages whose meaning nobody has said.
-        Missing: the extra ``science`` is needed for this file.
+        UserError: not there, not an image, without such a level, damaged, or of several pages whose meaning nobody has said.
+        Missing: the extra ``science``, or ``slides``, is needed for this file.
     """
     path, wanted = Path(path), Pages(pages, flag.replace("alpha", "pages"))
-    if level:
-        return None
+    if slides.is_vendors(path):
+        return _open_slide(path, level, (alpha, orientation, flag, no_data))
     with _opened(path) as (stream, kind):
+        if kind == "TIFF" and slides.is_vendors(path, stream):
+            return _open_slide(path, level, (alpha, orientation, flag, no_data))
         image = _pillow(stream, kind, path)
+        if kind != "TIFF" and level:
+            raise UserError(f"{path} is a {kind} file, which has no levels: leave out --level {level}")
         if kind == "NPY":
             raw: windowed_tiff.WindowedTiff | npy.WindowedNpy = npy.WindowedNpy(path, wanted)
-        elif kind != "TIFF" or (image is not None and not _has_plain_samples(image, palette, pages)):
+        elif kind != "TIFF" or (image is not None and not _has_plain_samples(image, palette, pages) and not level):
             return None
         else:
             try:
-                raw = windowed_tiff.WindowedTiff(path, wanted)
+                raw = windowed_tiff.WindowedTiff(path, wanted, level)
             except Missing:
-                if image is None:
+                if image is None or level:
                     raise
                 return None  # Pillow reads it, whole
             raw.check_claim()
         if not raw.has_windows:
             raw.close()
+            if level:
+                raise UserError(f"level {level} of {path} is stored in one piece, or in another way than is known: choose another level")
             return None
         return _Windows.of(path, kind, raw, image, (alpha, orientation, flag, no_data))
+
+
+def _open_slide(path: Path, level: int, how: tuple[Alpha, Orientation, str, NoData]) -> WindowedImage | None:
+    _regular(path)
+    with _worded(path, slides.KIND):
+        return _Windows.of(path, slides.KIND, slides.SlideLevel(path, level), None, how)
+
+
+def levels_of(path: str | Path) -> slides.Sizes:
+    """Height and width of every level of a file, the full image first; of an image alone it is the only one.
+
+    Raises:
+        UserError, Missing: as :func:`open_windows`.
+    """
+    path = Path(path)
+    opened = open_windows(path, "keep", "ignore", pages="channels", no_data="none")
+    if opened is not None:
+        opened.close()
+        return opened.levels
+    header = size_of(path, "ignore", "channels")
+    return ((header.height, header.width),)
 
 
 def _has_plain_samples(image: ImageFile, palette: PaletteUse, pages: PageUse | tuple[int, ...]) -> bool:
@@ -352,6 +382,7 @@ class _Windows:
     def __init__(self, path: Path, raw: _Raw, facts: FileFacts, alpha: Alpha, tag: int, flag: str) -> None:
         self.path, self.facts, self._raw, self._alpha, self._tag, self._flag = path, facts, raw, alpha, tag, flag
         layout = raw.layout
+        self.levels: slides.Sizes = getattr(raw, "sizes", ((layout.height, layout.width),))
         self.height, self.width, self.dtype = layout.height, layout.width, layout.dtype
         grey = layout.transparent and layout.channels == 2
         self.channels = (
@@ -502,6 +533,18 @@ def write(path: str | Path, array: Array, about: Metadata | None = None) -> None
     write_atomically(Path(path), encode(path, array, about))
 
 
+def check_pyramid(path: Path, channels: int, dtype: str) -> None:
+    """See that a pyramid can hold such an image: to be asked before the work of making one.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if check_format(path, channels, dtype) != "TIFF":
+        raise UserError(f"{path}: a pyramid is a TIFF file: write {path.stem}.ome.tif, or say --pyramid off")
+    if dtype not in TYPES_OF_OME:
+        raise UserError(f"{path}: an OME-TIFF knows no {dtype}: say --pyramid off, which writes an image of one size")
+
+
 def can_hold_pages(path: Path) -> bool:
     """Whether the suffix names a format in which :func:`write_pages` writes several."""
     return _FORMATS.get(path.suffix.lower()) in OF_PAGES
@@ -620,6 +663,23 @@ def split_halves(array: Array, path: str | Path) -> tuple[Array, Array]:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     """An image file's stream and format; whatever goes wrong with it inside becomes a sentence."""
+    _regular(path)
+    try:
+        stream = path.open("rb")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    with stream, _worded(path, "image"):
+        kind = _sniffed(_head(stream), path)
+        with _worded(path, kind):
+            yield stream, kind
+
+
+def _regular(path: Path) -> None:
+    """See that a path is a file that can be opened.
+
+    Raises:
+        UserError: it is not.
+    """
     try:
         if path.is_dir():
             raise UserError(f"{path} is a folder, not an image file: name one of the files in it")
@@ -627,14 +687,13 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
             raise UserError(f"{path} does not exist: check the name and the folder it should be in")
         if not path.is_file():
             raise UserError(f"{path} is not a regular file: save the image to disk first")
-        stream = path.open("rb")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"cannot read {path}: {reason.lower()}; check its name and permissions") from error
-    with stream, _worded(path, "image"):
-        kind = _sniffed(_head(stream), path)
-        with _worded(path, kind):
-            yield stream, kind
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return UserError(f"cannot read {path}: {reason.lower()}; check its name and permissions")
 
 
 @contextmanager
@@ -668,6 +727,8 @@ def kind_of(path: str | Path) -> tuple[str, bool]:
     """
     if _is_camera_raw(path):
         return "camera raw", False
+    if os.path.splitext(path)[1].lower() in slides.ONLY_PART:  # noqa: PTH122 - likewise
+        return "whole slide", False
     with open(path, "rb") as stream:  # noqa: PTH123 - a Path for each of many files takes longer than the look itself
         head = stream.read(_HEAD)
         if (kind := _readable(head)) in ("NPY", "NPZ"):
@@ -723,8 +784,18 @@ def _sniffed(head: bytes, path: Path) -> str:
         raise UserError(
             f"{path} is a camera raw file, of which only the small preview inside would be read: convert it to PNG, or leave it out"
         )
+    suffix = path.suffix.lower()
     if kind := _readable(head):
+        if suffix in slides.ONLY_PART:
+            raise UserError(
+                f"{path} is a whole slide, of which only a preview or a part would be read: transfigure translate reads all of it; for "
+                "other uses, convert it to TIFF"
+            )
         return kind
+    if suffix in slides.VENDORS:
+        raise UserError(
+            f"{path} is not a {FORMATS}: if it is a whole slide, transfigure translate reads it; for other uses, convert it to TIFF"
+        )
     looks = f" (it looks like {kind})" if (kind := _foreign(head)) else ""
     raise UserError(f"{path} is not a {FORMATS}{looks}: convert it to PNG, or leave it out")
 
@@ -757,7 +828,7 @@ def _shown_whole(image: TiffImagePlugin.TiffImageFile) -> bool:
     swapped = tags.prefix == b"MM" and tags.get(_COMPRESSION, 1) != 1
     large = image.width * image.height > (Image.MAX_IMAGE_PIXELS or MAX_PIXELS)  # Pillow would warn, process-wide
     return (
-        image.n_frames == 1
+        _others_are_reduced(image)
         and image.mode != "I"
         and (image.mode != "F" or (bits == (32,) and not swapped))
         and _SIGNED not in tags.get(_SAMPLE_FORMAT, ())
@@ -769,6 +840,21 @@ def _shown_whole(image: TiffImagePlugin.TiffImageFile) -> bool:
         and not (tags.get(_SUBFILE, 0) & 1 and _SUB_IMAGES in tags)
         and not names_other_axes(str(tags.get(_DESCRIPTION, "")))
     )
+
+
+def _others_are_reduced(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether there is one image alone, or the first and smaller copies of it that are marked as such, as pyramids have them."""
+    count = image.n_frames
+    if not 1 < count <= _MOST_LEVELS or image.tag_v2.get(_SUBFILE, 0) & 1:
+        return count == 1
+    try:
+        for frame in range(1, count):
+            image.seek(frame)
+            if not image.tag_v2.get(_SUBFILE, 0) & 1:
+                return False
+    finally:
+        image.seek(0)
+    return True
 
 
 def _mode(image: Image.Image) -> str:
@@ -944,8 +1030,16 @@ def with_palette(indices: Array, palette: Sequence[tuple[int, tuple[int, ...]]])
     return image
 
 
-def _laid_out(shape: ImageShape, kind: str, about: Metadata, slices: Slices = ONE) -> tuple[Planes, Metadata, str]:
-    """Where the channels of a file are, what it says beside its pixels, and the name of its software with a place for the digest."""
+def _laid_out(shape: ImageShape, kind: str, about: Metadata, slices: Slices = ONE, described: bool = False) -> tuple[Planes, Metadata, str]:
+    """Where the channels of a file are, what it says beside its pixels, and the name of its software with a place for the digest.
+
+    Args:
+        shape: of the image.
+        kind: the file's format.
+        about: what is known.
+        slices: how many such images the file holds.
+        described: a TIFF is an OME-TIFF also where OME-XML has nothing to say that the tags do not.
+    """
     channels, name = shape.channels, shape.dtype
     software = metadata.to_be_sealed(f"{SOFTWARE} {about.maker}".rstrip())
     if about.channel_names and len(about.channel_names) != channels:
@@ -956,7 +1050,7 @@ def _laid_out(shape: ImageShape, kind: str, about: Metadata, slices: Slices = ON
         return "bands", about.with_bands(), software
     if kind == "TIFF":
         layers = (channels if by_channel else 1, shape.height, shape.width)
-        about = about.described(layers, 1 if by_channel else channels, name, SOFTWARE, slices)
+        about = about.described(layers, 1 if by_channel else channels, name, SOFTWARE, slices, described)
     return "pages" if by_channel else "samples", about, software
 
 
@@ -996,7 +1090,9 @@ def _check_palette(path: Path, kind: str, shape: ImageShape) -> None:
         raise UserError(f"{path}: a {kind} file cannot hold indices of a palette: write a .png or .tif file")
 
 
-def open_rows(path: str | Path, shape: ImageShape, about: Metadata | None = None, key: str = "") -> RowWriter:
+def open_rows(
+    path: str | Path, shape: ImageShape, about: Metadata | None = None, key: str = "", pyramid: Reduction | None = None
+) -> RowWriter:
     """As :func:`write`, of an image whose rows come one after the other; it appears whole or not at all.
 
     TIFF, PNG and NPY files grow as rows come; rows of other formats are kept beside the file and encoded at the end, in one piece.
@@ -1007,6 +1103,9 @@ def open_rows(path: str | Path, shape: ImageShape, about: Metadata | None = None
         about: what else the file says.
         key: what tells this piece of work from all others. With one, rows that are saved can be gone on with by another process, see
             :class:`.row_writer.RowWriter`.
+        pyramid: a TIFF gets copies of half, a quarter, an eighth, ... of its size, as an OME-TIFF which viewers of whole slides open at
+            once at any size, see :mod:`.formats.pyramids`. Four pixels become their ``mean``, or, where they stand for classes, the
+            ``commonest`` of them. What lies on the ground and has bands is no OME-TIFF.
 
     Raises:
         UserError: the format cannot hold this image, the place cannot be written, or another process is writing it.
@@ -1016,9 +1115,14 @@ def open_rows(path: str | Path, shape: ImageShape, about: Metadata | None = None
     kind = check_format(path, shape.channels, shape.dtype)
     if about.palette:
         _check_palette(path, kind, shape)
-    planes, about, software = _laid_out(shape, kind, about)
+    if pyramid is not None:
+        check_pyramid(path, shape.channels, shape.dtype)
+        about = about.in_micrometres()
+    planes, about, software = _laid_out(shape, kind, about, described=pyramid is not None)
 
     def begin(stream: BinaryIO, begun: Mapping[str, Any] | None) -> RowFile:
+        if pyramid is not None:
+            return PyramidRows(stream, shape, begun, TiffKind(planes, about, software), pyramid)
         if kind == "TIFF":
             return TiffRows(stream, shape, begun, TiffKind(planes, about, software))
         if kind == "PNG":
@@ -1033,17 +1137,27 @@ def open_rows(path: str | Path, shape: ImageShape, about: Metadata | None = None
     return RowWriter(path, begin, None if kind in ("TIFF", "PNG", "NPY") else encoded, key)
 
 
-def metadata_of(path: str | Path) -> Metadata:
+def metadata_of(path: str | Path, level: int = 0) -> Metadata:
     """What an image file says beside its pixels; nothing where that is damaged.
+
+    Args:
+        path: the file.
+        level: of a pyramid, whose pixels are larger the higher it is; where the full image lies on the ground is said of that alone.
 
     Raises:
         UserError: it cannot be opened, or is no image.
     """
     path = Path(path)
+    if slides.is_vendors(path):
+        return _metadata_of_slide(path, level)
     with _opened(path) as (stream, kind):
         try:
+            if kind == "TIFF" and slides.is_vendors(path, stream):
+                return _metadata_of_slide(path, level)
             if kind == "TIFF":
-                return metadata.of_tiff(stream)
+                found = metadata.of_tiff(stream)
+                sizes = levels_of(path) if level else ()
+                return slides.at_level(found, slides.factors(sizes, level)) if level else found
             if kind == "PNG":
                 return metadata.of_png(stream)
             if kind in _NOT_PILLOW:
@@ -1054,6 +1168,14 @@ def metadata_of(path: str | Path) -> Metadata:
             return found if not dpi or found.resolution else replace(found, resolution=metadata.resolution(*map(float, dpi)))
         except Exception:  # the pixels are another matter, and have been read
             return Metadata()
+
+
+def _metadata_of_slide(path: Path, level: int) -> Metadata:
+    _regular(path)
+    with _worded(path, slides.KIND):
+        slide = slides.SlideLevel(path, level)
+        slide.close()
+        return slide.about
 
 
 def software(path: str | Path) -> str | None:
@@ -1086,16 +1208,30 @@ def _check_layout(path: Path, layout: scientific.Layout) -> None:
 
 
 def _check_size(path: Path, width: int, height: int, channels: int = 1) -> None:
-    given = os.environ.get("TRANSFIGURE_MAX_PIXELS", "")
-    if given and not (given.isdecimal() and len(given) < 19):
-        raise UserError(f"TRANSFIGURE_MAX_PIXELS is {brief(given)}: give a whole number of pixels, or unset it")
-    limit = int(given) if given else MAX_PIXELS
+    limit = _limit()
     if width * height * max(1, channels / 4) > limit:
         many = f" with {channels} channels" if channels > 4 else ""
         raise UserError(
             f"{path} is {width} x {height} pixels{many} ({width * height / 1e6:,.0f} million): larger than the limit of "
             f"{limit / 1e6:,.0f} million; crop or tile it, or set TRANSFIGURE_MAX_PIXELS"
         )
+
+
+def _limit() -> int:
+    given = os.environ.get("TRANSFIGURE_MAX_PIXELS", "")
+    if given and not (given.isdecimal() and len(given) < 19):
+        raise UserError(f"TRANSFIGURE_MAX_PIXELS is {brief(given)}: give a whole number of pixels, or unset it")
+    return int(given) if given else MAX_PIXELS
+
+
+def is_large(path: str | Path) -> bool:
+    """Whether an image is larger than what is decoded whole, by its header.
+
+    Raises:
+        UserError, Missing: as :func:`size_of`.
+    """
+    header = size_of(path, "ignore", "channels")
+    return header.width * header.height * max(1, header.channels / 4) > _limit()
 
 
 def _reason(error: BaseException) -> str:

@@ -123,6 +123,8 @@ def _as_written(file: Path, software: str) -> bool:
     if metadata.is_sealed_file(file, software):
         return True
     try:
+        if images.is_large(file):  # too large to be decoded whole, and not known to be damaged
+            return False
         images.read(file, "keep", pages="channels")
     except UserError:
         return True

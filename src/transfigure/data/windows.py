@@ -20,6 +20,7 @@ class WindowedImage(Protocol):
         width: likewise.
         channels: without transparency, unless that is kept.
         dtype: of its numbers, by NumPy's name.
+        levels: height and width of every level of a pyramid, the full image first, as stored; an image alone is the only one.
         facts: what the file says of itself; the share of no-data values, which nobody has counted, is 0.
     """
 
@@ -27,6 +28,7 @@ class WindowedImage(Protocol):
     width: int
     channels: int
     dtype: str
+    levels: tuple[tuple[int, int], ...]
     facts: FileFacts
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Array:

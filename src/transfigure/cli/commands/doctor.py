@@ -17,6 +17,8 @@ FEATURES = {
     "tifffile": ("science", "TIFF with many channels or 16-bit colour"),
     "png": ("science", "16-bit colour PNG"),
     "imagecodecs": ("science", "TIFF of many channels compressed by LZW, JPEG, JPEG 2000 and other means"),
+    "openslide": ("slides", "whole slides of the formats MIRAX, Hamamatsu VMS, Leica SCN, Ventana, Zeiss CZI, Sakura and DICOM"),
+    "openslide_bin": ("slides", "whole slides of the formats MIRAX, Hamamatsu VMS, Leica SCN, Ventana, Zeiss CZI, Sakura and DICOM"),
     "skimage": ("prepare", "edges of photos, by Canny"),
     "onnx": ("export", "exporting to ONNX, and translating with an exported file"),
     "onnxscript": ("export", "exporting to ONNX"),
@@ -38,6 +40,8 @@ FEATURES = {
 
 DISTRIBUTIONS = {
     "png": "pypng",
+    "openslide": "openslide-python",
+    "openslide_bin": "openslide-bin",
     "skimage": "scikit-image",
     "python_multipart": "python-multipart",
     "prometheus_client": "prometheus-client",

@@ -48,6 +48,8 @@ _DESCRIPTION, _GDAL_METADATA = 270, 42112
 _LARGEST_DESCRIPTION = 16 << 20
 _PER_METRE = 1 / 0.0254
 _MICROMETRES_PER_INCH = 25400.0
+_CENTIMETRE = 3
+_LARGEST_OF_MICROSCOPES = 10.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ class Metadata:
     channel_names: tuple[str, ...] = ()
     description: bytes = b""
 
-    def described(self, shape: tuple[int, int, int], samples: int, dtype: str, software: str, slices: ome.Slices = ome.ONE) -> Metadata:
+    def described(
+        self, shape: tuple[int, int, int], samples: int, dtype: str, software: str, slices: ome.Slices = ome.ONE, always: bool = False
+    ) -> Metadata:
         """With the description and the resolution that a TIFF says the names of channels and the size of a pixel in.
 
         Args:
@@ -106,8 +110,9 @@ class Metadata:
             dtype: of its numbers.
             software: that writes it.
             slices: how many such images the file holds.
+            always: also where it has nothing of that to say.
         """
-        if slices.count == 1 and shape[0] == 1 and not self.channel_names and self.pixel_size is None:
+        if not always and slices.count == 1 and shape[0] == 1 and not self.channel_names and self.pixel_size is None:
             return self
         text = ome.description(shape, samples, dtype, self.channel_names, self.pixel_size, software, slices)
         described = replace(self, description=text.encode())
@@ -136,6 +141,25 @@ class Metadata:
         per_inch = {2: 1.0, 3: 2.54}.get(int.from_bytes(unit.data[:2], "little") if unit else 2)
         sides = [_fraction(self.resolution.get(code)) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
         return None if per_inch is None or not all(sides) else (float(sides[0]) * per_inch, float(sides[1]) * per_inch)
+
+    def in_micrometres(self) -> Metadata:
+        """With the size of a pixel by its resolution, where that is a microscope's: given per centimetre, of pixels below 10 micrometres.
+
+        A camera's or a printer's, per inch, says nothing of what is in the picture.
+        """
+        dpi, unit = self.dpi(), self.resolution.get(_RESOLUTION_UNIT)
+        if self.pixel_size is not None or dpi is None or unit is None or int.from_bytes(unit.data[:2], "little") != _CENTIMETRE:
+            return self
+        size = PixelSize(_MICROMETRES_PER_INCH / dpi[0], _MICROMETRES_PER_INCH / dpi[1])
+        return replace(self, pixel_size=size) if max(size.x, size.y) < _LARGEST_OF_MICROSCOPES else self
+
+    def no_data(self) -> float | None:
+        """The value that it says means "nothing here"."""
+        tag = self.georeference.get(_NODATA)
+        try:
+            return None if tag is None else float(_text(tag.data))
+        except ValueError:
+            return None
 
     def declares_no_data(self) -> bool:
         """Whether it says which value means "nothing here"."""
@@ -265,7 +289,7 @@ def of_tiff(stream: BinaryIO) -> Metadata:
     text = tags[_DESCRIPTION].data.rstrip(b"\0").decode("utf-8", "replace") if _DESCRIPTION in tags else ""
     per_unit = [float(_fraction(tags.get(code))) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
     return Metadata(
-        pixel_size=ome.of_description(text, (per_unit[0], per_unit[1])).pixel_size,
+        pixel_size=ome.of_description(text, (per_unit[0], per_unit[1])).pixel_size or ome.aperio_size(text),
         icc=icc.data if icc is not None else b"",
         camera=some(*_CAMERA),
         exif={code: tag for code, tag in sub["exif"].items() if code not in _OF_THE_SOURCE and tag.data},
@@ -308,6 +332,14 @@ def software_of_tiff(stream: BinaryIO) -> str:
     """The software that a TIFF, or a block of EXIF data, names; empty if it names none."""
     tag = _directory(stream)[0].get(_SOFTWARE)
     return "" if tag is None else _text(tag.data)
+
+
+def first_tags(stream: BinaryIO) -> Tags:
+    """The tags of the first image of a TIFF; none where they are damaged."""
+    try:
+        return _directory(stream)[0]
+    except (ValueError, struct.error):
+        return {}
 
 
 CONTENT = " content:"

@@ -32,6 +32,7 @@ _MICROMETRES = {
     **{"in": 25400.0, "inch": 25400.0, "ft": 304800.0, "km": 1e9},
 }
 _ESCAPED_MU = re.compile(r"\\+u00b5", re.IGNORECASE)
+_APERIO = re.compile(r"\|\s*MPP\s*=\s*([0-9]+(?:\.[0-9]+)?)\s*(?:\||$)")
 _IMAGEJ = re.compile(r"^(\w+)=(.*?)\s*$", re.MULTILINE)
 
 
@@ -55,6 +56,18 @@ def _size(x: float, y: float, z: float | None) -> PixelSize | None:
     if not all(math.isfinite(side) and side > 0 for side in (x, y)):
         return None
     return PixelSize(x, y, z if z is not None and math.isfinite(z) and z > 0 else None)
+
+
+def scaled_size(size: PixelSize, x: float, y: float) -> PixelSize:
+    """Of pixels that are so many times as large along a row and along a column."""
+    return PixelSize(size.x * x, size.y * y, size.z)
+
+
+def aperio_size(description: str) -> PixelSize | None:
+    """The size of a pixel by the description of an Aperio scan."""
+    found = _APERIO.search(description) if description.startswith("Aperio") else None
+    size = float(found[1]) if found else 0.0
+    return PixelSize(size, size) if size > 0 else None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ...errors import UserError
 from .scientific import Layout, Pages, SeriesAxes, finished, layout_of, main_image
+from .slides import Sizes, check_level
 
 _NO_COMPRESSION, _JPEGS = 1, (6, 7, 34892, 33007)
 _BY_ITSELF = (1, 8, 32773, 32946)
@@ -39,24 +40,29 @@ class WindowedTiff:
     Args:
         path: the file.
         pages: what of its pages is wanted.
+        level: of a pyramid, 0 for the full size.
 
     Attributes:
         layout: what it holds.
+        sizes: height and width of every level.
         has_windows: whether rectangles can be read of it at all.
 
     Raises:
-        UserError: it holds no image, or several, or its pages are not what they are said to be.
+        UserError: it holds no image, or several, or no such level, or its pages are not what they are said to be.
         ValueError: it is damaged.
         Missing: tifffile is not installed.
     """
 
-    def __init__(self, path: Path, pages: Pages) -> None:
+    def __init__(self, path: Path, pages: Pages, level: int = 0) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._open = contextlib.ExitStack()
         try:
             stream = self._open.enter_context(path.open("rb"))
-            tiff, self._series = self._open.enter_context(main_image(stream, path))
+            tiff, full = self._open.enter_context(main_image(stream, path))
+            self.sizes: Sizes = tuple(_size_of(one) for one in full.levels)
+            check_level(path, level, self.sizes)
+            self._series = full.levels[level]
             self._file, self._keyframe = tiff.filehandle, self._series.keyframe
             axes = SeriesAxes.of(self._series)
             chosen = pages.chosen(path, axes.pages, axes.page_axis)
@@ -120,7 +126,7 @@ class WindowedTiff:
             return True
         if self._keyframe.compression not in _BY_ITSELF and importlib.util.find_spec("imagecodecs") is None:
             return False
-        return self._segment_height * self._segment_width * self._contiguous * self._series.dtype.itemsize <= _LARGEST_SEGMENT
+        return bool(self._segment_height * self._segment_width * self._contiguous * self._series.dtype.itemsize <= _LARGEST_SEGMENT)
 
     @property
     def _plain(self) -> bool:
@@ -224,6 +230,11 @@ class WindowedTiff:
                 f"{self.path} claims to be {layout.width} x {layout.height} pixels, for which its {there:,} bytes are too few: it is "
                 "damaged or cut off; copy it again, or leave it out"
             )
+
+
+def _size_of(series: Any) -> tuple[int, int]:
+    axes = SeriesAxes.of(series)
+    return axes.shape[axes.plane[0]], axes.shape[axes.plane[1]]
 
 
 def _channels(axes: SeriesAxes, chosen: Sequence[int] | None) -> list[int]:
