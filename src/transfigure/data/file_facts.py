@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from .value_range import Watch, number, share
+from .value_range import MeasuredParts, Watch, number, share
 
 Orientation = Literal["apply", "ignore"]
 NoData = float | Literal["tag", "nan", "none"]
@@ -203,6 +203,19 @@ class PictureWatch:
             self._known.add(label)
             self.values.look(array, no_data=facts.no_data, bits=facts.bits)
             self.files.look(label, facts, array.shape[2])
+
+    def in_parts(self, height: int, width: int, dtype: str, facts: FileFacts) -> MeasuredParts:
+        """What takes in the parts of a picture, for :meth:`take`."""
+        return MeasuredParts(height, width, self.values.given_for(dtype), facts.no_data)
+
+    def take(self, label: str, dtype: str, parts: MeasuredParts, facts: FileFacts, channels: int) -> None:
+        """As :meth:`look`, at a picture that came in parts."""
+        if label not in self._known:
+            self._known.add(label)
+            values = parts.values
+            self.values.take(dtype, values, facts.bits)
+            empty = 1 - values.data / values.count if facts.no_data is not None and values.count else 0.0
+            self.files.look(label, replace(facts, no_data_share=empty), channels)
 
     def notes(self) -> list[str]:
         """What looks wrong, one sentence each."""

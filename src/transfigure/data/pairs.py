@@ -23,6 +23,7 @@ from .images import Alpha, PaletteUse
 from .pixels import Array
 from .regions import Box
 from .value_range import DEPTHS
+from .windows import WindowedImage
 
 Direction = Literal["AtoB", "BtoA"]
 
@@ -121,32 +122,76 @@ class FilePicture:
     def _whole(self, alpha: Alpha, flag: str = "--data.alpha") -> tuple[Array, FileFacts]:
         files = [self._file(path, alpha, flag) for path in self.paths]
         found, sizes = [(array, facts) for array, facts, _ in files], [size for *_, size in files]
-        first, facts = found[0]
         if len(found) == 1:
-            return first, facts
-        declared = {str(one.no_data): one for _, one in found if one.no_data is not None}
+            return found[0]
+        layers = [layer for layer, _ in found]
+        facts, deep = self._together(
+            [_Shape((*size, layer.shape[2]), layer.dtype) for layer, size in zip(layers, sizes)], [one for _, one in found]
+        )
+        return np.concatenate([deepened(layer) if deep else layer for layer in layers], axis=2), facts
+
+    def _together(self, files: Sequence[Shaped], facts: Sequence[FileFacts]) -> tuple[FileFacts, bool]:
+        """What is known of an image of several files, and whether those of 8 bits stand beside others of 16."""
+        known = facts[0]
+        declared = {str(one.no_data): one for one in facts if one.no_data is not None}
         if len(declared) > 1:
             raise UserError(
                 f"{self.label} are channels of one picture and declare {' and '.join(declared)} as their no-data values: one must hold for "
                 "all, so give it with --data.nodata"
             )
         if declared:
-            share = sum(one.no_data_share for _, one in found) / len(found)
-            facts = replace(facts, no_data=next(iter(declared.values())).no_data, no_data_share=share)
-        layers = [layer for layer, _ in found]
-        deep = {layer.dtype.name for layer in layers} == {"uint8", "uint16"}
-        for path, layer, size in zip(self.paths, layers, sizes):
-            if size != sizes[0] or (layer.dtype != first.dtype and not deep):
-                this, other = (_Shape((*of, one.shape[2]), one.dtype) for of, one in ((size, layer), (sizes[0], first)))
+            share = sum(one.no_data_share for one in facts) / len(facts)
+            known = replace(known, no_data=next(iter(declared.values())).no_data, no_data_share=share)
+        deep = {file.dtype.name for file in files} == {"uint8", "uint16"}
+        for path, file in zip(self.paths, files):
+            if file.shape[:2] != files[0].shape[:2] or (file.dtype != files[0].dtype and not deep):
+                first = describe(files[0])
                 raise UserError(
-                    f"{path} is {describe(this)} but {self.paths[0]} is {describe(other)}: files that are stacked as the channels of one "
+                    f"{path} is {describe(file)} but {self.paths[0]} is {first}: files that are stacked as the channels of one "
                     "picture must have one size and one type (8-bit files may stand beside 16-bit ones): save them alike"
                 )
         if deep:
-            layers = [layer.astype(np.uint16) * np.uint16(257) if layer.dtype == np.uint8 else layer for layer in layers]
-            facts = replace(facts, stored="uint16")
-        names = channel_names(self.names, [(layer.shape[2], of_file.channel_names) for layer, of_file in found])
-        return np.concatenate(layers, axis=2), replace(facts, channel_names=names)
+            known = replace(known, stored="uint16")
+        names = channel_names(self.names, [(file.shape[2], one.channel_names) for file, one in zip(files, facts)])
+        return replace(known, channel_names=names), deep
+
+    def open_windows(self, alpha: Alpha = "refuse", flag: str = "--data.alpha") -> WindowedImage | None:
+        """What reads any rectangle of it without the rest; None where one of its files has to be decoded whole.
+
+        Args:
+            alpha, flag: as of :meth:`examine`.
+
+        Raises:
+            UserError: as :meth:`read`, as far as headers show it.
+        """
+        if isinstance(self.pages, tuple) and len(self.pages) > 1:
+            return None
+        with contextlib.ExitStack() as opened:
+            files = []
+            for path in self.paths:
+                one = images.open_windows(path, alpha, self.orientation, flag, self.palette, self.pages, self.no_data)
+                if one is None:
+                    return None
+                files.append(one)
+                opened.callback(one.close)
+            windows = self._windows(files)
+            opened.pop_all()
+            return windows
+
+    def _windows(self, files: Sequence[WindowedImage]) -> WindowedImage:
+        facts, deep = files[0].facts, False
+        if len(files) > 1:
+            outlines = [_Shape((one.height, one.width, one.channels), np.dtype(one.dtype)) for one in files]
+            facts, deep = self._together(outlines, [one.facts for one in files])
+        box = Box(0, 0, files[0].height, files[0].width)
+        if self.half is not None:
+            images.split_halves(np.empty((0, box.width, 0)), self.paths[0])
+            left = box.width // 2 * (self.half == "right")
+            box = Box(0, left, box.height, left + box.width // 2)
+        if (region := self.region) is not None:
+            check_region(region, box.height, box.width, self.label)
+            box = Box(box.top + region.top, box.left + region.left, box.top + region.bottom, box.left + region.right)
+        return _PictureWindows(files, box, facts, deep)
 
     def _file(self, path: Path, alpha: Alpha, flag: str) -> tuple[Array, FileFacts, tuple[int, int]]:
         """One file, of which only the region is read where there is one (not of halves) and its format can do that; and the whole size."""
@@ -184,6 +229,31 @@ def _with_share(facts: FileFacts, part: Array) -> FileFacts:
     if facts.no_data is None:
         return facts
     return replace(facts, no_data_share=float((np.isnan(part) if math.isnan(facts.no_data) else part == facts.no_data).mean()))
+
+
+class _PictureWindows:
+    """Rectangles of a picture: of a part of its files, whose channels lie one behind the other; see :class:`.windows.WindowedImage`."""
+
+    def __init__(self, files: Sequence[WindowedImage], box: Box, facts: FileFacts, deep: bool) -> None:
+        self._files, self._box, self._deep, self.facts = files, box, deep, facts
+        self.height, self.width = box.height, box.width
+        self.channels, self.dtype = sum(one.channels for one in files), "uint16" if deep else files[0].dtype
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> Array:
+        if not (0 <= top < bottom <= self.height and 0 <= left < right <= self.width):
+            raise ValueError(f"rows {top} to {bottom} and columns {left} to {right} of {self.width} x {self.height} pixels")
+        y, x = self._box.top, self._box.left
+        parts = [one.read(y + top, x + left, y + bottom, x + right) for one in self._files]
+        return parts[0] if len(parts) == 1 else np.concatenate([deepened(part) if self._deep else part for part in parts], axis=2)
+
+    def close(self) -> None:
+        for one in self._files:
+            one.close()
+
+
+def deepened(layer: Array) -> Array:
+    """8 bits in their full range as 16 bits in theirs."""
+    return layer.astype(np.uint16) * np.uint16(257) if layer.dtype == np.uint8 else layer
 
 
 def channel_names(files: Sequence[str], channels: Sequence[tuple[int, tuple[str, ...]]]) -> tuple[str, ...]:

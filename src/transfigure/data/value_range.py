@@ -220,6 +220,47 @@ def measured(array: NDArray[Any], given: Range | None = None, no_data: float | N
     return Values(count, low, high, data, data_low, data_high, below, above, levels)
 
 
+class MeasuredParts:
+    """As :func:`measured`, of a picture that comes in parts, each once.
+
+    Args:
+        height, width: of the whole.
+        given: the range that files of this type are read with, if one is given.
+        no_data: the value that its file declares to mean "nothing here".
+    """
+
+    def __init__(self, height: int, width: int, given: Range | None = None, no_data: float | None = None) -> None:
+        self._given, self._no_data = given, no_data
+        self._step = max(1, int((height * width / _SAMPLES) ** 0.5))
+        self._parts: list[Values] = []
+        self._present = np.zeros(256, bool)
+        self._may_be_labels = given is None
+
+    def add(self, rows: NDArray[Any]) -> None:
+        """Take in some rows, ``[n, W, C]``."""
+        self._parts.append(measured(rows, self._given, self._no_data))
+        self._may_be_labels &= rows.dtype == np.uint8 and rows.ndim == 3 and rows.shape[-1] == 1
+        if self._may_be_labels:
+            self._present |= np.bincount(rows[:: self._step, :: self._step].ravel(), minlength=256) > 0
+
+    @property
+    def values(self) -> Values:
+        """Of all parts."""
+        some = [part for part in self._parts if part.data]
+        count, data = (sum(getattr(part, name) for part in self._parts) for name in ("count", "data"))
+        low, high = min((part.low for part in self._parts), default=np.inf), max((part.high for part in self._parts), default=-np.inf)
+        if not some:
+            return Values(count, low, high, 0)
+        ends = min(part.data_low for part in some), max(part.data_high for part in some)
+        below, above = (sum(getattr(part, name) for part in some) for name in ("below", "above"))
+        levels: tuple[int, ...] = ()
+        if self._may_be_labels and ends[1] == 255:
+            seen = np.flatnonzero(self._present)
+            foreign = seen[(seen >= FEW) & (seen < 255)]
+            levels = tuple((foreign[:1] if foreign.size else seen).tolist())
+        return Values(count, low, high, data, *ends, below, above, levels)
+
+
 @dataclass
 class _Values:
     """What is remembered of the values of all pictures of one type."""
@@ -291,7 +332,7 @@ class Watch:
 
     def look(self, array: NDArray[Any], no_data: float | None = None, bits: int = 0) -> None:
         """Take in one picture, ``[H, W, C]`` in its file's own type; ``bits`` as in :meth:`take`. No-data values do not count."""
-        self.take(array.dtype.name, measured(array, self._given(array.dtype.name), no_data), bits)
+        self.take(array.dtype.name, measured(array, self.given_for(array.dtype.name), no_data), bits)
 
     def take(self, name: str, values: Values, bits: int = 0) -> None:
         """Take in what was :func:`measured` of a picture of this type, with the range that is given here.
@@ -307,7 +348,7 @@ class Watch:
         seen.bits.add(bits)
         seen.low, seen.high = min(seen.low, values.data_low), max(seen.high, values.data_high)
         seen.images += 1
-        if self._given(name) is not None:
+        if self.given_for(name) is not None:
             seen.values += values.data
             seen.below += values.below
             seen.above += values.above
@@ -335,11 +376,12 @@ class Watch:
         """What looks wrong with the images of one type."""
         return list(self._findings(name, self._seen[name])) if name in self._seen else []
 
-    def _given(self, name: str) -> Range | None:
+    def given_for(self, name: str) -> Range | None:
+        """The range that files of a type are read with; None for their full range."""
         return if_of_type(self.given, self.meant or name, name)
 
     def _findings(self, name: str, seen: _Values) -> Iterable[Finding]:
-        given = self._given(name)
+        given = self.given_for(name)
         low, high = limits(name, given)
         depth, found = DEPTHS[name], f"{number(seen.low)} to {number(seen.high)}"
         if given is not None:

@@ -7,10 +7,11 @@ so that neighbouring tiles differ in contrast and colour. Here those of the whol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +64,16 @@ class Moments:
         self.mean = self.mean + difference * (other.count / total)
         self.squares = self.squares + other.squares + difference**2 * (self.count * other.count / total)
         self.count = total
+
+    def words(self) -> list[Any]:
+        """It as numbers and words that :meth:`read` understands, to the last bit."""
+        return [self.count, *([float(value).hex() for value in side.tolist()] for side in (self.mean, self.squares))]
+
+    @classmethod
+    def read(cls, words: Sequence[Any], device: torch.device) -> Moments:
+        """From :meth:`words`."""
+        mean, squares = (torch.tensor([float.fromhex(one) for one in side], dtype=torch.float64, device=device) for side in words[1:])
+        return cls(int(words[0]), mean, squares)
 
     def normalise(self, layer: _NormBase, x: Tensor) -> Tensor:
         """The layer with these statistics."""

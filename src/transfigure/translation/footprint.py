@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,20 @@ With both, on one core: a U-Net of width 64 at 2048 x 2048 took 1.39 GB beside i
 
 HELD = 10.0
 """Of these, what an image takes that is translated in tiles: nothing of its size is padded, cropped or held by the engine."""
+
+
+class HeldBytes(NamedTuple):
+    """What is in memory of an image that is translated in tiles, beside them.
+
+    Attributes:
+        whole: bytes for each pixel of the image.
+        row: for each of a row of tiles.
+        tile: for each of a tile.
+    """
+
+    whole: float = 0.0
+    row: float = 0.0
+    tile: float = 0.0
 
 
 class _Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -84,11 +98,18 @@ class Footprint:
         pixels, own = height * width, height * width if shown is None else shown[0] * shown[1]
         return int(WORKSPACE * self.per_pixel * pixels + PER_CHANNEL * self._channels * max(pixels, own))
 
-    def in_tiles(self, tile_height: int, tile_width: int, height: int, width: int) -> int:
-        """Bytes that the translation takes in tiles: one in the network, two rows of them joined, and the image with its output."""
+    def in_tiles(self, tile_height: int, tile_width: int, height: int, width: int, held: HeldBytes | None = None) -> int:
+        """Bytes that the translation takes in tiles: one in the network, two rows of them joined, and what else is held.
+
+        Args:
+            tile_height, tile_width: of a tile.
+            height, width: of the image, padded.
+            held: what is held of the image and its output; None: both, all the time.
+        """
         tile = WORKSPACE * self.per_pixel * tile_height * tile_width + PER_CHANNEL * self._channels * tile_height * tile_width
         joined = 3 * 4 * self.generator.target_channels * tile_height * width
-        return int(tile + joined + HELD * self._channels * height * width)
+        held = held or HeldBytes(HELD * self._channels)
+        return int(tile + joined + held.whole * height * width + held.row * tile_height * width + held.tile * tile_height * tile_width)
 
     @property
     def _channels(self) -> int:

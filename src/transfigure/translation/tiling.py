@@ -23,7 +23,7 @@ from ..progress import Progress
 from .engines.base import InferenceEngine
 from .engines.torch import TorchEngine
 from .exported_network import ExportedGenerator
-from .footprint import Footprint
+from .footprint import Footprint, HeldBytes
 from .network import fits
 from .tile_source import RowReader, Rows, TensorSource, TileSource
 from .tiles import Span, TileGrid, reach
@@ -88,6 +88,7 @@ class TilePlan:
         grid: its tiles, of the image as it is padded.
         height: of the image itself.
         width: likewise.
+        side: pixels a side of its tiles, at most.
         statistics: see :class:`Tiling`.
         extra: tiles (or as many pixels) that go through the network, or the beginning of it, for statistics.
         note: what a person should know of it.
@@ -96,6 +97,7 @@ class TilePlan:
     grid: TileGrid
     height: int
     width: int
+    side: int
     statistics: TileStatistics
     extra: int
     note: str
@@ -107,11 +109,15 @@ class BegunTiles:
 
     Attributes:
         rows: from the top, that are final.
-        statistics: of all tiles, where these are gathered first and have been.
+        statistics: those of all tiles, as far as they are gathered; None if nothing is.
+        passes: over the image that have gathered them.
+        progress: called after each such pass.
     """
 
     rows: int = 0
     statistics: ImageStatistics | None = None
+    passes: int = 0
+    progress: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -134,8 +140,13 @@ class Tiler:
     footprint: Footprint
     tiling: Tiling
 
-    def plan(self, height: int, width: int) -> TilePlan | None:
+    def plan(self, height: int, width: int, held: HeldBytes | None = None, never_whole: bool = False) -> TilePlan | None:
         """Tiles for an image of this size, or None if it goes through whole.
+
+        Args:
+            height, width: pixels.
+            held: what is in memory of it beside its tiles, see :meth:`.footprint.Footprint.in_tiles`.
+            never_whole: it goes in tiles even if it fits in one pass.
 
         Raises:
             UserError: it takes more memory than there is, either way; or the model cannot be run in the tiles that were asked for.
@@ -155,13 +166,14 @@ class Tiler:
         if isinstance(asked, int) and self.generator.only_size is None:
             tile = max(-(-asked // self.multiple) * self.multiple, self._smallest() if self.tiling.overlap != 0 else self.multiple)
             if max(sides) > tile:
-                if free is not None and self._of_tiles(tile, sides) > free:
+                if free is not None and (taken := self._of_tiles(tile, sides, held)) > free:
                     raise UserError(
-                        f"{width} x {height} pixels in tiles of {tile} take about {memory.words(self._of_tiles(tile, sides))} of memory in "
+                        f"{width} x {height} pixels in tiles of {tile} take about {memory.words(taken)} of memory in "
                         f"this model, and {self._words(free)}: choose smaller tiles, another device, or close other programs"
                     )
                 return self._planned(height, width, sides, tile, "")
-        if free is None or wanted <= free:
+        never_whole &= asked == "auto" and self.generator.only_size is None
+        if (free is None or wanted <= free) and not never_whole:
             return None
         padded = "" if sides == (height, width) or self.generator.only_size else f" (inside {sides[1]} x {sides[0]})"
         what = f"{width} x {height} pixels{padded} take about {memory.words(wanted)} of memory in this model"
@@ -169,9 +181,10 @@ class Tiler:
             way_out = "let it be translated in tiles (--tile auto)" if self.generator.only_size is None else "make it smaller"
             raise UserError(f"{what}, and {self._words(free)}: {way_out}, choose another device, or close other programs")
         for tile in range(min(LARGEST, max(sides)) // self.multiple * self.multiple, self._smallest() - 1, -self.multiple):
-            if self._of_tiles(tile, sides) <= free:
-                return self._planned(height, width, sides, tile, f", where one pass takes about {memory.words(wanted)}")
-        least = self._of_tiles(self._smallest(), sides)
+            if free is None or self._of_tiles(tile, sides, held) <= free:
+                return self._planned(height, width, sides, tile, f", where one pass takes about {memory.words(wanted)}" if wanted else "")
+        assert free is not None
+        least = self._of_tiles(self._smallest(), sides, held)
         raise UserError(
             f"{what}, and about {memory.words(least)} in its smallest tiles, and {self._words(free)}: make it smaller, choose another "
             "device, or close other programs"
@@ -197,8 +210,12 @@ class Tiler:
         """The least side of a tile that can share something with the next."""
         return max(2 * self.multiple, -(-self.generator.smallest_input // self.multiple) * self.multiple)
 
-    def _of_tiles(self, tile: int, sides: tuple[int, int]) -> int:
-        return self.footprint.in_tiles(min(tile, sides[0]), min(tile, sides[1]), *sides)
+    def again(self, height: int, width: int, side: int) -> TilePlan:
+        """The plan of an image of this size that was begun in tiles of this side."""
+        return self._planned(height, width, (self._padded(height), self._padded(width)), side, "")
+
+    def _of_tiles(self, tile: int, sides: tuple[int, int], held: HeldBytes | None = None) -> int:
+        return self.footprint.in_tiles(min(tile, sides[0]), min(tile, sides[1]), *sides, held)
 
     def _planned(self, height: int, width: int, sides: tuple[int, int], tile: int, reason: str) -> TilePlan:
         """The plan with tiles of this side."""
@@ -221,7 +238,7 @@ class Tiler:
         feather = overlap - 2 * seen if agree and seen is not None else overlap // 2
         grid = TileGrid.of(*sides, tile, overlap, multiple, feather, at_most=self.tiling.tile == "auto")
         extra = {"tile": 0, "global": min(SAMPLES, -(-len(grid) // 2)), "exact": layers * len(grid)}[statistics] if layers else 0
-        return TilePlan(grid, height, width, statistics, extra, self._note(grid, (height, width), reason, of_whole))
+        return TilePlan(grid, height, width, tile, statistics, extra, self._note(grid, (height, width), reason, of_whole))
 
     def _statistics(self) -> tuple[TileStatistics, int]:
         """What they are going to be, and how many layers take them."""
@@ -302,11 +319,11 @@ class Tiler:
         source = TensorSource(image) if isinstance(image, Tensor) else image
         grid, begun = plan.grid, begun or BegunTiles()
         first, done = grid.row_at(begun.rows), begun.rows
-        known = begun.statistics is not None
-        total, before = len(grid) + plan.extra, first * len(grid.columns) + (plan.extra if known else 0)
-        with Progress(total, "translate", "tiles", before, quiet=quiet) as progress, RowReader(source, grid.rows[first:], look) as reader:
-            statistics = begun.statistics if known or not plan.extra else self._gathered(source, plan, progress)
-            begun.statistics = statistics
+        known = plan.extra if begun.passes and plan.statistics == "global" else begun.passes * len(grid)
+        before, total = first * len(grid.columns) + known, len(grid) + plan.extra
+        with Progress(total, "translate", "tiles", before, quiet) as progress, RowReader(source, grid.rows[first:], look) as reader:
+            self._gather(source, plan, begun, progress)
+            statistics = begun.statistics
 
             def translate(row: Span, column: Span) -> Tensor:
                 if column == grid.columns[0]:
@@ -325,23 +342,26 @@ class Tiler:
                 if kept.shape[1]:
                     yield kept
 
-    def _gathered(self, source: TileSource, plan: TilePlan, progress: Progress) -> ImageStatistics:
-        """The statistics of all tiles."""
-        found = ImageStatistics(self.how.norm)
-        if plan.statistics == "global":
-            self._sample(source, plan, found, progress)
-            return found
-        grid = plan.grid
-        for _ in range(plan.extra // len(grid)):
-            with RowReader(source, grid.rows) as reader:
-                for index, row in enumerate(grid.rows):
-                    reader.go_to(index)
-                    for column in grid.columns:
-                        tile = source.encode(reader.cut(row, column))[None]
-                        self._by_torch(tile, row, column, found, grid.core(row, column))
-                        progress.advance()
-            found.merge()
-        return found
+    def _gather(self, source: TileSource, plan: TilePlan, begun: BegunTiles, progress: Progress) -> None:
+        """See that the statistics of all tiles are known, where they are wanted."""
+        grid, passes = plan.grid, 1 if plan.statistics == "global" else plan.extra // len(plan.grid)
+        if not plan.extra:
+            return
+        found = begun.statistics = begun.statistics or ImageStatistics(self.how.norm)
+        while begun.passes < passes:
+            if plan.statistics == "global":
+                self._sample(source, plan, found, progress)
+            else:
+                with RowReader(source, grid.rows) as reader:
+                    for index, row in enumerate(grid.rows):
+                        reader.go_to(index)
+                        for column in grid.columns:
+                            tile = source.encode(reader.cut(row, column))[None]
+                            self._by_torch(tile, row, column, found, grid.core(row, column))
+                            progress.advance()
+                found.merge()
+            begun.passes += 1
+            begun.progress()
 
     def _sample(self, source: TileSource, plan: TilePlan, found: ImageStatistics, progress: Progress) -> None:
         """Gather the statistics of squares that lie all over the image: each time as many as a tile has pixels, normalised together."""
