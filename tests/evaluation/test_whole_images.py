@@ -236,6 +236,24 @@ def test_a_run_whose_middles_were_scored_before_says_so_once(tmp_path: Path, cap
     assert "--data.evaluation_size" not in capsys.readouterr().err
 
 
+def test_the_command_takes_tiles_and_says_what_was_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, run = pairs_of(tmp_path / "data"), tmp_path / "run"
+    model_on(root, values=NATIVE).save(run / "model")
+    (run / "recipe.yaml").write_text("name: recipe\n")
+    flags = ["evaluate", str(run), "--metrics", "l1", "--tile", "32", "--overlap", "0", "--tile-statistics", "tile"]
+    assert main([*flags, "--out", str(tmp_path / "out"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["scored"] == "whole images, 56 x 40 to 48 x 64" and said["inference"]["tiles"]["tile"] == 32
+    assert sum("tiles of 32 x 32" in note for note in said["notes"]) == 2, "one for each size"
+    assert main([*flags[:4], "--data.evaluation_size", "16", "--quiet"]) == 0
+    assert "scored: the middle 16 x 16 of images of 56 x 40 to 48 x 64 (10 % of their pixels)" in capsys.readouterr().out
+    folders = ["evaluate", "--generated", str(root / "testA"), "--target", str(root / "testB"), "--metrics", "l1"]
+    assert main(folders) == 0
+    assert "scored: whole images, 56 x 40 to 48 x 64" in capsys.readouterr().out
+    assert main([*folders, "--tile", "32"]) == 2
+    assert "--tile is for a model that translates" in capsys.readouterr().err
+
+
 def test_a_geometry_of_whole_images_moves_nothing() -> None:
     whole = Geometry(24, 8, True, fit=True).of_whole_images()
     assert whole.evaluation() == whole

@@ -351,3 +351,19 @@ def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perceptual, "CACHED_BYTES", 10)
     metric.update(scenes(1, seed=52), scenes(1, seed=53))
     assert not metric.cached._cache and len(metric.scores) == 22
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_very_large_images_are_compared_in_parts_and_it_is_said(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = scenes(1, 90, 80), blurred(scenes(1, 90, 80), 5)
+    monkeypatch.setattr(perceptual, "LARGEST_AT_ONCE", 90 * 80 - 1)
+    monkeypatch.setattr(perceptual, "PART", 45)
+    parts = [(slice(top, top + 45), slice(left, left + 40)) for top in (0, 45) for left in (0, 40)]
+    metric = build(name)
+    metric.update(x, y)
+    wanted = [build(name).score(x[..., rows, columns], y[..., rows, columns]).item() for rows, columns in parts]
+    assert metric.scores == pytest.approx([sum(wanted) / 4], rel=1e-6)
+    assert metric.caution() == "1 of 1 image, too large for the network at once: the mean of parts of 45 pixels"
+    metric.reset()
+    metric.update(scenes(1), scenes(1))
+    assert metric.caution() == ""

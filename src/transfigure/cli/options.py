@@ -14,6 +14,7 @@ from ..registry import names
 if TYPE_CHECKING:
     from ..data.file_facts import Orientation
     from ..preparation.destination import PreparedFolder, SplitOptions
+    from ..translation.tiling import TilingKeywords
     from ..translation.translator import Translator
 
 DATA = "a folder of images, a manifest, or a drawn world such as synthetic"
@@ -165,6 +166,40 @@ def add_pages(parser: argparse.ArgumentParser, default: str = "") -> None:
 def orientation(options: argparse.Namespace) -> Orientation:
     """``--ignore-orientation`` as a way of reading."""
     return "ignore" if options.ignore_orientation else "apply"
+
+
+def add_tiles(parser: argparse.ArgumentParser) -> None:
+    """How large images are translated; :func:`tiling` reads it."""
+    parser.add_argument(
+        "--tile",
+        default="auto",
+        metavar="auto|none|PIXELS",
+        help="translate in tiles: where the whole does not fit the memory, never, or of this side (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--overlap", type=int, metavar="PIXELS", help="that tiles share (default: as many as the network sees, or a quarter of a tile)"
+    )
+    parser.add_argument(
+        "--max-memory", metavar="SIZE", help="that translating may take, such as 3GB: larger images go in tiles (default: what is free)"
+    )
+    parser.add_argument(
+        "--tile-statistics",
+        choices=["tile", "global", "exact"],
+        help="of a norm that takes those of the image: of each tile, of samples of the whole, or of the whole, with a pass for every such "
+        "layer (default: global where torch runs it, else tile)",
+    )
+
+
+def tiling(options: argparse.Namespace) -> TilingKeywords:
+    """The tiles that are asked for."""
+    from ..translation.tiling import parse_size, parse_tile
+
+    return {
+        "tile": parse_tile(options.tile),
+        "overlap": options.overlap,
+        "max_memory": None if options.max_memory is None else parse_size(options.max_memory),
+        "statistics": options.tile_statistics,
+    }
 
 
 def add_value_range(parser: argparse.ArgumentParser, what: str = "values of the files that are black and white") -> None:

@@ -162,18 +162,18 @@ def evaluate(
                 scored_as[pair.name] = pair.source.shape[1], pair.source.shape[2]
             if (plan := translator.check_memory(*pairs[0].source.shape[1:])) is not None:
                 tiles[plan.note] = None
-            source, target = torch.stack([pair.source for pair in pairs]), torch.stack([pair.target for pair in pairs])
+            source, target = _stacked([pair.source for pair in pairs]), _stacked([pair.target for pair in pairs])
             outputs = translator.translate_tensor(source)
-            fake = torch.stack([as_written(image, domain, one) for image, one in zip(outputs, source)])
-            target = target if linear else torch.stack([as_written(image, domain, one) for image, one in zip(target, source)])
+            fake = _stacked([as_written(image, domain, one) for image, one in zip(outputs, source)])
+            target = target if linear else _stacked([as_written(image, domain, one) for image, one in zip(target, source)])
             batch_names = [pair.name for pair in pairs]
             labels = [pictures[0 if choice.generates_photos else 1] for pictures in files]
             labels = [LabelMaps.as_file(one) if encoding.rule else one for one in labels]
             target_levels = encoding.levels if isinstance(encoding, LabelMaps) else limits(files[0][1].dtype, found.section.target_range)
             sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
             samples = _samples(translator, source[sampled], fake[sampled]) if sampled else None
-            means = None if mean is None else torch.stack([mean.as_written(domain, target.shape[2:], one) for one in source])
-            source = torch.stack([found.pairs.encodings[0].picture(one) for one in source])
+            means = None if mean is None else _stacked([mean.as_written(domain, target.shape[2:], one) for one in source])
+            source = _stacked([found.pairs.encodings[0].picture(one) for one in source])
             new = None if first_seen is None else first_seen[:, len(names) : len(names) + len(pairs)]
             mask = stacked_masks([pair.mask for pair in pairs], target.shape[2:])
             of_bound = MetricContext(source, mask=mask)
@@ -301,6 +301,11 @@ def _key(item: tuple[Pair, Any]) -> object:
     """The same for pairs."""
     source, target = batch_key(item[0].source), batch_key(item[0].target)
     return None if source is None or target is None else (source, target, item[0].mask is None)
+
+
+def _stacked(images: Sequence[Tensor]) -> Tensor:
+    """``[N, ...]``; a single image, which may be large, is not copied."""
+    return images[0][None] if len(images) == 1 else torch.stack(list(images))
 
 
 def _tiles_of(translator: Translator) -> dict[str, Any]:

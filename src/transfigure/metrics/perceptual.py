@@ -1,7 +1,8 @@
 """Perceptual distance: how different would a person call the prediction and its target? LPIPS and DISTS.
 
 Both compare the activations of a network trained to classify photographs on the two images, weighted to agree with human judgements.
-They are comparable with published values only on the published weights, and only at the same image size: nothing is resized here.
+They are comparable with published values only on the published weights, and only at the same image size: nothing is resized here. A very
+large image is compared in parts.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.regions import region_grid
 from ..errors import Skipped, UserError, did_you_mean
 from ..features import lpips, weights
 from ..features.extractors import in_colour
 from ..features.trunks.classifiers import Shapes, Trunk, take, trunk
 from ..registry import register
+from ..wording import counted
 from .direction import Better
 from .metric import ImageMetric
 
 PIXELS_AT_ONCE = 2**18
 """Four images of 256 x 256: of these VGG-16 makes 128 MB of activations."""
+
+LARGEST_AT_ONCE, PART = 2**22, 1024
+"""Pixels of an image above which it is compared in parts, and the most pixels a side of one: of 2,048 x 2,048 pixels VGG-16 makes 2 GB."""
 
 CACHED_BATCHES, CACHED_BYTES = 16, 2**29
 """How many batches' activations a trunk caches, and how much memory they may take."""
@@ -101,6 +107,7 @@ class PerceptualMetric(ImageMetric):
 
     def __init__(self, network: str, heads: str) -> None:
         super().__init__()
+        self._in_parts = 0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         weights.need(network, heads)
         self.cached, digest = _cached_trunk(network, self.device)
@@ -132,9 +139,33 @@ class PerceptualMetric(ImageMetric):
         if min(height, width) < self.smallest_input:
             smallest, network = self.smallest_input, self.cached.trunk.network.label
             raise Skipped(f"{self.label} with {network} needs at least {smallest} x {smallest} pixels, and these are {width} x {height}")
+        if height * width > LARGEST_AT_ONCE:
+            return self._score_in_parts(prediction, target)
         share = max(1, PIXELS_AT_ONCE // (height * width))
         x, y = (torch.split(in_colour(images, self.label).to(self.device, torch.float32), share) for images in (prediction, target))
         return torch.cat([self.distance(self._cached_features(x_i), self._cached_features(y_i)) for x_i, y_i in zip(x, y, strict=True)])
+
+    def _score_in_parts(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The mean over parts that cover the images once, by their numbers of pixels."""
+        height, width = prediction.shape[-2:]
+        total = torch.zeros(len(prediction), dtype=torch.float64)
+        for box in region_grid(height, width, -(-height // PART), -(-width // PART)).values():
+            part = (..., slice(box.top, box.bottom), slice(box.left, box.right))
+            total += self.score(prediction[part], target[part]).cpu().double() * box.height * box.width
+        self._in_parts += len(prediction)
+        return total / (height * width)
+
+    def caution(self) -> str:
+        """Large images are not seen as a whole."""
+        if not self._in_parts:
+            return ""
+        which = f"{self._in_parts} of {counted(len(self.scores), 'image')}"
+        return f"{which}, too large for the network at once: the mean of parts of {PART:,} pixels"
+
+    def reset(self) -> None:
+        """Forget all scores."""
+        super().reset()
+        self._in_parts = 0
 
     def facts(self) -> dict[str, str]:
         """The network, and the SHA-256 of its weights and of its heads."""

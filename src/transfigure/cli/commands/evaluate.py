@@ -20,12 +20,14 @@ from ..options import (
     add_plugins,
     add_quiet,
     add_split,
+    add_tiles,
     add_weights,
     after,
     open_model,
     orientation,
     required,
     split_names,
+    tiling,
     unquoted,
     value_range,
     weight_files,
@@ -49,12 +51,15 @@ OF_FOLDERS = {
     "nodata": "for a model use --data.nodata",
 }
 """Flags of two folders, and what a model has in their place."""
+OF_TILES = ("tile", "overlap", "max_memory", "tile_statistics")
+"""Flags of a model that translates."""
 EPILOG = """\
 A metric's own options: --metric.NAME.OPTION VALUE, as --metric.fid.resize clean (see: transfigure list metric).
 
 examples:
 
   transfigure evaluate runs/facades
+  transfigure evaluate runs/stain --data.evaluation_size whole --max-memory 3GB
   transfigure evaluate --generated generated/ --target photos/ --metrics ssim,l1 --json
   transfigure evaluate --generated stained/ --target 'stains/{name}_{DAPI,MAP2,NFH}.png'
 """
@@ -99,6 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--palette", metavar="NAME", help="of the label maps: facades, cityscapes, synthetic, learn, or a JSON file")
     add_weights(parser)
+    add_tiles(parser)
     parser.add_argument(
         "--out", metavar="DIR", help="write evaluation.json, per_image.csv and panels here (default for a run: RUN/evaluation)"
     )
@@ -163,6 +169,8 @@ def _folders(options: argparse.Namespace, overrides: dict[str, Any], common: dic
     if overrides or options.split:
         flag = "split" if options.split else next(iter(overrides))
         raise UserError(f"--{flag} does not go with --generated and --target, which are compared as they are: leave it out")
+    if given := next((flag for flag in OF_TILES if getattr(options, flag) not in (None, "auto")), None):
+        raise UserError(f"--{given.replace('_', '-')} is for a model that translates, and here are its files: leave it out")
     return evaluate_folders(
         required(options.generated, "--generated DIR"),
         required(options.target, "--target DIR"),
@@ -205,7 +213,7 @@ def _model(options: argparse.Namespace, overrides: dict[str, Any], common: dict[
         from ...data.open import absolute
 
         overrides = {**overrides, "data.mask": absolute(options.mask)}
-    translator = open_model(options)
+    translator = open_model(options).set_tiles(**tiling(options))
     out = options.out
     whole = Path(options.model) / "evaluation" if out is None and (Path(options.model) / "recipe.yaml").is_file() else None
     chosen = "--metrics" if options.metrics else "--require" if options.require else None

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import RunFailure, UserError
 from ...progress import print_result, say
-from ..options import add_alpha, add_ignore_orientation, add_model, add_overwrite, add_pages, add_plugins, add_quiet, after, open_model
+from ..options import (
+    add_alpha,
+    add_ignore_orientation,
+    add_model,
+    add_overwrite,
+    add_pages,
+    add_plugins,
+    add_quiet,
+    add_tiles,
+    after,
+    open_model,
+    tiling,
+)
 
 if TYPE_CHECKING:
     from ...translation.folder import FileKeywords
@@ -56,24 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=int, default=1, metavar="N", help="images of one size together, where that changes no bit (default: %(default)s)"
     )
-    parser.add_argument(
-        "--tile",
-        default="auto",
-        metavar="auto|none|PIXELS",
-        help="translate in tiles: where the whole does not fit the memory, never, or of this side (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--overlap", type=int, metavar="PIXELS", help="that tiles share (default: as many as the network sees, or a quarter of a tile)"
-    )
-    parser.add_argument(
-        "--max-memory", metavar="SIZE", help="that translating may take, such as 3GB: larger images go in tiles (default: what is free)"
-    )
-    parser.add_argument(
-        "--tile-statistics",
-        choices=["tile", "global", "exact"],
-        help="of a norm that takes those of the image: of each tile, of samples of the whole, or of the whole, with a pass for every such "
-        "layer (default: global where torch runs it, else tile)",
-    )
+    add_tiles(parser)
     add_overwrite(parser)
     parser.add_argument(
         "--skip-existing", action="store_true", help="of a folder: leave what this model has written already, and go on with the rest"
@@ -89,14 +84,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from ...data.images import can_be_written
     from ...data.pictures import is_pictures
     from ...translation.folder import FORMATS, suffix_of
-    from ...translation.tiling import parse_size, parse_tile
 
-    translator.set_tiles(
-        tile=parse_tile(options.tile),
-        overlap=options.overlap,
-        max_memory=None if options.max_memory is None else parse_size(options.max_memory),
-        statistics=options.tile_statistics,
-    )
+    translator.set_tiles(**tiling(options))
 
     source, output = Path(options.input), Path(options.output)
     pattern = FilePattern.read(options.input)
