@@ -178,6 +178,29 @@ def test_c13_no_data_is_black_and_does_not_count(
         assert plain.train[0, 0].mask is None
 
 
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+@pytest.mark.parametrize("kind", ["two folders", "halves"])
+def test_each_side_has_a_value_of_its_own(tmp_path: Path, direction: str, kind: str) -> None:
+    """255 is no label in the targets, and white in the sources, whose own value is 7."""
+    for number in range(3):
+        source, target = noise_image(24, 24, 1, seed=number) // 2 + 20, noise_image(24, 24, 1, seed=9 + number) // 2 + 20
+        source[:, :4], source[:, 4:8], target[:, 12:16], target[:, 20:] = 7, 255, 7, 255
+        sides = (source, target) if direction == "AtoB" else (target, source)
+        if kind == "halves":
+            images.write(tmp_path / f"{number}.png", np.concatenate(sides, axis=1))
+        else:
+            for folder, side in zip("AB", sides):
+                images.write(tmp_path / folder / f"{number}.png", side)
+    options = {"direction": direction, "load_size": None, "crop_size": 24, "val_fraction": 0, "test_fraction": 0}
+    told = opened(tmp_path, **options, source_nodata=7, target_nodata=255).train[0, 0]
+    assert told.mask[0].any(0).tolist() == [False] * 4 + [True] * 16 + [False] * 4
+    assert (told.source[0, :, :4] == -1).all() and (told.source[0, :, 4:8] == 1).all() and (told.target[0, :, 12:16] > -1).all()
+    one = opened(tmp_path, **options, nodata=7, target_nodata="none").train[0, 0]
+    assert one.mask[0].any(0).tolist() == [False] * 4 + [True] * 20
+    both = opened(tmp_path, **options, nodata=7).train[0, 0]
+    assert both.mask[0].any(0).tolist() == [False] * 4 + [True] * 8 + [False] * 4 + [True] * 8
+
+
 def test_no_data_of_unpaired_sets_is_black(tmp_path: Path) -> None:
     for number in range(3):
         tile(tmp_path / "A" / f"{number}.tif", number, -9999)
@@ -209,6 +232,9 @@ def test_nodata_of_a_recipe(tmp_path: Path) -> None:
     for wrong in ("nothing", None, True):
         with pytest.raises(UserError, match=r"data\.nodata"):
             Recipe.load("pix2pix", {"data.nodata": wrong})
+    sides = Recipe.load("pix2pix", {"data.nodata": "-1", "data.target_nodata": "255"}).data
+    assert sides.no_data == (-1.0, 255.0) and sides.swapped().no_data == (255.0, -1.0) and sides.swapped().direction == "BtoA"
+    assert Recipe.load("pix2pix", {"data.source_nodata": ".nan"}).data.no_data == ("nan", "tag")
 
 
 def test_the_small_things() -> None:

@@ -198,3 +198,23 @@ def test_both_directions_of_two_domains_write_palettes_of_their_own(tmp_path: Pa
     run = train(wanted, tmp_path / "run", quiet=True)
     for model, count in ((run / "model", 6), (run / "model_inverse", 5)):
         assert len(Translator.load(model).config.target.entries) == count
+
+
+def test_the_model_of_the_other_direction_knows_its_own_sides(tmp_path: Path) -> None:
+    data = pairs(tmp_path / "data", "palette", 6)
+    keys = {
+        "data.unpaired": True,
+        "data.target_encoding": "labels",
+        "data.target_nodata": 9,
+        "data.crop_size": SIDE,
+        "data.load_size": SIDE,
+    }
+    keys |= {"data.cache_gb": 0, "generator.name": "unet", "generator.width": 2, "discriminator.width": 2, "training.epochs": 1}
+    keys |= {"discriminator.receptive_field": 16, "training.preview_count": 1, "objective.terms": [{"loss": "cycle", "weight": 10}]}
+    run = train(Recipe.load("cyclegan", {**keys, "data.path": str(data)}).updated({"generator.depth": 4}), tmp_path / "run", quiet=True)
+    inverse = Translator.load(run / "model_inverse")
+    stored = Recipe.from_dict(inverse.config.recipe or {}).data
+    assert (stored.direction, stored.source_encoding, stored.target_encoding) == ("BtoA", "labels", "values")
+    assert stored.no_data == (9, "tag") and stored.source_classes and stored.target_classes is None
+    result = evaluate(run / "model_inverse", split="train", metrics=["random_frechet"], quiet=True)
+    assert result.rows[0].value is not None

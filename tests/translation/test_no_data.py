@@ -26,9 +26,9 @@ def tile(path: Path, no_data: float, dtype: str, tag: bool = True, high: float =
     return array
 
 
-def model(source: Domain, target: Domain | None = None, nodata: Any = None) -> Translator:
+def model(source: Domain, target: Domain | None = None, nodata: Any = None, **keys: Any) -> Translator:
     translator = copying(source)
-    recipe = None if nodata is None else {"data": {"nodata": nodata, "pages": "channels"}}
+    recipe = None if nodata is None else {"data": {"nodata": nodata, "pages": "channels", **keys}}
     config = {**vars(translator.config), "target": target or source, "recipe": recipe}
     translator.config = ModelConfig(**config)
     return translator
@@ -85,10 +85,12 @@ def test_a_value_that_the_output_cannot_hold_becomes_another_that_is_said(tmp_pa
     assert tag_of(tmp_path / "told.tif") == "255" and (tifffile.imread(tmp_path / "told.tif")[:3, :5] == 255).all()
 
 
+@pytest.mark.parametrize("of_source", [False, True])
 @pytest.mark.parametrize(("told", "value"), [(-1, -1.0), ("nan", np.nan)])
-def test_what_the_training_was_told_holds_without_a_tag(tmp_path: Path, told: Any, value: float) -> None:
+def test_what_the_training_was_told_holds_without_a_tag(tmp_path: Path, told: Any, value: float, of_source: bool) -> None:
     array = tile(tmp_path / "in.tif", value, "float32", tag=False)
-    model(Domain(1, "float32"), nodata=told).translate_file(tmp_path / "in.tif", tmp_path / "out.tif")
+    keys = {"nodata": 5, "source_nodata": told, "target_nodata": 9} if of_source else {"nodata": told, "source_nodata": None}
+    model(Domain(1, "float32"), **keys).translate_file(tmp_path / "in.tif", tmp_path / "out.tif")
     np.testing.assert_allclose(tifffile.imread(tmp_path / "out.tif"), array, atol=1e-6)
     assert float(tag_of(tmp_path / "out.tif") or "0") == pytest.approx(value, nan_ok=True)
 

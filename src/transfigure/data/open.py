@@ -253,8 +253,9 @@ def find_records(section: Data, stored: StoredSplit | None = None, elsewhere: bo
     if any(labels):
         a, b = labels if section.direction == "AtoB" else labels[::-1]
         records = division.splits = {name: [record.with_indices(a, b) for record in part] for name, part in records.items()}
-    if section.nodata != "tag":
-        records = division.splits = {name: [record.with_no_data(section.nodata) for record in part] for name, part in records.items()}
+    if section.no_data != ("tag", "tag"):
+        of_a, of_b = section.no_data if section.direction == "AtoB" else section.no_data[::-1]
+        records = division.splits = {name: [record.with_no_data(of_a, of_b) for record in part] for name, part in records.items()}
     if section.limit is not None and section.limit < len(records["train"]):
         chosen = np.random.default_rng(section.split_seed).permutation(len(records["train"]))[: section.limit]
         records["train"] = [records["train"][index] for index in sorted(chosen.tolist())]

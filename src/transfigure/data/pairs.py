@@ -319,7 +319,7 @@ def region_of(picture: Picture) -> Box | None:
 
 def are_halves(a: FilePicture, b: FilePicture) -> bool:
     """Whether two pictures are the halves of one, to be decoded once."""
-    return a.files == b.files and bool(a.half and b.half) and (a.pages, a.palette) == (b.pages, b.palette)
+    return a.files == b.files and bool(a.half and b.half) and (a.pages, a.palette, a.no_data) == (b.pages, b.palette, b.no_data)
 
 
 def examined(picture: Picture, alpha: Alpha = "refuse") -> tuple[Array, FileFacts]:
@@ -376,10 +376,11 @@ class Record:
         a, b = (replace(one, orientation="ignore") if isinstance(one, FilePicture) else one for one in (self.a, self.b))
         return replace(self, a=a, b=b, mask=None if self.mask is None else replace(self.mask, orientation="ignore"))
 
-    def with_no_data(self, no_data: NoData) -> Record:
-        """The same pair, where this means "nothing here" in its files."""
-        a, b = (replace(one, no_data=no_data) if isinstance(one, FilePicture) else one for one in (self.a, self.b))
-        return replace(self, a=a, b=b)
+    def with_no_data(self, a: NoData, b: NoData) -> Record:
+        """The same pair, where these mean "nothing here" in the files of A and of B."""
+        sides = zip((self.a, self.b), (a, b))
+        first, second = (replace(one, no_data=told) if isinstance(one, FilePicture) else one for one, told in sides)
+        return replace(self, a=first, b=second)
 
     def with_indices(self, a: bool, b: bool) -> Record:
         """The same pair, the palette files of one side or both read as their indices."""

@@ -162,6 +162,12 @@ class Data(Named):
         "``none``. It is filled with black for the networks and counts in no loss and no score; where nothing is in the source, a "
         "translation has nothing either.",
     )
+    source_nodata: float | Literal["tag", "nan", "none"] | None = key(
+        None,
+        "the same for the files of sources alone, e.g. where 255 means no label in one side's label maps and white in the other's photos; "
+        "null: as ``nodata``.",
+    )
+    target_nodata: float | Literal["tag", "nan", "none"] | None = key(None, "the same for the files of targets alone.")
     val_fraction: Share = key(0.1, "share of pairs held out for validation where there are no split sub-folders.")
     test_fraction: Share = key(0.1, "the same for testing.")
     split_seed: Seed = key(0, "seed of that division.")
@@ -224,13 +230,29 @@ class Data(Named):
             found["margin"] = stored.margin
         return self.replaced(**found) if found else self
 
-    @field_validator("nodata", mode="before")
+    @field_validator("nodata", "source_nodata", "target_nodata", mode="before")
     @classmethod
     def _nodata(cls, given: Any) -> Any:
         """A flag's text may be a number, and YAML has a NaN."""
         with contextlib.suppress(TypeError, ValueError):
             given = float(given) if not isinstance(given, bool) else given
         return "nan" if isinstance(given, float) and math.isnan(given) else given
+
+    @property
+    def no_data(self) -> tuple[float | Literal["tag", "nan", "none"], float | Literal["tag", "nan", "none"]]:
+        """What means "nothing here" in the files of sources, and of targets."""
+        source, target = (self.nodata if one is None else one for one in (self.source_nodata, self.target_nodata))
+        return source, target
+
+    def swapped(self) -> Data:
+        """The same data for the other direction: what is said of sources is said of targets."""
+        other: dict[str, Any] = {"direction": "BtoA" if self.direction == "AtoB" else "AtoB"}
+        if self.target_encoding != "ab":  # which no source can be
+            for name in type(self).model_fields:
+                side, _, what = name.partition("_")
+                if side in ("source", "target") and what:
+                    other[name] = getattr(self, f"{'target' if side == 'source' else 'source'}_{what}")
+        return self.replaced(**other)
 
     @property
     def seen_size(self) -> int:

@@ -827,7 +827,7 @@ class Trainer:
     def _domains(self) -> tuple[Domain, Domain]:
         """What a model says of its sources and targets."""
         section, data = self.recipe.data, self.data
-        told = section.nodata
+        told, _ = section.no_data
         source = Domain.of(data.source, data.source_dtype, section.source_range)
         target = Domain.of(data.target, data.target_dtype, section.target_range)
         no_data = told if told == "nan" or isinstance(told, float) else None
@@ -838,7 +838,7 @@ class Trainer:
         recipe, domains = self.recipe, self._domains()
         if swapped:
             domains = domains[1], domains[0]
-            recipe = recipe.updated({"data.direction": "BtoA" if recipe.data.direction == "AtoB" else "AtoB"})
+            recipe = recipe.replaced(data=recipe.data.swapped())
         return ModelConfig(
             generator=recipe.generator.name,
             options=dict(recipe.generator.options),

@@ -701,7 +701,8 @@ class Translator:
     @property
     def _trained_no_data(self) -> NoData:
         """What means "nothing here" in files, as the training was told."""
-        given: Any = self._trained.get("nodata", self.config.source.no_data)
+        given: Any = self._trained.get("source_nodata")
+        given = self._trained.get("nodata", self.config.source.no_data) if given is None else given
         return float(given) if type(given) in (int, float) else given if given in ("nan", "none") else "tag"
 
     def _with_no_data(

@@ -287,11 +287,11 @@ def test_a_value_that_means_no_data_is_no_class(tmp_path: Path) -> None:
     keys: dict[str, Any] = {"path": str(tmp_path), "load_size": None, "crop_size": 16, "val_fraction": 0.0, "test_fraction": 0.0}
     keys |= {"target_encoding": "labels", "cache_gb": 0.0}
     for listed in ({}, {"target_classes": [0, 1, 2]}):
-        found = open_data(resolve_data(Data(**keys, nodata=255, **listed)), quiet=True)
+        found = open_data(resolve_data(Data(**keys, target_nodata=255, **listed)), quiet=True)
         assert found.target.names == ("0", "1", "2")
         masks = [found.train_plain[at].mask for at in range(4)]
         assert all(mask is not None and not mask[:, :3].any() for mask in masks) and not masks[0].any() and masks[1].any()
-    with pytest.raises(UserError, match=r"the class 255, which .* does not list .* say that it does not count \(--data\.nodata 255\)"):
+    with pytest.raises(UserError, match=r"the class 255, which .* does not list .* does not count \(--data\.target_nodata 255\)"):
         open_data(resolve_data(Data(**keys, target_classes=[0, 1, 2])), quiet=True)
 
 

@@ -387,7 +387,7 @@ class ClassWatch:
             raise UserError(
                 f"{places[unknown[0]]} holds the class {unknown[0]}, which data.{self.side}_classes does not list "
                 f"(not listed: {listed(list(map(str, unknown)))}): add it there, or replace it in the files"
-                f"{f', or say that it does not count (--data.nodata {unknown[0]})' if len(unknown) == 1 else ''}"
+                f"{f', or say that it does not count (--data.{self.side}_nodata {unknown[0]})' if len(unknown) == 1 else ''}"
             )
         return classes
 
