@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from transfigure.networks.base import Generator
+from transfigure.networks import base
 from transfigure.worlds.facades.dataset import Rendering
 
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the code
@@ -23,6 +24,17 @@ settings.load_profile("tests")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """All that is imported and collected stays to the end: the garbage collector need not look through it, neither now nor ever again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,7 +75,7 @@ def traced_once() -> Iterator[None]:
 
     trace, known = export.onnx_graph, {}
 
-    def graph(generator: Generator, *how: Any) -> Any:
+    def graph(generator: base.Generator, *how: Any) -> Any:
         if "forward" in vars(generator):  # a test's own
             return trace(generator, *how)
         weights = [(name, tensor.numpy(force=True).tobytes()) for name, tensor in generator.state_dict().items()]

@@ -213,7 +213,7 @@ def test_other_channels_leave_the_outer_layers_anew_and_all_is_listed(
     for side, channels in (("A", 1), ("B", 3)):
         for number in range(4):
             images.write(place / "data" / side / f"{number}.png", rng.integers(0, 255, (32, 32, channels), np.uint8))
-    more = {**SMALL, **STILL, "data.val_fraction": 0, "data.test_fraction": 0, "data.load_size": 32}
+    more = {**SMALL, **STILL, "data.val_fraction": 0, "data.test_fraction": 0, "data.load_size": 32, "generator.width": 4}
     more = {key: value for key, value in more.items() if key not in ("data.train", "data.val", "data.test")}
     assert main(["train", "pix2pix", "data", *flags(more), "--out", "tuned", "--from", str(trained)]) == 0
     said = capsys.readouterr().err
@@ -251,7 +251,7 @@ def test_channels_that_meant_something_else_are_said(
         images.write(place / "data" / "B" / f"{number}.png", rng.choice(np.array([0, 2, 3], np.uint8), (32, 32, 1)))
         images.write(place / "rgb" / "A" / f"{number}.png", rng.integers(0, 255, (32, 32, 1), np.uint8))
         images.write(place / "rgb" / "B" / f"{number}.png", rng.integers(0, 255, (32, 32, 3), np.uint8))
-    more = {**SMALL, **STILL, "data.val_fraction": 0, "data.test_fraction": 0, "data.load_size": 32}
+    more = {**SMALL, **STILL, "data.val_fraction": 0, "data.test_fraction": 0, "data.load_size": 32, "generator.width": 4}
     more = {key: value for key, value in more.items() if key not in ("data.train", "data.val", "data.test")}
     for run, keys in (("first", before), ("tuned", after)):
         data = "data" if "data.target_encoding" in keys else "rgb"
