@@ -236,7 +236,7 @@ class _PictureWindows:
 
     def __init__(self, files: Sequence[WindowedImage], box: Box, facts: FileFacts, deep: bool) -> None:
         self._files, self._box, self._deep, self.facts = files, box, deep, facts
-        self.height, self.width = box.height, box.width
+        self.height, self.width, self.levels = box.height, box.width, files[0].levels
         self.channels, self.dtype = sum(one.channels for one in files), "uint16" if deep else files[0].dtype
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -142,6 +143,9 @@ def test_a_level_says_nothing_of_the_ground_and_has_its_own_resolution() -> None
     level = slides.at_level(full, (4.0, 2.0))
     assert level.dpi() == (75.0, 150.0) and not level.georeference
     assert slides.at_level(full, (1.0, 1.0)) is full
+    scanned = Metadata(resolution={**full.resolution, 296: metadata.Tag(3, 1, b"\3\0"), 282: metadata.Tag(5, 1, b"\x10'\0\0\1\0\0\0")})
+    scanned = replace(scanned, resolution={**scanned.resolution, 283: scanned.resolution[282]})  # 10,000 per centimetre
+    assert slides.at_level(scanned, (4.0, 4.0)).pixel_size == PixelSize(4.0, 4.0)
 
 
 def test_a_level_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:

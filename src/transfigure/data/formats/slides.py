@@ -92,6 +92,7 @@ def at_level(about: Metadata, larger: tuple[float, float]) -> Metadata:
     """
     if larger == (1.0, 1.0):
         return about
+    about = about.in_micrometres()
     size = None if about.pixel_size is None else scaled_size(about.pixel_size, *larger)
     dpi = replace(about, pixel_size=None).dpi()
     resolution = {} if dpi is None else metadata.resolution(dpi[0] / larger[0], dpi[1] / larger[1])
