@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
@@ -25,6 +26,7 @@ from ..errors import RunFailure, TransfigureError, UserError
 from ..processes import forking, isolated_children, leave_garbage
 from ..progress import say
 from ..wording import counted
+from .augmentation import jittered
 from .batch import Batch, Pair, collate
 from .check.findings import Kind, PairWatch, sizes_apart, too_small, unfit
 from .encodings.base import Encoding, LinearValues
@@ -43,6 +45,8 @@ Index = tuple[int, int]
 _NO_FILES = NO_FACTS, NO_FACTS
 _PARTNERS = 2
 """Sets the random stream of an epoch's partners apart from its order (1) and from any pair's jitter (0)."""
+_WARPS, _COLOURS = (3, 4), (5, 6)
+"""The same of what else is drawn for a pair: of sources, and of targets that are no partners of theirs."""
 
 
 class Prepared(tuple[Array, Array]):
@@ -219,9 +223,8 @@ class Cache:
 
 
 def prepare(geometry: Geometry, source: Array, target: Array, counts: Counts | None = None) -> Prepared:
-    """Both pictures of a pair resized, and its mask with them."""
-    pictures = geometry.prepare(source, target)
-    return Prepared(*pictures, None if counts is None else counts.prepared(geometry, pictures[1].shape))
+    """Both pictures of a pair in their frames, and its mask with them; what was padded does not count."""
+    return Prepared(*geometry.prepare(source, target), (counts or Counts()).prepared(geometry, source.shape, target.shape))
 
 
 def _region(picture: FilePicture) -> tuple[object, ...]:
@@ -419,30 +422,48 @@ class PairDataset(Dataset[Pair]):
         arrays, counts = self._read(index)
         prepared = prepare(self.geometry, *arrays, counts)
         pair = self._tensors(0, index, prepared)
-        if self.geometry.load_size is not None:
+        if self.geometry.load_size is not None and not self.geometry.keeps_proportions:
             return pair, arrays
-        enlarged = replace(self.geometry, source_rule="nearest", target_rule="nearest").prepare(*arrays)  # small ones only: no new colours
-        middle = (self.geometry.apply(array, self.geometry.draw(None, *array.shape[:2])) for array in enlarged)
+        # no new colour: small ones are enlarged, and what keeps its proportions is brought to the size of the tensors
+        plain = replace(self.geometry, source_rule="nearest", target_rule="nearest").prepare(*arrays)
+        middle = (self.geometry.apply(array, self.geometry.draw(None, *array.shape[:2])) for array in plain)
         return pair, tuple(middle)  # type: ignore[return-value]
 
     def crops(self, epoch: int, index: int, source: tuple[int, int], target: tuple[int, int]) -> tuple[Crop, Crop]:
-        """Where a pair is cut out and whether it is mirrored in an epoch, for prepared pictures of these heights and widths."""
+        """Where a pair is cut out in an epoch, and what else is done to it, for prepared pictures of these heights and widths."""
+        moves = self.training and self.geometry.augmentation.moves
+        more = [np.random.default_rng([self.seed, epoch, index, stream]) if moves else None for stream in _WARPS]
         rng = np.random.default_rng([self.seed, epoch, index]) if self.training else None
-        crop = self.geometry.draw(rng, *source)
-        return crop, crop if self.geometry.paired else self.geometry.draw(rng, *target)
+        crop = self.geometry.draw(rng, *source, more[0])
+        return crop, crop if self.geometry.paired else self.geometry.draw(rng, *target, more[1])
 
     def _tensors(self, epoch: int, index: int, arrays: Prepared, used: int | None = None) -> Pair:
         record = self.records[index if used is None else used]
         crops = self.crops(epoch, index, arrays[0].shape[:2], arrays[1].shape[:2])
+        rules = self.geometry.source_rule, self.geometry.target_rule
         source, target = (
             # Cropping in the file's own type first leaves few values to convert.
-            encoding.encode(self.geometry.apply(array, crop), picture.label)
-            for array, crop, encoding, picture in zip(arrays, crops, self.encodings, (record.a, record.b))
+            encoding.encode(self.geometry.apply(array, crop, rule), picture.label)
+            for array, crop, rule, encoding, picture in zip(arrays, crops, rules, self.encodings, (record.a, record.b))
         )
         mask = None
         if arrays.mask is not None:
-            mask = torch.from_numpy(self.geometry.apply(arrays.mask, crops[1]).transpose(2, 0, 1) != 0)
+            mask = torch.from_numpy(self.geometry.apply_mask(arrays.mask, crops[1]).transpose(2, 0, 1) != 0)
+        source, target = self._in_other_colours(epoch, index, source, target, mask)
         return Pair(source, target, record.name, mask)
+
+    def _in_other_colours(self, epoch: int, index: int, source: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """A pair with the colour jitter of this epoch, if there is any."""
+        wanted = self.geometry.augmentation
+        if not self.training or not wanted.colour_jitter:
+            return source, target
+        streams = _COLOURS[0], _COLOURS[0 if self.geometry.paired else 1]
+        changed = [
+            jittered(image, wanted.colour_jitter, np.random.default_rng([self.seed, epoch, index, stream]), encoding, mask)
+            for image, stream, encoding in zip((source, target), streams, self.encodings)
+            if image is source or wanted.colour_jitter_on == "both"
+        ]
+        return changed[0], changed[1] if len(changed) == 2 else target
 
 
 class PairSampler(Sampler[Index]):

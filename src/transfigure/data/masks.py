@@ -211,19 +211,24 @@ class Counts:
         """Whether one of them alone says already that nothing counts."""
         return any(one is not None and not one.any() for one in (self.source, self.target, self.given))
 
-    def prepared(self, geometry: Geometry, shape: tuple[int, ...]) -> Array | None:
+    def prepared(self, geometry: Geometry, source: tuple[int, ...], target: tuple[int, ...]) -> Array | None:
         """The mask of the prepared pair, uint8 ``[H, W, 1]``, 1 counts; None if everything does, or where they are no pair.
+
+        What was padded does not count.
 
         Args:
             geometry: how the pair was prepared.
-            shape: of its prepared pictures, height and width first.
+            source, target: shapes of its pictures before that, height and width first.
         """
         if not geometry.paired:
             return None
+        places = geometry.framings(source, target)
+        found = both(places[0].holds(), places[1].holds())
+        of_given = places[0] if self.given is None or self.given.shape == source[:2] else places[1]
         rules: tuple[Rule, Rule, Rule] = (geometry.source_rule, geometry.target_rule, "nearest")
-        found: Mask | None = None
-        for mask, rule in zip((self.source, self.target, self.given), rules):
-            found = both(found, None if mask is None else resized(mask, shape[0], shape[1], rule))
+        for mask, place, rule in zip((self.source, self.target, self.given), (*places, of_given), rules):
+            if mask is not None:
+                found = both(found, place.framed(resized(mask, place.height, place.width, rule)))
         return None if found is None else found[..., None].astype(np.uint8)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from ..memory import without_collecting
 from ..progress import Progress, say
 from ..recipe import Data, data_at, drawn_worlds, has_place, without_place
 from ..wording import counted
+from .augmentation import Augmentation
 from .channels import resolve_names
 from .check.facts_cache import FactsCache
 from .check.findings import ENOUGH, Findings, PairFacts, Use, amiss_by_headers, raise_if_bad
@@ -166,9 +167,15 @@ def geometry_of(section: Data, paired: bool = True) -> Geometry:
         "nearest" if section.source_encoding == "labels" else section.source_resize,
         "nearest" if section.target_encoding == "labels" else section.target_resize,
         paired=paired and not section.unpaired,
-        fit=section.fit == "resize",
+        fit=section.fit,
         evaluation_size=None if section.evaluation_size == "whole" else section.evaluation_size,
+        augmentation=augmentation_of(section),
     )
+
+
+def augmentation_of(section: Data) -> Augmentation:
+    """What else is done to training pairs at random."""
+    return Augmentation(**{one.name: getattr(section, one.name) for one in fields(Augmentation)})
 
 
 def open_collection(kind: str, path: str | Path | None, **options: Any) -> Collection:

@@ -137,6 +137,48 @@ def bicubic(images: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(images, (height, width), mode="bicubic", antialias=True)
 
 
+def sample(array: Array, rows: NDArray[np.float64], columns: NDArray[np.float64], rule: Literal["bicubic", "nearest"]) -> Array:
+    """The image at places between its pixels, in the same dtype; beyond its borders it is mirrored.
+
+    Args:
+        array: ``[H, W, C]``.
+        rows: ``[h, w]``, where the result's pixels lie; the middle of the first pixel is 0.
+        columns: the same.
+        rule: ``bicubic`` stays within the values of the part that it reads; ``nearest`` takes the pixel that a place lies in.
+
+    Returns:
+        ``[h, w, C]``.
+    """
+    rows, columns = (_folded(places, side) for places, side in zip((rows, columns), array.shape))
+    if rule == "nearest":
+        chosen: Array = array[_pixel_at(rows, array.shape[0]), _pixel_at(columns, array.shape[1])]
+        return chosen
+    import torch
+    from torch.nn import functional as F
+
+    # only what is needed of a large image, with what the kernel reads beside it
+    ends = [(max(0, int(places.min()) - 2), min(side, int(places.max()) + 4)) for places, side in zip((rows, columns), array.shape)]
+    part = array[slice(*ends[0]), slice(*ends[1])]
+    values = torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)).astype(_working(array.dtype)))[None]
+    height, width = part.shape[:2]
+    grid = np.stack([(2 * (columns - ends[1][0]) + 1) / width - 1, (2 * (rows - ends[0][0]) + 1) / height - 1], axis=2)
+    # "reflection" about the outer edges of pixels repeats the border's pixel: the same mirror as above
+    found = F.grid_sample(values, torch.from_numpy(grid)[None].to(values.dtype), "bicubic", "reflection", align_corners=False)[0]
+    within = found.clamp(values.amin(), values.amax()).permute(1, 2, 0).contiguous().numpy()
+    return _as_dtype(within, array.dtype)
+
+
+def _folded(places: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Places on a line of so many pixels, those beyond its ends mirrored at them."""
+    along = np.mod(places + 0.5, 2 * side)
+    folded: NDArray[np.float64] = np.where(along > side, 2 * side - along, along) - 0.5
+    return folded
+
+
+def _pixel_at(places: NDArray[np.float64], side: int) -> NDArray[np.intp]:
+    return np.clip(np.floor(places + 0.5), 0, side - 1).astype(np.intp)
+
+
 def convert_channels(array: Array, channels: int) -> Array:
     """Grey to colour (three equal channels) or colour to grey (ITU-R BT.601 luma, rounded); the input itself if it fits.
 

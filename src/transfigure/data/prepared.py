@@ -134,7 +134,7 @@ def cache_folder(section: Data, geometry: Geometry, quiet: bool = False) -> Path
 def preparation(geometry: Geometry) -> tuple[object, ...]:
     """All that a prepared pair depends on beside its files: the geometry without its chances, and what decodes and resizes."""
     rules = geometry.source_rule, geometry.target_rule
-    return _VERSION, _decoders(), geometry.load_size, geometry.crop_size, *rules, geometry.paired, geometry.fit
+    return _VERSION, _decoders(), geometry.load_size, geometry.crop_size, *rules, geometry.paired, geometry.fit != "refuse" and geometry.fit
 
 
 @functools.cache

@@ -34,14 +34,24 @@ bits are not kept there.
 """
 
 
+def obstacle(dataset: PairDataset) -> str:
+    """Why the pairs of a data set cannot be kept on a device and be the same there; empty if they can."""
+    geometry = dataset.geometry
+    if not all(encoding.is_linear for encoding in dataset.encodings):
+        return "label maps and Lab are made of them on the CPU"
+    if geometry.augmentation.warps or geometry.augmentation.colour_jitter:
+        return "they are turned, scaled, bent or recoloured on the CPU"
+    if geometry.load_size is not None and geometry.fit in ("crop", "pad"):
+        return f"they may differ in size (--data.fit {geometry.fit})"
+    if geometry.load_size is None or dataset.usual is None or any(dtype not in _STORED for dtype, _ in dataset.usual):
+        return "they differ in size or type (--data.load_size gives them one size)"
+    return ""
+
+
 def bytes_of(dataset: PairDataset) -> int | None:
-    """What all pairs of a data set take on a device; None if they do not have one size and type, which is known without ``load_size`` of
-    no data set.
-    """
+    """What all pairs of a data set take on a device; None where there is an :func:`obstacle`."""
     side, kinds = dataset.geometry.load_size, dataset.usual
-    if side is None or kinds is None or not all(encoding.is_linear for encoding in dataset.encodings):
-        return None
-    if any(dtype not in _STORED for dtype, _ in kinds):
+    if obstacle(dataset) or side is None or kinds is None:
         return None
     each = sum(side * side * channels * _STORED[dtype].itemsize for (dtype, _), channels in zip(kinds, dataset.channels))
     return each * len(dataset)
@@ -139,7 +149,8 @@ class ResidentLoader:
         places = np.empty((len(indices), 1 + 2 * size), np.int64)
         places[:, 0] = indices
         for place, crop in zip(places, crops):
-            place[1 : 1 + size] = np.arange(crop.top, crop.top + size)
+            rows = np.arange(crop.top, crop.top + size)
+            place[1 : 1 + size] = rows[::-1] if crop.upside_down else rows
             columns = np.arange(crop.left, crop.left + size)
             place[1 + size :] = columns[::-1] if crop.flipped else columns
         sent = torch.from_numpy(places)

@@ -65,13 +65,17 @@ class HeldOut:
             return "none"
         size = f"{self.section.seen_size} x {self.section.seen_size}"
         rules = self.pairs.geometry.source_rule, self.pairs.geometry.target_rule
-        return f"{rules[0]} / {rules[1]} to {size}" if self.section.load_size else f"{MIDDLE}{size}"
+        ways = {"fit": "into (padded)", "crop": "until they cover (cut)", "pad": "padded or cut to"}
+        to = ways.get(self.section.fit, "to")
+        return f"{rules[0]} / {rules[1]} {to} {size}" if self.section.load_size else f"{MIDDLE}{size}"
 
     def sizes(self) -> ScoredSizes:
         """What takes in the sizes of the pictures as they are scored."""
         if self.whole:
             return ScoredSizes()
-        return ScoredSizes(resized=self.section.seen_size) if self.section.load_size else ScoredSizes(self.section.seen_size)
+        if self.section.load_size is None:
+            return ScoredSizes(self.section.seen_size)
+        return ScoredSizes(resized=self.section.seen_size, fit=self.section.fit)
 
 
 def held_out(

@@ -20,14 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data import pixels
+from ..data.augmentation import jittered
 from ..data.check.findings import differing_palettes, sizes_apart
 from ..data.check.left_out import of_left_out
 from ..data.dataset import Cache
+from ..data.encodings.base import LinearValues
 from ..data.file_facts import PictureWatch
 from ..data.files import check_writable_folder, home_path
 from ..data.grey import channels_of, grey_among_colour
-from ..data.masks import without_no_data
-from ..data.open import find_records, no_training_pairs, resolve_data, usable
+from ..data.masks import Counts, without_no_data
+from ..data.open import augmentation_of, find_records, no_training_pairs, resolve_data, usable
 from ..data.ownership import check_outputs
 from ..data.pairs import Record
 from ..data.pixels import Array
@@ -181,7 +183,15 @@ class _Examples:
 
     def __init__(self, section: Data, records: Sequence[Record], side: int, palette: Palette) -> None:
         self.records, self.side, self.palette, self.alpha = records, side, palette, section.alpha
-        self.geometry = Geometry(section.load_size, section.crop_size, section.flip, "bicubic", "nearest", fit=section.fit == "resize")
+        self.geometry = Geometry(
+            section.load_size,
+            section.crop_size,
+            section.flip,
+            "bicubic",
+            "nearest",
+            fit=section.fit,
+            augmentation=augmentation_of(section),
+        )
         self.margin = max(1, section.crop_size // 16)
         self.range = section.source_range if (side == 1) == (section.direction == "AtoB") else section.target_range
         key = "source" if (side == 1) == (section.direction == "AtoB") else "target"
@@ -209,9 +219,10 @@ class _Examples:
             raise UserError(f"{photo.label} with the labels {labels.label}: {error}") from error
 
     def prepared(self, index: int) -> tuple[Array, Array]:
-        """Both resized for training."""
+        """Both resized for training; what was padded has no label."""
         cached = self.cache.get(index)
-        return self.cache.put(index, *self.read(index)) if cached is None else cached
+        photo, classes = found = self.cache.put(index, *self.read(index)) if cached is None else cached
+        return photo, classes if found.mask is None else np.where(found.mask, classes, IGNORE)
 
     def tensor(self, photo: Array, index: int) -> Tensor:
         """``[3, H, W]`` in [-1, 1]."""
@@ -222,9 +233,11 @@ class _Examples:
         photo, classes = self.prepared(index)
         around = ((self.margin, self.margin), (self.margin, self.margin), (0, 0))
         photo, classes = np.pad(photo, around, mode="reflect"), np.pad(classes, around, constant_values=IGNORE)
-        crop = self.geometry.draw(np.random.default_rng([seed, epoch, index]), *classes.shape[:2])
-        chosen = np.ascontiguousarray(self.geometry.apply(classes, crop)[..., 0])
-        return self.tensor(self.geometry.apply(photo, crop), index), torch.from_numpy(chosen).long()
+        rng, more, colours = (np.random.default_rng([seed, epoch, index, *stream]) for stream in ((), (3,), (5,)))
+        crop = self.geometry.draw(rng, classes.shape[0], classes.shape[1], more)
+        chosen = np.ascontiguousarray(self.geometry.apply(classes, crop, "nearest")[..., 0])
+        seen, strength = self.tensor(self.geometry.apply(photo, crop, "bicubic"), index), self.geometry.augmentation.colour_jitter
+        return jittered(seen, strength, colours, LinearValues(3)) if strength else seen, torch.from_numpy(chosen).long()
 
     def frequencies(self, quiet: bool) -> Tensor:
         """The share of each class, ``[K]``, over all that is labelled."""
@@ -295,8 +308,9 @@ def _score(network: SegmentationNetwork, examples: _Examples, quiet: bool) -> di
         seen = examples.tensor(geometry.apply(shown, crop), index)[None].to(network.head.weight.device)
         with torch.no_grad():
             classified = network(seen)[0].argmax(0).cpu()
-        if geometry.load_size is None:
-            truth = geometry.apply(reduced, crop)
+        if geometry.load_size is None or geometry.keeps_proportions:
+            mask = Counts().prepared(geometry, photo.shape, truth.shape)
+            truth = geometry.apply(reduced if mask is None else np.where(mask, reduced, IGNORE), crop)
         found = pixels.resize(classified[..., None].numpy(), truth.shape[0], truth.shape[1], "nearest")
         total += confusion(torch.from_numpy(np.ascontiguousarray(truth)), torch.from_numpy(found), classes)
     return {name: round(value, 6) for name, value in scores(total).items()}

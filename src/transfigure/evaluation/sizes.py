@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ..data import images
 from ..data.pairs import FilePicture, Picture
+from ..data.transforms import Fit
 from ..errors import Missing, UserError
 from .schema import Facts
 
@@ -18,14 +19,17 @@ class ScoredSizes:
 
     Args:
         square: side of the square in the middle of each that is scored; None: all of it.
-        resized: the side of the square that whole images are resized to; None: they keep their size.
+        resized: the side of the square that images are brought to; None: they keep their size.
+        fit: how they are.
 
     Attributes:
         seen: the sizes of the images as their files have them.
     """
 
-    def __init__(self, square: int | None = None, resized: int | None = None) -> None:
-        self.square, self.resized = square, resized
+    def __init__(self, square: int | None = None, resized: int | None = None, fit: Fit = "refuse") -> None:
+        if fit == "pad":  # at their own size, so that the middle is all that is seen
+            square, resized = resized, None
+        self.square, self.resized, self.fit = square, resized, fit
         self.seen: dict[Size, int] = {}
 
     def take(self, size: Size, images: int = 1) -> None:
@@ -39,7 +43,10 @@ class ScoredSizes:
     def words(self) -> str:
         """``whole images, 1024 x 1024``; ``the middle 128 x 128 of images of 640 x 480 to 1024 x 1024``."""
         if self.resized is not None:
-            return f"whole images, resized to {self.resized} x {self.resized}"
+            side = f"{self.resized} x {self.resized}"
+            if self.fit == "crop" and any(height != width for height, width in self.seen):
+                return f"the middle of images of {words_of(self.seen)}, as much of each as covers {side}"
+            return f"whole images, {'scaled into' if self.fit == 'fit' else 'resized to'} {side}"
         if not self.seen:
             return ""
         sizes = words_of(self.seen)
@@ -49,11 +56,15 @@ class ScoredSizes:
 
     def share(self) -> float | None:
         """How much of all pixels is scored; None if all of them are. An image that is smaller than the square is enlarged to it first."""
-        if self.square is None or self.resized is not None or not self.seen:
+        if (self.square is None and self.fit != "crop") or not self.seen:
             return None
         scored = total = 0.0
         for (height, width), count in self.seen.items():
-            scored += count * min(self.square, height, width) ** 2
+            square = min(height, width) if self.square is None else self.square
+            if self.fit == "pad":
+                scored += count * min(square, height) * min(square, width)
+            else:
+                scored += count * min(square, height, width) ** 2
             total += count * height * width
         return None if scored == total else scored / total
 

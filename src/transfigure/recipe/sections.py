@@ -86,11 +86,35 @@ class Data(Named):
         "``whole``: ``evaluate`` scores whole images at their own size, and the others take ``crop_size``. null is ``whole`` where "
         "``load_size`` is null, else ``crop_size``.",
     )
-    flip: bool = key(True, "mirror half of the training pairs, source and target alike.")
+    flip: bool = key(True, "mirror half of the training pairs left to right, source and target alike.")
+    vertical_flip: bool = key(False, "mirror half of the training pairs top to bottom, source and target alike.")
+    rotation: Annotated[float, Ge(0), Le(180)] = key(
+        0.0, "turn training pairs by up to so many degrees to either side; beyond its border a picture is mirrored."
+    )
+    scaling: Annotated[float, Ge(0), Le(1)] = key(
+        0.0, "enlarge or reduce training pairs by a factor from 1 / (1 + this) to 1 + this; 0.2 is 0.83 to 1.2."
+    )
+    elastic: Annotated[float, Ge(0), Le(1024)] = key(
+        0.0,
+        "bend training pairs smoothly: standard deviation, in pixels, of the displacements of a 4 x 4 grid over the crop (a thirtieth of "
+        "crop_size is much).",
+    )
+    colour_jitter: Annotated[float, Ge(0), Le(1)] = key(
+        0.0,
+        "change brightness and contrast of training pictures, of photos also saturation and hue, of other channels each by itself; 0.2 is "
+        "usual. Not for label maps.",
+    )
+    colour_jitter_on: Literal["source", "both"] = key(
+        "source", "whose colours: those of sources alone, or of sources and targets by one draw."
+    )
     source_resize: Literal["bicubic", "nearest"] = key("bicubic", "interpolation of sources; use ``nearest`` for label maps.")
     target_resize: Literal["bicubic", "nearest"] = key("bicubic", "interpolation of targets.")
-    fit: Literal["refuse", "resize"] = key(
-        "refuse", "what to do with pairs of two sizes: refuse them, or resize each target to its source's size (by target_resize)."
+    fit: Literal["refuse", "resize", "fit", "crop", "pad"] = key(
+        "refuse",
+        "how a picture comes to a size that is not its own: a target to its source's, where a pair has two sizes, and both to load_size. "
+        "``resize`` squeezes; ``fit`` keeps the proportions until all lies inside, and pads; ``crop`` until all is covered, and cuts; "
+        "``pad`` scales nothing: it pads, or cuts. What is padded reaches no loss, no discriminator and no score. ``refuse`` refuses "
+        "pairs of two sizes, and squeezes to load_size.",
     )
     orientation: Literal["apply", "ignore"] = key(
         "apply", "whether pictures are turned upright by the orientation tag (EXIF) of their file, or read as they are stored."
@@ -281,6 +305,13 @@ class Data(Named):
                 f"raise load_size (the paper uses 286 for 256) or lower crop_size"
             )
             raise refusal((), message, "together")
+        if self.elastic > self.crop_size / 8:
+            message = (
+                f"data.elastic {self.elastic:g} would fold pictures of {self.crop_size} pixels over themselves: at most an eighth of "
+                "data.crop_size, and a thirtieth is much"
+            )
+            raise refusal((), message, "together")
+        self._check_colours()
         if self.val_fraction + self.test_fraction >= 1:
             message = "data.val_fraction and data.test_fraction leave nothing to train on: their sum must stay below 1"
             raise refusal((), message, "together")
@@ -351,6 +382,16 @@ class Data(Named):
         if isinstance(given, list | tuple):
             return [place for one in given for place in (cls._places(one) if isinstance(one, str) else [one])]
         return given
+
+    def _check_colours(self) -> None:
+        """Colours that mean something are not to be changed."""
+        sides = ("source", "target") if self.colour_jitter_on == "both" else ("source",)
+        for side in sides if self.colour_jitter else ():
+            encoding, rule = getattr(self, f"{side}_encoding"), getattr(self, f"{side}_resize")
+            if encoding != "values" or rule == "nearest":
+                why = f"data.{side}_encoding is {encoding}" if encoding != "values" else f"data.{side}_resize is nearest, as for label maps"
+                message = f"data.colour_jitter changes the colours of {side}s, and {why}: leave one of them out"
+                raise refusal((), message, "together")
 
     def _check_channels(self, side: str) -> None:
         wanted, encoding = getattr(self, f"{side}_percentiles"), getattr(self, f"{side}_encoding")

@@ -12,7 +12,7 @@ from .. import memory
 from ..data.batch import Batch
 from ..data.dataset import Index, Loader, PairDataset
 from ..data.read_ahead import ReadAhead
-from ..data.resident import ResidentLoader, bytes_of
+from ..data.resident import ResidentLoader, bytes_of, obstacle
 from ..recipe import Data
 
 SHARE = 1 / 3
@@ -48,9 +48,7 @@ def feed(dataset: PairDataset, section: Data, update_size: int, device: torch.de
     if section.on_device == "yes" or (section.on_device == "auto" and device.type == "cuda"):
         wanted, free = bytes_of(dataset), memory.available_on(device)
         if wanted is None:
-            words = "pairs are read anew for each batch, since they differ in size or type (--data.load_size gives them one size)"
-            if not all(encoding.is_linear for encoding in dataset.encodings):
-                words = "pairs are read anew for each batch: label maps and Lab are made of them on the CPU"
+            words = f"pairs are read anew for each batch: {obstacle(dataset)}"
         elif section.on_device == "auto" and free is not None and wanted > SHARE * free:
             words = f"pairs are read anew for each batch: all of them take {memory.words(wanted)}, a third of what is free on the device "
             words += f"is {memory.words(int(SHARE * free))}"

@@ -26,7 +26,7 @@ from ..data.check.left_out import LeftOut, load_left_out, save_left_out
 from ..data.check.processes import cores
 from ..data.dataset import PairSampler
 from ..data.masks import in_model
-from ..data.open import OpenedData, open_data, refuse_inside, resolve_data
+from ..data.open import OpenedData, augmentation_of, open_data, refuse_inside, resolve_data
 from ..data.pairs import region_of
 from ..data.splits import StoredSplit
 from ..errors import Interrupted, RunFailure, UserError
@@ -176,6 +176,7 @@ def opening(trainer: Trainer, resumed: bool = False) -> list[str]:
     sizes = f"{section.crop_size} x {section.crop_size} pixels"
     if section.load_size not in (None, section.crop_size):
         sizes += f", cut from {section.load_size} x {section.load_size}"
+    augmented = ", ".join(augmentation_of(section).words())
     sides = ((data.source_channels, data.source.file_names), (data.target_channels, data.target.file_names))
     from_to = " -> ".join(f"{count}{f' ({brief_names(names)})' if names else ''}" for count, names in sides)
     networks = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in trainer._sizes().items() if count)
@@ -193,6 +194,7 @@ def opening(trainer: Trainer, resumed: bool = False) -> list[str]:
     return [
         f"data:    {', '.join(parts)}; from {section.path or section.kind}, {section.direction}",
         f"sizes:   {sizes}; {from_to} channels, {data.source_dtype} -> {data.target_dtype}",
+        *([f"augment: {augmented}"] if augmented else []),
         f"model:   {networks} parameters; on {device}",
         *([f"start:   {trainer.began_with.words}"] if trainer.began_with is not None and trainer.began_with.words else []),
         f"plan:    {_plan(training)} of {counted(len(data.train), 'image')}, {training.batch_size} at a time{together}",

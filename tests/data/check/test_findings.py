@@ -212,7 +212,7 @@ def test_c20_a_target_of_another_size_is_brought_to_its_source(tmp_path: Path, c
 
 
 def test_c20_bicubic_is_the_rule_of_targets_unless_said(tmp_path: Path) -> None:
-    prepared = Geometry(None, 16, fit=True).prepare(noise(1, 20, 20), noise(2, 40, 40))[1]
+    prepared = Geometry(None, 16, fit="resize").prepare(noise(1, 20, 20), noise(2, 40, 40))[1]
     np.testing.assert_array_equal(prepared, images.resize(noise(2, 40, 40), 20, 20, "bicubic"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from PIL import Image
 from tests.data.pictures import gradient
 from transfigure.cli import main
 from transfigure.data import images
+from transfigure.data.augmentation import Warp
 from transfigure.data.dataset import Loader, PairSampler
 from transfigure.data.ownership import is_ours
-from transfigure.data.transforms import Crop
+from transfigure.data.transforms import Crop, Framing
 from transfigure.reporting.charts import COLOURS
 from transfigure.reporting.preview import words
 from transfigure.reporting.preview.draws import framed, preview
@@ -75,7 +77,7 @@ def test_without_pairs_each_draw_names_its_target(streets: Path) -> None:
 def test_a_frame_lies_where_the_crop_was() -> None:
     """A file of 400 x 200 that is squeezed to 100 x 100: the frame is as oblong as the file."""
     picture = np.full((200, 400, 3), 90, np.uint8)
-    found = framed(picture, [Crop(20, 50, False), Crop(0, 0, True)], 40, (100, 100)).astype(int)
+    found = framed(picture, [Crop(20, 50, False), Crop(0, 0, True)], 40, Framing(100, 100, 0, 0, (100, 100))).astype(int)
     height, width = found.shape[:2]
     assert (height, width) == (180, 360)
 
@@ -88,11 +90,15 @@ def test_a_frame_lies_where_the_crop_was() -> None:
     assert colour_at((left + right) / 2, top) == colour_at(right, (top + bottom) / 2) == colour_at(left, (top + bottom) / 2) == "blue"
     assert colour_at(0.2 * width, 0.4 * height) == colour_at(0.4 * width, 0.2 * height) == "orange"
     assert colour_at((left + right) / 2, (top + bottom) / 2) == "" and colour_at(0.7 * width, 0.9 * height) == ""
-    assert (framed(picture, [Crop(0, 0, True)], 100, (100, 100)) == 90).all(), "all of it has no frame"
+    assert (framed(picture, [Crop(0, 0, True)], 100, Framing(100, 100, 0, 0, (100, 100))) == 90).all(), "all of it has no frame"
     deep = np.linspace(0, 1, 6400, dtype=np.float32).reshape(80, 80, 1)
     deep[:40] = -9999
-    assert [int(framed(deep, [], 80, (80, 80), no_data)[130, 5, 0]) for no_data in (-9999, None)] == [19, 255], "0.54 of 0.5 to 1"
-    assert max(framed(gradient(9, 12, 2, "uint16"), [Crop(0, 0, False)], 4, (9, 12)).shape) >= 200, "a small one is enlarged"
+    assert [int(framed(deep, [], 80, Framing(80, 80, 0, 0, (80, 80)), no_data)[130, 5, 0]) for no_data in (-9999, None)] == [19, 255], (
+        "0.54 of 0.5 to 1"
+    )
+    assert max(framed(gradient(9, 12, 2, "uint16"), [Crop(0, 0, False)], 4, Framing(9, 12, 0, 0, (9, 12))).shape) >= 200, (
+        "a small one is enlarged"
+    )
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------------------
@@ -251,3 +257,46 @@ def test_a_pair_that_training_would_stop_at_stops_the_preview(tmp_path: Path, ca
     (tmp_path / "pairs" / "B" / "1.png").write_bytes(b"broken")
     assert main(["preview", "l1", str(tmp_path / "pairs"), *SMALL.split(), "--out", str(tmp_path / "a.html")]) == 2
     assert "1 of 2 pairs cannot be used" in capsys.readouterr().err and not (tmp_path / "a.html").exists()
+
+
+# ---- augmentation and proportions -------------------------------------------------------------------------------------------------
+
+
+def test_augmented_pairs_are_shown_as_they_are_trained_on(streets: Path) -> None:
+    keys: dict[str, Any] = {"crop_size": 32, "rotation": 30, "scaling": 0.2, "elastic": 2, "vertical_flip": True, "colour_jitter": 0.2}
+    found, training = previewed(streets, pairs=2, draws=4, **keys), opened(streets, **keys)
+    for pair in found.pairs:
+        for side in pair.sides:
+            for epoch, draw in enumerate(side.draws):
+                seen = getattr(training.train[epoch, int(pair.name)], side.role)
+                np.testing.assert_array_equal(draw.picture, ((seen + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+    text = render(found).replace("\xa0", " ")
+    assert "half of them mirrored top to bottom, turned by up to 30 degrees, scaled by 0.833 to 1.2, bent by 2 pixels" in text
+    assert "the colours of sources changed by up to 0.2. Beyond its border a picture is mirrored." in text
+    assert "augmented" not in render(previewed(streets, pairs=1))
+
+
+def test_the_frame_of_a_turned_crop_is_turned() -> None:
+    picture = np.full((200, 200, 3), 90, np.uint8)
+    place = Framing(100, 100, 0, 0, (100, 100))
+    turned = framed(picture, [Crop(30, 30, False, warp=Warp(45.0))], 40, place).astype(int)
+    straight = framed(picture, [Crop(30, 30, False)], 40, place).astype(int)
+    height, width = turned.shape[:2]
+
+    def has_frame(found: Any, x: float, y: float) -> bool:
+        near = found[round(y * height) - 3 : round(y * height) + 4, round(x * width) - 3 : round(x * width) + 4]
+        return bool((near != 90).any())
+
+    reach = 0.2 * 2**0.5
+    assert has_frame(turned, 0.5 + reach, 0.5) and has_frame(turned, 0.5, 0.5 - reach) and not has_frame(turned, 0.3, 0.3)
+    assert has_frame(straight, 0.3, 0.3) and not has_frame(straight, 0.5 + reach, 0.5)
+
+
+def test_what_is_padded_or_cut_is_said(streets: Path) -> None:
+    text = said(streets, load_size=64, crop_size=64, fit="pad").replace("\xa0", " ")
+    assert "left at its size, and padded where it is smaller than 64 × 64 pixels" in text
+    side = previewed(streets, pairs=1, load_size=64, crop_size=64, fit="pad").pairs[0].target
+    assert words.resized(side).replace("\xa0", " ") == "padded to 64 × 64"
+    assert side.evaluated is not None and len(np.unique(side.evaluated[:4].reshape(-1, 3), axis=0)) <= 2, (
+        "with stripes: it counts in nothing"
+    )

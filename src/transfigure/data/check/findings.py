@@ -314,7 +314,7 @@ def findings(
     found.source_dtype, found.source_channels = _agree("source", seen[0], bad, found.warnings)
     found.target_dtype, found.target_channels = _agree("target", seen[1], bad, found.warnings)
     found.source_names, found.target_names = (file.channel_names for file in files)
-    _warn_of_shapes(found, seen[0], geometry.crop_size, geometry.load_size)
+    _warn_of_shapes(found, seen[0], geometry)
     before = len(found.warnings)
     of_pixels = [one for one in seen[0] if one.facts.values], [one for one in seen[1] if one.facts.values]
     _warn_of_flat_pictures(found, of_pixels)
@@ -428,10 +428,20 @@ def too_small(picture: Picture, facts: Shaped) -> str:
 def sizes_apart(record: Record, pictures: tuple[Shaped, Shaped], facts: tuple[FileFacts, FileFacts], geometry: Geometry) -> str:
     """Why the two pictures of a pair cannot lie on each other: the one rule of every reader of pairs; empty if they can."""
     source, target = pictures
-    if not geometry.paired or source.shape[:2] == target.shape[:2] or (geometry.fit and not _oriented_apart(pictures, facts)):
+    if not geometry.paired or source.shape[:2] == target.shape[:2] or (geometry.fit != "refuse" and not _oriented_apart(pictures, facts)):
         return ""
-    reason = _orientations(record, facts) or ": both pictures of a pair must have one size (--data.fit resize brings the target to it)"
+    way_out = "--data.fit resize brings the target to it; so do fit, crop and pad, with its proportions"
+    reason = _orientations(record, facts) or f": both pictures of a pair must have one size ({way_out})"
     return f"{record.a.label} is {describe(source)} but {record.b.label} is {describe(target)}{reason}"
+
+
+_BROUGHT = {
+    "resize": "resized to its source's size",
+    "fit": "scaled with its proportions until it lies inside its source (what is padded does not count)",
+    "crop": "scaled with its proportions until it covers its source, and cut",
+    "pad": "laid on the middle of its source, cut where it is larger (and where it is smaller, what is padded does not count)",
+}
+"""What becomes of a target that has another size than its source, by ``data.fit``."""
 
 
 class PairWatch:
@@ -454,7 +464,7 @@ class PairWatch:
         self._known.add(record.name)
         source, target = pictures
         if source.shape[:2] != target.shape[:2]:
-            if self._geometry.fit:
+            if self._geometry.fit != "refuse":
                 self._fitted.append(f"{record.name} (from {_size(target)} to {_size(source)})")
         elif differ_in_orientation(facts, source.shape):
             a, b = (describe_orientation(each.orientation) for each in facts)
@@ -465,7 +475,7 @@ class PairWatch:
         notes, count = [], counted(len(self._known), "pair")
         if self._fitted:
             notes.append(
-                f"{len(self._fitted)} of {count} are of two sizes: each target is resized to its source's size, {listed(self._fitted)}"
+                f"{len(self._fitted)} of {count} are of two sizes: each target is {_BROUGHT[self._geometry.fit]}, {listed(self._fitted)}"
             )
         if self._apart:
             one, two = self._apart[0]
@@ -491,7 +501,7 @@ def by_header(record: Record, geometry: Geometry, alpha: Alpha) -> PairFacts | N
     target = source if source is not None and are_halves(a, b) else _picture_by_header(b, alpha)
     if source is None or target is None or min(*source.shape[:2], *target.shape[:2]) < 2:
         return None
-    if geometry.paired and source.shape[:2] != target.shape[:2] and not geometry.fit:
+    if geometry.paired and source.shape[:2] != target.shape[:2] and geometry.fit == "refuse":
         return None
     return _pair_of(source, target)
 
@@ -551,7 +561,7 @@ def _amiss(record: Record, geometry: Geometry) -> bool:
         other = size_of(b.files[0], b.orientation, b.pages)
     except (UserError, Missing):
         return True
-    return geometry.paired and not geometry.fit and (header.width, header.height) != (other.width, other.height)
+    return geometry.paired and geometry.fit == "refuse" and (header.width, header.height) != (other.width, other.height)
 
 
 def _oriented_apart(pictures: tuple[Shaped, Shaped], facts: tuple[FileFacts, FileFacts]) -> bool:
@@ -649,19 +659,35 @@ def _most(values: Iterable[T]) -> T:
     return Counter(values).most_common(1)[0][0]
 
 
-def _warn_of_shapes(found: Findings, sources: Sequence[_Seen], crop_size: int, load_size: int | None) -> None:
+def _warn_of_shapes(found: Findings, sources: Sequence[_Seen], geometry: Geometry) -> None:
+    """Say what is done to pictures because of their size, and to how many."""
+    crop_size, load_size, fit = geometry.crop_size, geometry.load_size, geometry.fit
+    count = counted(len(sources), "pair")
     small = [one.label for one in sources if min(one.size) < crop_size]
-    if small:
+    if small and (fit == "pad" or (fit == "fit" and load_size is None)):
+        enlarged = "enlarged as far as they lie inside, and padded" if fit == "fit" else "padded"
         found.warnings.append(
-            f"{len(small):,} of {counted(len(sources), 'pair')} are smaller than the crop of {crop_size} pixels and will be enlarged: "
+            f"{len(small):,} of {count} are smaller than the crop of {crop_size} pixels and will be {enlarged}, which does not count: "
             f"{listed(small)}"
         )
-    oblong = [one.label for one in sources if one.size[0] != one.size[1]]
-    if load_size is not None and oblong:
+    elif small:
         found.warnings.append(
-            f"{len(oblong):,} of {counted(len(sources), 'pair')} are not square and will be squeezed to {load_size}x{load_size} pixels: "
-            f"{listed(oblong)} (--data.load_size null cuts squares out of them instead)"
+            f"{len(small):,} of {count} are smaller than the crop of {crop_size} pixels and will be enlarged: {listed(small)}"
         )
+    oblong = [one.label for one in sources if one.size[0] != one.size[1]]
+    if load_size is None or not oblong:
+        return
+    size = f"{load_size}x{load_size} pixels"
+    if not geometry.keeps_proportions:
+        found.warnings.append(
+            f"{len(oblong):,} of {count} are not square and will be squeezed to {size}: {listed(oblong)} (--data.load_size null cuts "
+            "squares out of them instead; --data.fit fit or crop brings them to that size with their proportions)"
+        )
+    elif fit != "pad":
+        how = (
+            f"scaled into {size}, and the rest padded, which does not count" if fit == "fit" else f"scaled until they cover {size}, and cut"
+        )
+        found.warnings.append(f"{len(oblong):,} of {count} are not square and will be {how}: {listed(oblong)}")
 
 
 def _domain_warnings(records: Sequence[Record], contents: tuple[dict[bytes, list[str]], dict[bytes, list[str]]], part: str) -> list[str]:

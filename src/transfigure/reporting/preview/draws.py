@@ -24,7 +24,7 @@ from ...data.masks import is_no_data
 from ...data.open import OpenedData
 from ...data.pairs import Picture, describe
 from ...data.pixels import Array
-from ...data.transforms import Crop
+from ...data.transforms import Crop, Framing
 from ...data.value_range import NATURAL_RANGE, Range, with_data
 from ...progress import track
 from ...recipe import Data
@@ -71,6 +71,7 @@ class PairSide:
         about: its size and type, in words.
         size: height and width of the file.
         prepared: height and width of what crops are cut from.
+        scaled: height and width that the file is scaled to in it; the rest of it is padded, and what is more is cut.
         channels: that the networks get.
         held: the smallest and the largest value of the file.
         seen: the same of what the networks get, over the draws.
@@ -87,6 +88,7 @@ class PairSide:
     about: str
     size: tuple[int, int]
     prepared: tuple[int, int]
+    scaled: tuple[int, int]
     channels: int
     held: Range
     seen: Range
@@ -215,7 +217,7 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
     if data.unpaired:
         others, other_facts = partner.examine(alpha)
         whole, facts = (whole[0], others[1]), (facts[0], other_facts[1])
-    sides = []
+    sides, placed = [], train.geometry.framings(whole[0].shape, whole[1].shape)
     for at, role in enumerate(ROLES):
         pictures = [(record.a, train.records[one].b)[at] for one, _ in taken]
         seen = [(pair.source, pair.target)[at] for pair in tensors]
@@ -235,13 +237,19 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
                 describe(whole[at], bool(names)),
                 whole[at].shape[:2],
                 prepared,
+                (placed[at].height, placed[at].width),
                 train.channels[at],
                 _extremes(whole[at], facts[at].no_data),
                 (min(float(one.min()) for one in seen), max(float(one.max()) for one in seen)),
                 described(whole[at].shape[2], names),
                 None if prepared == whole[at].shape[:2] else _colours(whole[at], resized),
                 framed(
-                    encoding.shown(whole[at]), places[:1] if lone else places, train.geometry.crop_size, prepared, facts[at].no_data, names
+                    encoding.shown(whole[at]),
+                    places[:1] if lone else places,
+                    train.geometry.crop_size,
+                    placed[at],
+                    facts[at].no_data,
+                    names,
                 ),
                 [
                     Draw(epoch + 1, striped(shown(image, names=names), pair, role), place.flipped, label(picture, data.section))
@@ -299,7 +307,7 @@ def framed(
     array: Array,
     crops: Sequence[Crop],
     crop_size: int,
-    prepared: tuple[int, int],
+    place: Framing,
     no_data: float | None = None,
     names: Sequence[str] = (),
 ) -> NDArray[np.uint8]:
@@ -309,7 +317,7 @@ def framed(
         array: ``[H, W, C]`` in its file's own type.
         crops: where they are in the prepared picture, one for each epoch.
         crop_size: their height and width.
-        prepared: height and width of the prepared picture.
+        place: how the whole picture lies in the prepared one.
         no_data: the value that the file declares to mean "nothing here": what is shown as black and white does not depend on it.
         names: of the channels.
 
@@ -330,16 +338,24 @@ def framed(
     if max(picture.size) < LEAST:
         scale = -(-LEAST // max(picture.size))
         picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
-    if prepared == (crop_size, crop_size):
+    if place.frame == (crop_size, crop_size) and not any(crop.warp for crop in crops):
         return np.asarray(picture)
-    draw, (down, across) = ImageDraw.Draw(picture), (picture.height / prepared[0], picture.width / prepared[1])
+    draw, (down, across) = ImageDraw.Draw(picture), (picture.height / place.height, picture.width / place.width)
     letters = font(11, "-Bold")
     for at, crop in enumerate(crops):
-        top, left = crop.top * down, crop.left * across
+        top, left = (crop.top - place.top) * down, (crop.left - place.left) * across
         box = (left, top, left + crop_size * across - 1, top + crop_size * down - 1)
         colour = COLOURS[HUES[at % len(HUES)]]
-        draw.rectangle(box, outline="white", width=4)
-        draw.rectangle([side + 1 if end < 2 else side - 1 for end, side in enumerate(box)], outline=colour, width=2)
+        if crop.warp is not None:
+            around = (crop.outline(crop_size) + 0.5 - (place.top, place.left)) * (down, across)
+            points = [(float(x), float(y)) for y, x in around]
+            for ink, width in (("white", 4), (colour, 2)):
+                draw.line([*points, points[0]], fill=ink, width=width, joint="curve")
+            corners = np.clip(around[:: len(around) // 4][:4], (0, 0), (picture.height - 17, picture.width - 17))
+            box = (*corners[0][::-1], corners[2][1] + 15, corners[2][0] + 15)
+        else:
+            draw.rectangle(box, outline="white", width=4)
+            draw.rectangle([side + 1 if end < 2 else side - 1 for end, side in enumerate(box)], outline=colour, width=2)
         x = box[0] if at % 2 == 0 else box[2] - 15  # a number in each corner in turn: crops of nearly all lie nearly on each other
         y = box[1] if at % 4 < 2 else box[3] - 15
         draw.rectangle((x, y, x + 15, y + 15), fill=colour, outline="white")

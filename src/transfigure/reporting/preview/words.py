@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from ...data.encodings.by_name import SIDES, kind_of_side
+from ...data.open import augmentation_of
 from ...data.value_range import NATURAL_RANGE, USED, number
 from ...recipe import Data, drawn_worlds
 from ...wording import counted
@@ -28,7 +29,7 @@ def title(found: Preview) -> list[str]:
 
 def summary(found: Preview) -> list[str]:
     """What a person should know before the night, one paragraph each."""
-    return [_sides(found), f"{_geometry(found)} {_mirrored(found)} {_values(found)}"]
+    return [_sides(found), f"{_geometry(found)} {_mirrored(found)} {_augmented(found)}{_values(found)}"]
 
 
 def other_way(found: Preview) -> str:
@@ -72,14 +73,35 @@ def _division(section: Data) -> str:
 def _geometry(found: Preview) -> str:
     section, size = found.section, f"{found.section.crop_size}{_TIMES}{found.section.crop_size}"
     each = "each picture" if found.unpaired else "each pair"
-    if section.load_size == section.crop_size:
-        return f"In every epoch {each} is resized to {size} pixels, whole."
+    if section.load_size == section.crop_size and section.fit in ("refuse", "resize", "fit"):
+        return f"In every epoch {each} is {_BROUGHT[section.fit]} {size} pixels, whole."
     load = f"{section.load_size}{_TIMES}{section.load_size}"
-    resized = f"resized to {load} pixels" if section.load_size else "left at its size"
+    resized = f"{_BROUGHT[section.fit]} {load} pixels" if section.load_size else "left at its size"
     ends = sorted(pair.share for pair in found.pairs)
     part = " to ".join(dict.fromkeys(percent(one) for one in (ends[0], ends[-1])))
     same = "" if found.unpaired else ", the same of source and target"
     return f"In every epoch {each} is {resized}, and a square of {size} is cut out of it at another random place{same}: {part} of it."
+
+
+_BROUGHT = {
+    "refuse": "resized to",
+    "resize": "resized to",
+    "fit": "scaled with its proportions into",
+    "crop": "scaled with its proportions until it covers",
+    "pad": "left at its size, and padded where it is smaller than",
+}
+"""What becomes of a picture that is loaded, by ``data.fit``; the size follows."""
+
+
+def _augmented(found: Preview) -> str:
+    """What else is done at random; empty if nothing is, else with a space at its end."""
+    done = list(augmentation_of(found.section).words())
+    if not done:
+        return ""
+    each = "pictures" if found.unpaired else "pairs"
+    text = f"{', '.join(done[:-1])} and {done[-1]}" if len(done) > 1 else done[0]
+    borders = " Beyond its border a picture is mirrored." if augmentation_of(found.section).warps else ""
+    return f"In training {each} are also augmented: {text}.{borders} "
 
 
 def _mirrored(found: Preview) -> str:
@@ -146,8 +168,16 @@ def facts(found: Preview) -> Iterator[tuple[str, str]]:
 
 def _validated(found: Preview) -> str:
     size = found.section.seen_size
-    what = "the middle of each picture" if found.section.load_size is None else "the whole of each picture, resized"
-    return f"{what}, {size}{_TIMES}{size} pixels"
+    ways = {
+        "fit": "the whole of each picture with its proportions, padded to",
+        "crop": "the middle of each picture, as large as fits with its proportions, cut to",
+        "pad": "the middle of each picture at its size, padded where it is smaller than",
+    }
+    if found.section.load_size is None:
+        what = "the middle of each picture,"
+    else:
+        what = ways.get(found.section.fit, "the whole of each picture, resized,")
+    return f"{what} {size}{_TIMES}{size} pixels"
 
 
 def about(side: PairSide) -> str:
@@ -160,11 +190,16 @@ def about(side: PairSide) -> str:
 
 def resized(side: PairSide) -> str:
     """How a file differs from what is cut from it; empty if it does not."""
-    (height, width), (tall, wide) = side.size, side.prepared
-    if (height, width) == (tall, wide):
-        return ""
-    how = "squeezed" if abs(tall * width / (wide * height) - 1) > 0.01 else "enlarged" if tall > height else "reduced"
-    return f"{how} to {wide}{_TIMES}{tall}"
+    (height, width), (tall, wide), (room, along) = side.size, side.scaled, side.prepared
+    steps = []
+    if (height, width) != (tall, wide):
+        apart = abs(tall * width / (wide * height) - 1)
+        how = "squeezed" if apart > max(0.01, 0.6 / min(tall, wide)) else "enlarged" if tall > height else "reduced"  # 0.6: rounding
+        steps.append(f"{how} to {wide}{_TIMES}{tall}")
+    if (tall, wide) != (room, along):
+        how = "padded" if room >= tall and along >= wide else "cut" if room <= tall and along <= wide else "cut and padded"
+        steps.append(f"{how} to {along}{_TIMES}{room}")
+    return ", ".join(steps)
 
 
 def remarks(side: PairSide) -> list[str]:
