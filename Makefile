@@ -10,8 +10,9 @@ PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder $(if $(CI),--durat
 demo: $(VENV)/.installed
 	$(BIN)/transfigure demo --out transfigure-demo
 
+# what is compiled is kept: the tests start some hundred Pythons
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "$(PYTEST_MARKS)" $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "$(PYTEST_MARKS)" $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -248,13 +248,25 @@ def fingerprints(folder: Path) -> dict[str, str]:
     }
 
 
+TYPED = """
+import contextlib, io, json, sys
+from transfigure.cli import main
+said = []
+for line in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()) as stream:
+        assert main(line.split()) == 0, line
+    said.append(stream.getvalue())
+print(json.dumps(said))
+"""
+
+
 class Copy:
     """A copy of the project to add to, in Pythons of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in ("src", "tests", "docs", "examples", "benchmarks"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.egg-info"))  # with what is compiled already
         for file in ROOT.iterdir():
             if file.is_file() and not file.name.startswith("."):
                 shutil.copy(file, folder / file.name)
@@ -265,10 +277,12 @@ class Copy:
             [sys.executable, *words], capture_output=True, text=True, cwd=self.folder, env=environment, timeout=900, check=False
         )
 
-    def transfigure(self, line: str) -> str:
-        finished = self.python("-m", "transfigure", *line.split())
-        assert finished.returncode == 0, f"{line}\n{finished.stderr}"
-        return finished.stdout
+    def transfigure(self, *lines: str) -> list[str]:
+        """What each of some commands prints, typed one after the other in one Python."""
+        finished = self.python("-c", TYPED, *lines)
+        assert finished.returncode == 0, finished.stderr
+        said: list[str] = json.loads(finished.stdout)
+        return said
 
     def pytest(self, *words: str) -> str:
         """What pytest prints; tests that open a browser are left out, and so is this file."""
@@ -293,8 +307,8 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Copy:
             assert not file.exists(), f"{path} is there already"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
-    for page, line in GENERATED.items():
-        (copy.folder / page).write_text(copy.transfigure(line), encoding="utf-8")
+    for page, text in zip(GENERATED, copy.transfigure(*GENERATED.values()), strict=True):
+        (copy.folder / page).write_text(text, encoding="utf-8")
     return copy
 
 
@@ -313,8 +327,10 @@ def tests(plain: Copy, extended: Copy) -> tuple[set[str], set[str]]:
 
 
 @pytest.fixture(scope="module")
-def listed(extended: Copy) -> dict[str, dict[str, object]]:
-    return dict(json.loads(extended.transfigure("list --json")))
+def said(extended: Copy) -> dict[str, str]:
+    """What the commands print that show the additions."""
+    lines = ["list --json", *dict.fromkeys(addition.help[0] for addition in ADDITIONS)]
+    return dict(zip(lines, extended.transfigure(*lines), strict=True))
 
 
 def test_there_is_one_of_each_kind() -> None:
@@ -333,15 +349,15 @@ def test_it_is_one_file_or_one_folder(addition: Addition) -> None:
 
 
 @each
-def test_it_is_listed(listed: dict[str, dict[str, object]], addition: Addition) -> None:
+def test_it_is_listed(said: dict[str, str], addition: Addition) -> None:
     if addition.kind != "page":
-        assert addition.name in listed[addition.registered or addition.kind]
+        assert addition.name in json.loads(said["list --json"])[addition.registered or addition.kind]
 
 
 @each
-def test_a_help_speaks_of_it(extended: Copy, addition: Addition) -> None:
-    line, said = addition.help
-    assert said in " ".join(extended.transfigure(line).split())
+def test_a_help_speaks_of_it(said: dict[str, str], addition: Addition) -> None:
+    line, words = addition.help
+    assert words in " ".join(said[line].split())
 
 
 @each
@@ -377,5 +393,6 @@ def test_nothing_else_was_touched(plain: Copy, extended: Copy) -> None:
 
 def test_a_command_and_its_page_work(extended: Copy) -> None:
     extended.python("-c", "from tests.data.pictures import write_noise as w; from pathlib import Path; w(Path('images/a.png'), 1)")
-    assert extended.transfigure("gallery images --out seen.html").strip() == "seen.html"
+    done = extended.python("-m", "transfigure", "gallery", "images", "--out", "seen.html")
+    assert (done.returncode, done.stdout.strip()) == (0, "seen.html"), done.stderr
     assert "a.png" in (extended.folder / "seen.html").read_text(encoding="utf-8")
