@@ -146,11 +146,13 @@ def test_it_says_what_the_image_says(tmp_path: Path) -> None:
 
 def test_indices_of_a_palette_stay_indices_at_every_level(tmp_path: Path) -> None:
     colours = ((0, (0, 0, 0)), (1, (255, 0, 0)), (7, (0, 10, 20)))
+    unused = ((8, (1, 2, 3, 9)), (255, (4, 5, 6)))  # the first of them transparent, which a TIFF cannot say
     indices = np.array([0, 1, 7], np.uint8)[tissue(*SIDES, 1) % 3]
-    levels = write(tmp_path / "a.ome.tif", indices, Metadata(palette=colours), classes=True)
+    levels = write(tmp_path / "a.ome.tif", indices, Metadata(palette=(*colours, *unused)), classes=True)
     image, facts = images.examine(tmp_path / "a.ome.tif", palette="index")
     np.testing.assert_array_equal(image, indices)
     assert facts.palette == tuple((index, bytes(colour)) for index, colour in colours)
+    assert facts.entries[4 * 8 : 4 * 9] == bytes((1, 2, 3, 255)) and facts.entries[4 * 255 :] == bytes((4, 5, 6, 255))
     _, seen = by_tifffile(tmp_path / "a.ome.tif")
     assert all(np.array_equal(one, level) and set(np.unique(one)) <= {0, 1, 7} for one, level in zip(seen, levels, strict=True))
     with Image.open(tmp_path / "a.ome.tif") as opened:

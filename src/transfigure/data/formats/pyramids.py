@@ -175,9 +175,8 @@ class PyramidRows(RowFile):
         if extra:
             tags[338] = _tag(_SHORT, extra)
         if kind.about.palette:
-            colour_map = np.zeros((3, 256), np.uint16)
-            for index, colour in kind.about.palette:
-                colour_map[:, index] = [257 * part for part in colour]
+            table, colour_map = metadata.palette_table(kind.about.palette)[:, :3], np.zeros((3, 256), np.uint16)
+            colour_map[:, : len(table)] = table.T.astype(np.uint16) * 257
             tags[320] = _tag(_SHORT, colour_map.ravel().tolist())
         pages = [[tile for tiles in level.tiles for tile in tiles]] if kind.planes == "bands" else level.tiles
         return [
