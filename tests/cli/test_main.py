@@ -116,6 +116,8 @@ def test_take_overrides() -> None:
             "data.cache_gb": "true",
         },
     )
+    assert take_overrides(["train", "--split-by", "region", "split-by"]) == (["train", "split-by"], {"data.split_by": "region"})
+    assert take_overrides(["train", "--split-by=group"]) == (["train"], {"data.split_by": "group"})
 
 
 # ---- one sentence ------------------------------------------------------------------------------------------------------

@@ -137,11 +137,13 @@ def held_out(
             f"{counted(len(trained), 'pair')} of these {len(pairs)} {verb} a name that this run was trained on (scores too good): "
             f"{listed(trained)}"
         )
-    if split != "train":
-        notes += _trained_pixels(translator, pairs)
+    seen = _trained_pixels(translator, pairs) if split != "train" else []
+    notes += seen
+    if own and seen:  # bounds are of what it was trained on, and not of what is called so in this division
+        records["train"] = remaining(_trained_regions(translator), [pair for pair in left or () if pair.split == "train"], None, paired)
     if split is None and name == "val":
         notes.append("there is no test split: these are the val pairs, by which the best checkpoint was chosen")
-    elif split is None and name == "train":
+    elif split is None and name == "train" and not seen:
         notes.append("there is neither a test nor a val split: if these are the pairs it was trained on, the scores are too good")
     elif split is None and data is not None:
         scored = "is" if len(pairs) == 1 else "are"
@@ -209,6 +211,11 @@ def _trained_pixels(translator: Translator, pairs: Sequence[Record]) -> list[str
     verb = "holds" if len(shares) == 1 else "hold"
     some = listed([f"{name} ({100 * share:.0f} % of its pixels)" for name, share in shares.items()])
     return [f"{len(shares)} of {counted(len(pairs), 'pair')} {verb} pixels that this run was trained on (scores too good): {some}"]
+
+
+def _trained_regions(translator: Translator) -> list[Record]:
+    """The training records of the run itself."""
+    return find_records(resolve_data(_section_for(translator, None, {})), _split_kept_by(translator)).splits["train"]
 
 
 def _grown_since(run: Path, pairs: int) -> list[str]:

@@ -41,6 +41,21 @@ def test_a_sound_set_has_no_problem_but_its_smallness(folder: Path, found: Calla
     assert found() == {}
 
 
+def test_regions_of_one_image_are_no_copies_and_have_no_sizes_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """But what is wrong with one of them is said of that one."""
+    for side, seed in (("A", 0), ("B", 1)):
+        image = noise_image(96, 96, seed=seed)
+        image[48:, 48:] = 7
+        images.write(tmp_path / f"one/{side}/well.png", image)
+    words = ["--split-by", "region", "--data.test_regions", "1,1", "--data.margin", "8", "--json", "--quiet"]
+    assert main(["data", "check", str(tmp_path / "one"), *words]) == 0
+    checked = json.loads(capsys.readouterr().out)
+    assert checked["counts"] == {"train": 2, "val": 1, "test": 1}
+    problems = {problem["kind"]: problem for problem in checked["problems"] if problem["kind"] != "remark"}
+    assert problems.keys() == {"constant"}
+    assert {item["name"] for item in problems["constant"]["items"]} == {"well/r1c1"}
+
+
 def test_files_without_a_partner_are_all_listed(folder: Path, found: Callable[..., dict[str, Any]]) -> None:
     for number in range(5):
         (folder / f"trainA/{number}.png").unlink()
