@@ -254,6 +254,12 @@ def test_the_command_takes_tiles_and_says_what_was_scored(tmp_path: Path, capsys
     assert "--tile is for a model that translates" in capsys.readouterr().err
 
 
+def test_what_no_memory_is_enough_for_is_named(tmp_path: Path) -> None:
+    translator = model_on(pairs_of(tmp_path / "data"), values=NATIVE).set_tiles(max_memory=1)
+    with pytest.raises(UserError, match=r"^a: 56 x 40 pixels .*--max-memory|^a: .*the program itself takes all"):
+        evaluate(translator, metrics=["l1"], quiet=True)
+
+
 def test_a_geometry_of_whole_images_moves_nothing() -> None:
     whole = Geometry(24, 8, True, fit=True).of_whole_images()
     assert whole.evaluation() == whole

@@ -27,6 +27,7 @@ from ..data.encodings.label_maps import LabelMaps
 from ..data.open import place_of, refuse_inside
 from ..data.pixels import Array, match_channels
 from ..data.value_range import limits
+from ..errors import UserError
 from ..features import weights as weight_files
 from ..metrics.metric import TARGET_ITSELF, MetricContext
 from ..metrics.palettes import IGNORE, palette_of
@@ -34,7 +35,7 @@ from ..metrics.segmentation import FCNScore
 from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
 from ..recipe import Data
-from ..translation.tiling import Tiling
+from ..translation.tiling import TilePlan, Tiling
 from ..translation.translator import Translator
 from .by_channel import ChannelCollection
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
@@ -160,7 +161,7 @@ def evaluate(
             for pair in pairs:
                 sizes.take(found.pairs.sizes.pop(pair.name))
                 scored_as[pair.name] = pair.source.shape[1], pair.source.shape[2]
-            if (plan := translator.check_memory(*pairs[0].source.shape[1:])) is not None:
+            if (plan := _plan_for(translator, pairs[0])) is not None:
                 tiles[plan.note] = None
             source, target = _stacked([pair.source for pair in pairs]), _stacked([pair.target for pair in pairs])
             outputs = translator.translate_tensor(source)
@@ -311,6 +312,14 @@ def _stacked(images: Sequence[Tensor]) -> Tensor:
 def _tiles_of(translator: Translator) -> dict[str, Any]:
     """When and how it translates in tiles, as far as somebody has chosen that."""
     return {} if translator.tiling == Tiling() else {"tiles": dataclasses.asdict(translator.tiling)}
+
+
+def _plan_for(translator: Translator, pair: Pair) -> TilePlan | None:
+    """The tiles in which a pair's source is translated; an error names it."""
+    try:
+        return translator.check_memory(*pair.source.shape[1:])
+    except UserError as error:
+        raise UserError(f"{pair.name}: {error}") from error
 
 
 def _of_other_pixels(before: EvaluationRecord | None, sizes: ScoredSizes) -> list[str]:

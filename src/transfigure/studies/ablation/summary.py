@@ -253,6 +253,7 @@ def _different(evaluations: Sequence[Facts]) -> Iterable[str]:
     """Evaluations are comparable if they were made of the same images in the same way."""
     for key, what in (("data", "data set"), ("split", "split"), ("n", "number of images"), ("resize", "resize rule")):
         given = [str(value) for facts in evaluations if (value := getattr(facts, key))]
+        given = ["none (whole images)" if (key, value) == ("resize", "none") else value for value in given]
         found = list(dict.fromkeys(PurePath(value).name if key == "data" else value for value in given))
         if len(found) > 1:
             yield f"Not every run was evaluated alike: the {what} is {', '.join(found[:-1])} or {found[-1]}. Compare with care."
