@@ -161,3 +161,11 @@ def test_damage_is_left_out(facts: dict[str, Any], rows: Any, panels: Any) -> No
     assert all(isinstance(text, str) for row in record.rows for text in (row.metric, row.label, row.skipped, row.of))
     again = json.loads(json.dumps(record.to_dict(), allow_nan=False))
     assert EvaluationRecord.from_dict(again).rows == record.rows
+
+
+def test_what_was_scored_in_words() -> None:
+    assert FACTS.pixels_scored == "scored: the middle 32 x 32 of images of 64 x 48 (33 % of their pixels)"
+    older = Facts.from_dict({"split": "test", "resize": "middle 128 x 128"})
+    assert older.pixels_scored == "resize: middle 128 x 128", "versions 1 and 2 have no other words"
+    assert (older.scored, older.scored_share) == ("", None)
+    assert Facts.from_dict({"scored": 3, "scored_share": "half"}).scored_share is None

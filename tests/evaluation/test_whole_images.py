@@ -14,6 +14,7 @@ from tests.evaluation.examples import model_on, smooth
 from tests.tiny import tiny_config, tiny_translator
 from transfigure.cli.main import main
 from transfigure.data import images
+from transfigure.data.encodings.label_classes import LabelClass
 from transfigure.data.transforms import Geometry
 from transfigure.errors import UserError
 from transfigure.evaluation import result as result_module
@@ -154,6 +155,28 @@ def test_the_mean_target_of_images_of_one_size_is_an_image(tmp_path: Path) -> No
     wanted = np.mean([float((images.to_tensor(images.read(root / "testB" / f"{name}.png")) - mean).abs().mean() / 2) for name in "abc"])
     assert result.rows[0].bounds["mean training target"] == pytest.approx(wanted, rel=1e-5)
     assert not result.about.notes
+
+
+def test_label_maps_are_scored_whole_class_by_class(tmp_path: Path) -> None:
+    root = pairs_of(tmp_path / "data")
+    classes = tuple(LabelClass(name, number) for number, name in enumerate(("sky", "wall", "door")))
+    truth = {}
+    for part in ("train", "test"):
+        for name, (height, width) in SIZES.items():
+            truth[name] = (
+                np.random.default_rng(ord(name)).integers(0, 3, (height // 8, width // 8, 1)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+            )
+            images.write(root / f"{part}B" / f"{name}.png", truth[name])
+    kind = Domain(3, encoding="labels", classes=classes)
+    keys = {"data.target_encoding": "labels", "data.target_classes": [{"name": one.name, "index": one.index} for one in classes]}
+    translator = model_on(root, 3, kind, values={**NATIVE, **keys})
+    result = evaluate(translator, metrics=["fcn_score"], quiet=True, out=tmp_path / "out")
+    found = {name: translator.translate_array(images.read(root / "testA" / f"{name}.png")) for name in SIZES}
+    right = sum(int((found[name] == truth[name]).sum()) for name in SIZES)
+    values = {row.metric: row.value for row in result.rows}
+    assert values["pixel_accuracy"] == pytest.approx(right / sum(height * width for height, width in SIZES.values()))
+    assert [channel.name for channel in result.channels] == ["sky", "wall", "door"]
+    assert result.about.scored == "whole images, 56 x 40 to 48 x 64" and len(result.panels) == 3
 
 
 def test_domains_without_pairs_keep_their_own_sizes(tmp_path: Path) -> None:
