@@ -329,3 +329,26 @@ def test_flags_have_a_short_spelling() -> None:
     assert (one.regions, one.test_regions, one.val_regions) == ((4, 3), [[1, 1], [0, 2]], [[2, 2]])
     assert Data.model_validate({**given, "test_regions": [1, 1]}).test_regions == [[1, 1]]
     assert Data.model_validate({**given, "test_regions": ["1,1", "0,1"]}).test_regions == [[1, 1], [0, 1]]
+
+
+def test_halves_of_one_file_are_divided_alike(tmp_path: Path) -> None:
+    """A region is one of each half, and the file is read once for both."""
+    images.write(tmp_path / "well.png", np.concatenate([numbered(40, 60), numbered(40, 60) + np.uint16(1)], axis=1))
+    found = find_records(section(tmp_path, kind="side_by_side", margin=3, test_regions=[[0, 1]], val_fraction=0))
+    assert {part: len(records) for part, records in found.splits.items()} == {"train": 3, "val": 0, "test": 1}
+    (tested,) = found.splits["test"]
+    assert tested.a.label.endswith("well.png (left half)[y0-20 x30-60]") and tested.b.label.endswith("(right half)[y0-20 x30-60]")
+    for records in found.splits.values():
+        for record in records:
+            source, target = record.load()
+            assert np.array_equal(source + 1, target)
+            assert record.name == "well/r0c1" or not np.isin(source, tested.load()[0]).any()
+
+
+@pytest.mark.parametrize("check", ["headers", "sample", "full"])
+def test_however_much_is_read_before_training(check: str, tmp_path: Path) -> None:
+    well(tmp_path, 48, 48)
+    opened = open_data(section(tmp_path, check=check, margin=2, test_regions=[[0, 0]], val_regions=[[1, 1]], evaluation_size=8), quiet=True)
+    assert (opened.source_dtype, len(opened.train), len(opened.val)) == ("uint16", 2, 1)
+    assert not any("enlarged" in note or "memorised" in note for note in opened.notes), "regions are large, and many crops are in them"
+    assert {opened.train[epoch, index].source.shape for epoch in range(3) for index in range(2)} == {(1, 8, 8)}

@@ -104,7 +104,7 @@ class CutImages:
         each = "" if count == 1 else ", each"
         resized = ""
         if (size := self.section.load_size) is not None:
-            resized = f"; each region is resized to {size}x{size} (--data.load_size null keeps the pixels as they are)"
+            resized = f"; each region is brought to {size}x{size} (--data.load_size null keeps the pixels as they are)"
         return (
             f"{counted(count, 'image')} {'is' if count == 1 else 'are'} divided{each} into {rows} x {columns} regions ({amount}), and "
             f"{margin_of(self.section)} pixels beside what is held out are not trained on (data.margin){resized}"

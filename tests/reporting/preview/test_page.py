@@ -74,6 +74,11 @@ def test_without_pairs_each_draw_names_its_target(streets: Path) -> None:
     assert all(f"{draw.file}</figcaption>" in text for pair in found.pairs for draw in pair.target.draws if words.turns(pair))
 
 
+def test_regions_are_said_to_be_regions(streets: Path) -> None:
+    text = said(streets, split_by="region", crop_size=16, test_regions=[[1, 1]])
+    assert "There are 9 pairs to train on, 3 to test. They are regions, 2\xa0×\xa02 of each image." in text, text
+
+
 def test_a_frame_lies_where_the_crop_was() -> None:
     """A file of 400 x 200 that is squeezed to 100 x 100: the frame is as oblong as the file."""
     picture = np.full((200, 400, 3), 90, np.uint8)
