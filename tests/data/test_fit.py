@@ -215,13 +215,13 @@ def test_two_domains_are_padded_and_have_no_masks(tmp_path: Path) -> None:
 def test_what_was_scored_of_pictures_of_other_proportions_is_said() -> None:
     said = {}
     for kind in FITS:
-        sizes = ScoredSizes(resized=16, fit=kind)
+        sizes = ScoredSizes(Geometry(20, 16, fit=kind).evaluation())
         sizes.take((16, 32))
         said[kind] = sizes.words(), sizes.share()
     assert said["refuse"] == said["resize"] == ("whole images, resized to 16 x 16", None)
     assert said["fit"] == ("whole images, scaled into 16 x 16", None)
     assert said["crop"] == ("the middle of images of 32 x 16, as much of each as covers 16 x 16", 0.5)
     assert said["pad"] == ("the middle 16 x 16 of images of 32 x 16", 0.5)
-    small = ScoredSizes(resized=16, fit="pad")
+    small = ScoredSizes(Geometry(20, 16, fit="pad").evaluation())
     small.take((8, 12))
     assert small.share() is None, "all of it lies in the padded square"

@@ -294,9 +294,32 @@ def test_a_geometry_of_whole_images_moves_nothing() -> None:
 
 def test_sizes_in_words() -> None:
     assert words_of([(40, 56), (64, 48), (40, 56)]) == "56 x 40 to 48 x 64"
-    sizes = ScoredSizes(square=32)
+    sizes = ScoredSizes(Geometry(None, 32).evaluation())
     assert (sizes.words(), sizes.share()) == ("", None)
     sizes.take((32, 32))
     assert (sizes.words(), sizes.share()) == ("whole images, 32 x 32", None)
     sizes.take((16, 64))
     assert sizes.share() == pytest.approx((32 * 32 + 16 * 16) / (32 * 32 + 16 * 64)), "it is enlarged until the square fits"
+    assert sizes.words() == "the middle 32 x 32 of images of 64 x 16 to 32 x 32"
+
+
+@pytest.mark.parametrize(
+    ("fit", "load", "size", "words", "share"),
+    [
+        ("refuse", 32, (60, 90), "whole images, resized to 32 x 32", None),
+        ("fit", 32, (60, 90), "whole images, scaled into 32 x 32", None),
+        ("crop", 32, (60, 90), "the middle of images of 90 x 60, as much of each as covers 32 x 32", 2 / 3),
+        ("crop", 32, (60, 60), "whole images, resized to 32 x 32", None),
+        ("pad", 32, (60, 90), "the middle 32 x 32 of images of 90 x 60", 32 * 32 / 5400),
+        ("pad", 32, (20, 30), "whole images, padded to 32 x 32", None),
+        ("pad", None, (20, 30), "whole images, padded to 32 x 32", None),
+        ("refuse", None, (20, 20), "whole images, brought to 32 x 32", None),
+    ],
+)
+def test_what_is_seen_of_an_image_by_how_it_is_fitted(
+    fit: Any, load: int | None, size: tuple[int, int], words: str, share: float | None
+) -> None:
+    sizes = ScoredSizes(Geometry(load, 32, fit=fit).evaluation())
+    sizes.take(size)
+    assert sizes.words() == words
+    assert sizes.share() == pytest.approx(share)

@@ -71,11 +71,7 @@ class HeldOut:
 
     def sizes(self) -> ScoredSizes:
         """What takes in the sizes of the pictures as they are scored."""
-        if self.whole:
-            return ScoredSizes()
-        if self.section.load_size is None:
-            return ScoredSizes(self.section.seen_size)
-        return ScoredSizes(resized=self.section.seen_size, fit=self.section.fit)
+        return ScoredSizes(self.pairs.geometry)
 
 
 def held_out(

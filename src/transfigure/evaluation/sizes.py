@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..data import images
 from ..data.pairs import FilePicture, Picture
-from ..data.transforms import Fit
+from ..data.transforms import Geometry
 from ..errors import Missing, UserError
 from .schema import Facts
 
@@ -18,18 +18,14 @@ class ScoredSizes:
     """Takes in the sizes of the images that are scored, and says in the end what was scored of them.
 
     Args:
-        square: side of the square in the middle of each that is scored; None: all of it.
-        resized: the side of the square that images are brought to; None: they keep their size.
-        fit: how they are.
+        geometry: what is done to them; None: nothing, all of each is scored at its own size.
 
     Attributes:
-        seen: the sizes of the images as their files have them.
+        seen: the sizes of the images as their files have them, and how many have each.
     """
 
-    def __init__(self, square: int | None = None, resized: int | None = None, fit: Fit = "refuse") -> None:
-        if fit == "pad":  # at their own size, so that the middle is all that is seen
-            square, resized = resized, None
-        self.square, self.resized, self.fit = square, resized, fit
+    def __init__(self, geometry: Geometry | None = None) -> None:
+        self.geometry = None if geometry is None or geometry.whole else geometry
         self.seen: dict[Size, int] = {}
 
     def take(self, size: Size, images: int = 1) -> None:
@@ -42,31 +38,40 @@ class ScoredSizes:
 
     def words(self) -> str:
         """``whole images, 1024 x 1024``; ``the middle 128 x 128 of images of 640 x 480 to 1024 x 1024``."""
-        if self.resized is not None:
-            side = f"{self.resized} x {self.resized}"
-            if self.fit == "crop" and any(height != width for height, width in self.seen):
-                return f"the middle of images of {words_of(self.seen)}, as much of each as covers {side}"
-            return f"whole images, {'scaled into' if self.fit == 'fit' else 'resized to'} {side}"
         if not self.seen:
             return ""
-        sizes = words_of(self.seen)
-        if self.square is None or all(size == (self.square, self.square) for size in self.seen):
+        sizes, geometry = words_of(self.seen), self.geometry
+        if geometry is None:
             return f"whole images, {sizes}"
-        return f"the middle {self.square} x {self.square} of images of {sizes}"
+        square, part = f"{geometry.crop_size} x {geometry.crop_size}", self.share() is not None
+        if geometry.load_size is not None and geometry.fit != "pad":
+            if part:
+                return f"the middle of images of {sizes}, as much of each as covers {square}"
+            return f"whole images, {'scaled into' if geometry.fit == 'fit' else 'resized to'} {square}"
+        if part:
+            return f"the middle {square} of images of {sizes}"
+        padded = any(min(size) < geometry.crop_size for size in self.seen)
+        return f"whole images, {'brought' if geometry.fit != 'pad' else 'padded'} to {square}" if padded else f"whole images, {sizes}"
 
     def share(self) -> float | None:
-        """How much of all pixels is scored; None if all of them are. An image that is smaller than the square is enlarged to it first."""
-        if (self.square is None and self.fit != "crop") or not self.seen:
+        """How much of all pixels is scored; None if all of them are."""
+        if self.geometry is None:
             return None
         scored = total = 0.0
-        for (height, width), count in self.seen.items():
-            square = min(height, width) if self.square is None else self.square
-            if self.fit == "pad":
-                scored += count * min(square, height) * min(square, width)
-            else:
-                scored += count * min(square, height, width) ** 2
-            total += count * height * width
-        return None if scored == total else scored / total
+        for size, count in self.seen.items():
+            scored += count * size[0] * size[1] * _part_seen(self.geometry, size)
+            total += count * size[0] * size[1]
+        return scored / total if scored < total * (1 - 1e-9) else None
+
+
+def _part_seen(geometry: Geometry, size: Size) -> float:
+    """Which part of an image lies in the square in the middle that is taken of it."""
+    framing = geometry.framings(size, size)[0]
+    seen = 1.0
+    for start, length, room in zip((framing.top, framing.left), (framing.height, framing.width), framing.frame):
+        first = (room - geometry.crop_size) // 2
+        seen *= max(0, min(start + length, first + geometry.crop_size) - max(start, first)) / length
+    return seen
 
 
 def words_of(sizes: Iterable[Size]) -> str:
