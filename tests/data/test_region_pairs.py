@@ -18,7 +18,7 @@ from transfigure.data.files import write_json_with_digest
 from transfigure.data.open import FoundRecords, find_records, geometry_of, open_data, resolve_data
 from transfigure.data.pairs import FilePicture, Record, region_of
 from transfigure.data.region_pairs import trained_share
-from transfigure.data.regions import Box
+from transfigure.data.regions import Box, overlap
 from transfigure.data.splits import SPLITS_FILE, StoredSplit
 from transfigure.errors import UserError
 from transfigure.recipe import Data
@@ -182,6 +182,21 @@ def _write_pages(path: Path, stack: Pixels) -> None:
     import tifffile
 
     tifffile.imwrite(path, stack, metadata={"axes": "ZYX"})
+
+
+def test_pairs_with_a_file_in_common_stay_together(tmp_path: Path) -> None:
+    """A manifest may list one source with several targets: what is held out of one pair is trained on in none."""
+    for number in range(3):
+        well(tmp_path, 40, 40, f"w{number}")
+        well(tmp_path / "again", 40, 40, f"w{number}")
+    rows = [f"A/w{number}.png,{place}B/w{number}.png,{name}{number}" for name, place in (("x", ""), ("y", "again/")) for number in range(3)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["source,target,name", *rows]))
+    found = find_records(section(tmp_path / "pairs.csv", margin=2, test_fraction=0.3, val_fraction=0.2))
+    held = {(path, region_of(record.a)) for part in ("val", "test") for record in found.splits[part] for path in record.a.paths}
+    trained = [(path, region_of(record.a)) for record in found.splits["train"] for path in record.a.paths]
+    assert len(trained) + sum(len(found.splits[part]) for part in ("val", "test")) == 24 and held
+    for path, region in trained:
+        assert not any(path == other and overlap(region, box) for other, box in held)
 
 
 def test_everything_sees_the_region_alone(tmp_path: Path) -> None:

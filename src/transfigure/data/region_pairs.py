@@ -5,13 +5,15 @@ What is held out is held out whole. What is trained on keeps a margin to it, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ..errors import Missing, UserError
 from ..recipe import Data
 from ..wording import counted
 from . import images
+from .files import natural_key
 from .pairs import SPLITS, Collection, FilePicture, Picture, Record, Single, side_by_chance
 from .regions import Box, Place, image_of, region_grid, region_name, usable
 from .splits import PAIRS, A, B, Division, StoredRegions, StoredSplit, finder
@@ -119,8 +121,9 @@ def is_divided(collection: Collection) -> bool:
 def by_region(collection: Collection, section: Data) -> CutImages:
     """Make a record, or a picture of a domain, of each region of those in a data set, in place.
 
-    The same regions of the pages of one file, or of the images of one group, stay in one split. Those that ``data.test_regions`` and
-    ``data.val_regions`` name are said to be in these (:attr:`.pairs.Collection.told`); the others are left to be drawn.
+    The same regions of the pages of one file, of pairs that have a file in common, or of the images of one group, stay in one split. Those
+    that ``data.test_regions`` and ``data.val_regions`` name are said to be in these (:attr:`.pairs.Collection.told`); the others are left
+    to be drawn.
 
     Args:
         collection: what was found; nobody has divided it.
@@ -141,13 +144,14 @@ def by_region(collection: Collection, section: Data) -> CutImages:
 
     def regions(items: Sequence[Record] | Sequence[Single], side: str) -> list[Record | Single]:
         grids, members = cut.grids.setdefault(side, {}), cut.members.setdefault(side, {})
+        together = _together(items, group_of)
         for item in items:
             if (size := _size_of(item, section)) is None:  # left out as what cannot be read
                 members[item.name] = item
                 continue
             grids[item.name] = region_grid(*size, *section.regions)
             for at, box in grids[item.name].items():
-                name, group = region_name(item.name, at), region_name(item.group or group_of(item.name) or item.name, at)
+                name, group = region_name(item.name, at), region_name(together[item.name], at)
                 whole = replace(item, name=name, group=group)
                 members[name] = _cut(whole, box) if isinstance(whole, Record) else _cut_single(whole, box)
                 if at in told:
@@ -161,6 +165,25 @@ def by_region(collection: Collection, section: Data) -> CutImages:
             singles[:] = regions(singles, side)  # type: ignore[assignment]
     collection.told |= said
     return cut
+
+
+def _together(items: Sequence[Record] | Sequence[Single], group_of: Callable[[str], str | None]) -> dict[str, str]:
+    """By name, what images are drawn as, place by place: as themselves; those of a group, or with a file in common, as one."""
+    own = {item.name: item.group or group_of(item.name) or item.name for item in items}
+    joined = {key: key for key in own.values()}
+    first: dict[str | Path, str] = {}
+
+    def root(key: str) -> str:
+        while joined[key] != key:
+            key = joined[key]
+        return key
+
+    for item in items:
+        for picture in (item.a, item.b) if isinstance(item, Record) else (item.picture,):
+            for file in picture.files if isinstance(picture, FilePicture) else ():
+                one, other = sorted((root(own[item.name]), root(first.setdefault(file, own[item.name]))), key=natural_key)
+                joined[other] = one
+    return {name: root(key) for name, key in own.items()}
 
 
 def trained_share(stored: StoredSplit | None, name: str, region: Box | None) -> float:
