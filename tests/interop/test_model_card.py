@@ -40,6 +40,13 @@ def shared(translator: Translator, folder: Path, **more: Any) -> tuple[dict[str,
     return yaml.safe_load(front), text
 
 
+def test_the_card_says_which_part_of_images_was_scored(run: Path, tmp_path: Path) -> None:
+    file = run / "evaluation" / "evaluation.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "version": 3, "scored": "whole images, 56 x 40 to 48 x 64"}))
+    _, text = shared(Translator.load(run), tmp_path / "shared")
+    assert "Measured with norm batch, noise dropout, seed 0, on whole images, 56 x 40 to 48 x 64." in text
+
+
 def test_the_card_of_a_run(run: Path, tmp_path: Path) -> None:
     front, text = shared(Translator.load(run), tmp_path / "shared", licence="mit", name="owner/facades")
     assert front["license"] == "mit"

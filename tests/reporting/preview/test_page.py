@@ -305,3 +305,11 @@ def test_what_is_padded_or_cut_is_said(streets: Path) -> None:
     assert side.evaluated is not None and len(np.unique(side.evaluated[:4].reshape(-1, 3), axis=0)) <= 2, (
         "with stripes: it counts in nothing"
     )
+
+
+def test_what_is_validated_and_what_is_tested(streets: Path) -> None:
+    whole, resized = (dict(words.facts(previewed(streets, pairs=1, draws=1, load_size=size))) for size in (None, 40))
+    square = f"32{words._TIMES}32 pixels"
+    assert whole["when validated"] == f"the middle of each picture, {square}, never mirrored"
+    assert whole["when tested"] == "whole pictures, at their own size"
+    assert resized["when validated and tested"] == f"the whole of each picture, resized, {square}, never mirrored"

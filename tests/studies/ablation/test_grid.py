@@ -95,6 +95,7 @@ def test_a_printed_grid_makes_the_same_cells(tmp_path: Path) -> None:
         ({"set": {"training.minutes": 1}, "variations": {"a": {"training.minutes": 2}}}, "minutes: all cells train for the same time"),
         ({"set": {"training.minutes": 1}, "variations": {"a": {"data.flip": False}}}, "changes data.flip"),
         ({"free": ["data.crop_size"], "variations": {"a": {}, "b": {"data.crop_size": 16}}}, "'b' is evaluated at 16 pixels"),
+        ({"free": ["data.load_size"], "variations": {"a": {}, "b": {"data.load_size": None}}}, "'b' is evaluated at their own size, and"),
         ({"variations": {"a": {}, "b": {}}}, "'a' and 'b' are the same recipe"),
         ({"variations": {}}, "variations must be a mapping"),
         ({"variations": ["a"]}, "variations must be a mapping"),
