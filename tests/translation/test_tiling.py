@@ -65,8 +65,8 @@ def difference(made: Translator, x: Tensor, **tiling: Any) -> float:
 def test_tiles_with_the_same_statistics_are_one_pass_with_these(monkeypatch: pytest.MonkeyPatch) -> None:
     """No border shows, however far the sampled statistics are from the image's own."""
     made, x, found = translator("unet", norm="batch"), image(200, 240), []
-    gathered = Tiler._gathered
-    monkeypatch.setattr(Tiler, "_gathered", lambda *given: found.append(gathered(*given)) or found[-1])
+    gather = Tiler._gather
+    monkeypatch.setattr(Tiler, "_gather", lambda *given: (gather(*given), found.append(given[3].statistics)))
     tiled = made.set_tiles(tile=120, overlap=56, statistics="global").translate_tensor(x)
     assert isinstance(made.engine, TorchEngine)
     whole = made.engine.within(x, made.inference, TiledNoise(0, 0, 0, 200, 240), found[0].using)
@@ -108,7 +108,7 @@ def test_exact_statistics_are_those_of_the_whole(name: str, options: dict[str, A
     error = capsys.readouterr().err
     for words in (
         "its own statistics",
-        "approximately, from squares all over it",
+        "approximately, from tiles all over it",
         r"layer by layer, in \d+ passes; the same picture as in one pass",
     ):
         assert re.search(words, error)
