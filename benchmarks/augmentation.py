@@ -1,7 +1,7 @@
-"""What augmentation is worth for few pairs: trainings on 50 of them under five conditions, scored on pairs they never saw.
+"""What augmentation is worth for few pairs: trainings on 50 of them under four conditions, scored on pairs they never saw.
 
-    python benchmarks/augmentation.py [DATA] [--direction BtoA] [--size 64] [--pairs 50] [--images 4000] [--seeds 0,1,2]
-        [--conditions none,flip,...] [--every 8] [--png FILE] [--json FILE]
+    python benchmarks/augmentation.py [DATA] [--direction BtoA] [--size 32] [--pairs 50] [--images 6000] [--seeds 0,1,2]
+        [--conditions flip,all,...] [--every 4] [--png FILE] [--json FILE]
 
 ``DATA`` is a folder of pairs, or ``synthetic``, the drawn street (as it is by default). Every training is ``pix2pix_small`` at ``--size``
 pixels: the same pairs in the same order, the same updates, the same first weights for a seed; only what is done to the pairs differs.
@@ -24,13 +24,12 @@ from typing import Any
 
 from measured import Row, add_json, machine, versions, write_if_asked
 
-TOY = ["--size", "32", "--pairs", "4", "--images", "8", "--seeds", "0", "--conditions", "none,all", "--held_out", "4", "--width", "2"]
+TOY = ["--size", "32", "--pairs", "4", "--images", "8", "--seeds", "0", "--conditions", "flip,all", "--held_out", "4", "--width", "2"]
 """Arguments of a run that takes seconds."""
 GEOMETRY: dict[str, Any] = {"data.flip": True, "data.rotation": 5.0, "data.scaling": 0.15, "data.elastic": 0.015}
 """The elastic one as a share of the crop."""
 COLOUR: dict[str, Any] = {"data.flip": True, "data.colour_jitter": 0.2}
 CONDITIONS: dict[str, dict[str, Any]] = {
-    "none": {"data.flip": False},
     "flip": {"data.flip": True},
     "geometry": GEOMETRY,
     "colour": COLOUR,
@@ -66,6 +65,7 @@ def recipe_of(options: argparse.Namespace, condition: str, seed: int) -> Any:
             "discriminator.width": options.width,
             "training.epochs": epochs,
             "training.batch_size": options.batch,
+            "training.learning_rate": options.learning_rate,
             "training.seed": seed,
             "training.keep_every": max(1, epochs // options.every) * options.pairs,
             "training.preview_count": 0,
@@ -151,15 +151,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", default="synthetic", help="a folder of pairs, or synthetic")
     parser.add_argument("--direction", default="AtoB", help="AtoB or BtoA")
-    parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels")
+    parser.add_argument("--size", type=int, default=32, help="side of the pictures in pixels")
     parser.add_argument("--pairs", type=int, default=50, help="pairs to train on")
     parser.add_argument("--held_out", type=int, default=128, help="pairs of the drawn street to score; of a folder it is its test split")
-    parser.add_argument("--images", type=int, default=4000, help="images that a training sees")
-    parser.add_argument("--batch", type=int, default=4, help="pairs of an update")
-    parser.add_argument("--width", type=int, default=32, help="filters of the first level of both networks")
+    parser.add_argument("--images", type=int, default=6000, help="images that a training sees")
+    parser.add_argument("--batch", type=int, default=10, help="pairs of an update")
+    parser.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam")
+    parser.add_argument("--width", type=int, default=16, help="filters of the first level of both networks")
     parser.add_argument("--seeds", default="0,1,2", help="of the trainings")
     parser.add_argument("--conditions", default=",".join(CONDITIONS), help=f"of {', '.join(CONDITIONS)}")
-    parser.add_argument("--every", type=int, default=6, help="points of a curve")
+    parser.add_argument("--every", type=int, default=4, help="points of a curve")
     parser.add_argument("--results", type=Path, help="JSON of what was trained; what it holds already is not trained again")
     parser.add_argument("--png", type=Path, help="where to draw the curves")
     add_json(parser)

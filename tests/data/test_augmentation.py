@@ -183,6 +183,15 @@ def test_photos_keep_grey_grey_and_measured_channels_go_their_own_ways() -> None
     assert torch.allclose(slices[0], slices[1], atol=1e-5), "of a stack the slices stay alike"
 
 
+def test_contrast_is_of_all_channels_that_belong_together() -> None:
+    levels = torch.tensor([0.4, 0.1, -0.2])[:, None, None].expand(3, 4, 4)
+    stack = LinearValues(3, "uint16", channel_names=("0", "1", "2"))
+    apart = [
+        float((one[0] - one[2]).mean()) / 0.6 for seed in range(40) for one in [jittered(levels, 0.2, np.random.default_rng(seed), stack)]
+    ]
+    assert 1 / 1.2 <= min(apart) < 0.9 and 1.1 < max(apart) <= 1.2
+
+
 def test_a_jitter_changes_brightness_contrast_saturation_and_hue() -> None:
     image = torch.tensor([0.5, -0.2, -0.4])[:, None, None] * torch.linspace(0.5, 1, 64).reshape(1, 8, 8)
     found = [jittered(image, 0.2, np.random.default_rng(seed), LinearValues(3)) for seed in range(300)]

@@ -8,6 +8,7 @@ torch is imported where tensors are made: what only reads or writes pictures (re
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -166,6 +167,22 @@ def sample(array: Array, rows: NDArray[np.float64], columns: NDArray[np.float64]
     found = F.grid_sample(values, torch.from_numpy(grid)[None].to(values.dtype), "bicubic", "reflection", align_corners=False)[0]
     within = found.clamp(values.amin(), values.amax()).permute(1, 2, 0).contiguous().numpy()
     return _as_dtype(within, array.dtype)
+
+
+def sample_mask(mask: Array, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Array:
+    """What counts at places of :func:`sample`: 1 where every pixel counts that its cubic kernel reads, two to each side.
+
+    Args:
+        mask: ``[H, W, 1]``, 1 counts.
+        rows, columns: as there.
+    """
+    whole = np.pad(mask, ((1, 2), (1, 2), (0, 0)), mode="symmetric")
+    height, width = mask.shape[:2]
+    down = functools.reduce(np.minimum, [whole[at : at + height] for at in range(4)])
+    pure = functools.reduce(np.minimum, [down[:, at : at + width] for at in range(4)])
+    rows, columns = (np.floor(_folded(places, side)) for places, side in zip((rows, columns), mask.shape))
+    found: Array = pure[_pixel_at(rows, height), _pixel_at(columns, width)]
+    return found
 
 
 def _folded(places: NDArray[np.float64], side: int) -> NDArray[np.float64]:

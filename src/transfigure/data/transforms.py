@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -245,10 +244,7 @@ class Geometry:
         """The same part of a mask, uint8 ``[H, W, 1]``: of a warped one counts what nothing that does not has a part in."""
         if crop.warp is None or "bicubic" not in (self.source_rule, self.target_rule):
             return self.apply(mask, crop)
-        rows, columns = (np.floor(each) for each in crop.warp.places(crop.top, crop.left, self.crop_size))
-        found = np.ones((self.crop_size, self.crop_size, 1), mask.dtype)
-        for down, right in itertools.product((-1, 0, 1, 2), repeat=2):  # what the cubic kernel reads
-            found &= pixels.sample(mask, rows + down, columns + right, "nearest")
+        found = pixels.sample_mask(mask, *crop.warp.places(crop.top, crop.left, self.crop_size))
         found = found[:, ::-1] if crop.flipped else found
         return found[::-1] if crop.upside_down else found
 
