@@ -15,12 +15,15 @@ from transfigure import memory
 from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.errors import UserError
+from transfigure.networks.image_statistics import ImageStatistics
 from transfigure.networks.model_file import Inference
 from transfigure.networks.noise import NoiseMap, TiledNoise
+from transfigure.progress import Progress
 from transfigure.translation.engines.base import InferenceEngine
 from transfigure.translation.engines.torch import TorchEngine
+from transfigure.translation.tile_source import TileSource
 from transfigure.translation.tiles import Span
-from transfigure.translation.tiling import Tiler, Tiling, TilingKeywords, parse_size
+from transfigure.translation.tiling import BegunTiles, TilePlan, Tiler, Tiling, TilingKeywords, parse_size
 from transfigure.translation.translator import Translator
 
 MULTIPLES = {"unet": 8, "encoder_decoder": 8, "resnet": 4, "quarter": 8}
@@ -64,9 +67,15 @@ def difference(made: Translator, x: Tensor, **tiling: Any) -> float:
 
 def test_tiles_with_the_same_statistics_are_one_pass_with_these(monkeypatch: pytest.MonkeyPatch) -> None:
     """No border shows, however far the sampled statistics are from the image's own."""
-    made, x, found = translator("unet", norm="batch"), image(200, 240), []
+    made, x = translator("unet", norm="batch"), image(200, 240)
+    found: list[ImageStatistics] = []
     gather = Tiler._gather
-    monkeypatch.setattr(Tiler, "_gather", lambda *given: (gather(*given), found.append(given[3].statistics)))
+
+    def gathering(tiler: Tiler, source: TileSource, plan: TilePlan, begun: BegunTiles, progress: Progress) -> None:
+        gather(tiler, source, plan, begun, progress)
+        found.extend([begun.statistics] if begun.statistics is not None else [])
+
+    monkeypatch.setattr(Tiler, "_gather", gathering)
     tiled = made.set_tiles(tile=120, overlap=56, statistics="global").translate_tensor(x)
     assert isinstance(made.engine, TorchEngine)
     whole = made.engine.within(x, made.inference, TiledNoise(0, 0, 0, 200, 240), found[0].using)

@@ -167,6 +167,8 @@ _BY_PILLOW = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
 """Compressions of TIFF that Pillow decodes wherever it is installed: none, of facsimiles, LZW, JPEG, deflate and PackBits."""
 
 _SIGNED = 2
+_LARGE = 1 << 22
+"""Pixels that are copied together."""
 
 
 def read(path: str | Path, alpha: Alpha = "refuse", orientation: Orientation = "apply", pages: PageUse | tuple[int, ...] = "ask") -> Array:
@@ -205,6 +207,7 @@ def examine(
     palette: PaletteUse = "colours",
     pages: PageUse | tuple[int, ...] = "ask",
     no_data: NoData = "tag",
+    max_pixels: int | None = None,
 ) -> tuple[Array, FileFacts]:
     """As :func:`read`, and what the file says of itself beside the pixels.
 
@@ -214,6 +217,7 @@ def examine(
         palette: ``colours`` for what a viewer shows; ``index`` for the numbers that label maps store: palette images become
             ``[H, W, 1]`` of their indices, and grey images of one bit hold 0 and 1. Transparency that is not refused is dropped then.
         no_data: the value that means "nothing here", which may be NaN and goes into the facts; infinity is always refused.
+        max_pixels: the largest image that is decoded, in place of :func:`pixel_limit`.
     """
     path, wanted = Path(path), Pages(pages, flag.replace("alpha", "pages"))
     with _opened(path) as (stream, kind):
@@ -221,22 +225,22 @@ def examine(
         turned = None  # the orientation that Pillow has applied: it does so to TIFFs alone
         if kind == "PNM":
             layout = pnm.pnm_layout(stream)
-            _check_layout(path, layout)
+            _check_layout(path, layout, max_pixels)
             pixels, transparent, tag = pnm.read_pnm(stream, path), False, 1
             facts = FileFacts(kind, pixels.dtype.name)
         elif kind in ("NPY", "NPZ"):
-            pixels, layout = npy.read(stream, kind, path, lambda found: _check_layout(path, found), wanted)
+            pixels, layout = npy.read(stream, kind, path, lambda found: _check_layout(path, found, max_pixels), wanted)
             transparent, tag, facts = False, 1, layout.facts(kind)
         elif image is None:
-            pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_layout(path, found), wanted)
+            pixels, layout = scientific.read_tiff(stream, path, lambda found: _check_layout(path, found, max_pixels), wanted)
             transparent, tag, facts = layout.transparent, layout.orientation, layout.facts(kind)
             if layout.entries:
                 facts = _with_entries(facts, pixels, layout.entries)
                 pixels = pixels if palette == "index" else _coloured(pixels, layout.entries, path)
         else:
-            _check_size(path, image.width, image.height)
+            _check_size(path, image.width, image.height, limit=max_pixels)
             check_bytes(path, stream, kind, image.width, image.height)
-            check_memory(path, image.width, image.height, 4.0 * len(image.getbands()) * (1 if image.mode in _BYTES else 4))
+            check_memory(path, image.width, image.height, _decoded_bytes(image))
             turned = int(image.tag_v2.get(_ORIENTATION, 1)) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
             few = 0
             if kind == "PNG" and scientific.is_deep_png(_head(stream)):
@@ -497,7 +501,7 @@ def _size_of(path: Path, orientation: Orientation, pages: Pages = ASKED) -> Head
         return _repeated(header, path, pages) if image is not None or kind == "PNM" else header
 
 
-def check_claim(path: str | Path) -> None:
+def check_claim(path: str | Path, max_pixels: int | None = None) -> None:
     """See that a picture is within the limit, and its file of the bytes that its size takes at the least; :func:`read` does so by itself.
 
     Raises:
@@ -507,7 +511,7 @@ def check_claim(path: str | Path) -> None:
     with _opened(path) as (stream, kind):
         image = _pillow(stream, kind, path)
         if image is not None:
-            _check_size(path, image.width, image.height)
+            _check_size(path, image.width, image.height, limit=max_pixels)
             check_bytes(path, stream, kind, image.width, image.height)
 
 
@@ -876,8 +880,7 @@ def _decoded(image: Image.Image, bits: int = 0) -> tuple[Array, bool]:
     mode = _mode(image)
     if bits and image.mode == "L":
         return _unstretched(image, bits)
-    pixels = np.array(image if image.mode == mode else image.convert(mode))
-    pixels = pixels.reshape(image.height, image.width, -1)
+    pixels = _copied(image if image.mode == mode else image.convert(mode))
     if mode.startswith("I"):
         deep = pixels.astype(np.uint16)
         clear = image.info.get("transparency")
@@ -885,6 +888,18 @@ def _decoded(image: Image.Image, bits: int = 0) -> tuple[Array, bool]:
             return deep, False
         return np.concatenate([deep, np.where(deep == clear, 0, 65535).astype(np.uint16)], axis=2), True
     return pixels, mode.endswith("A")
+
+
+def _copied(image: Image.Image) -> Array:
+    """``[H, W, C]`` of an image that is decoded; of a large one some rows at a time, as NumPy makes three copies of what it is given."""
+    if image.width * image.height < _LARGE or image.mode not in ("L", "RGB", "RGBA"):
+        return np.array(image).reshape(image.height, image.width, -1)
+    pixels = np.empty((image.height, image.width, len(image.getbands())), np.uint8)
+    step = max(1, _LARGE // image.width)
+    for top in range(0, image.height, step):
+        part = image.crop((0, top, image.width, min(image.height, top + step)))
+        pixels[top : top + step] = np.asarray(part).reshape(part.height, part.width, -1)
+    return pixels
 
 
 def _numbers(image: Image.Image, bits: int = 0) -> tuple[Array, bool]:
@@ -1202,26 +1217,34 @@ _BYTES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "La
 """Pillow's modes of a byte a channel."""
 
 
-def _check_layout(path: Path, layout: scientific.Layout) -> None:
-    _check_size(path, layout.width, layout.height, layout.channels)
+def _decoded_bytes(image: Image.Image) -> float:
+    """What a pixel takes while an image is decoded: Pillow's own, of four bytes where there are colours, and the array's."""
+    bands = len(image.getbands())
+    if image.mode in ("L", "RGB", "RGBA"):
+        return (4.0 if bands > 1 else 1.0) + bands
+    return 4.0 * bands * (1 if image.mode in _BYTES else 4)
+
+
+def _check_layout(path: Path, layout: scientific.Layout, limit: int | None = None) -> None:
+    _check_size(path, layout.width, layout.height, layout.channels, limit)
     check_memory(path, layout.width, layout.height, 2.0 * layout.channels * max(2, np.dtype(layout.dtype).itemsize))
 
 
-def _check_size(path: Path, width: int, height: int, channels: int = 1) -> None:
-    limit = _limit()
-    if width * height * max(1, channels / 4) > limit:
-        many = f" with {channels} channels" if channels > 4 else ""
-        raise UserError(
-            f"{path} is {width} x {height} pixels{many} ({width * height / 1e6:,.0f} million): larger than the limit of "
-            f"{limit / 1e6:,.0f} million; crop or tile it, or set TRANSFIGURE_MAX_PIXELS"
-        )
+def pixel_limit() -> int:
+    """The largest image that is decoded whole, in pixels: :data:`MAX_PIXELS`, or what ``TRANSFIGURE_MAX_PIXELS`` says.
 
-
-def _limit() -> int:
+    Raises:
+        UserError: that is no number.
+    """
     given = os.environ.get("TRANSFIGURE_MAX_PIXELS", "")
     if given and not (given.isdecimal() and len(given) < 19):
         raise UserError(f"TRANSFIGURE_MAX_PIXELS is {brief(given)}: give a whole number of pixels, or unset it")
     return int(given) if given else MAX_PIXELS
+
+
+def is_beyond_limit(width: int, height: int, channels: int = 1, limit: int | None = None) -> bool:
+    """Whether an image of this size is not decoded whole; more than four channels count by the four."""
+    return width * height * max(1, channels / 4) > (pixel_limit() if limit is None else limit)
 
 
 def is_large(path: str | Path) -> bool:
@@ -1231,7 +1254,17 @@ def is_large(path: str | Path) -> bool:
         UserError, Missing: as :func:`size_of`.
     """
     header = size_of(path, "ignore", "channels")
-    return header.width * header.height * max(1, header.channels / 4) > _limit()
+    return is_beyond_limit(header.width, header.height, header.channels)
+
+
+def _check_size(path: Path, width: int, height: int, channels: int = 1, limit: int | None = None) -> None:
+    if is_beyond_limit(width, height, channels, limit):
+        many = f" with {channels} channels" if channels > 4 else ""
+        raise UserError(
+            f"{path} is {width} x {height} pixels{many} ({width * height / 1e6:,.0f} million): larger than the limit of "
+            f"{(pixel_limit() if limit is None else limit) / 1e6:,.0f} million; crop or tile it, or set "
+            "TRANSFIGURE_MAX_PIXELS (translate takes --max-pixels, and most TIFF and NPY files of any size)"
+        )
 
 
 def _reason(error: BaseException) -> str:

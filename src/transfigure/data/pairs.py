@@ -65,6 +65,7 @@ class FilePicture:
             middle is what the picture shows.
         no_data: what means "nothing here" in the files.
         region: the part of it that is the picture, after everything else that is said here; None for all of it.
+        max_pixels: the largest file that is decoded whole, in place of :func:`.images.pixel_limit`.
     """
 
     files: tuple[str | Path, ...]
@@ -75,6 +76,7 @@ class FilePicture:
     pages: PageUse | tuple[int, ...] = "channels"
     no_data: NoData = "tag"
     region: Box | None = None
+    max_pixels: int | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -214,7 +216,7 @@ class FilePicture:
                     check_region(region, windows.height, windows.width, self.label)
                     array = windows.read(*region)
                     return array, _with_share(windows.facts, array), (windows.height, windows.width)
-        array, facts = images.examine(path, alpha, self.orientation, flag, palette=self.palette, pages=self.pages, no_data=self.no_data)
+        array, facts = images.examine(path, alpha, self.orientation, flag, self.palette, self.pages, self.no_data, self.max_pixels)
         size = array.shape[0], array.shape[1]
         return (array, facts, size) if region is None else (*self._cut(array, facts), size)
 

@@ -137,11 +137,15 @@ class RowWriter:
         self._remove()
         self._stream.close()
 
-    def keep(self) -> None:
-        """Leave what :meth:`save` has saved, for another process; nothing, if that is nothing."""
-        if not self._stream.closed and not (self._key and self._journal.is_file()):
+    def keep(self) -> bool:
+        """Leave what :meth:`save` has saved, for another process, and say whether that is anything; if not, leave nothing behind."""
+        if self._stream.closed:
+            return False
+        kept = bool(self._key) and self._journal.is_file()
+        if not kept:
             self._remove()
         self._stream.close()
+        return kept
 
     def _remove(self) -> None:
         if self._stream.closed:

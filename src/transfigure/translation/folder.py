@@ -34,6 +34,7 @@ class FileOptions:
         orientation: whether files are turned upright by their orientation tag; None does as the model's training did.
         pages: what the pages of a file are: the ``channels`` of one image; or each is translated (``images``, ``depth``) and the output has
             as many; ``ask`` refuses a file that has several. None is as the model was trained, and asks where that is not known.
+        max_pixels: the largest file that is decoded whole, in place of :func:`transfigure.data.images.pixel_limit`.
     """
 
     alpha: Alpha = "refuse"
@@ -42,6 +43,7 @@ class FileOptions:
     overwrite: bool = False
     orientation: Orientation | None = None
     pages: PageUse | None = None
+    max_pixels: int | None = None
 
 
 class FileKeywords(TypedDict, total=False):
@@ -53,6 +55,7 @@ class FileKeywords(TypedDict, total=False):
     overwrite: bool
     orientation: Orientation | None
     pages: PageUse | None
+    max_pixels: int | None
 
 
 class Written(list[Path]):

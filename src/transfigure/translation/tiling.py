@@ -210,6 +210,11 @@ class Tiler:
         """The least side of a tile that can share something with the next."""
         return max(2 * self.multiple, -(-self.generator.smallest_input // self.multiple) * self.multiple)
 
+    def fits_in_tiles(self, height: int, width: int, side: int, held: HeldBytes) -> bool:
+        """Whether tiles of this side fit the memory now."""
+        free = self._free()
+        return free is None or self._of_tiles(side, (self._padded(height), self._padded(width)), held) <= free
+
     def again(self, height: int, width: int, side: int) -> TilePlan:
         """The plan of an image of this size that was begun in tiles of this side."""
         return self._planned(height, width, (self._padded(height), self._padded(width)), side, "")
@@ -269,6 +274,8 @@ class Tiler:
 
     def _note(self, grid: TileGrid, size: tuple[int, int], reason: str, of_whole: bool) -> str:
         row, column = grid.rows[0], grid.columns[0]
+        if len(grid) == 1:
+            return ""
         shared = min(first.stop - second.start for line in (grid.rows, grid.columns) for first, second in pairwise(line))
         tiles = f"{len(grid)} tiles of {len(column)} x {len(row)} that overlap by {shared}"
         words = f"{size[1]} x {size[0]} pixels are translated in {tiles}{reason}"
@@ -457,3 +464,20 @@ def parse_size(text: str) -> int:
     if not 1 <= size < 1e18:
         raise UserError(f"{text!r} is no amount of memory: write such as 2GB or 800MB")
     return int(size)
+
+
+def parse_count(text: str) -> int:
+    """``400M``, ``1.5G``, ``400000000`` pixels.
+
+    Raises:
+        UserError: it is none.
+    """
+    words = text.strip().lower()
+    unit = {"k": 10**3, "m": 10**6, "g": 10**9}.get(words[-1:], 1)
+    try:
+        count = float(words[:-1] if unit > 1 else words) * unit
+    except ValueError:
+        count = 0
+    if not 1 <= count < 1e18:
+        raise UserError(f"{text!r} is no number of pixels: write such as 400M or 400000000")
+    return int(count)

@@ -9,7 +9,7 @@ import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, get_args, overload
@@ -20,19 +20,23 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from .._version import __version__
 from ..data import images
 from ..data.channels import are_primaries, brief_names
 from ..data.encodings.label_maps import ColourWatch, LabelMaps
 from ..data.file_facts import FileFacts, NoData, Orientation, PageUse, PictureWatch, describe_pages
-from ..data.files import check_writable_folder
+from ..data.files import check_writable_folder, real_path
 from ..data.formats.metadata import Metadata, is_sealed_file, unsealed
-from ..data.masks import Mask, black, data_of, filled, holds, no_data_for, of_class, with_no_data
+from ..data.formats.row_file import ImageShape
+from ..data.masks import Mask, black, data_of, filled, holds, no_data_for, of_class, with_no_data, without_no_data
 from ..data.ownership import check_outputs
 from ..data.pages import PageReading, page_count, refuse_unsaid
 from ..data.pairing import listed
 from ..data.pairs import FilePicture
 from ..data.pictures import as_one, find_pictures
+from ..data.row_writer import RowWriter, blocks
 from ..data.value_range import NATURAL_RANGE, TYPES, Range, Watch, beyond_percentiles, if_of_type, number, outside
+from ..data.windows import WindowedImage
 from ..errors import Missing, UserError
 from ..interop import hub
 from ..networks.base import Generator
@@ -45,11 +49,13 @@ from .engines.torch import TorchEngine
 from .exported_network import ExportedGenerator
 from .file_stacks import refuse_single_files
 from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
-from .footprint import Footprint
+from .footprint import SMALL, Footprint, HeldBytes
 from .network import TrainedNetwork, fits, run
 from .opening import HowToRun, open_any
+from .piecewise import PiecewiseTranslation
 from .pipeline import overlapped
-from .tiling import TilePlan, Tiler, Tiling, TilingKeywords
+from .tile_source import ArraySource, TileSource, WindowSource
+from .tiling import SAMPLES, TilePlan, Tiler, Tiling, TilingKeywords
 
 if TYPE_CHECKING:
     from .export import Exported, ExportKeywords
@@ -98,6 +104,49 @@ class ReadImage:
         if self.data is None:
             return self.array
         return filled(self.array, self.data, black(self.array, of_class(self.array, self.data) if classes else given))
+
+
+@dataclass(frozen=True)
+class LargeImage:
+    """A file that goes through the network in tiles, and is read when it is its turn.
+
+    Attributes:
+        file: which.
+        picture: what is translated of it.
+        header: of its first file.
+        is_beyond_limit: it is larger than what is decoded whole.
+    """
+
+    file: FileToTranslate
+    picture: FilePicture
+    header: images.Header
+    is_beyond_limit: bool
+
+
+@dataclass(frozen=True)
+class ImageInParts:
+    """An image of which a few rows are at hand at a time.
+
+    Attributes:
+        label: what a message calls it.
+        facts: what its file says.
+        source: gives its rows.
+        given: the range that it is read with, or of label maps with no-data a class that it holds, see :func:`.masks.black`.
+    """
+
+    label: str
+    facts: FileFacts
+    source: TileSource
+    given: Range | NDArray[Any] | None = None
+
+    def filled(self, part: NDArray[Any]) -> tuple[NDArray[Any], Mask | None]:
+        """A part with black where nothing is, and where data is; None if that is everywhere."""
+        return without_no_data(part, self.facts.no_data, self.given)
+
+    def rows(self) -> Iterator[NDArray[Any]]:
+        """All of it from the top, a few rows at a time."""
+        for part in blocks(self.source.height, self.source.width, 1):
+            yield self.source.rows(part.start, part.stop)
 
 
 @dataclass(frozen=True)
@@ -443,20 +492,13 @@ class Translator:
             raise UserError(f"this model takes [N, {self.config.source.channels}, H, W]: it cannot translate {list(source.shape)}")
         height, width = source.shape[-2:]
         plan = (tiler := self._tiler).plan(height, width)
-        try:
+        with _enough_memory(height, width, plan is not None):
             if plan is None:
                 outputs = run(self.engine, self.generator, self.config.size_multiple, source, self.inference)
             else:
                 self._note(plan.note)
                 made = [tiler.run(image, plan, self.quiet) for image in source]
                 outputs = made[0][None] if len(made) == 1 else torch.stack(made)
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
-                raise
-            smaller = "smaller tiles" if plan is not None else "tiles (such as --tile 512)"
-            raise UserError(
-                f"{width} x {height} pixels need more memory than there is: translate it in {smaller}, or choose another device"
-            ) from error
         if not fits(self.generator, height, width):
             only = self.generator.only_size
             self._note(f"this model takes {only} x {only} pixels only: images are resized to that, and its outputs back")
@@ -531,7 +573,7 @@ class Translator:
             self._note(note)
 
     def _note(self, note: str) -> None:
-        if not self.quiet and note not in self._said:
+        if note and not self.quiet and note not in self._said:
             say(f"note: {note}")
         self._said.add(note)
 
@@ -572,8 +614,12 @@ class Translator:
         self._check_pages({output: picture}, options)
         watch, file = self._watch(), FileToTranslate(picture, output)
         with self._naming(file):
-            (made,) = self._translated([self._read(file, options)], options, watch)
-            self._write(file, made, options, self._maker(options, picture))
+            read, maker = self._read(file, options), self._maker(options, picture)
+            if isinstance(read, LargeImage):
+                self._translate_large(read, options, watch, maker)
+            else:
+                (made,) = self._translated([read], options, watch)
+                self._write(file, made, options, maker)
         self._say_of(watch)
 
     def read_tensor(self, file: Path, options: FileOptions | None = None) -> Tensor:
@@ -584,21 +630,33 @@ class Translator:
         """
         wanted = FileToTranslate(as_one([file]), file)
         with self._naming(wanted):
-            read = self._read(wanted, options or FileOptions())
+            read = self._read_now(wanted, options or FileOptions())
             if read.others:
                 pages = 1 + len(read.others)
                 raise UserError(f"{file} has {pages} pages, each an image of its own, and one is taken here: save it by itself")
             return self._prepared(read, self._watch())
 
-    def _read(self, file: FileToTranslate, options: FileOptions) -> ReadImage:
+    def _read(self, file: FileToTranslate, options: FileOptions) -> ReadImage | LargeImage:
+        """What is translated of a file; of one that goes in tiles only what is known of it."""
         with self._naming(file):
-            self._check_file(file.source, options)
-            reading, picture = (
-                self._page_reading(options),
-                replace(file.picture, orientation=self._orientation(options), palette=self._palette_use, no_data=self._trained_no_data),
-            )
-            pages = reading.pages(picture, source=True) if reading.are_pictures else [replace(picture, pages=reading.use)]
-            return replace(self._read_page(replace(file, picture=pages[0]), options), others=tuple(pages[1:]))
+            pages = self._pages_of(file, options)
+            large = self._check_file(file, pages[0], options)
+            return large if large is not None and len(pages) == 1 else self._read_pages(file, pages, options)
+
+    def _read_now(self, file: FileToTranslate, options: FileOptions) -> ReadImage:
+        """What is translated of a file."""
+        with self._naming(file):
+            pages = self._pages_of(file, options)
+            self._check_file(file, pages[0], options)
+            return self._read_pages(file, pages, options)
+
+    def _pages_of(self, file: FileToTranslate, options: FileOptions) -> list[FilePicture]:
+        how: dict[str, Any] = {"palette": self._palette_use, "no_data": self._trained_no_data, "max_pixels": options.max_pixels}
+        reading, picture = self._page_reading(options), replace(file.picture, orientation=self._orientation(options), **how)
+        return reading.pages(picture, source=True) if reading.are_pictures else [replace(picture, pages=reading.use)]
+
+    def _read_pages(self, file: FileToTranslate, pages: Sequence[FilePicture], options: FileOptions) -> ReadImage:
+        return replace(self._read_page(replace(file, picture=pages[0]), options), others=tuple(pages[1:]))
 
     def _read_page(self, file: FileToTranslate, options: FileOptions) -> ReadImage:
         array, facts = file.picture.examine(options.alpha, "--alpha")
@@ -639,6 +697,135 @@ class Translator:
                 pages.images.append(self._output(self.translate_tensor(self._prepared(read, watch)[None])[0], read))
         return outputs
 
+    def _translated_or_written(
+        self, files: Sequence[ReadImage | LargeImage], options: FileOptions, watch: PictureWatch, makers: Mapping[FilePicture, str]
+    ) -> list[TranslatedPages | None]:
+        """As :meth:`_translated`; of a large image, which comes alone, nothing, as it is written already."""
+        if isinstance(first := files[0], LargeImage):
+            self._translate_large(first, options, watch, makers[first.file.picture])
+            return [None]
+        return [*self._translated([file for file in files if isinstance(file, ReadImage)], options, watch)]
+
+    def _translate_large(self, large: LargeImage, options: FileOptions, watch: PictureWatch, maker: str) -> None:
+        """Translate an image in tiles, read and written piece by piece as far as the formats allow."""
+        with self._naming(large.file), ExitStack() as opened:
+            windows, plan = self._plan_large(large, options, always=True)
+            if windows is not None:
+                opened.callback(windows.close)
+            assert plan is not None
+            image, look = self._in_parts(large, windows, options, watch)
+            begin, convert = self._rows_of(large, image, options, maker)
+            writer = begin()
+            if writer.dropped:
+                self._note(f"what another command has begun of {large.file.output} is dropped")
+            if (known := writer.beside) is not None:
+                if self._tiler.fits_in_tiles(plan.height, plan.width, known["side"], self._held(large, windows)):
+                    plan = self._tiler.again(plan.height, plan.width, known["side"])
+                    there = f"{writer.rows:,} of {plan.height:,} rows" if writer.rows else "the statistics of its tiles"
+                    self._note(f"{large.file.output} goes on where it was cut off: {there} are there")
+                else:
+                    self._note(f"{large.file.output} begins anew: the tiles in which it was begun do not fit the memory now")
+                    writer.discard()
+                    writer = begin()
+            self._note(plan.note)
+            first = plan.grid.rows[plan.grid.row_at(writer.rows)].start if windows is not None else plan.height
+            for part in blocks(min(first, plan.height), plan.width, 1):
+                look(image.source.rows(part.start, part.stop))
+            try:
+                with _enough_memory(plan.height, plan.width, in_tiles=True):
+                    PiecewiseTranslation(self._tiler, plan, image.source, writer, convert, look, self.quiet).run()
+                writer.close()
+            except UserError:
+                writer.discard()
+                raise
+            except BaseException:
+                if writer.keep():
+                    self._note(f"the same command goes on with {large.file.output} where this one ended")
+                raise
+
+    def _in_parts(
+        self, large: LargeImage, windows: WindowedImage | None, options: FileOptions, watch: PictureWatch
+    ) -> tuple[ImageInParts, Callable[[NDArray[Any]], None]]:
+        """A large image, with what is made of any part of it for the network; and what looks at all of its rows, each once."""
+        config, picture, array = self.config.source, large.picture, None
+        encoding, label = config.to_encoding(), picture.label
+        if windows is not None:
+            facts, channels, dtype = windows.facts, windows.channels, windows.dtype
+            height, width = windows.height, windows.width
+        else:
+            array, facts = picture.examine(options.alpha, "--alpha")
+            (height, width, channels), dtype = array.shape, array.dtype.name
+        known: Range | None = if_of_type(config.value_range, config.dtype, dtype)
+        given: Range | NDArray[Any] | None = None if config.classes else known
+        parts = watch.in_parts(height, width, dtype, facts)
+        seen = 0
+
+        def encode(part: NDArray[Any]) -> Tensor:
+            whole, _ = without_no_data(part, facts.no_data, given)
+            if config.classes:
+                return encoding.encode(whole, label)
+            if reason := outside(part, known, facts.no_data):
+                raise UserError(f"{label} {reason}: {_SCALE}")
+            return self.to_tensor(whole)
+
+        def look(rows: NDArray[Any]) -> None:
+            nonlocal seen
+            seen += len(rows)
+            if not config.classes:
+                parts.add(rows)
+                if seen == height:
+                    watch.take(label, dtype, parts, facts, channels)
+            elif self._colours is not None:
+                self._colours.look(label, without_no_data(rows, facts.no_data, given)[0])
+
+        source: TileSource
+        if windows is not None:
+            source = WindowSource(windows, encode)
+        else:
+            assert array is not None
+            source = ArraySource(array, encode)
+        if config.classes:
+            encoding.check(label, facts)
+            if facts.no_data is not None:
+                given = next(_classes_in(source, facts.no_data), None)
+        else:
+            self._check_pages_of(label, facts, channels)
+        return ImageInParts(label, facts, source, given), look
+
+    def _rows_of(
+        self, large: LargeImage, image: ImageInParts, options: FileOptions, maker: str
+    ) -> tuple[Callable[[], RowWriter], Callable[[Tensor, int], NDArray[Any]]]:
+        """What begins the file of a large image, or goes on with it, and what makes its rows of the network's."""
+        output, target, declared = large.file.output, self.config.target, image.facts.no_data
+        needs_source = target.to_encoding().needs_source
+        sample = image.source.rows(0, 1)[:, :1]
+        example = self._to_array(torch.zeros(target.channels, 1, 1), image.filled(sample)[0] if needs_source else None)
+        if needs_source:
+            self._say_of_depth(sample.dtype.name)
+        holes = functools.cache(lambda: any(image.filled(rows)[1] is not None for rows in image.rows()))
+        value = self._no_data_value(declared, holes)
+        tagged = value is not None and images.check_format(output, target.file_channels, target.dtype) == "TIFF"
+
+        def convert(rows: Tensor, top: int) -> NDArray[Any]:
+            if not needs_source and declared is None:
+                return self._to_array(rows)
+            part, data = image.filled(image.source.rows(top, top + rows.shape[1]))
+            array = self._to_array(rows, part if needs_source else None)
+            moved = 0
+            if value is not None and tagged:
+                array, moved = with_no_data(array, data, value)
+            elif value is not None and data is not None:
+                array = filled(array, data, value)
+            self._say_of_no_data(declared, value, data is not None, moved > 0, tagged)
+            return array
+
+        about = replace(self._metadata(large.picture.paths[0], output, options, value if tagged else None), maker=maker)
+        shape = ImageShape(image.source.height, image.source.width, example.shape[2], example.dtype.name)
+        files = [(str(real_path(file)), file.stat().st_size, file.stat().st_mtime_ns) for file in large.picture.paths]
+        work = json.dumps([__version__, maker, files, options.metadata, asdict(shape), value, tagged, str(output.suffix).lower()])
+        key = hashlib.sha256(work.encode("utf-8", "surrogatepass")).hexdigest()
+        return lambda: images.open_rows(output, shape, about, key), convert
+
     def _prepared(self, read: ReadImage, watch: PictureWatch) -> Tensor:
         source, array, facts = read.file.picture.label, read.array, read.facts
         with self._naming(read.file):
@@ -653,21 +840,26 @@ class Translator:
             known = if_of_type(self.config.source.value_range, self.config.source.dtype, array.dtype.name)
             if reason := outside(array, known, facts.no_data):
                 raise UserError(f"{source} {reason}: {_SCALE}")
-            channels = self.config.source.channels
-            if facts.pages > 1 and facts.page_axis != "C" and array.shape[2] != channels and {array.shape[2], channels} != {1, 3}:
-                raise UserError(
-                    f"{source} holds {describe_pages(facts)}, read as {array.shape[2]} channels, and this model takes {channels}: "
-                    "see --pages"
-                )
+            self._check_pages_of(source, facts, array.shape[2])
             return self.to_tensor(read.filled(known))
+
+    def _check_pages_of(self, label: str, facts: FileFacts, have: int) -> None:
+        """Refuse a file whose pages are other channels than the model takes."""
+        channels = self.config.source.channels
+        if facts.pages > 1 and facts.page_axis != "C" and have != channels and {have, channels} != {1, 3}:
+            raise UserError(f"{label} holds {describe_pages(facts)}, read as {have} channels, and this model takes {channels}: see --pages")
 
     def _output(self, output: Tensor, read: ReadImage) -> TranslatedImage:
         """What is kept of an image until its output is written."""
         known = if_of_type(self.config.source.value_range, self.config.source.dtype, read.array.dtype.name)
         needed = read.filled(known, bool(self.config.source.classes)) if self.config.target.to_encoding().needs_source else None
-        if needed is not None and needed.dtype.name not in ("uint8", "uint16"):
-            self._note(f"photos of {needed.dtype.name} are written as {self.config.target.dtype}: coloured ones have 8 or 16 bits")
+        if needed is not None:
+            self._say_of_depth(needed.dtype.name)
         return TranslatedImage(output, needed, read.data, read.facts.no_data)
+
+    def _say_of_depth(self, dtype: str) -> None:
+        if dtype not in ("uint8", "uint16"):
+            self._note(f"photos of {dtype} are written as {self.config.target.dtype}: coloured ones have 8 or 16 bits")
 
     def _write(self, file: FileToTranslate, output: TranslatedPages, options: FileOptions, maker: str) -> None:
         with self._naming(file):
@@ -693,7 +885,7 @@ class Translator:
         known = self._trained_no_data
         may_hold_none = known != "none" and (known != "tag" or images.metadata_of(source).declares_no_data())
         if may_hold_none or self.config.target.to_encoding().needs_source:
-            made = self._output(output, self._read(FileToTranslate(as_one([source]), source), options))
+            made = self._output(output, self._read_now(FileToTranslate(as_one([source]), source), options))
         (array,), value = self._with_no_data([self._to_array(output, made.source)], [made], Path(name))
         about = replace(self._metadata(source, Path(name), options, value), maker=self._maker(options))
         return images.encode(name, array, about)
@@ -713,32 +905,51 @@ class Translator:
         It is the source's own value, or else that of the training's targets, or else NaN (0 of integers). What is made elsewhere and has
         that value by chance is moved by the smallest step, if the file says what it means.
         """
-        target, declared = self.config.target, made[0].no_data
+        declared = made[0].no_data
         holes = any(one.data is not None for one in made)
+        value = self._no_data_value(declared, lambda: holes)
+        tagged = value is not None and images.check_format(output, self.config.target.file_channels, self.config.target.dtype) == "TIFF"
+        moved = False
+        if value is not None and tagged:
+            found = [with_no_data(array, one.data, value) for array, one in zip(arrays, made)]
+            arrays, moved = [array for array, _ in found], any(count for _, count in found)
+        elif value is not None:
+            arrays = [array if one.data is None else filled(array, one.data, value) for array, one in zip(arrays, made)]
+        self._say_of_no_data(declared, value, holes, moved, tagged)
+        return arrays, value if tagged else None
+
+    def _no_data_value(self, declared: float | None, holes: Callable[[], bool]) -> float | None:
+        """What means "nothing here" in an output; None if nothing does.
+
+        Args:
+            declared: what does in its source.
+            holes: whether anything there has that value.
+        """
+        target = self.config.target
+        if declared is None or target.classes or target.encoding != "values" or (not holds(target.dtype, declared) and not holes()):
+            return None
+        return no_data_for(target.dtype, declared, target.no_data)
+
+    def _say_of_no_data(self, declared: float | None, value: float | None, holes: bool, moved: bool, tagged: bool) -> None:
+        """What is done where the source holds no data; each sentence comes once."""
+        target = self.config.target
         if declared is None:
-            return arrays, None
-        if target.classes or target.encoding != "values":
-            if holes:
+            return
+        if value is None:
+            if holes and (target.classes or target.encoding != "values"):
                 self._note("where the source holds no data, the output is what the model makes of it: its encoding has no value for that")
-            return arrays, None
-        if not holes and not holds(target.dtype, declared):
-            return arrays, None
-        value = no_data_for(target.dtype, declared, target.no_data)
+            return
         word = "NaN" if math.isnan(value) else number(value)
-        tagged = images.check_format(output, target.file_channels, target.dtype) == "TIFF"
         if not tagged:
             if holes:
                 self._note(f"where the source holds no data, the output holds {word}; only a tif file can say that it means no data")
-            holed = [array if one.data is None else filled(array, one.data, value) for array, one in zip(arrays, made)]
-            return holed, None
+            return
         if not holds(target.dtype, declared):
             self._note(
                 f"{target.dtype} cannot hold {number(declared)}: where the source holds no data, the output holds {word}, and says so"
             )
-        found = [with_no_data(array, one.data, value) for array, one in zip(arrays, made)]
-        if any(moved for _, moved in found):
+        if moved:
             self._note(f"values of the output that would be {word}, which means no data in it, are one step beside it")
-        return [array for array, _ in found], value
 
     @staticmethod
     @contextmanager
@@ -771,17 +982,49 @@ class Translator:
             )
         return options
 
-    def _check_file(self, source: Path, options: FileOptions) -> None:
-        """The same from a file's header, before anything is decoded; what is wrong with the file is said when it is read."""
+    def _check_file(self, file: FileToTranslate, picture: FilePicture, options: FileOptions) -> LargeImage | None:
+        """:meth:`check_memory` from a file's header, before anything is decoded; and the file itself, if it goes in tiles.
+
+        What is wrong with the file is said when it is read.
+        """
         try:
-            header = images.size_of(source, self._orientation(options), "channels")
+            header = images.size_of(picture.paths[0], picture.orientation, "channels")
         except (UserError, Missing):
-            return
+            return None
+        half: Any = options.half
+        beyond = images.is_beyond_limit(header.width, header.height, header.channels, options.max_pixels)
+        large = LargeImage(file, replace(picture, half=half), header, beyond)
+        windows, plan = self._plan_large(large, options)
+        if windows is not None:
+            windows.close()
+        return None if plan is None else large
+
+    def _plan_large(self, large: LargeImage, options: FileOptions, always: bool = False) -> tuple[WindowedImage | None, TilePlan | None]:
+        """What reads rectangles of an image, if its file gives any, and its tiles; None if it goes through whole, unless ``always``."""
+        picture, header = large.picture, large.header
+        width = header.width if picture.half is None else header.width // 2
+        maybe = always or large.is_beyond_limit or self.tiling != Tiling() or header.height * width > SMALL
+        windows = picture.open_windows(options.alpha, "--alpha") if maybe else None
         try:
-            self.check_memory(header.height, header.width if options.half is None else header.width // 2)
+            plan = self._tiler.plan(
+                header.height, width, self._held(large, windows), always or (large.is_beyond_limit and windows is not None)
+            )
         except UserError:
-            images.check_claim(source)  # perhaps the file is not what its header says
+            if windows is None:
+                images.check_claim(picture.paths[0], options.max_pixels)  # perhaps the file is not what its header says
+            else:
+                windows.close()
             raise
+        return windows, plan
+
+    def _held(self, large: LargeImage, windows: WindowedImage | None) -> HeldBytes:
+        """What is in memory of an image while it goes in tiles."""
+        waiting = 8.0 * self.config.target.channels  # rows that wait to be written
+        if windows is None:
+            header = large.header
+            return HeldBytes(float(header.channels * np.dtype(header.dtype).itemsize * len(large.picture.files)), waiting)
+        per_pixel = float(windows.channels * np.dtype(windows.dtype).itemsize)
+        return HeldBytes(0.0, 3 * per_pixel + waiting, SAMPLES * per_pixel)  # rows at hand, before and next; squares for statistics
 
     def _orientation(self, options: FileOptions) -> Orientation:
         return options.orientation or ("ignore" if self._trained.get("orientation") == "ignore" else "apply")
@@ -910,9 +1153,9 @@ class Translator:
         results = overlapped(
             [FileToTranslate(picture, file) for file, picture in outputs.items()],
             read=lambda file: translator._read(file, options),
-            run=lambda files: translator._translated(files, options, watch),
-            write=lambda file, output: translator._write(file, output, options, maker_of[file.picture]),
-            kind=lambda file: (file.array.shape, file.others),
+            run=lambda files: translator._translated_or_written(files, options, watch, maker_of),
+            write=lambda file, output: None if output is None else translator._write(file, output, options, maker_of[file.picture]),
+            kind=lambda file: id(file) if isinstance(file, LargeImage) else (file.array.shape, file.others),
             batch=batch if translator.engine.exact_batches else 1,
             errors=(UserError, Missing),
         )
@@ -987,6 +1230,29 @@ class Translator:
                 say(f"note: the images are written as tif: a png cannot hold {counted(target.file_channels, 'channel')} of {target.dtype}")
             return "tif"
         return "png"
+
+
+def _classes_in(source: TileSource, no_data: float) -> Iterator[NDArray[Any]]:
+    """The number or colour of a pixel that holds data, of a few rows after the other."""
+    for part in blocks(source.height, source.width, 1):
+        rows = source.rows(part.start, part.stop)
+        data = data_of(rows, no_data)
+        if (found := rows[0, 0] if data is None else of_class(rows, data)) is not None:
+            yield found
+
+
+@contextmanager
+def _enough_memory(height: int, width: int, in_tiles: bool) -> Iterator[None]:
+    """That there is not is a sentence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
+            raise
+        smaller = "smaller tiles" if in_tiles else "tiles (such as --tile 512)"
+        raise UserError(
+            f"{width} x {height} pixels need more memory than there is: translate it in {smaller}, or choose another device"
+        ) from error
 
 
 def _is_double(file: Path, orientation: Orientation) -> bool:

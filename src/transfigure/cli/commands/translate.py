@@ -69,6 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch", type=int, default=1, metavar="N", help="images of one size together, where that changes no bit (default: %(default)s)"
     )
     add_tiles(parser)
+    parser.add_argument(
+        "--max-pixels",
+        metavar="N",
+        help="largest image that is decoded whole, such as 400M; TIFF and NPY files that go in tiles have no limit (default: 179M)",
+    )
     add_overwrite(parser)
     parser.add_argument(
         "--skip-existing", action="store_true", help="of a folder: leave what this model has written already, and go on with the rest"
@@ -84,6 +89,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from ...data.images import can_be_written
     from ...data.pictures import is_pictures
     from ...translation.folder import FORMATS, suffix_of
+    from ...translation.tiling import parse_count
 
     translator.set_tiles(**tiling(options))
 
@@ -94,6 +100,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     how: FileKeywords = {"half": options.half, "alpha": options.alpha, "metadata": options.metadata, "overwrite": options.overwrite}
     if options.pages is not None:
         how["pages"] = options.pages
+    if options.max_pixels is not None:
+        how["max_pixels"] = parse_count(options.max_pixels)
     if options.ignore_orientation:
         how["orientation"] = "ignore"
     into_folder = output.is_dir() or options.output.endswith(("/", os.sep))
