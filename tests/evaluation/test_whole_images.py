@@ -301,6 +301,9 @@ def test_sizes_in_words() -> None:
     sizes.take((16, 64))
     assert sizes.share() == pytest.approx((32 * 32 + 16 * 16) / (32 * 32 + 16 * 64)), "it is enlarged until the square fits"
     assert sizes.words() == "the middle 32 x 32 of images of 64 x 16 to 32 x 32"
+    regions = ScoredSizes(what="regions")
+    regions.take((64, 48))
+    assert regions.words() == "whole regions, 48 x 64"
 
 
 @pytest.mark.parametrize(

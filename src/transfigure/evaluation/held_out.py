@@ -71,7 +71,8 @@ class HeldOut:
 
     def sizes(self) -> ScoredSizes:
         """What takes in the sizes of the pictures as they are scored."""
-        return ScoredSizes(self.pairs.geometry)
+        of_regions = any(region_of(record.a) is not None for record in self.pairs.records)
+        return ScoredSizes(self.pairs.geometry, "regions" if of_regions else "images")
 
 
 def held_out(

@@ -19,13 +19,15 @@ class ScoredSizes:
 
     Args:
         geometry: what is done to them; None: nothing, all of each is scored at its own size.
+        what: they are: ``images``, or ``regions`` of images.
 
     Attributes:
         seen: the sizes of the images as their files have them, and how many have each.
     """
 
-    def __init__(self, geometry: Geometry | None = None) -> None:
+    def __init__(self, geometry: Geometry | None = None, what: str = "images") -> None:
         self.geometry = None if geometry is None or geometry.whole else geometry
+        self.what = what
         self.seen: dict[Size, int] = {}
 
     def take(self, size: Size, images: int = 1) -> None:
@@ -42,16 +44,17 @@ class ScoredSizes:
             return ""
         sizes, geometry = words_of(self.seen), self.geometry
         if geometry is None:
-            return f"whole images, {sizes}"
+            return f"whole {self.what}, {sizes}"
         square, part = f"{geometry.crop_size} x {geometry.crop_size}", self.share() is not None
         if geometry.load_size is not None and geometry.fit != "pad":
             if part:
-                return f"the middle of images of {sizes}, as much of each as covers {square}"
-            return f"whole images, {'scaled into' if geometry.fit == 'fit' else 'resized to'} {square}"
+                return f"the middle of {self.what} of {sizes}, as much of each as covers {square}"
+            return f"whole {self.what}, {'scaled into' if geometry.fit == 'fit' else 'resized to'} {square}"
         if part:
-            return f"the middle {square} of images of {sizes}"
-        padded = any(min(size) < geometry.crop_size for size in self.seen)
-        return f"whole images, {'brought' if geometry.fit != 'pad' else 'padded'} to {square}" if padded else f"whole images, {sizes}"
+            return f"the middle {square} of {self.what} of {sizes}"
+        if any(min(size) < geometry.crop_size for size in self.seen):
+            return f"whole {self.what}, {'padded' if geometry.fit == 'pad' else 'brought'} to {square}"
+        return f"whole {self.what}, {sizes}"
 
     def share(self) -> float | None:
         """How much of all pixels is scored; None if all of them are."""
