@@ -44,7 +44,6 @@ IMPORTED = (
     "transfigure.reporting.run.page",
     "transfigure.worlds.facades.dataset",
     "matplotlib.figure",
-    "torch._dynamo",  # by the first step of 16 bits
 )
 """What a training and an evaluation import."""
 Ended = subprocess.CompletedProcess[str]

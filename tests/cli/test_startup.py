@@ -49,7 +49,7 @@ def test_translate_imports_what_runs_a_generator(folder: Path) -> None:
 def test_training_imports_no_fabric_and_pages_no_torch(folder: Path) -> None:
     options = "--discriminator.width 2 --data.train 2 --data.val 1 --out run"
     found = imported(*TRAIN.split(), *options.split(), folder=folder)
-    assert found <= {"torch", "numpy", "PIL", "pydantic", "yaml", "matplotlib", "jinja2", "sympy"}  # sympy: torch.optim, by torch._dynamo
+    assert found <= {"torch", "numpy", "PIL", "pydantic", "yaml", "matplotlib", "jinja2"}  # nor sympy, by torch's compiler
     found = imported("evaluate", "run", "--metrics", "l1,ssim", "--out", "run/evaluation", "--quiet", folder=folder)
     assert found == {"torch", "numpy", "PIL", "pydantic", "yaml", "matplotlib", "jinja2"}  # the last two: the report is written anew
     assert "torch" not in imported("report", "run", "--overwrite", "--pictures", "figures", folder=folder)

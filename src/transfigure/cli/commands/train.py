@@ -107,8 +107,6 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from ..imports import uncollected
 
     with uncollected():
-        import torch._dynamo  # noqa: F401 - the first optimizer imports it in any case
-
         from ...data.ownership import check_outputs
         from ...features import weights
         from ...training.trainer import train
