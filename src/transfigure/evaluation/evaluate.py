@@ -159,7 +159,7 @@ def evaluate(
             pairs, files = zip(*chunk, strict=True)
             chunk.clear()
             for pair in pairs:
-                sizes.take(found.pairs.sizes.pop(pair.name))
+                sizes.take(found.pairs.sizes[pair.name])
                 scored_as[pair.name] = pair.source.shape[1], pair.source.shape[2]
             if (plan := _plan_for(translator, pairs[0])) is not None:
                 tiles[plan.note] = None
