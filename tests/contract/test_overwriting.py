@@ -223,7 +223,7 @@ def writing(file: Path) -> Iterator[str]:
             modes = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
             if (
                 name in WRITING
-                or (of == "images" and name in ("write", "write_kept", "write_pages", "open_rows"))
+                or (of == "images" and name in ("write", "write_kept", "write_pages", "write_pyramid", "open_rows"))
                 or (name == "open" and any(set("wax+") & set(m) and len(m) < 4 for m in modes))
             ):
                 yield name

@@ -24,6 +24,7 @@ import pytest
 import torch
 import yaml
 
+from tests.data.whole_slides import aperio, tissue
 from tests.interop.reference_layouts import reference_unet
 from tests.journeys.commands import ROOT, blocks, done, links, refused, shell_lines, type_in
 from tests.preparation.edge_networks import write_network
@@ -109,6 +110,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for index, folder in enumerate(("brightfield", "stained")):
         for name in ("well1", "well2", "well3"):
             images.write(tmp_path / "wells" / folder / f"{name}.tif", noise_image(330, 300, 1, "uint16", index))
+    aperio(tmp_path / "slide.svs", tissue(160, 240), (2,))
     turning_around(tmp_path / "style.onnx")
     write_network(tmp_path / "hed.onnx", [0.3, 0.3, 0.3])
     small = {
@@ -364,6 +366,10 @@ def _translate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) 
     source, output = (Path(word) for word in [word for word in words if not word.startswith("--")][1:3])
     if "{" in str(source):  # several files are one image
         assert output.is_file() or len(list(output.iterdir())) == 3
+        return
+    if "--level" in words:
+        level = images.levels_of(source)[int(_value(words, "--level"))]
+        assert images.levels_of(output)[0] == level
         return
     files = {source: output} if source.is_file() else {}
     for file in (path for path in source.rglob("*") if path.is_file()):

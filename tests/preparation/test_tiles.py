@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.data.whole_slides import aperio, tissue
 from transfigure.data import images
 from transfigure.data.layouts import photos, two_folders
 from transfigure.data.regions import Box
@@ -152,3 +153,28 @@ def test_what_cannot_be_cut_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words):
             tile(tmp_path / "in", tmp_path / "out", options=options)
     assert not (tmp_path / "out").exists()
+
+
+def test_patches_of_a_level_of_slides(tmp_path: Path) -> None:
+    (tmp_path / "slides").mkdir()
+    levels = {name: aperio(tmp_path / "slides" / f"{name}.svs", tissue(320, 480 + 16 * at), (4,)) for at, name in enumerate("ab")}
+    tile(tmp_path / "slides", tmp_path / "out", options=TileOptions(size=40, level=1, split=SplitOptions(test=0.5), quiet=True))
+    found = patches(tmp_path / "out")
+    assert sum(map(len, found.values())) == 2 * 3 + 2 * 4
+    for name, patch in (item for split in found.values() for item in split.items()):
+        image, top, left = re.fullmatch(r"(\w)/y(\d+)_x(\d+)\.\w+", name).groups()  # type: ignore[union-attr]
+        assert np.array_equal(patch, levels[image][1][int(top) : int(top) + 40, int(left) : int(left) + 40])
+    with pytest.raises(UserError, match="has no level 5: choose one of 0"):
+        tile(tmp_path / "slides", tmp_path / "none", options=TileOptions(size=40, level=5, quiet=True))
+
+
+def test_what_is_too_large_to_be_decoded_is_cut_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slides").mkdir()
+    levels = [aperio(tmp_path / "slides" / f"{name}.svs", tissue(320, 480), (4,)) for name in "ab"]
+    monkeypatch.setenv("TRANSFIGURE_MAX_PIXELS", "2000")
+    tile(tmp_path / "slides", tmp_path / "out", options=TileOptions(size=40, split=SplitOptions(test=0.5), quiet=True))
+    found = [item for split in patches(tmp_path / "out").values() for item in split.items()]
+    assert len(found) == 2 * 8 * 12
+    for name, patch in found:
+        top, left = map(int, re.findall(r"[yx](\d{5})", name))
+        assert np.array_equal(patch, levels[0][0][top : top + 40, left : left + 40])

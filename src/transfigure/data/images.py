@@ -342,6 +342,33 @@ def open_windows(
         return _Windows.of(path, kind, raw, image, (alpha, orientation, flag, no_data))
 
 
+def check_whole(path: Path, windows: WindowedImage, max_pixels: int | None = None) -> None:
+    """See that all of an image may be held at once, and fits into memory.
+
+    Args:
+        path: its file.
+        windows: of it.
+        max_pixels: as of :func:`examine`.
+
+    Raises:
+        UserError: it may not, or does not.
+    """
+    _check_size(path, windows.width, windows.height, windows.channels, max_pixels)
+    check_memory(path, windows.width, windows.height, 2.0 * windows.channels * np.dtype(windows.dtype).itemsize)
+
+
+def is_slide(path: str | Path) -> bool:
+    """Whether a file is a whole slide of a format that plain readers do not read, or not rightly; what cannot be opened is none."""
+    path = Path(path)
+    if slides.is_vendors(path):
+        return True
+    try:
+        with path.open("rb") as stream:
+            return _readable(_head(stream)) == "TIFF" and slides.is_vendors(path, stream)
+    except OSError:
+        return False
+
+
 def _open_slide(path: Path, level: int, how: tuple[Alpha, Orientation, str, NoData]) -> WindowedImage | None:
     _regular(path)
     with _worded(path, slides.KIND):
@@ -446,18 +473,28 @@ def pages_of(path: str | Path) -> int:
         return scientific.tiff_pages(stream, path) if several else 1
 
 
-def size_of(path: str | Path, orientation: Orientation = "apply", pages: PageUse | tuple[int, ...] = "ask") -> Header:
+def size_of(
+    path: str | Path, orientation: Orientation = "apply", pages: PageUse | tuple[int, ...] = "ask", level: int | None = None
+) -> Header:
     """What an image file holds, from its header alone: no pixel is decoded, and no size limit applies.
 
     Args:
         path: the file.
         orientation: whether its orientation tag is applied, as in :func:`read`.
         pages: what its pages are, as in :func:`read`.
+        level: of a pyramid or a whole slide, 0 for its full size. None takes no whole slide of a vendor's format, of which plain readers
+            would read a preview or a part.
 
     Raises:
         UserError: not there, not an image, its header is damaged, or nobody has said what its pages are.
         Missing: the extra ``science`` is needed for this file.
     """
+    if level is not None and (level or is_slide(path)):
+        windows = open_windows(path, "drop", orientation, pages=pages, level=level)
+        if windows is None:
+            raise UserError(f"level {level} of {path} is stored in a way that is not read: choose another level")
+        windows.close()
+        return Header(windows.width, windows.height, windows.channels, windows.dtype, windows.facts.format)
     if (plain := plain_header(path)) is not None and not _is_camera_raw(path):
         header, tag = plain
         turned = orientation == "apply" and tag in _ON_ITS_SIDE
@@ -1150,6 +1187,21 @@ def open_rows(
         return _encoded([rows], kind, path, about)
 
     return RowWriter(path, begin, None if kind in ("TIFF", "PNG", "NPY") else encoded, key)
+
+
+def write_pyramid(path: str | Path, array: Array, about: Metadata, pyramid: Reduction) -> None:
+    """As :func:`open_rows`, of all rows at once.
+
+    Raises:
+        UserError, RunFailure: as :func:`write`.
+    """
+    height, width, channels = array.shape
+    writer = open_rows(path, ImageShape(height, width, channels, array.dtype.name), about, pyramid=pyramid)
+    try:
+        writer.write_rows(array)
+        writer.close()
+    finally:
+        writer.discard()
 
 
 def metadata_of(path: str | Path, level: int = 0) -> Metadata:

@@ -59,13 +59,14 @@ class FilePicture:
             bits, each file in its own full range. There may be 200,000 of them, and strings take less memory and time than paths.
         half: which half of a side-by-side file this is; None for the whole file.
         orientation: whether the files' orientation tags are applied.
-        palette: whether a palette image is read as its colours, or as its indices: see :func:`.images.examine`.
+        palette: whether a palette image is read as its colours, or as its indices: 0 for its full size; see :func:`.images.size_of`.
         names: what each of the files is called, where something says it: a pattern's alternatives and numbers.
         pages: what their pages are; numbers, counted from 0, are those that are read, as channels in this order, and the one in the
             middle is what the picture shows.
         no_data: what means "nothing here" in the files.
         region: the part of it that is the picture, after everything else that is said here; None for all of it.
         max_pixels: the largest file that is decoded whole, in place of :func:`.images.pixel_limit`.
+        level: of a pyramid or a whole slide, 0 for its full size; see :func:`.images.size_of`.
     """
 
     files: tuple[str | Path, ...]
@@ -77,6 +78,7 @@ class FilePicture:
     no_data: NoData = "tag"
     region: Box | None = None
     max_pixels: int | None = None
+    level: int | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -171,7 +173,9 @@ class FilePicture:
         with contextlib.ExitStack() as opened:
             files = []
             for path in self.paths:
-                one = images.open_windows(path, alpha, self.orientation, flag, self.palette, self.pages, self.no_data)
+                one = images.open_windows(
+                    path, alpha, self.orientation, flag, self.palette, self.pages, self.no_data, level=self.level or 0
+                )
                 if one is None:
                     return None
                 files.append(one)
@@ -209,13 +213,21 @@ class FilePicture:
 
     def _read(self, path: Path, alpha: Alpha, flag: str) -> tuple[Array, FileFacts, tuple[int, int]]:
         region = self.region if self.half is None else None
-        if region is not None:
-            windows = images.open_windows(path, alpha, self.orientation, flag, self.palette, self.pages, self.no_data)
+        level = self.level or 0
+        by_level = self.level is not None and (level > 0 or images.is_slide(path))
+        if region is not None or by_level:
+            windows = images.open_windows(path, alpha, self.orientation, flag, self.palette, self.pages, self.no_data, level=level)
             if windows is not None:
                 with contextlib.closing(windows):
-                    check_region(region, windows.height, windows.width, self.label)
-                    array = windows.read(*region)
-                    return array, _with_share(windows.facts, array), (windows.height, windows.width)
+                    size = windows.height, windows.width
+                    if region is None:
+                        images.check_whole(path, windows, self.max_pixels)
+                    else:
+                        check_region(region, *size, self.label)
+                    array = windows.read(*(region or Box(0, 0, *size)))
+                    return array, _with_share(windows.facts, array), size
+            if by_level:
+                raise UserError(f"level {level} of {path} is stored in a way that is not read: choose another level")
         array, facts = images.examine(path, alpha, self.orientation, flag, self.palette, self.pages, self.no_data, self.max_pixels)
         size = array.shape[0], array.shape[1]
         return (array, facts, size) if region is None else (*self._cut(array, facts), size)

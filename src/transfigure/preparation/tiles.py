@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ..data.images import Alpha, size_of
+from ..data.images import Alpha, is_beyond_limit, size_of
 from ..data.layouts import photos, two_folders
 from ..data.pairs import Collection, FilePicture, Picture, Record
+from ..data.pixels import Array
 from ..data.regions import Box, region_grid, usable
 from ..data.splits import divide
 from ..errors import UserError
@@ -37,6 +39,7 @@ class TileOptions:
         alpha: what to do with transparent images.
         overwrite: replace files that are not ours.
         quiet: no progress line.
+        level: of whole slides and pyramids, 0 for the full size.
     """
 
     size: int = 256
@@ -48,6 +51,7 @@ class TileOptions:
     alpha: Alpha = "refuse"
     overwrite: bool = False
     quiet: bool = False
+    level: int = 0
 
 
 def tile(a: str | Path, out: str | Path, b: str | Path | None = None, options: TileOptions | None = None) -> PreparedFolder:
@@ -68,6 +72,8 @@ def tile(a: str | Path, out: str | Path, b: str | Path | None = None, options: T
     stride = _checked_stride(options)
     collection = photos(Path(a)) if b is None else two_folders(None, str(a), str(b))
     prepared = PreparedFolder(Path(out), notes=list(collection.notes))
+    if options.level:
+        collection.splits = {split: [_at_level(one, options.level) for one in part] for split, part in collection.splits.items()}
     if options.by == "image":
         records = [(split, record) for split, part in divided(collection, options.split, prepared.notes).items() for record in part]
         boxes = {(split, record.name): [(split, Box(0, 0, *_size(record)))] for split, record in records}
@@ -85,16 +91,34 @@ def tile(a: str | Path, out: str | Path, b: str | Path | None = None, options: T
         for side, attribute in sides.items():
             picture = getattr(record, attribute)
             assert isinstance(picture, FilePicture)
-            whole, facts = picture.examine(options.alpha, flag="--alpha")
-            for split, window in cut:
-                patch = np.ascontiguousarray(whole[window.top : window.bottom, window.left : window.right])
-                place.write(f"{prefix(split, side)}{_name(record, window)}", patch, facts.channel_names)
+            with _opened(picture, options) as (patch_at, names):
+                for split, window in cut:
+                    place.write(f"{prefix(split, side)}{_name(record, window)}", patch_at(window), names)
         for split, _ in cut:
             prepared.counts[split] = prepared.counts.get(split, 0) + 1
     if options.by == "region" and margin_of(options):
         prepared.notes.append(f"{margin_of(options)} pixels are left out between regions of different splits (--margin)")
     prepared.counts = {split: prepared.counts[split] for split in ("all", *_RANK) if split in prepared.counts}
     return prepared
+
+
+def _at_level(record: Record, level: int) -> Record:
+    a, b = (replace(side, level=level) if isinstance(side, FilePicture) else side for side in (record.a, record.b))
+    return replace(record, a=a, b=b)
+
+
+@contextmanager
+def _opened(picture: FilePicture, options: TileOptions) -> Iterator[tuple[Callable[[Box], Array], tuple[str, ...]]]:
+    """What gives the patches of an image, and the names of its channels; one too large to be decoded whole is read patch by patch."""
+    header = size_of(picture.paths[0], picture.orientation, picture.pages, picture.level)
+    large = is_beyond_limit(header.width, header.height, header.channels)
+    parts = picture.open_windows(options.alpha, "--alpha") if large else None
+    if parts is not None:
+        with closing(parts):
+            yield lambda box: parts.read(*box), parts.facts.channel_names
+        return
+    whole, facts = picture.examine(options.alpha, flag="--alpha")
+    yield lambda box: np.ascontiguousarray(whole[box.top : box.bottom, box.left : box.right]), facts.channel_names
 
 
 def margin_of(options: TileOptions) -> int:
@@ -199,7 +223,7 @@ def _size(record: Record) -> tuple[int, int]:
 
 def _of_header(picture: Picture) -> tuple[int, int]:
     assert isinstance(picture, FilePicture)
-    header = size_of(picture.paths[0], picture.orientation, picture.pages)
+    header = size_of(picture.paths[0], picture.orientation, picture.pages, picture.level)
     return header.height, header.width
 
 

@@ -19,6 +19,7 @@ from ..data.pictures import FoundPictures
 from ..errors import Missing, UserError
 from ..progress import say
 from ..wording import counted, said_once
+from .pyramid import PyramidUse
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class FileOptions:
         pages: what the pages of a file are: the ``channels`` of one image; or each is translated (``images``, ``depth``) and the output has
             as many; ``ask`` refuses a file that has several. None is as the model was trained, and asks where that is not known.
         max_pixels: the largest file that is decoded whole, in place of :func:`transfigure.data.images.pixel_limit`.
+        level: of a pyramid or a whole slide, 0 for the full size.
+        pyramid: whether TIFF outputs are pyramids, see :func:`.pyramid.reduction_for`.
     """
 
     alpha: Alpha = "refuse"
@@ -44,6 +47,8 @@ class FileOptions:
     orientation: Orientation | None = None
     pages: PageUse | None = None
     max_pixels: int | None = None
+    level: int = 0
+    pyramid: PyramidUse = "auto"
 
 
 class FileKeywords(TypedDict, total=False):
@@ -56,6 +61,8 @@ class FileKeywords(TypedDict, total=False):
     orientation: Orientation | None
     pages: PageUse | None
     max_pixels: int | None
+    level: int
+    pyramid: PyramidUse
 
 
 class Written(list[Path]):

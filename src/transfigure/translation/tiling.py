@@ -178,6 +178,7 @@ class Tiler:
         padded = "" if sides == (height, width) or self.generator.only_size else f" (inside {sides[1]} x {sides[0]})"
         what = f"{width} x {height} pixels{padded} take about {memory.words(wanted)} of memory in this model"
         if asked != "auto" or self.generator.only_size is not None:
+            assert free is not None  # never_whole is not, here
             way_out = "let it be translated in tiles (--tile auto)" if self.generator.only_size is None else "make it smaller"
             raise UserError(f"{what}, and {self._words(free)}: {way_out}, choose another device, or close other programs")
         for tile in range(min(LARGEST, max(sides)) // self.multiple * self.multiple, self._smallest() - 1, -self.multiple):

@@ -27,6 +27,7 @@ from ..data.encodings.label_maps import ColourWatch, LabelMaps
 from ..data.file_facts import FileFacts, NoData, Orientation, PageUse, PictureWatch, describe_pages
 from ..data.files import check_writable_folder, real_path
 from ..data.formats.metadata import Metadata, is_sealed_file, unsealed
+from ..data.formats.pyramids import Reduction
 from ..data.formats.row_file import ImageShape
 from ..data.masks import Mask, black, data_of, filled, holds, no_data_for, of_class, with_no_data, without_no_data
 from ..data.ownership import check_outputs
@@ -54,6 +55,7 @@ from .network import TrainedNetwork, fits, run
 from .opening import HowToRun, open_any
 from .piecewise import PiecewiseTranslation
 from .pipeline import overlapped
+from .pyramid import check_pyramid, reduction_for
 from .tile_source import ArraySource, TileSource, WindowSource
 from .tiling import SAMPLES, TilePlan, Tiler, Tiling, TilingKeywords
 
@@ -604,7 +606,7 @@ class Translator:
         self._translate_one(as_one(sources), Path(output), FileOptions(**keywords))
 
     def _translate_one(self, picture: FilePicture, output: Path, options: FileOptions) -> None:
-        self.check_output(output)
+        self._check_output(output, options)
         if output.exists() and any(file.exists() and output.samefile(file) for file in picture.paths):
             which = "the image" if len(picture.files) == 1 else "one of the images"
             raise UserError(f"{output} is {which} to be translated, which would be lost: choose another output")
@@ -652,6 +654,7 @@ class Translator:
 
     def _pages_of(self, file: FileToTranslate, options: FileOptions) -> list[FilePicture]:
         how: dict[str, Any] = {"palette": self._palette_use, "no_data": self._trained_no_data, "max_pixels": options.max_pixels}
+        how["level"] = options.level
         reading, picture = self._page_reading(options), replace(file.picture, orientation=self._orientation(options), **how)
         return reading.pages(picture, source=True) if reading.are_pictures else [replace(picture, pages=reading.use)]
 
@@ -824,7 +827,8 @@ class Translator:
         files = [(str(real_path(file)), file.stat().st_size, file.stat().st_mtime_ns) for file in large.picture.paths]
         work = json.dumps([__version__, maker, files, options.metadata, asdict(shape), value, tagged, str(output.suffix).lower()])
         key = hashlib.sha256(work.encode("utf-8", "surrogatepass")).hexdigest()
-        return lambda: images.open_rows(output, shape, about, key), convert
+        pyramid = reduction_for(output, shape, options.pyramid, large.picture.paths[0], bool(target.classes))
+        return lambda: images.open_rows(output, shape, about, key, pyramid), convert
 
     def _prepared(self, read: ReadImage, watch: PictureWatch) -> Tensor:
         source, array, facts = read.file.picture.label, read.array, read.facts
@@ -867,7 +871,16 @@ class Translator:
                 [self._to_array(page.tensor, page.source) for page in output.images], output.images, file.output
             )
             about = replace(self._metadata(file.source, file.output, options, value), maker=maker)
-            images.write_pages(file.output, arrays, about, output.axis)
+            pyramid = self._pyramid_of(file.output, arrays, file.source, options)
+            if pyramid is None:
+                images.write_pages(file.output, arrays, about, output.axis)
+            else:
+                images.write_pyramid(file.output, arrays[0], about, pyramid)
+
+    def _pyramid_of(self, output: Path, arrays: Sequence[NDArray[Any]], source: Path, options: FileOptions) -> Reduction | None:
+        height, width, channels = arrays[0].shape
+        shape = ImageShape(height, width, channels, arrays[0].dtype.name)
+        return reduction_for(output, shape, options.pyramid, source, bool(self.config.target.classes), len(arrays))
 
     def encoded(self, source: Path, output: Tensor, name: str, options: FileOptions | None = None) -> bytes:
         """The bytes that :meth:`translate_file` writes, of what :meth:`translate_tensor` made of :meth:`read_tensor`.
@@ -888,7 +901,12 @@ class Translator:
             made = self._output(output, self._read_now(FileToTranslate(as_one([source]), source), options))
         (array,), value = self._with_no_data([self._to_array(output, made.source)], [made], Path(name))
         about = replace(self._metadata(source, Path(name), options, value), maker=self._maker(options))
-        return images.encode(name, array, about)
+        if (pyramid := self._pyramid_of(Path(name), [array], source, options)) is None:
+            return images.encode(name, array, about)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, Path(name).name)
+            images.write_pyramid(file, array, about, pyramid)
+            return file.read_bytes()
 
     @property
     def _trained_no_data(self) -> NoData:
@@ -972,7 +990,7 @@ class Translator:
             return replace(options, half=None) if options.half == "none" else options
         data = (self.config.recipe or {}).get("data") or {}
         orientation = self._orientation(options)
-        double = [file for file in files if _is_double(file, orientation)] if data.get("kind") == "side_by_side" else []
+        double = [file for file in files if _is_double(file, orientation, options.level)] if data.get("kind") == "side_by_side" else []
         if double:
             first = f"{double[0]} is" if len(double) == 1 else f"{len(double)} of {len(files)} images ({double[0].name}, ...) are"
             half = "left" if data.get("direction", "AtoB") == "AtoB" else "right"
@@ -988,7 +1006,7 @@ class Translator:
         What is wrong with the file is said when it is read.
         """
         try:
-            header = images.size_of(picture.paths[0], picture.orientation, "channels")
+            header = images.size_of(picture.paths[0], picture.orientation, "channels", picture.level)
         except (UserError, Missing):
             return None
         half: Any = options.half
@@ -1063,7 +1081,7 @@ class Translator:
             self._note(f"a {kind} file has no place for the names of the channels ({brief_names(target.file_names)}): a .tif file has")
         if options.metadata == "drop":
             return own.with_no_data(no_data)
-        found = images.metadata_of(source)
+        found = images.metadata_of(source, options.level)
         if self._orientation(options) == "ignore":  # so the pixels are as they lie in the file
             found = replace(found, orientation=1)
         if no_data is not None or target.encoding != "values":
@@ -1087,6 +1105,10 @@ class Translator:
         if target.classes and (kind == "JPEG" or (kind == "WEBP" and target.file_channels == 1)):
             reason = "changes their colours" if kind == "JPEG" else "holds no numbers of classes"
             raise UserError(f"{output}: this model makes label maps, and a {kind} file {reason}: write a .png or .tif file instead")
+
+    def _check_output(self, output: Path, options: FileOptions) -> None:
+        self.check_output(output)
+        check_pyramid(output, options.pyramid, self.config.target.file_channels, self.config.target.dtype)
 
     def translate_folder(
         self,
@@ -1131,7 +1153,9 @@ class Translator:
         refuse_single_files(self.config, found.pictures, found.place)
         if self._page_reading(options).use == "ask":
             refuse_unsaid(found.pictures[:1])
-        outputs = plan_outputs(found, output, format or self._format_for(found.pictures, options, quiet), self.check_output)
+        outputs = plan_outputs(
+            found, output, format or self._format_for(found.pictures, options, quiet), lambda file: self._check_output(file, options)
+        )
         self._check_pages(outputs, options)
         check_outputs(outputs, options.overwrite, below=output)
         options = self.choose_half(found.files, options)
@@ -1145,7 +1169,8 @@ class Translator:
         usual = makers(None)
         maker_of = {picture: makers(picture) if len(picture.files) > 1 else usual for picture in outputs.values()}
         if skip_existing:
-            written.skipped = [file for file, one in outputs.items() if _is_done(one.paths, file, maker_of[one], options.half, orientation)]
+            told = replace(options, orientation=orientation)
+            written.skipped = [file for file, one in outputs.items() if _is_done(one.paths, file, maker_of[one], told)]
             done = set(written.skipped)
             outputs = {file: one for file, one in outputs.items() if file not in done}
         failed: dict[str, UserError | Missing] = {}
@@ -1186,7 +1211,8 @@ class Translator:
         if (reading := self._page_reading(options)).are_pictures:
             read = *read, reading.use, reading.neighbours
         tiles = [] if self.tiling == Tiling() else [asdict(self.tiling)]
-        how = json.dumps([asdict(self.inference), *read, self._weights(), engine, *several, *tiles])
+        levels = [f"level {options.level}"] * (options.level > 0) + [f"pyramid {options.pyramid}"] * (options.pyramid != "auto")
+        how = json.dumps([asdict(self.inference), *read, self._weights(), engine, *several, *tiles, *levels])
         return f"model-{hashlib.sha256(how.encode()).hexdigest()[:12]}"
 
     def _weights(self) -> str:
@@ -1255,16 +1281,16 @@ def _enough_memory(height: int, width: int, in_tiles: bool) -> Iterator[None]:
         ) from error
 
 
-def _is_double(file: Path, orientation: Orientation) -> bool:
+def _is_double(file: Path, orientation: Orientation, level: int) -> bool:
     """Whether an image has the shape of a square side-by-side pair; what cannot be read is said when it is translated."""
     try:
-        size = images.size_of(file, orientation, "channels")
+        size = images.size_of(file, orientation, "channels", level)
     except (UserError, Missing):
         return False
     return size.width == 2 * size.height
 
 
-def _is_done(files: Sequence[Path], output: Path, maker: str, half: str | None, orientation: Orientation) -> bool:
+def _is_done(files: Sequence[Path], output: Path, maker: str, options: FileOptions) -> bool:
     """Whether an output is there, whole, no older than the files, and what this maker would make of them, as far as can be seen."""
     try:
         if max(file.stat().st_mtime_ns for file in files) > output.stat().st_mtime_ns:
@@ -1272,7 +1298,8 @@ def _is_done(files: Sequence[Path], output: Path, maker: str, half: str | None, 
         software = images.software(output) or ""
         if unsealed(software).split(" ")[-1] != maker or not is_sealed_file(output, software):
             return False
-        size, generated = images.size_of(files[0], orientation, "channels"), images.size_of(output, pages="channels")
+        size = images.size_of(files[0], options.orientation or "apply", "channels", options.level)
+        generated = images.size_of(output, pages="channels")
     except (OSError, UserError, Missing):
         return False
-    return (generated.height, generated.width) == (size.height, size.width // 2 if half is not None else size.width)
+    return (generated.height, generated.width) == (size.height, size.width // 2 if options.half is not None else size.width)

@@ -16,6 +16,7 @@ from transfigure.data import images
 from transfigure.data.formats import slides
 from transfigure.data.formats.metadata import Metadata
 from transfigure.data.formats.ome import PixelSize, aperio_size
+from transfigure.data.pairs import FilePicture
 from transfigure.errors import Missing, UserError
 
 KINDS = {"svs": aperio, "tif": generic, "ome.tif": ome}
@@ -42,6 +43,17 @@ def test_every_level_is_read_as_it_is_stored(kind: str, tmp_path: Path) -> None:
     for number, level in enumerate(levels):
         np.testing.assert_array_equal(read(file, number), level)
     np.testing.assert_array_equal(images.read(file), levels[0])
+
+
+def test_a_picture_is_a_level_of_its_file(tmp_path: Path) -> None:
+    levels = aperio(tmp_path / "a.svs", tissue(1001, 1503))
+    picture = FilePicture((tmp_path / "a.svs",), level=1)
+    np.testing.assert_array_equal(picture.read(), levels[1])
+    windows = picture.open_windows()
+    assert windows is not None and (windows.height, windows.width) == levels[1].shape[:2]
+    np.testing.assert_array_equal(windows.read(7, 9, 100, 90), levels[1][7:100, 9:90])
+    windows.close()
+    assert images.size_of(tmp_path / "a.svs", level=2).width == levels[2].shape[1]
 
 
 def test_channels_of_16_bits_have_levels(tmp_path: Path) -> None:
@@ -76,6 +88,12 @@ def test_what_tifffile_does_not_read_rightly_goes_to_openslide(tmp_path: Path) -
     windows.close()
     with pytest.raises(UserError, match=r"slide\.scn has no level 3: choose one of 0 \(800 x 600\), 1 \(400 x 300\), 2 \(200 x 150\)"):
         images.open_windows(tmp_path / "slide.scn", level=3)
+    header = images.size_of(tmp_path / "slide.scn", level=2)
+    assert (header.height, header.width, header.channels, header.dtype) == (150, 200, 3, "uint8")
+    np.testing.assert_array_equal(FilePicture((tmp_path / "slide.scn",), level=1).read(), levels[1])
+    np.testing.assert_array_equal(FilePicture((tmp_path / "slide.scn",), level=0).read(), levels[0])
+    with pytest.raises(UserError, match="larger than the limit"):
+        FilePicture((tmp_path / "slide.scn",), level=0, max_pixels=1000).read()
     for what in (images.read, images.size_of):
         with pytest.raises(UserError, match="transfigure translate reads all of it"):
             what(tmp_path / "slide.scn")

@@ -74,6 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="largest image that is decoded whole, such as 400M; TIFF and NPY files that go in tiles have no limit (default: 179M)",
     )
+    parser.add_argument("--level", type=int, default=0, metavar="N", help="of a whole slide or a pyramid (default: 0, the full size)")
+    parser.add_argument(
+        "--pyramid",
+        choices=["auto", "on", "off"],
+        default="auto",
+        help="write the image and smaller copies of it, for viewers of slides: of sources with levels, and as .ome.tif of more than "
+        "2,048 pixels a side; always; never (default: %(default)s)",
+    )
     add_overwrite(parser)
     parser.add_argument(
         "--skip-existing", action="store_true", help="of a folder: leave what this model has written already, and go on with the rest"
@@ -98,6 +106,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     if not os.path.lexists(source) and not is_pictures(options.input):
         raise UserError(f"{source} does not exist: give an image or a folder of images")
     how: FileKeywords = {"half": options.half, "alpha": options.alpha, "metadata": options.metadata, "overwrite": options.overwrite}
+    how |= {"level": options.level, "pyramid": options.pyramid}
     if options.pages is not None:
         how["pages"] = options.pages
     if options.max_pixels is not None:

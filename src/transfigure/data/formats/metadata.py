@@ -338,7 +338,7 @@ def first_tags(stream: BinaryIO) -> Tags:
     """The tags of the first image of a TIFF; none where they are damaged."""
     try:
         return _directory(stream)[0]
-    except (ValueError, struct.error):
+    except Exception:  # damaged in whatever way: who reads the pixels will say so
         return {}
 
 

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--margin", type=int, metavar="PIXELS", help="left out between regions of different splits (default: a quarter of the size)"
     )
+    parser.add_argument("--level", type=int, default=0, metavar="N", help="of whole slides and pyramids (default: 0, the full size)")
     add_prepared_folder(parser)
 
 
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         alpha=options.alpha,
         overwrite=options.overwrite,
         quiet=options.quiet,
+        level=options.level,
     )
     prepared = tile(options.a, options.out, options.b, how)
     print_prepared(prepared, options, "patch", "patches")
