@@ -14,6 +14,7 @@ from transfigure.data import images
 from transfigure.data.layouts import recognise
 from transfigure.data.open import find_records, open_collection, resolve_data
 from transfigure.data.pairs import Collection, FilePicture, Record, directed
+from transfigure.data.regions import Box
 from transfigure.errors import UserError
 from transfigure.recipe import Data
 
@@ -306,3 +307,35 @@ def test_sides_that_are_named_need_no_recognition(tmp_path: Path) -> None:
     assert unpaired.kind == "unpaired"
     with pytest.raises(UserError, match="has no folder nothere"):
         find_records(resolve_data(Data.model_validate({"path": str(tmp_path), "a": "nothere", "b": "dapi"})))
+
+
+@pytest.mark.parametrize("half", [None, "left", "right"])
+@pytest.mark.parametrize("region", [None, Box(3, 2, 11, 9)])
+@pytest.mark.parametrize("files", [("a.tif",), ("a.tif", "b.npy"), ("a.tif", "c.tif")])
+def test_rectangles_of_a_picture_are_those_of_all_of_it(files: tuple[str, ...], half: Any, region: Box | None, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    images.write(tmp_path / "a.tif", random.integers(0, 256, (20, 24, 3), np.uint8))
+    images.write(tmp_path / "b.npy", random.integers(0, 256, (20, 24, 1), np.uint8))
+    images.write(tmp_path / "c.tif", random.integers(0, 65536, (20, 24, 1), np.uint16))
+    picture = FilePicture(tuple(tmp_path / name for name in files), half, names=("one", "two")[: len(files)], region=region)
+    whole, facts = picture.examine()
+    windows = picture.open_windows()
+    assert windows is not None and windows.facts == facts
+    assert (windows.height, windows.width, windows.channels, windows.dtype) == (*whole.shape, whole.dtype.name)
+    for top, left, bottom, right in ((0, 0, *whole.shape[:2]), (1, 2, 7, 5)):
+        np.testing.assert_array_equal(windows.read(top, left, bottom, right), whole[top:bottom, left:right])
+    with pytest.raises(ValueError, match="rows 0 to 21"):
+        windows.read(0, 0, 21, 1)
+    windows.close()
+
+
+def test_a_picture_of_files_that_give_no_rectangles_or_do_not_go_together(tmp_path: Path) -> None:
+    for name, size in (("a.tif", 20), ("b.png", 20), ("c.tif", 18)):
+        images.write(tmp_path / name, np.zeros((size, 24, 1), np.uint8))
+    files = [tmp_path / name for name in ("a.tif", "b.png", "c.tif")]
+    assert FilePicture((files[0], files[1])).open_windows() is None
+    assert FilePicture((files[0],), pages=(0, 0)).open_windows() is None
+    with pytest.raises(UserError, match="must have one size and one type"):
+        FilePicture((files[0], files[2])).open_windows()
+    with pytest.raises(UserError, match="is a region of an image that has 24x20 pixels now"):
+        FilePicture((files[0],), region=Box(0, 0, 30, 10)).open_windows()

@@ -11,7 +11,7 @@ import pytest
 from transfigure.data import images
 from transfigure.data.open import open_data, resolve_data
 from transfigure.data.pixels import to_tensor
-from transfigure.data.value_range import Watch, beyond_percentiles, folder_flag, limits, number, train_flag
+from transfigure.data.value_range import MeasuredParts, Watch, beyond_percentiles, folder_flag, limits, measured, number, train_flag
 from transfigure.errors import UserError
 from transfigure.recipe import Data
 
@@ -153,3 +153,22 @@ def test_what_percentiles_leave_out_is_no_surprise() -> None:
         watch = Watch("target pictures", given, beyond=beyond_percentiles(percentiles))
         watch.look(ramp)
         assert any("are clipped" in note for note in watch.notes()) is said, (percentiles, given)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float16", "float32"])
+@pytest.mark.parametrize("given", [None, (10.0, 200.0)])
+@pytest.mark.parametrize("no_data", [None, 7.0, float("nan")])
+@pytest.mark.parametrize("kind", ["noise", "labels", "nothing"])
+def test_a_picture_in_parts_is_measured_as_the_whole(dtype: str, given: Any, no_data: float | None, kind: str) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (40, 30, 1))
+    if kind == "labels":
+        values = np.where(values < 200, values // 50, 255)
+    array = values.astype(dtype)
+    if no_data is not None and (not np.isnan(no_data) or dtype.startswith("float")):
+        array[:13] = no_data
+        if kind == "nothing":
+            array[:] = no_data
+    parts = MeasuredParts(40, 30, given, no_data)
+    for top in range(0, 40, 13):
+        parts.add(array[top : top + 13])
+    assert parts.values == measured(array, given, no_data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from transfigure import memory
 from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.errors import UserError
-from transfigure.networks.image_statistics import ImageStatistics
+from transfigure.networks.image_statistics import ImageStatistics, Moments
 from transfigure.networks.model_file import Inference
 from transfigure.networks.noise import NoiseMap, TiledNoise
 from transfigure.progress import Progress
@@ -23,7 +24,7 @@ from transfigure.translation.engines.base import InferenceEngine
 from transfigure.translation.engines.torch import TorchEngine
 from transfigure.translation.tile_source import TileSource
 from transfigure.translation.tiles import Span
-from transfigure.translation.tiling import BegunTiles, TilePlan, Tiler, Tiling, TilingKeywords, parse_size
+from transfigure.translation.tiling import BegunTiles, TilePlan, Tiler, Tiling, TilingKeywords, parse_count, parse_size
 from transfigure.translation.translator import Translator
 
 MULTIPLES = {"unet": 8, "encoder_decoder": 8, "resnet": 4, "quarter": 8}
@@ -196,6 +197,19 @@ def test_amounts_of_memory() -> None:
     for text in ("", "GB", "12", "-1GB", "nanGB", "many"):
         with pytest.raises(UserError, match="no amount of memory"):
             parse_size(text)
+
+
+def test_numbers_of_pixels() -> None:
+    assert [parse_count(text) for text in ("400M", "1.5 g", "178956970", "2k")] == [400_000_000, 1_500_000_000, 178_956_970, 2000]
+    for text in ("", "M", "-1", "nan", "many"):
+        with pytest.raises(UserError, match="no number of pixels"):
+            parse_count(text)
+
+
+def test_statistics_outlast_a_process_to_the_bit() -> None:
+    moments = Moments.of(torch.rand(1, 5, 7, 9))
+    again = Moments.read(json.loads(json.dumps(moments.words())), torch.device("cpu"))
+    assert again.count == moments.count and torch.equal(again.mean, moments.mean) and torch.equal(again.squares, moments.squares)
 
 
 def test_a_model_of_one_size_has_no_tiles() -> None:

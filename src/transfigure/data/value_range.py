@@ -234,7 +234,7 @@ class MeasuredParts:
         self._step = max(1, int((height * width / _SAMPLES) ** 0.5))
         self._parts: list[Values] = []
         self._present = np.zeros(256, bool)
-        self._may_be_labels = given is None
+        self._may_be_labels = given is None and no_data is None
 
     def add(self, rows: NDArray[Any]) -> None:
         """Take in some rows, ``[n, W, C]``."""
