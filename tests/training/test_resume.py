@@ -94,6 +94,17 @@ def test_every_way_to_compute_resumes_to_the_same_bits(tmp_path: Path, monkeypat
     assert kept == {"bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed", "auto": "bf16-mixed"}.get(mode.get("precision", ""), "32-true")
 
 
+def test_augmented_pairs_are_resumed_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {"rotation": 10.0, "scaling": 0.2, "elastic": 1.0, "vertical_flip": True, "colour_jitter": 0.2, "colour_jitter_on": "both"}
+    chosen = tiny_recipe(training__epochs=2, **{f"data__{key}": value for key, value in keys.items()})
+    augmented = train(chosen, tmp_path / "whole", quiet=True)
+    with monkeypatch.context() as patch:
+        stop_after(5, patch, OSError)
+        with pytest.raises(OSError, match="killed"):
+            train(chosen.replaced(training=chosen.training.replaced(checkpoint_every=2)), tmp_path / "killed", quiet=True)
+    assert_same_bits(augmented, train(chosen, tmp_path / "killed", resume=True, quiet=True))
+
+
 def test_loader_workers_change_nothing(tmp_path: Path, whole: Path) -> None:
     assert_same_bits(whole, train(tiny_recipe(data__workers=2), tmp_path / "two", quiet=True))
 
