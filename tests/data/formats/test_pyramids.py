@@ -92,6 +92,7 @@ def test_three_readers_see_the_same_levels(channels: int, dtype: str, big: bool,
 
 CASES: dict[str, tuple[int, str, Metadata]] = {
     "RGB": (3, "uint8", Metadata(maker="model-abc")),
+    "RGB on the ground": (3, "uint8", Metadata(georeference={33550: metadata.Tag(12, 3, bytes(24))})),
     "RGBA": (4, "uint8", Metadata()),
     "grey": (1, "uint16", Metadata()),
     "floats": (1, "float32", Metadata()),
@@ -112,6 +113,7 @@ def test_it_is_read_back_as_it_was_written(case: str, tmp_path: Path) -> None:
     image, facts = images.examine(file, "keep", pages="channels")
     np.testing.assert_array_equal(image, levels[0])
     assert image.dtype == dtype and facts.channel_names == about.channel_names
+    assert images.metadata_of(file).is_on_ground == about.is_on_ground
     for number, level in enumerate(levels):
         windows = images.open_windows(file, "keep", pages="channels", level=number)
         assert windows is not None
