@@ -369,6 +369,26 @@ def test_memory_is_bounded(suffix: str, tmp_path: Path) -> None:
         assert (tifffile.imread(tmp_path / "b.tif")[::97] == tifffile.imread(tmp_path / "a.tif")[::97]).all()
 
 
+def test_arrays_become_floats_tile_by_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    array, made = values(3), resnet()
+    whole = made._to_array(made.translate_tensor(made.to_tensor(array)[None])[0])
+    seen: list[tuple[int, ...]] = []
+    before = made.to_tensor
+
+    def noting(made: Translator, part: np.ndarray) -> torch.Tensor:
+        seen.append(part.shape)
+        return before(part)
+
+    monkeypatch.setattr(Translator, "to_tensor", noting)
+    np.testing.assert_array_equal(made.translate_array(array), whole)
+    assert {*seen} == {(64, 64, 3)}
+    monkeypatch.undo()
+    grey = resnet(1, 1)
+    assert (grey(values(1)[..., 0]) == grey.translate_array(values(1))[..., 0]).all()
+    with pytest.raises(UserError, match="cannot translate an array of shape"):
+        made.translate_array(np.zeros((3, 3, 3, 3)))
+
+
 def test_a_large_image_is_not_read_before_it_is_its_turn(tmp_path: Path) -> None:
     images.write(tmp_path / "a.png", values(3))
     made = resnet()

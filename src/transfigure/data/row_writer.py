@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -125,46 +126,48 @@ class RowWriter:
             if self._encode is None:
                 os.fsync(self._stream.fileno())
                 refuse_link(self.path)
+                self._stream.close()  # an open file keeps its name on Windows
                 self._part.replace(self.path)
                 sync_folder(self.path.parent)
+                self._forget()
             else:
                 write_atomically(self.path, self._encode(self._stream))
-        self.discard()
+                self.discard()
         return self.path
 
     def discard(self) -> None:
         """Leave nothing behind; after :meth:`close` nothing happens."""
-        self._remove()
+        if self._stream.closed:
+            return
+        self._forget()
         self._stream.close()
+        with contextlib.suppress(OSError):
+            self._part.unlink()
 
     def keep(self) -> bool:
         """Leave what :meth:`save` has saved, for another process, and say whether that is anything; if not, leave nothing behind."""
         if self._stream.closed:
             return False
-        kept = bool(self._key) and self._journal.is_file()
-        if not kept:
-            self._remove()
-        self._stream.close()
+        if kept := bool(self._key) and self._journal.is_file():
+            self._stream.close()
+        else:
+            self.discard()
         return kept
 
-    def _remove(self) -> None:
-        if self._stream.closed:
-            return
-        with contextlib.suppress(OSError):
-            if self._key:
+    def _forget(self) -> None:
+        if self._key:
+            with contextlib.suppress(OSError):
                 self._journal.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            if self._part.exists() and self._part.stat().st_ino == os.fstat(self._stream.fileno()).st_ino:
-                self._part.unlink()
 
     def _lock(self) -> None:
         try:
             lock_file(self._stream)
-        except BlockingIOError as error:
-            self._stream.close()
-            raise UserError(f"{self.path} is being written by another process: wait until it is there, or choose another place") from error
-        except OSError:
-            pass  # a file system without locks
+        except OSError as error:  # any other is that of a file system without locks
+            if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                self._stream.close()
+                raise UserError(
+                    f"{self.path} is being written by another process: wait until it is there, or choose another place"
+                ) from error
 
     def _begun(self) -> dict[str, Any] | None:
         """What was saved of this very work."""

@@ -448,7 +448,20 @@ class Translator:
         Raises:
             UserError: the wrong number of channels or type of values.
         """
-        return self._to_array(self.translate_tensor(self.to_tensor(image)[None])[0], image)
+        plan = None
+        if isinstance(image, np.ndarray) and image.ndim in (2, 3) and 0 not in image.shape:
+            made = self.config.target.file_channels * np.dtype(self.config.target.dtype).itemsize
+            plan = self._tiler.plan(image.shape[0], image.shape[1], HeldBytes(float(made)))
+        if plan is None:
+            return self._to_array(self.translate_tensor(self.to_tensor(image)[None])[0], image)
+        self._note(plan.note)
+        image = image[:, :, None] if image.ndim == 2 else image
+        needs_source, parts, done = self.config.target.to_encoding().needs_source, [], 0
+        with _enough_memory(plan.height, plan.width, in_tiles=True):
+            for rows in self._tiler.rows(ArraySource(image, self.to_tensor), plan, self.quiet):
+                parts.append(self._to_array(rows, image[done : done + rows.shape[1]] if needs_source else None))
+                done += rows.shape[1]
+        return np.concatenate(parts)
 
     @property
     def _palette_use(self) -> images.PaletteUse:
