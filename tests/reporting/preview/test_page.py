@@ -275,7 +275,11 @@ def test_augmented_pairs_are_shown_as_they_are_trained_on(streets: Path) -> None
             for epoch, draw in enumerate(side.draws):
                 seen = getattr(training.train[epoch, int(pair.name)], side.role)
                 np.testing.assert_array_equal(draw.picture, ((seen + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+                assert draw.upside_down == training.train.crops(epoch, int(pair.name), (48, 48), (48, 48))[0].upside_down
     text = render(found).replace("\xa0", " ")
+    assert (
+        text.count(", upside down") == sum(draw.upside_down for pair in found.pairs for side in pair.sides for draw in side.draws) * 2 > 0
+    )
     assert "half of them mirrored top to bottom, turned by up to 30 degrees, scaled by 0.833 to 1.2, bent by 2 pixels" in text
     assert "the colours of sources changed by up to 0.2. Beyond its border a picture is mirrored." in text
     assert "augmented" not in render(previewed(streets, pairs=1))

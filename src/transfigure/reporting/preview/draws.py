@@ -48,12 +48,14 @@ class Draw:
         picture: uint8 ``[H, W, 1 or 3]``: -1 is black, 1 is white.
         mirrored: whether it is mirrored left to right.
         file: what it is cut from.
+        upside_down: whether it is mirrored top to bottom.
     """
 
     epoch: int
     picture: NDArray[np.uint8]
     mirrored: bool
     file: str
+    upside_down: bool = False
 
     @property
     def colour(self) -> str:
@@ -252,7 +254,13 @@ def _pair(data: OpenedData, index: int, draws: int, counted: int) -> PairDraws:
                     names,
                 ),
                 [
-                    Draw(epoch + 1, striped(shown(image, names=names), pair, role), place.flipped, label(picture, data.section))
+                    Draw(
+                        epoch + 1,
+                        striped(shown(image, names=names), pair, role),
+                        place.flipped,
+                        label(picture, data.section),
+                        place.upside_down,
+                    )
                     for epoch, (image, place, picture, pair) in enumerate(zip(images, places, pictures, tensors))
                 ],
                 None if unjittered is None else striped(shown(unjittered, names=names), plain, role),

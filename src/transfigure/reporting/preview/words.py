@@ -214,8 +214,8 @@ def remarks(side: PairSide) -> list[str]:
 
 
 def caption(draw: Draw) -> str:
-    """Which epoch, and whether it is mirrored."""
-    return f"epoch {draw.epoch}{f', {MIRRORED}' if draw.mirrored else ''}"
+    """Which epoch, and whether it is mirrored, and upside down."""
+    return f"epoch {draw.epoch}{f', {MIRRORED}' if draw.mirrored else ''}{', upside down' if draw.upside_down else ''}"
 
 
 def turns(pair: PairDraws) -> bool:
