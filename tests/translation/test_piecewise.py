@@ -16,6 +16,7 @@ import tifffile
 import torch
 
 from tests.tiny import copying, tiny_config, tiny_translator
+from transfigure import memory
 from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.data.encodings.label_classes import LabelClass
@@ -263,6 +264,27 @@ def test_a_process_that_was_killed_is_gone_on_with(tmp_path: Path, capsys: pytes
     assert "b.tif goes on where it was cut off" in capsys.readouterr().err
     made.translate_file(tmp_path / "a.tif", tmp_path / "c.tif")
     assert (tmp_path / "b.tif").read_bytes() == (tmp_path / "c.tif").read_bytes() and [*tmp_path.glob(".rows-*")] == []
+
+
+@pytest.mark.parametrize(("less", "anew"), [(1.0, False), (0.9, False), (0.5, True)])
+def test_a_run_goes_on_in_its_tiles_where_a_little_less_memory_is_free(
+    less: float, anew: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(piecewise, "SAVE_EVERY", 0)
+    monkeypatch.setattr(memory, "used", lambda: 0)
+    images.write(tmp_path / "a.tif", np.tile(values(3), (4, 3, 1)))
+
+    def made(passes: int) -> Translator:
+        return cut_after(resnet().set_tiles(max_memory=9_000_000, statistics="tile"), passes)
+
+    (whole := made(1000)).translate_file(tmp_path / "a.tif", tmp_path / "straight.tif")
+    with pytest.raises(Cut):
+        made(whole.passes - 2).translate_file(tmp_path / "a.tif", tmp_path / "b.tif")  # type: ignore[attr-defined]
+    monkeypatch.setattr(memory, "used", lambda: int(9_000_000 * (1 - less)))
+    capsys.readouterr()
+    made(1000).translate_file(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert ("begins anew: the tiles" in (said := capsys.readouterr().err)) == anew != ("goes on where it was cut off" in said)
+    assert anew or (tmp_path / "b.tif").read_bytes() == (tmp_path / "straight.tif").read_bytes()
 
 
 def test_another_command_begins_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

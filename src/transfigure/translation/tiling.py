@@ -33,6 +33,8 @@ LARGEST = 2048
 """Pixels a side of the tiles that are chosen: larger ones are no faster, and progress would be told too seldom."""
 SAMPLES = 16
 """Tiles, at most, whose statistics stand for those of all, with ``global``; half as many as there are, if that is less."""
+SLACK = 1.25
+"""How many times the memory that is free a translation may be foretold to take that was begun when more was free."""
 USUAL: TileStatistics = "global"
 """Where a norm takes the statistics of the image at hand: tiles then agree, at the cost of a few more (benchmarks/tiles.py)."""
 
@@ -212,9 +214,9 @@ class Tiler:
         return max(2 * self.multiple, -(-self.generator.smallest_input // self.multiple) * self.multiple)
 
     def fits_in_tiles(self, height: int, width: int, side: int, held: HeldBytes) -> bool:
-        """Whether tiles of this side fit the memory now."""
+        """Whether tiles of this side, which fitted the memory before, still do: a little more may be in use by now."""
         free = self._free()
-        return free is None or self._of_tiles(side, (self._padded(height), self._padded(width)), held) <= free
+        return free is None or self._of_tiles(side, (self._padded(height), self._padded(width)), held) <= SLACK * free
 
     def again(self, height: int, width: int, side: int) -> TilePlan:
         """The plan of an image of this size that was begun in tiles of this side."""
