@@ -83,6 +83,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             scene = draw_scene(0, index)
             pair = np.concatenate([render(scene, "day", 32), render(scene, "labels", 32)], axis=1)
             images.write(tmp_path / "datasets" / "facades" / split / f"{index}.png", pair)
+            for side in "AB":
+                images.write(tmp_path / "datasets" / "landscapes" / f"{split}{side}" / f"{index}.png", noise_image(32, 48, seed=index))
             images.write(tmp_path / "datasets" / "masks" / split / f"{index}.png", np.eye(32, dtype=np.uint8)[..., None])
     for index, name in enumerate(NAMES):
         size = 24 + 9 * index
@@ -398,6 +400,11 @@ def _evaluate(capsys: pytest.CaptureFixture[str], line: str, words: list[str]) -
     if "--json" in words:
         rows, bounds = json.loads(said)["rows"], {"target itself"}
         assert json.loads(said)["n"] == len(NAMES)
+    elif words[0] == "runs/stain":  # one cell to test on, whole or its middle
+        place = Path(_value(words, "--out")) if "--out" in words else Path(words[0]) / "evaluation"
+        found = json.loads((place / "evaluation.json").read_text())
+        assert found["n"] == 1 and "PSNR" in said and found["scored"].startswith("whole images")
+        return
     else:
         assert "95 % interval" in said and "worst by ssim" in said and "skipped: FID" in said
         if words[0].endswith(".onnx"):  # a file, beside which nothing is stored
