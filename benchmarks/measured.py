@@ -101,7 +101,7 @@ class Measured:
 
     def write(self, file: str | Path) -> None:
         """As JSON."""
-        Path(file).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        Path(file).write_text(json.dumps(asdict(self), indent=1, default=str) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, file: str | Path) -> Measured:
