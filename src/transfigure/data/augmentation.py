@@ -164,7 +164,7 @@ def jittered(image: Tensor, strength: float, rng: np.random.Generator, encoding:
     gain, offset = np.exp(np.array([contrast, saturation]) * math.log1p(strength)), brightness * strength
     gains, offsets = np.full(channels, gain[0]), np.full(channels, offset)
     if colour:
-        values = _turned(values, gain[1], math.radians(turn * strength * HUE))
+        values = _with_hue(values, gain[1], math.radians(turn * strength * HUE))
     elif not stack:
         gains[1:], offsets[1:] = np.exp(more[0, 1:] * math.log1p(strength)), more[1, 1:] * strength
     # numpy adds in one order, whatever the number of threads
@@ -178,7 +178,7 @@ def jittered(image: Tensor, strength: float, rng: np.random.Generator, encoding:
     return torch.where(~mask & (image <= _BLACK).all(0, keepdim=True), image, changed)
 
 
-def _turned(values: NDArray[np.float32], saturation: float, angle: float) -> NDArray[np.float32]:
+def _with_hue(values: NDArray[np.float32], saturation: float, angle: float) -> NDArray[np.float32]:
     """Red, green and blue with their distance from grey scaled, and turned around the axis of greys."""
     grey = sum(weight * channel for weight, channel in zip(LUMA, values))
     values = (grey + np.float32(saturation) * (values - grey)).astype(np.float32)

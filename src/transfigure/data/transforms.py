@@ -74,8 +74,8 @@ class Framing:
     def framed(self, array: Array) -> Array:
         """What is scaled already, ``[height, width, ...]``, cut and padded."""
         along = [(self.top, self.height, self.frame[0]), (self.left, self.width, self.frame[1])]
-        cut = tuple(slice(max(0, -start), min(side, room - start)) for start, side, room in along)
-        around = [(max(0, start), max(0, room - start - side)) for start, side, room in along]
+        cut = tuple(slice(max(0, -start), min(side, space - start)) for start, side, space in along)
+        around = [(max(0, start), max(0, space - start - side)) for start, side, space in along]
         part = array if cut == (slice(0, self.height), slice(0, self.width)) else array[cut]
         return np.pad(part, [*around, *[(0, 0)] * (array.ndim - 2)], mode="symmetric") if any(map(any, around)) else part
 
@@ -181,13 +181,13 @@ class Geometry:
             sizes = " and ".join(f"{shape[1]}x{shape[0]}" for shape in (source, target))
             way_out = "to score whole images (or set fit)" if self.whole else "or set load_size to resize both"
             raise UserError(f"source and target of a pair are {sizes}: they must have one size{' ' if self.whole else ', '}{way_out}")
-        room = first.height, first.width
+        space = first.height, first.width
         if not self.keeps_proportions:
             return first, first
-        ratios = room[0] / target[0], room[1] / target[1]
+        ratios = space[0] / target[0], space[1] / target[1]
         scale = min(ratios) if self.fit == "fit" else max(ratios) if self.fit == "crop" else 1.0
         height, width = _scaled(target, scale)
-        return first, Framing(height, width, first.top + (room[0] - height) // 2, first.left + (room[1] - width) // 2, first.frame)
+        return first, Framing(height, width, first.top + (space[0] - height) // 2, first.left + (space[1] - width) // 2, first.frame)
 
     def _placed(self, height: int, width: int) -> Framing:
         wanted = self.load_size or self.crop_size

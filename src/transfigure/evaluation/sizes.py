@@ -71,8 +71,8 @@ def _part_seen(geometry: Geometry, size: Size) -> float:
     """Which part of an image lies in the square in the middle that is taken of it."""
     framing = geometry.framings(size, size)[0]
     seen = 1.0
-    for start, length, room in zip((framing.top, framing.left), (framing.height, framing.width), framing.frame):
-        first = (room - geometry.crop_size) // 2
+    for start, length, space in zip((framing.top, framing.left), (framing.height, framing.width), framing.frame):
+        first = (space - geometry.crop_size) // 2
         seen *= max(0, min(start + length, first + geometry.crop_size) - max(start, first)) / length
     return seen
 

@@ -190,15 +190,15 @@ def about(side: PairSide) -> str:
 
 def resized(side: PairSide) -> str:
     """How a file differs from what is cut from it; empty if it does not."""
-    (height, width), (tall, wide), (room, along) = side.size, side.scaled, side.prepared
+    (height, width), (tall, wide), (space, along) = side.size, side.scaled, side.prepared
     steps = []
     if (height, width) != (tall, wide):
         apart = abs(tall * width / (wide * height) - 1)
         how = "squeezed" if apart > max(0.01, 0.6 / min(tall, wide)) else "enlarged" if tall > height else "reduced"  # 0.6: rounding
         steps.append(f"{how} to {wide}{_TIMES}{tall}")
-    if (tall, wide) != (room, along):
-        how = "padded" if room >= tall and along >= wide else "cut" if room <= tall and along <= wide else "cut and padded"
-        steps.append(f"{how} to {along}{_TIMES}{room}")
+    if (tall, wide) != (space, along):
+        how = "padded" if space >= tall and along >= wide else "cut" if space <= tall and along <= wide else "cut and padded"
+        steps.append(f"{how} to {along}{_TIMES}{space}")
     return ", ".join(steps)
 
 
