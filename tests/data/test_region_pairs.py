@@ -21,7 +21,7 @@ from transfigure.data.region_pairs import trained_share
 from transfigure.data.regions import Box, overlap
 from transfigure.data.splits import SPLITS_FILE, StoredSplit
 from transfigure.errors import UserError
-from transfigure.recipe import Data
+from transfigure.recipe import Data, Recipe
 
 Pixels = np.ndarray[Any, Any]
 RANK = {"train": 0, "val": 1, "test": 2}
@@ -327,6 +327,7 @@ def test_what_cannot_be_read_is_left_out_where_that_is_wanted(tmp_path: Path) ->
     [
         ({"split_by": None, "test_regions": [[0, 1]]}, "set data.split_by region, too"),
         ({"split_by": "name", "group": "parent"}, "leave out one of them"),
+        ({"regions": "0x2"}, "cannot be '0x2'"),
         ({"regions": (1, 1)}, "two regions are the least"),
         ({"test_regions": "2,0"}, "a row from 0 to 1"),
         ({"test_regions": "0,1", "val_regions": "0,1"}, "stands twice"),
@@ -336,6 +337,31 @@ def test_what_cannot_be_read_is_left_out_where_that_is_wanted(tmp_path: Path) ->
 def test_keys_that_do_not_go_together_are_refused(keys: Mapping[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         Data.model_validate({"path": "x", "split_by": "region", "load_size": None, **keys})
+
+
+def test_regions_alone_divide_nothing_and_are_refused_even_where_they_are_the_default() -> None:
+    recipe = Recipe.load("pix2pix_small", {"data.path": "x", "data.load_size": None})
+    with pytest.raises(UserError, match=r"set data\.split_by region, too"):
+        Recipe.load("pix2pix_small", {"data.path": "x", "data.load_size": None, "data.regions": "2x2"})
+    for regions in ("2x2", "4x4"):
+        with pytest.raises(UserError, match=r"data\.regions is about regions of images: set data\.split_by region, too"):
+            recipe.updated({"data.regions": regions})
+        assert recipe.updated({"data.regions": regions, "data.split_by": "region"}).data.split_by == "region"
+
+
+def test_an_image_of_another_size_than_when_it_was_divided_is_named(tmp_path: Path) -> None:
+    """Its regions lie elsewhere then, so that pixels which were trained on would be tested."""
+    well(tmp_path, 80, 80)
+    well(tmp_path, 64, 96, "other")
+    stored = find_records(section(tmp_path)).division.drawn
+    assert stored is not None
+    same = find_records(section(tmp_path, margin=0), stored).division  # another margin moves no border
+    assert stored.resized(same) == []
+    well(tmp_path, 120, 100)
+    moved = find_records(section(tmp_path), stored).division
+    assert stored.resized(moved) == ["well has 100x120 pixels and had 80x80"]
+    with pytest.raises(UserError, match=r"well has 100x120 pixels and had 80x80 when it was divided into regions.*put the files back"):
+        open_data(section(tmp_path), quiet=True, stored=stored, resumed=True)
 
 
 def test_flags_have_a_short_spelling() -> None:

@@ -174,7 +174,7 @@ def test_what_does_not_fit_the_memory_is_translated_in_tiles_that_do(
     ("tiling", "message"),
     [
         ({"max_memory": 50_000_000}, "the program itself takes all of the 50 MB that it may"),
-        ({"max_memory": 102_000_000}, "in its smallest tiles, and 2 MB are free by --max-memory: make it smaller"),
+        ({"max_memory": 102_000_000}, "in its smallest tiles, and 2 MB are free by --max-memory: raise --max-memory, make it smaller"),
         ({"tile": "none", "max_memory": 110_000_000}, "let it be translated in tiles"),
         ({"tile": 256, "max_memory": 110_000_000}, "in tiles of 256 take about"),
         ({"tile": 64, "overlap": 61}, "cannot overlap by 61: .* at most 60"),

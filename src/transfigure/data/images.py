@@ -1309,12 +1309,16 @@ def is_large(path: str | Path) -> bool:
     return is_beyond_limit(header.width, header.height, header.channels)
 
 
+def _millions(pixels: int) -> str:
+    return f"{pixels / 1e6:,.0f} million" if pixels >= 10e6 else f"{pixels:,}"
+
+
 def _check_size(path: Path, width: int, height: int, channels: int = 1, limit: int | None = None) -> None:
     if is_beyond_limit(width, height, channels, limit):
         many = f" with {channels} channels" if channels > 4 else ""
         raise UserError(
-            f"{path} is {width} x {height} pixels{many} ({width * height / 1e6:,.0f} million): larger than the limit of "
-            f"{(pixel_limit() if limit is None else limit) / 1e6:,.0f} million; crop or tile it, or set "
+            f"{path} is {width} x {height} pixels{many} ({_millions(width * height)}): larger than the limit of "
+            f"{_millions(pixel_limit() if limit is None else limit)}; crop or tile it, or set "
             "TRANSFIGURE_MAX_PIXELS (translate takes --max-pixels, and most TIFF and NPY files of any size)"
         )
 

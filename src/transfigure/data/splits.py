@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,7 +22,7 @@ from .files import natural_key, read_json_with_digest, write_json_with_digest
 from .folder import composed
 from .pairing import listed
 from .pairs import SPLITS, Collection, Record, Single, canonical_split, side_by_chance
-from .regions import Box
+from .regions import Box, image_of
 
 Rule = Literal["name", "rank"]
 Named = TypeVar("Named", Record, Single)
@@ -121,6 +121,38 @@ class StoredSplit:
                 f"{len(gone)} of the pairs that this run was trained on are not in {place} any more ({listed(gone)}): put them back, "
                 "or start a new run with another --out"
             )
+        if moved := self.resized(found):
+            raise UserError(
+                f"{place}: {listed(moved)} when {'it was' if len(moved) == 1 else 'they were'} divided into regions, so that pixels which "
+                "were trained on would be held out, or the other way round: put the files back, or start a new run with another --out"
+            )
+
+    def resized(self, found: Division) -> list[str]:
+        """Images in regions whose size is another than when they were divided, each with both sizes: their regions lie elsewhere.
+
+        Args:
+            found: the division of what is there now.
+        """
+        if self.regions is None or found.drawn is None or found.drawn.regions is None:
+            return []
+        moved = []
+        for side, boxes in self.regions.boxes.items():
+            then, now = _extents(boxes), _extents(found.drawn.regions.boxes.get(side, {}))
+            moved += [
+                f"{image} has {now[image][1]}x{now[image][0]} pixels and had {size[1]}x{size[0]}"
+                for image, size in then.items()
+                if image in now and now[image] != size
+            ]
+        return moved
+
+
+def _extents(boxes: Mapping[str, Box]) -> dict[str, tuple[int, int]]:
+    """Height and width of each image by its outermost regions, which keep no margin to the border."""
+    found: dict[str, tuple[int, int]] = {}
+    for name, box in boxes.items():
+        height, width = found.get(image_of(name), (0, 0))
+        found[image_of(name)] = max(height, box.bottom), max(width, box.right)
+    return found
 
 
 @dataclass

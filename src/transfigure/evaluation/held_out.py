@@ -110,6 +110,12 @@ def held_out(
         notes.append(
             f"{counted(len(gone), 'pair')} that this run divided {'is' if len(gone) == 1 else 'are'} not there any more: {listed(gone)}"
         )
+    divided = _split_kept_by(translator) if own else None
+    if divided is not None and (moved := divided.resized(opened.division)):
+        notes.append(
+            f"{listed(moved)} when this run divided {'it' if len(moved) == 1 else 'them'} into regions: these lie elsewhere now, and may "
+            "show what the run was trained on (scores too good): put the files back"
+        )
     left = next((found for place in own if (found := load_left_out(place / LEFT_OUT_FILE)) is not None), None)
     for part in ("train", "val"):
         kept = remaining(records[part], [pair for pair in left or () if pair.split == part], section.path, paired)

@@ -60,11 +60,13 @@ class Recipe(Section):
             except UserError as error:
                 raise UserError(_said_by(file, str(error))) from None
         try:
-            return cls.within(tree)
+            made = cls.within(tree)
         except ValidationError as error:
             key, sentence = first_error(error)
             origin = next((file for file, values in reversed(layers) if _says(values, key)), None)
             raise UserError(_said_by(origin, sentence)) from None
+        made._refuse_idle_regions(overrides or {})
+        return made
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> Self:
@@ -95,10 +97,21 @@ class Recipe(Section):
         return yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None, width=110)
 
     def updated(self, overrides: Mapping[str, Any]) -> Self:
-        """A copy with dotted overrides merged into it."""
+        """A copy with dotted overrides merged into it.
+
+        Raises:
+            UserError: a key or value that a recipe cannot have.
+        """
         tree = self.to_dict()
         merge(tree, parse_overrides(overrides))
-        return self.from_dict(tree)
+        made = self.from_dict(tree)
+        made._refuse_idle_regions(overrides)
+        return made
+
+    def _refuse_idle_regions(self, overrides: Mapping[str, Any]) -> None:
+        """Refuse regions that are asked for where nothing is divided by them: those that are the default can be seen only here."""
+        if "data.regions" in overrides and "data.split_by" not in overrides and self.data.split_by != "region":
+            raise UserError("data.regions is about regions of images: set data.split_by region, too, or leave it out")
 
     def with_found(self, stored: Recipe) -> Self:
         """The same with what a run that stored its recipe found out in its data, see :meth:`.Data.with_found`."""

@@ -367,8 +367,8 @@ class Data(Named):
     @field_validator("regions", mode="before")
     @classmethod
     def _regions(cls, given: Any) -> Any:
-        """``4x4`` as a flag may have it."""
-        found = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", given) if isinstance(given, str) else None
+        """``4x4`` or ``4,4`` as a flag may have it; what is no number of rows stays as it was typed, to be named so."""
+        found = re.fullmatch(r"\s*(0*[1-9]\d*)\s*[xX,]\s*(0*[1-9]\d*)\s*", given) if isinstance(given, str) else None
         return [int(found.group(1)), int(found.group(2))] if found else given
 
     @field_validator("test_regions", "val_regions", mode="before")

@@ -188,9 +188,10 @@ class Tiler:
                 return self._planned(height, width, sides, tile, f", where one pass takes about {memory.words(wanted)}" if wanted else "")
         assert free is not None
         least = self._of_tiles(self._smallest(), sides, held)
+        more = "" if self.tiling.max_memory is None else "raise --max-memory, "
         raise UserError(
-            f"{what}, and about {memory.words(least)} in its smallest tiles, and {self._words(free)}: make it smaller, choose another "
-            "device, or close other programs"
+            f"{what}, and about {memory.words(least)} in its smallest tiles, and {self._words(free)}: {more}make it smaller, choose "
+            "another device, or close other programs"
         )
 
     def _padded(self, side: int) -> int:
