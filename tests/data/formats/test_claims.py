@@ -63,7 +63,7 @@ def test_a_picture_beyond_the_memory_is_refused_undecoded(tmp_path: Path, monkey
     Image.new("RGB", (3000, 3000)).save(tmp_path / "a.png")
     monkeypatch.setattr(memory, "available", lambda: 50_000_000)
     monkeypatch.setattr(images, "_decoded", lambda *_: pytest.fail("it was decoded"))
-    with pytest.raises(UserError, match=r"3000 x 3000 pixels, which take about 108 MB of memory to read, and 50 MB are free: cut it"):
+    with pytest.raises(UserError, match=r"3000 x 3000 pixels, which take about 76 MB of memory to read, and 50 MB are free: cut it"):
         images.read(tmp_path / "a.png")
 
 
