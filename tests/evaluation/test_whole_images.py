@@ -300,7 +300,7 @@ def test_sizes_in_words() -> None:
     assert (sizes.words(), sizes.share()) == ("whole images, 32 x 32", None)
     sizes.take((16, 64))
     assert sizes.share() == pytest.approx((32 * 32 + 16 * 16) / (32 * 32 + 16 * 64)), "it is enlarged until the square fits"
-    assert sizes.words() == "the middle 32 x 32 of images of 64 x 16 to 32 x 32"
+    assert sizes.words() == "the middle 32 x 32 of images of 64 x 16 to 32 x 32, smaller ones enlarged"
     regions = ScoredSizes(what="regions")
     regions.take((64, 48))
     assert regions.words() == "whole regions, 48 x 64"

@@ -50,9 +50,10 @@ class ScoredSizes:
             if part:
                 return f"the middle of {self.what} of {sizes}, as much of each as covers {square}"
             return f"whole {self.what}, {'scaled into' if geometry.fit == 'fit' else 'resized to'} {square}"
+        small = any(min(size) < geometry.crop_size for size in self.seen)
         if part:
-            return f"the middle {square} of {self.what} of {sizes}"
-        if any(min(size) < geometry.crop_size for size in self.seen):
+            return f"the middle {square} of {self.what} of {sizes}" + (", smaller ones enlarged" if small and geometry.fit != "pad" else "")
+        if small:
             return f"whole {self.what}, {'padded' if geometry.fit == 'pad' else 'brought'} to {square}"
         return f"whole {self.what}, {sizes}"
 

@@ -29,7 +29,7 @@ from .tile_source import RowReader, Rows, TensorSource, TileSource
 from .tiles import Span, TileGrid, reach
 
 TileStatistics = Literal["tile", "global", "exact"]
-LARGEST = 2048
+LARGEST = 2304
 """Pixels a side of the tiles that are chosen: larger ones are no faster, and progress would be told too seldom."""
 SAMPLES = 16
 """Tiles, at most, whose statistics stand for those of all, with ``global``; half as many as there are, if that is less."""
