@@ -104,12 +104,12 @@ def measure(model: str, pictures: str, out: str, tiling: dict[str, Any]) -> dict
     translator = Translator.load(model, device="cpu").set_tiles(**tiling)
     source = torch.from_numpy(np.load(pictures))[None]
     translator.translate_tensor(source[..., :128, :128])
+    plan = translator._tiler.plan(*source.shape[-2:])  # now: what is free afterwards may lead to another
     before, start = memory.used(), time.perf_counter()
     made = translator.translate_tensor(source)[0]
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     np.save(out, made.numpy())
-    plan = translator._tiler.plan(*source.shape[-2:])
     grid = None if plan is None else [[[span.start, span.stop] for span in line] for line in (plan.grid.rows, plan.grid.columns)]
     return {"seconds": seconds, "mib": peak / 2**20, "grid": grid, "feather": 0 if plan is None else plan.grid.feather}
 
