@@ -30,7 +30,7 @@ from .tiles import Span, TileGrid, reach
 
 TileStatistics = Literal["tile", "global", "exact"]
 LARGEST = 2304
-"""Pixels a side of the tiles that are chosen: larger ones are no faster, and progress would be told too seldom."""
+"""Pixels a side of the tiles that are chosen: larger ones spare little of what is computed twice, and progress would come too seldom."""
 SAMPLES = 16
 """Tiles, at most, whose statistics stand for those of all, with ``global``; half as many as there are, if that is less."""
 SLACK = 1.25
