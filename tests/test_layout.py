@@ -29,7 +29,7 @@ PACKAGES = [
         "losses",
         "metrics",
     ),
-    *("interop", "training", "translation", "preparation", "evaluation", "studies", "reporting", "serving"),
+    *("interop", "training", "translation", "preparation", "evaluation", "studies", "reporting", "serving", "scale"),
     *("cli", "__main__", "__init__"),
 ]
 """In the order data flows; the package's own ``__init__`` comes last: its names are lazy, so it may name everything."""
