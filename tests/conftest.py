@@ -7,6 +7,7 @@ import gc
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from tests.forked import python_that_forks
 from transfigure.networks import base
 from transfigure.worlds.facades.dataset import Rendering
 
@@ -55,6 +57,13 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared data folder is not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def forking_python() -> Iterator[str]:
+    """A program to be called as ``sys.executable`` is, by tests that start many Pythons: torch is imported already (``forked.py``)."""
+    with tempfile.TemporaryDirectory() as folder, python_that_forks(Path(folder)) as program:
+        yield program
 
 
 _drawn = lru_cache(maxsize=4096)(Rendering.read)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,13 @@ def toy(file: Path) -> list[str] | None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", BENCHMARKS, ids=lambda file: file.parent.name if file.stem == "__main__" else file.stem)
-def test_a_benchmark_runs_at_toy_size_and_prints_numbers(file: Path, tmp_path: Path) -> None:
+def test_a_benchmark_runs_at_toy_size_and_prints_numbers(file: Path, tmp_path: Path, forking_python: str) -> None:
+    """And so do the children that it starts, each of which is forked from a Python that has imported torch already."""
     arguments = toy(file)
     assert arguments is not None, f"{file.name} names no toy size: write TOY = [...], the arguments of a run that takes seconds"
     script = file.parent if file.stem == "__main__" else file
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # several that wait for each other, beside other tests, would take minutes
-    command = [sys.executable, str(script), *arguments]
+    command = [forking_python, str(script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=600, check=False, env=one_thread)
     assert done.returncode == 0, done.stderr[-2000:]
     assert any(character.isdigit() for character in done.stdout), "a benchmark prints what it measured"
