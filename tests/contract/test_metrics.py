@@ -6,6 +6,7 @@ Metrics that need weights or labels are held to the documentation rules here and
 from __future__ import annotations
 
 import math
+import pickle
 import re
 from collections import Counter
 
@@ -284,3 +285,46 @@ def test_a_mask_is_heeded_or_the_metric_is_left_out(name: str) -> None:
     assert values(prediction, target, None) != pytest.approx(inside, abs=1e-6)
     with pytest.raises(ValueError, match="leaves nothing"):
         values(prediction, target, mask & False)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_metric_can_be_merged(name: str) -> None:
+    assert metric_class(name).is_mergeable(), "what it resets beyond its base belongs into its state"
+
+
+def same_to_the_last_digit(one: Metric, other: Metric) -> None:
+    """All that a table or a file has of a metric is the same."""
+    for what in ("compute", "interval", "bounds", "facts", "caution"):
+        assert repr(getattr(one, what)()) == repr(getattr(other, what)()), what
+    if isinstance(one, ImageMetric) and isinstance(other, ImageMetric):
+        assert (one.scores, one.names) == (other.scores, other.names)
+
+
+@pytest.mark.parametrize("name", [*FREE, "fcn_score"])
+def test_states_in_their_order_are_one_run_over_all(name: str) -> None:
+    target = scenes(11)
+    prediction = blurred(target) + 0.01 * noise(target)
+    options = {"palette": "facades"} if name == "fcn_score" else {}
+    samples = torch.stack([prediction, 0.5 * prediction])
+    labels = [((image.permute(1, 2, 0).numpy() + 1) * 127).astype("uint8") for image in target]
+
+    def part(chosen: slice, metric: Metric) -> Metric:
+        context = MetricContext(-target[chosen], samples[:, chosen], labels[chosen])
+        metric.update(prediction[chosen], target[chosen], [f"image {at}" for at in range(chosen.start, chosen.stop)], context)
+        return metric
+
+    parts = [slice(0, 3), slice(3, 8), slice(8, 11)]
+    whole, worker, merged = (registry.build("metric", name, **options) for _ in range(3))
+    sent = []
+    for chosen in parts:
+        part(chosen, whole)
+        sent.append(pickle.dumps(part(chosen, worker).state()))
+        worker.reset()
+    assert all(len(state) < 8 * target[chosen].nbytes for state, chosen in zip(sent, parts)), "larger than its images"
+    for state in sent:
+        merged.merge(pickle.loads(state))
+    same_to_the_last_digit(merged, whole)
+    if whole.compute() != part(parts[1], worker).compute():  # else it cannot tell one part from all
+        merged.reset()
+        merged.merge(pickle.loads(sent[1]))
+        same_to_the_last_digit(merged, worker)

@@ -15,7 +15,7 @@ import pytest
 from tests.tiny import noise_image, write_images
 from transfigure.data import images
 from transfigure.errors import Missing, UserError
-from transfigure.evaluation import evaluate as module
+from transfigure.evaluation import scorer
 from transfigure.evaluation.collection import MetricCollection
 from transfigure.evaluation.folders import evaluate_folders, statistics_of
 from transfigure.evaluation.result import Evaluation
@@ -305,7 +305,7 @@ def test_c23_an_output_in_a_folder_that_is_scored_is_refused(tmp_path: Path) -> 
 
 def test_large_pictures_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight of them, with all that metrics make of them, would be gigabytes."""
-    monkeypatch.setattr(module, "LARGE", 3 * 20 * 24)
+    monkeypatch.setattr(scorer, "LARGE", 3 * 20 * 24)
     names = [f"{index}.png" for index in range(5)]
     small, large = write_images(tmp_path / "small", *names), write_images(tmp_path / "large", *names, size=(20, 25))
     together: list[int] = []

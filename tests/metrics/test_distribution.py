@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -306,3 +307,17 @@ def test_features_of_other_lengths_are_skipped(cls: type[FeatureMetric], moments
     metric.update_generated(images(30, d=4))
     with pytest.raises(Skipped, match="features of one network, and here are 4 of each image and 6"):
         metric.compute()
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_states_in_their_order_are_one_run_over_all(cls: type[FeatureMetric]) -> None:
+    x, y = images(40), images(32, seed=1, shift=0.3)
+    whole, worker, merged = unpaired(cls, x, y), cls(), cls()
+    for generated, real in zip(x.split(10), [*y.split(20), None, None]):
+        worker.update_generated(generated)
+        if real is not None:
+            worker.update_real(real)
+        merged.merge(pickle.loads(pickle.dumps(worker.state())))
+        worker.reset()
+    for what in ("compute", "interval", "bounds", "caution"):
+        assert getattr(merged, what)() == getattr(whole, what)()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfigure.metrics.metric import ImageMetric, Metric
+from transfigure.metrics.metric import ImageMetric, Metric, State, stacked_alike
 
 
 class Brightness(ImageMetric):
@@ -83,3 +83,39 @@ def test_the_base_is_abstract() -> None:
     for base in (Metric, ImageMetric):
         with pytest.raises(TypeError, match="abstract"):
             base()  # type: ignore[abstract]
+
+
+class Sum(ImageMetric):
+    """Remembers more than the state of its base."""
+
+    name, label, better, perfect = "sum", "Sum", "lower", 0.0
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return (prediction - target).flatten(1).sum(1)
+
+    def reset(self) -> None:
+        super().reset()
+        self.total = 0.0
+
+
+class SumWithState(Sum):
+    def state(self) -> State:
+        return super().state() | {"total": self.total}
+
+    def merge(self, state: State) -> None:
+        super().merge(state)
+        self.total += state["total"]
+
+
+def test_a_metric_that_resets_more_than_its_state_holds_cannot_be_merged() -> None:
+    assert not Sum.is_mergeable()
+    assert SumWithState.is_mergeable()
+    assert not Metric.is_mergeable()
+
+
+def test_states_of_several_shapes_are_packed_by_neighbours() -> None:
+    tensors = [*torch.rand(6, 2).unbind(), torch.rand(3), *torch.rand(2, 2).unbind()]
+    packed = stacked_alike(tensors)
+    assert [tuple(one.shape) for one in packed] == [(6, 2), (1, 3), (2, 2)]
+    assert all(torch.equal(a, b) for a, b in zip(tensors, [one for several in packed for one in several.unbind()]))
+    assert stacked_alike([]) == []

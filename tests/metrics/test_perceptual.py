@@ -367,3 +367,18 @@ def test_very_large_images_are_compared_in_parts_and_it_is_said(name: str, monke
     metric.reset()
     metric.update(scenes(1), scenes(1))
     assert metric.caution() == ""
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_states_in_their_order_are_one_run_over_all(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(perceptual, "LARGEST_AT_ONCE", 70 * 70)  # so that it has something to be cautious about
+    monkeypatch.setattr(perceptual, "PART", 40)
+    target = scenes(5, 80, 66)
+    whole, worker, merged = build(name), build(name), build(name)
+    for chosen in (slice(0, 2), slice(2, 5)):
+        whole.update(blurred(target[chosen], 3), target[chosen])
+        worker.update(blurred(target[chosen], 3), target[chosen])
+        merged.merge(worker.state())
+        worker.reset()
+    assert merged.scores == whole.scores and merged.interval() == whole.interval()
+    assert merged.caution() == whole.caution() and "5 of 5" in whole.caution()

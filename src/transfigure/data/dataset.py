@@ -7,6 +7,7 @@ Nothing here keeps a random state. The order of an epoch depends on ``(seed, epo
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import itertools
 import signal
@@ -28,9 +29,9 @@ from ..progress import say
 from ..wording import counted
 from .augmentation import jittered
 from .batch import Batch, Pair, collate
-from .check.findings import Kind, PairWatch, sizes_apart, too_small, unfit
+from .check.findings import Kind, PairLook, PairWatch, sizes_apart, too_small, unfit
 from .encodings.base import Encoding, LinearValues
-from .file_facts import NO_FACTS, PictureWatch
+from .file_facts import NO_FACTS, Look, PictureWatch
 from .images import Alpha
 from .masks import Counts, read_counts
 from .pairs import Direction, FilePicture, Record, directed
@@ -40,6 +41,8 @@ from .transforms import Crop, Geometry
 from .value_range import Range, outside
 
 Arrays = tuple[Array, Array]
+Looks = tuple[list[list[Look]], list[PairLook]]
+"""What the watches over a part of a data set have seen, of sources and of targets, and of pairs."""
 Index = tuple[int, int]
 """Epoch and index of a pair."""
 _NO_FILES = NO_FACTS, NO_FACTS
@@ -400,6 +403,30 @@ class PairDataset(Dataset[Pair]):
         if self.sizes is not None:
             self.sizes[record.name] = arrays[0].shape[:2]
         return read_counts(record, arrays, facts, self.ranges)
+
+    def part(self, records: Sequence[Record]) -> PairDataset:
+        """The same of some of its records, in their order, watched for :meth:`take_in` where these are watched; nothing of it is cached."""
+        found = copy.copy(self)
+        found.records, found.unusable, found._partners = list(records), {}, None
+        found.cache = Cache(self.cache.geometry, 0)
+        found.watches = None if self.watches is None else (self.watches[0].of_a_part(), self.watches[1].of_a_part())
+        found.together = None if self.together is None else self.together.of_a_part()
+        found.sizes = {}
+        return found
+
+    def looks(self) -> Looks:
+        """What was seen of a part."""
+        return [watch.looks or [] for watch in self.watches or ()], [] if self.together is None else self.together.looks or []
+
+    def take_in(self, looks: Looks) -> None:
+        """Take in what was seen of a part, for :meth:`notes`."""
+        of_pictures, of_pairs = looks
+        for watch, seen in zip(self.watches or (), of_pictures):
+            for one in seen:
+                watch.take_in(one)
+        if self.together is not None:
+            for pair in of_pairs:
+                self.together.take_in(pair)
 
     def notes(self) -> list[str]:
         """What looks wrong with the pictures read so far, where they are watched."""

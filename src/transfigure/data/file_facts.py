@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from .value_range import MeasuredParts, Watch, number, share
+from .value_range import MeasuredParts, Values, Watch, measured, number, share
 
 Orientation = Literal["apply", "ignore"]
 NoData = float | Literal["tag", "nan", "none"]
@@ -185,24 +185,63 @@ class FactsWatch:
         return notes
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """All that a :class:`PictureWatch` remembers of one picture.
+
+    Attributes:
+        label: the picture.
+        dtype: the type of its numbers.
+        values: what was measured of them.
+        facts: what its file says of itself, without its palette.
+        channels: how many it has.
+    """
+
+    label: str
+    dtype: str
+    values: Values
+    facts: FileFacts
+    channels: int
+
+
 class PictureWatch:
     """Looks at pictures as a reader reads them, each once, and says in the end what looks wrong with their values and files.
 
     Args:
         values: over their value range.
         expected_names: of their channels, see :class:`FactsWatch`.
+
+    Attributes:
+        looks: of a watch over a part of the pictures, see :meth:`of_a_part`: what it has seen; else None.
     """
 
     def __init__(self, values: Watch, expected_names: tuple[str, ...] = ()) -> None:
         self.values, self.files = values, FactsWatch(values.what, expected_names)
         self._known: set[str] = set()
+        self.looks: list[Look] | None = None
+
+    def of_a_part(self) -> PictureWatch:
+        """One that looks at a part of the pictures, in another process perhaps; what it sees is for :meth:`take_in` here."""
+        values = self.values
+        found = PictureWatch(Watch(values.what, values.given, meant=values.meant))
+        found.looks = []
+        return found
 
     def look(self, label: str, array: NDArray[Any], facts: FileFacts = NO_FACTS) -> None:
         """Take in a picture ``[H, W, C]`` in its file's own type; one that comes again is passed over."""
         if label not in self._known:
-            self._known.add(label)
-            self.values.look(array, no_data=facts.no_data, bits=facts.bits)
-            self.files.look(label, facts, array.shape[2])
+            dtype = array.dtype.name
+            values = measured(array, self.values.given_for(dtype), facts.no_data)
+            self.take_in(Look(label, dtype, values, replace(facts, palette=(), entries=b""), array.shape[2]))
+
+    def take_in(self, one: Look) -> None:
+        """Take in what another watch with the same range has seen of a picture; one that comes again is passed over."""
+        if one.label not in self._known:
+            self._known.add(one.label)
+            if self.looks is not None:
+                self.looks.append(one)
+            self.values.take(one.dtype, one.values, one.facts.bits)
+            self.files.look(one.label, one.facts, one.channels)
 
     def in_parts(self, height: int, width: int, dtype: str, facts: FileFacts) -> MeasuredParts:
         """What takes in the parts of a picture, for :meth:`take`."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from ..metrics.metric import NO_CONTEXT, MetricContext
-from .collection import MetricChoice, MetricCollection
+from .collection import CollectionState, MetricChoice, MetricCollection
 from .schema import ChannelScores, Facts
 
 PER_CHANNEL = ("psnr", "ssim", "pearson")
@@ -35,6 +35,15 @@ class ChannelCollection:
         """Take in a batch, ``[N, C, H, W]`` in [-1, 1], with as many channels as there are titles."""
         for at, collection in enumerate(self.collections):
             collection.update(prediction[:, at : at + 1], target[:, at : at + 1], names, context)
+
+    def take(self) -> list[CollectionState]:
+        """What each channel's metrics have taken in since the last time, see :meth:`.collection.MetricCollection.take`."""
+        return [collection.take() for collection in self.collections]
+
+    def merge(self, states: Sequence[CollectionState]) -> None:
+        """Take in what was taken of a part, behind the parts before it."""
+        for collection, state in zip(self.collections, states, strict=True):
+            collection.merge(state)
 
     def scores(self, bounds: Mapping[str, ChannelCollection], about: Facts) -> list[ChannelScores]:
         """The table's lines of each channel, with the bounds that have an output for every image."""

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from ..errors import Missing, Skipped, UserError
 from ..metrics.distribution import FeatureMetric
-from ..metrics.metric import NO_CONTEXT, ImageMetric, Interval, Metric, MetricContext
+from ..metrics.metric import NO_CONTEXT, ImageMetric, Interval, Metric, MetricContext, State
 from ..metrics.palettes import learn_palette
 from ..progress import track
 from ..recipe import read_options
 from ..registry import build, catalog, entry, names, resolve
 from .schema import Facts, Row
+from .shards import Executor
 
 T = TypeVar("T")
 
@@ -37,9 +38,10 @@ class MetricKeywords(TypedDict, total=False):
 
 
 class EvaluationKeywords(MetricKeywords, total=False):
-    """Those, and whether files that this tool did not write may be replaced."""
+    """Those; whether files that this tool did not write may be replaced; and where images are scored, if not in this process."""
 
     overwrite: bool
+    executor: Executor | None
 
 
 @dataclass(frozen=True)
@@ -201,8 +203,25 @@ def _names(wanted: Sequence[str] | None) -> list[str]:
 # ---- computing them --------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class CollectionState:
+    """What a collection has taken in of a part of the images.
+
+    Attributes:
+        count: images.
+        states: of each metric what it has taken in, see :meth:`.metrics.metric.Metric.state`.
+        skipped: the metrics that were left out, and why.
+    """
+
+    count: int
+    states: dict[str, State]
+    skipped: dict[str, str]
+
+
 class MetricCollection:
     """The chosen metrics, updated together with one set of outputs: the model's, or a bound's.
+
+    Parts of the images are taken in one after the other, here or elsewhere, and put together by :meth:`take` and :meth:`merge`.
 
     Args:
         choice: which metrics, with their options.
@@ -220,6 +239,7 @@ class MetricCollection:
         self.metrics: dict[str, Metric] = {}
         self.skipped: dict[str, str] = {}
         self.count = 0
+        self._of_this_part: dict[str, Metric] = {}
         for name in choice.metrics:
             if bound is not None and bound not in _class_of(name).bounded_by:
                 continue  # before it reads weights or opens a segmenter
@@ -261,15 +281,49 @@ class MetricCollection:
                 if len(images):
                     update(images)
 
-        self.each(update_one)
+        self._take_in(update_one)
 
     def update_generated(self, images: Tensor) -> None:
         """Take in generated images alone, ``[N, C, H, W]`` in [-1, 1]; only metrics of features may be left."""
-        self.each(lambda metric: metric.update_generated(images))
+        self._take_in(lambda metric: metric.update_generated(images))
 
     def update_real(self, images: Tensor) -> None:
         """Take in target images alone."""
-        self.each(lambda metric: metric.update_real(images))
+        self._take_in(lambda metric: metric.update_real(images))
+
+    def take(self) -> CollectionState:
+        """What was taken in since the last time, for :meth:`merge`; then all begins anew.
+
+        A metric that found something in these images to say nothing about is asked again about the next ones, which may be others in
+        another process: :meth:`merge` leaves it out. One that cannot be merged goes on as it is, and has no state.
+        """
+        states = {}
+        for name, metric in self.metrics.items():
+            if metric.is_mergeable():
+                states[name] = metric.state()
+                metric.reset()
+        found = CollectionState(self.count, states, dict(self.skipped))
+        for name, metric in self._of_this_part.items():
+            if metric.is_mergeable():
+                metric.reset()
+                self.metrics[name] = metric
+                del self.skipped[name]
+        self.count, self._of_this_part = 0, {}
+        return found
+
+    def merge(self, state: CollectionState) -> None:
+        """Take in what was taken of a part, behind the parts before it; where a part has left out a metric, it is left out.
+
+        Raises:
+            Missing: a required metric was left out.
+        """
+        for name, reason in state.skipped.items():
+            if name in self.metrics:
+                self._leave_out(name, Skipped(reason))
+        for name, taken in state.states.items():
+            if name in self.metrics:
+                self.metrics[name].merge(taken)
+        self.count += state.count
 
     def skip(self, unfit: Callable[[Metric], bool], reason: str, of_weights: bool = False) -> None:
         """Leave out every metric that a condition holds for.
@@ -369,6 +423,12 @@ class MetricCollection:
                     )
                 )
         return rows
+
+    def _take_in(self, call: Callable[[Any], object]) -> None:
+        """As :meth:`each`, with images: what cannot be computed on these is left out for this part of them."""
+        before = dict(self.metrics)
+        self.each(call)
+        self._of_this_part |= {name: metric for name, metric in before.items() if name not in self.metrics}
 
     def _try(self, name: str, call: Callable[[Metric], object]) -> None:
         try:

@@ -46,6 +46,12 @@ class Counted:
                 self.empty.append(name)
             del item, mask  # or it is in memory while the next is read
 
+    def merge(self, other: Counted) -> None:
+        """Take in the images that another has passed on, behind these."""
+        self.empty += other.empty
+        self._shares += other._shares
+        self._any = self._any or other._any
+
     def say_in(self, about: Facts) -> None:
         """Write the share that counts, and a note of what was left out, into the facts.
 

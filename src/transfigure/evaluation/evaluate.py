@@ -6,53 +6,43 @@ targets score against themselves: a translator that does not clearly beat the fi
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.batch import Pair, chunks, mean_of_channels, stacked_masks
-from ..data.channels import ChannelKind, resolve_names
+from ..data.batch import mean_of_channels
 from ..data.dataset import PairDataset
-from ..data.display import hatched
-from ..data.encodings.label_maps import LabelMaps
 from ..data.open import place_of, refuse_inside
-from ..data.pixels import Array, match_channels
-from ..data.value_range import limits
+from ..data.pairs import Record
+from ..data.pixels import Array
 from ..errors import UserError
 from ..features import weights as weight_files
-from ..metrics.metric import TARGET_ITSELF, MetricContext
+from ..metrics.metric import TARGET_ITSELF
 from ..metrics.palettes import IGNORE, palette_of
 from ..metrics.segmentation import FCNScore
 from ..networks.model_file import Domain, describe_checkpoint
 from ..progress import say, track
 from ..recipe import Data
-from ..translation.tiling import TilePlan, Tiling
+from ..translation.tiling import Tiling
 from ..translation.translator import Translator
-from .by_channel import ChannelCollection
-from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
-from .counted import Counted
-from .held_out import HeldOut, held_out, read, scored_before
-from .result import Evaluation, prepare_place, reduced, save_panels, spread
-from .schema import MEAN_TARGET, MIDDLE, SIDES, SOURCE_COPIED, ChannelScores, EvaluationRecord, Facts, Row
+from .collection import EvaluationKeywords, MetricChoice, MetricOptions
+from .held_out import HeldOut, held_out, raise_for_all, read, scored_before
+from .result import Evaluation, prepare_place, save_panels, spread
+from .schema import MEAN_TARGET, MIDDLE, ChannelScores, EvaluationRecord, Facts, Row
+from .scorer import ExamplePictures, MeanTarget, ModelPlan, ModelScorer, ModelScores
+from .shards import Shard, UnreadableImage, scored_in_order, shards_of
 from .sizes import ScoredSizes, size_by_header, words_of
 
-OF_CLASSES = "the targets are label maps, whose numbers and colours are names of classes: see the FCN-score"
-NO_PAIRS = "it compares with the target of each source, and in unpaired data no target belongs to a source"
-BATCH, LARGE = 8, 3 * 512 * 512
-"""Pairs that go through the metrics together, and the values of a picture above which it goes alone: it fills the memory of many."""
 BOUND_IMAGES = 500
 """The mean training target is taken over at most this many training pairs, spread evenly."""
-SAMPLED_IMAGES, SAMPLES = 32, 4
-"""For the diversity, this many images, spread evenly, are translated this many times."""
+SAMPLED_IMAGES = 32
+"""For the diversity, at most this many images, spread evenly, are translated several times."""
 PALETTE_IMAGES = 64
 """The palette ``learn`` is learnt from at most this many label maps, spread evenly."""
 
@@ -86,15 +76,16 @@ def evaluate(
         checkpoint: of a run: ``last`` or ``best``.
         overrides: dotted data keys merged into the recipe's, such as ``{"data.direction": "BtoA"}``.
         quiet: no progress.
-        keywords: ``overwrite``, to replace files in ``out`` that this tool did not write; and the other fields of
-            :class:`MetricOptions`: ``require``, ``options``, ``segmenter``, ``palette`` and ``weights``.
+        keywords: ``overwrite``, to replace files in ``out`` that this tool did not write; ``executor``, where the pairs are scored, if
+            not in this process, see :mod:`transfigure.scale.evaluation`; and the other fields of :class:`MetricOptions`: ``require``,
+            ``options``, ``segmenter``, ``palette`` and ``weights``.
 
     Raises:
         UserError: no model, no pairs, or pairs that do not fit the model.
         Missing: a required metric cannot be computed.
     """
     started = time.monotonic()
-    overwrite, run = keywords.pop("overwrite", False), None
+    overwrite, executor, run = keywords.pop("overwrite", False), keywords.pop("executor", None), None
     wanted = MetricOptions.of(metrics, keywords)
     choice = wanted.choose()
     if isinstance(model, Translator):
@@ -124,106 +115,51 @@ def evaluate(
         mask=found.section.mask or "",
     )
     with weight_files.explicit(wanted.weights or {}):
-        generated = MetricCollection(choice)
-        bounds = {name: MetricCollection(choice, name) for name in (SOURCE_COPIED, MEAN_TARGET)}
-        if not found.paired:
-            for collection in (generated, *bounds.values()):
-                collection.skip(lambda metric: metric.pairs, NO_PAIRS)
-        kind = kind_of(translator.config.target, found.section)
-        about.channel_names = names_of(translator.config.source.file_names, kind.names)
-        for collection in (generated, *bounds.values()):
-            collection.skip_colour(kind.why_no_colour)
-        domain = translator.config.target
-        encoding = domain.to_encoding()
-        linear = encoding.is_linear
-        if isinstance(encoding, LabelMaps):
-            for collection in (generated, *bounds.values()):
-                collection.skip(lambda metric: metric.needs != "labels", OF_CLASSES, of_weights=True)
-        mean = _mean_target(found, quiet) if bounds[MEAN_TARGET].metrics else None
-        titles = kind.scored if found.paired else []
-        by_channel = ChannelCollection(choice, titles)
-        channel_bounds = {name: ChannelCollection(choice, titles, name) for name in bounds}
-        generated_levels = encoding.levels if isinstance(encoding, LabelMaps) else limits(domain.dtype, domain.value_range)
-        step = stride(len(found.pairs), SAMPLED_IMAGES) if _wants_samples(generated, translator) else 0
-        first_seen = None if found.paired else first_times(found)
-        chosen = spread([record.name for record in found.pairs.records])
-        examples: dict[str, dict[str, Array]] = {}
-        shown = _Shown(translator)
-        names: list[str] = []
-        scored_as: dict[str, tuple[int, int]] = {}
-        sizes, found.pairs.sizes, tiles = found.sizes(), {}, dict[str, None]()
-        progress = track(read(found.pairs), len(found.pairs), "evaluate", quiet=quiet)
-        that_count = Counted()
-        scored = that_count.those_that_count(progress, lambda item: (item[0].name, item[0].mask))
-        for chunk in chunks(scored, BATCH, _key):
-            pairs, files = zip(*chunk, strict=True)
-            chunk.clear()
-            for pair in pairs:
-                sizes.take(found.pairs.sizes[pair.name])
-                scored_as[pair.name] = pair.source.shape[1], pair.source.shape[2]
-            if (plan := _plan_for(translator, pairs[0])) is not None:
-                tiles[plan.note] = None
-            source, target = _stacked([pair.source for pair in pairs]), _stacked([pair.target for pair in pairs])
-            outputs = translator.translate_tensor(source)
-            fake = _stacked([as_written(image, domain, one) for image, one in zip(outputs, source)])
-            target = target if linear else _stacked([as_written(image, domain, one) for image, one in zip(target, source)])
-            batch_names = [pair.name for pair in pairs]
-            labels = [pictures[0 if choice.generates_photos else 1] for pictures in files]
-            labels = [LabelMaps.as_file(one) if encoding.rule else one for one in labels]
-            target_levels = encoding.levels if isinstance(encoding, LabelMaps) else limits(files[0][1].dtype, found.section.target_range)
-            sampled = [at for at in range(len(pairs)) if step and (len(names) + at) % step == 0]
-            samples = _samples(translator, source[sampled], fake[sampled]) if sampled else None
-            means = None if mean is None else _stacked([mean.as_written(domain, target.shape[2:], one) for one in source])
-            source = _stacked([found.pairs.encodings[0].picture(one) for one in source])
-            new = None if first_seen is None else first_seen[:, len(names) : len(names) + len(pairs)]
-            mask = stacked_masks([pair.mask for pair in pairs], target.shape[2:])
-            of_bound = MetricContext(source, mask=mask)
-            context = MetricContext(source, samples, labels, (generated_levels, target_levels), mask)
-            generated.update(fake, target, batch_names, context, new)
-            by_channel.update(fake, target, batch_names, context)
-            copied = match_channels(_own_slice(source, found.section), target.shape[1])
-            if copied is not None:
-                bounds[SOURCE_COPIED].update(copied, target, batch_names, of_bound, new)
-                channel_bounds[SOURCE_COPIED].update(copied, target, batch_names, of_bound)
-            if means is not None:
-                bounds[MEAN_TARGET].update(means, target, batch_names, of_bound, new)
-                channel_bounds[MEAN_TARGET].update(means, target, batch_names, of_bound)
-            names += batch_names
-            examples |= {
-                pair.name: shown.of(pair.source, outputs[at], pair.target, pair.mask)
-                for at, pair in enumerate(pairs)
-                if pair.name in chosen
-            }
-            del (
-                pairs,
-                files,
-                source,
-                target,
-                outputs,
-                fake,
-                labels,
-                samples,
-                means,
-                mask,
-                of_bound,
-                context,
-                copied,
-            )  # before the next is read
-        that_count.say_in(about)
+        plan = ModelPlan(
+            choice,
+            found.section,
+            found.pairs.part(()),
+            found.paired,
+            wanted.weights or {},
+            every=stride(len(found.pairs), SAMPLED_IMAGES),
+            chosen=frozenset(spread([record.name for record in found.pairs.records])),
+            elsewhere=executor is not None,
+        )
+        scorer = ModelScorer(plan, translator)
+        about.channel_names = names_of(translator.config.source.file_names, scorer.kind.names)
+        if scorer.bounds[MEAN_TARGET].together.metrics:
+            scorer.plan = plan = dataclasses.replace(plan, mean=_mean_target(found, quiet))
+        scores = ModelScores()
+        try:
+            for of_shard in scored_in_order(scorer, plan, _shards(found), executor, "evaluate", quiet):
+                scores.merge(of_shard)
+                found.pairs.take_in(of_shard.looks)
+        except UnreadableImage as error:
+            raise_for_all(found.pairs)
+            raise UserError(*error.args) from error
+        scorer.merge(scores.outputs)
+        for note in scores.said:
+            translator.say_once(note)
+        sizes = found.sizes()
+        for size, count in scores.sizes.items():
+            sizes.take(size, count)
+        scores.counted.say_in(about)
         sizes.say_in(about)
         about.notes += found.pairs.notes()
-        about.notes += ([] if mean is None else mean.notes()) + _of_other_pixels(before, sizes)
+        about.notes += ([] if plan.mean is None else plan.mean.notes()) + _of_other_pixels(before, sizes)
         for note in [] if quiet else about.notes:
             say(f"note: {note}")
-        about.notes += tiles  # the translator has said them
-        rows = generated.rows(bounds, about, quiet)
-        channels = by_channel.scores(channel_bounds, about)
-        if domain.classes and isinstance(counted := generated.metrics.get("fcn_score"), FCNScore):
-            channels += scores_of_classes(counted, about, len(names))
-    result = Evaluation(rows, about, channels=channels, scores=generated.per_image(), names=names, channel_scores=by_channel.per_image())
-    result.sizes = scored_as
+        about.notes += scores.tiles  # the translator has said them
+        generated, bounds, domain = scorer.generated, scorer.bounds, translator.config.target
+        rows = generated.together.rows({bound: outputs.together for bound, outputs in bounds.items()}, about, quiet)
+        channels = generated.by_channel.scores({bound: outputs.by_channel for bound, outputs in bounds.items()}, about)
+        if domain.classes and isinstance(counted := generated.together.metrics.get("fcn_score"), FCNScore):
+            channels += scores_of_classes(counted, about, len(scores.names))
+    of_images = generated.together.per_image(), generated.by_channel.per_image()
+    result = Evaluation(rows, about, channels=channels, scores=of_images[0], names=scores.names, channel_scores=of_images[1])
+    result.sizes = scores.scored_as
     if out is not None:
-        save_panels(result, Path(out), examples, _pictures_of(examples, found.pairs, shown), quiet)
+        save_panels(result, Path(out), scores.examples, _pictures_of(scores.examples, found.pairs, ExamplePictures(translator)), quiet)
     result.about.seconds = round(time.monotonic() - started, 2)
     if out is not None:
         result.save(Path(out))
@@ -258,15 +194,13 @@ def names_of(source: Sequence[str], target: Sequence[str]) -> dict[str, list[str
     return {side: list(names) for side, names in (("source", source), ("target", target)) if names}
 
 
-def kind_of(domain: Domain, section: Data) -> ChannelKind:
-    """What the channels of a domain's images are; classes, and the parts of a colour, are none to be scored by themselves.
-
-    Names in the data section go before those of the model.
-    """
-    names = resolve_names("target", section.target_channel_names, domain.names, domain.channels)
-    if domain.encoding == "ab":  # with the source's lightness it is a photo
-        return ChannelKind(3, domain.dtype)
-    return ChannelKind(domain.channels, domain.dtype, names) if domain.encoding == "values" else ChannelKind(1)
+def _shards(found: HeldOut) -> list[Shard[Record]]:
+    """The pairs in shards, by their sources' sizes."""
+    shards = shards_of(found.pairs.records, lambda record: size_by_header(record.a))
+    if found.paired:
+        return shards
+    new = first_times(found)
+    return [dataclasses.replace(shard, first_seen=new[:, shard.start : shard.start + len(shard.items)]) for shard in shards]
 
 
 def first_times(found: HeldOut) -> Tensor:
@@ -278,14 +212,6 @@ def first_times(found: HeldOut) -> Tensor:
     return torch.tensor(times)
 
 
-def _own_slice(source: Tensor, section: Data) -> Tensor:
-    """Sources without the neighbours that come with slices of a volume: what copying them would give."""
-    if section.pages != "depth":
-        return source
-    each = source.shape[1] // (2 * section.depth_neighbours + 1)
-    return source[:, section.depth_neighbours * each :][:, :each]
-
-
 def _label_maps(found: HeldOut, photos: bool) -> Iterator[Any]:
     """The label maps of some training pairs as their files hold them: sources if photos are generated, else targets."""
     dataset = found.training or found.pairs
@@ -293,33 +219,9 @@ def _label_maps(found: HeldOut, photos: bool) -> Iterator[Any]:
         yield pictures[0 if photos else 1]
 
 
-def batch_key(image: Tensor) -> object:
-    """Equal for images ``[C, H, W]`` that may go through the metrics together; None for a large one, which goes alone."""
-    return image.shape if image.numel() <= LARGE else None
-
-
-def _key(item: tuple[Pair, Any]) -> object:
-    """The same for pairs."""
-    source, target = batch_key(item[0].source), batch_key(item[0].target)
-    return None if source is None or target is None else (source, target, item[0].mask is None)
-
-
-def _stacked(images: Sequence[Tensor]) -> Tensor:
-    """``[N, ...]``; a single image, which may be large, is not copied."""
-    return images[0][None] if len(images) == 1 else torch.stack(list(images))
-
-
 def _tiles_of(translator: Translator) -> dict[str, Any]:
     """When and how it translates in tiles, as far as somebody has chosen that."""
     return {} if translator.tiling == Tiling() else {"tiles": dataclasses.asdict(translator.tiling)}
-
-
-def _plan_for(translator: Translator, pair: Pair) -> TilePlan | None:
-    """The tiles in which a pair's source is translated; an error names it."""
-    try:
-        return translator.check_memory(*pair.source.shape[1:])
-    except UserError as error:
-        raise UserError(f"{pair.name}: {error}") from error
 
 
 def _of_other_pixels(before: EvaluationRecord | None, sizes: ScoredSizes) -> list[str]:
@@ -338,61 +240,7 @@ def stride(n: int, most: int) -> int:
     return max(1, -(-n // most))
 
 
-def as_written(image: Tensor, domain: Domain, source: Tensor | None = None) -> Tensor:
-    """The image as its file will hold it, rounded and clipped, for metrics: ``[C, H, W]`` in [-1, 1].
-
-    Args:
-        image: ``[C', H, W]`` as the generator makes it.
-        domain: what it is.
-        source: what it was made from, ``[C'', H, W]``.
-    """
-    encoding = domain.to_encoding()
-    return encoding.scored(encoding.decode(image, source))
-
-
-def _wants_samples(collection: MetricCollection, translator: Translator) -> bool:
-    return translator.inference.noise == "dropout" and any(metric.needs == "samples" for metric in collection.metrics.values())
-
-
-def _samples(translator: Translator, source: Tensor, first: Tensor) -> Tensor:
-    """Outputs for the same sources under other noise, ``[SAMPLES, N, C, H, W]``; the first output is one of them."""
-    outputs = [first]
-    for number in range(1, SAMPLES):
-        other = copy.copy(translator)
-        other.inference = dataclasses.replace(translator.inference, seed=(translator.inference.seed or 0) + number)
-        made = zip(other.translate_tensor(source), source)
-        outputs.append(torch.stack([as_written(image, translator.config.target, one) for image, one in made]))
-    return torch.stack(outputs)
-
-
-@dataclass
-class _MeanTarget:
-    """The mean of the training targets as the networks see them, over what counts: the best constant by L2.
-
-    Attributes:
-        values: ``[C, 1, 1]``, of each channel over all pixels.
-        image: ``[C, H, W]``, of each pixel over all images; None where images differ in size, so that no pixel belongs to another.
-    """
-
-    values: Tensor
-    image: Tensor | None
-
-    def as_written(self, domain: Domain, size: Sequence[int], source: Tensor) -> Tensor:
-        """The same as the file of a translation of ``source`` would hold it, ``[C, H, W]``."""
-        if self.image is not None:
-            return as_written(self.image, domain, source)
-        if domain.encoding == "values":
-            return as_written(self.values, domain).expand(-1, *size)
-        return as_written(self.values.expand(-1, *size), domain, source)
-
-    def notes(self) -> list[str]:
-        """What it is, if it is not what its name says."""
-        if self.image is not None:
-            return []
-        return ["images differ in size, so the mean training target is the mean value of each channel, the same at every pixel"]
-
-
-def _mean_target(found: HeldOut, quiet: bool) -> _MeanTarget | None:
+def _mean_target(found: HeldOut, quiet: bool) -> MeanTarget | None:
     """The mean training target; of each pixel only where all images, of training and those that are scored, have one size."""
     if found.training is None:
         return None
@@ -413,32 +261,10 @@ def _mean_target(found: HeldOut, quiet: bool) -> _MeanTarget | None:
         else:
             total, count = total + torch.where(pair.mask, pair.target, 0), count + pair.mask
     values = (of_channels / max(1, images)).float()[:, None, None]
-    return _MeanTarget(values, (total / count.clamp_min(1)).float() if alike else None)
+    return MeanTarget(values, (total / count.clamp_min(1)).float() if alike else None)
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """Pictures of a pair as the files of a translator would hold them, small enough to be kept.
-
-    Attributes:
-        translator: whose.
-    """
-
-    translator: Translator
-
-    def of(self, source: Tensor, output: Tensor, target: Tensor, mask: Tensor | None) -> dict[str, Array]:
-        """A picture for each side, ``[H, W, C]``, striped where nothing counts."""
-        config = self.translator.config
-        domains = zip(SIDES, (source, output, target), (config.source, config.target, config.target))
-        found: dict[str, Array] = {}
-        for side, image, domain in domains:
-            encoding = domain.to_encoding()
-            found[side] = reduced(encoding.shown(encoding.decode(image, source)), bool(domain.classes))
-        counts = None if mask is None else reduced(mask[0].numpy()[..., None].astype(np.uint8), True)[..., 0] != 0
-        return {**found, "generated": hatched(found["generated"], counts)}
-
-
-def _pictures_of(examples: dict[str, dict[str, Array]], pairs: PairDataset, shown: _Shown) -> Callable[[str], dict[str, Array]]:
+def _pictures_of(examples: dict[str, dict[str, Array]], pairs: PairDataset, shown: ExamplePictures) -> Callable[[str], dict[str, Array]]:
     """How to get the pictures of a pair; one that is no example is translated again."""
     position = {record.name: index for index, record in enumerate(pairs.records)}
 

@@ -54,9 +54,11 @@ from ..wording import counted, said_once
 from .by_channel import ChannelCollection
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
 from .counted import Counted
-from .evaluate import BATCH, PALETTE_IMAGES, batch_key, names_of, stride
+from .evaluate import PALETTE_IMAGES, names_of, stride
 from .result import Evaluation, prepare_place, reduced, save_panels, spread
 from .schema import OF_FILES, SOURCE_COPIED, Facts
+from .scorer import batch_key
+from .shards import BATCH
 from .sizes import ScoredSizes
 
 T = TypeVar("T")

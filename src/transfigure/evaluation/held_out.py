@@ -258,15 +258,28 @@ def _places(translator: Translator) -> tuple[Path, ...]:
 def read(dataset: PairDataset, every: int = 1) -> Iterator[tuple[Pair, Arrays]]:
     """Every pair (or each so many-th) with its pictures as their files hold them; what is wrong with one is said with its file."""
     for index in range(0, len(dataset), every):
-        record = dataset.records[index]
         try:
-            pair = dataset.with_files(index)
-        except UserError as error:
+            pair = read_one(dataset, index)
+        except UserError:
             raise_for_all(dataset)
-            named = any(str(path) in str(error) for path in (*record.a.paths, *record.b.paths))
-            raise error if named else UserError(f"{record.a.label} and its target: {error}") from error
+            raise
         yield pair
         del pair  # or it is in memory while the next is read
+
+
+def read_one(dataset: PairDataset, index: int) -> tuple[Pair, Arrays]:
+    """A pair with its pictures as their files hold them.
+
+    Raises:
+        UserError: what is wrong with it, with its file.
+    """
+    record = dataset.records[index]
+    try:
+        return dataset.with_files(index)
+    except UserError as error:
+        if any(str(path) in str(error) for path in (*record.a.paths, *record.b.paths)):
+            raise
+        raise UserError(f"{record.a.label} and its target: {error}") from error
 
 
 def raise_for_all(dataset: PairDataset) -> None:

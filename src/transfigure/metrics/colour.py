@@ -20,7 +20,7 @@ from ..features.extractors import in_colour
 from ..registry import register
 from .direction import Better
 from .interval import jackknife_interval
-from .metric import TARGET_ITSELF, AccumulatedMetric, Interval, MetricContext
+from .metric import TARGET_ITSELF, AccumulatedMetric, Interval, MetricContext, State
 
 _PRIMARIES, _WHITE = torch.tensor(PRIMARIES, dtype=torch.float64), torch.tensor(WHITE, dtype=torch.float64)
 
@@ -150,6 +150,15 @@ class LabHistogram(AccumulatedMetric):
         """Forget all states, and whether there was colour."""
         super().reset()
         self._coloured = False
+
+    def state(self) -> State:
+        """The histograms of every image, and ``coloured``, whether one of them was in colour."""
+        return super().state() | {"coloured": self._coloured}
+
+    def merge(self, state: State) -> None:
+        """Put another's histograms behind these; they are whole numbers, and are summed over all images at once."""
+        super().merge(state)
+        self._coloured |= state["coloured"]
 
     def counts(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
         """Each image's pixels by bin: ``[N, 3, H, W]`` in [-1, 1] to ``[N, bins of L, a and b]``; with a mask those that count.

@@ -19,7 +19,17 @@ from ..errors import Skipped
 from ..registry import register
 from .direction import Better
 from .interval import bootstrap_interval, jackknife_interval
-from .metric import NO_CONTEXT, TARGET_ITSELF, Interval, Metric, MetricContext, at_least_float32, check_images
+from .metric import (
+    NO_CONTEXT,
+    TARGET_ITSELF,
+    Interval,
+    Metric,
+    MetricContext,
+    State,
+    at_least_float32,
+    check_images,
+    stacked_alike,
+)
 
 GRID = 16
 """Pixels per side of what images are averaged to: what a picture is of stays, texture goes, and sizes no longer differ."""
@@ -103,6 +113,16 @@ class Dependence(Metric):
         """Forget all images."""
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
+        self._comparisons = None
+
+    def state(self) -> State:
+        """``outputs`` and ``targets``: the small copy of every image, in order, as some ``[n, C * 256]`` float32."""
+        return {"outputs": stacked_alike(self._outputs), "targets": stacked_alike(self._targets)}
+
+    def merge(self, state: State) -> None:
+        """Put another's small copies behind these; all pairs of images are compared once, when all are there."""
+        self._outputs += [image for images in state["outputs"] for image in images.unbind()]
+        self._targets += [image for images in state["targets"] for image in images.unbind()]
         self._comparisons = None
 
     def _compare(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -193,6 +213,15 @@ class Diversity(Metric):
         """Forget all scores."""
         self.scores: list[float] = []
         self._seen = 0
+
+    def state(self) -> State:
+        """``scores`` of the images that had samples, in order, and ``seen``, how many images there were."""
+        return {"scores": list(self.scores), "seen": self._seen}
+
+    def merge(self, state: State) -> None:
+        """Put another's scores behind these; the mean is taken of all."""
+        self.scores += state["scores"]
+        self._seen += state["seen"]
 
     def _check_sampled(self) -> None:
         if not self._seen:

@@ -21,7 +21,7 @@ from ..registry import register
 from . import divergence
 from .direction import Better
 from .interval import jackknife_interval
-from .metric import NO_CONTEXT, TARGET_ITSELF, Interval, Metric, MetricContext, at_least_float32, check_images
+from .metric import NO_CONTEXT, TARGET_ITSELF, Interval, Metric, MetricContext, State, at_least_float32, check_images
 from .statistics import Statistics
 
 FID_IMAGES, KID_IMAGES = 2048, 100
@@ -135,6 +135,15 @@ class FeatureMetric(Metric):
         """Forget all features."""
         self._generated: list[Tensor] = []
         self._real: list[Tensor] = []
+
+    def state(self) -> State:
+        """``generated`` and ``real``: the features of every image, in order, as some ``[n, D]`` float32; a stored set is no part of it."""
+        return {"generated": list(self._generated), "real": list(self._real)}
+
+    def merge(self, state: State) -> None:
+        """Put another's features behind these; means, covariances and distances are reckoned of all images at once."""
+        self._generated += state["generated"]
+        self._real += state["real"]
 
 
 class FrechetMetric(FeatureMetric):

@@ -2,6 +2,10 @@
 
 Three ways to get there, by what an image contributes: a score of its own (:class:`ImageMetric`), a state that only means something
 summed over images (:class:`AccumulatedMetric`), or features whose distribution is compared (:class:`.distribution.FeatureMetric`).
+
+A part of the images can be taken in elsewhere: :meth:`Metric.state` is what was taken in, and :meth:`Metric.merge` takes it in. All of
+ours remember each image by itself, so that a merged metric holds what one metric that saw all images in that order would hold; means,
+quantiles, covariances and intervals are reckoned once, of all of it.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,6 +26,8 @@ from .direction import Better
 from .interval import bootstrap_interval, bootstrap_of_sums
 
 Interval = tuple[float, float]
+State = dict[str, Any]
+"""What a metric has taken in, as plain values and tensors in the processor's memory that can be pickled."""
 TARGET_ITSELF = "target itself"
 """The bound every metric knows: what the targets score against themselves."""
 
@@ -106,6 +112,39 @@ class Metric(ABC):
     @abstractmethod
     def reset(self) -> None:
         """Forget everything taken in."""
+
+    def state(self) -> State:
+        """What was taken in since the last reset, for :meth:`merge` of a metric of the same class and options, in another process perhaps.
+
+        A class that remembers more than its base extends this, :meth:`merge` and :meth:`reset` together.
+
+        Raises:
+            NotImplementedError: this metric cannot be merged, see :meth:`is_mergeable`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no state() and merge(state)")
+
+    def merge(self, state: State) -> None:
+        """Take in what another metric took in, behind all that was taken in before.
+
+        Merging the states of consecutive parts of the images in their order gives what taking in all images gives.
+
+        Args:
+            state: of :meth:`state`; it is not changed, and nothing of it is changed later.
+
+        Raises:
+            NotImplementedError: this metric cannot be merged.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no state() and merge(state)")
+
+    @classmethod
+    def is_mergeable(cls) -> bool:
+        """Whether :meth:`state` holds all that there is to remember.
+
+        They must be defined, and no further up among the base classes than :meth:`reset` is: who resets more than the base remembers more
+        than the base's state holds.
+        """
+        nearest = {name: next(at for at, base in enumerate(cls.__mro__) if name in vars(base)) for name in ("state", "merge", "reset")}
+        return cls.state is not Metric.state and cls.merge is not Metric.merge and max(nearest.values()) <= nearest["reset"]
 
     def interval(self) -> dict[str, Interval]:
         """The 95 % interval of each value that has one. It speaks of the choice of images, not of another training."""
@@ -202,6 +241,15 @@ class ImageMetric(Metric):
         """Forget all scores and names."""
         self.scores, self.names = [], []
 
+    def state(self) -> State:
+        """``scores`` and ``names``: one of each per image, in order."""
+        return {"scores": list(self.scores), "names": list(self.names)}
+
+    def merge(self, state: State) -> None:
+        """Put another's scores behind these; the mean and its interval are taken of all."""
+        self.scores += state["scores"]
+        self.names += state["names"]
+
     def _check_seen(self) -> None:
         if not self.scores:
             raise ValueError(f"{self.label} has seen no images: call update(prediction, target) first")
@@ -245,6 +293,25 @@ class AccumulatedMetric(Metric):
     def reset(self) -> None:
         """Forget all states."""
         self.states = []
+
+    def state(self) -> State:
+        """``states``: one per image, in order, as some ``[n, ...]`` float64, see :func:`stacked_alike`."""
+        return {"states": stacked_alike(self.states)}
+
+    def merge(self, state: State) -> None:
+        """Put another's states behind these; they are summed over all images at once."""
+        self.states += [one for several in state["states"] for one in several.unbind()]
+
+
+def stacked_alike(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Neighbours of one shape as one tensor: ``[...]`` each to ``[n, ...]``, with no more memory behind them than they have themselves."""
+    found: list[list[Tensor]] = []
+    for one in tensors:
+        if found and found[-1][0].shape == one.shape:
+            found[-1].append(one)
+        else:
+            found.append([one])
+    return [torch.stack(alike) for alike in found]
 
 
 def check_images(prediction: Tensor, target: Tensor, names: Sequence[str] | None = None, of_one_size: bool = True) -> None:

@@ -23,7 +23,7 @@ from ..features.trunks.classifiers import Shapes, Trunk, take, trunk
 from ..registry import register
 from ..wording import counted
 from .direction import Better
-from .metric import ImageMetric
+from .metric import ImageMetric, State
 
 PIXELS_AT_ONCE = 2**18
 """Four images of 256 x 256: of these VGG-16 makes 128 MB of activations."""
@@ -166,6 +166,15 @@ class PerceptualMetric(ImageMetric):
         """Forget all scores."""
         super().reset()
         self._in_parts = 0
+
+    def state(self) -> State:
+        """The score of every image, and ``in_parts``, how many of them were compared in parts."""
+        return super().state() | {"in_parts": self._in_parts}
+
+    def merge(self, state: State) -> None:
+        """Put another's scores behind these."""
+        super().merge(state)
+        self._in_parts += state["in_parts"]
 
     def facts(self) -> dict[str, str]:
         """The network, and the SHA-256 of its weights and of its heads."""

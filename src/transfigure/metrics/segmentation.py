@@ -18,7 +18,7 @@ from ..features.extractors import in_colour
 from ..registry import register
 from .direction import Better
 from .interval import bootstrap_of_sums
-from .metric import TARGET_ITSELF, AccumulatedMetric, Interval, MetricContext
+from .metric import TARGET_ITSELF, AccumulatedMetric, Interval, MetricContext, State
 from .palettes import IGNORE, Palette, load_palette
 from .segmenters import open_segmenter
 
@@ -158,6 +158,16 @@ class FCNScore(AccumulatedMetric):
         """Forget everything taken in."""
         super().reset()
         self._strange = self._pixels = 0
+
+    def state(self) -> State:
+        """The confusion matrices of every image; ``pixels`` that were decoded, and how many of them are ``strange`` to the palette."""
+        return super().state() | {"strange": self._strange, "pixels": self._pixels}
+
+    def merge(self, state: State) -> None:
+        """Put another's confusion matrices behind these; they are whole numbers, and are summed over all images at once."""
+        super().merge(state)
+        self._strange += state["strange"]
+        self._pixels += state["pixels"]
 
     def compute_from(self, total: Tensor) -> dict[str, float]:
         """The scores of the predictions."""

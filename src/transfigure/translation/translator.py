@@ -587,6 +587,15 @@ class Translator:
         for note in notes:
             self._note(note)
 
+    @property
+    def said(self) -> list[str]:
+        """The notes that it has for what it has translated so far."""
+        return sorted(self._said)
+
+    def say_once(self, note: str) -> None:
+        """Say a note, such as that of another process which runs the same translator, unless it has been said."""
+        self._note(note)
+
     def _note(self, note: str) -> None:
         if note and not self.quiet and note not in self._said:
             say(f"note: {note}")

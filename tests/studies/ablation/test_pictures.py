@@ -19,8 +19,8 @@ from transfigure.data.dataset import PairDataset
 from transfigure.data.images import to_tensor
 from transfigure.data.layouts import recognise
 from transfigure.errors import RunFailure, UserError
-from transfigure.evaluation.evaluate import as_written
 from transfigure.evaluation.held_out import held_out
+from transfigure.evaluation.scorer import as_written
 from transfigure.metrics.colour import LabHistogram, rgb_to_lab
 from transfigure.networks.model_file import Domain
 from transfigure.recipe import Recipe

@@ -444,11 +444,29 @@ _BROUGHT = {
 """What becomes of a target that has another size than its source, by ``data.fit``."""
 
 
+@dataclass(frozen=True, slots=True)
+class PairLook:
+    """All that a :class:`PairWatch` remembers of one pair.
+
+    Attributes:
+        name: the pair.
+        fitted: what is done to its target's size, in words; empty if nothing is.
+        apart: the orientation tags of its pictures, in words, if one alone was turned by them; else None.
+    """
+
+    name: str
+    fitted: str
+    apart: tuple[str, str] | None
+
+
 class PairWatch:
     """Looks at pairs as they are read, each once, and says in the end what is done to make their two pictures lie on each other.
 
     Args:
         geometry: how they are read.
+
+    Attributes:
+        looks: of a watch over a part of the pairs, see :meth:`of_a_part`: what it has seen; else None.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -456,19 +474,39 @@ class PairWatch:
         self._known: set[str] = set()
         self._fitted: list[str] = []
         self._apart: list[tuple[str, str]] = []
+        self.looks: list[PairLook] | None = None
+
+    def of_a_part(self) -> PairWatch:
+        """One that looks at a part of the pairs, in another process perhaps; what it sees is for :meth:`take_in` here."""
+        found = PairWatch(self._geometry)
+        found.looks = []
+        return found
 
     def look(self, record: Record, pictures: tuple[Shaped, Shaped], facts: tuple[FileFacts, FileFacts]) -> None:
         """Take in a pair; one that comes again is passed over."""
         if not self._geometry.paired or record.name in self._known:
             return
-        self._known.add(record.name)
         source, target = pictures
+        fitted, apart = "", None
         if source.shape[:2] != target.shape[:2]:
             if self._geometry.fit != "refuse":
-                self._fitted.append(f"{record.name} (from {_size(target)} to {_size(source)})")
+                fitted = f"{record.name} (from {_size(target)} to {_size(source)})"
         elif differ_in_orientation(facts, source.shape):
             a, b = (describe_orientation(each.orientation) for each in facts)
-            self._apart.append((f"{a} in {record.a.label}", f"{b} in {record.b.label}"))
+            apart = f"{a} in {record.a.label}", f"{b} in {record.b.label}"
+        self.take_in(PairLook(record.name, fitted, apart))
+
+    def take_in(self, one: PairLook) -> None:
+        """Take in what another watch has seen of a pair; one that comes again is passed over."""
+        if one.name in self._known:
+            return
+        self._known.add(one.name)
+        if self.looks is not None:
+            self.looks.append(one)
+        if one.fitted:
+            self._fitted.append(one.fitted)
+        if one.apart is not None:
+            self._apart.append(one.apart)
 
     def notes(self) -> list[str]:
         """One sentence for each thing that is done."""

@@ -21,9 +21,9 @@ from torch import Tensor
 from ...data.files import write_atomically, write_json
 from ...data.open import find_records, resolve_data
 from ...errors import UserError
-from ...evaluation.evaluate import as_written
 from ...evaluation.held_out import HeldOut, held_out
 from ...evaluation.schema import EvaluationRecord, Row
+from ...evaluation.scorer import as_written
 from ...integrity import Damaged, check_archive, write_archive
 from ...recipe import Recipe
 from ...stored import read_json

@@ -17,8 +17,8 @@ from ...data.channels import not_colour
 from ...data.dataset import PairDataset
 from ...data.files import write_json
 from ...errors import UserError
-from ...evaluation.evaluate import as_written
 from ...evaluation.held_out import held_out, read
+from ...evaluation.scorer import as_written
 from ...metrics.colour import LabHistogram
 from ...progress import track
 from ...translation.translator import Translator

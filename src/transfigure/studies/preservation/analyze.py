@@ -23,8 +23,9 @@ from ...data.files import to_json_values
 from ...data.ownership import check_outputs
 from ...data.pairs import Picture, Record
 from ...errors import UserError, printable
-from ...evaluation.evaluate import as_written, stride
+from ...evaluation.evaluate import stride
 from ...evaluation.held_out import HeldOut, held_out, raise_for_all
+from ...evaluation.scorer import as_written
 from ...networks.model_file import describe_checkpoint
 from ...progress import say, track
 from ...recipe import Data, stabilisers
