@@ -35,7 +35,7 @@ from .collection import EvaluationKeywords, MetricChoice, MetricOptions
 from .held_out import HeldOut, held_out, raise_for_all, read, scored_before
 from .result import Evaluation, prepare_place, save_panels, spread
 from .schema import MEAN_TARGET, MIDDLE, ChannelScores, EvaluationRecord, Facts, Row
-from .scorer import ExamplePictures, MeanTarget, ModelPlan, ModelScorer, ModelScores
+from .scorer import ExamplePictures, MeanTarget, ModelPlan, ModelScorer, ModelScores, merge_outputs
 from .shards import Shard, UnreadableImage, scored_in_order, shards_of
 from .sizes import ScoredSizes, size_by_header, words_of
 
@@ -132,17 +132,15 @@ def evaluate(
         scores = ModelScores()
         try:
             for of_shard in scored_in_order(scorer, plan, _shards(found), executor, "evaluate", quiet):
-                scores.merge(of_shard)
+                scores.add(of_shard)
                 found.pairs.take_in(of_shard.looks)
         except UnreadableImage as error:
             raise_for_all(found.pairs)
             raise UserError(*error.args) from error
-        scorer.merge(scores.outputs)
+        merge_outputs(scorer.outputs, scores.outputs)
         for note in scores.said:
             translator.say_once(note)
-        sizes = found.sizes()
-        for size, count in scores.sizes.items():
-            sizes.take(size, count)
+        sizes = scores.scored_sizes(found.sizes())
         scores.counted.say_in(about)
         sizes.say_in(about)
         about.notes += found.pairs.notes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -24,6 +25,7 @@ from ..data.encodings.label_classes import LabelClass
 from ..data.file_facts import (
     BLACK,
     FileFacts,
+    Look,
     NoData,
     Orientation,
     PageUse,
@@ -49,17 +51,15 @@ from ..metrics.distribution import FeatureMetric
 from ..metrics.metric import MetricContext
 from ..metrics.palettes import IGNORE, palette_of
 from ..metrics.statistics import Statistics
-from ..progress import Progress, say, track
+from ..progress import Progress, say
 from ..wording import counted, said_once
-from .by_channel import ChannelCollection
 from .collection import EvaluationKeywords, MetricChoice, MetricCollection, MetricOptions
-from .counted import Counted
 from .evaluate import PALETTE_IMAGES, names_of, stride
 from .result import Evaluation, prepare_place, reduced, save_panels, spread
 from .schema import OF_FILES, SOURCE_COPIED, Facts
-from .scorer import batch_key
-from .shards import BATCH
-from .sizes import ScoredSizes
+from .scorer import OF_MODEL, OutputMetrics, ShardScores, batch_key, merge_outputs, skip_unmergeable
+from .shards import BATCH, Executor, Scorer, Shard, UnreadableImage, scored_in_order, shards_of
+from .sizes import size_by_header
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -88,6 +88,7 @@ class FileReading:
         kinds: of what is read, by what it is, what the first file holds.
         no_data: what means "nothing here" in the files.
         of_palette: what a person should know of the palette that was found in the files.
+        in_part: whether it reads a part of the files, and what it sees is for another, see :meth:`part`.
     """
 
     value_range: tuple[float, float] | None = None
@@ -101,6 +102,34 @@ class FileReading:
     kinds: dict[str, ChannelKind] = field(default_factory=dict)
     no_data: NoData = "tag"
     of_palette: list[str] = field(default_factory=list)
+    in_part: bool = False
+
+    def part(self) -> FileReading:
+        """The same for a part of the files, in another process perhaps; what it has :meth:`seen` is for :meth:`take_in` here."""
+        return replace(self, watches={}, turned=[], kinds=dict(self.kinds), in_part=True)
+
+    def seen(self) -> SeenFiles:
+        """What a part has seen."""
+        return SeenFiles({what: watch.looks or [] for what, watch in self.watches.items()}, dict(self.kinds), list(self.turned))
+
+    def take_in(self, part: SeenFiles) -> None:
+        """Take in what was seen of a part, behind the parts before it."""
+        for what, looks in part.looks.items():
+            watch = self._watch(what)
+            for one in looks:
+                watch.take_in(one)
+        for what, kind in part.kinds.items():
+            self.kinds.setdefault(what, kind)
+        self.turned.extend(part.turned)
+
+    def _watch(self, what: str) -> PictureWatch:
+        """Over all that is read as one of ``what``."""
+        if what not in self.watches:
+            watch = PictureWatch(Watch(what, self.value_range, folder_flag, effect=self.effect))
+            if self.effect == LOOKS:  # in sets
+                watch.files.of_no_data = BLACK
+            self.watches[what] = watch.of_a_part() if self.in_part else watch
+        return self.watches[what]
 
     def array(self, picture: FilePicture, what: str = "") -> Array:
         """A picture's own values, ``[H, W, C]``, with black where nothing is; watched as one of ``what``, such as ``targets``."""
@@ -115,10 +144,7 @@ class FileReading:
             flag = folder_flag(suggested_for(array, facts.no_data))
             raise UserError(f"{file} {reason}: give the value range, such as {flag}")
         if what:
-            watch = self.watches.setdefault(what, PictureWatch(Watch(what, self.value_range, folder_flag, effect=self.effect)))
-            if self.effect == LOOKS:  # in sets
-                watch.files.of_no_data = BLACK
-            watch.look(file, array, facts)
+            self._watch(what).look(file, array, facts)
             self.kinds.setdefault(what, self._kind(file, array, facts))
         return (convert_channels(array, 3) if array.shape[2] == 1 and picture in self.grey else array), facts
 
@@ -146,6 +172,21 @@ class FileReading:
                 "on each other, and give --ignore-orientation if not"
             )
         return notes
+
+
+@dataclass(frozen=True)
+class SeenFiles:
+    """What was seen of the files of a part of the images.
+
+    Attributes:
+        looks: by what they are, what the watches have seen.
+        kinds: the same, what the first file holds.
+        turned: pairs of which one image alone was turned by its orientation tag.
+    """
+
+    looks: dict[str, list[Look]]
+    kinds: dict[str, ChannelKind]
+    turned: list[str]
 
 
 class ReadingKeywords(TypedDict, total=False):
@@ -194,9 +235,9 @@ def evaluate_folders(
             the pages of a file are: ``channels``, ``images`` or ``depth`` (each page is compared with its own), or ``ask``, which refuses
             several; ``mask``, a folder of masks of the names of the generated images, where what is not 0 counts (see
             :attr:`.metrics.metric.Metric.takes_mask`);
-            ``overwrite``, to replace files in ``out`` that this tool did not write; and ``require``, ``options``, ``segmenter``,
-            ``palette`` and ``weights``, see
-            :class:`.collection.MetricOptions`.
+            ``overwrite``, to replace files in ``out`` that this tool did not write; ``executor``, where the images are scored, if not in
+            this process, see :mod:`transfigure.scale.evaluation`; and ``require``, ``options``, ``segmenter``, ``palette`` and ``weights``,
+            see :class:`.collection.MetricOptions`.
 
     Raises:
         UserError: a folder is missing or empty, an image has no partner, cannot be read, or differs from its partner in size or channels.
@@ -208,7 +249,7 @@ def evaluate_folders(
     if (named := keywords.pop("channel_names", None)) is not None:
         reading = replace(reading, channel_names=tuple(named))
     pages = PageReading(keywords.pop("pages", "ask"))
-    overwrite, mask = keywords.pop("overwrite", False), keywords.pop("mask", None)
+    overwrite, mask, executor = keywords.pop("overwrite", False), keywords.pop("mask", None), keywords.pop("executor", None)
     wanted = MetricOptions.of(metrics, keywords)
     choice = wanted.choose()
     stored = Path(target).suffix.lower() == ".npz"
@@ -234,7 +275,7 @@ def evaluate_folders(
             _refuse_the_same(found)
             reading = replace(_with_grey(reading, found, quiet), effect=LOOKS)
             _prepare(out, found, overwrite)
-            result = _compare_sets(choice, sets, about, reading, quiet)
+            result = _compare_sets(SetPlan(choice, reading, wanted.weights or {}, executor is not None), sets, about, executor, quiet)
         else:
             photos = wanted.segmenter is not None or choice.generates_photos
             found = _list({"generated": generated, "target": target, "source": source, "labels": labels, "mask": mask}, pages, quiet)
@@ -245,7 +286,7 @@ def evaluate_folders(
             some = files[:: stride(len(files), PALETTE_IMAGES)]
             choice = choice.with_segmenter(wanted, lambda _: (reading.array(one.labels) for one in some if one.labels))
             choice = _with_own_palette(choice, files, reading, quiet)
-            result = _compare_pairs(choice, files, about, reading, quiet)
+            result = _compare_pairs(PairPlan(choice, reading, wanted.weights or {}, executor is not None), files, about, executor, quiet)
             if out is not None:
                 save_panels(result, Path(out), spread(result.names), _pictures_of(files, reading), quiet)
     result.about.notes += [*_copies(found), *reading.notes()]
@@ -280,57 +321,149 @@ class _Files:
     mask: FilePicture | None = None
 
 
-def _compare_pairs(choice: MetricChoice, files: Sequence[_Files], about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
-    generated, copied = MetricCollection(choice), MetricCollection(choice, SOURCE_COPIED)
-    by_channel: tuple[ChannelCollection, ChannelCollection] | None = None
-    read = _each(files, lambda one: _read(one, reading), "pairs", "evaluate", quiet)
-    scored, seen, sizes = list[str](), Counted(), ScoredSizes()
-    scored_as: dict[str, tuple[int, int]] = {}
-    for chunk in chunks(seen.those_that_count(read, lambda one: (one.name, one.mask)), BATCH, _Pictures.key):
+@dataclass(frozen=True)
+class FilePlan:
+    """How files are scored, by plain values.
+
+    Attributes:
+        choice: the metrics.
+        reading: how files are read; of a first file of each kind it may know what that holds.
+        weights: files of feature networks, by name.
+        elsewhere: whether shards are scored in several processes.
+    """
+
+    choice: MetricChoice
+    reading: FileReading
+    weights: Mapping[str, str | Path]
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True)
+class PairPlan(FilePlan):
+    """How pairs of files are scored."""
+
+    def scorer(self, model: Callable[[], Any] | None = None) -> PairScorer:
+        """What scores; there is no model."""
+        with weight_files.explicit(self.weights):
+            return PairScorer(self)
+
+
+@dataclass
+class FileScores(ShardScores):
+    """What is known of the files of some shards.
+
+    Attributes:
+        seen: of one shard, what was seen of its files; it is merged by itself.
+    """
+
+    seen: SeenFiles = field(default_factory=lambda: SeenFiles({}, {}, []))
+
+
+class PairScorer:
+    """Scores generated files against their targets, one shard after the other.
+
+    Args:
+        plan: how.
+
+    Attributes:
+        outputs: the metrics of each kind of outputs.
+    """
+
+    def __init__(self, plan: PairPlan) -> None:
+        self.plan = plan
+        self.outputs = {OF_MODEL: OutputMetrics(plan.choice), SOURCE_COPIED: OutputMetrics(plan.choice, SOURCE_COPIED)}
+        self._begun = False
+        if plan.elsewhere:
+            for outputs in self.outputs.values():
+                skip_unmergeable(outputs.together)
+
+    def begin(self, reading: FileReading) -> None:
+        """Choose metrics by what the first files hold, which has been read; only once."""
+        if self._begun:
+            return
+        kind, self._begun = reading.kinds[TARGETS], True
+        _refuse_another_order(reading.kinds[GENERATED].names, kind.names)
+        for outputs in self.outputs.values():
+            outputs.together.skip_colour(kind.why_no_colour)
+            outputs.name_channels(kind.scored)
+
+    def score(self, shard: Shard[_Files], advance: Callable[[], object]) -> FileScores:
+        """Score the files of a shard, and begin anew.
+
+        Raises:
+            UnreadableImage: files cannot be used.
+            UserError: files differ in a way that no table can show.
+            Missing: a required metric cannot be computed.
+        """
+        found, reading = FileScores(), self.plan.reading.part()
+        read = _each_of(shard.items, lambda one: _read(one, reading), advance)
+        for chunk in chunks(found.counted.those_that_count(read, lambda one: (one.name, one.mask)), BATCH, _Pictures.key):
+            self._score_batch(chunk, reading, found)
+            chunk.clear()  # before the next is read
+        found.outputs = {kind: [outputs.take()] for kind, outputs in self.outputs.items()}
+        found.seen = reading.seen()
+        return found
+
+    def _score_batch(self, chunk: Sequence[_Pictures], reading: FileReading, found: FileScores) -> None:
+        """Score files of one size together."""
         names = [one.name for one in chunk]
-        scored += names
         for one in chunk:
-            sizes.take(size := (one.target.shape[1], one.target.shape[2]))
-            scored_as[one.name] = size
+            size = one.target.shape[1], one.target.shape[2]
+            found.sizes[size] = found.sizes.get(size, 0) + 1
+            found.scored_as[one.name] = size
         mask = None if chunk[0].mask is None else torch.stack([torch.from_numpy(one.mask)[None] for one in chunk])
         prediction, target = torch.stack([one.generated for one in chunk]), torch.stack([one.target for one in chunk])
         sources = [one.copied for one in chunk if one.copied is not None]
         source = torch.stack(sources) if sources else None
         labels = [one.labels for one in chunk if one.labels is not None]
         known = labels if len(labels) == len(chunk) else None
-        if by_channel is None:
-            kind = reading.kinds[TARGETS]
-            about.channel_names = names_of(reading.kinds[SOURCES].names if SOURCES in reading.kinds else (), kind.names)
-            _refuse_another_order(reading.kinds[GENERATED].names, kind.names)
-            for collection in (generated, copied):
-                collection.skip_colour(kind.why_no_colour)
-            by_channel = ChannelCollection(choice, kind.scored), ChannelCollection(choice, kind.scored, SOURCE_COPIED)
-        if by_channel[0].titles and len(by_channel[0].titles) != target.shape[1]:
+        self.begin(reading)
+        titles = self.outputs[OF_MODEL].by_channel.titles
+        if titles and len(titles) != target.shape[1]:
             raise UserError(
-                f"the target of {names[0]} has {target.shape[1]} channels, and those before it {len(by_channel[0].titles)}: "
+                f"the target of {names[0]} has {target.shape[1]} channels, and those before it {len(titles)}: "
                 "a table of scores is of one kind of images, so compare them in two evaluations"
             )
-        generated.update(prediction, target, names, MetricContext(source, labels=known, levels=chunk[0].levels, mask=mask))
-        by_channel[0].update(prediction, target, names, MetricContext(mask=mask))
+        self.outputs[OF_MODEL].update(prediction, target, names, MetricContext(source, labels=known, levels=chunk[0].levels, mask=mask))
         if source is not None:
-            copied.update(source, target, names, MetricContext(mask=mask))
-            by_channel[1].update(source, target, names, MetricContext(mask=mask))
-        chunk.clear()
-        del prediction, target, source, sources, labels, known, mask, one  # before the next is read
-    about.options = choice.option_values()
-    seen.say_in(about)
+            self.outputs[SOURCE_COPIED].update(source, target, names, MetricContext(mask=mask))
+        found.names += names
+
+
+def _compare_pairs(plan: PairPlan, files: Sequence[_Files], about: Facts, executor: Executor | None, quiet: bool) -> Evaluation:
+    reading, scorer, scores = plan.reading, plan.scorer(), FileScores()
+    if executor is not None:  # what the first files hold is for every worker to know
+        reading.kinds.update(_kinds_of_first(lambda part: _read(files[0], part), reading))
+    shards = shards_of(files, lambda one: size_by_header(one.target))
+    for of_shard in _scored(scorer, plan, shards, executor, quiet):
+        scores.merge(of_shard)
+        reading.take_in(of_shard.seen)
+    about.options = plan.choice.option_values()
+    scores.counted.say_in(about)
+    sizes = scores.scored_sizes()
     sizes.say_in(about)
-    rows = generated.rows({SOURCE_COPIED: copied}, about, quiet)
-    assert by_channel is not None
+    scorer.begin(reading)
+    about.channel_names = names_of(reading.kinds[SOURCES].names if SOURCES in reading.kinds else (), reading.kinds[TARGETS].names)
+    merge_outputs(scorer.outputs, scores.outputs)
+    generated, copied = scorer.outputs[OF_MODEL], scorer.outputs[SOURCE_COPIED]
+    rows = generated.together.rows({SOURCE_COPIED: copied.together}, about, quiet)
     return Evaluation(
         rows,
         about,
-        channels=by_channel[0].scores({SOURCE_COPIED: by_channel[1]}, about),
-        scores=generated.per_image(),
-        names=scored,
-        channel_scores=by_channel[0].per_image(),
-        sizes=scored_as,
+        channels=generated.by_channel.scores({SOURCE_COPIED: copied.by_channel}, about),
+        scores=generated.together.per_image(),
+        names=scores.names,
+        channel_scores=generated.by_channel.per_image(),
+        sizes=scores.scored_as,
     )
+
+
+def _kinds_of_first(read: Callable[[FileReading], object], reading: FileReading) -> dict[str, ChannelKind]:
+    """What the first files hold; nothing if they cannot be used, which is said when they are scored."""
+    part = reading.part()
+    with contextlib.suppress(UserError, Missing):
+        read(part)
+    return part.kinds
 
 
 def _refuse_another_order(generated: Sequence[str], target: Sequence[str]) -> None:
@@ -607,33 +740,115 @@ class _Sets:
     source: list[FilePicture] | None = None
 
 
-def _compare_sets(choice: MetricChoice, sets: _Sets, about: Facts, reading: FileReading, quiet: bool) -> Evaluation:
-    """Score one set against another by the metrics that need no pairs."""
-    generated, copied = MetricCollection(choice), MetricCollection(choice, SOURCE_COPIED)
-    collections, sizes = [generated, copied] if sets.source is not None else [generated], ScoredSizes()
-    for collection in collections:
-        collection.skip(lambda metric: not isinstance(metric, FeatureMetric), NO_CORRESPONDENCE)
-    if isinstance(sets.real, Statistics):
-        stored = sets.real
-        for collection in collections:
+@dataclass(frozen=True)
+class SetPlan(FilePlan):
+    """How sets of files are scored."""
+
+    def scorer(self, model: Callable[[], Any] | None = None) -> SetScorer:
+        """What scores; there is no model."""
+        with weight_files.explicit(self.weights):
+            return SetScorer(self)
+
+
+class SetScorer:
+    """Scores sets of files, one shard after the other, by the metrics that need no pairs.
+
+    Args:
+        plan: how.
+
+    Attributes:
+        outputs: the metrics of generated images, and of sources in their place.
+        stored: what the images are compared with in place of targets, if that is so and somebody wants to know at once whether it fits.
+    """
+
+    def __init__(self, plan: SetPlan) -> None:
+        self.plan = plan
+        self.outputs = {OF_MODEL: OutputMetrics(plan.choice), SOURCE_COPIED: OutputMetrics(plan.choice, SOURCE_COPIED)}
+        self.stored: Statistics | None = None
+        for collection in self.collections:
+            collection.skip(lambda metric: not isinstance(metric, FeatureMetric), NO_CORRESPONDENCE)
+            if plan.elsewhere:
+                skip_unmergeable(collection)
+        self._skip_colour(plan.reading)
+
+    @property
+    def collections(self) -> list[MetricCollection]:
+        """Of all metrics."""
+        return [outputs.together for outputs in self.outputs.values()]
+
+    def compare_with(self, stored: Statistics) -> None:
+        """Take stored statistics for the targets.
+
+        Raises:
+            UserError: no metric can.
+        """
+        self.stored = stored
+        for collection in self.collections:
             _each_fitting(collection, stored, lambda metric: metric.compare_with(stored))
-        about.target_images = stored.count
-    else:
-        for batch in _batches(sets.real, reading, TARGETS, quiet):
-            for collection in collections:
-                collection.skip_colour(reading.kinds[TARGETS].why_no_colour)
-                collection.update_real(batch)
-        about.target_images = len(sets.real)
-    for files, collection, what in ((sets.generated.pictures, generated, GENERATED), (sets.source or [], copied, SOURCES)):
-        for batch in _batches(files, reading, what, quiet):
-            if what == GENERATED:
-                sizes.take((batch.shape[2], batch.shape[3]), len(batch))
+
+    def score(self, shard: Shard[FilePicture], advance: Callable[[], object]) -> FileScores:
+        """Take in the files of a shard as one of its sets, and begin anew.
+
+        Raises:
+            UnreadableImage: files cannot be used.
+            Missing: a required metric cannot be computed.
+        """
+        found, reading = FileScores(), self.plan.reading.part()
+        read = _each_of(shard.items, lambda file: reading.tensor(file, shard.what), advance)
+        for images_of_one_size in chunks(read, BATCH, batch_key):
+            batch = torch.stack(images_of_one_size)
+            images_of_one_size.clear()
+            if shard.what == TARGETS:
+                self._skip_colour(reading)
+                for collection in self.collections:
+                    collection.update_real(batch)
+                continue
+            if shard.what == GENERATED:
+                size = batch.shape[2], batch.shape[3]
+                found.sizes[size] = found.sizes.get(size, 0) + len(batch)
+            collection = self.outputs[OF_MODEL if shard.what == GENERATED else SOURCE_COPIED].together
             collection.update_generated(batch)
-            if isinstance(sets.real, Statistics):
-                _each_fitting(collection, sets.real, lambda metric: metric.check_width())
+            self.check_width(collection)
+        found.outputs = {kind: [outputs.take()] for kind, outputs in self.outputs.items()}
+        found.seen = reading.seen()
+        return found
+
+    def check_width(self, collection: MetricCollection) -> None:
+        """Leave out metrics whose features are not as long as the stored ones.
+
+        Raises:
+            UserError: none is left.
+        """
+        if self.stored is not None:
+            _each_fitting(collection, self.stored, lambda metric: metric.check_width())
+
+    def _skip_colour(self, reading: FileReading) -> None:
+        for collection in self.collections if TARGETS in reading.kinds else []:
+            collection.skip_colour(reading.kinds[TARGETS].why_no_colour)
+
+
+def _compare_sets(plan: SetPlan, sets: _Sets, about: Facts, executor: Executor | None, quiet: bool) -> Evaluation:
+    """Score one set against another by the metrics that need no pairs."""
+    real = sets.real
+    if executor is not None and not isinstance(real, Statistics):
+        plan.reading.kinds.update(_kinds_of_first(lambda part: part.array(real[0], TARGETS), plan.reading))
+    scorer, scores = plan.scorer(), FileScores()
+    if isinstance(real, Statistics):
+        scorer.compare_with(real)
+    about.target_images = real.count if isinstance(real, Statistics) else len(real)
+    files = {} if isinstance(real, Statistics) else {TARGETS: real}
+    files |= {GENERATED: sets.generated.pictures, SOURCES: sets.source or []}
+    shards = [shard for what, pictures in files.items() for shard in shards_of(pictures, size_by_header, what)]
+    for of_shard in _scored(scorer, plan, shards, executor, quiet):
+        scores.merge(of_shard)
+        plan.reading.take_in(of_shard.seen)
+    merge_outputs(scorer.outputs, scores.outputs)
+    for collection in scorer.collections:
+        scorer.check_width(collection)
         collection.count = len(sets.generated.pictures)
-    sizes.say_in(about)
-    about.options = choice.option_values()
+    scores.scored_sizes().say_in(about)
+    about.options = plan.choice.option_values()
+    generated, copied = scorer.collections
     rows = generated.rows({} if sets.source is None else {SOURCE_COPIED: copied}, about, quiet)
     return Evaluation(rows, about, names=[*map(sets.generated.stem, range(len(sets.generated.names)))])
 
@@ -715,21 +930,91 @@ def _each(items: Sequence[T], read: Callable[[T], R], what: str, doing: str, qui
     Raises:
         UserError: which cannot be used, and why.
     """
-    for index, item in enumerate(track(items, len(items), doing, quiet=quiet)):
+    with Progress(len(items), doing, quiet=quiet) as progress:
+        try:
+            yield from _each_of(items, read, progress.advance)
+        except UnreadableImage as error:
+            raise _all_unusable(error, error.errors, items, what) from error
+
+
+def _each_of(items: Sequence[T], read: Callable[[T], R], advance: Callable[[], object]) -> Iterator[R]:
+    """All of them, read one after the other; where one cannot be used, the rest is looked at before that is said.
+
+    Raises:
+        UnreadableImage: which cannot be used, and why.
+    """
+    for index, item in enumerate(items):
         try:
             found = read(item)
         except UserError as first:
-            errors = [(str(first), _paths(item))]
-            for other in items[index + 1 :]:
-                try:
-                    read(other)
-                except (UserError, Missing) as error:
-                    errors.append((str(error), _paths(other)))
-            if len(errors) == 1:
-                raise
-            lines = [f"  {error}" for error in said_once(errors)]
-            more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-            with_them = "" if isinstance(item, FilePicture) else " (with their partners)"
-            way_out = f"repair these files, or move them{with_them} out of their folders"
-            raise UserError(f"{len(errors)} of {len(items)} {what} cannot be used:", *lines[:SHOWN], *more, way_out) from first
+            raise UnreadableImage.of(first, [(str(first), _paths(item)), *_errors_of(items[index + 1 :], read)]) from first
         yield found
+        del found  # or it is in memory while the next is read
+        advance()
+
+
+def _errors_of(items: Sequence[T], read: Callable[[T], object]) -> list[tuple[str, list[str]]]:
+    """What is wrong with each that cannot be used, and what a sentence may call its files."""
+    errors = []
+    for item in items:
+        try:
+            read(item)
+        except (UserError, Missing) as error:
+            errors.append((str(error), _paths(item)))
+    return errors
+
+
+def _all_unusable(first: UserError, errors: Sequence[tuple[str, list[str]]], items: Sequence[Any], what: str) -> UserError:
+    """What is wrong with all of some files that cannot be used."""
+    if len(errors) == 1:
+        return UserError(*first.args)
+    lines = [f"  {error}" for error in said_once(errors)]
+    more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    with_them = "" if isinstance(items[0], FilePicture) else " (with their partners)"
+    way_out = f"repair these files, or move them{with_them} out of their folders"
+    return UserError(f"{len(errors)} of {len(items)} {what} cannot be used:", *lines[:SHOWN], *more, way_out)
+
+
+@dataclass(frozen=True)
+class LookPlan:
+    """How files are looked at only, once one of them cannot be used."""
+
+    reading: FileReading
+
+    def scorer(self, model: Callable[[], Any] | None = None) -> LookPlan:
+        """Itself; there is no model."""
+        return self
+
+    def score(self, shard: Shard[Any], advance: Callable[[], object]) -> list[tuple[str, list[str]]]:
+        """What is wrong with the files of a shard."""
+        reading = self.reading.part()
+
+        def read(item: Any) -> None:
+            if isinstance(item, FilePicture):
+                reading.tensor(item, shard.what)
+            else:
+                _read(item, reading)
+
+        return _errors_of(shard.items, read)
+
+
+def _scored(
+    scorer: Scorer[FileScores], plan: PairPlan | SetPlan, shards: Sequence[Shard[Any]], executor: Executor | None, quiet: bool
+) -> Iterator[FileScores]:
+    """The scores of every shard in their order; where a file cannot be used, the rest of its kind is looked at before that is said.
+
+    Raises:
+        UserError: which cannot be used, and why.
+    """
+    done = 0
+    try:
+        for scores in scored_in_order(scorer, plan, shards, executor, "evaluate", quiet):
+            yield scores
+            done += 1
+    except UnreadableImage as first:
+        what = shards[done].what
+        look, rest = LookPlan(plan.reading), [shard for shard in shards[done + 1 :] if shard.what == what]
+        others = scored_in_order(look, look, rest, executor if rest else None, "look at the rest", quiet)
+        errors = [*first.errors, *(error for some in others for error in some)]
+        items = [item for shard in shards if shard.what == what for item in shard.items]
+        raise _all_unusable(first, errors, items, what or "pairs") from first

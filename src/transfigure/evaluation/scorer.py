@@ -35,7 +35,7 @@ from .held_out import read_one
 from .result import reduced
 from .schema import MEAN_TARGET, SIDES, SOURCE_COPIED
 from .shards import BATCH, Shard, UnreadableImage
-from .sizes import Size
+from .sizes import ScoredSizes, Size
 
 OF_CLASSES = "the targets are label maps, whose numbers and colours are names of classes: see the FCN-score"
 NO_PAIRS = "it compares with the target of each source, and in unpaired data no target belongs to a source"
@@ -92,14 +92,25 @@ class OutputMetrics:
         self.by_channel.merge(state.by_channel)
 
 
-def skip_unmergeable(outputs: OutputMetrics) -> None:
+def skip_unmergeable(collection: MetricCollection) -> None:
     """Leave out what cannot be computed part by part in several processes.
 
     Raises:
         Missing: one of them is required.
     """
-    for collection in (outputs.together, *outputs.by_channel.collections):
-        collection.skip(lambda metric: not metric.is_mergeable(), NOT_MERGEABLE)
+    collection.skip(lambda metric: not metric.is_mergeable(), NOT_MERGEABLE)
+
+
+def merge_outputs(outputs: Mapping[str, OutputMetrics], states: Mapping[str, list[OutputState]]) -> None:
+    """Take in what was taken of all shards, in their order; the lists are emptied."""
+    for kind, of_shards in states.items():
+        for at, state in enumerate(of_shards):
+            outputs[kind].merge(state)
+            of_shards[at] = _NOTHING  # which need not be in memory twice
+        of_shards.clear()
+
+
+_NOTHING = OutputState(CollectionState(0, {}, {}), [])
 
 
 @dataclass(frozen=True)
@@ -136,8 +147,8 @@ class ModelPlan:
 
 
 @dataclass
-class ModelScores:
-    """What is known of the pairs of some shards.
+class ShardScores:
+    """What is known of the images of some shards.
 
     Attributes:
         names: of those that were scored, in order.
@@ -145,10 +156,6 @@ class ModelScores:
         sizes: the heights and widths of images as their files have them, and how many have each.
         counted: how much of them counts.
         outputs: by kind of outputs, what the metrics have taken in, of one shard after the other.
-        looks: of one shard, what the watches over its files have seen; they are merged by themselves.
-        examples: the pictures of some.
-        tiles: in which tiles they were translated, in words.
-        said: what the translator has said of them.
     """
 
     names: list[str] = field(default_factory=list)
@@ -156,12 +163,8 @@ class ModelScores:
     sizes: dict[Size, int] = field(default_factory=dict)
     counted: Counted = field(default_factory=Counted)
     outputs: dict[str, list[OutputState]] = field(default_factory=dict)
-    looks: Looks = field(default_factory=lambda: ([], []))
-    examples: dict[str, dict[str, Array]] = field(default_factory=dict)
-    tiles: dict[str, None] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
 
-    def merge(self, other: ModelScores) -> None:
+    def merge(self, other: ShardScores) -> None:
         """Take in what is known of the shard that comes next."""
         self.names += other.names
         self.scored_as |= other.scored_as
@@ -170,12 +173,40 @@ class ModelScores:
         self.counted.merge(other.counted)
         for kind, states in other.outputs.items():
             self.outputs.setdefault(kind, []).extend(states)
+
+    def scored_sizes(self, sizes: ScoredSizes | None = None) -> ScoredSizes:
+        """What says in the end what was scored of them; ``sizes`` knows what was done to them."""
+        sizes = sizes or ScoredSizes()
+        for size, count in self.sizes.items():
+            sizes.take(size, count)
+        return sizes
+
+
+@dataclass
+class ModelScores(ShardScores):
+    """What is known of the pairs of some shards.
+
+    Attributes:
+        looks: of one shard, what the watches over its files have seen; they are merged by themselves.
+        examples: the pictures of some.
+        tiles: in which tiles they were translated, in words.
+        said: what the translator has said of them.
+    """
+
+    looks: Looks = field(default_factory=lambda: ([], []))
+    examples: dict[str, dict[str, Array]] = field(default_factory=dict)
+    tiles: dict[str, None] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    def add(self, other: ModelScores) -> None:
+        """Take in what is known of the shard that comes next, see :meth:`merge`."""
+        self.merge(other)
         self.examples |= other.examples
         self.tiles |= other.tiles
         self.said += [note for note in other.said if note not in self.said]
 
 
-GENERATED = "generated"
+OF_MODEL = "generated"
 """The kind of the model's own outputs; those of bounds are called as these are."""
 
 
@@ -194,7 +225,7 @@ class ModelScorer:
 
     def __init__(self, plan: ModelPlan, translator: Translator) -> None:
         self.plan, self.translator = plan, translator
-        self.outputs = {kind: OutputMetrics(plan.choice, None if kind == GENERATED else kind) for kind in KINDS}
+        self.outputs = {kind: OutputMetrics(plan.choice, None if kind == OF_MODEL else kind) for kind in KINDS}
         self.kind = kind_of(translator.config.target, plan.section)
         self._encoding = translator.config.target.to_encoding()
         for outputs in self.outputs.values():
@@ -205,24 +236,19 @@ class ModelScorer:
                 outputs.together.skip(lambda metric: metric.needs != "labels", OF_CLASSES, of_weights=True)
             outputs.name_channels(self.kind.scored if plan.paired else [])
             if plan.elsewhere:
-                skip_unmergeable(outputs)
+                for collection in (outputs.together, *outputs.by_channel.collections):
+                    skip_unmergeable(collection)
         self._shown = ExamplePictures(translator)
 
     @property
     def generated(self) -> OutputMetrics:
         """The metrics of the model's own outputs."""
-        return self.outputs[GENERATED]
+        return self.outputs[OF_MODEL]
 
     @property
     def bounds(self) -> dict[str, OutputMetrics]:
         """The metrics of the outputs that need no translator."""
-        return {kind: outputs for kind, outputs in self.outputs.items() if kind != GENERATED}
-
-    def merge(self, states: Mapping[str, list[OutputState]]) -> None:
-        """Take in what was taken of all shards, in their order; the lists are emptied."""
-        for kind, of_shards in states.items():
-            while of_shards:
-                self.outputs[kind].merge(of_shards.pop(0))
+        return {kind: outputs for kind, outputs in self.outputs.items() if kind != OF_MODEL}
 
     def score(self, shard: Shard[Record], advance: Callable[[], object]) -> ModelScores:
         """Score the pairs of a shard, and begin anew.
@@ -287,7 +313,7 @@ class ModelScorer:
         return self.translator.inference.noise == "dropout" and any(metric.needs == "samples" for metric in metrics)
 
 
-KINDS = (GENERATED, SOURCE_COPIED, MEAN_TARGET)
+KINDS = (OF_MODEL, SOURCE_COPIED, MEAN_TARGET)
 _Read = tuple[int, Pair, Arrays]
 """A pair with its place in its shard, and its pictures as their files hold them."""
 
