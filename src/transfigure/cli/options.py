@@ -14,6 +14,7 @@ from ..registry import names
 if TYPE_CHECKING:
     from ..data.file_facts import Orientation
     from ..preparation.destination import PreparedFolder, SplitOptions
+    from ..scale.cluster import ClusterOptions
     from ..translation.tiling import TilingKeywords
     from ..translation.translator import Translator
 
@@ -200,6 +201,48 @@ def tiling(options: argparse.Namespace) -> TilingKeywords:
         "max_memory": None if options.max_memory is None else parse_size(options.max_memory),
         "statistics": options.tile_statistics,
     }
+
+
+def add_executor(parser: argparse.ArgumentParser) -> None:
+    """``--executor`` and what goes with it; :func:`cluster_options` reads them."""
+    group = parser.add_argument_group("more than one machine")
+    group.add_argument(
+        "--executor",
+        choices=["local", "ray"],
+        default="local",
+        help="who does the work: this process, or workers of a Ray cluster (extra: scale; default: %(default)s)",
+    )
+    group.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of a running cluster; auto: the one of this machine (default: workers on this machine alone)",
+    )
+    group.add_argument("--workers", type=int, metavar="N", help="how many (default: as many as fit)")
+    group.add_argument("--worker-cpus", type=int, metavar="N", help="of each worker, which are its threads, too (default: 1)")
+    group.add_argument(
+        "--worker-gpus",
+        type=float,
+        metavar="N",
+        help="of each worker, also a part of one (default: 1 where there are GPUs, unless --device cpu)",
+    )
+
+
+def cluster_options(options: argparse.Namespace) -> ClusterOptions | None:
+    """What :func:`add_executor` added; None if this process does the work.
+
+    Raises:
+        UserError: flags that are for workers, without them.
+    """
+    given = {"address": options.address, "workers": options.workers, "cpus": options.worker_cpus, "gpus": options.worker_gpus}
+    given = {name: value for name, value in given.items() if value is not None}
+    if options.executor == "local":
+        if given:
+            flag = {"cpus": "--worker-cpus", "gpus": "--worker-gpus"}.get(first := next(iter(given)), f"--{first}")
+            raise UserError(f"{flag} is for workers of a cluster: add --executor ray, or leave it out")
+        return None
+    from ..scale.cluster import ClusterOptions
+
+    return ClusterOptions(**given, device=getattr(options, "device", "auto"))
 
 
 def add_value_range(parser: argparse.ArgumentParser, what: str = "values of the files that are black and white") -> None:

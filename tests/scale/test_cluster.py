@@ -1,0 +1,139 @@
+"""Work is mapped over the workers of a cluster: every item has its value exactly once, whoever dies."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from transfigure.errors import Missing, UserError
+from transfigure.scale.cluster import Cluster, ClusterOptions, Lost, connected
+from transfigure.scale.machines import NodeFacts, differs
+
+from .inline import InlineCluster
+
+
+@dataclass(frozen=True)
+class Squares:
+    """A worker: squares; a negative number is an error, and some end the process.
+
+    Attributes:
+        once: a file that the first process to see ``13`` leaves behind before it dies.
+        deadly: what ends every process.
+    """
+
+    once: Path
+    deadly: int = -1
+
+    def __call__(self) -> Squares:
+        return self
+
+    def work(self, items: Sequence[int]) -> Iterator[int | UserError]:
+        for item in items:
+            if item == self.deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if item == 13 and not self.once.exists():
+                self.once.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield UserError(f"{item} is negative") if item < 0 else item**2
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """Gives the worker."""
+
+    squares: Squares
+
+    def __call__(self):  # type: ignore[no-untyped-def]
+        return self.squares.work
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A worker that cannot be set up."""
+
+    def __call__(self):  # type: ignore[no-untyped-def]
+        raise UserError("runs/street is not there")
+
+
+@pytest.fixture(scope="module")
+def cluster(cluster_address: str) -> Iterator[Cluster]:
+    with connected(ClusterOptions(cluster_address, workers=2)) as found:
+        yield found
+
+
+def test_every_item_has_its_value_once_though_a_worker_is_killed(cluster: Cluster, tmp_path: Path) -> None:
+    items = [*range(1, 24), -1, *range(24, 40)]
+    found = [*cluster.map(SetUp(Squares(tmp_path / "killed", deadly=30)), items, batch=4)]
+    assert (tmp_path / "killed").exists()
+    assert sorted(number for number, _ in found) == [*range(len(items))]
+    values = dict(found)
+    assert str(values.pop(23)) == "-1 is negative"
+    lost = values.pop(items.index(30))
+    assert isinstance(lost, Lost) and "3 workers died while they worked on it" in lost.reason
+    assert {items[number]: value for number, value in values.items()} == {n: n**2 for n in range(1, 40) if n != 30}
+
+
+def test_a_worker_that_cannot_be_set_up_ends_it_all_with_its_sentence(cluster: Cluster) -> None:
+    with pytest.raises(UserError, match=r"^runs/street is not there$"):
+        [*cluster.map(Unusable(), [1, 2, 3])]
+
+
+def test_the_inline_cluster_does_the_same(tmp_path: Path) -> None:
+    (tmp_path / "killed").touch()
+    found = dict(InlineCluster(losing=[3]).map(SetUp(Squares(tmp_path / "killed")), [1, -2, 3, 4, 5], batch=2))
+    assert isinstance(found.pop(3), Lost) and str(found.pop(1)) == "-2 is negative"
+    assert found == {0: 1, 2: 9, 4: 25}
+
+
+HERE = NodeFacts("here", "1.0", "2.13", "3.11", {"/runs/street": "file 1", "/photos": "folder 2 ab"})
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (("", "", {}), "transfigure is not installed on there"),
+        (("0.9", "2.13", {}), "has transfigure 0.9, and this one has 1.0"),
+        (("1.0", "2.12", {}), "has torch 2.12, and this one has 2.13"),
+        (("1.0", "2.13", {"/runs/street": ""}), "/runs/street is not there on there, a machine of the cluster: put it where all machines"),
+        (("1.0", "2.13", {"/runs/street": "file 2", "/photos": "folder 2 ab"}), "/runs/street is not the same on there"),
+        (("1.0", "2.13", {"/runs/street": "file 1", "/photos": "folder 3 ab"}), "/photos is not the same on there"),
+        (("1.0", "2.13", {**HERE.files, "/out/.shared-1": ""}), "/out on there, a machine of the cluster, is not the folder"),
+        (("1.0", "2.13", {**HERE.files, "/out/.shared-1": "file 3"}), ""),
+    ],
+)
+def test_a_machine_that_cannot_do_its_part_is_named(there: tuple[str, str, dict[str, str]], words: str) -> None:
+    version, torch, files = there
+    reason = differs(HERE, NodeFacts("there", version, torch, "3.11", files), ["/out/.shared-1"])
+    assert words in reason and bool(words) == bool(reason) and "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("ray://10.0.0.1:10001", "run this command on a machine of the cluster"),
+        ("10.0.0.1", "is not host:port"),
+        ("127.0.0.1:1", "cannot be reached"),
+    ],
+)
+def test_an_address_that_is_none_or_does_not_answer(address: str, words: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(UserError, match=words), connected(ClusterOptions(address)):
+        pass
+
+
+def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(Missing, match=r"'transfigure\[scale\]'"), connected(ClusterOptions()):
+        pass
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"cpus": 0}, {"gpus": -1.0}, {"gpus": 1.5}])
+def test_options_that_mean_nothing(options: dict[str, float]) -> None:
+    with pytest.raises(UserError):
+        ClusterOptions(**options)  # type: ignore[arg-type]
