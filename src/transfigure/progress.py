@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Never, TypeVar
@@ -65,10 +65,25 @@ def say(message: str, lines: bool = False) -> None:
         message: what to say; names in it are made printable.
         lines: it is several lines on purpose.
     """
+    for rename in _renames:
+        message = rename(message)
     text = printable(message, lines) + "\n"
     bars = sys.modules.get("tqdm")  # where nothing has been tracked, there is no bar to tear
     with bars.tqdm.external_write_mode(file=_TERMINAL) if bars is not None else contextlib.nullcontext():
         _TERMINAL.write(text)
+
+
+_renames: list[Callable[[str], str]] = []
+
+
+@contextlib.contextmanager
+def renaming(rename: Callable[[str], str]) -> Iterator[None]:
+    """What is said meanwhile is said as this makes it: a file that lies here for a while is called by the name of what it is."""
+    _renames.append(rename)
+    try:
+        yield
+    finally:
+        _renames.remove(rename)
 
 
 def on_terminal() -> bool:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from transfigure.data import folder as folder_module
 from transfigure.data import images
-from transfigure.data.folder import Found, find_images, is_place, sub_folders
+from transfigure.data.folder import Found, find_images, images_among, is_place, sub_folders
 from transfigure.data.layouts import manifest
 from transfigure.errors import UserError
 
@@ -378,3 +378,37 @@ def test_c23_a_recipe_or_a_table_alone_makes_no_output_folder(tmp_path: Path) ->
         picture(tmp_path / name / "1.png")
         (tmp_path / name / name).touch()
     assert len(find_images(tmp_path).files) == 3
+
+
+def test_a_list_of_names_is_seen_as_the_folder_is(tmp_path: Path) -> None:
+    """A storage has no folders, and gives its names in any order: the same images are found, in the same order, and the same is said."""
+    names = ["img2.png", "img10.png", "sub/a.png", "sub/b/c.PNG", ".hidden.png", "@eaDir/x/y.png", "sub/.git/y.png", "no suffix"]
+    names += ["b.bak", "run/samples/q.png", "Thumbs.db", "sub/run/recipe.yaml", "sub/run/deep/z.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name, "PNG")
+    for name in ("run/recipe.yaml", "run/log.jsonl", "notes.txt", "sub/run/log.jsonl"):
+        (tmp_path / name).write_text("x")
+    names = [file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file()]
+    looked: list[str] = []
+
+    def kind_of(name: str) -> tuple[str, bool]:
+        looked.append(name)
+        return images.kind_of(tmp_path / name)
+
+    found = find_images(tmp_path)
+    assert images_among(sorted(names, reverse=True), str(tmp_path), kind_of) == (found.names, found.notes)
+    assert (
+        found.names == ["img2.png", "img10.png", "no suffix", "sub/a.png", "sub/b/c.PNG"] and "2 folders that transfigure" in found.notes[0]
+    )
+    assert sorted(looked) == ["no suffix", "notes.txt"]
+    assert images_among(names, str(tmp_path), kind_of, "img*")[0] == find_images(tmp_path / "img*").names == ["img2.png", "img10.png"]
+    inside = [name.removeprefix("run/") for name in names if name.startswith("run/")]
+    assert images_among(inside, "run", kind_of)[0] == find_images(tmp_path / "run").names == ["samples/q.png"]  # named itself
+    for pattern, place in ((None, tmp_path / "none"), ("x*", tmp_path / "sub/x*")):
+        (tmp_path / "none").mkdir(exist_ok=True)
+        with pytest.raises(UserError) as folder:
+            find_images(place)
+        with pytest.raises(UserError) as listed:
+            images_among(["a.png"] if pattern else [], str(place if pattern is None else place.parent), kind_of, pattern)
+        assert str(listed.value).split("; it holds")[0] == str(folder.value).split("; it holds")[0]

@@ -13,7 +13,7 @@ import functools
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,9 +110,84 @@ def find_images(place: str | Path, recursive: bool = True) -> Found:
         inside = "".join(f"; it holds {name}" for name in sorted(os.listdir(folder), key=natural_key)[:1])  # noqa: PTH208
         raise UserError(f"no image of {folder} has a name like {pattern}{inside}")
     if not names:
-        held = f"only {passed}" if passed else "no other file either"
-        where = "" if recursive else " (its subfolders were not searched)"
-        raise UserError(f"the folder {folder} holds no images, {held}{where}: accepted are {ACCEPTED} files")
+        raise UserError(_nothing(folder, passed, "" if recursive else " (its subfolders were not searched)"))
+    return Found(folder, _ordered(names), [PassedOverNote((folder,), passed)] if passed else [])
+
+
+def images_among(
+    names: Iterable[str], place: str, kind_of: Callable[[str], tuple[str, bool]], pattern: str | None = None
+) -> tuple[list[str], list[str]]:
+    """Those that :func:`find_images` would take of the files of a folder, by a list of their names: of a storage that has no folders.
+
+    Args:
+        names: every file, with ``/`` between folders.
+        place: what the folder is called.
+        kind_of: what the first bytes of a file say, as :func:`.images.kind_of`; asked of those whose suffix says nothing.
+        pattern: selects among the files that are in no folder below.
+
+    Returns:
+        The images, in natural order; and one sentence about what was passed over, or none.
+
+    Raises:
+        UserError: none of them is an image.
+    """
+    passed, found = _PassedOver(), list[str]()
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        above, _, file = name.rpartition("/")
+        folders.setdefault(above, []).append(file)
+    inside: dict[str, set[str]] = {}
+    for above in folders:
+        parts = above.split("/") if above else []
+        for at, part in enumerate(parts):
+            inside.setdefault("/".join(parts[:at]), set()).add(part)
+    left: dict[str, bool] = {}
+
+    def is_left_out(folder: str) -> bool:
+        """Whether a folder, or one that it is in, is no data; the first of them is counted."""
+        if folder not in left:
+            above, _, own = folder.rpartition("/")
+            left[folder] = bool(folder) and is_left_out(above)
+            if folder and not left[folder]:
+                no_data = own != "" and _is_no_data(own)  # between two slashes there is an empty name
+                if no_data or (not is_run("") and is_run(folder)):
+                    passed.add(_FOLDER if no_data else _OUTPUT, folder)
+                    left[folder] = True
+        return left[folder]
+
+    @functools.cache
+    def is_run(folder: str) -> bool:
+        return written_by_us([*folders.get(folder, ()), *inside.get(folder, ())])
+
+    for folder, files in folders.items():
+        if (pattern is not None and folder) or is_left_out(folder):
+            continue
+        for file in files:
+            if pattern is not None and not fnmatch.fnmatchcase(composed(file), pattern):
+                continue
+            name = f"{folder}/{file}" if folder else file
+            if _is_no_data(file):
+                if _has_known_suffix(file):
+                    passed.add(_HIDDEN, name)
+            elif (reason := None if _has_known_suffix(file) else _not_an_image(file, functools.partial(kind_of, name))) is None:
+                found.append(name)
+            else:
+                passed.add(reason, name)
+    if not found and pattern is not None:
+        raise UserError(f"no image of {place} has a name like {pattern}{''.join(f'; it holds {name}' for name in _ordered(names)[:1])}")
+    if not found:
+        raise UserError(_nothing(place, passed, ""))
+    return _ordered(found), [f"passed over in {place}: {passed}"] if passed else []
+
+
+def _nothing(folder: Path | str, passed: _PassedOver, where: str) -> str:
+    held = f"only {passed}" if passed else "no other file either"
+    return f"the folder {folder} holds no images, {held}{where}: accepted are {ACCEPTED} files"
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """Names with ``/`` between folders, in natural order."""
+    names = list(names)
     of_folder = functools.cache(natural_key)
 
     def order(name: str) -> list[object]:
@@ -121,9 +196,8 @@ def find_images(place: str | Path, recursive: bool = True) -> Found:
 
     if any("/" in name for name in names):
         names.sort(key=order)
-    else:
-        names = [name for _, name in sorted(natural_keys(names))]
-    return Found(folder, names, [PassedOverNote((folder,), passed)] if passed else [])
+        return names
+    return [name for _, name in sorted(natural_keys(names))]
 
 
 def is_place(place: str | Path) -> bool:
@@ -309,7 +383,10 @@ def _walk(folder: Path, recursive: bool, pattern: str | None, passed: _PassedOve
                     passed.add(_HIDDEN, name)
             elif what != "file":
                 passed.add(what, name)
-            elif _has_known_suffix(entry.name) or (reason := _not_an_image(entry)) is None:
+            elif (
+                _has_known_suffix(entry.name)
+                or (reason := _not_an_image(entry.name, functools.partial(images.kind_of, entry.path))) is None
+            ):
                 yield name
             else:
                 passed.add(reason, name)
@@ -344,13 +421,13 @@ def _has_known_suffix(name: str) -> bool:
     return stem != "" and f"{dot}{suffix}".lower() in SUFFIXES
 
 
-def _not_an_image(entry: os.DirEntry[str]) -> str | None:
+def _not_an_image(name: str, kind_of: Callable[[], tuple[str, bool]]) -> str | None:
     """As what a file of another suffix is passed over; None if its first bytes are those of an image that can be read."""
-    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
     if suffix in _BESIDE_AN_IMAGE or suffix.endswith(("_original", "~")):
         return _COPY
     try:
-        kind, readable = images.kind_of(entry.path)
+        kind, readable = kind_of()
     except OSError:
         return _UNREADABLE
     return None if readable else kind or _OTHER

@@ -77,7 +77,7 @@ class Written(list[Path]):
         super().__init__(files)
         self.skipped, self.inputs = list(skipped), inputs
 
-    def words(self, output: Path) -> str:
+    def words(self, output: Path | str) -> str:
         """``8 of 10 images written to photos (2 were there already)``."""
         were = "was" if len(self.skipped) == 1 else "were"
         return f"{len(self):,} of {counted(self.inputs, 'image')} written to {output}" + (

@@ -68,6 +68,9 @@ def open_any(path: str | Path, **how: Unpack[HowToRun]) -> Opened:
     device, engine = how.get("device", "auto"), how.get("engine")
     value_range, layout = how.get("value_range"), how.get("layout")
     place = Path(path)
+    if "://" in str(path):
+        shown = str(path).rpartition("@")[2]
+        raise UserError(f"the model {shown} is a URL, and a model is read from a disk: copy it to one first, and name it there")
     if engine is not None:
         check_engine(engine)
     came_with_us = find_shipped(path, how.get("quiet", False))

@@ -1,4 +1,4 @@
-"""Translate a file, or a folder to a folder; several files may be one image."""
+"""Translate a file, or a folder to a folder; several files may be one image; either may be in object storage."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ examples:
   transfigure translate runs/facades label.png facade.png --noise none
   transfigure translate runs/stain 'raw/{name}_z{00..12}.png' stained/
   transfigure translate runs/stain well.tif stained.tif --max-memory 3GB
+  transfigure translate runs/facades s3://bucket/labels s3://bucket/generated
 """
 
 
@@ -41,9 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A model, what it reads and what it writes."""
     add_model(parser)
     parser.add_argument(
-        "input", metavar="INPUT", help="an image or a folder of images; '{name}_z{00..12}.png' for files that are one image; or a manifest"
+        "input",
+        metavar="INPUT",
+        help="an image or a folder of images, also as a URL such as s3://bucket/folder; '{name}_z{00..12}.png' for files that are one "
+        "image; or a manifest",
     )
-    parser.add_argument("output", metavar="OUTPUT", help="the image or the folder to write")
+    parser.add_argument("output", metavar="OUTPUT", help="the image or the folder to write, or the URL of either")
     parser.add_argument(
         "--format",
         choices=["png", "jpg", "webp", "tif", "bmp", "npy", "npz", "same"],
@@ -96,15 +100,22 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     from ...data.file_patterns import FilePattern
     from ...data.images import can_be_written
     from ...data.pictures import is_pictures
+    from ...scale.storage import ObjectFolder, is_url, without_file_protocol
     from ...translation.folder import FORMATS, suffix_of
     from ...translation.tiling import parse_count
 
     translator.set_tiles(**tiling(options))
 
+    options.input, options.output = map(without_file_protocol, (options.input, options.output))
     source, output = Path(options.input), Path(options.output)
-    pattern = FilePattern.read(options.input)
-    if not os.path.lexists(source) and not is_pictures(options.input):
+    stored_input, stored_output = (ObjectFolder.at(one) if is_url(one) else None for one in (options.input, options.output))
+    pattern = FilePattern.read(options.input) if stored_input is None else None
+    if stored_input is not None:
+        several = options.input.endswith("/") or not stored_input.is_object()
+    elif not os.path.lexists(source) and not is_pictures(options.input):
         raise UserError(f"{source} does not exist: give an image or a folder of images")
+    else:
+        several = is_pictures(options.input)
     how: FileKeywords = {"half": options.half, "alpha": options.alpha, "metadata": options.metadata, "overwrite": options.overwrite}
     how |= {"level": options.level, "pyramid": options.pyramid}
     if options.pages is not None:
@@ -113,34 +124,52 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         how["max_pixels"] = parse_count(options.max_pixels)
     if options.ignore_orientation:
         how["orientation"] = "ignore"
-    into_folder = output.is_dir() or options.output.endswith(("/", os.sep))
-    if is_pictures(options.input) and (pattern is None or pattern.has_name or into_folder or not output.suffix):
+    into_folder = (stored_output is None and output.is_dir()) or options.output.endswith(("/", os.sep))
+    if several and (pattern is None or pattern.has_name or into_folder or not output.suffix):
         if not into_folder and can_be_written(output):
-            raise UserError(f"{options.input} may be any number of images, and {output} is one file: name a folder, such as {output.stem}/")
+            if stored_input is not None and not stored_input.listed():
+                raise UserError(f"{options.input} does not exist: give the URL of an image, or of a folder of images")
+            what = f"{options.input} may be any number of images, and {options.output} is one file"
+            raise UserError(f"{what}: name a folder, such as {output.stem}/")
         try:
             ways = {"format": options.format, "skip_existing": options.skip_existing, "batch": options.batch}
-            written = translator.translate_folder(options.input, output, quiet=options.quiet, **ways, **how)
+            if stored_input is not None or stored_output is not None:
+                from ...scale.carrier import translate_folder
+
+                words = translate_folder(translator, options.input, options.output, quiet=options.quiet, **ways, **how).words(
+                    options.output
+                )
+            else:
+                words = translator.translate_folder(options.input, output, quiet=options.quiet, **ways, **how).words(output)
         except (KeyboardInterrupt, RunFailure):  # Ctrl-C, a signal, a full disk
             if not options.quiet:
                 say("note: the same command with --skip-existing goes on where this one ended")
             raise
-        print_result(written.words(output))
+        print_result(words)
         _go_on(options)
         return 0
     if options.skip_existing:
-        raise UserError(f"--skip-existing goes on with a folder, and {source} is one image: leave it out")
+        raise UserError(f"--skip-existing goes on with a folder, and {options.input} is one image: leave it out")
+    place = options.output
     if into_folder:
-        output = output / f"{source.stem}{suffix_of(source, options.format or translator.usual_format(), translator.check_output)}"
+        suffix = suffix_of(source, options.format or translator.usual_format(), translator.check_output)
+        place = f"{place.rstrip('/')}/{source.stem}{suffix}" if stored_output is not None else str(output / f"{source.stem}{suffix}")
     elif not output.suffix:
         usual = translator.usual_format(quiet=True)
         raise UserError(
-            f"{output} has no suffix, which names the format of an image: write {output}.{options.format or usual} for a file, or "
-            f"{output}/ for a folder"
+            f"{place} has no suffix, which names the format of an image: write {place}.{options.format or usual} for a file, or "
+            f"{place}/ for a folder"
         )
     elif options.format and options.format != "same" and output.suffix.lower() != f".{options.format}":
-        raise UserError(f"--format {options.format} and the output {output} disagree: leave out one (formats: {', '.join(FORMATS)})")
-    translator.translate_file(options.input, output, **how)
-    print_result(output)
+        raise UserError(f"--format {options.format} and the output {place} disagree: leave out one (formats: {', '.join(FORMATS)})")
+    if stored_input is not None or stored_output is not None:
+        from ...scale.carrier import translate_file
+
+        translate_file(translator, options.input, place, **how)
+    else:
+        place = str(Path(place))
+        translator.translate_file(options.input, place, **how)
+    print_result(place)
     _go_on(options)
     return 0
 
