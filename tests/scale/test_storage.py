@@ -21,7 +21,7 @@ from tests.scale.s3 import ROOT, SECRET, breaking, rights_are_asked_for, server,
 from tests.tiny import copying, tiny_translator
 from transfigure.cli.main import main
 from transfigure.data import images
-from transfigure.errors import Missing, UserError
+from transfigure.errors import Missing, RunFailure, UserError
 from transfigure.scale import carrier, storage
 from transfigure.scale.carrier import translate_folder
 from transfigure.scale.storage import ObjectFolder, StoredObject, is_url, without_file_protocol
@@ -446,6 +446,27 @@ def test_a_connection_that_breaks(s3: str, bucket: str, using: Using, tmp_path: 
     using(s3, ROOT)
     whole = get_all(f"{bucket}/whole", tmp_path / "fetched")
     assert get_all(f"{bucket}/out", tmp_path / "fetched") == {name: whole[name] for name in ("0.png", "2.png", "4.png", "5.png")}
+
+
+def test_a_storage_that_is_gone_ends_the_run(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for at in range(12):
+        picture(tmp_path / f"in/{at:02}.png", at)
+    put_all(tmp_path / "in", f"{bucket}/in")
+    monkeypatch.setattr(carrier, "_PATIENCE", 4)
+    put, tried = ObjectFolder.put, []
+
+    def expired(self: ObjectFolder, name: str, file: Path) -> None:
+        tried.append(name)
+        if "02" <= name < "04" or name >= "06":
+            raise storage.StoredRefusal(f"{self.at_name(name)} cannot be written, as the storage does not accept the credentials")
+        put(self, name, file)
+
+    monkeypatch.setattr(ObjectFolder, "put", expired)
+    with pytest.raises(
+        RunFailure, match=re.escape(f"4 objects one after the other were refused, the last one: {bucket}/out/09.png cannot")
+    ):
+        translate_folder(tiny_translator(), f"{bucket}/in", f"{bucket}/out")
+    assert sorted(ObjectFolder.at(f"{bucket}/out").listed()) == [f"{at:02}.png" for at in (0, 1, 4, 5)]
 
 
 def test_an_object_that_changes_while_it_is_fetched(bucket: str, tmp_path: Path) -> None:

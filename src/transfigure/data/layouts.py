@@ -748,6 +748,7 @@ def listed_pictures(file: Path, columns: Sequence[str]) -> tuple[list[str], list
         raise UserError(
             f"{file} names {counted(len(gone), 'file')} that {'does' if len(gone) == 1 else 'do'} not exist: {listed(gone)}; paths are "
             f"taken relative to {file.parent.absolute()}"
+            + (", and a manifest names no URLs" if any("://" in str(row.get(column)) for _, row in rows) else "")
         )
     names = _names([""] * len(rows), [_text(row, "name") for _, row in rows], [paths[0] for paths in stacks])
     return names, [FilePicture(tuple(map(str, paths))) for paths in stacks]

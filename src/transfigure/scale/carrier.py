@@ -27,16 +27,18 @@ from ..data.ownership import check_outputs
 from ..data.pages import refuse_unsaid
 from ..data.pairs import FilePicture
 from ..data.pictures import FoundPictures, find_pictures
-from ..errors import Missing, TransfigureError, UserError
+from ..errors import Missing, RunFailure, TransfigureError, UserError
 from ..progress import renaming, say, track
 from ..translation.file_stacks import refuse_single_files
 from ..translation.folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
-from ..translation.pipeline import overlapped
+from ..translation.pipeline import WRITERS, overlapped
 from ..translation.translator import FileToTranslate, LargeImage, Translator, _is_done
 from .storage import HEAD, WORKSPACES, ObjectFolder, StoredObject, StoredRefusal, is_url, path_of
 
-FETCHERS, AHEAD = 4, 8
-"""Threads that fetch, and objects that are fetched before their turn comes."""
+FETCHERS, PUTTERS, AHEAD = 4, 6, 8
+"""Threads that fetch, threads that encode and put, and objects that are fetched before their turn comes."""
+_PATIENCE = 50
+"""Objects one after the other that a storage may refuse before the run ends."""
 _AHEAD_BYTES = 256 << 20
 """Bytes of such objects, but for one, which may be of any size."""
 
@@ -301,6 +303,7 @@ def carried(
         kind=lambda one: id(one) if isinstance(one, LargeImage) else (one.array.shape, one.others),
         batch=work.batch if translator.engine.exact_batches else 1,
         errors=(UserError, Missing, ThereAlready),
+        writing_at_once=PUTTERS if work.output is not None else WRITERS,
     )
     with closing(ahead), closing(results), renaming(workspace.named):
         for file, error in results:
@@ -309,6 +312,23 @@ def carried(
                 error = type(error)(*(workspace.named(str(word)) for word in error.args))  # noqa: PLW2901
             yield file, error
         translator._say_of(watch)
+
+
+class Patience:
+    """Ends a run whose storage lets nothing be read or written any more: a token has expired, a network is gone."""
+
+    def __init__(self) -> None:
+        self._refused = 0
+
+    def see(self, error: Exception | None) -> None:
+        """What became of the next file.
+
+        Raises:
+            RunFailure: very many, one after the other, were refused in this way.
+        """
+        self._refused = self._refused + 1 if isinstance(error, StoredRefusal) else 0
+        if self._refused == _PATIENCE:
+            raise RunFailure(f"{_PATIENCE} objects one after the other were refused, the last one: {error}")
 
 
 class _Makers(dict[FilePicture, str]):
@@ -608,8 +628,10 @@ def translate_folder(
         plan = plan_objects(translator, source, output, workspace, format, work)
         written, failed = Carried(len(plan.files) + len(plan.failed)), dict(plan.failed)
         with closing(carried(translator, plan.work, plan.files, workspace)) as results:
+            patience = Patience()
             for file, error in track(results, len(plan.files), "translate", quiet=quiet):
                 plan.take_down(file, error, written, failed)
+                patience.see(error)
     if failed:
         raise_failures(failed, plan.folder, written.as_written())
     return written

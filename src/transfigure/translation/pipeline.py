@@ -25,6 +25,7 @@ def overlapped(
     kind: Callable[[Read], Hashable],
     batch: int = 1,
     errors: tuple[type[Exception], ...] = (),
+    writing_at_once: int = WRITERS,
 ) -> Generator[tuple[Item, Exception | None], None, None]:
     """Take items through three stages, each stage at the same time as the others; only a few of them are in memory.
 
@@ -36,12 +37,13 @@ def overlapped(
         kind: items that follow one another go into a batch together if this is the same for them.
         batch: the most in a batch.
         errors: what is an item's own failure; anything else ends it all, when what is being written has been written.
+        writing_at_once: how many items are in the third stage; more where that waits for a network.
 
     Yields:
         Every item when it is written, and its failure or None.
     """
     source = iter(items)
-    readers, writers = ThreadPoolExecutor(READERS, "read"), ThreadPoolExecutor(WRITERS, "write")
+    readers, writers = ThreadPoolExecutor(READERS, "read"), ThreadPoolExecutor(writing_at_once, "write")
     reading: deque[tuple[Item, Future[Read]]] = deque()
     writing: deque[tuple[Item, Future[None] | Exception]] = deque()
 
@@ -82,7 +84,7 @@ def overlapped(
             read_ahead()
             if together:
                 writing.extend(_run(together, run, write, writers, errors))
-            yield from written(keep=batch + WRITERS)
+            yield from written(keep=batch + writing_at_once)
         yield from written(keep=0)
     finally:
         for pool in (readers, writers):
