@@ -2,7 +2,8 @@
 
 ``python_that_forks`` writes a program that is called as ``sys.executable`` is. It hands its words, folder, environment, input and outputs
 to a server that forks, and ends as the child ends, by an exit code or a signal; signals that it gets it hands on. What the server cannot
-stand in for is done by a real Python: other flags than ``-m`` and ``-c``, variables that Python or torch read when they start.
+stand in for is done by a real Python: flags that change how Python works, variables that Python or torch read when they start, another
+``transfigure`` on the path.
 
 The child imports nothing anew. A test of what is imported, of how a process starts or of what it needs to do so starts a real one.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import io
 import json
 import os
 import runpy
@@ -20,22 +22,28 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 import types
 from collections.abc import Iterator
+from functools import partial
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, cast
 
-AT_START = ("PYTHON", "OMP_", "MKL_", "OPENBLAS_", "LD_", "CUDA_", "MPL", "TORCH", "TMPDIR", "HOME", "LANG", "LC_")
+AT_START = ("PYTHON", "OMP_", "MKL_", "OPENBLAS_", "LD_", "CUDA_", "MPL", "TORCH_LOGS", "TORCH_COMPILE", "LANG", "LC_")
 """How the variables begin that are read when something is imported: a child must have those of the server."""
+OF_THE_PATH = ("PYTHONPATH", "PYTHONSAFEPATH")
+"""Those of them that a child can follow."""
 
 PROGRAM = """\
 #!{python} -IS
 import array, json, os, signal, socket, sys
 real, words = {python!r}, sys.argv[1:]
-kept = {{name: value for name, value in os.environ.items() if name.startswith({at_start!r}) and name != "PYTHONSAFEPATH"}}
-if kept != {variables!r} or not words or (words[0].startswith("-") and words[0] not in ("-m", "-c")):
+kept = {{name: value for name, value in os.environ.items() if name.startswith({at_start!r}) and name not in {of_the_path!r}}}
+first = (words[1:] if words[:1] == ["-u"] else words)[:1]
+if kept != {variables!r} or not first or (first[0].startswith("-") and first[0] not in ("-m", "-c")):
     os.execv(real, [real, *words])
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
@@ -50,7 +58,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(number) is not signal.SIG_IGN:
         signal.signal(number, lambda number, frame: server.sendall(bytes([number])))
 ignored = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
-told = json.dumps([words, os.getcwd(), dict(os.environ), open_ones, ignored]).encode()
+told = json.dumps([words, os.getcwd(), dict(os.environ), open_ones, ignored, os.getpid()]).encode()
 numbers = array.array("i", open_ones).tobytes()
 server.sendmsg([len(told).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)] if open_ones else [])
 server.sendall(told)
@@ -78,8 +86,9 @@ def python_that_forks(folder: Path) -> Iterator[str]:
     if len(place) > 100 or not hasattr(os, "pidfd_open"):
         yield sys.executable  # such a path is none of a socket; only Linux has process descriptors
         return
-    variables = {name: value for name, value in os.environ.items() if name.startswith(AT_START) and name != "PYTHONSAFEPATH"}
-    program.write_text(PROGRAM.format(python=sys.executable, at_start=AT_START, variables=variables, address=place), encoding="utf-8")
+    variables = {name: value for name, value in os.environ.items() if name.startswith(AT_START) and name not in OF_THE_PATH}
+    text = PROGRAM.format(python=sys.executable, at_start=AT_START, of_the_path=OF_THE_PATH, variables=variables, address=place)
+    program.write_text(text, encoding="utf-8")
     program.chmod(0o700)
     command = [sys.executable, __file__, place, str(program)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
@@ -159,7 +168,7 @@ def _serve(listener: socket.socket) -> tuple[Any, socket.socket, list[int]]:
 
 def _become(asked: Any, numbers: list[int], program: str) -> list[str]:
     """Make this process what the program's would be; its words."""
-    words, folder, environment, places, ignored = asked
+    words, folder, environment, places, ignored, pid = asked
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN if number in ignored else usual)
@@ -173,10 +182,40 @@ def _become(asked: Any, numbers: list[int], program: str) -> list[str]:
     sys.stderr = cast(Any, os.fdopen(2, "w", 1, "utf-8", "backslashreplace", closefd=False) if 2 in places else None)
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
     os.chdir(folder)
+    before = os.environ.get("PYTHONPATH")
+    os.getppid = partial(_parent_of, pid)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # it may be another now
+    if os.environ.get("PYTHONPATH") != before:
+        for entry in _entries(before):
+            sys.path.remove(entry)
+        sys.path[:0] = _entries(os.environ.get("PYTHONPATH"))
+        import transfigure
+
+        found = PathFinder.find_spec("transfigure", sys.path)
+        other = found is None or found.origin is None or not Path(found.origin).samefile(transfigure.__file__)
+        if other or PathFinder.find_spec("sitecustomize", _entries(os.environ.get("PYTHONPATH"))):
+            os.execv(sys.executable, [sys.executable, *words])
+    if words[0] == "-u":
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(write_through=True)
     sys.executable, sys.orig_argv = program, [program, *words]
-    return cast("list[str]", words)
+    return cast("list[str]", words[words[0] == "-u" :])
+
+
+def _parent_of(pid: int) -> int:
+    """What started a process, or what it was left to."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    except OSError:
+        return 1
+
+
+def _entries(paths: str | None) -> list[str]:
+    """As Python has them in ``sys.path``, where each stands once."""
+    return list(dict.fromkeys(str(Path(path).absolute()) for path in paths.split(os.pathsep))) if paths else []
 
 
 def _run(words: list[str]) -> None:

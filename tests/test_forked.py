@@ -78,12 +78,12 @@ def test_children_are_forked_from_one_that_has_imported_torch_and_start_such(for
     code = """
 import os, subprocess, sys
 assert "torch" in sys.modules and "transfigure.training.trainer" in sys.modules
-print(os.getppid(), flush=True)
+print(os.getpid(), os.getppid(), flush=True)
 if len(sys.argv) < 2:
     subprocess.run([sys.executable, "-c", sys.orig_argv[2], "again"], check=True)
 """
-    parents = ran(forking_python, "-c", code).stdout.split()
-    assert len(parents) == 2 and len(set(parents)) == 1 and int(parents[0]) != os.getpid()
+    child, parent, another, parent_of_it = ran(forking_python, "-c", code).stdout.split()
+    assert int(parent) == os.getpid() and parent_of_it == child != another
 
 
 @pytest.mark.parametrize(("words", "variables"), [(["-I"], {}), ([], {"PYTHONUTF8": "1"}), ([], {"OMP_NUM_THREADS": "3"})])
@@ -91,3 +91,18 @@ def test_what_python_reads_when_it_starts_is_left_to_a_real_one(forking_python: 
     code = "import sys; print(sys.executable, sys.flags.isolated, sys.flags.utf8_mode, 'torch' in sys.modules)"
     real, forked = (ran(program, *words, "-c", code, env={**os.environ, **variables}) for program in (sys.executable, forking_python))
     assert forked.stdout == real.stdout != "" and forked.returncode == 0
+
+
+def test_what_is_on_the_path_is_found_but_another_package_is_for_a_real_one(tmp_path: Path, forking_python: str) -> None:
+    (tmp_path / "own" / "elsewhere.py").parent.mkdir()
+    (tmp_path / "own" / "elsewhere.py").write_text("")
+    for package in ("copy/transfigure/__init__.py", "hooked/sitecustomize.py"):
+        (tmp_path / package).parent.mkdir(parents=True)
+        (tmp_path / package).write_text("")
+    here = os.environ.get("PYTHONPATH", "")
+    code = "import sys, elsewhere, transfigure; print(sys.path, transfigure.__file__, elsewhere.__file__, sys.argv)"
+    for path, shared in ((["own", here], True), (["own", "copy", here], False), (["own", "hooked", here], False)):
+        told = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}}
+        real, forked = (ran(program, "-u", "-c", code, "a", **told) for program in (sys.executable, forking_python))
+        assert forked.stdout == real.stdout != "", forked.stderr
+        assert ran(forking_python, "-c", "import sys; print('torch' in sys.modules)", **told).stdout == f"{shared}\n"

@@ -28,14 +28,14 @@ SAMPLED, MORE = 160, 120
 
 
 @pytest.fixture(scope="module")
-def attacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def attacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, forking_python: str) -> dict[str, Any]:
     """The figures of an attack as ``make attack`` runs it: mutations of what is quick; and if a slow test here wants them, of the same
     workspace every subject unharmed, some more mutations, and trainings, ablations and translations killed at random moments and within
     writes."""
     slow = any(item.path == request.path and item.get_closest_marker("slow") for item in request.session.items)
     more = ["--count", str(MORE), "--first", "100", "--kills", "12"] if slow else ["--count", "0"]
     file = tmp_path_factory.mktemp("attacked") / "figures.json"
-    command = [sys.executable, "-m", "tests.attack", "--sample", str(SAMPLED), *more, "--jobs", "1", "--json", str(file), "--quiet"]
+    command = [forking_python, "-m", "tests.attack", "--sample", str(SAMPLED), *more, "--jobs", "1", "--json", str(file), "--quiet"]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False)
     assert file.is_file(), done.stderr

@@ -6,7 +6,6 @@ import ast
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +41,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @each
-def test_its_commands_run_and_use_what_it_registers(desk: Path, capsys: pytest.CaptureFixture[str], example: Path) -> None:
+def test_its_commands_run_and_use_what_it_registers(
+    desk: Path, capsys: pytest.CaptureFixture[str], forking_python: str, example: Path
+) -> None:
     lines = commands(example)
     assert lines, f"the head of {example.name} shows no command to run it with"
     said = []
@@ -52,7 +53,7 @@ def test_its_commands_run_and_use_what_it_registers(desk: Path, capsys: pytest.C
         else:
             program, *words = shlex.split(line)
             assert program == "python", line
-            finished = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=300, check=False)
+            finished = subprocess.run([forking_python, *words], capture_output=True, text=True, timeout=300, check=False)
             assert finished.returncode == 0, f"{line}\n{finished.stderr}"
             said.append(finished.stdout)
     everything = "\n".join([*said, *written(desk)])

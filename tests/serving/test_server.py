@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -183,12 +182,12 @@ def test_models_are_called_by_the_last_part_of_their_place() -> None:
         name_models(["runs/a", "other/a"])
 
 
-def test_what_was_accepted_is_answered_before_it_ends(tmp_path: Path) -> None:
+def test_what_was_accepted_is_answered_before_it_ends(tmp_path: Path, forking_python: str) -> None:
     """SIGTERM in the middle of a queue, as an orchestrator sends it."""
     tiny_translator().save(tmp_path / "tiny")
     images.write(tmp_path / "large.png", noise_image(768, 768))
     data, statuses, asked = (tmp_path / "large.png").read_bytes(), list[int](), 12
-    command = [sys.executable, "-m", "transfigure", "serve", str(tmp_path / "tiny"), "--port", "0"]
+    command = [forking_python, "-m", "transfigure", "serve", str(tmp_path / "tiny"), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None and server.stderr is not None

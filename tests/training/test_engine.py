@@ -6,7 +6,6 @@ import logging.handlers
 import os
 import platform
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -37,15 +36,15 @@ def words(out: Path, *more: str) -> list[str]:
     return ["train", "pix2pix_tiny", *flags, "--out", str(out), *more]
 
 
-def start(out: Path, *more: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *launcher, "-m", "transfigure", *words(out, *more)]
+def start(python: str, out: Path, *more: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [python, *launcher, "-m", "transfigure", *words(out, *more)]
     environment = {key: value for key, value in os.environ.items() if key not in ("MASTER_ADDR", "MASTER_PORT")}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**environment, "OMP_NUM_THREADS": "1"}, check=False)
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    together = start(tmp_path / "two", "--devices", "2", "--training.batch_size", "1")
+def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, forking_python: str, capsys: pytest.CaptureFixture[str]) -> None:
+    together = start(forking_python, tmp_path / "two", "--devices", "2", "--training.batch_size", "1")
     assert together.returncode == 0, together.stderr
     assert together.stdout.count("trained:") == 1
     assert main(words(tmp_path / "one", "--training.batch_size", "2")) == 0
@@ -64,10 +63,9 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.slow
-def test_torchrun_starts_it_too(tmp_path: Path) -> None:
-    run = start(
-        tmp_path / "run", "--devices", "2", launcher=("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29611")
-    )
+def test_torchrun_starts_it_too(tmp_path: Path, forking_python: str) -> None:
+    launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29611")
+    run = start(forking_python, tmp_path / "run", "--devices", "2", launcher=launcher)
     assert run.returncode == 0, run.stderr
     assert len(load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["random"]) == 2
 

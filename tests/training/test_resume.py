@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import cache
@@ -424,8 +423,8 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_real_process_killed_and_resumed(tmp_path: Path, long: Path, signal_sent: signal.Signals) -> None:
-    process = subprocess.Popen([sys.executable, "-m", "transfigure", *LONG_RUN, "--out", str(tmp_path / "killed")], stderr=subprocess.PIPE)
+def test_a_real_process_killed_and_resumed(tmp_path: Path, long: Path, forking_python: str, signal_sent: signal.Signals) -> None:
+    process = subprocess.Popen([forking_python, "-m", "transfigure", *LONG_RUN, "--out", str(tmp_path / "killed")], stderr=subprocess.PIPE)
     checkpoint = tmp_path / "killed" / "checkpoints" / "last.pt"
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:

@@ -249,15 +249,15 @@ made.translate_file(*sys.argv[1:])
 """
 
 
-def elsewhere(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def elsewhere(python: str, script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """In another process."""
     where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])}
-    return subprocess.run([sys.executable, "-c", script, *map(str, arguments)], check=False, capture_output=True, text=True, env=where)
+    return subprocess.run([python, "-c", script, *map(str, arguments)], check=False, capture_output=True, text=True, env=where)
 
 
-def test_a_process_that_was_killed_is_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_process_that_was_killed_is_gone_on_with(tmp_path: Path, forking_python: str, capsys: pytest.CaptureFixture[str]) -> None:
     images.write(tmp_path / "a.tif", values(3))
-    assert elsewhere(KILLED, tmp_path / "a.tif", tmp_path / "b.tif").returncode == 9
+    assert elsewhere(forking_python, KILLED, tmp_path / "a.tif", tmp_path / "b.tif").returncode == 9
     assert not (tmp_path / "b.tif").exists()
     made = resnet().set_tiles(tile=64, overlap=32, statistics="tile")
     made.translate_file(tmp_path / "a.tif", tmp_path / "b.tif")
@@ -384,7 +384,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)
 @pytest.mark.parametrize("suffix", [".tif", pytest.param(".png", marks=pytest.mark.slow)])
 def test_memory_is_bounded(suffix: str, tmp_path: Path) -> None:
     """An image that takes 192 MB as floats, and so does its output, is never held."""
-    done = elsewhere(MEMORY, tmp_path, suffix)
+    done = elsewhere(sys.executable, MEMORY, tmp_path, suffix)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 120
     if suffix == ".tif":

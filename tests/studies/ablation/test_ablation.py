@@ -219,7 +219,7 @@ def test_an_ablation_whose_cells_failed_says_how_many_and_exits_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dying(monkeypatch, DYING)
-    line = command(tmp_path / "out", tmp_path / "two.yaml", "--quiet")[3:]
+    line = words(tmp_path / "out", tmp_path / "two.yaml", "--quiet")
     (tmp_path / "two.yaml").write_text(TWO)
     assert main(line) == 1
     captured = capsys.readouterr()
@@ -253,9 +253,9 @@ def test_a_second_ctrl_c_ends_the_cells_at_once(tmp_path: Path, monkeypatch: pyt
     assert [process.poll() for process in started] == [-signal.SIGKILL]
 
 
-def command(out: Path, grid: Path, *more: str) -> list[str]:
+def words(out: Path, grid: Path, *more: str) -> list[str]:
     flags = [word for key, value in TOY.items() if key != "data.kind" for word in (f"--{key}", str(value))]
-    return [sys.executable, "-m", "transfigure", "ablate", str(grid), "synthetic", "--out", str(out), "--seeds", "0", *flags, *more]
+    return ["ablate", str(grid), "synthetic", "--out", str(out), "--seeds", "0", *flags, *more]
 
 
 LONG = {"training.epochs": 60, "training.checkpoint_every": 30}
@@ -270,22 +270,23 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["within a cell", "between cells"])
-def test_resume_after_kill_9(tmp_path: Path, whole: Path, when: str) -> None:
+def test_resume_after_kill_9(tmp_path: Path, whole: Path, forking_python: str, when: str) -> None:
     (tmp_path / "two.yaml").write_text(TWO)
     more = [word for key, value in LONG.items() for word in (f"--{key}", str(value))]
     out = tmp_path / "out"
-    process = subprocess.Popen(command(out, tmp_path / "two.yaml", *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    line = words(out, tmp_path / "two.yaml", *more)
+    process = subprocess.Popen([forking_python, "-m", "transfigure", *line], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     awaited = out / "cells" / "one" / ("seed0/checkpoints/last.pt" if when == "within a cell" else "seed0.json")
     deadline = time.monotonic() + 120
     while not awaited.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     assert awaited.exists()
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()  # until nobody holds its stderr
     deadline = time.monotonic() + 60
     while any((out / "cells").rglob(".lock")) and time.monotonic() < deadline:  # its cell notices, saves and ends
         time.sleep(0.1)
-    assert main([*command(out, tmp_path / "two.yaml", *more, "--resume")[3:], *(["--together"] if when == "between cells" else [])]) == 0
+    assert main([*line, "--resume", *(["--together"] if when == "between cells" else [])]) == 0
     assert values(out) == values(whole)
     assert (out / "comparison.csv").read_text() != ""
 
@@ -297,11 +298,11 @@ def both_train(out: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_every_cell_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_saves_every_cell_and_says_how_to_go_on(tmp_path: Path, forking_python: str) -> None:
     (tmp_path / "two.yaml").write_text(TWO)
     out = tmp_path / "out"
-    line = command(out, tmp_path / "two.yaml", "--training.epochs", "4000", "--jobs", "2", "--training.checkpoint_every", "100000")
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = words(out, tmp_path / "two.yaml", "--training.epochs", "4000", "--jobs", "2", "--training.checkpoint_every", "100000")
+    process = subprocess.Popen([forking_python, "-m", "transfigure", *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not both_train(out) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
