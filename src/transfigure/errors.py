@@ -68,6 +68,26 @@ class Interrupted(TransfigureError):
         self.exit_code = exit_code
 
 
+class ToldByAnother(TransfigureError):
+    """What ends all processes of a training is said by one of them, and this is another: it ends with the same code and says nothing."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+NOT_ENOUGH_MEMORY = (
+    "not enough memory for this: use a smaller --training.batch_size, --data.crop_size or --generator.width, or in training "
+    "--training.checkpoint_activations true"
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full, in the words of torch for GPUs, Linux and Windows."""
+    full = ("out of memory", "allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(words in str(error).lower() for words in full))
+
+
 class Skipped(Exception):
     """A metric that cannot be computed on what it is given; the message says why, and what would help."""
 

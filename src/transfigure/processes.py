@@ -1,8 +1,8 @@
 """The program among other processes: how it is asked to stop, and how it starts others.
 
-Ctrl-C (SIGINT), a batch system's SIGTERM and the SIGHUP of a terminal that is gone end everything in the same way: files are whole,
-temporary ones are removed, one sentence says so, and the exit code is 128 and the signal's number. While a training's loop runs they are
-only a request (:class:`StopRequest`), so that the state is saved first.
+Ctrl-C (SIGINT), a batch system's SIGTERM and SIGUSR1 and the SIGHUP of a terminal that is gone end everything in the same way: files are
+whole, temporary ones are removed, one sentence says so, and the exit code is 128 and the signal's number. While a training's loop runs they
+are only a request (:class:`StopRequest`), so that the state is saved first.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ sys.exit(importlib.import_module(module).main(arguments))
 
 
 class Stopped(KeyboardInterrupt):
-    """SIGTERM or SIGHUP came: as Ctrl-C, it passes through whatever handles failures, and cleans up on its way.
+    """SIGTERM, SIGUSR1 or SIGHUP came: as Ctrl-C, it passes through whatever handles failures, and cleans up on its way.
 
     Attributes:
         number: the signal's.
@@ -49,7 +49,7 @@ class Stopped(KeyboardInterrupt):
 
 def _wishes() -> list[int]:
     """The signals other than Ctrl-C that ask a process to end; one that was ignored from the start, as by ``nohup``, stays so."""
-    known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))  # Windows has no SIGHUP
+    known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP", "SIGUSR1"))  # Windows has the first; the last is SLURM's
     return [number for number in known if number is not None and signal.getsignal(number) is not signal.SIG_IGN]
 
 
@@ -68,8 +68,15 @@ def _handling(handler: Any, numbers: list[int]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Who asks meanwhile to end is not heard: it ends already."""
+    with _handling(signal.SIG_IGN, _wishes()):
+        yield
+
+
+@contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise :class:`Stopped` where the program is, so that it leaves nothing half done behind."""
+    """SIGTERM, SIGHUP and SIGUSR1 raise :class:`Stopped` where the program is, so that it leaves nothing half done behind."""
     last = -_TWICE
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -84,16 +91,18 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 class StopRequest:
-    """A context in which SIGINT, SIGTERM and SIGHUP set a flag instead of breaking into the middle of an update.
+    """A context in which SIGINT, SIGTERM, SIGHUP and SIGUSR1 set a flag instead of breaking into the middle of an update.
 
     Args:
-        words: what is said when one comes.
+        words: what is said when one comes; empty is nothing.
 
     Attributes:
         signal: the signal that came, or None.
     """
 
-    def __init__(self, words: str = "stopping: saving the state after this update (Ctrl-C again stops at once) ...") -> None:
+    WORDS = "stopping: saving the state after this update (Ctrl-C again stops at once) ..."
+
+    def __init__(self, words: str = WORDS) -> None:
         self.signal: int | None = None
         self._words = words
         self._held = contextlib.ExitStack()
@@ -109,15 +118,46 @@ class StopRequest:
             return
         self.signal = number
         with contextlib.suppress(Exception):
-            say(self._words)
+            if self._words:
+                say(self._words)
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+        """128 + the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 138 for SIGUSR1 (on Linux)."""
         return 128 + (self.signal or signal.SIGINT)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._held.close()
+
+
+# ---- several of one kind ------------------------------------------------------------------------------------------------------
+
+PARENT = "TRANSFIGURE_PARENT"
+"""The variable by which a process that trains with its parent knows it."""
+_LINGER = 5.0
+"""Seconds that the others of a machine leave to the one that speaks, since a launcher ends all when it sees the first end."""
+_known_to_each_other = threading.Event()
+
+
+def know_each_other(known: bool = True) -> None:
+    """From now on those that train together settle among themselves who says what."""
+    _known_to_each_other.set() if known else _known_to_each_other.clear()
+
+
+def speaks() -> bool:
+    """Whether this process says what ends it.
+
+    A launcher (torchrun, srun) starts the same command several times on a machine, and a wrong word in it is wrong in each. So the first
+    says it, and the others wait for a moment. Once they know of each other all may speak.
+    """
+    environment = os.environ
+    local = environment.get("SLURM_LOCALID") if "SLURM_STEP_NUM_TASKS" in environment else None
+    local = environment.get("LOCAL_RANK", local or "0")
+    many = max(environment.get(name, "1") for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS")) != "1"
+    if not many or local == "0" or PARENT in environment or _known_to_each_other.is_set():
+        return True
+    time.sleep(_LINGER)
+    return False
 
 
 # ---- children ---------------------------------------------------------------------------------------------------------------

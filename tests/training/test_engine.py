@@ -16,7 +16,7 @@ from transfigure.cli import main
 from transfigure.errors import UserError
 from transfigure.recipe import Training
 from transfigure.training.checkpoint import load_checkpoint
-from transfigure.training.engine import Engine
+from transfigure.training.engine import Engine, _fabric
 
 # one process with batches of 2 and two processes with batches of 1 see the same pairs; without dropout and norm
 # (a bias before a norm has no gradient but rounding, which Adam would blow up) their mean gradients are the same but for rounding
@@ -62,12 +62,37 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, forking_pyth
     assert "training.devices" in capsys.readouterr().err
 
 
+KILLED = """\
+import os, signal
+from transfigure import register
+from transfigure.training.steps.pix2pix import Pix2PixStep
+
+update, seen = Pix2PixStep.training_step, [0]
+
+def counted(step, *given, **named):
+    seen[0] += 1
+    if seen[0] == 5 and os.environ["LOCAL_RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return update(step, *given, **named)
+
+Pix2PixStep.training_step = counted
+
+@register("loss", "nothing")
+def nothing(batch):
+    return batch.fake.mean() * 0
+"""
+
+
 @pytest.mark.slow
-def test_torchrun_starts_it_too(tmp_path: Path, forking_python: str) -> None:
-    launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29611")
-    run = start(forking_python, tmp_path / "run", "--devices", "2", launcher=launcher)
-    assert run.returncode == 0, run.stderr
-    assert len(load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["random"]) == 2
+def test_a_process_that_is_started_and_killed_ends_the_one_that_started_it(tmp_path: Path, forking_python: str) -> None:
+    """Torchrun's and SLURM's are in test_peers.py and in tests/journeys/test_cluster.py."""
+    (tmp_path / "killed.py").write_text(KILLED)
+    run = start(forking_python, tmp_path / "run", "--devices", "2", "--plugins", str(tmp_path / "killed.py"))
+    assert run.returncode == 1, run.stderr
+    (sentence,) = (line for line in run.stderr.splitlines() if line.startswith("transfigure: "))
+    assert "process 1 of 2" in sentence and "was ended by SIGKILL" in sentence and "--resume" in sentence
+    assert "Traceback" not in run.stderr and "frame #" not in run.stderr
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["position"]["images"] == 6
 
 
 def test_one_process_needs_no_averaging() -> None:
@@ -171,19 +196,16 @@ def test_this_machine_says_what_it_can() -> None:
         assert {"avx512_bf16", "amx_bf16"} <= torch.cpu.get_capabilities().keys()
 
 
-def test_fabric_says_nothing_beside_our_own_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several processes, which are not started here: what is said before that counts."""
-    import lightning_fabric
-
-    monkeypatch.setattr(lightning_fabric.Fabric, "launch", lambda fabric: None)
+def test_fabric_says_nothing_beside_our_own_lines() -> None:
+    """It is only built here: what is said before it launches counts."""
     said = logging.handlers.BufferingHandler(100)
     logger = logging.getLogger("lightning_fabric")
     logger.addHandler(said)
     try:
-        engine = Engine(Training(accelerator="cpu", devices=2, precision="bf16-mixed"))
+        fabric = _fabric(Training(accelerator="cpu", devices=2, precision="bf16-mixed"), "here")
     finally:
         logger.removeHandler(said)
-    assert engine.world_size == 2
+    assert fabric.world_size == 2
     assert [record.getMessage() for record in said.buffer] == []
 
 

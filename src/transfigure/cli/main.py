@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..errors import TransfigureError, UserError, did_you_mean, printable
-from ..processes import Stopped, isolated_children, stopped_by_signals
+from ..errors import NOT_ENOUGH_MEMORY, ToldByAnother, TransfigureError, UserError, did_you_mean, out_of_memory, printable
+from ..processes import Stopped, isolated_children, speaks, stopped_by_signals
 from ..progress import open_streams, print_result, say
 from .commands import Command, commands, load, verbs
 from .parser import Parser, actions_help, command_parser, program_parser
@@ -18,14 +18,18 @@ SECTIONS = ("name", "data", "generator", "discriminator", "objective", "training
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says what happened (0 done, 1 failed, 2 your input, 3 something missing,
-    130 Ctrl-C, 143 SIGTERM, 129 SIGHUP)."""
+    130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1)."""
     open_streams()
+    if {"WORLD_SIZE", "SLURM_STEP_NUM_TASKS"} & os.environ.keys():  # torch reads it once; what it says of lost peers is a stack of C++
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         with stopped_by_signals(), isolated_children():
             return _run(arguments)
     except SystemExit as stop:  # --help, --version
         return int(stop.code or 0)
+    except ToldByAnother as error:
+        return error.exit_code
     except TransfigureError as error:
         return _fail(error.printable, error.exit_code)
     except Stopped as stop:
@@ -43,14 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as error:
         if "DataLoader worker" in str(error):  # torch raises this wherever the main thread happens to be
             return _fail("a loader process was ended, perhaps for lack of (shared) memory: go on with --resume and fewer --data.workers", 1)
-        full = ("out of memory", "allocate memory", "not enough memory")  # as torch words it for GPUs, Linux and Windows
-        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in full):
+        if not out_of_memory(error):
             raise
-        return _fail(
-            "not enough memory for this: use a smaller --training.batch_size, --data.crop_size or --generator.width, or in training "
-            "--training.checkpoint_activations true",
-            1,
-        )
+        return _fail(NOT_ENOUGH_MEMORY, 1)
 
 
 def _short(name: str) -> str:
@@ -143,7 +142,8 @@ def _belongs_elsewhere(key: str, command: Command) -> str:
 
 
 def _fail(sentence: str, code: int) -> int:
-    say(f"transfigure: {sentence}", lines=True)
+    if speaks():
+        say(f"transfigure: {sentence}", lines=True)
     return code
 
 

@@ -24,7 +24,7 @@ An error is one sentence: the file, the value and the way out.
 | 2 | something given cannot be used: a file, a value, a name |
 | 3 | an optional package or a file of weights is missing; the message says how to get it |
 | 4 | a check with `--strict` found something |
-| 130, 143, 129 | stopped by Ctrl-C, SIGTERM or the SIGHUP of a lost terminal (not under `nohup`) |
+| 130, 143, 129, 138 | stopped by Ctrl-C, SIGTERM, the SIGHUP of a lost terminal (not under `nohup`) or SIGUSR1 |
 
 `train` and `ablate` save their state when they are stopped, and `--resume` goes on; a second Ctrl-C stops at once. The other commands end
 where they are: what is written is whole, and nothing is left half-written. A command whose stdin, stdout or stderr is closed (cron, a

@@ -497,8 +497,9 @@ class PairSampler(Sampler[Index]):
     """The order of one epoch, from ``(seed, epoch)`` alone.
 
     Batch k of all ranks together is the k-th slice of one permutation, whatever the number of ranks; each rank takes every
-    ``world_size``-th of it, so ranks share no pair and are equally long. If there are fewer pairs than one batch of all ranks, or if
-    ``drop_last`` is off, no pair is dropped: the last batch is smaller, and up to ``world_size - 1`` pairs are seen by two ranks.
+    ``world_size``-th of it, so ranks share no pair and are equally long: no pair counts twice. What does not fill a batch of all ranks is
+    left out, as it is by one process with batches of that size; if that is all there is, or if ``drop_last`` is off, the last batch is
+    smaller, and only fewer than ``world_size`` pairs are left out.
 
     Args:
         n: number of pairs.
@@ -511,7 +512,7 @@ class PairSampler(Sampler[Index]):
         drop_last: leave out what does not fill a batch of all ranks (other pairs in each epoch).
 
     Raises:
-        ValueError: no pairs, or a number out of its range.
+        ValueError: fewer pairs than ranks, or a number out of its range.
     """
 
     _ORDER = 1  # sets the order's random stream apart from that of any pair's jitter, which has 0 here
@@ -528,15 +529,15 @@ class PairSampler(Sampler[Index]):
         world_size: int = 1,
         drop_last: bool = True,
     ) -> None:
-        if n < 1 or batch_size < 1 or not 0 <= rank < world_size or min(seed, epoch, start_batch) < 0:
+        if n < world_size or batch_size < 1 or not 0 <= rank < world_size or min(seed, epoch, start_batch) < 0:
             raise ValueError(
                 f"cannot sample {n} pairs in batches of {batch_size} (seed {seed}, epoch {epoch}, rank {rank} of {world_size})"
             )
         self.batch_size, self.epoch, self.start_batch = batch_size, epoch, start_batch
         order = np.random.default_rng([seed, epoch, 0, self._ORDER]).permutation(n)
         together = batch_size * world_size
-        length = n // together * together if drop_last and n >= together else -(-n // world_size) * world_size
-        self._indices: list[int] = np.resize(order, length)[rank::world_size].tolist()
+        unit = together if drop_last and n >= together else world_size
+        self._indices: list[int] = order[: n // unit * unit][rank::world_size].tolist()
 
     @property
     def batches(self) -> int:

@@ -103,6 +103,7 @@ class SavedState(_Declared):
     averages: SavedAverages
     health: SavedHealth
     random: list[SavedRandom]
+    pools: list[dict[str, dict[str, Any]]] = []
     log_bytes: Count
     started_from: dict[str, Any] | None = None
 

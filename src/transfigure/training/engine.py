@@ -11,7 +11,8 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
@@ -20,14 +21,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import RunFailure, UserError
+from ..processes import PARENT
 from ..progress import without_warnings
 from ..recipe import Training
+from .launch import Launcher, check_devices, interface_towards, launcher_of, start_others, variables
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from .peers import Peers
+
 M = TypeVar("M", bound=nn.Module)
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+_COLLECTIVE = timedelta(days=1)
+"""For which processes wait for each other in one operation. While process 0 validates the others wait; who is gone is noticed otherwise."""
 _HALVES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -43,7 +50,8 @@ class Engine:
         training: the recipe's training section (devices, accelerator, precision, sync_batchnorm).
 
     Raises:
-        UserError: an accelerator or a number of devices that this machine does not have.
+        UserError: an accelerator or a number of devices that this machine does not have; other numbers than those that were started.
+        RunFailure: not all processes came.
     """
 
     def __init__(self, training: Training) -> None:
@@ -53,8 +61,11 @@ class Engine:
             raise UserError("training.accelerator is mps, but there is no Apple GPU here: use --training.accelerator cpu or auto")
         self.device, self.rank, self.world_size = _one_device(training.accelerator), 0, 1
         """This process's device; its number (0 writes the files); and how many processes train together."""
-        if training.devices * training.nodes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            self._fabric = fabric = _launched(training)  # which looks after the processes that it started
+        self._peers: Peers | None = None
+        self._held = contextlib.ExitStack()
+        if (launcher := launcher_of(training)) is not None:
+            self._fabric, self._peers = _launched(training, launcher, self._held)
+            fabric = self._fabric
             self.device, self.rank, self.world_size = torch.device(fabric.device), int(fabric.global_rank), int(fabric.world_size)
         if training.sync_batchnorm and self.device.type != "cuda":
             raise UserError("training.sync_batchnorm works on CUDA devices only: leave it out, or use --generator.norm instance")
@@ -68,6 +79,30 @@ class Engine:
     def leads(self) -> bool:
         """Whether this process writes the files."""
         return self.rank == 0
+
+    @contextlib.contextmanager
+    def as_one(self, way_on: Callable[[], str]) -> Iterator[None]:
+        """What ends one process meanwhile ends all, and one of them says what it was.
+
+        Args:
+            way_on: what a person can do if a process is gone, in words.
+
+        Raises:
+            ToldByAnother: another process says it.
+            RunFailure: a process is gone.
+        """
+        if self._peers is None:
+            yield
+            return
+        self._peers.on_the_way(way_on)
+        with self._held:
+            try:
+                yield
+            except BaseException as error:  # also a signal's
+                if (raised := self._peers.end(error)) is error:
+                    raise
+                raise raised from error
+            self._peers.leave()
 
     def place(self, network: M, memory_format: torch.memory_format) -> M:
         """The network on this process's device, equal on all ranks, with synchronised batch norm if asked for."""
@@ -193,6 +228,14 @@ class Engine:
         torch.distributed.all_gather_object(things, thing)
         return things
 
+    def gather_in_lead(self, thing: Any) -> list[Any]:
+        """One object of every process, in rank order, in the process that leads; the others get theirs alone."""
+        if self.world_size == 1:
+            return [thing]
+        things: list[Any] = [None] * self.world_size
+        torch.distributed.gather_object(thing, things if self.leads else None, dst=0)
+        return things if self.leads else [thing]
+
     def barrier(self) -> None:
         """Wait for every process."""
         if self.world_size > 1:
@@ -221,15 +264,69 @@ def _one_device(accelerator: str) -> torch.device:
     return torch.device(accelerator, 0) if accelerator == "cuda" else torch.device(accelerator)
 
 
-def _launched(training: Training) -> Fabric:
-    """Processes that know of each other, this one among them."""
-    with without_warnings():
-        from lightning_fabric import Fabric
+def _launched(training: Training, launcher: Launcher, held: contextlib.ExitStack) -> tuple[Fabric, Peers]:
+    """Processes that know of each other, this one among them.
 
-        logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its import sets INFO, and it has advice
-        try:
-            fabric = Fabric(accelerator=training.accelerator, devices=training.devices, num_nodes=training.nodes, strategy="ddp")
-        except Exception as error:
-            raise UserError(f"cannot use {training.devices} x {training.accelerator}: {' '.join(str(error).split())}") from error
+    Args:
+        training: the recipe's training section.
+        launcher: who starts them.
+        held: what holds until the training ends.
+    """
+    if not torch.distributed.is_available():
+        raise UserError("this torch was built without torch.distributed, and trains with one process only: leave out --devices")
+    from .peers import Peers, Seat, of_training, serve
+
+    check_devices(training)
+    local_rank, node = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("NODE_RANK", "0"))
+    store, children = None, []
+    if launcher == "here" and local_rank == 0 and PARENT not in os.environ:
+        values = {"LOCAL_RANK": "0", "NODE_RANK": str(node), "WORLD_SIZE": str(training.devices * training.nodes)}
+        if training.nodes == 1:
+            store = serve()
+            values |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+        held.enter_context(variables(**values))
+        children = start_others(training.devices)
+    try:
+        with without_warnings():
+            fabric = _fabric(training, launcher)
+            environment = fabric.strategy.cluster_environment  # type: ignore[attr-defined]
+            local_rank, node = int(environment.local_rank()), int(environment.node_rank())
+            rank = int(environment.global_rank()) if launcher in ("torchrun", "slurm") else node * training.devices + local_rank
+            served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # by torchrun itself
+            address, port = str(environment.main_address), int(environment.main_port)
+            seat = Seat(rank, training.devices * training.nodes, local_rank, address, port, rank == 0 and not served)
+            peers = Peers(seat, of_training(training.to_dict()), store, children)
+    except BaseException:
+        for child in children:
+            child.kill()
+        raise
+    if fabric.device.type == "cpu" and training.nodes > 1 and (name := interface_towards(address)) not in (None, "lo"):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", str(name))
+    try:
         fabric.launch()
-    return fabric
+    except BaseException as error:  # also a signal's
+        if (raised := peers.end(error)) is error:
+            raise
+        raise raised from error
+    return fabric, peers
+
+
+def _fabric(training: Training, launcher: Launcher) -> Fabric:
+    """What knows the devices, and the launchers' variables."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its import sets INFO, and it has advice
+    if launcher == "slurm":
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(training.devices))  # without which it goes no further
+    try:
+        return Fabric(
+            accelerator=training.accelerator,
+            devices=training.devices,
+            num_nodes=training.nodes,
+            strategy=DDPStrategy(timeout=_COLLECTIVE),
+            plugins=[LightningEnvironment()] if launcher == "here" else None,
+        )
+    except Exception as error:
+        raise UserError(f"cannot use {training.devices} x {training.accelerator}: {' '.join(str(error).split())}") from error

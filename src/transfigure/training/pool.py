@@ -12,8 +12,8 @@ class ImagePool:
     """At most ``size`` generated images. Once it is full, each new image is, at even odds, shown and forgotten, or takes the place of
     an old one that is shown instead.
 
-    Random numbers come from torch's global generator, so a resumed training draws the same; of several processes the first one's
-    pool is what a checkpoint keeps.
+    Random numbers come from torch's global generator, so a resumed training draws the same; each of several processes has a pool of its
+    own, and a checkpoint keeps them all.
 
     Source: Zhu et al. 2017, section 4, after Shrivastava et al. 2017, section 2.3.
 

@@ -205,12 +205,16 @@ class RunDirectory:
         return (self.path, self.checkpoint.parent, self.samples, kept, *models)
 
     def check_same(self, recipe: Recipe, saved: Recipe) -> None:
-        """A resumed run goes on with the recipe it began with; only how long it trains may be another.
+        """A resumed run goes on with the recipe it began with; only how long it trains may be another, and on which machines as many
+        processes run.
 
         Raises:
             UserError: a key differs that changes what is computed; the message names each.
         """
         free = FREE_ON_RESUME | LENGTH | {"name"}
+        now, then = (one.training.devices * one.training.nodes for one in (recipe, saved))
+        if now == then:
+            free |= {"training.devices", "training.nodes"}
         differing = {key: values for key, values in recipe.differences(saved).items() if key not in free}
         if differing:
             listed = "; ".join(f"{key} is {now!r} but was {then!r}" for key, (now, then) in differing.items())

@@ -132,7 +132,7 @@ def train(
     keep_freed_memory()
     engine = Engine(recipe.training)
     quiet = quiet or not engine.leads
-    with contextlib.ExitStack() as held:
+    with engine.as_one(lambda: _way_on(run)), contextlib.ExitStack() as held:
         if engine.leads:
             if saved is None:
                 run.reserve()  # before the data is read, which can take a while
@@ -161,9 +161,17 @@ def train(
         if not quiet:
             for line in opening(trainer, resumed=resume):
                 say(line)
-        with StopRequest() as stop:
+        with StopRequest(StopRequest.WORDS if engine.world_size == 1 else "") as stop:  # of several, one says it once all know
             trainer.fit(stop, saved)
+        engine.barrier()
     return run.path
+
+
+def _way_on(run: RunDirectory) -> str:
+    """What can be done where a process of several is gone."""
+    if run.checkpoint.is_file():
+        return f"the last checkpoint is whole: start it again with --out {shlex.quote(str(run.path))} --resume"
+    return "there was no checkpoint yet: start it again"
 
 
 def opening(trainer: Trainer, resumed: bool = False) -> list[str]:
@@ -347,6 +355,11 @@ class Trainer:
                 raise UserError(
                     "training.schedule plateau needs validation pairs, and there are none: add a val folder, or choose another schedule"
                 )
+        if len(data.train) < engine.world_size:
+            raise UserError(
+                f"there {'is' if len(data.train) == 1 else 'are'} {counted(len(data.train), 'training pair')} for {engine.world_size} "
+                "processes, and each needs one: use fewer --devices"
+            )
         self.validation = Validation(data, training.best_metric, engine.device, training.validate_every > 0, training.inference_norm)
         seed_everything(training.seed)
         self.step = build_step(Setup(recipe, (data.source_channels, data.target_channels), engine, unpaired=data.unpaired))
@@ -514,6 +527,10 @@ class Trainer:
         return patience is not None and self.position.stale_validations >= patience
 
     def _stop(self, stop: StopRequest) -> None:
+        if self.engine.world_size > 1:
+            if not self.quiet:
+                say(StopRequest.WORDS)
+            stop.signal = next(number for number in self.engine.gather(stop.signal) if number is not None)  # not every process got one
         self._save()
         path = shlex.quote(str(self.run_directory.path)) + plugin_flags()
         raise Interrupted(
@@ -661,8 +678,12 @@ class Trainer:
         """Everything that exact resume needs, as plain values and tensors; all processes call it together.
 
         Its keys: ``recipe``, ``data`` (what must be as it was), ``step``, ``ema``, ``plateau``, ``position``, ``averages``, ``health``,
-        ``random`` (the random numbers of every process, in rank order), and ``started_from`` (whose weights it began with).
+        ``random`` (the random numbers of every process, in rank order), ``pools`` (what the processes after the first have in theirs), and
+        ``started_from`` (whose weights it began with).
         """
+        sums = self.averages.sums
+        if self.engine.world_size > 1 and sums:  # one set for all, whose mean over them is the same
+            sums = dict(zip(sums, self.engine.mean(torch.stack(list(sums.values()))).unbind()))
         return {
             "recipe": self.recipe.to_dict(),
             "data": self._state_of_data(),
@@ -670,9 +691,10 @@ class Trainer:
             "ema": self.ema.state_dict() if self.ema is not None else None,
             "plateau": None if self.plateau is None else asdict(self.plateau),
             "position": asdict(self.position),
-            "averages": {"sums": self.averages.sums, "count": self.averages.count},
+            "averages": {"sums": sums, "count": self.averages.count},
             "health": self.health.state_dict(),
             "random": self.engine.gather(random_state(self.engine.device)),
+            "pools": self.engine.gather_in_lead({name: on_cpu(pool.state_dict()) for name, pool in self.step.pools().items()})[1:],
             "started_from": self._started_from(),
         }
 
@@ -695,7 +717,9 @@ class Trainer:
             )
         processes = len(state["random"])
         if processes != engine.world_size:
-            raise UserError(f"this run was trained by {processes} processes: resume it with --devices {processes}")
+            raise UserError(f"this run was trained by {counted(processes, 'process', 'processes')}: resume it with --devices {processes}")
+        if pools := state.get("pools"):  # of one process, and in older files, there are none
+            state = {**state, "step": {**state["step"], **([{}, *pools][engine.rank])}}
         self._check_fits(state)
         self.step.load_state_dict(state["step"])
         if self.ema is not None:
@@ -853,6 +877,15 @@ class Trainer:
             recipe=recipe.to_dict(),
             started_from=self._started_from(),
         )
+
+
+def on_cpu(state: Any) -> Any:
+    """Plain values with their tensors on the CPU."""
+    if isinstance(state, dict):
+        return {key: on_cpu(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [on_cpu(value) for value in state]
+    return state.cpu() if isinstance(state, Tensor) else state
 
 
 def passed(every: int | None, before: int, now: int) -> bool:

@@ -109,13 +109,12 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     with uncollected():
         from ...data.ownership import check_outputs
         from ...features import weights
+        from ...training.launch import leads
         from ...training.trainer import train
     check_outputs([Path(out) / "report.html"], None)
     with weights.explicit(weight_files(options)):
         run_directory = train(recipe, out, resume=options.resume, quiet=options.quiet)
-    from torch import distributed
-
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0:  # the others stay silent
+    if leads():  # of several processes the others stay silent
         from ...evaluation.diagnosis import diagnose_run
         from ...reporting.run.page import report
 
