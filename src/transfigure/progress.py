@@ -66,7 +66,8 @@ def say(message: str, lines: bool = False) -> None:
         lines: it is several lines on purpose.
     """
     for rename in _renames:
-        message = rename(message)
+        if not (message := rename(message)):
+            return
     text = printable(message, lines) + "\n"
     bars = sys.modules.get("tqdm")  # where nothing has been tracked, there is no bar to tear
     with bars.tqdm.external_write_mode(file=_TERMINAL) if bars is not None else contextlib.nullcontext():
@@ -78,7 +79,10 @@ _renames: list[Callable[[str], str]] = []
 
 @contextlib.contextmanager
 def renaming(rename: Callable[[str], str]) -> Iterator[None]:
-    """What is said meanwhile is said as this makes it: a file that lies here for a while is called by the name of what it is."""
+    """What is said meanwhile is said as this makes it: a file that lies here for a while is called by the name of what it is.
+
+    An empty word is not said.
+    """
     _renames.append(rename)
     try:
         yield

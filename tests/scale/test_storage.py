@@ -17,6 +17,8 @@ from PIL import Image
 
 pytest.importorskip("s3fs")
 
+from tests.journeys.commands import ROOT as ROOT_FOLDER
+from tests.journeys.commands import blocks, done, shell_lines
 from tests.scale.s3 import ROOT, SECRET, breaking, rights_are_asked_for, server, user
 from tests.tiny import copying, tiny_translator
 from transfigure.cli.main import main
@@ -181,6 +183,26 @@ def images_of(bits: int) -> Any:
     return Domain(3, dtype=f"uint{bits}")
 
 
+def test_several_files_as_one_image_go_to_a_storage(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a_0", "a_1", "a_2", "b_0", "b_1", "b_2"):
+        images.write(tmp_path / f"in/{name}.png", np.full((32, 32, 1), ord(name[0]) + int(name[2]), np.uint8))
+    Path("list.csv").write_text("source\nin/a_0.png;in/a_1.png;in/a_2.png\n")
+    assert [*translate_folder(tiny_translator(), "in/{name}_{0..2}.png", f"{bucket}/out")] == [f"{bucket}/out/{name}.png" for name in "ab"]
+    translate_folder(tiny_translator(), "list.csv", f"{bucket}/listed")
+    tiny_translator().translate_folder("in/{name}_{0..2}.png", "out")
+    tiny_translator().translate_folder("list.csv", "listed")
+    assert get_all(f"{bucket}/out", tmp_path / "fetched") == files_of(tmp_path / "out")
+    assert get_all(f"{bucket}/listed", tmp_path / "fetched") == files_of(tmp_path / "listed")
+    for file in Path("in").iterdir():
+        os.utime(file, (1e9, 1e9))  # a storage knows whole seconds, and this one is not over
+    again = translate_folder(tiny_translator(), "in/{name}_{0..2}.png", f"{bucket}/out", skip_existing=True)
+    assert len(again.skipped) == 2
+    Path("list.csv").write_text(f"source\n{bucket}/in/a_0.png\n")
+    with pytest.raises(UserError, match=r"names 1 file that does not exist: .*, and a manifest names no URLs"):
+        translate_folder(tiny_translator(), "list.csv", f"{bucket}/listed")
+
+
 def test_an_image_larger_than_the_memory_goes_in_tiles(bucket: str, tmp_path: Path) -> None:
     picture(tmp_path / "in/large.tif", size=(96, 128))
     put_all(tmp_path / "in", f"{bucket}/in")
@@ -232,6 +254,21 @@ def test_the_command(place: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert sorted(ObjectFolder.at(f"{place}/out").listed()) == ["a_0.png", "a_1.png", "a_2.png"]
     assert main(["translate", f"{place}/model", f"{place}/in", f"{place}/out"]) == 2
     assert f"the model {place}/model is a URL, and a model is read from a disk" in capsys.readouterr().err
+
+
+def test_the_page(s3: str, using: Using, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page on more than one machine tells people to type."""
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "labels/1.png", size=(64, 64))
+    using(s3, ROOT)
+    storage._filesystem(os.getpid(), "s3", "bucket").mkdir("bucket")
+    put_all(tmp_path / "labels", "s3://bucket/labels")
+    lines = [line for block in blocks(ROOT_FOLDER / "docs/how-to/cluster.md") for line in shell_lines(block.text) if "s3://" in line]
+    assert len(lines) == 3
+    for line in lines:
+        done(capsys, line)
+    made = get_all("s3://bucket/streets", tmp_path / "fetched")
+    assert made == {"1.png": Path("one.png").read_bytes()}
 
 
 # ---- what is there already --------------------------------------------------------------------------------------------------
@@ -401,6 +438,7 @@ def test_urls_that_name_nothing(monkeypatch: pytest.MonkeyPatch, using: Using, c
         ("s3:///in", "names no bucket: write s3://BUCKET/in"),
         (f"s3://me:{SECRET}@bucket/in", "the URL of s3://bucket holds a password: leave it out"),
         ("zip://in::s3://bucket/a.zip", "is a chain of protocols"),
+        (f"https://host/in.png?signature={SECRET}", "https://host/in.png is asked with a query, which is not taken"),
     ):
         refused(lambda url=url: ObjectFolder.at(url), words)  # type: ignore[misc]
     with pytest.raises(Missing, match=r"gs:// needs the package 'gcsfs': install it with  pip install gcsfs"):

@@ -123,6 +123,8 @@ class Workspace:
 
     def named(self, text: str) -> str:
         """A message with the names of objects where it names the files that they are here."""
+        if self.output is not None and text.startswith(f"note: the same command goes on with {self.root}"):
+            return ""  # of a large image, whose rows do not stay here
         for side, place in (("in", self.source), ("out", self.output)):
             if place is not None:
                 text = text.replace(str(self.root / side), place.url)

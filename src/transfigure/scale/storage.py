@@ -28,7 +28,7 @@ T = TypeVar("T")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _OURS = ("file", "local")
 """Protocols of this machine's own disk: what they name is a folder like any other."""
-_S3 = ("s3", "s3a")
+_S3, _WEB = ("s3", "s3a"), ("http", "https")
 
 _TRIES = 3
 """Times that something is tried which may pass: a connection that breaks, a server that is busy."""
@@ -98,6 +98,8 @@ class ObjectFolder:
             )
         if "::" in url:
             raise UserError(f"{url} is a chain of protocols: give the URL of the objects themselves")
+        if protocol.lower() in _WEB and "?" in rest:  # often with a secret behind it
+            raise UserError(f"{url.partition('?')[0]} is asked with a query, which is not taken: download it, and name the file")
         place = cls(f"{protocol.lower()}://{rest.rstrip('/')}")
         _filesystem_of(place)
         if protocol.lower() != "memory" and not host:
@@ -390,6 +392,8 @@ def _put(system: Any, path: str, file: Path) -> None:
     from fsspec.asyn import AsyncFileSystem
     from fsspec.spec import AbstractFileSystem
 
+    if {*_WEB} & {*([system.protocol] if isinstance(system.protocol, str) else system.protocol)}:
+        raise NotImplementedError("a page is not written")
     if isinstance(system, AsyncFileSystem):  # an object store, to which a file is given in one request or as parts that are joined
         system.put_file(str(file), path)
     elif _is_memory(system):
