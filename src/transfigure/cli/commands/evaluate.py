@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from ...progress import print_result, say
 from ...wording import counted
 from ..options import (
     add_alpha,
+    add_executor,
     add_ignore_orientation,
     add_json,
     add_model,
@@ -23,6 +25,8 @@ from ..options import (
     add_tiles,
     add_weights,
     after,
+    cluster_options,
+    how_to_run,
     open_model,
     orientation,
     required,
@@ -36,6 +40,8 @@ from ..options import (
 if TYPE_CHECKING:
     from ...data.file_facts import NoData
     from ...evaluation.result import Evaluation
+    from ...evaluation.shards import Executor
+    from ...scale.cluster import ClusterOptions
 
 GROUP = "measure"
 RECIPE_FLAGS = ("data.", "metric.")
@@ -61,6 +67,7 @@ examples:
   transfigure evaluate runs/facades
   transfigure evaluate runs/stain --data.evaluation_size whole --max-memory 3GB
   transfigure evaluate --generated generated/ --target photos/ --metrics ssim,l1 --json
+  transfigure evaluate --generated generated/ --target photos/ --executor ray --workers 2
   transfigure evaluate --generated stained/ --target 'stains/{name}_{DAPI,MAP2,NFH}.png'
 """
 
@@ -112,6 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     add_plugins(parser)
     add_quiet(parser)
+    add_executor(parser)
 
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
@@ -135,7 +143,10 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         "overwrite": options.overwrite,
     }
     evaluate = _folders if options.generated or options.target else _model
-    result = evaluate(options, overrides, common)
+    with contextlib.ExitStack() as held:
+        if (where := cluster_options(options)) is not None:
+            common["executor"] = _executor(options, where, held)
+        result = evaluate(options, overrides, common)
     run = options.model if evaluate is _model else None
     next_ones = ["transfigure translate {run} INPUT OUTPUT{plugins}"]
     if run and (Path(run) / "evaluation" / FILE).is_file():  # without one there is nothing to compare
@@ -159,6 +170,15 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     for line in following:
         print_result(line)
     return 0
+
+
+def _executor(options: argparse.Namespace, where: ClusterOptions, held: contextlib.ExitStack) -> Executor:
+    """The workers of a cluster, which is joined or started until what holds it ends."""
+    from ...scale.cluster import connected
+    from ...scale.evaluation import ClusterExecutor, ModelArguments
+
+    model = ModelArguments(options.model, how_to_run(options), tiling(options)) if options.model else None
+    return ClusterExecutor(held.enter_context(connected(where, options.quiet)), model)
 
 
 def _folders(options: argparse.Namespace, overrides: dict[str, Any], common: dict[str, Any]) -> Evaluation:
