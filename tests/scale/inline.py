@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,14 @@ class InlineCluster(Cluster):
 
     def map(
         self, factory: Callable[[], Any], items: Sequence[Any], *, batch: int | None = None, what: str = "work"
-    ) -> Iterator[tuple[int, Any]]:
+    ) -> Generator[tuple[int, Any], None, None]:
         """As :meth:`.Cluster.map`."""
         size = batch or max(1, min(32, len(items) // (4 * self.workers)))
         workers = [_copied(factory)() for _ in range(self.workers if items else 0)]
         starts = [*range(0, len(items), size)]
         for turn, first in enumerate([*starts[1::2], *starts[::2]]):
             numbers = [number for number in range(first, min(first + size, len(items))) if number not in self.losing]  # type: ignore[attr-defined]
-            values = [*workers[turn % self.workers]([_copied(items[number]) for number in numbers])]
+            values = [*workers[turn % self.workers]([_copied(items[number]) for number in numbers])] if numbers else []
             assert len(values) == len(numbers)
             yield from zip(numbers, map(_copied, values))
             for number in range(first, min(first + size, len(items))):

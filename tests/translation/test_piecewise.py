@@ -27,8 +27,8 @@ from transfigure.data.row_writer import RowWriter
 from transfigure.errors import UserError
 from transfigure.networks.model_file import Domain, Inference, ModelConfig
 from transfigure.translation import piecewise, tiling
-from transfigure.translation.folder import FileOptions
-from transfigure.translation.translator import FileToTranslate, LargeImage, Translator
+from transfigure.translation.folder import FileOptions, FileToTranslate
+from transfigure.translation.translator import LargeImage, Translator
 
 HEIGHT, WIDTH = 150, 203
 

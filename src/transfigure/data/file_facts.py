@@ -250,11 +250,9 @@ class PictureWatch:
     def take(self, label: str, dtype: str, parts: MeasuredParts, facts: FileFacts, channels: int) -> None:
         """As :meth:`look`, at a picture that came in parts."""
         if label not in self._known:
-            self._known.add(label)
             values = parts.values
-            self.values.take(dtype, values, facts.bits)
             empty = 1 - values.data / values.count if facts.no_data is not None and values.count else 0.0
-            self.files.look(label, replace(facts, no_data_share=empty), channels)
+            self.take_in(Look(label, dtype, values, replace(facts, palette=(), entries=b"", no_data_share=empty), channels))
 
     def notes(self) -> list[str]:
         """What looks wrong, one sentence each."""

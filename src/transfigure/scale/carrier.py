@@ -30,9 +30,18 @@ from ..data.pictures import FoundPictures, find_pictures
 from ..errors import Missing, RunFailure, TransfigureError, UserError
 from ..progress import renaming, say, track
 from ..translation.file_stacks import refuse_single_files
-from ..translation.folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
+from ..translation.folder import (
+    FileKeywords,
+    FileOptions,
+    FileToTranslate,
+    Written,
+    neighbours,
+    other_formats,
+    plan_outputs,
+    raise_failures,
+)
 from ..translation.pipeline import WRITERS, overlapped
-from ..translation.translator import FileToTranslate, LargeImage, Translator, _is_done
+from ..translation.translator import LargeImage, Translator, _is_done
 from .storage import HEAD, WORKSPACES, ObjectFolder, StoredObject, StoredRefusal, is_url, path_of
 
 FETCHERS, PUTTERS, AHEAD = 4, 6, 8

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -115,7 +115,7 @@ class Cluster:
 
     def map(
         self, factory: Callable[[], Worker[Item, Value]], items: Sequence[Item], *, batch: int | None = None, what: str = "work"
-    ) -> Iterator[tuple[int, Value | Lost]]:
+    ) -> Generator[tuple[int, Value | Lost], None, None]:
         """What workers make of items, in the order in which they are done.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Literal, NoReturn, TypedDict
 
@@ -83,6 +83,74 @@ class Written(list[Path]):
         return f"{len(self):,} of {counted(self.inputs, 'image')} written to {output}" + (
             f" ({len(self.skipped)} {were} there already)" if self.skipped else ""
         )
+
+
+@dataclass(frozen=True)
+class FileToTranslate:
+    """An image file, or several that are one image, and the one it becomes.
+
+    Attributes:
+        picture: what it is read from.
+        output: what it becomes.
+        maker: a word that the output says of what made it, so that another time it is known whether it would become the same.
+    """
+
+    picture: FilePicture
+    output: Path
+    maker: str = ""
+
+    @property
+    def source(self) -> Path:
+        """The (first) file."""
+        return self.picture.paths[0]
+
+
+class TranslateKeywords(FileKeywords, total=False):
+    """How a folder is translated, as keywords; see :meth:`transfigure.Translator.translate_folder`."""
+
+    format: str | None
+    skip_existing: bool
+    batch: int
+
+
+@dataclass(frozen=True)
+class FolderWork:
+    """What becomes of a folder, and what has become of it so far.
+
+    Attributes:
+        files: to be translated, in order.
+        options: how they are read and written.
+        batch: images of one size that go through the network together.
+        folder: that they are in, if they are in one.
+        written: those that are done.
+        failed: those that could not be translated, by their labels, and why.
+    """
+
+    files: list[FileToTranslate]
+    options: FileOptions
+    batch: int
+    folder: Path | None
+    written: Written
+    failed: dict[str, UserError | Missing] = field(default_factory=dict)
+
+    def take_down(self, file: FileToTranslate, error: Exception | None) -> bool:
+        """Take down what became of a file; whether it was written."""
+        if isinstance(error, UserError | Missing):
+            self.failed[file.picture.label] = error
+            return False
+        self.written.append(file.output)
+        return True
+
+    def end(self) -> Written:
+        """What was written, when all is done.
+
+        Raises:
+            UserError: some files could not be translated.
+            Missing: likewise, if all that they lack is an optional package.
+        """
+        if self.failed:
+            raise_failures(self.failed, self.folder, self.written)
+        return self.written
 
 
 FORMATS = ("png", "jpg", "webp", "tif", "bmp", "npy", "npz", "same")

@@ -8,7 +8,8 @@ import json
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import abc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch import Tensor
 from .._version import __version__
 from ..data import images
 from ..data.channels import are_primaries, brief_names
-from ..data.encodings.label_maps import ColourWatch, LabelMaps
+from ..data.encodings.label_maps import ColourLook, ColourWatch, LabelMaps
 from ..data.file_facts import FileFacts, NoData, Orientation, PageUse, PictureWatch, describe_pages
 from ..data.files import check_writable_folder, real_path
 from ..data.formats.metadata import Metadata, is_sealed_file, unsealed
@@ -49,7 +50,17 @@ from .engines.base import GraphEngine, InferenceEngine
 from .engines.torch import TorchEngine
 from .exported_network import ExportedGenerator
 from .file_stacks import refuse_single_files
-from .folder import FileKeywords, FileOptions, Written, neighbours, other_formats, plan_outputs, raise_failures
+from .folder import (
+    FileKeywords,
+    FileOptions,
+    FileToTranslate,
+    FolderWork,
+    TranslateKeywords,
+    Written,
+    neighbours,
+    other_formats,
+    plan_outputs,
+)
 from .footprint import SMALL, Footprint, HeldBytes
 from .network import TrainedNetwork, fits, run
 from .opening import HowToRun, open_any
@@ -66,19 +77,6 @@ _NOISE = 2
 """Raised when the noise of a seed becomes another."""
 _SCALE = "scale its values as those of the training images were, and replace what is no-data"
 """What to do with floats that the model has no range for: it takes 0 to 1, and translating has no flag for another."""
-
-
-@dataclass(frozen=True)
-class FileToTranslate:
-    """An image file, or several that are one image, and the one it becomes."""
-
-    picture: FilePicture
-    output: Path
-
-    @property
-    def source(self) -> Path:
-        """The (first) file."""
-        return self.picture.paths[0]
 
 
 @dataclass(frozen=True)
@@ -209,6 +207,7 @@ class Translator:
     _colours: ColourWatch | None = field(default=None, init=False, repr=False, compare=False)
     _footprint: Footprint = field(init=False, repr=False, compare=False)
     _hashed: tuple[list[tuple[str, int, int]], str] | None = field(default=None, repr=False, compare=False)
+    _loaded: tuple[str, HowToRun] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         known = self.generator.about.memory if isinstance(self.generator, ExportedGenerator) else None
@@ -253,6 +252,7 @@ class Translator:
         opened, quiet = open_any(path, **how), how.get("quiet", False)
         runs = opened.engine or TorchEngine(opened.generator)
         translator = cls(opened.generator, opened.config, opened.config.inference, opened.origin, quiet, runs)
+        translator._loaded = str(path), how
         if opened.digest is not None:  # which has just been found to be that of the file
             translator._hashed = translator._versions(), opened.digest
         if how.get("noise") is None and opened.note:
@@ -325,6 +325,7 @@ class Translator:
             translator = cls.load(folder, **how)
         if folder != Path(name):
             translator.origin = Path(str(hub.HubModel.read(name, revision)))
+            translator._loaded = str(translator.origin), how
         return translator
 
     def set_precision(self, precision: Precision) -> Translator:
@@ -586,6 +587,11 @@ class Translator:
             )
         for note in notes:
             self._note(note)
+
+    @property
+    def loaded(self) -> tuple[str, HowToRun] | None:
+        """What :meth:`load` was called with, so that another process can load the same; None if it was built in memory."""
+        return self._loaded
 
     @property
     def said(self) -> list[str]:
@@ -1087,6 +1093,22 @@ class Translator:
         watch.files.of_no_data = f"the model is given {'one of its classes' if source.classes else 'black'} in its place{kept}"
         return watch
 
+    def watch_a_part(self) -> PictureWatch:
+        """A watch over a part of the files, in another process perhaps; what it has seen is for the watch over all of them."""
+        watch = self._watch().of_a_part()
+        self._colours = None if self._colours is None else self._colours.of_a_part()
+        return watch
+
+    def colours_of_a_part(self) -> list[ColourLook]:
+        """What was seen of the colours of label maps since :meth:`watch_a_part`."""
+        return [] if self._colours is None else self._colours.looks or []
+
+    def take_in_colours(self, looks: Iterable[ColourLook]) -> None:
+        """Take in what another process has seen of label maps."""
+        if self._colours is not None:
+            for look in looks:
+                self._colours.take_in(look)
+
     def _say_of(self, watch: PictureWatch) -> None:
         for note in (*watch.notes(), *([] if self._colours is None else self._colours.notes())):
             self._note(note)
@@ -1169,55 +1191,80 @@ class Translator:
                 not write, or is a link; at the end: the files that could not be translated (all others have been).
             Missing: likewise at the end, if all that those files lack is an optional package.
         """
-        found, output, options = find_pictures(source, self._columns), Path(output), FileOptions(**keywords)
-        for note in [] if quiet or self.quiet else found.notes:
+        ways: TranslateKeywords = {"format": format, "skip_existing": skip_existing, "batch": batch, **keywords}
+        translator = replace(self, quiet=quiet or self.quiet)
+        work, watch = translator.plan_folder(source, output, **ways), translator._watch()
+        with closing(translator.work_on(work.files, work, watch)) as results:
+            for file, error in track(results, len(work.files), "translate", quiet=quiet):
+                if work.take_down(file, error) and on_file is not None:
+                    on_file(file.output)
+        translator._say_of(watch)
+        return work.end()
+
+    def plan_folder(self, source: str | Path, output: str | Path, **keywords: Unpack[TranslateKeywords]) -> FolderWork:
+        """What :meth:`translate_folder` is going to do, found out, checked and said before anything is translated.
+
+        Args:
+            source: as there.
+            output: as there; it is created.
+            keywords: as there.
+
+        Raises:
+            UserError: as there.
+        """
+        how: dict[str, Any] = {**keywords}
+        wanted, skip_existing, batch = how.pop("format", None), how.pop("skip_existing", False), how.pop("batch", 1)
+        found, output, options = find_pictures(source, self._columns), Path(output), FileOptions(**how)
+        for note in [] if self.quiet else found.notes:
             say(f"note: {note}")
         refuse_single_files(self.config, found.pictures, found.place)
         if self._page_reading(options).use == "ask":
             refuse_unsaid(found.pictures[:1])
         outputs = plan_outputs(
-            found, output, format or self._format_for(found.pictures, options, quiet), lambda file: self._check_output(file, options)
+            found, output, wanted or self._format_for(found.pictures, options, self.quiet), lambda file: self._check_output(file, options)
         )
         self._check_pages(outputs, options)
         check_outputs(outputs, options.overwrite, below=output)
         options = self.choose_half(found.files, options)
         check_writable_folder(output)
-        translator = replace(self, quiet=quiet or self.quiet)
-        for note in [] if translator.quiet else (other_formats(outputs) if format == "same" else "", neighbours(outputs, output)):
+        for note in [] if self.quiet else (other_formats(outputs) if wanted == "same" else "", neighbours(outputs, output)):
             if note:
                 say(f"note: {note}")
-        written, orientation = Written(inputs=len(found.pictures)), self._orientation(options)
+        written = Written(inputs=len(found.pictures))
         makers = functools.cache(lambda picture: self._maker(options, picture))
         usual = makers(None)
         maker_of = {picture: makers(picture) if len(picture.files) > 1 else usual for picture in outputs.values()}
         if skip_existing:
-            told = replace(options, orientation=orientation)
+            told = replace(options, orientation=self._orientation(options))
             written.skipped = [file for file, one in outputs.items() if _is_done(one.paths, file, maker_of[one], told)]
             done = set(written.skipped)
             outputs = {file: one for file, one in outputs.items() if file not in done}
-        failed: dict[str, UserError | Missing] = {}
-        watch = translator._watch()
-        results = overlapped(
-            [FileToTranslate(picture, file) for file, picture in outputs.items()],
-            read=lambda file: translator._read(file, options),
-            run=lambda files: translator._translated_or_written(files, options, watch, maker_of),
-            write=lambda file, output: None if output is None else translator._write(file, output, options, maker_of[file.picture]),
+        files = [FileToTranslate(picture, file, maker_of[picture]) for file, picture in outputs.items()]
+        return FolderWork(files, options, batch, found.folder, written)
+
+    def work_on(
+        self, files: Sequence[FileToTranslate], work: FolderWork, watch: PictureWatch
+    ) -> abc.Generator[tuple[FileToTranslate, Exception | None], None, None]:
+        """Translate files that were planned: each is read while others are in the network, and written while the next are.
+
+        Args:
+            files: all of the work's, or some.
+            work: how.
+            watch: looks at them.
+
+        Yields:
+            Each file when it is written, in order, and its failure, or None.
+        """
+        options, makers = work.options, {file.picture: file.maker for file in files}
+        return overlapped(
+            files,
+            read=lambda file: self._read(file, options),
+            run=lambda some: self._translated_or_written(some, options, watch, makers),
+            write=lambda file, output: None if output is None else self._write(file, output, options, file.maker),
             kind=lambda file: id(file) if isinstance(file, LargeImage) else (file.array.shape, file.others),
-            batch=batch if translator.engine.exact_batches else 1,
+            batch=work.batch if self.engine.exact_batches else 1,
             errors=(UserError, Missing),
         )
-        with closing(results):
-            for file, error in track(results, len(outputs), "translate", quiet=quiet):
-                if isinstance(error, UserError | Missing):
-                    failed[file.picture.label] = error
-                    continue
-                written.append(file.output)
-                if on_file is not None:
-                    on_file(file.output)
-        translator._say_of(watch)
-        if failed:
-            raise_failures(failed, found.folder, written)
-        return written
 
     @property
     def _columns(self) -> tuple[str, ...]:

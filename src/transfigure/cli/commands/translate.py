@@ -11,6 +11,7 @@ from ...errors import RunFailure, UserError
 from ...progress import print_result, say
 from ..options import (
     add_alpha,
+    add_executor,
     add_ignore_orientation,
     add_model,
     add_overwrite,
@@ -19,6 +20,7 @@ from ..options import (
     add_quiet,
     add_tiles,
     after,
+    cluster_options,
     open_model,
     tiling,
 )
@@ -34,6 +36,7 @@ examples:
   transfigure translate runs/facades label.png facade.png --noise none
   transfigure translate runs/stain 'raw/{name}_z{00..12}.png' stained/
   transfigure translate runs/stain well.tif stained.tif --max-memory 3GB
+  transfigure translate runs/stain slides/ stained/ --executor ray --address auto
   transfigure translate runs/facades s3://bucket/labels s3://bucket/generated
 """
 
@@ -92,10 +95,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_plugins(parser)
     add_quiet(parser)
+    add_executor(parser)
 
 
 def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     """Translate, and print what was written."""
+    cluster = cluster_options(options)
     translator = open_model(options).set_precision(options.precision)
     from ...data.file_patterns import FilePattern
     from ...data.images import can_be_written
@@ -139,6 +144,12 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
                 words = translate_folder(translator, options.input, options.output, quiet=options.quiet, **ways, **how).words(
                     options.output
                 )
+            elif cluster is not None:
+                from ...scale.translation import translate_folder as translate_on_cluster
+
+                words = translate_on_cluster(translator, options.input, output, cluster=cluster, quiet=options.quiet, **ways, **how).words(
+                    output
+                )
             else:
                 words = translator.translate_folder(options.input, output, quiet=options.quiet, **ways, **how).words(output)
         except (KeyboardInterrupt, RunFailure):  # Ctrl-C, a signal, a full disk
@@ -148,6 +159,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         print_result(words)
         _go_on(options)
         return 0
+    if cluster is not None:
+        raise UserError(f"--executor {options.executor} is for many images, and {options.input} is one: leave it out")
     if options.skip_existing:
         raise UserError(f"--skip-existing goes on with a folder, and {options.input} is one image: leave it out")
     place = options.output

@@ -211,16 +211,39 @@ def _hues(count: int) -> NDArray[np.uint8]:
     return colours
 
 
+@dataclass(frozen=True, slots=True)
+class ColourLook:
+    """All that a :class:`ColourWatch` remembers of one label map, or of a part of it.
+
+    Attributes:
+        label: which.
+        pixels: how many there are.
+        off: how many of them have a colour that is none of the classes'.
+        distance: by how much, all together.
+        farthest: the most.
+    """
+
+    label: str
+    pixels: int
+    off: int
+    distance: float
+    farthest: float
+
+
 class ColourWatch:
     """Counts the pixels of label maps whose colour is none of the classes', as JPEG and smoothed edges leave them.
 
     Args:
         encoding: the classes.
         what: what the label maps are called in a note.
+
+    Attributes:
+        looks: of a watch over a part of the label maps, see :meth:`of_a_part`: what it has seen; else None.
     """
 
     def __init__(self, encoding: LabelMaps, what: str) -> None:
         self.encoding, self.what = encoding, what
+        self.looks: list[ColourLook] | None = None
         self.off = self.pixels = 0
         self.distance = self.farthest = 0.0
         self.where = ""
@@ -228,10 +251,22 @@ class ColourWatch:
     def look(self, label: str, array: Array) -> None:
         """Take in a label map."""
         off, distance, farthest = self.encoding.deviation(array)
-        self.distance += distance
-        self.off, self.pixels = self.off + off, self.pixels + array.shape[0] * array.shape[1]
-        if farthest > self.farthest:
-            self.farthest, self.where = farthest, label
+        self.take_in(ColourLook(label, array.shape[0] * array.shape[1], off, distance, farthest))
+
+    def of_a_part(self) -> ColourWatch:
+        """One that looks at a part of the label maps, in another process perhaps; what it sees is for :meth:`take_in` here."""
+        found = ColourWatch(self.encoding, self.what)
+        found.looks = []
+        return found
+
+    def take_in(self, one: ColourLook) -> None:
+        """Take in what another watch has seen of a label map."""
+        if self.looks is not None:
+            self.looks.append(one)
+        self.distance += one.distance
+        self.off, self.pixels = self.off + one.off, self.pixels + one.pixels
+        if one.farthest > self.farthest:
+            self.farthest, self.where = one.farthest, one.label
 
     def notes(self) -> list[str]:
         """What was seen, in one sentence; nothing if every colour was exact."""
