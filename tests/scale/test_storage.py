@@ -19,14 +19,19 @@ pytest.importorskip("s3fs")
 
 from tests.journeys.commands import ROOT as ROOT_FOLDER
 from tests.journeys.commands import blocks, done, shell_lines
+from tests.scale.inline import InlineCluster
 from tests.scale.s3 import ROOT, SECRET, breaking, rights_are_asked_for, server, user
 from tests.tiny import copying, tiny_translator
 from transfigure.cli.main import main
 from transfigure.data import images
+from transfigure.data.formats.metadata import Metadata
 from transfigure.errors import Missing, RunFailure, UserError
+from transfigure.networks.model_file import Domain
 from transfigure.scale import carrier, storage
 from transfigure.scale.carrier import translate_folder
 from transfigure.scale.storage import ObjectFolder, StoredObject, is_url, without_file_protocol
+from transfigure.scale.translation import SameTranslator
+from transfigure.translation.folder import FileOptions
 from transfigure.translation.translator import Translator
 
 
@@ -154,6 +159,59 @@ def test_objects_are_translated_as_files_are(place: str, mixed: Path, tmp_path: 
     assert get_all(f"{place}/out", tmp_path / "fetched") == expected
 
 
+@pytest.mark.parametrize("way", ["to and from", "to", "from"])
+def test_workers_do_the_same(way: str, bucket: str, mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_translator().save(tmp_path / "model")
+    for name in ("hole1.tif", "hole2.tif"):
+        images.write(mixed / name, np.eye(32, dtype=np.uint8)[..., None].repeat(3, axis=2) * 200, Metadata().with_no_data(0.0))
+    put_all(mixed, f"{bucket}/in")
+    for file in mixed.glob("*.tif"):
+        os.utime(file, (1e9, 1e9))  # a storage knows whole seconds, and this one is not over
+    source = f"{bucket}/in" if way != "to" else str(mixed)
+    told, made = [], []
+    for number, cluster in enumerate((None, InlineCluster(3), InlineCluster(2, losing=[4]))):
+        output = f"{bucket}/{number}" if way != "from" else str(tmp_path / str(number))
+        translator = Translator.load(tmp_path / "model", device="cpu")
+        told.append(outcome(lambda: translate_folder(translator, source, output, cluster=cluster), capsys).splitlines())  # noqa: B023
+        made.append(get_all(output, tmp_path / "fetched") if way != "from" else files_of(Path(output)))
+    assert sorted(told[0]) == sorted(told[1])
+    assert any("0 means no data in 2 of " in line and f", such as {source}/hole1.tif (" in line for line in told[0]), told[0]
+    assert made[0] == made[1] and len(made[0]) == 12
+    assert "3 of 14 images could not be translated (the other 11 could): broken.png, empty.jpg, hole2.tif" in told[2][-1]
+    assert f"{source}/hole2.tif: 3 workers died while they worked on it" in "\n".join(told[2])
+    assert made[2] == {name: content for name, content in made[0].items() if name != "hole2.png"}
+    again = translate_folder(
+        Translator.load(tmp_path / "model", device="cpu"), f"{source}/*.tif", output[:-1] + "1", cluster=InlineCluster(), skip_existing=True
+    )
+    assert (len(again), len(again.skipped)) == (0, 4)
+
+
+def test_a_worker_without_credentials(bucket: str, using: Using, mixed: Path, tmp_path: Path) -> None:
+    """It ends all with one sentence: it would fail at every image."""
+    tiny_translator().save(tmp_path / "model")
+    work = carrier.CarriedWork(ObjectFolder.at(f"{bucket}/in"), None, FileOptions())
+    using(None, {})
+    workers = carrier.CarriedWorkers(SameTranslator.of(Translator.load(tmp_path / "model", device="cpu")), work)
+    with pytest.raises(UserError, match=r"no credentials were found: .* \(so it is for a worker on "):
+        workers()
+
+
+@pytest.mark.slow
+def test_on_a_real_cluster(bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray")
+    for at in range(12):
+        picture(tmp_path / f"in/{at}.png", at)
+    (tmp_path / "in/broken.png").write_bytes(b"no image")
+    tiny_translator().save(tmp_path / "model")
+    put_all(tmp_path / "in", f"{bucket}/in")
+    for executor in ("local", "ray --workers 2"):
+        output = f"{bucket}/{executor[:3]}"
+        assert main(["translate", str(tmp_path / "model"), f"{bucket}/in", output, "--executor", *executor.split()]) == 2
+        assert "1 of 13 images could not be translated (the other 12 could)" in capsys.readouterr().err
+    made = get_all(f"{bucket}/ray", tmp_path / "fetched")
+    assert made == get_all(f"{bucket}/loc", tmp_path / "fetched") and len(made) == 12
+
+
 def test_either_side_may_be_a_folder(bucket: str, mixed: Path, tmp_path: Path) -> None:
     for name in ("broken.png", "empty.jpg"):
         (mixed / name).unlink()
@@ -178,8 +236,6 @@ def test_sixteen_bits_stay(bucket: str, tmp_path: Path) -> None:
 
 
 def images_of(bits: int) -> Any:
-    from transfigure.networks.model_file import Domain
-
     return Domain(3, dtype=f"uint{bits}")
 
 
@@ -505,6 +561,17 @@ def test_a_storage_that_is_gone_ends_the_run(bucket: str, tmp_path: Path, monkey
     ):
         translate_folder(tiny_translator(), f"{bucket}/in", f"{bucket}/out")
     assert sorted(ObjectFolder.at(f"{bucket}/out").listed()) == [f"{at:02}.png" for at in (0, 1, 4, 5)]
+
+
+def test_the_last_of_many_wait_for_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects are asked for before a thread is free to fetch them."""
+    picture(tmp_path / "in/0.png")
+    for at in range(6):
+        ObjectFolder.at("memory://many/in").put(f"{at}.png", tmp_path / "in/0.png")
+    fetch = ObjectFolder.fetch
+    monkeypatch.setattr(ObjectFolder, "fetch", lambda *arguments: (time.sleep(0.02), fetch(*arguments))[1])
+    monkeypatch.setattr(carrier, "FETCHERS", 1)
+    assert len(translate_folder(tiny_translator(), "memory://many/in", "memory://many/out")) == 6
 
 
 def test_an_object_that_changes_while_it_is_fetched(bucket: str, tmp_path: Path) -> None:

@@ -12,16 +12,18 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from platform import node
 from typing import Any, BinaryIO, Unpack
 
 from ..data import images
+from ..data.file_facts import PictureWatch
 from ..data.file_patterns import FilePattern
-from ..data.files import check_writable_folder, lock_file
+from ..data.files import check_writable_folder, lock_file, sweep
 from ..data.folder import SUFFIXES, composed, images_among
 from ..data.ownership import check_outputs
 from ..data.pages import refuse_unsaid
@@ -29,11 +31,13 @@ from ..data.pairs import FilePicture
 from ..data.pictures import FoundPictures, find_pictures
 from ..errors import Missing, RunFailure, TransfigureError, UserError
 from ..progress import renaming, say, track
+from ..registry import plugin_files
 from ..translation.file_stacks import refuse_single_files
 from ..translation.folder import (
     FileKeywords,
     FileOptions,
     FileToTranslate,
+    TranslateKeywords,
     Written,
     neighbours,
     other_formats,
@@ -42,7 +46,9 @@ from ..translation.folder import (
 )
 from ..translation.pipeline import WRITERS, overlapped
 from ..translation.translator import LargeImage, Translator, _is_done
+from .cluster import Cluster, ClusterOptions, Lost, connected
 from .storage import HEAD, WORKSPACES, ObjectFolder, StoredObject, StoredRefusal, is_url, path_of
+from .translation import InOrder, SameTranslator, SeenByWorker
 
 FETCHERS, PUTTERS, AHEAD = 4, 6, 8
 """Threads that fetch, threads that encode and put, and objects that are fetched before their turn comes."""
@@ -197,7 +203,7 @@ class Carrier:
         pool = ThreadPoolExecutor(FETCHERS, "fetch")
         waiting: deque[CarriedFile] = deque()
         source = iter(files)
-        held = 0
+        held, ended = 0, False
         try:
             while True:
                 while len(waiting) < AHEAD and (not waiting or held < _AHEAD_BYTES) and (file := next(source, None)) is not None:
@@ -205,12 +211,13 @@ class Carrier:
                     waiting.append(file)
                     held += file.known.size if file.known is not None else 0
                 if not waiting:
+                    ended = True  # those that were given last may be waiting for a thread still
                     return
                 file = waiting.popleft()
                 held -= file.known.size if file.known is not None else 0
                 yield file
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=not ended, cancel_futures=not ended)
 
     def _fetch(self, file: CarriedFile) -> FileToTranslate:
         picture, work = file.picture, self.workspace
@@ -274,15 +281,16 @@ class Carrier:
 
 
 def carried(
-    translator: Translator, work: CarriedWork, files: Iterable[CarriedFile], workspace: Workspace
+    translator: Translator, work: CarriedWork, files: Iterable[CarriedFile], workspace: Workspace, watch: PictureWatch
 ) -> Generator[tuple[CarriedFile, Exception | None], None, None]:
     """Translate files of a storage, in order: while one is in the network, the next are fetched and read, and the last are written and put.
 
     Args:
-        translator: what translates; its notes are said by itself.
+        translator: what translates.
         work: what is the same for all files.
         files: which.
         workspace: where they lie meanwhile.
+        watch: looks at them.
 
     Yields:
         Each file when it is where it belongs, and its failure, :class:`ThereAlready`, or None.
@@ -290,7 +298,6 @@ def carried(
     options, carrier = work.options, Carrier(work, workspace)
     makers = _Makers(translator, options)
     told = replace(options, orientation=translator._orientation(options))
-    watch = translator._watch()
 
     def read(file: CarriedFile) -> Any:
         here = carrier.local(file)
@@ -322,7 +329,6 @@ def carried(
             if isinstance(error, UserError | Missing):
                 error = type(error)(*(workspace.named(str(word)) for word in error.args))  # noqa: PLW2901
             yield file, error
-        translator._say_of(watch)
 
 
 class Patience:
@@ -340,6 +346,10 @@ class Patience:
         self._refused = self._refused + 1 if isinstance(error, StoredRefusal) else 0
         if self._refused == _PATIENCE:
             raise RunFailure(f"{_PATIENCE} objects one after the other were refused, the last one: {error}")
+
+
+Results = Generator[tuple[int, Exception | None], None, None]
+"""The numbers of files, as they are done, and their failure, :class:`ThereAlready`, or None."""
 
 
 class _Makers(dict[FilePicture, str]):
@@ -394,22 +404,36 @@ class CarriedPlan:
         files: in order.
         failed: what cannot be done at all, by its name.
         folder: on this machine, in which what is read is, if it is in one.
+        root: on this machine, in which all that is written lies, for a while or for good.
     """
 
     work: CarriedWork
     files: list[CarriedFile]
     failed: dict[str, UserError | Missing]
     folder: Path | None
+    root: Path
 
-    def take_down(self, file: CarriedFile, error: Exception | None, written: Carried, failed: dict[str, UserError | Missing]) -> None:
-        """Take down what became of a file."""
-        where = file.output if self.work.output is None else self.work.output.at_name(file.output)
-        if isinstance(error, UserError | Missing):
-            failed[file.picture.label] = error
-        elif error is not None:
-            written.skipped.append(where)
-        else:
-            written.append(where)
+    def end(self, outcomes: Mapping[int, Exception | None]) -> Carried:
+        """What was written, when all is done.
+
+        Args:
+            outcomes: what became of each file, by its number.
+
+        Raises:
+            UserError: some files could not be translated.
+            Missing: likewise, if all that they lack is an optional package.
+        """
+        written, failed = Carried(len(self.files) + len(self.failed)), dict(self.failed)
+        for number, file in enumerate(self.files):
+            where = file.output if self.work.output is None else self.work.output.at_name(file.output)
+            error = outcomes[number]
+            if isinstance(error, UserError | Missing):
+                failed[file.picture.label] = error
+            else:
+                (written if error is None else written.skipped).append(where)
+        if failed:
+            raise_failures(failed, self.folder, written.as_written())
+        return written
 
 
 def find_objects(place: ObjectFolder, listed: Mapping[str, StoredObject], pattern: str | None = None) -> tuple[list[str], list[str]]:
@@ -501,7 +525,7 @@ def plan_objects(
             below = picture.paths[0].relative_to(workspace.root / "in").as_posix()
             picture, about = replace(picture, files=(below,)), listed[below]  # noqa: PLW2901
         files.append(CarriedFile(picture, name, about, there.get(name)))
-    return CarriedPlan(replace(work, options=options), files, failed, found.folder if work.source is None else None)
+    return CarriedPlan(replace(work, options=options), files, failed, found.folder if work.source is None else None, root)
 
 
 def _say(notes: Iterable[str], quiet: bool) -> None:
@@ -608,11 +632,9 @@ def translate_folder(
     source: str,
     output: str,
     *,
-    format: str | None = None,
+    cluster: ClusterOptions | Cluster | None = None,
     quiet: bool = False,
-    skip_existing: bool = False,
-    batch: int = 1,
-    **keywords: Unpack[FileKeywords],
+    **keywords: Unpack[TranslateKeywords],
 ) -> Carried:
     """As :meth:`.Translator.translate_folder`, where what is read, what is written or both are in a storage.
 
@@ -620,11 +642,9 @@ def translate_folder(
         translator: what translates.
         source: a URL, or what that method takes.
         output: a URL, or a folder.
-        format: as there.
+        cluster: whose workers fetch, translate and put; None is this process.
         quiet: as there.
-        skip_existing: as there; an object that is there already is fetched to be looked at.
-        batch: as there.
-        keywords: as there.
+        keywords: as there; an object that is there already is fetched to be looked at.
 
     Returns:
         What was written, by its URL or path.
@@ -632,20 +652,110 @@ def translate_folder(
     Raises:
         UserError: as there; or a storage does not let itself be listed, read or written.
         Missing: a package for its protocol is not installed; or as there.
+        RunFailure: the storage, or the cluster, was lost.
     """
+    how: dict[str, Any] = {**keywords}
+    wanted, skip_existing, batch = how.pop("format", None), how.pop("skip_existing", False), how.pop("batch", 1)
     translator = replace(translator, quiet=quiet or translator.quiet)
-    work = CarriedWork(_place(source), _place(output), FileOptions(**keywords), skip_existing, batch)
+    work = CarriedWork(_place(source), _place(output), FileOptions(**how), skip_existing, batch)
     with Workspace(work.source, work.output) as workspace, renaming(workspace.named), workspace.naming():
-        plan = plan_objects(translator, source, output, workspace, format, work)
-        written, failed = Carried(len(plan.files) + len(plan.failed)), dict(plan.failed)
-        with closing(carried(translator, plan.work, plan.files, workspace)) as results:
-            patience = Patience()
-            for file, error in track(results, len(plan.files), "translate", quiet=quiet):
-                plan.take_down(file, error, written, failed)
+        plan = plan_objects(translator, source, output, workspace, wanted, work)
+        watch, patience, outcomes = translator._watch(), Patience(), dict[int, Exception | None]()
+        results = _here(translator, plan, workspace, watch) if cluster is None else _on_cluster(translator, plan, cluster, watch, quiet)
+        with closing(results):
+            for number, error in track(results, len(plan.files), "translate", quiet=quiet):
+                outcomes[number] = error
                 patience.see(error)
-    if failed:
-        raise_failures(failed, plan.folder, written.as_written())
-    return written
+        translator._say_of(watch)
+    return plan.end(outcomes)
+
+
+def _here(translator: Translator, plan: CarriedPlan, workspace: Workspace, watch: PictureWatch) -> Results:
+    with closing(carried(translator, plan.work, plan.files, workspace, watch)) as results:
+        for number, (_, error) in enumerate(results):
+            yield number, error
+
+
+def _on_cluster(translator: Translator, plan: CarriedPlan, cluster: ClusterOptions | Cluster, watch: PictureWatch, quiet: bool) -> Results:
+    model, work = SameTranslator.of(translator), plan.work
+    if not plan.files:
+        return
+    with contextlib.ExitStack() as held:
+        joined = cluster if isinstance(cluster, Cluster) else held.enter_context(connected(cluster, quiet))
+        paths = [*plan.files[0].picture.paths, *plan.files[-1].picture.paths] if work.source is None else []
+        folders = {Path(file.output).parent for file in plan.files} if work.output is None else set()
+        joined.check(reads=[*model.files(), *plugin_files(), *paths], writes=folders and [plan.root])
+        seen = InOrder(translator, watch)
+        results = held.enter_context(closing(joined.map(CarriedWorkers(model, work), plan.files, what="translate the images")))
+        try:
+            for number, outcome in results:
+                if isinstance(outcome, Lost):
+                    label = plan.files[number].picture.label
+                    yield number, UserError(f"{label if work.source is None else work.source.at_name(label)}: {outcome.reason}")
+                    seen.take(number, SeenByWorker())
+                else:
+                    seen.take(number, outcome.seen)
+                    yield number, outcome.error
+        finally:
+            for folder in folders if joined.is_own else ():
+                sweep(folder, grace=1)  # what a worker that was killed has left unfinished
+
+
+@dataclass(frozen=True)
+class CarriedOutcome:
+    """What became of a file, in a worker.
+
+    Attributes:
+        error: its failure, :class:`ThereAlready`, or None.
+        seen: of this file and all that were sent with it, with the first of them.
+    """
+
+    error: Exception | None = None
+    seen: SeenByWorker = field(default_factory=SeenByWorker)
+
+
+@dataclass(frozen=True)
+class CarriedWorkers:
+    """Sets up a worker that fetches, translates and puts files, in its own process, with the credentials that it finds there.
+
+    Attributes:
+        model: what it loads.
+        work: what is the same for all files.
+    """
+
+    model: SameTranslator
+    work: CarriedWork
+
+    def __call__(self) -> Callable[[Sequence[CarriedFile]], list[CarriedOutcome]]:
+        """The worker.
+
+        Raises:
+            UserError: it cannot load the model, or reach a storage.
+            Missing: a package is not installed there.
+        """
+        for place in (self.work.source, self.work.output):
+            try:
+                if place is not None:
+                    place.look()
+            except (UserError, Missing) as error:
+                raise type(error)(f"{error} (so it is for a worker on {node()})") from error
+        translator, work = self.model.load(), self.work
+        said = {*translator.said}  # when it was loaded: that was said where the work was planned
+
+        def translate(files: Sequence[CarriedFile]) -> list[CarriedOutcome]:
+            watch = translator.watch_a_part()
+            with Workspace(work.source, work.output) as workspace:
+                with closing(carried(translator, work, files, workspace, watch)) as results:
+                    errors = [error for _, error in results]
+                notes = [note for note in translator.said if note not in said]
+                said.update(notes)
+                pictures = [replace(look, label=workspace.named(look.label)) for look in watch.looks or ()]
+                colours = [replace(look, label=workspace.named(look.label)) for look in translator.colours_of_a_part()]
+                seen = SeenByWorker(pictures, colours, [workspace.named(note) for note in notes])
+            first, *others = map(CarriedOutcome, errors)
+            return [replace(first, seen=seen), *others]
+
+        return translate
 
 
 def _place(place: str) -> ObjectFolder | None:

@@ -151,7 +151,7 @@ class FileWorkers:
         return translate
 
 
-class _InOrder:
+class InOrder:
     """Takes in what was seen of files in their order, whatever order they are done in: a note names the first that it is true of.
 
     Args:
@@ -235,7 +235,7 @@ def _translate(
     quiet: bool,
 ) -> None:
     sent = replace(work, files=[], written=Written())
-    in_order, written, failed = _InOrder(translator, watch), dict[int, Path](), dict[int, FileOutcome]()
+    in_order, written, failed = InOrder(translator, watch), dict[int, Path](), dict[int, FileOutcome]()
     try:
         for number, outcome in track(_outcomes(cluster, model, sent, work.files), len(work.files), "translate", quiet=quiet):
             file = work.files[number]

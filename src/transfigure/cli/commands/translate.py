@@ -141,9 +141,8 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
             if stored_input is not None or stored_output is not None:
                 from ...scale.carrier import translate_folder
 
-                words = translate_folder(translator, options.input, options.output, quiet=options.quiet, **ways, **how).words(
-                    options.output
-                )
+                written = translate_folder(translator, options.input, options.output, cluster=cluster, quiet=options.quiet, **ways, **how)
+                words = written.words(options.output)
             elif cluster is not None:
                 from ...scale.translation import translate_folder as translate_on_cluster
 
