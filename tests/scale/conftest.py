@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -46,6 +47,44 @@ def running_head(cpus: int = CPUS, **environment: str) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         _end(head, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def another_machine(address: str, hidden: Path) -> Iterator[None]:
+    """A node of one CPU that joins a cluster, and sees an empty folder where this machine has ``hidden``.
+
+    Skips where no file system may be mounted.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="tf-", dir="/tmp" if Path("/tmp").is_dir() else None))
+    mounting = f"mount -t tmpfs none {hidden}"
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(["unshare", "-m", "sh", "-c", mounting], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no file system may be mounted here")
+    words = ["start", f"--address={address}", "--block", "--num-cpus=1", "--num-gpus=0", f"--object-store-memory={80 << 20}"]
+    words += ["--min-worker-port=0", "--max-worker-port=0", "--include-log-monitor=false"]
+    command = " ".join(map(shlex.quote, [sys.executable, "-c", _HEAD, *words]))
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(folder)}
+    with (folder / "node.log").open("w") as out:
+        node = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", f"{mounting} && exec {command}"],
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            env=variables,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while "will now block" not in (folder / "node.log").read_text():
+            if node.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the node did not start: {(folder / 'node.log').read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield
+    finally:
+        _end(node, folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from transfigure.errors import Missing, UserError
 from transfigure.scale.cluster import Cluster, ClusterOptions, Lost, connected
 from transfigure.scale.machines import NodeFacts, differs
 
+from .conftest import another_machine
 from .inline import InlineCluster
 
 
@@ -125,6 +128,52 @@ def test_an_address_that_is_none_or_does_not_answer(address: str, words: str) ->
     pytest.importorskip("ray")
     with pytest.raises(UserError, match=words), connected(ClusterOptions(address)):
         pass
+
+
+def test_what_answers_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr("transfigure.scale.cluster.ANSWER", 2)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(UserError, match="does not answer as a Ray cluster within 2 seconds"), connected(ClusterOptions(address)):
+            pass
+
+
+@pytest.mark.slow
+def test_a_cluster_that_refuses_us_or_runs_another_version(cluster: Cluster, cluster_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
+
+    key, place = b"CLUSTER_METADATA", b"cluster"
+    true = _internal_kv_get(key, namespace=place)
+    for name, other, words in (
+        ("ray_version", "2.59.0", "runs Ray 2.59.0, and here is Ray"),
+        ("python_version", "3.9.1", "runs Python 3.9.1"),
+    ):
+        _internal_kv_put(key, json.dumps({**json.loads(true), name: other}).encode(), overwrite=True, namespace=place)
+        try:
+            with pytest.raises(UserError, match=f"{words}.*: install the same version"), connected(ClusterOptions(cluster_address)):
+                pass
+        finally:
+            _internal_kv_put(key, true, overwrite=True, namespace=place)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    with pytest.raises(UserError, match="refuses this user's token: put that of the"), connected(ClusterOptions(cluster_address)):
+        pass
+
+
+@pytest.mark.slow
+def test_a_machine_that_does_not_see_a_path_is_found_before_the_work(cluster: Cluster, cluster_address: str, tmp_path: Path) -> None:
+    for name in ("model", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    cluster.check(reads=[tmp_path / "model" / "config.json"], writes=[tmp_path / "out"])
+    with (
+        another_machine(cluster_address, tmp_path / "model"),
+        pytest.raises(UserError, match=r"model/config.json is not there on .*, a machine of the cluster: put it where all machines see"),
+    ):
+        cluster.check(reads=[tmp_path / "model" / "config.json"])
+    assert [*(tmp_path / "out").iterdir()] == []
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:

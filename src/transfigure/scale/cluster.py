@@ -610,12 +610,15 @@ def _pass_on(reading: int, real: int) -> None:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Ray sets a handler of SIGTERM that would end the program by an exit code of its own."""
-    before = signal.getsignal(signal.SIGTERM)
+    """SIGTERM stays ours: Ray would have it end the program, by an exit code of its own."""
+    utils = _ray()._private.utils
+    before, setting = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread() and before is not None:
+        utils.set_sigterm_handler = setting
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is not before and before is not None:
             signal.signal(signal.SIGTERM, before)
 
 
