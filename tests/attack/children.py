@@ -7,6 +7,7 @@ gradients: torch's threads for them do not survive a fork.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import io
 import os
@@ -95,6 +96,7 @@ def start(work: Callable[[], int], place: Path, limited: bool = True) -> int:
     """Begin the work in a child; its process id. What it prints goes to files beside ``place``."""
     sys.stdout.flush()
     sys.stderr.flush()
+    gc.freeze()  # a child that collects garbage need not look through all that is imported, which would copy it
     pid = os.fork()
     if pid:
         return pid

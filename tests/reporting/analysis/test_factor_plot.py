@@ -5,6 +5,7 @@ import itertools
 import math
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -68,9 +69,9 @@ def test_names_of_crowded_dots_do_not_cover_each_other(at: tuple[float, float]) 
     boxes = _places(names, dots, [])
     assert len(boxes) == len(names)
     for one, other in itertools.combinations(boxes, 2):
-        assert _common(one, other) == 0
+        assert _common(np.array([one]), [other]) == 0
     for box, dot in itertools.product(boxes, dots):
-        assert _common(box, dot) == 0
+        assert _common(np.array([box]), [dot]) == 0
     assert all(box[0] >= 0 and box[2] <= WIDTH and box[1] >= 0 and box[3] <= HEIGHT for box in boxes)
 
 

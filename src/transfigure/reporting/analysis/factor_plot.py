@@ -18,6 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Affine2D, Transform
+from numpy.typing import NDArray
 
 from ...data.formats.metadata import sealed, to_be_sealed
 from ...data.images import SOFTWARE
@@ -142,17 +143,14 @@ def _places(names: Sequence[str], dots: Sequence[Box], marks: Sequence[Box]) -> 
         dots: of each, in units.
         marks: what should not be covered either, but may be.
     """
-    choices = [[*_candidates(name, dot)] for name, dot in zip(names, dots)]
+    choices = [_candidates(name, dot) for name, dot in zip(names, dots)]
+    boxes = [np.array([box for box, _ in each]) for each in choices]
+    on_marks = [2 * _common(each, marks) for each in boxes]
+    far = [np.array([far for _, far in each]) for each in choices]
     placed: list[Box | None] = [None] * len(names)
     for _, at in itertools.product(range(4), range(len(names))):
         solid = [*dots, *(box for other, box in enumerate(placed) if box and other != at)]
-
-        def cost(choice: tuple[Box, float], solid: Sequence[Box] = solid) -> float:
-            box, far = choice
-            covered = 20 * sum(_common(box, other) for other in solid) + 2 * sum(_common(box, other) for other in marks)
-            return covered + far
-
-        placed[at] = min(choices[at], key=cost)[0]
+        placed[at] = choices[at][int(np.argmin(20 * _common(boxes[at], solid) + on_marks[at] + far[at]))][0]
     return [box for box in placed if box]
 
 
@@ -170,9 +168,13 @@ def _candidates(name: str, dot: Box) -> list[tuple[Box, float]]:
     return found or [((x, y, x + wide, y + _LINE), 0.0)]
 
 
-def _common(one: Box, other: Box) -> float:
-    """The area that two boxes share."""
-    return max(0.0, min(one[2], other[2]) - max(one[0], other[0])) * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+def _common(boxes: NDArray[np.float64], others: Sequence[Box]) -> NDArray[np.float64]:
+    """The area that each of some boxes ``[N, 4]`` shares with all the others together; what two of those share counts twice."""
+    each = np.array(others).reshape(-1, 1, 4)
+    wide = np.minimum(boxes[:, 2], each[..., 2]) - np.maximum(boxes[:, 0], each[..., 0])
+    high = np.minimum(boxes[:, 3], each[..., 3]) - np.maximum(boxes[:, 1], each[..., 1])
+    shared: NDArray[np.float64] = (np.maximum(wide, 0) * np.maximum(high, 0)).sum(axis=0)
+    return shared
 
 
 def _units(axes: Axes, x: float, y: float) -> tuple[float, float]:
