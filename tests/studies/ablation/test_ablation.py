@@ -270,7 +270,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["within a cell", "between cells"])
-def test_resume_after_kill_9(tmp_path: Path, whole: Path, forking_python: str, when: str) -> None:
+def test_resume_after_kill_9(tmp_path: Path, whole: Path, forking_python: str, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    monkeypatch.setattr(sys, "executable", forking_python)  # for the cells that go on, too
     (tmp_path / "two.yaml").write_text(TWO)
     more = [word for key, value in LONG.items() for word in (f"--{key}", str(value))]
     out = tmp_path / "out"
