@@ -330,7 +330,8 @@ OUR_OWN = {
     "training/run_directory.py": "what a run directory holds",
     "training/start.py:_find": "networks of a training with the reference",
     "translation/folder.py:neighbours": "outputs of another format beside those that are written",
-    "scale/carrier.py:_new_root": "temporary folders that killed processes left",
+    "scale/carrier.py:remove_left": "temporary folders that killed processes left",
+    "scale/machines.py:_seen": "the names in a folder, as each machine of a cluster sees them",
 }
 """Functions (or whole files) outside ``data/`` that list folders, and what they list; none looks for images to read."""
 

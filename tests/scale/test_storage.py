@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.journeys.commands import ROOT as ROOT_FOLDER
 from tests.journeys.commands import blocks, done, shell_lines
 from tests.scale.inline import InlineCluster
 from tests.scale.s3 import ROOT, SECRET, breaking, rights_are_asked_for, server, user
-from tests.tiny import copying, tiny_translator
+from tests.tiny import copying, tiny_config, tiny_translator
 from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.data.formats.metadata import Metadata
@@ -259,6 +260,34 @@ def test_several_files_as_one_image_go_to_a_storage(bucket: str, tmp_path: Path,
         translate_folder(tiny_translator(), "list.csv", f"{bucket}/listed")
 
 
+def test_halves_are_asked_for_and_told(bucket: str, tmp_path: Path) -> None:
+    """Of each object when it is its turn, where the few that are looked at before are not such pairs."""
+    config = replace(tiny_config(), recipe={"data": {"kind": "side_by_side", "direction": "BtoA"}})
+    for at in range(7):
+        picture(tmp_path / f"in/{at}.png", at, (32, 64) if at == 4 else (32, 32))
+    put_all(tmp_path / "in", f"{bucket}/in")
+    with pytest.raises(UserError, match=r"1 of 7 images could not .*/in/4.png is twice as wide as high, .* --half none"):
+        translate_folder(tiny_translator(config), f"{bucket}/in", f"{bucket}/out")
+    for half in ("none", "left"):
+        tiny_translator(config).translate_folder(tmp_path / "in", tmp_path / half, half=half)
+        translate_folder(tiny_translator(config), f"{bucket}/in", f"{bucket}/{half}", half=half)
+        assert get_all(f"{bucket}/{half}", tmp_path / "fetched") == files_of(tmp_path / half)
+
+
+def test_python_that_means_a_disk_is_not_given_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "in/0.png")
+    for one in (
+        lambda: tiny_translator().translate_folder("in", "s3://bucket/out"),
+        lambda: tiny_translator().translate_folder("s3://bucket/in", "out"),
+        lambda: tiny_translator().translate_file("in/0.png", "s3://bucket/0.png"),
+        lambda: tiny_translator().translate_file("s3://bucket/0.png", "out.png"),
+    ):
+        with pytest.raises(UserError, match=r"s3:/.* is a URL, and this takes files and folders of a disk"):
+            one()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["in", "temporary"]
+
+
 def test_an_image_larger_than_the_memory_goes_in_tiles(bucket: str, tmp_path: Path) -> None:
     picture(tmp_path / "in/large.tif", size=(96, 128))
     put_all(tmp_path / "in", f"{bucket}/in")
@@ -345,7 +374,7 @@ def test_what_is_done_is_not_done_again(place: str, tmp_path: Path, monkeypatch:
     put(ObjectFolder.at(f"{place}/out"), "1.png", tmp_path / "half")  # cut off, as by another tool
     ObjectFolder.at(f"{place}/out").remove("2.png")
     again = translate_folder(tiny_translator(), f"{place}/in", f"{place}/out", skip_existing=True)
-    assert ([*again], again.skipped, done) == (first[1:], first[:1], ["1.png", "2.png"])
+    assert ([*again], again.skipped, sorted(done)) == (first[1:], first[:1], ["1.png", "2.png"])
     assert get_all(f"{place}/out", tmp_path / "fetched") == made
     other = translate_folder(tiny_translator(seed=1), f"{place}/in", f"{place}/out", skip_existing=True)
     assert [*other] == [*first] and get_all(f"{place}/out", tmp_path / "fetched")["0.png"] != made["0.png"]
@@ -604,12 +633,8 @@ def test_a_run_that_is_cut_leaves_nothing_behind(bucket: str, tmp_path: Path, mo
     monkeypatch.undo()
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    temporary = Path(tempfile.gettempdir())
-    (left := temporary / f"{storage.WORKSPACES}left").mkdir()
+def test_what_a_killed_process_left_is_removed() -> None:
+    (left := Path(tempfile.gettempdir()) / f"{storage.WORKSPACES}left").mkdir()
     (left / "image.png").write_bytes(b"x")
-    os.utime(left, (0, 0))
-    with carrier.Workspace(None, None) as one:
-        os.utime(one.root, (0, 0))
-        with carrier.Workspace(None, None):
-            assert one.root.is_dir() and not left.exists()  # one that somebody holds is not touched
+    with carrier.Workspace(None, None) as one, carrier.Workspace(None, None):
+        assert one.root.is_dir() and not left.exists()  # one that somebody holds is not touched

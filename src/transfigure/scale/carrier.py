@@ -10,7 +10,6 @@ import functools
 import os
 import shutil
 import tempfile
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,13 +25,11 @@ from ..data.file_patterns import FilePattern
 from ..data.files import check_writable_folder, lock_file, sweep
 from ..data.folder import SUFFIXES, composed, images_among
 from ..data.ownership import check_outputs
-from ..data.pages import refuse_unsaid
 from ..data.pairs import FilePicture
 from ..data.pictures import FoundPictures, find_pictures
 from ..errors import Missing, RunFailure, TransfigureError, UserError
 from ..progress import renaming, say, track
 from ..registry import plugin_files
-from ..translation.file_stacks import refuse_single_files
 from ..translation.folder import (
     FileKeywords,
     FileOptions,
@@ -41,7 +38,6 @@ from ..translation.folder import (
     Written,
     neighbours,
     other_formats,
-    plan_outputs,
     raise_failures,
 )
 from ..translation.pipeline import WRITERS, overlapped
@@ -70,8 +66,7 @@ class Workspace:
 
     def __init__(self, source: ObjectFolder | None, output: ObjectFolder | None) -> None:
         self.source, self.output = source, output
-        self.root = _new_root()
-        self._lock = _locked(self.root)
+        self.root, self._lock = _new_root()
 
     def __enter__(self) -> Workspace:
         return self
@@ -173,6 +168,7 @@ class CarriedWork:
         options: how files are read and written.
         skip_existing: leave what this model has written already.
         batch: images of one size that go through the network together.
+        asks_for_half: nothing was said of halves, so that images which look like side-by-side pairs are refused.
     """
 
     source: ObjectFolder | None
@@ -180,6 +176,7 @@ class CarriedWork:
     options: FileOptions
     skip_existing: bool = False
     batch: int = 1
+    asks_for_half: bool = True
 
 
 class ThereAlready(Exception):
@@ -302,7 +299,8 @@ def carried(
     def read(file: CarriedFile) -> Any:
         here = carrier.local(file)
         carrier.check(file, makers[here.picture], told)
-        translator.choose_half(here.picture.paths[:1], options)
+        if work.asks_for_half:
+            translator.choose_half(here.picture.paths[:1], options)
         translator._check_pages({here.output: here.picture}, options)
         return translator._read(here, options)
 
@@ -496,19 +494,9 @@ def plan_objects(
             f"the output {work.output} lies inside the input {work.source}: its pictures would be translated next time; choose another "
             "place"
         )
-    refuse_single_files(translator.config, seen, found.place)
-    if translator._page_reading(options).use == "ask":
-        refuse_unsaid(seen[:1])
-    chosen = format or translator._format_for(seen, options, quiet)
-    outputs = plan_outputs(found, root, chosen, lambda file: translator._check_output(file, options))
+    outputs, options = translator.outputs_of(found, root, format, options, seen)
     if work.source is not None and work.output is not None:
         _refuse_inputs(work.source, work.output, root, outputs, found)
-    if work.source is not None:
-        few = {one.files: one for one in seen}
-        translator._check_pages({file: one for file, one in outputs.items() if one.files in few}, options)
-    else:
-        translator._check_pages(outputs, options)
-    options = translator.choose_half([picture.paths[0] for picture in seen], options)
     there: dict[str, StoredObject] = {}
     if work.output is None:
         check_outputs(outputs, options.overwrite, below=root)
@@ -525,7 +513,8 @@ def plan_objects(
             below = picture.paths[0].relative_to(workspace.root / "in").as_posix()
             picture, about = replace(picture, files=(below,)), listed[below]  # noqa: PLW2901
         files.append(CarriedFile(picture, name, about, there.get(name)))
-    return CarriedPlan(replace(work, options=options), files, failed, found.folder if work.source is None else None, root)
+    work = replace(work, options=options, asks_for_half=work.options.half is None)
+    return CarriedPlan(work, files, failed, found.folder if work.source is None else None, root)
 
 
 def _say(notes: Iterable[str], quiet: bool) -> None:
@@ -681,6 +670,7 @@ def _on_cluster(translator: Translator, plan: CarriedPlan, cluster: ClusterOptio
     if not plan.files:
         return
     with contextlib.ExitStack() as held:
+        held.callback(remove_left)  # when workers of this machine are no more
         joined = cluster if isinstance(cluster, Cluster) else held.enter_context(connected(cluster, quiet))
         paths = [*plan.files[0].picture.paths, *plan.files[-1].picture.paths] if work.source is None else []
         folders = {Path(file.output).parent for file in plan.files} if work.output is None else set()
@@ -762,19 +752,26 @@ def _place(place: str) -> ObjectFolder | None:
     return ObjectFolder.at(place) if is_url(place) else None
 
 
-def _new_root() -> Path:
-    """A folder for temporary files; those that killed processes left beside it are removed."""
-    above = Path(tempfile.gettempdir())
-    for other in above.glob(f"{WORKSPACES}*"):
+def _new_root() -> tuple[Path, BinaryIO | None]:
+    """A folder for temporary files, and what holds it; those that killed processes left beside it are removed."""
+    remove_left()
+    made = Path(tempfile.mkdtemp(prefix=f".{WORKSPACES}"))
+    lock = _locked(made)
+    root = made.with_name(made.name.removeprefix("."))  # by which others know it, now that it is held
+    try:
+        made.rename(root)
+    except OSError:  # Windows, where an open file keeps its folder
+        root = made
+    return root.resolve(), lock
+
+
+def remove_left() -> None:
+    """Remove the temporary folders that killed processes left."""
+    for other in Path(tempfile.gettempdir()).glob(f"{WORKSPACES}*"):
         with contextlib.suppress(OSError):
-            if not other.is_symlink() and time.time() - other.stat().st_mtime > _UNLOCKED and (lock := _locked(other)) is not None:
+            if not other.is_symlink() and other.is_dir() and (lock := _locked(other)) is not None:
                 with lock:
                     shutil.rmtree(other, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=WORKSPACES)).resolve()
-
-
-_UNLOCKED = 10.0
-"""Seconds that a process may take between making such a folder and holding it."""
 
 
 def _locked(folder: Path) -> BinaryIO | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -151,6 +153,22 @@ class FolderWork:
         if self.failed:
             raise_failures(self.failed, self.folder, self.written)
         return self.written
+
+
+_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/")  # a path has one of its slashes
+
+
+def refuse_url(place: str | Path) -> None:
+    """Refuse a URL where a file or a folder of a disk is meant: as a path it would be a folder called ``s3:``.
+
+    Raises:
+        UserError: it is one.
+    """
+    if _URL.match(str(place)) and not os.path.lexists(place):
+        raise UserError(
+            f"{place} is a URL, and this takes files and folders of a disk: the command  transfigure translate  takes both, in Python "
+            "transfigure.scale.carrier does"
+        )
 
 
 FORMATS = ("png", "jpg", "webp", "tif", "bmp", "npy", "npz", "same")

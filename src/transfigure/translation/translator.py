@@ -35,7 +35,7 @@ from ..data.ownership import check_outputs
 from ..data.pages import PageReading, page_count, refuse_unsaid
 from ..data.pairing import listed
 from ..data.pairs import FilePicture
-from ..data.pictures import as_one, find_pictures
+from ..data.pictures import FoundPictures, as_one, find_pictures
 from ..data.row_writer import RowWriter, blocks
 from ..data.value_range import NATURAL_RANGE, TYPES, Range, Watch, beyond_percentiles, if_of_type, number, outside
 from ..data.windows import WindowedImage
@@ -60,6 +60,7 @@ from .folder import (
     neighbours,
     other_formats,
     plan_outputs,
+    refuse_url,
 )
 from .footprint import SMALL, Footprint, HeldBytes
 from .network import TrainedNetwork, fits, run
@@ -634,6 +635,8 @@ class Translator:
         self._translate_one(as_one(sources), Path(output), FileOptions(**keywords))
 
     def _translate_one(self, picture: FilePicture, output: Path, options: FileOptions) -> None:
+        for place in (*picture.files, output):
+            refuse_url(place)
         self._check_output(output, options)
         if output.exists() and any(file.exists() and output.samefile(file) for file in picture.paths):
             which = "the image" if len(picture.files) == 1 else "one of the images"
@@ -1214,18 +1217,13 @@ class Translator:
         """
         how: dict[str, Any] = {**keywords}
         wanted, skip_existing, batch = how.pop("format", None), how.pop("skip_existing", False), how.pop("batch", 1)
+        for place in (source, output):
+            refuse_url(place)
         found, output, options = find_pictures(source, self._columns), Path(output), FileOptions(**how)
         for note in [] if self.quiet else found.notes:
             say(f"note: {note}")
-        refuse_single_files(self.config, found.pictures, found.place)
-        if self._page_reading(options).use == "ask":
-            refuse_unsaid(found.pictures[:1])
-        outputs = plan_outputs(
-            found, output, wanted or self._format_for(found.pictures, options, self.quiet), lambda file: self._check_output(file, options)
-        )
-        self._check_pages(outputs, options)
+        outputs, options = self.outputs_of(found, output, wanted, options)
         check_outputs(outputs, options.overwrite, below=output)
-        options = self.choose_half(found.files, options)
         check_writable_folder(output)
         for note in [] if self.quiet else (other_formats(outputs) if wanted == "same" else "", neighbours(outputs, output)):
             if note:
@@ -1241,6 +1239,31 @@ class Translator:
             outputs = {file: one for file, one in outputs.items() if file not in done}
         files = [FileToTranslate(picture, file, maker_of[picture]) for file, picture in outputs.items()]
         return FolderWork(files, options, batch, found.folder, written)
+
+    def outputs_of(
+        self, found: FoundPictures, output: Path, format: str | None, options: FileOptions, seen: Sequence[FilePicture] | None = None
+    ) -> tuple[dict[Path, FilePicture], FileOptions]:
+        """The picture of each file that will be written, and how pictures are read, before any is.
+
+        Args:
+            found: the pictures.
+            output: the folder to write.
+            format: of what is written, as of :meth:`translate_folder`.
+            options: how pictures are read, as was asked for.
+            seen: those that can be looked at now; None is all of them.
+
+        Raises:
+            UserError: as :meth:`translate_folder`.
+        """
+        seen = found.pictures if seen is None else seen
+        refuse_single_files(self.config, seen, found.place)
+        if self._page_reading(options).use == "ask":
+            refuse_unsaid(seen[:1])
+        wanted = format or self._format_for(seen, options, self.quiet)
+        outputs = plan_outputs(found, output, wanted, lambda file: self._check_output(file, options))
+        looked = {*seen} if len(seen) < len(found.pictures) else None
+        self._check_pages(outputs if looked is None else {file: one for file, one in outputs.items() if one in looked}, options)
+        return outputs, self.choose_half([picture.paths[0] for picture in seen], options)
 
     def work_on(
         self, files: Sequence[FileToTranslate], work: FolderWork, watch: PictureWatch
