@@ -24,11 +24,13 @@ from transfigure.evaluation import shards as module
 from transfigure.evaluation.collection import MetricChoice, MetricCollection
 from transfigure.evaluation.evaluate import evaluate
 from transfigure.evaluation.folders import evaluate_folders, statistics_of
+from transfigure.evaluation.result import Evaluation
 from transfigure.evaluation.schema import FILE, PER_IMAGE
 from transfigure.evaluation.shards import Shard, shards_of
 from transfigure.metrics.metric import NO_CONTEXT, ImageMetric, Metric, MetricContext
 from transfigure.networks.model_file import Domain, Inference
-from transfigure.scale.evaluation import ClusterExecutor, evaluate_folders_on, evaluate_on
+from transfigure.scale.cluster import Cluster
+from transfigure.scale.evaluation import ClusterExecutor
 from transfigure.translation.translator import Translator
 
 FREE = ["l1", "psnr", "ssim", "pearson", "lab_histogram", "detail", "grid", "dependence", "random_frechet", "random_kid"]
@@ -69,6 +71,14 @@ def same(one: Path, other: Path) -> dict[str, Any]:
         else:
             assert (one / name).read_bytes() == (other / name).read_bytes(), name
     return found[0]  # type: ignore[no-any-return]
+
+
+def evaluate_on(cluster: Cluster, *model_and_data: Any, **keywords: Any) -> Evaluation:
+    return evaluate(*model_and_data, executor=ClusterExecutor(cluster), **keywords)
+
+
+def evaluate_folders_on(cluster: Cluster, *folders: Any, **keywords: Any) -> Evaluation:
+    return evaluate_folders(*folders, executor=ClusterExecutor(cluster), **keywords)
 
 
 Said = Callable[[], str]
@@ -176,12 +186,8 @@ def test_what_is_in_memory_only_is_refused(tmp_path: Path) -> None:
     translator = model_on(root)
     translator.save(tmp_path / "model")
     cluster = InlineCluster()
-    for run in (
-        lambda: evaluate_on(cluster, translator, root, metrics=["l1"]),  # type: ignore[arg-type]
-        lambda: evaluate(translator, root, metrics=["l1"], quiet=True, executor=ClusterExecutor(cluster)),
-    ):
-        with pytest.raises(UserError, match=r"a model in memory is not sent .*: name its run"):
-            run()
+    with pytest.raises(UserError, match="this translator was built in memory, and workers load theirs: save it"):
+        evaluate_on(cluster, translator, root, metrics=["l1"], quiet=True)
     with pytest.raises(UserError, match=r"an open segmenter is not sent .*: name its file, or module:function"):
         evaluate_on(
             cluster, tmp_path / "model", root, metrics=["fcn_score"], segmenter=torch.relu, palette="facades", quiet=True
@@ -194,7 +200,7 @@ def test_workers_see_the_model_and_the_images(tmp_path: Path) -> None:
     cluster = InlineCluster()
     evaluate_on(cluster, tmp_path / "run", root, metrics=["l1"], quiet=True)
     reads = {str(Path(path).relative_to(tmp_path)) for path in cluster.checked[0][0]}  # type: ignore[attr-defined]
-    assert reads == {"run/model/config.json", "run/model/generator.safetensors", "data/testA/0.png", "data/testB/0.png"}
+    assert reads == {"run/model/config.json", "data/testA/0.png", "data/testB/0.png"}
 
 
 def test_images_that_no_worker_lives_through_end_it(tmp_path: Path) -> None:
@@ -392,10 +398,10 @@ def test_shards_are_of_consecutive_images_whole_batches_and_fewer_where_they_are
         return [len(shard.items) for shard in found]
 
     assert lengths(0, None) == []
-    assert lengths(130, None) == lengths(130, (256, 256)) == lengths(130, (512, 512)) == [64, 64, 2]
-    assert lengths(90, (600, 600)) == [40, 40, 10]
-    assert lengths(20, (1024, 1024)) == [16, 4]
-    assert lengths(5, (2048, 2048)) == [4, 1]
+    assert lengths(130, None) == lengths(130, (256, 256)) == lengths(130, (512, 512)) == [16] * 8 + [2]
+    assert lengths(20, (600, 600)) == [8, 8, 4]
+    assert lengths(10, (1024, 1024)) == [4, 4, 2]
+    assert lengths(2, (2048, 2048)) == [1, 1]
     assert lengths(3, (20_000, 20_000)) == [1, 1, 1]
 
 
@@ -406,7 +412,7 @@ def test_the_command_on_a_cluster(
     tmp_path: Path, cluster_address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.undo()  # workers know nothing of smaller shards
-    root = pairs(tmp_path / "data", sizes=((SIZE, SIZE),) * 70)
+    root = pairs(tmp_path / "data", sizes=((SIZE, SIZE),) * 40)
     model_on(root).save(tmp_path / "model")
     monkeypatch.chdir(tmp_path)
     words = ["evaluate", "model", "data", "--metrics", ",".join(FREE), "--quiet"]
@@ -415,4 +421,11 @@ def test_the_command_on_a_cluster(
     assert main([*words, "--out", "many", "--executor", "ray", "--address", cluster_address, "--workers", "2"]) == 0
     shown = capsys.readouterr()
     assert shown.out == table and shown.err == ""
-    assert same(tmp_path / "one", tmp_path / "many")["n"] == 70
+    assert same(tmp_path / "one", tmp_path / "many")["n"] == 40
+    for name in ("3", "30", "39"):  # so that the rest is looked at by workers, when those that scored are gone
+        (root / "testA" / f"{name}.png").write_bytes(b"no picture")
+    words = ["evaluate", "--generated", "data/testA", "--target", "data/testB", "--metrics", "l1", "--quiet"]
+    assert main(words) == 2
+    message = capsys.readouterr().err
+    assert main([*words, "--executor", "ray", "--address", cluster_address, "--workers", "3"]) == 2
+    assert capsys.readouterr().err == message and "3 of 40 pairs cannot be used" in message

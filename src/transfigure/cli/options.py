@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..data.file_facts import Orientation
     from ..preparation.destination import PreparedFolder, SplitOptions
     from ..scale.cluster import ClusterOptions
-    from ..translation.opening import HowToRun
     from ..translation.tiling import TilingKeywords
     from ..translation.translator import Translator
 
@@ -86,22 +85,18 @@ def open_model(options: argparse.Namespace, model: str | None = None) -> Transla
     with uncollected():
         from ..translation.translator import Translator
 
-    return Translator.load(model or options.model, **how_to_run(options))
-
-
-def how_to_run(options: argparse.Namespace) -> HowToRun:
-    """How the flags of ``MODEL`` say that it runs."""
-    return {
-        "checkpoint": options.checkpoint,
-        "device": options.device,
-        "norm": options.norm,
-        "noise": options.noise,
-        "seed": options.seed,
-        "engine": options.engine,
-        "value_range": value_range(options),
-        "layout": options.layout,
-        "quiet": getattr(options, "quiet", False),
-    }
+    return Translator.load(
+        model or options.model,
+        checkpoint=options.checkpoint,
+        device=options.device,
+        norm=options.norm,
+        noise=options.noise,
+        seed=options.seed,
+        engine=options.engine,
+        value_range=value_range(options),
+        layout=options.layout,
+        quiet=getattr(options, "quiet", False),
+    )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

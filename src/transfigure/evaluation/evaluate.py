@@ -131,7 +131,7 @@ def evaluate(
             scorer.plan = plan = dataclasses.replace(plan, mean=_mean_target(found, quiet))
         scores = ModelScores()
         try:
-            for of_shard in scored_in_order(scorer, plan, _shards(found), executor, "evaluate", quiet):
+            for of_shard in scored_in_order(scorer, plan, _shards(found), executor, quiet, model=translator):
                 scores.add(of_shard)
                 found.pairs.take_in(of_shard.looks)
         except UnreadableImage as error:

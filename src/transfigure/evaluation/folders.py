@@ -1008,13 +1008,13 @@ def _scored(
     """
     done = 0
     try:
-        for scores in scored_in_order(scorer, plan, shards, executor, "evaluate", quiet):
+        for scores in scored_in_order(scorer, plan, shards, executor, quiet):
             yield scores
             done += 1
     except UnreadableImage as first:
         what = shards[done].what
         look, rest = LookPlan(plan.reading), [shard for shard in shards[done + 1 :] if shard.what == what]
-        others = scored_in_order(look, look, rest, executor if rest else None, "look at the rest", quiet)
+        others = scored_in_order(look, look, rest, executor if rest else None, quiet, "look at the rest")
         errors = [*first.errors, *(error for some in others for error in some)]
         items = [item for shard in shards if shard.what == what for item in shard.items]
         raise _all_unusable(first, errors, items, what or "pairs") from first

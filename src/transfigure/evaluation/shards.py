@@ -7,7 +7,8 @@ arithmetic in as many threads).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 S_co = TypeVar("S_co", covariant=True)
 S = TypeVar("S")
 
-SHARD, SHARD_PIXELS = 64, 64 * 512 * 512
+SHARD, SHARD_PIXELS = 16, 16 * 512 * 512
 """Images in a shard, and about how many pixels where they are larger."""
 BATCH = 8
 """Images that go through the metrics together; a shard of more is a whole number of batches."""
@@ -104,13 +105,27 @@ class ScoringPlan(Protocol[S_co]):
 class Executor(Protocol):
     """Where shards are scored, if not in this process."""
 
-    def score(self, plan: ScoringPlan[S], shards: Sequence[Shard[Any]]) -> Iterator[tuple[int, S | TransfigureError]]:
-        """Score all shards by what a plan builds: each one's place and its scores, or the error that ended it, in any order."""
+    def score(
+        self, plan: ScoringPlan[S], shards: Sequence[Shard[Any]], model: Any = None
+    ) -> Generator[tuple[int, S | TransfigureError], None, None]:
+        """Score all shards by what a plan builds: each one's place and its scores, or the error that ended it, in any order.
+
+        Args:
+            plan: for every process.
+            shards: what is scored.
+            model: the translator, of which each process opens its own; None if there is none.
+        """
         ...
 
 
 def scored_in_order(
-    scorer: Scorer[S], plan: ScoringPlan[S], shards: Sequence[Shard[Any]], executor: Executor | None, doing: str, quiet: bool
+    scorer: Scorer[S],
+    plan: ScoringPlan[S],
+    shards: Sequence[Shard[Any]],
+    executor: Executor | None,
+    quiet: bool,
+    doing: str = "evaluate",
+    model: Any = None,
 ) -> Iterator[S]:
     """The scores of every shard in the order of the shards, with a progress line.
 
@@ -119,8 +134,9 @@ def scored_in_order(
         plan: for scoring elsewhere.
         shards: what is scored.
         executor: where; None is here.
-        doing: what the progress line says.
         quiet: no progress line.
+        doing: what the progress line says.
+        model: the translator, for scoring elsewhere.
 
     Raises:
         TransfigureError: the first that ended a shard, in their order.
@@ -132,14 +148,15 @@ def scored_in_order(
             return
         waiting: dict[int, S | TransfigureError] = {}
         following = 0
-        for at, scores in executor.score(plan, shards):
-            progress.advance(len(shards[at].items))
-            waiting[at] = scores
-            while following in waiting:
-                next_one = waiting.pop(following)
-                if isinstance(next_one, TransfigureError):
-                    raise next_one
-                yield next_one
-                following += 1
+        with contextlib.closing(executor.score(plan, shards, model)) as scored:  # whose workers are needed for what may follow
+            for at, scores in scored:
+                progress.advance(len(shards[at].items))
+                waiting[at] = scores
+                while following in waiting:
+                    next_one = waiting.pop(following)
+                    if isinstance(next_one, TransfigureError):
+                        raise next_one
+                    yield next_one
+                    following += 1
         if following < len(shards):
             raise RunFailure(f"{len(shards) - following} of {len(shards)} parts of the images were not scored: start it again")

@@ -9,97 +9,62 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..data.pairs import FilePicture
 from ..errors import RunFailure, TransfigureError, UserError
-from ..evaluation.evaluate import evaluate
-from ..evaluation.folders import evaluate_folders
-from ..evaluation.result import Evaluation
-from ..evaluation.scorer import ModelPlan
 from ..evaluation.shards import Scorer, ScoringPlan, Shard
-from ..networks.model_file import CONFIG, WEIGHTS
-from ..translation.opening import HowToRun
-from ..translation.tiling import TilingKeywords
-from ..translation.translator import Translator
+from ..registry import plugin_files
 from ..wording import counted
 from .cluster import Cluster, Lost
+from .translation import SameTranslator
 
 S = TypeVar("S")
 
 
 @dataclass(frozen=True)
-class ModelArguments:
-    """Where a model is and how it runs, by plain values: every worker opens it for itself.
-
-    Attributes:
-        path: as of :meth:`.translation.translator.Translator.load`.
-        how: likewise.
-        tiling: as of :meth:`.translation.translator.Translator.set_tiles`.
-    """
-
-    path: str
-    how: HowToRun = field(default_factory=HowToRun)
-    tiling: TilingKeywords = field(default_factory=TilingKeywords)
-
-    def files(self) -> Iterator[Path]:
-        """Those that every worker reads; none of a model that comes with the package, or from a hub."""
-        place = Path(self.path)
-        inside = place / ("model_best" if self.how.get("checkpoint") == "best" else "model")
-        for path in (place, *(folder / name for folder in (place, inside) for name in (CONFIG, WEIGHTS))):
-            if path.is_file():
-                yield path
-
-    def __call__(self) -> Translator:
-        """The translator, which says nothing."""
-        how = self.how.copy()
-        how["quiet"] = True
-        return Translator.load(self.path, **how).set_tiles(**self.tiling)
-
-
-@dataclass(frozen=True)
 class ClusterExecutor:
-    """Scores the shards of an evaluation on the workers of a cluster; see :class:`.evaluation.shards.Executor`.
+    """Scores the shards of an evaluation on the workers of a cluster: the ``executor`` of
+    :func:`.evaluation.evaluate.evaluate` and :func:`.evaluation.folders.evaluate_folders`.
+
+    The numbers are those of one process to the last digit, by arithmetic in as many threads.
 
     Attributes:
-        cluster: whose.
-        model: what they open, if a model is evaluated.
+        cluster: whose, see :func:`.cluster.connected`.
+
+    Example:
+        >>> from transfigure import evaluate
+        >>> from transfigure.scale.cluster import ClusterOptions, connected
+        >>> with connected(ClusterOptions(workers=2)) as cluster:  # doctest: +SKIP
+        ...     evaluate("runs/facades", executor=ClusterExecutor(cluster))
     """
 
     cluster: Cluster
-    model: ModelArguments | None = None
 
-    def score(self, plan: ScoringPlan[S], shards: Sequence[Shard[Any]]) -> Iterator[tuple[int, S | TransfigureError]]:
+    def score(
+        self, plan: ScoringPlan[S], shards: Sequence[Shard[Any]], model: Any = None
+    ) -> Generator[tuple[int, S | TransfigureError], None, None]:
         """Each shard's place and its scores, or the error that ended it, in the order in which they are done.
 
         Raises:
             UserError: the model or the segmenter is in memory only; a machine of the cluster does not see a file, or is another version.
             TransfigureError: what a worker found out when it was set up.
+            RunFailure: the cluster was lost.
         """
-        sent: Any = plan
-        if isinstance(sent, ModelPlan) and self.model is None:
-            raise UserError("a model in memory is not sent to the workers of a cluster: name its run, its folder or its file")
-        self._refuse_open_segmenter(plan)
-        self.cluster.check(reads=[*self._files(plan), *_first_files(shards)])
-        factory = ScoringWorkers(plan, self.model, str(Path.cwd()))
-        for at, value in self.cluster.map(factory, shards, batch=1, what="score the images"):
-            yield at, _of_lost(shards[at], value) if isinstance(value, Lost) else value
-
-    def _refuse_open_segmenter(self, plan: Any) -> None:
+        same = None if model is None else SameTranslator.of(model)
         segmenter = _options(plan).get("segmenter", "")
         if not isinstance(segmenter, str | Path):
             raise UserError("an open segmenter is not sent to the workers of a cluster: name its file, or module:function")
-
-    def _files(self, plan: Any) -> Iterator[Path]:
-        """What workers read beside the images."""
-        if self.model is not None:
-            yield from self.model.files()
-        for name in (_options(plan).get("segmenter", ""), *getattr(plan, "weights", {}).values()):
-            if name and Path(name).is_file():
-                yield Path(name)
+        beside = [Path(name) for name in (segmenter, *getattr(plan, "weights", {}).values()) if name and Path(name).is_file()]
+        of_model = [] if same is None else same.files()
+        self.cluster.check(reads=[*of_model, *beside, *plugin_files(), *_first_files(shards)])
+        factory = ScoringWorkers(plan, same, str(Path.cwd()))
+        with contextlib.closing(self.cluster.map(factory, shards, batch=1, what="score the images")) as found:
+            for at, value in found:
+                yield at, _of_lost(shards[at], value) if isinstance(value, Lost) else value
 
 
 def _options(plan: Any) -> Mapping[str, Any]:
@@ -141,14 +106,14 @@ class ScoringWorkers:
     """
 
     plan: ScoringPlan[Any]
-    model: ModelArguments | None
+    model: SameTranslator | None
     folder: str
 
     def __call__(self) -> ScoringWorker:
         """A worker with networks and metrics of its own."""
         with contextlib.suppress(OSError):  # who has no such folder has no such files either, and that is found before
             os.chdir(self.folder)
-        return ScoringWorker(self.plan.scorer(self.model))
+        return ScoringWorker(self.plan.scorer(None if self.model is None else self.model.load))
 
 
 @dataclass(frozen=True)
@@ -174,52 +139,3 @@ class ScoringWorker:
 
 def _unseen() -> None:
     """Nobody looks at a worker's progress."""
-
-
-def evaluate_on(
-    cluster: Cluster,
-    model: str | Path,
-    data: Any = None,
-    *,
-    how: HowToRun | None = None,
-    tiling: TilingKeywords | None = None,
-    **keywords: Any,
-) -> Evaluation:
-    """As :func:`.evaluation.evaluate.evaluate`, by a cluster's workers; with the same numbers, by arithmetic in as many threads.
-
-    Args:
-        cluster: see :func:`.cluster.connected`.
-        model: where it is: a run, a folder or a file that every machine sees; a translator in memory is refused.
-        data: as there.
-        how: how it runs, as for :meth:`.translation.translator.Translator.load`; of ``quiet`` no worker takes notice.
-        tiling: as for :meth:`.translation.translator.Translator.set_tiles`.
-        keywords: as there.
-
-    Raises:
-        UserError: as there; or a machine of the cluster does not see a file that it needs.
-        Missing: as there.
-        RunFailure: images that no worker lives through.
-    """
-    if not isinstance(model, str | Path):
-        raise UserError("a model in memory is not sent to the workers of a cluster: name its run, its folder or its file")
-    arguments = ModelArguments(str(model), how or HowToRun(), tiling or TilingKeywords())
-    if "checkpoint" in keywords:
-        arguments.how["checkpoint"] = keywords["checkpoint"]
-    opened: Any = arguments() if how or tiling else model
-    return evaluate(opened, data, executor=ClusterExecutor(cluster, arguments), **keywords)
-
-
-def evaluate_folders_on(cluster: Cluster, generated: str | Path, target: str | Path, **keywords: Any) -> Evaluation:
-    """As :func:`.evaluation.folders.evaluate_folders`, by a cluster's workers; with the same numbers, by arithmetic in as many threads.
-
-    Args:
-        cluster: see :func:`.cluster.connected`.
-        generated, target: as there; every machine must see them.
-        keywords: as there.
-
-    Raises:
-        UserError: as there; or a machine of the cluster does not see a file that it needs.
-        Missing: as there.
-        RunFailure: images that no worker lives through.
-    """
-    return evaluate_folders(generated, target, executor=ClusterExecutor(cluster), **keywords)

@@ -26,7 +26,6 @@ from ..options import (
     add_weights,
     after,
     cluster_options,
-    how_to_run,
     open_model,
     orientation,
     required,
@@ -40,8 +39,6 @@ from ..options import (
 if TYPE_CHECKING:
     from ...data.file_facts import NoData
     from ...evaluation.result import Evaluation
-    from ...evaluation.shards import Executor
-    from ...scale.cluster import ClusterOptions
 
 GROUP = "measure"
 RECIPE_FLAGS = ("data.", "metric.")
@@ -145,7 +142,10 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     evaluate = _folders if options.generated or options.target else _model
     with contextlib.ExitStack() as held:
         if (where := cluster_options(options)) is not None:
-            common["executor"] = _executor(options, where, held)
+            from ...scale.cluster import connected
+            from ...scale.evaluation import ClusterExecutor
+
+            common["executor"] = ClusterExecutor(held.enter_context(connected(where, options.quiet)))
         result = evaluate(options, overrides, common)
     run = options.model if evaluate is _model else None
     next_ones = ["transfigure translate {run} INPUT OUTPUT{plugins}"]
@@ -170,15 +170,6 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
     for line in following:
         print_result(line)
     return 0
-
-
-def _executor(options: argparse.Namespace, where: ClusterOptions, held: contextlib.ExitStack) -> Executor:
-    """The workers of a cluster, which is joined or started until what holds it ends."""
-    from ...scale.cluster import connected
-    from ...scale.evaluation import ClusterExecutor, ModelArguments
-
-    model = ModelArguments(options.model, how_to_run(options), tiling(options)) if options.model else None
-    return ClusterExecutor(held.enter_context(connected(where, options.quiet)), model)
 
 
 def _folders(options: argparse.Namespace, overrides: dict[str, Any], common: dict[str, Any]) -> Evaluation:
