@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 import threading
 import warnings
@@ -274,3 +275,46 @@ def track(items: Iterable[T], total: int, what: str, unit: str = "img", quiet: b
             yield item
             del item  # or it is in memory while the next is being made
             progress.advance()
+
+
+@contextlib.contextmanager
+def filtered_stderr(dropped: re.Pattern[bytes]) -> Iterator[None]:
+    """Lines that a library writes on the descriptor of stderr itself are dropped; all others pass. Python's own stderr goes past this.
+
+    Args:
+        dropped: what such lines begin with.
+    """
+    try:
+        real = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    stream = sys.stderr
+    reading, writing = os.pipe()
+    os.dup2(writing, 2)
+    os.close(writing)
+    passing = threading.Thread(target=_pass_on, args=(reading, real, dropped), daemon=True, name="filtered stderr")
+    passing.start()
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if stream.fileno() == 2:
+            sys.stderr = os.fdopen(os.dup(real), "w", encoding=stream.encoding, errors=stream.errors, buffering=1)
+    mine = sys.stderr
+    try:
+        yield
+    finally:
+        if mine is not stream:
+            if sys.stderr is mine:
+                sys.stderr = stream
+            mine.close()
+        os.dup2(real, 2)
+        passing.join(timeout=1)  # children that are ending may hold the other end for longer
+        if not passing.is_alive():
+            os.close(real)
+
+
+def _pass_on(reading: int, real: int, dropped: re.Pattern[bytes]) -> None:
+    with open(reading, "rb") as lines:
+        for line in lines:
+            if not dropped.match(line):
+                with contextlib.suppress(OSError):
+                    os.write(real, line)

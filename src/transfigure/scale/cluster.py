@@ -30,7 +30,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import Missing, RunFailure, TransfigureError, UserError
 from ..processes import isolated_children
-from ..progress import without_warnings
+from ..progress import filtered_stderr, without_warnings
 from ..registry import load_plugin, plugin_files
 from ..wording import counted
 from .machines import NodeFacts, differs, facts_of, marked
@@ -561,51 +561,12 @@ def _silence() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL + 1)
     worker._worker_logs_enabled = False
     try:
-        with _filtered_stderr(), without_warnings():
+        with filtered_stderr(_LINE_OF_RAY), without_warnings():
             yield
     finally:
         worker._worker_logs_enabled = printing
         for logger, level in zip(loggers, levels):
             logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _filtered_stderr() -> Iterator[None]:
-    """Lines that Ray's C++ writes on stderr are dropped; all others pass. Python's own stderr goes past this, as it was."""
-    try:
-        real = os.dup(2)
-    except OSError:  # closed
-        yield
-        return
-    stream = sys.stderr
-    reading, writing = os.pipe()
-    os.dup2(writing, 2)
-    os.close(writing)
-    passing = threading.Thread(target=_pass_on, args=(reading, real), daemon=True, name="stderr without Ray")
-    passing.start()
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        if stream.fileno() == 2:
-            sys.stderr = os.fdopen(os.dup(real), "w", encoding=stream.encoding, errors=stream.errors, buffering=1)
-    mine = sys.stderr
-    try:
-        yield
-    finally:
-        if mine is not stream:
-            if sys.stderr is mine:
-                sys.stderr = stream
-            mine.close()
-        os.dup2(real, 2)
-        passing.join(timeout=1)  # children that are ending may hold the other end for longer
-        if not passing.is_alive():
-            os.close(real)
-
-
-def _pass_on(reading: int, real: int) -> None:
-    with open(reading, "rb") as lines:
-        for line in lines:
-            if not _LINE_OF_RAY.match(line):
-                with contextlib.suppress(OSError):
-                    os.write(real, line)
 
 
 @contextlib.contextmanager
