@@ -39,7 +39,7 @@ def running_head(cpus: int = CPUS, **environment: str) -> Iterator[str]:
             [sys.executable, "-c", _HEAD, *words], stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=variables, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while "will now block" not in log.read_text():
             if head.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the head did not start: {log.read_text()[-2000:]}")
@@ -77,7 +77,7 @@ def another_machine(address: str, hidden: Path) -> Iterator[None]:
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while "will now block" not in (folder / "node.log").read_text():
             if node.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the node did not start: {(folder / 'node.log').read_text()[-2000:]}")
@@ -105,6 +105,18 @@ def processes_with(word: str) -> list[int]:
         with contextlib.suppress(OSError):
             if word.encode() in (place / "cmdline").read_bytes() and int(place.name) != os.getpid():
                 found.append(int(place.name))
+    return found
+
+
+def workers_of(address: str) -> list[int]:
+    """The processes in which a cluster runs our code; those of other clusters on this machine are not ours to touch."""
+    port = address.rpartition(":")[2].encode()
+    found = []
+    for process in processes_with("ray::MapWorker"):
+        with contextlib.suppress(OSError, ValueError):
+            parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+            if b":" + port + b"\0" in Path(f"/proc/{parent}/cmdline").read_bytes():  # the engine of its machine names the cluster's address
+                found.append(process)
     return found
 
 

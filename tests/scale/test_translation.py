@@ -23,7 +23,7 @@ from transfigure.scale.cluster import ClusterOptions, connected
 from transfigure.scale.translation import translate_folder
 from transfigure.translation.translator import Translator
 
-from .conftest import processes_with
+from .conftest import workers_of
 from .inline import InlineCluster
 
 SIZES = (32, 32), (40, 34), (96, 80), (17, 64)
@@ -164,20 +164,21 @@ def test_on_a_real_cluster_while_a_worker_is_killed(
     local, far = tmp_path / "a" / "out", tmp_path / "b" / "out"
     one = outcome(lambda: Translator.load(model).translate_folder(source, local, format="same"), capsys)
     killed: list[int] = []
+    ended = threading.Event()
 
     def kill() -> None:
-        deadline = time.monotonic() + 60
-        while not killed and time.monotonic() < deadline:
+        while not killed and not ended.is_set():
             if any(far.rglob("*.png")):
-                for process in processes_with("ray::MapWorker")[:1]:
+                for process in workers_of(cluster_address)[:1]:
                     os.kill(process, signal.SIGKILL)
                     killed.append(process)
             time.sleep(0.005)
 
-    killing = threading.Thread(target=kill)
+    killing = threading.Thread(target=kill, daemon=True)
     killing.start()
     options = ClusterOptions(cluster_address, workers=2)
     other = outcome(lambda: translate_folder(model, source, far, cluster=options, format="same"), capsys)
+    ended.set()
     killing.join()
     assert killed
     assert one == other

@@ -122,7 +122,7 @@ class Cluster:
             factory: called once in every worker's process, it gives the worker; it is pickled, as are the items and their values. Plugins
                 that were loaded here are loaded there before.
             items: small: they are sent to the workers.
-            batch: items that a worker takes up together; None is few enough to divide them evenly, and 32 at most.
+            batch: items that a worker takes up together; None is 32, and fewer and fewer towards the end, so that all end together.
             what: that is done, in a sentence.
 
         Yields:
@@ -134,23 +134,22 @@ class Cluster:
         """
         if not items:
             return
-        size = batch or max(1, min(32, len(items) // (4 * self.workers)))
         with _as_sentences(what):
-            for found in self._done(factory, items, size):
+            for found in self._done(factory, items, _parts(len(items), self.workers, batch)):
                 for number, value in found:
                     if isinstance(value, Failed):
                         raise value.error
                     yield number, value
 
-    def _done(self, factory: Callable[[], Worker[Item, Value]], items: Sequence[Item], size: int) -> Iterator[list[tuple[int, Any]]]:
+    def _done(
+        self, factory: Callable[[], Worker[Item, Value]], items: Sequence[Item], parts: Sequence[range]
+    ) -> Iterator[list[tuple[int, Any]]]:
         import pyarrow
 
         ray = _ray()
         journal = ray.remote(num_cpus=0, max_restarts=0)(Journal).remote()
         job = _pickled((factory, plugin_files(), self.options.cpus))
-        blocks = [
-            pyarrow.table({"first": [first], "items": [_pickled(items[first : first + size])]}) for first in range(0, len(items), size)
-        ]
+        blocks = [pyarrow.table({"first": [part.start], "items": [_pickled(items[part.start : part.stop])]}) for part in parts]
         before = ray.data.DataContext.get_current()
         try:
             context = before.copy()
@@ -216,6 +215,16 @@ class Cluster:
         with _as_sentences("look at the cluster's machines"):
             found = ray.get(pinned, timeout=120)
         return [NodeFacts(name, "", "", "", {}) if facts is None else NodeFacts(**facts) for name, facts in found]
+
+
+def _parts(count: int, workers: int, batch: int | None) -> list[range]:
+    """The numbers of the items that are taken up together."""
+    parts, start = list[range](), 0
+    while start < count:
+        size = batch or max(1, min(32, (count - start) // (4 * workers)))
+        parts.append(range(start, min(start + size, count)))
+        start += size
+    return parts
 
 
 def _ray() -> Any:
