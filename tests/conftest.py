@@ -18,6 +18,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from tests.forked import python_that_forks
+from transfigure import registry
 from transfigure.networks import base
 from transfigure.worlds.facades.dataset import Rendering
 
@@ -105,6 +106,15 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fstat)  # which fails, as it would, when the file is closed
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_plugins() -> Iterator[None]:
+    """What one test has loaded as a plugin is not sent to the workers of another."""
+    before = dict(registry._plugin_files)
+    yield
+    registry._plugin_files.clear()
+    registry._plugin_files.update(before)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -50,7 +50,7 @@ def test_the_wheel_holds_the_whole_package(wheel: Path) -> None:
     assert not any(name.startswith(("tests", "benchmarks", "docs", "shared")) for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     models = sum(file.stat().st_size for file in (PACKAGE / "models").rglob("*") if file.is_file())
-    assert wheel.stat().st_size < models + 1_000_000 and models < 4_000_000
+    assert wheel.stat().st_size < models + 1_250_000 and models < 4_000_000
 
 
 @pytest.mark.slow

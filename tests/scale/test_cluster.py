@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,3 +195,10 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_options_that_mean_nothing(options: dict[str, float]) -> None:
     with pytest.raises(UserError):
         ClusterOptions(**options)  # type: ignore[arg-type]
+
+
+def test_nothing_of_the_engine_is_left_in_the_program(cluster_address: str) -> None:
+    before, hook = dict(os.environ), sys.breakpointhook
+    with connected(ClusterOptions(cluster_address, workers=1), quiet=True):
+        pass
+    assert dict(os.environ) == before and sys.breakpointhook is hook

@@ -346,6 +346,7 @@ def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]
     if importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None:
         raise Missing.extra("ray", "scale", "working on a cluster")
     with contextlib.ExitStack() as held:
+        held.enter_context(_as_before())
         held.enter_context(_variables({"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}))
         ray = _ray()
         address = "local" if options.address is None else _answering(options.address)
@@ -516,6 +517,19 @@ def _choose(context: Any) -> None:
     context.execution_options.preserve_order = False
     context.max_errored_blocks = 0
     context.max_consecutive_actor_init_deaths = DEATHS - 1
+
+
+@contextlib.contextmanager
+def _as_before() -> Iterator[None]:
+    """What Ray (2.60.0) leaves in a program is taken away: variables, and a debugger of its own behind ``breakpoint()``."""
+    before, hook = dict(os.environ), sys.breakpointhook
+    try:
+        yield
+    finally:
+        sys.breakpointhook = hook
+        for name in [name for name in os.environ if name.startswith(("RAY_", "PYTHONBREAKPOINT"))]:
+            if name not in before:
+                del os.environ[name]
 
 
 @contextlib.contextmanager
