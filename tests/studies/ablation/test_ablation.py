@@ -236,10 +236,10 @@ def test_a_second_ctrl_c_ends_the_cells_at_once(tmp_path: Path, monkeypatch: pyt
     """These cells take no notice of a first wish."""
     dying(monkeypatch, "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)")
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)
-    sleep, start = time.sleep, ablation._start
+    sleep, start = time.sleep, ablation.start_process
     started: list[subprocess.Popen[bytes]] = []
     calls: list[int] = []
-    monkeypatch.setattr(ablation, "_start", lambda spec: started.append(start(spec)) or started[-1])  # type: ignore[func-returns-value]
+    monkeypatch.setattr(ablation, "start_process", lambda spec: started.append(start(spec)) or started[-1])  # type: ignore[func-returns-value]
 
     def impatient(seconds: float) -> None:
         sleep(0.05)

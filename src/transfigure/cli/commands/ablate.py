@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import RunFailure, UserError
 from ...progress import print_result
-from ..options import DATA, add_json, add_plugins, add_quiet, add_weights, after, required, split_names, weight_files, with_data
+from ..options import (
+    DATA,
+    add_executor,
+    add_json,
+    add_plugins,
+    add_quiet,
+    add_weights,
+    after,
+    cluster_options,
+    required,
+    split_names,
+    weight_files,
+    with_data,
+)
+
+if TYPE_CHECKING:
+    from ...studies.ablation.ablation import CellPlace
 
 GROUP = "compare and explain"
 RECIPE_FLAGS = ("",)
@@ -22,6 +39,7 @@ examples:
   transfigure ablate objectives datasets/facades --out runs/objectives --seeds 0,1
   transfigure ablate cosine synthetic --out runs/cosine --jobs 2
   transfigure ablate autoencoder --out runs/autoencoder
+  transfigure ablate objectives datasets/facades --out runs/objectives --executor ray --address auto --worker-cpus 4
 """
 
 
@@ -33,13 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", metavar="0,1,2", help="train each variation once with each (default: the grid's)")
     parser.add_argument("--base", metavar="RECIPE", help="the recipe that is varied (default: the grid's)")
     parser.add_argument("--resume", action="store_true", help="go on in DIR: finished cells are kept, failed ones tried again")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at a time, each with its share of the cores (default: 1)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="cells at a time, each with its share of the cores (default: 1)")
     parser.add_argument("--together", action="store_true", help="all cells in this one process")
     parser.add_argument("--metrics", metavar="A,B", help="to compare (default: the grid's)")
     parser.add_argument("--segmenter", metavar="WHAT", help="for the FCN-score, as for evaluate; train: one is trained on DATA first")
     parser.add_argument("--palette", metavar="NAME", help="of the label maps, as for evaluate")
     add_weights(parser)
     parser.add_argument("--print_config", action="store_true", help="print the complete grid and stop")
+    add_executor(parser)
     add_json(parser)
     add_plugins(parser)
     add_quiet(parser)
@@ -73,13 +92,27 @@ def run(options: argparse.Namespace, overrides: dict[str, Any]) -> int:
         options.palette,
         weight_files(options),
         tuple(options.plugins or ()),
-        jobs=options.jobs,
+        jobs=1 if options.jobs is None else options.jobs,
         isolate=not options.together,
+        place=_place(options, cells[0].recipe.training.accelerator),
     )
     out = Path(required(options.out, "--out DIR"))
     check_comparison(out / "comparison.html", None)
     ablate(grid, out, means, resume=options.resume, quiet=options.quiet)
     return _show(out, options.json)
+
+
+def _place(options: argparse.Namespace, accelerator: str) -> CellPlace | None:
+    """Where the cells run; None is this machine, without a cluster."""
+    where = cluster_options(options)
+    if where is None:
+        return None
+    if options.jobs is not None or options.together:
+        flag, way_out = ("--together", "leave it out") if options.together else ("--jobs", "--workers says how many run at a time there")
+        raise UserError(f"{flag} is for cells on this machine, and --executor ray gives each a worker of a cluster: {way_out}")
+    from ...scale.ablation import ClusterPlace
+
+    return ClusterPlace(replace(where, device=accelerator), options.quiet)
 
 
 def _seeds(given: str | None) -> list[int] | None:

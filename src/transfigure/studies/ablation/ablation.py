@@ -10,9 +10,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ...data.files import check_writable_folder, in_it, occupants, write_json, write_text
 from ...data.open import find_records, no_training_pairs, refuse_inside, resolve_data
@@ -28,8 +29,64 @@ from .grid import Grid, GridCell
 
 LEDGER, GRID = "ablation.json", "grid.yaml"
 SEGMENTER = "segmenter.safetensors"
-STOPPED = {129: "SIGHUP", 130: "SIGINT", 143: "SIGTERM"}
+STOPPED = {129: "SIGHUP", 130: "SIGINT", 138: "SIGUSR1", 143: "SIGTERM"}
 """Exit codes of a cell that did as a signal wished."""
+
+
+@dataclass(frozen=True)
+class CellEnd:
+    """How a cell's process ended.
+
+    Attributes:
+        code: its exit code; negative is a signal that it was killed by.
+        reason: why, where the code does not say it.
+    """
+
+    code: int
+    reason: str = ""
+
+
+class RunningCell(Protocol):
+    """A cell in a process of its own, here or elsewhere."""
+
+    def end(self) -> CellEnd | None:
+        """How it ended; None if it runs."""
+
+    def stop(self) -> None:
+        """It is to save its state and to end."""
+
+    def kill(self) -> None:
+        """It ends at once; it has ended when this returns."""
+
+
+class CellStarter(Protocol):
+    """Where cells run.
+
+    Attributes:
+        at_once: how many.
+        threads: of each; None leaves the choice to torch.
+    """
+
+    at_once: int
+    threads: int | None
+
+    def start(self, spec: CellSpec) -> RunningCell:
+        """Start one."""
+
+
+class CellPlace(Protocol):
+    """Where the cells of an ablation can run."""
+
+    def opened(self, folder: Path, reads: Sequence[str]) -> AbstractContextManager[CellStarter]:
+        """Be ready to start cells.
+
+        Args:
+            folder: of the ablation.
+            reads: paths of what the cells read.
+
+        Raises:
+            UserError: they could not.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,6 +101,7 @@ class AblationOptions:
         probes: the file of what reads known factors, for grids that examine a translation.
         jobs: cells at a time; with more than one each has its share of the cores.
         isolate: a process for each cell. False runs them here, one by one.
+        place: where the processes are; None is this machine.
     """
 
     segmenter: str | None = None
@@ -53,6 +111,7 @@ class AblationOptions:
     probes: str | None = None
     jobs: int = 1
     isolate: bool = True
+    place: CellPlace | None = None
 
 
 def ablate(
@@ -102,25 +161,29 @@ def ablate(
     for plugin in options.plugins:
         if not Path(plugin).is_file():
             raise UserError(f"plugin {plugin} does not exist: give the path of a Python file that registers something")
-    write_text(folder / GRID, grid.to_yaml())
     pairs, epochs, minutes = len(records["train"]), cells[0].recipe.training.epochs, cells[0].recipe.training.minutes
     each, unit = (pairs * epochs, "img") if minutes is None else (math.ceil(60 * minutes), "s")
     budget = f"{counted(each, 'image')} a cell ({counted(epochs, 'epoch')} of {counted(pairs, 'pair')})"
     ledger = Ledger(folder, grid, cells, budget if minutes is None else f"{minutes:g} min a cell, on {counted(pairs, 'pair')}")
-    ledger.write()
     waiting = [cell for cell in cells if ledger.states[cell]["state"] != "done"]
-    if waiting and options.segmenter == "train":
-        options = dataclasses.replace(options, segmenter=_segmenter(folder, cells[0].recipe, options, quiet))
-    if waiting and grid.examine == "translation" and options.probes is None:
-        from .examine import prepare
+    place = options.place or _Here(options.jobs)
+    with place.opened(folder, _read_by(cells[0].recipe, options)) if waiting else contextlib.nullcontext(_Here(1)) as starter:
+        write_text(folder / GRID, grid.to_yaml())
+        ledger.write()
+        if waiting and options.segmenter == "train":
+            options = dataclasses.replace(options, segmenter=_segmenter(folder, cells[0].recipe, options, quiet))
+        if waiting and grid.examine == "translation" and options.probes is None:
+            from .examine import prepare
 
-        found = prepare(cells[0].recipe, folder, quiet)
-        options = dataclasses.replace(options, probes=None if found is None else str(found))
-    if not quiet and len(waiting) < len(cells):
-        say(f"note: {len(cells) - len(waiting)} of {len(cells)} cells are done already")
-    runner = _in_processes if options.isolate else _in_this_process
-    with Progress(len(waiting) * each, f"cell 0/{len(waiting)}", unit, quiet=quiet) as progress:
-        runner(ledger, waiting, grid, options, progress, each)
+            found = prepare(cells[0].recipe, folder, quiet)
+            options = dataclasses.replace(options, probes=None if found is None else str(found))
+        if not quiet and len(waiting) < len(cells):
+            say(f"note: {len(cells) - len(waiting)} of {len(cells)} cells are done already")
+        with Progress(len(waiting) * each, f"cell 0/{len(waiting)}", unit, quiet=quiet) as progress:
+            if options.isolate:
+                _in_processes(starter, ledger, waiting, grid, options, progress, each)
+            else:
+                _in_this_process(ledger, waiting, grid, options, progress, each)
     if grid.examine:
         from .examine import agreements
         from .variants import read_ablation
@@ -209,8 +272,14 @@ def _segmenter(folder: Path, recipe: Recipe, options: AblationOptions, quiet: bo
     return str(file)
 
 
-def _spec(cell: GridCell, folder: Path, grid: Grid, options: AblationOptions) -> CellSpec:
-    cores = os.cpu_count() or 1
+def _read_by(recipe: Recipe, options: AblationOptions) -> list[str]:
+    """The paths of all that cells read, as far as they are there."""
+    own = [str(path) for path in (recipe.data.path, recipe.training.start_from) if path is not None]
+    given = [*options.plugins, *options.weights.values(), options.segmenter, options.probes]
+    return [path for path in (*own, *given) if path is not None and Path(path).exists()]
+
+
+def _spec(cell: GridCell, folder: Path, grid: Grid, options: AblationOptions, threads: int | None = None) -> CellSpec:
     return CellSpec(
         cell.recipe.to_dict(),
         str(folder / cell.path),
@@ -221,7 +290,7 @@ def _spec(cell: GridCell, folder: Path, grid: Grid, options: AblationOptions) ->
         options.plugins,
         grid.examine,
         options.probes,
-        max(1, cores // options.jobs) if options.jobs > 1 else None,
+        threads,
     )
 
 
@@ -235,32 +304,40 @@ def _in_this_process(
         progress.advance(each)
 
 
-def _in_processes(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options: AblationOptions, progress: Progress, each: int) -> None:
-    """Keep ``jobs`` processes busy; the progress is that of all their logs."""
-    waiting, running, counted = list(cells), dict[GridCell, subprocess.Popen[bytes]](), dict[GridCell, int]()
+def _in_processes(
+    starter: CellStarter,
+    ledger: Ledger,
+    cells: Sequence[GridCell],
+    grid: Grid,
+    options: AblationOptions,
+    progress: Progress,
+    each: int,
+) -> None:
+    """Keep as many processes busy as there may be at once; the progress is that of all their logs."""
+    waiting, running, counted = list(cells), dict[GridCell, RunningCell](), dict[GridCell, int]()
     asked = False
     with _ended(running), StopRequest("stopping: every running cell saves its state (Ctrl-C again stops at once) ...") as stop:
         while waiting or running:
-            while waiting and len(running) < options.jobs and stop.signal is None:
+            while waiting and len(running) < starter.at_once and stop.signal is None:
                 cell = waiting.pop(0)
                 counted[cell] = 0
-                running[cell] = _start(dataclasses.replace(_spec(cell, ledger.folder, grid, options), parent=os.getpid()))
+                running[cell] = starter.start(_spec(cell, ledger.folder, grid, options, starter.threads))
                 names = ", ".join(f"{one.variation}, seed {one.seed}" for one in running)
                 progress.words(f"cell {len(cells) - len(waiting)}/{len(cells)}", f"   {names}")
             if stop.signal is not None and not asked:
                 asked = True
                 for process in running.values():
-                    process.send_signal(signal.SIGTERM)
+                    process.stop()
             for cell, process in list(running.items()):
-                code = process.poll()
+                end = process.end()
                 key = "images" if cell.recipe.training.minutes is None else "seconds"
-                done = each if code is not None else int(finite(last_line(ledger.folder / cell.path / "log.jsonl").get(key)) or 0)
+                done = each if end is not None else int(finite(last_line(ledger.folder / cell.path / "log.jsonl").get(key)) or 0)
                 progress.advance(max(0, min(done, each) - counted[cell]))
                 counted[cell] = max(done, counted[cell])
-                if code is not None:
+                if end is not None:
                     del running[cell]
-                    if stop.signal is None or code in (0, 1):  # else it was asked to stop, and goes on another time
-                        _report_failure(cell, ledger.close(cell, _reason(code, ledger.folder / cell.path)))
+                    if stop.signal is None or end.code in (0, 1):  # else it was asked to stop, and goes on another time
+                        _report_failure(cell, ledger.close(cell, end.reason or _reason(end.code, ledger.folder / cell.path)))
             if stop.signal is not None and not running:
                 break
             time.sleep(0.2 if running else 0.0)
@@ -269,17 +346,50 @@ def _in_processes(ledger: Ledger, cells: Sequence[GridCell], grid: Grid, options
 
 
 @contextlib.contextmanager
-def _ended(running: Mapping[GridCell, subprocess.Popen[bytes]]) -> Iterator[None]:
+def _ended(running: Mapping[GridCell, RunningCell]) -> Iterator[None]:
     """No cell outlives what started it."""
     try:
         yield
     finally:
         for process in running.values():
             process.kill()
-            process.wait()
 
 
-def _start(spec: CellSpec) -> subprocess.Popen[bytes]:
+class _Here:
+    """On this machine, some at a time, each with its share of the cores."""
+
+    def __init__(self, jobs: int) -> None:
+        self.at_once = jobs
+        self.threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+
+    @contextlib.contextmanager
+    def opened(self, folder: Path, reads: Sequence[str]) -> Iterator[CellStarter]:
+        yield self
+
+    def start(self, spec: CellSpec) -> RunningCell:
+        return _Child(start_process(dataclasses.replace(spec, parent=os.getpid())))
+
+
+class _Child:
+    """A cell in a child of this process."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def end(self) -> CellEnd | None:
+        code = self._process.poll()
+        return None if code is None else CellEnd(code)
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def start_process(spec: CellSpec) -> subprocess.Popen[bytes]:
+    """Start a cell in a child of this process, which ends with ``spec.parent``; what it prints goes to :func:`.cell.words_file`."""
     threads = {"OMP_NUM_THREADS": str(spec.threads)} if spec.threads is not None else {}
     words = words_file(Path(spec.run))
     words.parent.mkdir(parents=True, exist_ok=True)
