@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.studies.ablation.test_ablation import HERE, TOY, TWO, ledger, two, values
+from tests.studies.ablation.two_cells import HERE, TOY, TWO, ledger, two, values
 from tests.training.runs import checkpoint_tensors
 from transfigure.cli import main
 from transfigure.data.files import LOCK, lock_file
