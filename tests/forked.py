@@ -54,10 +54,9 @@ for number in range(3):
         open_ones.append(number)
     except OSError:
         pass
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    if signal.getsignal(number) is not signal.SIG_IGN:
-        signal.signal(number, lambda number, frame: server.sendall(bytes([number])))
 ignored = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # an ignored one, too: the child may have come to heed it
+    signal.signal(number, lambda number, frame: server.sendall(bytes([number])))
 told = json.dumps([words, os.getcwd(), dict(os.environ), open_ones, ignored, os.getpid()]).encode()
 numbers = array.array("i", open_ones).tobytes()
 server.sendmsg([len(told).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)] if open_ones else [])

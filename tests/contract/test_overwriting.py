@@ -211,6 +211,7 @@ OF_THEIR_OWN = {
     "cli/commands/import_.py": "check_folder of networks/model_file.py asks",
     "cli/commands/demo.py": "in a folder of its own",
     "translation/conversion.py": "in a folder of the cache",
+    "scale/ablation.py": "opens the lock of a run",
     "scale/cluster.py": "in a folder of Ray's that it has just created",
     "scale/storage.py": "where objects lie for a while; scale/carrier.py asks before one is put",
 }

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,22 +162,14 @@ def test_on_a_real_cluster_while_a_worker_is_killed(
     local, far = tmp_path / "a" / "out", tmp_path / "b" / "out"
     one = outcome(lambda: Translator.load(model).translate_folder(source, local, format="same"), capsys)
     killed: list[int] = []
-    ended = threading.Event()
 
-    def kill() -> None:
-        while not killed and not ended.is_set():
-            if any(far.rglob("*.png")):
-                for process in workers_of(cluster_address)[:1]:
-                    os.kill(process, signal.SIGKILL)
-                    killed.append(process)
-            time.sleep(0.005)
+    def kill(file: Path) -> None:  # when the first is done
+        for process in workers_of(cluster_address)[: 0 if killed else 1]:
+            os.kill(process, signal.SIGKILL)
+            killed.append(process)
 
-    killing = threading.Thread(target=kill, daemon=True)
-    killing.start()
     options = ClusterOptions(cluster_address, workers=2)
-    other = outcome(lambda: translate_folder(model, source, far, cluster=options, format="same"), capsys)
-    ended.set()
-    killing.join()
+    other = outcome(lambda: translate_folder(model, source, far, cluster=options, format="same", on_file=kill), capsys)
     assert killed
     assert one == other
     assert contents(local) == {name: data for name, data in contents(far).items() if not Path(name).name.startswith(".write-")}
