@@ -108,18 +108,6 @@ def processes_with(word: str) -> list[int]:
     return found
 
 
-def workers_of(address: str) -> list[int]:
-    """The processes in which a cluster runs our code; those of other clusters on this machine are not ours to touch."""
-    port = address.rpartition(":")[2].encode()
-    found = []
-    for process in processes_with("ray::MapWorker"):
-        with contextlib.suppress(OSError, ValueError):
-            parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-            if b":" + port + b"\0" in Path(f"/proc/{parent}/cmdline").read_bytes():  # the engine of its machine names the cluster's address
-                found.append(process)
-    return found
-
-
 def _children(parent: int) -> Iterator[int]:
     """All processes below one."""
     for place in Path("/proc").glob("[0-9]*"):

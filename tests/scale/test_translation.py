@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,27 @@ from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.errors import TransfigureError, UserError
 from transfigure.networks.model_file import Domain
+from transfigure.registry import load_plugin
 from transfigure.scale.cluster import ClusterOptions, connected
 from transfigure.scale.translation import translate_folder
 from transfigure.translation.translator import Translator
 
-from .conftest import workers_of
 from .inline import InlineCluster
 
 SIZES = (32, 32), (40, 34), (96, 80), (17, 64)
 SUFFIXES = "png", "jpg", "tif", "webp", "npy"
+DYING = """
+import os, signal, sys
+
+def look(event, arguments):
+    if event == "os.rename" and "image21." in str(arguments[1]) and not os.path.exists({killed!r}):
+        open({killed!r}, "x").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if os.getpid() != {driver}:
+    sys.addaudithook(look)
+"""
+"""A plugin by which a worker is killed, once, when an output is written and about to get its name."""
 
 
 @pytest.fixture(scope="module")
@@ -161,16 +172,12 @@ def test_on_a_real_cluster_while_a_worker_is_killed(
     source = write_mixed(tmp_path / "in", 60)
     local, far = tmp_path / "a" / "out", tmp_path / "b" / "out"
     one = outcome(lambda: Translator.load(model).translate_folder(source, local, format="same"), capsys)
-    killed: list[int] = []
-
-    def kill(file: Path) -> None:  # when the first is done
-        for process in workers_of(cluster_address)[: 0 if killed else 1]:
-            os.kill(process, signal.SIGKILL)
-            killed.append(process)
-
+    killed = tmp_path / "killed"
+    (tmp_path / "dying.py").write_text(DYING.format(driver=os.getpid(), killed=str(killed)))
+    load_plugin(tmp_path / "dying.py")
     options = ClusterOptions(cluster_address, workers=2)
-    other = outcome(lambda: translate_folder(model, source, far, cluster=options, format="same", on_file=kill), capsys)
-    assert killed
+    other = outcome(lambda: translate_folder(model, source, far, cluster=options, format="same"), capsys)
+    assert killed.exists()
     assert one == other
     assert contents(local) == {name: data for name, data in contents(far).items() if not Path(name).name.startswith(".write-")}
 
