@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from transfigure.errors import Missing, UserError
-from transfigure.scale.cluster import Cluster, ClusterOptions, Lost, _parts, connected
+from transfigure.scale.cluster import Cluster, ClusterOptions, Lost, connected, parts
 from transfigure.scale.machines import NodeFacts, differs
 
 from .conftest import another_machine
@@ -179,10 +179,14 @@ def test_a_machine_that_does_not_see_a_path_is_found_before_the_work(cluster: Cl
 
 @pytest.mark.parametrize(("count", "workers", "batch"), [(1, 2, None), (1000, 2, None), (7, 3, 2), (100, 300, None)])
 def test_parts_are_all_items_once_and_small_at_the_end(count: int, workers: int, batch: int | None) -> None:
-    parts = _parts(count, workers, batch)
-    assert [number for part in parts for number in part] == [*range(count)]
-    sizes = [len(part) for part in parts]
+    found = parts(count, workers, batch)
+    assert [number for part in found for number in part] == [*range(count)]
+    sizes = [len(part) for part in found]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] <= (batch or 32) and (batch or sizes[-1] == 1)
+
+
+def test_many_workers_take_up_more_at_a_time() -> None:
+    assert [len(parts(10**6, workers)[0]) for workers in (2, 31, 32, 100, 1000)] == [32, 32, 64, 192, 250]
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,6 +154,22 @@ def real_path(path: str | Path) -> Path:
         return path.absolute()
 
 
+class RealPaths:
+    """:func:`real_path` of many files of few folders, each of which is followed once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def __call__(self, file: Path) -> str:
+        """The same as text."""
+        above, name = os.path.split(file)
+        if above.startswith("~") or name in ("", ".", "..") or name.startswith("~") or os.path.islink(file):  # noqa: PTH114 - many files
+            return str(real_path(file))
+        if (folder := self._folders.get(above)) is None:
+            folder = self._folders[above] = str(real_path(above or "."))
+        return os.path.join(folder, name)  # noqa: PTH118 - likewise
+
+
 def cache_place(name: str) -> Path:
     """A folder of this name in ``$TRANSFIGURE_CACHE``, else in ``$XDG_CACHE_HOME/transfigure``, else in ``~/.cache/transfigure``."""
     if own := os.environ.get("TRANSFIGURE_CACHE"):

@@ -122,7 +122,7 @@ class Cluster:
             factory: called once in every worker's process, it gives the worker; it is pickled, as are the items and their values. Plugins
                 that were loaded here are loaded there before.
             items: small: they are sent to the workers.
-            batch: items that a worker takes up together; None is 32, and fewer and fewer towards the end, so that all end together.
+            batch: items that a worker takes up together; None lets :func:`parts` say.
             what: that is done, in a sentence.
 
         Yields:
@@ -135,21 +135,21 @@ class Cluster:
         if not items:
             return
         with _as_sentences(what):
-            for found in self._done(factory, items, _parts(len(items), self.workers, batch)):
+            for found in self._done(factory, items, parts(len(items), self.workers, batch)):
                 for number, value in found:
                     if isinstance(value, Failed):
                         raise value.error
                     yield number, value
 
     def _done(
-        self, factory: Callable[[], Worker[Item, Value]], items: Sequence[Item], parts: Sequence[range]
+        self, factory: Callable[[], Worker[Item, Value]], items: Sequence[Item], batches: Sequence[range]
     ) -> Iterator[list[tuple[int, Any]]]:
         import pyarrow
 
         ray = _ray()
         journal = ray.remote(num_cpus=0, max_restarts=0)(Journal).remote()
         job = _pickled((factory, plugin_files(), self.options.cpus))
-        blocks = [pyarrow.table({"first": [part.start], "items": [_pickled(items[part.start : part.stop])]}) for part in parts]
+        blocks = [pyarrow.table({"first": [part.start], "items": [_pickled(items[part.start : part.stop])]}) for part in batches]
         before = ray.data.DataContext.get_current()
         try:
             context = before.copy()
@@ -217,14 +217,22 @@ class Cluster:
         return [NodeFacts(name, "", "", "", {}) if facts is None else NodeFacts(**facts) for name, facts in found]
 
 
-def _parts(count: int, workers: int, batch: int | None) -> list[range]:
-    """The numbers of the items that are taken up together."""
-    parts, start = list[range](), 0
+def parts(count: int, workers: int, batch: int | None = None) -> list[range]:
+    """The numbers of the items that are taken up together.
+
+    Args:
+        count: of items.
+        workers: that take them up.
+        batch: in each part; None is 32, and more for many workers: handing out takes as long whatever a part holds, one after the other.
+            Towards the end they become smaller.
+    """
+    found, start = list[range](), 0
+    largest = 32 * min(8, max(1, workers // 16))
     while start < count:
-        size = batch or max(1, min(32, (count - start) // (4 * workers)))
-        parts.append(range(start, min(start + size, count)))
+        size = batch or max(1, min(largest, (count - start) // (4 * workers)))
+        found.append(range(start, min(start + size, count)))
         start += size
-    return parts
+    return found
 
 
 def _ray() -> Any:

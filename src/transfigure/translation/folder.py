@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Literal, NoReturn, TypedDict
 
 from ..data.file_facts import Orientation, PageUse
-from ..data.files import real_path
+from ..data.files import RealPaths, real_path
 from ..data.folder import composed
 from ..data.formats.metadata import Keep
 from ..data.images import Alpha, can_be_written, kind_of
@@ -192,7 +192,8 @@ def plan_outputs(found: FoundPictures, output: Path, format: str, check: Callabl
         raise UserError(
             f"the output {output} lies inside the input {found.folder}: its pictures would be translated next time; choose another folder"
         )
-    inputs = {real_path(file) for picture in found.pictures for file in picture.paths}
+    where = RealPaths()
+    inputs = {where(file) for picture in found.pictures for file in picture.paths}
     outputs: dict[Path, FilePicture] = {}
     spellings: dict[str, str] = {}
     for index, picture in enumerate(found.pictures):
@@ -208,7 +209,7 @@ def plan_outputs(found: FoundPictures, output: Path, format: str, check: Callabl
                 f"the names of {other} and {picture.label} differ only in how accents are stored, which some systems take for one file: "
                 "rename one"
             )
-        if real_path(written) in inputs:
+        if where(written) in inputs:
             raise UserError(f"{written} is one of the images to be translated, which would be lost: choose another output folder")
         check(written)
         outputs[written] = picture
