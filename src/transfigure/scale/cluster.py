@@ -44,6 +44,9 @@ ANSWER = 15
 """Seconds in which a cluster has to answer who it is."""
 DEATHS = 3
 """Workers that an item may end before it is given up."""
+_WAITING = 4
+"""Batches that a worker has in hand or waiting: Ray looks for those that are done ten times a second, and a worker with one more would
+stand still until then (2.60.0)."""
 _STORE = 100 << 20
 """Bytes of shared memory of an engine of our own: what goes through it are paths."""
 _TEMPORARY = 40
@@ -161,7 +164,7 @@ class Cluster:
                 batch_size=1,
                 batch_format="pyarrow",
                 zero_copy_batch=True,
-                compute=ray.data.ActorPoolStrategy(size=min(self.workers, len(blocks)), max_tasks_in_flight_per_actor=2),
+                compute=ray.data.ActorPoolStrategy(size=min(self.workers, len(blocks)), max_tasks_in_flight_per_actor=_WAITING),
                 num_cpus=self.options.cpus,
                 num_gpus=self.gpus,
             )
