@@ -186,7 +186,9 @@ def test_parts_are_all_items_once_and_small_at_the_end(count: int, workers: int,
 
 
 def test_many_workers_take_up_more_at_a_time() -> None:
-    assert [len(parts(10**6, workers)[0]) for workers in (2, 31, 32, 100, 1000)] == [32, 32, 64, 192, 250]
+    sizes = {workers: [len(part) for part in parts(10**6, workers)] for workers in (2, 31, 32, 100, 1000)}
+    assert [found[0] for found in sizes.values()] == [32, 32, 64, 192, 250]
+    assert [found[-2] for found in sizes.values()] == [1, 1, 2, 6, 32]
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,9 +230,9 @@ def parts(count: int, workers: int, batch: int | None = None) -> list[range]:
             Towards the end they become smaller.
     """
     found, start = list[range](), 0
-    largest = 32 * min(8, max(1, workers // 16))
+    smallest, largest = max(1, min(32, workers // 16, count // (4 * workers))), 32 * min(8, max(1, workers // 16))
     while start < count:
-        size = batch or max(1, min(largest, (count - start) // (4 * workers)))
+        size = batch or max(smallest, min(largest, (count - start) // (4 * workers)))
         found.append(range(start, min(start + size, count)))
         start += size
     return found
