@@ -307,25 +307,16 @@ def whole(model: str, folder: str, output: str, format: str, workers: int) -> di
     from transfigure.translation.translator import Translator
 
     torch.set_num_threads(1)
-    done: list[float] = []
     start = time.perf_counter()
-    common: dict[str, Any] = {"format": format, "quiet": True, "on_file": lambda file: done.append(time.perf_counter())}
     translator = Translator.load(model, device="cpu", quiet=True)
     if workers:
         from transfigure.scale.cluster import ClusterOptions
         from transfigure.scale.translation import translate_folder
 
-        translate_folder(translator, folder, output, cluster=ClusterOptions(workers=workers), **common)
+        translate_folder(translator, folder, output, cluster=ClusterOptions(workers=workers), format=format, quiet=True)
     else:
-        translator.translate_folder(folder, output, **common)
-    end, count = time.perf_counter(), len(done)
-    # the first outputs of workers come when their first batches are whole: what is steady lies between the quarters
-    middle = done[count // 4 : max(count * 3 // 4, count // 4 + 2)]
-    return {
-        "seconds": end - start,
-        "steady": (middle[-1] - middle[0]) / max(1, len(middle) - 1),
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+        translator.translate_folder(folder, output, format=format, quiet=True)
+    return {"seconds": time.perf_counter() - start}
 
 
 def child(*job: Any, core: int | None = None) -> subprocess.Popen[str]:
@@ -391,6 +382,14 @@ class Bench:
         """Keep what was measured."""
         units = {"memory": "MiB", "bytes_in": "bytes", "bytes_out": "bytes"}
         self.rows += [Row(f"{name}, {key}", units.get(key, "s"), [value]) for key, value in values.items()]
+
+    def more(self, model: Path, size: int, format: str, few: int, workers: int) -> float:
+        """Seconds for each further image of a run, in this process (0 workers) or by workers: four times as many images beside a few."""
+        seconds = [
+            result(child("whole", str(model), str(self.images(size, format, count)), self.output(), format, workers))["seconds"]
+            for count in (few, 4 * few)
+        ]
+        return (seconds[1] - seconds[0]) / (3 * few)
 
     def scheduler(self, workers: int) -> SchedulerCost:
         """Measured once."""
@@ -473,20 +472,13 @@ def print_scheduler(bench: Bench) -> None:
     model, lines = bench.model(1, 2), []
     for kilobytes in bench.options.kilobytes:
         size = max(8, round((kilobytes * 1000 / 3) ** 0.5))
-        source = bench.images(size, "npy", max(8, min(bench.options.nothing // 40, 200_000 // kilobytes)))
-        local = result(child("whole", str(model), str(source), bench.output(), "npy", 0))["steady"]
-        ray = {
-            count: result(child("whole", str(model), str(source), bench.output(), "npy", count))["steady"]
-            for count in bench.options.workers
-        }
-        bench.note(f"{kilobytes} KB", one_process=local, **{f"workers_{count}": value for count, value in ray.items()})
-        lines.append(
-            [
-                f"{kilobytes:,} KB",
-                milliseconds(local),
-                *(f"{milliseconds(value)} ({number((value - local / count) * 1e3)})" for count, value in ray.items()),
-            ]
-        )
+        few = max(8, min(bench.options.nothing // 32, 80_000 // kilobytes))
+        each = [bench.more(model, size, "npy", few, workers) for workers in (0, *bench.options.workers)]
+        bench.note(f"{kilobytes} KB", **{f"{count} workers": value for count, value in zip((0, *bench.options.workers), each)})
+        added = [
+            f"{milliseconds(value)} ({number((value - each[0] / count) * 1e3)})" for count, value in zip(bench.options.workers, each[1:])
+        ]
+        lines.append([f"{kilobytes:,} KB", milliseconds(each[0]), *added])
     table(["a file of", "one process, ms", *(f"{count} Ray workers, ms (added)" for count in bench.options.workers)], lines)
 
 
