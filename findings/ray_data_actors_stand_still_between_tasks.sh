@@ -32,7 +32,7 @@ def pauses(waiting):
     return found
 
 
-ray.init(num_cpus=4, log_to_driver=False, logging_level="ERROR")
+ray.init("local", num_cpus=4, log_to_driver=False, logging_level="ERROR")
 ray.data.DataContext.get_current().enable_progress_bars = False
 means = {}
 for waiting in (None, 4):
