@@ -24,7 +24,7 @@ from transfigure.data import images
 ROOT = Path(__file__).parents[2]
 
 
-SAMPLED, MORE = 160, 120
+SAMPLED, MORE = 160, 60
 
 
 @pytest.fixture(scope="module")
