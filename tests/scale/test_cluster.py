@@ -164,6 +164,50 @@ def test_a_cluster_that_refuses_us_or_runs_another_version(cluster: Cluster, clu
 
 
 @pytest.mark.slow
+def test_a_token_in_a_file_is_used_without_being_told_to(
+    cluster: Cluster, cluster_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As ray start does, which then wants it of everybody."""
+    file = tmp_path / ".ray" / "auth_token"
+    file.parent.mkdir()
+    file.write_text(os.environ["RAY_AUTH_TOKEN"])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.delenv(name)
+    before = dict(os.environ)
+    with connected(ClusterOptions(cluster_address, workers=1)) as joined:
+        assert joined.workers == 1
+    assert dict(os.environ) == before
+    for mode in (None, "token"):
+        if mode is not None:
+            monkeypatch.setenv("RAY_AUTH_MODE", mode)
+        monkeypatch.setattr("transfigure.scale.cluster._has_token", lambda: False)
+        with pytest.raises(UserError, match="refuses this user's token: put that of the"), connected(ClusterOptions(cluster_address)):
+            pass
+
+
+def test_a_cluster_of_this_machine_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr("transfigure.scale.cluster.ANSWER", 0.1)
+    with pytest.raises(UserError, match="no cluster that was started on this machine answers within"), connected(ClusterOptions("auto")):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no alarm")
+def test_sigterm_stays_the_programs(cluster_address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Ray's own handler would dump a stack, and have the program killed three seconds later."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        with connected(ClusterOptions(cluster_address, workers=1), quiet=True):
+            signal.raise_signal(signal.SIGTERM)
+            assert came == [signal.SIGTERM] and signal.alarm(0) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "SIGTERM received" not in capfd.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_machine_that_does_not_see_a_path_is_found_before_the_work(cluster: Cluster, cluster_address: str, tmp_path: Path) -> None:
     for name in ("model", "out"):
         (tmp_path / name).mkdir()

@@ -30,7 +30,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import Missing, RunFailure, TransfigureError, UserError
 from ..processes import isolated_children
-from ..progress import filtered_stderr, without_warnings
+from ..progress import filtered_stderr, on_terminal, say, without_warnings
 from ..registry import load_plugin, plugin_files
 from ..wording import counted
 from .machines import NodeFacts, differs, facts_of, marked
@@ -346,7 +346,7 @@ def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]
 
     Args:
         options: where, and how many.
-        quiet: no notes.
+        quiet: nothing is said; else a person who looks on is told that it takes a while.
 
     Raises:
         Missing: Ray is not installed.
@@ -357,6 +357,7 @@ def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]
     if importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None:
         raise Missing.extra("ray", "scale", "working on a cluster")
     with contextlib.ExitStack() as held:
+        held.callback(lambda: None if _ray().is_initialized() else _read_again())
         held.enter_context(_as_before())
         held.enter_context(_variables({"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}))
         ray = _ray()
@@ -369,6 +370,9 @@ def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]
             held.enter_context(_silence())
             yield _cluster(options, is_own=False)
             return
+        if on_terminal() and not quiet:
+            what = "starting Ray on this machine" if options.address is None else f"joining the cluster at {address}"
+            say(f"{what}, and workers on it: the first result takes some seconds")
         held.enter_context(_silence())
         _read_again()
         held.enter_context(_own_engine() if options.address is None else contextlib.nullcontext())
@@ -468,15 +472,11 @@ def _answering(address: str) -> str:
         except (OSError, OverflowError) as error:
             reason = "does not answer within 5 seconds" if isinstance(error, TimeoutError) else f"cannot be reached ({_reason(error)})"
             raise UserError(f"the cluster at {address} {reason}: see whether it runs there (ray status), and the firewall") from error
-    try:
-        with isolated_children():
-            asked = subprocess.run([sys.executable, "-c", _PROBE, address], capture_output=True, text=True, timeout=ANSWER, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise UserError(f"what answers at {address} does not answer as a Ray cluster within {ANSWER} seconds: see the port") from error
-    try:
-        found = json.loads(asked.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        found = {"error": "", "message": asked.stderr.strip().splitlines()[-1] if asked.stderr.strip() else "it ended without a word"}
+    found = _asked(address)
+    if found.get("error") == "AuthenticationError" and "RAY_AUTH_MODE" not in os.environ and _has_token():
+        # ray start asks for a token, without being told to, where the user has one in a file
+        os.environ["RAY_AUTH_MODE"] = "token"
+        found = _asked(address)
     if found.get("error") == "AuthenticationError":
         raise UserError(
             f"the cluster at {address} refuses this user's token: put that of the cluster into RAY_AUTH_TOKEN (and RAY_AUTH_MODE=token), "
@@ -493,6 +493,37 @@ def _answering(address: str) -> str:
         if theirs is not None and ours != theirs:
             raise UserError(f"the cluster at {address} runs {name} {theirs}, and here is {name} {ours}: install the same version")
     return str(found["address"])
+
+
+def _asked(address: str) -> dict[str, str]:
+    """What another process is told by whoever answers at an address.
+
+    Raises:
+        UserError: nothing, for too long.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "token" and not _has_token():  # Ray would end that process by a dump of its stack
+        return {"error": "AuthenticationError", "message": ""}
+    try:
+        with isolated_children():
+            asked = subprocess.run([sys.executable, "-c", _PROBE, address], capture_output=True, text=True, timeout=ANSWER, check=False)
+    except subprocess.TimeoutExpired as error:
+        if address == "auto":
+            raise UserError(
+                f"no cluster that was started on this machine answers within {ANSWER} seconds: give its address, host:port"
+            ) from error
+        raise UserError(f"what answers at {address} does not answer as a Ray cluster within {ANSWER} seconds: see the port") from error
+    try:
+        told: dict[str, str] = json.loads(asked.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        told = {"error": "", "message": asked.stderr.strip().splitlines()[-1] if asked.stderr.strip() else "it ended without a word"}
+    return told
+
+
+def _has_token() -> bool:
+    """Whether this user has a token, in a variable or in a file."""
+    loader = _ray()._raylet.AuthenticationTokenLoader.instance()
+    loader.reset_cache()
+    return bool(loader.has_token(ignore_auth_mode=True))
 
 
 def _reason(error: Exception) -> str:
@@ -581,7 +612,10 @@ def _read_again() -> None:
     engine.AuthenticationTokenLoader.instance().reset_cache()
 
 
-_LINE_OF_RAY = re.compile(rb"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z] \d+ \d+\] ")
+_LINE_OF_RAY = re.compile(
+    rb"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z] \d+ \d+\] |\*\*\* SIGTERM received at |(PC:|   ) @ +(0x|\.\.\. and )"
+)
+"""Also the stack that it dumps when it is told to end, which is no fault."""
 
 
 @contextlib.contextmanager
@@ -605,7 +639,11 @@ def _silence() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """SIGTERM stays ours: Ray would have it end the program, by an exit code of its own."""
+    """SIGTERM stays ours: Ray would have it end the program, by an exit code of its own.
+
+    Its C++ takes it, too, behind Python's back (2.60.0): it dumps its stack, and kills the program (SIGABRT) if that has not ended after
+    three seconds. So the handler that was there is set again, though for Python it still is.
+    """
     utils = _ray()._private.utils
     before, setting = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
     utils.set_sigterm_handler = lambda handler: None
@@ -613,7 +651,7 @@ def _own_signals() -> Iterator[None]:
         yield
     finally:
         utils.set_sigterm_handler = setting
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is not before and before is not None:
+        if threading.current_thread() is threading.main_thread() and before is not None:
             signal.signal(signal.SIGTERM, before)
 
 

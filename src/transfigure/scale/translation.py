@@ -8,7 +8,8 @@ watches over the images have to know of it: no pixels pass through this process.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from platform import node
@@ -217,7 +218,10 @@ def translate_folder(
     if work.files:
         watch = translator._watch()
         with contextlib.ExitStack() as held:
+            left = held.enter_context(contextlib.ExitStack())  # an engine of our own ends before, and its workers with it
             joined = cluster if isinstance(cluster, Cluster) else held.enter_context(connected(cluster or ClusterOptions(), quiet))
+            if joined.is_own:
+                left.callback(_sweep, work)
             reads: list[str | Path] = [*model.files(), *plugin_files(), *work.files[0].picture.paths, *work.files[-1].picture.paths]
             joined.check(reads=reads, writes=[output])
             _translate(joined, model, translator, work, watch, on_file, quiet)
@@ -236,8 +240,9 @@ def _translate(
 ) -> None:
     sent = replace(work, files=[], written=Written())
     in_order, written, failed = InOrder(translator, watch), dict[int, Path](), dict[int, FileOutcome]()
-    try:
-        for number, outcome in track(_outcomes(cluster, model, sent, work.files), len(work.files), "translate", quiet=quiet):
+    with contextlib.closing(_outcomes(cluster, model, sent, work.files)) as outcomes:
+        first = [*itertools.islice(outcomes, 1)]  # until it is there the workers start, which says nothing of how long the others take
+        for number, outcome in track(itertools.chain(first, outcomes), len(work.files), "translate", quiet=quiet):
             file = work.files[number]
             in_order.take(number, outcome.seen)
             if outcome.error is not None:
@@ -246,17 +251,20 @@ def _translate(
             written[number] = file.output
             if on_file is not None:
                 on_file(file.output)
-    finally:
-        for folder in {file.output.parent for file in work.files} if cluster.is_own else ():
-            sweep(folder, grace=1)  # what a worker that was killed has left unfinished
     work.written.extend(written[number] for number in sorted(written))
     for number in sorted(failed):
         work.take_down(work.files[number], failed[number].error)
 
 
+def _sweep(work: FolderWork) -> None:
+    """Remove what workers that were killed have left unfinished."""
+    for folder in {file.output.parent for file in work.files}:
+        sweep(folder, grace=1)
+
+
 def _outcomes(
     cluster: Cluster, model: SameTranslator, sent: FolderWork, files: Sequence[FileToTranslate]
-) -> Iterator[tuple[int, FileOutcome]]:
+) -> Generator[tuple[int, FileOutcome], None, None]:
     workers = FileWorkers(model, sent)
     with contextlib.closing(cluster.map(workers, files, what="translate the images")) as results:
         for number, outcome in results:
