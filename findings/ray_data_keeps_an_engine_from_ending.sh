@@ -9,13 +9,19 @@
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 python3 -m venv venv; venv/bin/pip install --quiet --disable-pip-version-check 'ray[data]==2.60.0' pyarrow==26.0.1 numpy==2.4.6 pandas==3.1.1
-export PATH="$work/venv/bin:$PATH" RAY_USAGE_STATS_ENABLED=0
+export PATH="$work/venv/bin:$PATH" RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=disabled
 cat > data.py <<'PY'
 import sys
 import ray, ray.data
 
+
+class Same:
+    def __call__(self, batch):
+        return batch
+
+
 ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
-print(len(ray.data.range(100).map_batches(lambda batch: batch).take_all()), "rows")
+print(len(ray.data.range(100).map_batches(Same, compute=ray.data.ActorPoolStrategy(size=1)).take_all()), "rows")
 PY
 ends() {
   local port; port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
