@@ -8,18 +8,22 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from transfigure.errors import Missing, UserError
+from transfigure.errors import Missing, RunFailure, UserError
 from transfigure.scale.cluster import Cluster, ClusterOptions, Lost, connected, parts
 from transfigure.scale.machines import NodeFacts, differs
 
 from .conftest import another_machine
 from .inline import InlineCluster
+
+FULL, UNEXPECTED = 1001, 1002
+"""Items that end all work."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Squares:
             if item == 13 and not self.once.exists():
                 self.once.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+            if item == FULL:
+                raise RunFailure("the disk is full")
+            if item == UNEXPECTED:
+                raise KeyError("nothing of ours")
             yield UserError(f"{item} is negative") if item < 0 else item**2
 
 
@@ -63,6 +71,12 @@ class Unusable:
 
     def __call__(self):  # type: ignore[no-untyped-def]
         raise UserError("runs/street is not there")
+
+
+@pytest.mark.parametrize(("item", "words"), [(FULL, "^the disk is full$"), (UNEXPECTED, "a worker on .* failed: KeyError: .*nothing of")])
+def test_what_ends_all_work_keeps_its_words(cluster: Cluster, item: int, words: str) -> None:
+    with pytest.raises(RunFailure, match=words):
+        [*cluster.map(SetUp(Squares(Path("unused"))), [1, 2, item, 3])]
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +262,27 @@ def test_options_that_mean_nothing(options: dict[str, float]) -> None:
 
 
 def test_nothing_of_the_engine_is_left_in_the_program(cluster_address: str) -> None:
-    before, hook = dict(os.environ), sys.breakpointhook
+    def state() -> tuple[object, ...]:
+        return dict(os.environ), sys.breakpointhook, sys.excepthook, signal.getsignal(signal.SIGTERM)
+
+    before = state()
     with connected(ClusterOptions(cluster_address, workers=1), quiet=True):
         pass
-    assert dict(os.environ) == before and sys.breakpointhook is hook
+    assert state() == before
+
+
+def test_another_thread_of_the_program_is_refused_and_told_what_to_do(cluster: Cluster) -> None:
+    found = []
+
+    def join() -> None:
+        try:
+            with connected(ClusterOptions(), quiet=True):
+                pass
+        except UserError as error:
+            found.append(str(error))
+
+    thread = threading.Thread(target=join)
+    thread.start()
+    thread.join()
+    assert found and "another thread of this program works on a cluster" in found[0]
+    assert dict(cluster.map(SetUp(Squares(Path("unused"))), [3])) == {0: 9}

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.tiny import noise_image, tiny_config, tiny_translator
+from tests.tiny import noise_image, tiny_config, tiny_translator, write_images
 from transfigure.cli.main import main
 from transfigure.data import images
 from transfigure.errors import TransfigureError, UserError
@@ -37,6 +41,17 @@ if os.getpid() != {driver}:
     sys.addaudithook(look)
 """
 """A plugin by which a worker is killed, once, when an output is written and about to get its name."""
+
+HOLDING = """
+import sys, time
+
+def hold(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith("3.png"):
+        time.sleep(60)
+
+sys.addaudithook(hold)
+"""
+"""A plugin by which an output that is written waits for its name."""
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +195,68 @@ def test_on_a_real_cluster_while_a_worker_is_killed(
     assert killed.exists()
     assert one == other
     assert contents(local) == {name: data for name, data in contents(far).items() if not Path(name).name.startswith(".write-")}
+
+
+_WITH_SIGNALS = "import signal, sys; signal.signal(2, signal.default_int_handler); from transfigure.cli.main import main; sys.exit(main())"
+"""The program, also where whoever started the tests ignores Ctrl-C."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")
+@pytest.mark.parametrize(
+    ("way", "code", "words"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "stopped by SIGTERM"),
+        ("engine", 1, "the Ray cluster is gone: its process"),
+    ],
+)
+def test_what_ends_a_run_leaves_whole_files_no_process_and_one_sentence(
+    way: int | str, code: int, words: str, model: Path, tmp_path: Path
+) -> None:
+    """Workers that are writing when they are ended leave nothing unfinished, and nothing of Ray's is said or goes on."""
+    pytest.importorskip("ray")
+    write_images(tmp_path / "in", *(f"{number}.png" for number in range(40)), size=(32, 32))
+    (tmp_path / "holding.py").write_text(HOLDING)
+    command = ["translate", str(model), "in", "out", "--executor", "ray", "--workers", "1", "--plugins", "holding.py"]
+    running = subprocess.Popen(
+        [sys.executable, "-c", _WITH_SIGNALS, *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OF_THIS_TEST": str(tmp_path)},
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (unfinished := [*tmp_path.glob("out/.write-*")]) and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    if isinstance(way, int):
+        running.send_signal(way)
+    else:
+        (engine,) = [place for place in _processes(tmp_path) if b"raylet\0" in (place / "cmdline").read_bytes()[:300]]
+        os.kill(int(engine.name), signal.SIGKILL)
+    _, said = running.communicate(timeout=60)
+    assert unfinished and running.returncode == code
+    lines = [line for line in said.splitlines() if not line.startswith("translate  [")]
+    assert len(lines) == 2 and "--skip-existing" in lines[0] and lines[1].startswith(f"transfigure: {words}"), said
+    deadline = time.monotonic() + 15  # who has lost the engine ends by itself
+    while _processes(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not _processes(tmp_path)
+    if isinstance(way, int):
+        assert not [*tmp_path.glob("out/.write-*")]
+
+
+def _processes(folder: Path) -> list[Path]:
+    return [place for place in Path("/proc").glob("[0-9]*") if _is_of(place, str(folder))]
+
+
+def _is_of(place: Path, word: str) -> bool:
+    try:
+        return f"OF_THIS_TEST={word}".encode() in (place / "environ").read_bytes()
+    except OSError:
+        return False
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Unpack
 from ..data import images
 from ..data.file_facts import PictureWatch
 from ..data.file_patterns import FilePattern
-from ..data.files import check_writable_folder, lock_file, sweep
+from ..data.files import check_writable_folder, lock_file
 from ..data.folder import SUFFIXES, composed, images_among
 from ..data.ownership import check_outputs
 from ..data.pairs import FilePicture
@@ -44,7 +44,7 @@ from ..translation.pipeline import WRITERS, overlapped
 from ..translation.translator import LargeImage, Translator, _is_done
 from .cluster import Cluster, ClusterOptions, Lost, connected
 from .storage import HEAD, WORKSPACES, ObjectFolder, StoredObject, StoredRefusal, is_url, path_of
-from .translation import InOrder, SameTranslator, SeenByWorker
+from .translation import InOrder, SameTranslator, SeenByWorker, sweep_outputs
 
 FETCHERS, PUTTERS, AHEAD = 4, 6, 8
 """Threads that fetch, threads that encode and put, and objects that are fetched before their turn comes."""
@@ -669,11 +669,12 @@ def _on_cluster(translator: Translator, plan: CarriedPlan, cluster: ClusterOptio
     model, work = SameTranslator.of(translator), plan.work
     if not plan.files:
         return
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as ended, contextlib.ExitStack() as held:
         held.callback(remove_left)  # when workers of this machine are no more
         joined = cluster if isinstance(cluster, Cluster) else held.enter_context(connected(cluster, quiet))
         paths = [*plan.files[0].picture.paths, *plan.files[-1].picture.paths] if work.source is None else []
         folders = {Path(file.output).parent for file in plan.files} if work.output is None else set()
+        ended.callback(sweep_outputs, joined, folders)  # also of workers that end with the block
         joined.check(reads=[*model.files(), *plugin_files(), *paths], writes=folders and [plan.root])
         seen = InOrder(translator, watch)
         results = held.enter_context(closing(joined.map(CarriedWorkers(model, work), plan.files, what="translate the images")))
@@ -687,8 +688,7 @@ def _on_cluster(translator: Translator, plan: CarriedPlan, cluster: ClusterOptio
                     seen.take(number, outcome.seen)
                     yield number, outcome.error
         finally:
-            for folder in folders if joined.is_own else ():
-                sweep(folder, grace=1)  # what a worker that was killed has left unfinished
+            sweep_outputs(joined, folders)
 
 
 @dataclass(frozen=True)

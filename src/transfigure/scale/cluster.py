@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,12 @@ _WAITING = 4
 stand still until then (2.60.0)."""
 _STORE = 100 << 20
 """Bytes of shared memory of an engine of our own: what goes through it are paths."""
+_LOOK = 1.0
+"""Seconds between two looks at whether the engine is there still."""
+_GONE = 40.0
+"""Seconds after which the head of a cluster that does not answer is gone: Ray (2.60.0) waits for a minute."""
+_CONNECTING = threading.RLock()
+"""Ray keeps one connection for the whole program, and so one thread has it."""
 _TEMPORARY = 40
 """Letters of a folder in which Ray can keep its sockets, whose paths may have 107."""
 
@@ -94,7 +101,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Failed:
-    """In place of a worker, where none could be set up."""
+    """In place of a value, where no worker could be set up, or one came upon what ends all work."""
 
     error: TransfigureError
 
@@ -132,7 +139,7 @@ class Cluster:
             The number of an item and its value, each once; or :class:`Lost`.
 
         Raises:
-            TransfigureError: what the factory raised, in the worker that was the first to do so.
+            TransfigureError: what the factory, or a worker, raised: the first of them.
             RunFailure: no worker could be kept alive, or the cluster is gone.
         """
         if not items:
@@ -307,8 +314,19 @@ class _Stage(Generic[Item, Value]):
         import pyarrow
 
         (first,), (given,) = table["first"].to_pylist(), table["items"].to_pylist()
-        values = [(first, self._failed)] if self._failed is not None else self._values(first, pickle.loads(given))
+        values = [(first, self._failed)] if self._failed is not None else self._values_or_failure(first, pickle.loads(given))
         return pyarrow.table({"values": [pickle.dumps(values)]})
+
+    def _values_or_failure(self, first: int, items: Sequence[Item]) -> list[tuple[int, Any]]:
+        """What ends the whole work, such as a full disk, is a value, too: Ray (2.60.0) would wrap it, and lose its words."""
+        try:
+            return self._values(first, items)
+        except TransfigureError as error:
+            return [(first, Failed(error))]
+        except _ray().exceptions.RayError:
+            raise
+        except Exception as error:
+            return [(first, Failed(RunFailure(f"a worker on {platform.node()} failed: {type(error).__name__}: {_first_line(error)}")))]
 
     def _values(self, first: int, items: Sequence[Item]) -> list[tuple[int, Any]]:
         ray = _ray()
@@ -342,7 +360,8 @@ class _Stage(Generic[Item, Value]):
 def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]:
     """The workers of a running cluster, or of an engine that is started on this machine and ended with the block.
 
-    A program that has called ``ray.init`` itself stays connected, and its cluster is used, unless an address is given.
+    A program that has called ``ray.init`` itself stays connected, and its cluster is used, unless an address is given. Several threads of
+    a program connect once, and share what they get.
 
     Args:
         options: where, and how many.
@@ -350,13 +369,14 @@ def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]
 
     Raises:
         Missing: Ray is not installed.
-        UserError: the address cannot be reached, or is no cluster's, or refuses us, or runs another version of Ray; or the cluster does
-            not have what the workers ask for.
+        UserError: another thread is connected; or the address cannot be reached, or is no cluster's, or refuses us, or runs another version
+            of Ray; or the cluster does not have what the workers ask for.
         RunFailure: the engine could not be started.
     """
     if importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None:
         raise Missing.extra("ray", "scale", "working on a cluster")
     with contextlib.ExitStack() as held:
+        held.enter_context(_alone())
         held.callback(lambda: None if _ray().is_initialized() else _read_again())
         held.enter_context(_as_before())
         held.enter_context(_variables({"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}))
@@ -368,6 +388,7 @@ def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]
                     "this program is connected to another cluster already: leave out the address, or call ray.shutdown() before"
                 )
             held.enter_context(_silence())
+            held.enter_context(_watched(_GONE))
             yield _cluster(options, is_own=False)
             return
         if on_terminal() and not quiet:
@@ -377,7 +398,22 @@ def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]
         _read_again()
         held.enter_context(_own_engine() if options.address is None else contextlib.nullcontext())
         held.enter_context(_initialized(address, options))
+        held.enter_context(_watched(_GONE if options.address is not None else 2 * _LOOK))
         yield _cluster(options, is_own=options.address is None)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """No other thread of this program connects or disconnects meanwhile."""
+    if not _CONNECTING.acquire(blocking=False):
+        raise UserError(
+            "another thread of this program works on a cluster: let one begin when the other has ended, or connect once and give both "
+            "that cluster (transfigure.scale.cluster.connected)"
+        )
+    try:
+        yield
+    finally:
+        _CONNECTING.release()
 
 
 @contextlib.contextmanager
@@ -402,9 +438,131 @@ def _initialized(address: str, options: ClusterOptions) -> Iterator[None]:
         yield
     finally:
         with _undisturbed():
+            helpers = _helpers() if address == "local" else {}
             ray.shutdown()
+            _end_helpers(helpers)
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _watched(patience: float) -> Iterator[None]:
+    """Where the engine is gone the block ends with a sentence: Ray (2.60.0) ends the whole program, without a word and with all it holds.
+
+    Args:
+        patience: seconds for which the head of the cluster need not answer.
+
+    Raises:
+        RunFailure: the engine is gone.
+    """
+    node = _ray()._private.worker._global_node
+    watch = _Watch(str(node.gcs_address), _daemon(str(node.raylet_socket_name)), patience)
+    watch.start()
+    try:
+        try:
+            yield
+        finally:
+            watch.end()
+    except KeyboardInterrupt as error:
+        if watch.lost:
+            raise RunFailure(watch.lost) from error
+        raise
+
+
+def _daemon(socket_name: str) -> Path | None:
+    """Where the system tells of the process by which this machine belongs to the cluster; None if it does not tell."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            first, *words = (place / "cmdline").read_bytes().split(b"\0")
+            if first.endswith(b"raylet") and f"--raylet_socket_name={socket_name}".encode() in words:
+                return place / "cmdline"
+    return None
+
+
+class _Watch(threading.Thread):
+    """Looks from time to time whether an engine is there still, and interrupts the main thread if it is not.
+
+    Args:
+        head: the address of the cluster's head.
+        daemon: what :func:`_daemon` gives.
+        patience: as of :func:`_watched`.
+
+    Attributes:
+        lost: one sentence, once it is gone.
+    """
+
+    def __init__(self, head: str, daemon: Path | None, patience: float) -> None:
+        super().__init__(name="watch over the engine", daemon=True)
+        self.lost = ""
+        self._head, self._process, self._patience = head, daemon, patience
+        self._ended, self._telling = threading.Event(), threading.Lock()
+        self._in_main = threading.current_thread() is threading.main_thread()
+
+    def run(self) -> None:
+        answered = time.monotonic()
+        while not self._ended.wait(_LOOK):
+            if self._answers():
+                answered = time.monotonic()
+            if not self._is_there():
+                return self._tell("its process on this machine has ended")
+            if time.monotonic() - answered >= self._patience:
+                return self._tell(f"its head at {self._head} does not answer any more")
+        return None
+
+    def end(self) -> None:
+        """Nothing is told after this."""
+        self._ended.set()
+        with self._telling:
+            pass
+
+    def _answers(self) -> bool:
+        host, _, port = self._head.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_LOOK).close()
+        except OSError:
+            return False
+        return True
+
+    def _is_there(self) -> bool:
+        try:
+            return self._process is None or bool(self._process.read_bytes())  # empty of one that has ended and is not waited for
+        except OSError:
+            return False
+
+    def _tell(self, reason: str) -> None:
+        lost = f"the Ray cluster is gone: {reason}; start the command again when it runs"
+        with self._telling:
+            if self._ended.is_set():
+                return
+            if self._in_main and callable(signal.getsignal(signal.SIGINT)) and hasattr(signal, "pthread_kill"):
+                self.lost = lost
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            else:
+                say(f"transfigure: {lost}")  # before Ray ends the program
+
+
+def _helpers() -> dict[int, bytes]:
+    """The processes that the engine which this process has started has started in turn, and when each began; empty without ``/proc``."""
+    stats = {int(place.name): stat for place in Path("/proc").glob("[0-9]*") if (stat := _stat(place))}
+    engines = {pid for pid, (name, parent, _) in stats.items() if name == b"raylet" and parent == os.getpid()}
+    return {pid: begun for pid, (_, parent, begun) in stats.items() if parent in engines}
+
+
+def _stat(place: Path) -> tuple[bytes, int, bytes] | None:
+    """The name, the parent and the beginning of a process."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        head, _, rest = (place / "stat").read_bytes().rpartition(b")")
+        words = rest.split()
+        return head.partition(b"(")[2], int(words[1]), words[19]
+    return None
+
+
+def _end_helpers(helpers: Mapping[int, bytes]) -> None:
+    """End those that are left. Where the engine is ended while they begin they would try to reach it for a minute (2.60.0)."""
+    for pid, begun in helpers.items():
+        if (stat := _stat(Path("/proc", str(pid)))) is not None and stat[2] == begun:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _cores() -> int:
@@ -563,12 +721,12 @@ def _choose(context: Any) -> None:
 
 @contextlib.contextmanager
 def _as_before() -> Iterator[None]:
-    """What Ray (2.60.0) leaves in a program is taken away: variables, and a debugger of its own behind ``breakpoint()``."""
-    before, hook = dict(os.environ), sys.breakpointhook
+    """What Ray (2.60.0) leaves in a program is taken away: variables, a debugger behind ``breakpoint()``, and a view of exceptions."""
+    before, hooks = dict(os.environ), (sys.breakpointhook, sys.excepthook)
     try:
         yield
     finally:
-        sys.breakpointhook = hook
+        sys.breakpointhook, sys.excepthook = hooks
         for name in [name for name in os.environ if name.startswith(("RAY_", "PYTHONBREAKPOINT"))]:
             if name not in before:
                 del os.environ[name]

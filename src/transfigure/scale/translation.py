@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from platform import node
@@ -217,11 +217,9 @@ def translate_folder(
     work = translator.plan_folder(source, output, **keywords)
     if work.files:
         watch = translator._watch()
-        with contextlib.ExitStack() as held:
-            left = held.enter_context(contextlib.ExitStack())  # an engine of our own ends before, and its workers with it
+        with contextlib.ExitStack() as ended, contextlib.ExitStack() as held:
             joined = cluster if isinstance(cluster, Cluster) else held.enter_context(connected(cluster or ClusterOptions(), quiet))
-            if joined.is_own:
-                left.callback(_sweep, work)
+            ended.callback(sweep_outputs, joined, {file.output.parent for file in work.files})  # also of workers that end with the block
             reads: list[str | Path] = [*model.files(), *plugin_files(), *work.files[0].picture.paths, *work.files[-1].picture.paths]
             joined.check(reads=reads, writes=[output])
             _translate(joined, model, translator, work, watch, on_file, quiet)
@@ -256,10 +254,10 @@ def _translate(
         work.take_down(work.files[number], failed[number].error)
 
 
-def _sweep(work: FolderWork) -> None:
-    """Remove what workers that were killed have left unfinished."""
-    for folder in {file.output.parent for file in work.files}:
-        sweep(folder, grace=1)
+def sweep_outputs(cluster: Cluster, folders: Iterable[Path]) -> None:
+    """Remove what workers of this machine that were killed have left unfinished; what others have in hand is locked."""
+    for folder in folders if cluster.is_own else ():
+        sweep(folder, grace=0.2)
 
 
 def _outcomes(
