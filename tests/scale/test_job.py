@@ -23,6 +23,13 @@ from transfigure.translation.translator import Translator
 
 from .conftest import processes_with
 
+SRUN = """\
+#!/usr/bin/env bash
+until [ "$1" = ray ]; do shift; done
+exec "$@" --min-worker-port 0 --max-worker-port 0
+"""
+"""Starts the step here: the other machine is a second engine on this one."""
+
 
 def free_port() -> str:
     with socket.socket() as free:
@@ -39,7 +46,8 @@ def assert_translated(folder: Path, names: Sequence[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a bash script, and /proc to look at")
-def test_the_script_for_a_queue_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("machines", [1, 2])
+def test_the_script_for_a_queue_runs(machines: int, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     page = ROOT / "docs" / "how-to" / "cluster.md"
     (script,) = [block.text for block in blocks(page) if block.language == "bash" and "ray health-check" in block.text]
@@ -53,11 +61,18 @@ def test_the_script_for_a_queue_runs(tmp_path: Path) -> None:
     smaller = f"--num-cpus 2 --object-store-memory {80 << 20} --disable-usage-stats"  # than all of a machine
     script = script.replace("--disable-usage-stats", smaller).replace("transfigure translate", f"{sys.executable} -m transfigure translate")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src"), "SLURM_CPUS_ON_NODE": "2"}
+    if machines > 1:
+        environment |= {"SLURM_NNODES": f"{machines}", "SLURMD_NODENAME": "here", "PATH": f"{tmp_path}{os.pathsep}{path}"}
+        (tmp_path / "srun").write_text(SRUN)
+        (tmp_path / "srun").chmod(0o755)
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr + (tmp_path / "ray.log").read_text()
     assert done.stdout.endswith("3 of 3 images written to out\n")
     assert_translated(tmp_path, ["a.png", "b.png", "c.png"])
+    assert (tmp_path / "others.log").exists() == (machines > 1)
+    if machines > 1:
+        assert "Ray runtime started" in (tmp_path / "others.log").read_text()
     assert processes_with(f":{port}") == []
 
 
