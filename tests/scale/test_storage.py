@@ -462,6 +462,14 @@ def refused(run: Callable[[], Any], *words: str, seconds: float = 5) -> None:
     assert SECRET not in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["new\nline.png", os.fsdecode(b"bad\xff.png")])
+def test_names_that_no_object_can_have(bucket: str, tmp_path: Path, name: str) -> None:
+    """An S3 server refuses them, or keeps them under another name: which is said, and not that an object is gone."""
+    picture(tmp_path / "a.png")
+    with pytest.raises(UserError, match="is no name that the storage can have"):
+        ObjectFolder.at(f"{bucket}/out").put(name, tmp_path / "a.png")
+
+
 def test_rights(s3: str, bucket: str, using: Using, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for at in range(2):
         picture(tmp_path / f"in/{at}.png", at)

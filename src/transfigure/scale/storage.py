@@ -463,7 +463,7 @@ def _kind(error: Exception) -> _Kind:
         return "bucket"
     if code in ("PermanentRedirect", "301", "IllegalLocationConstraintException", "AuthorizationHeaderMalformed"):
         return "region"
-    if code in ("InvalidBucketName", "KeyTooLongError", "InvalidURI") or "ParamValidationError" in names:
+    if code in ("InvalidBucketName", "KeyTooLongError", "InvalidURI") or names & {"ParamValidationError", "UnicodeError"}:
         return "name"
     if "FileNotFoundError" in names or code in ("NoSuchKey", "404"):
         return "absent"
@@ -521,7 +521,7 @@ def _sentence(kind: _Kind, error: Exception, place: ObjectFolder, what: str, sho
         return f"{shown} cannot be {what}: the endpoint that is set (AWS_ENDPOINT_URL) is no URL such as https://storage.example.org:9000"
     if kind == "region":
         return f"{shown} cannot be {what} from this region{said}: set AWS_DEFAULT_REGION to that of the bucket"
-    if kind == "name":
+    if kind == "name" or (kind == "absent" and what == "written"):  # put, and not to be found under its name
         return f"{shown} is no name that the storage can have{said}: check it"
     if kind == "absent":
         return f"{shown} is not there (any more): list it again, or leave it out"
