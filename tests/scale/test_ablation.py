@@ -19,7 +19,7 @@ from tests.studies.ablation.two_cells import HERE, TOY, TWO, ledger, two, values
 from tests.training.runs import checkpoint_tensors
 from transfigure.cli import main
 from transfigure.data.files import LOCK, lock_file
-from transfigure.errors import UserError
+from transfigure.errors import RunFailure, UserError
 from transfigure.scale import ablation as on_cluster
 from transfigure.scale.ablation import ClusterPlace, Keeper
 from transfigure.scale.cluster import Cluster, ClusterOptions
@@ -240,6 +240,14 @@ def test_a_cell_that_is_to_stop_is_not_begun_again(tmp_path: Path, monkeypatch: 
     cell = remote_cell(monkeypatch, tmp_path, ray)
     cell.stop()
     assert "stop" not in ray.calls and cell.end() == CellEnd(-9) and len(ray.begun) == 1
+
+
+def test_cells_end_with_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = remote_cell(monkeypatch, tmp_path, FakeRay([None]))
+    assert cell.end() is None
+    monkeypatch.setattr(Cluster, "lost", "the Ray cluster is gone: it ended; start the command again when it runs")
+    with pytest.raises(RunFailure, match=r"^the Ray cluster is gone: .* when it runs, with --resume$"):
+        cell.end()
 
 
 class Refusing:

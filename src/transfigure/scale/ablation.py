@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.files import LOCK, lock_file
+from ..errors import RunFailure
 from ..studies.ablation.ablation import CellEnd, CellStarter, RunningCell, start_process
 from ..studies.ablation.cell import CellSpec
 from .cluster import Cluster, ClusterOptions, connected
@@ -54,7 +55,7 @@ class ClusterPlace:
         Raises:
             UserError: the cluster cannot be joined, or a machine of it has other versions, or does not see a path.
         """
-        with connected(self.options, self.quiet) as cluster:
+        with connected(self.options, self.quiet, interrupting=False) as cluster:
             cluster.check(reads, [folder])
             yield _OnCluster(cluster)
 
@@ -90,6 +91,8 @@ class _RemoteCell:
         self._run = self._keeper.run.remote(self._spec, str(Path.cwd()))
 
     def end(self) -> CellEnd | None:
+        if self._cluster.lost:
+            raise RunFailure(f"{self._cluster.lost}, with --resume")
         if not self._ready(self._run):
             return None
         try:

@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -121,7 +121,12 @@ class Cluster:
     workers: int
     gpus: float
     is_own: bool
-    _files: dict[str, str] = field(default_factory=dict, repr=False)
+    _watch: _Watch | None = field(default=None, repr=False)
+
+    @property
+    def lost(self) -> str:
+        """Why the engine is gone, in one sentence; empty while it is there."""
+        return "" if self._watch is None else self._watch.lost
 
     def map(
         self, factory: Callable[[], Worker[Item, Value]], items: Sequence[Item], *, batch: int | None = None, what: str = "work"
@@ -357,7 +362,7 @@ class _Stage(Generic[Item, Value]):
 
 
 @contextlib.contextmanager
-def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]:
+def connected(options: ClusterOptions, quiet: bool = False, interrupting: bool = True) -> Iterator[Cluster]:
     """The workers of a running cluster, or of an engine that is started on this machine and ended with the block.
 
     A program that has called ``ray.init`` itself stays connected, and its cluster is used, unless an address is given. Several threads of
@@ -366,6 +371,7 @@ def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]
     Args:
         options: where, and how many.
         quiet: nothing is said; else a person who looks on is told that it takes a while.
+        interrupting: where the engine is gone, the main thread is interrupted; else whoever works looks at :attr:`Cluster.lost`.
 
     Raises:
         Missing: Ray is not installed.
@@ -388,8 +394,8 @@ def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]
                     "this program is connected to another cluster already: leave out the address, or call ray.shutdown() before"
                 )
             held.enter_context(_silence())
-            held.enter_context(_watched(_GONE))
-            yield _cluster(options, is_own=False)
+            watch = held.enter_context(_watched(_GONE, interrupting))
+            yield replace(_cluster(options, is_own=False), _watch=watch)
             return
         if on_terminal() and not quiet:
             what = "starting Ray on this machine" if options.address is None else f"joining the cluster at {address}"
@@ -398,8 +404,8 @@ def connected(options: ClusterOptions, quiet: bool = False) -> Iterator[Cluster]
         _read_again()
         held.enter_context(_own_engine() if options.address is None else contextlib.nullcontext())
         held.enter_context(_initialized(address, options))
-        held.enter_context(_watched(_GONE if options.address is not None else 2 * _LOOK))
-        yield _cluster(options, is_own=options.address is None)
+        watch = held.enter_context(_watched(_GONE if options.address is not None else 2 * _LOOK, interrupting))
+        yield replace(_cluster(options, is_own=options.address is None), _watch=watch)
 
 
 @contextlib.contextmanager
@@ -446,21 +452,22 @@ def _initialized(address: str, options: ClusterOptions) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _watched(patience: float) -> Iterator[None]:
+def _watched(patience: float, interrupting: bool) -> Iterator[_Watch]:
     """Where the engine is gone the block ends with a sentence: Ray (2.60.0) ends the whole program, without a word and with all it holds.
 
     Args:
         patience: seconds for which the head of the cluster need not answer.
+        interrupting: as of :func:`connected`.
 
     Raises:
         RunFailure: the engine is gone.
     """
     node = _ray()._private.worker._global_node
-    watch = _Watch(str(node.gcs_address), _daemon(str(node.raylet_socket_name)), patience)
+    watch = _Watch(str(node.gcs_address), _daemon(str(node.raylet_socket_name)), patience, interrupting)
     watch.start()
     try:
         try:
-            yield
+            yield watch
         finally:
             watch.end()
     except KeyboardInterrupt as error:
@@ -480,23 +487,24 @@ def _daemon(socket_name: str) -> Path | None:
 
 
 class _Watch(threading.Thread):
-    """Looks from time to time whether an engine is there still, and interrupts the main thread if it is not.
+    """Looks from time to time whether an engine is there still, and interrupts the main thread if it is not, or only knows it.
 
     Args:
         head: the address of the cluster's head.
         daemon: what :func:`_daemon` gives.
         patience: as of :func:`_watched`.
+        interrupting: likewise.
 
     Attributes:
         lost: one sentence, once it is gone.
     """
 
-    def __init__(self, head: str, daemon: Path | None, patience: float) -> None:
+    def __init__(self, head: str, daemon: Path | None, patience: float, interrupting: bool) -> None:
         super().__init__(name="watch over the engine", daemon=True)
         self.lost = ""
         self._head, self._process, self._patience = head, daemon, patience
         self._ended, self._telling = threading.Event(), threading.Lock()
-        self._in_main = threading.current_thread() is threading.main_thread()
+        self._interrupting, self._in_main = interrupting, threading.current_thread() is threading.main_thread()
 
     def run(self) -> None:
         answered = time.monotonic()
@@ -534,7 +542,9 @@ class _Watch(threading.Thread):
         with self._telling:
             if self._ended.is_set():
                 return
-            if self._in_main and callable(signal.getsignal(signal.SIGINT)) and hasattr(signal, "pthread_kill"):
+            if not self._interrupting:
+                self.lost = lost
+            elif self._in_main and callable(signal.getsignal(signal.SIGINT)) and hasattr(signal, "pthread_kill"):
                 self.lost = lost
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             else:
