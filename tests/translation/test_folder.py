@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from transfigure.data import images
 from transfigure.errors import Missing, RunFailure, UserError
 from transfigure.integrity import read_header
 from transfigure.networks.model_file import Domain
+from transfigure.translation import folder
+from transfigure.translation import translator as translator_module
 from transfigure.translation.translator import Translator
 
 
@@ -554,3 +557,20 @@ def test_the_weights_of_a_model_directory_are_known_by_the_digest_of_their_file(
     with torch.no_grad():
         next(translator.generator.parameters()).mul_(2)
     assert len(translator.translate_folder(source, tmp_path / "out", quiet=True, skip_existing=True)) == 2
+
+
+@pytest.mark.parametrize(("many", "said"), [(3, ["plan the outputs 3", "see what is done 3", "translate 0"]), (4, ["translate 0"])])
+def test_many_images_are_planned_with_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int, said: list[str]) -> None:
+    source, translator = write_images(tmp_path / "in", "a.png", "b.png", "c.png"), copying()
+    translator.translate_folder(source, tmp_path / "out", quiet=True)
+    shown: list[str] = []
+
+    def track(items: Iterable[Any], total: int, what: str, quiet: bool = False) -> Iterable[Any]:
+        shown.extend([] if quiet else [f"{what} {total}"])
+        return items
+
+    for module in (folder, translator_module):
+        monkeypatch.setattr(module, "MANY", many)
+        monkeypatch.setattr(module, "track", track)
+    translator.translate_folder(source, tmp_path / "out", skip_existing=True)
+    assert shown == said

@@ -19,7 +19,7 @@ from ..data.pairing import listed
 from ..data.pairs import FilePicture
 from ..data.pictures import FoundPictures
 from ..errors import Missing, UserError
-from ..progress import say
+from ..progress import say, track
 from ..wording import counted, said_once
 from .pyramid import PyramidUse
 
@@ -171,10 +171,14 @@ def refuse_url(place: str | Path) -> None:
         )
 
 
+MANY = 4_000
+"""Images at which a look at all outputs takes about a second."""
 FORMATS = ("png", "jpg", "webp", "tif", "bmp", "npy", "npz", "same")
 
 
-def plan_outputs(found: FoundPictures, output: Path, format: str, check: Callable[[Path], None]) -> dict[Path, FilePicture]:
+def plan_outputs(
+    found: FoundPictures, output: Path, format: str, check: Callable[[Path], None], quiet: bool = True
+) -> dict[Path, FilePicture]:
     """The input of each file that will be written, before anything is: same names below another folder.
 
     Args:
@@ -182,6 +186,7 @@ def plan_outputs(found: FoundPictures, output: Path, format: str, check: Callabl
         output: the folder to write.
         format: one of :data:`FORMATS`; ``same`` keeps each input's own, if it can be written.
         check: called with each file to be written; raises UserError if its format cannot hold the images.
+        quiet: no progress, which is shown where there are so many pictures that it takes over a second.
 
     Raises:
         UserError: an unknown format, an output inside the input, two inputs with one output, or an output that would replace an input.
@@ -196,7 +201,8 @@ def plan_outputs(found: FoundPictures, output: Path, format: str, check: Callabl
     inputs = {where(file) for picture in found.pictures for file in picture.paths}
     outputs: dict[Path, FilePicture] = {}
     spellings: dict[str, str] = {}
-    for index, picture in enumerate(found.pictures):
+    pictures = track(found.pictures, len(found.pictures), "plan the outputs", quiet=quiet or len(found.pictures) < MANY)
+    for index, picture in enumerate(pictures):
         stem = PurePath(found.stem(index))
         if stem.is_absolute() or ".." in stem.parts or not stem.name:
             raise UserError(f"{found.place} calls a picture {str(stem)!r}, which leads out of {output}: give it a plain name")

@@ -51,6 +51,7 @@ from .engines.torch import TorchEngine
 from .exported_network import ExportedGenerator
 from .file_stacks import refuse_single_files
 from .folder import (
+    MANY,
     FileKeywords,
     FileOptions,
     FileToTranslate,
@@ -1234,7 +1235,8 @@ class Translator:
         maker_of = {picture: makers(picture) if len(picture.files) > 1 else usual for picture in outputs.values()}
         if skip_existing:
             told = replace(options, orientation=self._orientation(options))
-            written.skipped = [file for file, one in outputs.items() if _is_done(one.paths, file, maker_of[one], told)]
+            looked = track(outputs.items(), len(outputs), "see what is done", quiet=self.quiet or len(outputs) < MANY)
+            written.skipped = [file for file, one in looked if _is_done(one.paths, file, maker_of[one], told)]
             done = set(written.skipped)
             outputs = {file: one for file, one in outputs.items() if file not in done}
         files = [FileToTranslate(picture, file, maker_of[picture]) for file, picture in outputs.items()]
@@ -1260,7 +1262,7 @@ class Translator:
         if self._page_reading(options).use == "ask":
             refuse_unsaid(seen[:1])
         wanted = format or self._format_for(seen, options, self.quiet)
-        outputs = plan_outputs(found, output, wanted, lambda file: self._check_output(file, options))
+        outputs = plan_outputs(found, output, wanted, lambda file: self._check_output(file, options), self.quiet)
         looked = {*seen} if len(seen) < len(found.pictures) else None
         self._check_pages(outputs if looked is None else {file: one for file, one in outputs.items() if one in looked}, options)
         return outputs, self.choose_half([picture.paths[0] for picture in seen], options)
