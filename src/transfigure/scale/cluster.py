@@ -160,9 +160,11 @@ class Cluster:
         self, factory: Callable[[], Worker[Item, Value]], items: Sequence[Item], batches: Sequence[range]
     ) -> Iterator[list[tuple[int, Any]]]:
         import pyarrow
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         ray = _ray()
-        journal = ray.remote(num_cpus=0, max_restarts=0)(Journal).remote()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # not on a machine that may be lost
+        journal = ray.remote(num_cpus=0, max_restarts=0)(Journal).options(scheduling_strategy=here).remote()
         job = _pickled((factory, plugin_files(), self.options.cpus))
         blocks = [pyarrow.table({"first": [part.start], "items": [_pickled(items[part.start : part.stop])]}) for part in batches]
         before = ray.data.DataContext.get_current()
