@@ -37,10 +37,12 @@ from measured import Row, add_json, machine, number, versions, write_if_asked
 
 from transfigure.scale.cluster import parts
 
+# fmt: off
 TOY = [
-    *("--sizes", "32", "--formats", "png", "--engines", "torch", "--width", "2", "--depth", "2", "--seconds", "0.1"),
-    *("--parts", "check", "table", "--nothing", "200", "--count", "4", "--workers", "1"),
+    "--sizes", "32", "--formats", "png", "--engines", "torch", "--width", "2", "--depth", "2", "--seconds", "0.1",
+    "--parts", "check", "table", "--nothing", "200", "--count", "4", "--workers", "1",
 ]
+# fmt: on
 """Arguments of a run that takes seconds."""
 COUNTS, WORKERS = (10**4, 10**5, 10**6, 10**7, 10**8, 10**9), (1, 2, 10, 100, 1000)
 STAGES = ("read", "translate", "write")

@@ -331,6 +331,8 @@ OUR_OWN = {
     "training/start.py:_find": "networks of a training with the reference",
     "translation/folder.py:neighbours": "outputs of another format beside those that are written",
     "scale/carrier.py:remove_left": "temporary folders that killed processes left",
+    "scale/cluster.py:_daemon": "processes, to find the engine that is watched",
+    "scale/cluster.py:_helpers": "processes that an engine started, to end them with it",
     "scale/machines.py:_seen": "the names in a folder, as each machine of a cluster sees them",
 }
 """Functions (or whole files) outside ``data/`` that list folders, and what they list; none looks for images to read."""
